@@ -1,0 +1,7 @@
+//! Durable bytes, and the few things every layer above shares: time, randomness and account ids.
+//!
+//! This crate knows nothing of consensus, of crawls or of HTTP. Everything it does on a disk is
+//! synchronous: callers on an async runtime move it to a blocking thread.
+
+pub mod env;
+pub mod ids;
