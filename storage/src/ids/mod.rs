@@ -1,5 +1,16 @@
 //! Account ids, and sets and sequences of them.
+//!
+//! - [`IdSet`]: the seen-set in memory, a sorted set of numbers at about six bytes each;
+//! - [`run`]: the same numbers on disk, as sorted delta-coded runs that fit the state store's values;
+//! - [`IdSegment`]: a piece of a queue, in order of arrival.
 
+mod id_segment;
+mod id_set;
+mod leaf;
+pub mod run;
 mod user_id;
+mod varint;
 
+pub use id_segment::{CorruptSegment, IdSegment, MAX_SEGMENT_BYTES};
+pub use id_set::IdSet;
 pub use user_id::{InvalidUserId, MAX_TEXT_ID, UserId};

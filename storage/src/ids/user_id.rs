@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Longest text id accepted, in bytes.
 pub const MAX_TEXT_ID: usize = 255;
@@ -18,7 +19,7 @@ pub enum UserId {
     /// A decimal id.
     Number(u64),
     /// Any other id: 1 to [`MAX_TEXT_ID`] bytes, no white space, no control characters, not `@` first.
-    Text(Box<str>),
+    Text(#[serde(deserialize_with = "text_id")] Box<str>),
 }
 
 /// Why a text is no account id.
@@ -71,6 +72,16 @@ impl FromStr for UserId {
     }
 }
 
+/// A text from a file or a peer is checked as one from a user is: it becomes a file's name.
+fn text_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<str>, D::Error> {
+    let text = Box::<str>::deserialize(deserializer)?;
+    match text.parse() {
+        Ok(UserId::Text(text)) => Ok(text),
+        Ok(UserId::Number(_)) => Err(D::Error::custom("a decimal id is a number, not a text")),
+        Err(invalid) => Err(D::Error::custom(invalid)),
+    }
+}
+
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -115,5 +126,16 @@ mod tests {
             assert!(matches!(bad.parse::<UserId>(), Err(InvalidUserId::BadCharacter(_))), "{bad:?}");
         }
         assert!(matches!("x".repeat(300).parse::<UserId>(), Err(InvalidUserId::TooLong(300))));
+    }
+
+    #[test]
+    fn a_text_that_is_no_id_is_refused_when_decoded() {
+        let good: UserId = "id@host".parse().unwrap();
+        let bytes = postcard::to_stdvec(&good).unwrap();
+        assert_eq!(postcard::from_bytes::<UserId>(&bytes).unwrap(), good);
+        for bad in ["../../etc/passwd", "123", ""] {
+            let bytes = postcard::to_stdvec(&UserId::Text(bad.into())).unwrap();
+            assert!(postcard::from_bytes::<UserId>(&bytes).is_err(), "{bad:?}");
+        }
     }
 }
