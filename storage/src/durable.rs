@@ -1,0 +1,101 @@
+//! File operations that survive a power cut.
+//!
+//! A file is durable once its bytes are synced and the folder that names it is synced as well
+//! (`fsync(2)`, "Calling fsync() does not necessarily ensure that the entry in the directory
+//! containing the file has also reached disk").
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// What could not be done to which file.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+pub struct FileError {
+    /// A verb: `read`, `sync`.
+    pub action: &'static str,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Names action and file of a failed operation.
+pub(crate) trait Naming<T> {
+    fn naming(self, action: &'static str, path: &Path) -> Result<T, FileError>;
+}
+
+impl<T> Naming<T> for io::Result<T> {
+    fn naming(self, action: &'static str, path: &Path) -> Result<T, FileError> {
+        self.map_err(|source| FileError { action, path: path.to_owned(), source })
+    }
+}
+
+/// Syncs a folder, so that the names in it are durable.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), FileError> {
+    File::open(path).and_then(|folder| folder.sync_all()).naming("sync the folder", path)
+}
+
+/// Syncs the folder that names `path`.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => sync_folder(parent),
+        _ => sync_folder(Path::new(".")),
+    }
+}
+
+/// Creates a folder and those above it; each new name is durable.
+pub(crate) fn create_folder(path: &Path) -> Result<(), FileError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
+        create_folder(parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        other => other.naming("create the folder", path),
+    }?;
+    sync_parent(path)
+}
+
+/// Writes a small file under a temporary name and renames it: a reader, also after a power cut, sees
+/// the old file or the new one, whole. The temporary name is `path` with `.new` behind it.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().naming("write", &temporary)?;
+    fs::rename(&temporary, path).naming("replace", path)?;
+    sync_parent(path)
+}
+
+/// Reads a file of at most `limit` bytes; `None` when there is none.
+pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
+    use std::io::Read;
+    let file = match File::open(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other.naming("open", path)?,
+    };
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).naming("read", path)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(ErrorKind::InvalidData, "the file is larger than it can be"))
+            .naming("read", path);
+    }
+    Ok(Some(bytes))
+}
+
+/// Removes a file; one that is not there is fine.
+pub(crate) fn remove_file(path: &Path) -> Result<bool, FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e).naming("remove", path),
+    }
+}

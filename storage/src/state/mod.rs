@@ -1,0 +1,135 @@
+//! The applied state of the job tracker on disk: an ordered map of bytes, written a checkpoint at a
+//! time.
+//!
+//! [`SledStore`] keeps it on a disk; [`MemoryStore`] in memory, for tests and simulation.
+
+mod batch;
+mod generation;
+mod memory_store;
+mod sled_store;
+
+use std::path::PathBuf;
+
+pub use batch::WriteBatch;
+pub use memory_store::MemoryStore;
+pub use sled_store::SledStore;
+
+use crate::durable::FileError;
+
+/// Longest key, in bytes.
+pub const MAX_KEY_BYTES: usize = 1024;
+/// Largest value, in bytes. Larger ones could end in blob files, which sled 0.34 never syncs.
+pub const MAX_VALUE_BYTES: usize = 64 * 1024;
+
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+/// Entries in ascending order of their keys.
+pub type Entries = Box<dyn Iterator<Item = Result<Entry>> + Send>;
+/// What the stores return.
+pub type Result<T, E = StateError> = std::result::Result<T, E>;
+
+/// An ordered, durable map of bytes to bytes.
+pub trait StateStore: Send + Sync + 'static {
+    /// The value of `key`.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// The entries from `start` (inclusive) to `end` (exclusive; `None`: all), ascending.
+    ///
+    /// A write that goes on meanwhile may be seen in part: whoever needs a consistent image holds
+    /// writes back. After [`replace_all`](Self::replace_all) a scan may still yield the old entries.
+    fn scan(&self, start: &[u8], end: Option<&[u8]>) -> Entries;
+
+    /// Applies all changes or none; they are durable when this returns. Blocks for as long as the
+    /// disk takes, and reads of other threads may wait for it.
+    ///
+    /// # Errors
+    /// After any error but a refused size the store is [poisoned](StateError::Poisoned).
+    fn write(&self, batch: WriteBatch) -> Result<()>;
+
+    /// Replaces everything by `entries` (fastest in ascending order). After a crash at any moment the
+    /// store holds either all of the old entries or all of the new ones.
+    ///
+    /// # Errors
+    /// An error from `entries` ends the replacement, and the old entries stay.
+    fn replace_all(&self, entries: &mut dyn Iterator<Item = Result<Entry>>) -> Result<()>;
+
+    /// Bytes on disk.
+    fn size_on_disk(&self) -> Result<u64>;
+}
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A file could not be read, written or synced.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// sled refused.
+    #[error("the state in {}: {source}; if it is damaged, remove the node's data folder and add the node again", path.display())]
+    Sled {
+        /// The folder of the generation.
+        path: PathBuf,
+        /// What sled said.
+        source: sled::Error,
+    },
+    /// The store failed earlier; what is on disk is known only after a restart.
+    #[error("the state in {} takes no more work since it failed ({why}); restart the node once the disk is well", path.display())]
+    Poisoned {
+        /// The folder of the store.
+        path: PathBuf,
+        /// The first failure.
+        why: String,
+    },
+    /// A value over [`MAX_VALUE_BYTES`].
+    #[error(
+        "a value of {bytes} bytes is too large for the state store; split it ({MAX_VALUE_BYTES} at most)"
+    )]
+    ValueTooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// A key over [`MAX_KEY_BYTES`].
+    #[error("a key of {bytes} bytes is too long for the state store ({MAX_KEY_BYTES} at most)")]
+    KeyTooLong {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The file that names the current generation is not what this program writes.
+    #[error("{} is damaged ({found:?}); remove the node's data folder and add the node again", path.display())]
+    DamagedPointer {
+        /// The file.
+        path: PathBuf,
+        /// What is in it.
+        found: String,
+    },
+    /// Written by a newer program.
+    #[error("{} has format {found}, this program knows {supported}; start the newer twm-node again", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+        /// The newest version this program reads.
+        supported: u64,
+    },
+    /// The folder that holds the state is gone, or there is more than one and nothing says which.
+    #[error("{}: {why}; restore it, or remove the node's data folder and add the node again", path.display())]
+    MissingGeneration {
+        /// The folder of the store.
+        path: PathBuf,
+        /// What is there instead.
+        why: String,
+    },
+    /// The source of a replacement failed.
+    #[error("the entries to load cannot be read: {0}")]
+    Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn check_sizes(key: &[u8], value: &[u8]) -> Result<()> {
+    if key.len() > MAX_KEY_BYTES {
+        return Err(StateError::KeyTooLong { bytes: key.len() });
+    }
+    if value.len() > MAX_VALUE_BYTES {
+        return Err(StateError::ValueTooLarge { bytes: value.len() });
+    }
+    Ok(())
+}
