@@ -3,9 +3,11 @@
 //! This crate knows nothing of consensus, of crawls or of HTTP. Everything it does on a disk is
 //! synchronous: callers on an async runtime move it to a blocking thread.
 
+pub mod datadir;
 mod durable;
 pub mod env;
 pub mod ids;
+pub mod snapshot;
 pub mod state;
 
 pub use durable::FileError;

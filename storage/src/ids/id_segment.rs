@@ -140,7 +140,7 @@ impl IdSegment {
         let base = varint::get(bytes, &mut at).ok_or(corrupt(at, "no base"))?;
 
         let mut entries = Entries { bytes, at, last: base, left: count };
-        while let Some(entry) = entries.next() {
+        for entry in entries.by_ref() {
             entry?;
         }
         if entries.at != bytes.len() {

@@ -9,7 +9,7 @@ mod id_set;
 mod leaf;
 pub mod run;
 mod user_id;
-mod varint;
+pub(crate) mod varint;
 
 pub use id_segment::{CorruptSegment, IdSegment, MAX_SEGMENT_BYTES};
 pub use id_set::IdSet;
