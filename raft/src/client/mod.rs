@@ -1,0 +1,217 @@
+//! The typed client of the tracker's API.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use storage::env::Entropy;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::model::{
+    Answer, Mutation, NodeId, NodeStatus, OpenSession, Query, Report, ReportAnswer, RequestId, Response, SessionId,
+    SessionOpened, Wants,
+};
+use crate::wire::{ApiReply, ApiRequest, Connection, Greeting, Purpose, connect};
+
+pub use crate::wire::ApiError;
+
+/// A client of a cluster: talks to one of its nodes, goes to the next when that one fails, and
+/// repeats a call until it was served or its time is over. Every call can be repeated without harm,
+/// so the caller sees an error only when the cluster refuses or cannot be reached.
+pub struct Client {
+    endpoints: Vec<String>,
+    timeout: Duration,
+    connection: tokio::sync::Mutex<Option<(usize, Connection)>>,
+    next_endpoint: AtomicU64,
+    identity: u64,
+    sequence: AtomicU64,
+    last_trouble: Mutex<Option<String>>,
+}
+
+/// Why a call did not succeed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ClientError {
+    /// The cluster said no.
+    #[error(transparent)]
+    Api(ApiError),
+    /// No node served the call in time.
+    #[error("no node of the cluster served the call within {timeout:?} (asked: {endpoints}; last trouble: {trouble}); check --endpoints and that a majority of the nodes runs")]
+    Unreachable {
+        /// How long was tried.
+        timeout: Duration,
+        /// Who was asked.
+        endpoints: String,
+        /// What happened last.
+        trouble: String,
+    },
+    /// The node speaks another protocol than this program.
+    #[error("the node answered a {asked} with something else; install the same release on both sides")]
+    Confused {
+        /// What was asked.
+        asked: &'static str,
+    },
+}
+
+/// Pause between two tries of a call.
+const RETRY_PAUSE: Duration = Duration::from_millis(25);
+
+impl Client {
+    /// A client of the nodes at these `HOST:PORT`s; connects when first called. A call is given up
+    /// after `timeout`.
+    pub fn new(endpoints: Vec<String>, timeout: Duration, entropy: &dyn Entropy) -> Self {
+        Self {
+            endpoints,
+            timeout,
+            connection: tokio::sync::Mutex::new(None),
+            next_endpoint: AtomicU64::new(0),
+            identity: entropy.next_u64(),
+            sequence: AtomicU64::new(0),
+            last_trouble: Mutex::new(None),
+        }
+    }
+
+    /// A name for a new write. The same one must be used when the write is repeated by the caller.
+    pub fn request_id(&self) -> RequestId {
+        RequestId { client: self.identity, sequence: self.sequence.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Changes the state. A refusal is an error.
+    pub async fn mutate(&self, mutation: Mutation) -> Result<Response, ClientError> {
+        match self.call(ApiRequest::Mutate(mutation)).await? {
+            ApiReply::Mutated(Response::Refused(refusal)) => Err(ClientError::Api(ApiError::Refused(refusal))),
+            ApiReply::Mutated(response) => Ok(response),
+            _ => Err(ClientError::Confused { asked: "mutation" }),
+        }
+    }
+
+    /// Reads the state.
+    pub async fn query(&self, query: Query) -> Result<Answer, ClientError> {
+        match self.call(ApiRequest::Query(query)).await? {
+            ApiReply::Answer(answer) => Ok(*answer),
+            _ => Err(ClientError::Confused { asked: "query" }),
+        }
+    }
+
+    /// Begins a session.
+    pub async fn open_session(&self, open: OpenSession) -> Result<SessionOpened, ClientError> {
+        match self.mutate(Mutation::OpenSession(open)).await? {
+            Response::SessionOpened(opened) => Ok(opened),
+            _ => Err(ClientError::Confused { asked: "session" }),
+        }
+    }
+
+    /// Reports. Reports of a session must come one after the other.
+    pub async fn report(&self, report: Report) -> Result<ReportAnswer, ClientError> {
+        match self.mutate(Mutation::Report(report)).await? {
+            Response::Report(answer) => Ok(answer),
+            _ => Err(ClientError::Confused { asked: "report" }),
+        }
+    }
+
+    /// Waits at most `timeout` until a report with these wants would bring the session something.
+    pub async fn wait_for_work(
+        &self,
+        session: SessionId,
+        wants: Wants,
+        timeout: Duration,
+    ) -> Result<bool, ClientError> {
+        let timeout_ms = timeout.as_millis() as u32;
+        match self.call(ApiRequest::WaitForWork { session, wants, timeout_ms }).await? {
+            ApiReply::Work(work) => Ok(work),
+            _ => Err(ClientError::Confused { asked: "wait" }),
+        }
+    }
+
+    /// What the node that this client talks to says of itself.
+    pub async fn node_status(&self) -> Result<NodeStatus, ClientError> {
+        match self.call(ApiRequest::NodeStatus).await? {
+            ApiReply::NodeStatus(status) => Ok(*status),
+            _ => Err(ClientError::Confused { asked: "status" }),
+        }
+    }
+
+    /// Moves leadership. Answers who leads then.
+    pub async fn transfer_leader(&self, to: Option<NodeId>) -> Result<NodeId, ClientError> {
+        match self.call(ApiRequest::TransferLeader { to }).await? {
+            ApiReply::Transferred(leader) => Ok(leader),
+            _ => Err(ClientError::Confused { asked: "transfer" }),
+        }
+    }
+
+    async fn call(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            match timeout_at(deadline, self.try_call(&request, deadline)).await {
+                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Err(Trouble::Final(error))) => return Err(ClientError::Api(error)),
+                Ok(Err(Trouble::Passing(trouble))) => self.note(trouble),
+                Err(_) => return Err(self.unreachable()),
+            }
+            if Instant::now() + RETRY_PAUSE >= deadline {
+                return Err(self.unreachable());
+            }
+            sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    async fn try_call(&self, request: &ApiRequest, deadline: Instant) -> Result<ApiReply, Trouble> {
+        let (endpoint, connection) = self.connected().await.map_err(Trouble::Passing)?;
+        let mut context = tarpc::context::current();
+        context.deadline = deadline.into_std();
+        match connection.api(context, request.clone(), 0).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) if error.is_passing() => {
+                // The node lives but may be cut off from its leader: the next try asks another one.
+                self.leave(endpoint).await;
+                Err(Trouble::Passing(format!("{}: {error}", self.endpoints[endpoint])))
+            }
+            Ok(Err(error)) => Err(Trouble::Final(error)),
+            Err(error) => {
+                self.leave(endpoint).await;
+                Err(Trouble::Passing(format!("{}: {error}", self.endpoints[endpoint])))
+            }
+        }
+    }
+
+    async fn connected(&self) -> Result<(usize, Connection), String> {
+        let mut held = self.connection.lock().await;
+        if let Some((endpoint, connection)) = &*held {
+            return Ok((*endpoint, connection.clone()));
+        }
+        if self.endpoints.is_empty() {
+            return Err("no endpoint was given".to_owned());
+        }
+        let endpoint = (self.next_endpoint.fetch_add(1, Ordering::Relaxed) % self.endpoints.len() as u64) as usize;
+        let greeting = Greeting::new(Purpose::Api, None, None);
+        let connection = connect(&self.endpoints[endpoint], &greeting).await.map_err(|e| e.to_string())?;
+        *held = Some((endpoint, connection.clone()));
+        Ok((endpoint, connection))
+    }
+
+    /// Gives up the connection to an endpoint, unless another call did so already.
+    async fn leave(&self, endpoint: usize) {
+        let mut held = self.connection.lock().await;
+        if held.as_ref().is_some_and(|(at, _)| *at == endpoint) {
+            *held = None;
+        }
+    }
+
+    fn note(&self, trouble: String) {
+        *self.last_trouble.lock().unwrap_or_else(|e| e.into_inner()) = Some(trouble);
+    }
+
+    fn unreachable(&self) -> ClientError {
+        let trouble = self.last_trouble.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        ClientError::Unreachable {
+            timeout: self.timeout,
+            endpoints: self.endpoints.join(", "),
+            trouble: trouble.unwrap_or_else(|| "no answer".to_owned()),
+        }
+    }
+}
+
+/// What went wrong in one try.
+enum Trouble {
+    Final(ApiError),
+    Passing(String),
+}

@@ -1,0 +1,1 @@
+//! openraft, its log, its snapshots and its network.

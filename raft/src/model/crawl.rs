@@ -1,0 +1,166 @@
+//! A crawl: one submission, isolated from all others.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CrawlId, Operation, Operations};
+
+/// What happens to the accounts that an analysis admits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Traversal {
+    /// They go to the crawl's frontier, to be exported and submitted again.
+    Default,
+    /// They join the end of the queue.
+    Bfs,
+    /// They join the front of the queue.
+    Dfs,
+}
+
+impl Traversal {
+    /// The name used on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Bfs => "bfs",
+            Self::Dfs => "dfs",
+        }
+    }
+}
+
+/// What a submission asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrawlSpec {
+    /// A name for people. Need not be unique.
+    pub name: String,
+    /// What is done to each account.
+    pub operations: Operations,
+    /// What happens to the accounts that an analysis admits.
+    pub traversal: Traversal,
+    /// Accounts at most this many steps from a target are crawled; those beyond go to the frontier.
+    /// Absent: no limit.
+    pub depth: Option<u32>,
+    /// CEL expression over `user` that admits a discovered account. Absent: all are admitted.
+    pub follow: Option<String>,
+    /// Share of the cluster's work among running crawls, 1 to 100.
+    pub priority: u8,
+}
+
+/// Where a crawl stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CrawlPhase {
+    /// Targets are still coming in; jobs run already.
+    Loading,
+    /// All targets are in.
+    Running,
+    /// No job is granted until it is resumed.
+    Paused,
+    /// Nothing is queued, leased or delayed any more.
+    Finished,
+    /// Stopped for good; what was queued is dropped.
+    Cancelled,
+}
+
+impl CrawlPhase {
+    /// The name used in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Finished => "finished",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing will happen any more.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Finished | Self::Cancelled)
+    }
+}
+
+/// What became of the accounts. TWM-C1: `accepted` is the sum of `waiting`, `active` and the four
+/// final states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UserCounters {
+    /// Accounts accepted: targets and admitted discoveries, each once.
+    pub accepted: u64,
+    /// Targets named again.
+    pub duplicates: u64,
+    /// Not begun.
+    pub waiting: u64,
+    /// Begun and not final: leased, between two operations, or delayed.
+    pub active: u64,
+    /// Final: at least one operation completed, none failed.
+    pub completed: u64,
+    /// Final: every operation found the account gone.
+    pub gone: u64,
+    /// Final until retried: at least one operation failed. These are the error list.
+    pub failed: u64,
+    /// Final: the crawl was cancelled first.
+    pub cancelled: u64,
+}
+
+/// What became of one operation's jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OperationCounters {
+    /// Jobs done.
+    pub completed: u64,
+    /// Jobs that found the account gone.
+    pub gone: u64,
+    /// Jobs that failed for good.
+    pub failed: u64,
+    /// Times a job had to wait for a rate budget.
+    pub limited: u64,
+    /// Attempts that failed and were tried again.
+    pub retried: u64,
+    /// Tweets, followers or looked-up accounts in completed jobs.
+    pub items: u64,
+}
+
+/// A crawl's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CrawlCounters {
+    /// Accounts.
+    pub users: UserCounters,
+    /// Jobs, by [`Operation::index`].
+    pub operations: [OperationCounters; 4],
+    /// Accounts that an analysis looked at for the first time in this crawl.
+    pub discovered: u64,
+    /// Of these, how many the follow rule admitted.
+    pub admitted: u64,
+    /// Accounts in the frontier.
+    pub frontier: u64,
+}
+
+impl CrawlCounters {
+    /// One operation's counters.
+    pub fn of(&mut self, operation: Operation) -> &mut OperationCounters {
+        &mut self.operations[operation.index()]
+    }
+}
+
+/// A crawl as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrawlView {
+    /// Its id.
+    pub id: CrawlId,
+    /// What was asked for.
+    pub spec: CrawlSpec,
+    /// Where it stands.
+    pub phase: CrawlPhase,
+    /// What was done.
+    pub counters: CrawlCounters,
+    /// Accounts in the queue, not begun.
+    pub queued: u64,
+    /// Jobs that could run now, with a record of their own.
+    pub ready: u64,
+    /// Jobs that run.
+    pub leased: u64,
+    /// Jobs that wait for a reset or a retry.
+    pub delayed: u64,
+    /// Cluster time of the submission, ms.
+    pub submitted_at: u64,
+    /// Cluster time of the end, ms.
+    pub ended_at: Option<u64>,
+    /// Cluster time of this view, ms.
+    pub now: u64,
+}

@@ -1,0 +1,99 @@
+//! Identifiers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A cluster member, as given by `twm-node --id`. Positive.
+pub type NodeId = u64;
+
+macro_rules! number_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+number_id! {
+    /// A crawl: one submission. Counts up from 1.
+    CrawlId
+}
+number_id! {
+    /// A session: one incarnation of a node. The log index of its opening, so a later session has a
+    /// larger id.
+    SessionId
+}
+number_id! {
+    /// One account on its way through a crawl's operations. Counts up from 1.
+    JobId
+}
+number_id! {
+    /// Where dataset files lie: drawn at random when a data directory is made, or the same for all
+    /// nodes that share an output directory.
+    StorageId
+}
+number_id! {
+    /// A granted job's fencing token: log index of the grant and position in it. A later grant has
+    /// a larger lease, everywhere and for ever.
+    LeaseId
+}
+
+impl LeaseId {
+    const SLOT_BITS: u32 = 10;
+
+    /// Most jobs that one log entry can grant.
+    pub const SLOTS: usize = 1 << Self::SLOT_BITS;
+
+    /// The lease of the `slot`-th job granted by the entry at `log_index`.
+    pub fn at(log_index: u64, slot: usize) -> Self {
+        debug_assert!(slot < Self::SLOTS, "a grant is capped at LeaseId::SLOTS jobs");
+        Self((log_index << Self::SLOT_BITS) | slot as u64)
+    }
+
+    /// Log index of the grant.
+    pub fn log_index(self) -> u64 {
+        self.0 >> Self::SLOT_BITS
+    }
+}
+
+impl FromStr for CrawlId {
+    type Err = UnknownCrawl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self).map_err(|_| UnknownCrawl(text.to_owned()))
+    }
+}
+
+/// A text that is no crawl id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no crawl id; `twm-ctl crawl list` shows them")]
+pub struct UnknownCrawl(pub String);
+
+/// Names one write of one client, so that a retried write is applied once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RequestId {
+    /// Drawn at random by the client when it starts.
+    pub client: u64,
+    /// Counts the client's writes.
+    pub sequence: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_grant_has_a_larger_lease() {
+        assert!(LeaseId::at(7, LeaseId::SLOTS - 1) < LeaseId::at(8, 0));
+        assert_eq!(LeaseId::at(8, 3).log_index(), 8);
+    }
+}

@@ -1,0 +1,91 @@
+//! A unit of work for one worker.
+
+use serde::{Deserialize, Serialize};
+use storage::ids::UserId;
+
+use super::{CrawlId, JobId, LeaseId, Operation, StorageId};
+
+/// A job as it is granted to a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The job's name for as long as it lives.
+    pub id: JobId,
+    /// The fencing token of this grant.
+    pub lease: LeaseId,
+    /// The crawl it belongs to.
+    pub crawl: CrawlId,
+    /// The account.
+    pub user: UserId,
+    /// What to do.
+    pub operation: Operation,
+    /// Steps from a target of the submission: 0 for a target, 1 for a follower found by its analysis.
+    pub depth: u32,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// Where to go on; absent at the beginning.
+    pub progress: Option<Progress>,
+}
+
+/// How far a job has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The source's cursor of the next page; for an analysis the number of followers done.
+    pub cursor: String,
+    /// What is on disk already; absent for an analysis.
+    pub draft: Option<DraftProgress>,
+}
+
+/// The synced part of a draft file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DraftProgress {
+    /// The lease under whose name the draft lies.
+    pub lease: LeaseId,
+    /// Where it lies.
+    pub storage: StorageId,
+    /// Length of the complete part, bytes.
+    pub bytes: u64,
+    /// Tweets or followers in it.
+    pub items: u64,
+}
+
+/// Why an account cannot be crawled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum GoneReason {
+    /// The account shows its posts to its followers only.
+    Protected,
+    /// There is no such account.
+    NotFound,
+    /// The network has suspended the account.
+    Suspended,
+}
+
+impl GoneReason {
+    /// The name used in tables and counters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Protected => "protected",
+            Self::NotFound => "not found",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+/// One operation that found its account gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// The operation.
+    pub operation: Operation,
+    /// Why.
+    pub reason: GoneReason,
+}
+
+/// One operation that failed for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The operation.
+    pub operation: Operation,
+    /// What the last attempt met.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+}

@@ -1,0 +1,27 @@
+//! What the tracker speaks about. Plain data: commands, reports, jobs and answers to queries.
+//!
+//! Everything here crosses the network and the disk as postcard, whose format is positional: new
+//! enum variants go last, and a changed struct is a new wire version ([`WIRE_VERSION`]).
+
+mod answer;
+mod command;
+mod crawl;
+mod ident;
+mod job;
+mod operation;
+mod report;
+mod status;
+
+pub use answer::{Answer, FailedUser, FrontierPage, Query};
+pub use command::{Command, Limits, Mutation, Refusal, Response, SubmitSummary};
+pub use crawl::{CrawlCounters, CrawlPhase, CrawlSpec, CrawlView, OperationCounters, Traversal, UserCounters};
+pub use ident::{CrawlId, JobId, LeaseId, NodeId, RequestId, SessionId, StorageId, UnknownCrawl};
+pub use job::{DraftProgress, Failure, Gone, GoneReason, Job, Progress};
+pub use operation::{Operation, Operations, UnknownOperation};
+pub use report::{Finding, Granted, OpenSession, Publication, Report, ReportAnswer, SessionOpened, Wants};
+pub use status::{
+    AddressStatus, BudgetStatus, ClusterStatus, MemberStatus, NodeRole, NodeStatus, SessionStatus, WorkerStatus,
+};
+
+/// Version of everything in this module as it crosses the network. Nodes refuse to talk to another one.
+pub const WIRE_VERSION: u32 = 1;

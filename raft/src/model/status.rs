@@ -1,0 +1,156 @@
+//! The cluster as operators see it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CrawlView, NodeId, SessionId, StorageId};
+
+/// The whole cluster, as its leader sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The leader that answers.
+    pub leader: NodeId,
+    /// Its term.
+    pub term: u64,
+    /// Cluster time, ms.
+    pub now: u64,
+    /// Every member.
+    pub nodes: Vec<MemberStatus>,
+    /// Every live session.
+    pub sessions: Vec<SessionStatus>,
+    /// Every crawl.
+    pub crawls: Vec<CrawlView>,
+}
+
+/// A member, with what it said of itself when it could be reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// The member.
+    pub id: NodeId,
+    /// Where its peers reach it.
+    pub address: String,
+    /// Whether it votes; a learner does not.
+    pub voter: bool,
+    /// Whether an operator has drained it.
+    pub drained: bool,
+    /// What it says of itself; absent when it did not answer.
+    pub node: Option<NodeStatus>,
+}
+
+/// What part a node plays in Raft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeRole {
+    /// Decides.
+    Leader,
+    /// Follows and votes.
+    Follower,
+    /// Seeks votes.
+    Candidate,
+    /// Follows without a vote.
+    Learner,
+    /// Shuts down.
+    Stopping,
+}
+
+impl NodeRole {
+    /// The name used in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Follower => "follower",
+            Self::Candidate => "candidate",
+            Self::Learner => "learner",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The node.
+    pub id: NodeId,
+    /// Version of its program.
+    pub version: String,
+    /// Its part in Raft.
+    pub role: NodeRole,
+    /// Its term.
+    pub term: u64,
+    /// The leader it knows.
+    pub leader: Option<NodeId>,
+    /// Log index of its last entry.
+    pub last_log: u64,
+    /// Log index of the last entry in its state.
+    pub applied: u64,
+    /// Log index of the last checkpoint on its disk.
+    pub checkpoint: u64,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+    /// What its workers do; absent before they start.
+    pub workers: Option<WorkerStatus>,
+}
+
+/// A node's workers and addresses.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Workers in all.
+    pub total: u32,
+    /// Workers with a job.
+    pub busy: u32,
+    /// Requests sent since the start.
+    pub requests: u64,
+    /// Answers that were not good, since the start.
+    pub request_errors: u64,
+    /// Tweets written since the start.
+    pub tweets: u64,
+    /// Followers written since the start.
+    pub followers: u64,
+    /// Where the HTTP port listens.
+    pub http: String,
+    /// The addresses it crawls from.
+    pub addresses: Vec<AddressStatus>,
+}
+
+/// A local address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressStatus {
+    /// The address; `any` when requests are not bound to one.
+    pub address: String,
+    /// Its rate budgets.
+    pub budgets: Vec<BudgetStatus>,
+}
+
+/// A rate budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// The endpoint it is for.
+    pub endpoint: String,
+    /// Requests per window; absent before the source told.
+    pub limit: Option<u64>,
+    /// Requests left in this window; absent before the source told.
+    pub remaining: Option<u64>,
+    /// Until the next window, ms.
+    pub reset_in_ms: Option<u64>,
+    /// Requests under way.
+    pub in_flight: u32,
+}
+
+/// A live session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Its id.
+    pub id: SessionId,
+    /// Its node.
+    pub node: NodeId,
+    /// Where the node's files lie.
+    pub storage: StorageId,
+    /// Its workers.
+    pub workers: u32,
+    /// Jobs it holds.
+    pub leased: u64,
+    /// Jobs it completed.
+    pub completed: u64,
+    /// Since the leader last heard of it, ms.
+    pub silent_ms: u64,
+}

@@ -1,0 +1,272 @@
+//! One command in, one response out.
+
+use storage::ids::UserId;
+
+use crate::model::{
+    Command, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, JobId, Mutation, NodeId, Operation, Refusal, RequestId,
+    Response, SubmitSummary,
+};
+
+use super::crawl::{Crawl, CrawlRecord};
+use super::findings::operations_to_retry;
+use super::jobs::{JobRecord, Phase, Rank};
+use super::{REQUESTS_KEPT, State};
+
+/// Longest name and follow rule of a crawl, bytes. They are part of every checkpointed record.
+const MAX_NAME: usize = 256;
+const MAX_RULE: usize = 4096;
+
+impl State {
+    /// Applies the command of the log entry at `index`. Deterministic: every replica that applies
+    /// the same commands from the same state gives the same responses and reaches the same state.
+    pub fn apply(&mut self, index: u64, command: Command) -> Response {
+        // TWM-T1: a new leader whose clock starts lower does not turn time back.
+        self.head.clock = self.head.clock.max(command.now);
+        self.limits = command.limits;
+        self.release_delayed();
+        let response = match command.mutation {
+            Mutation::Tick => {
+                self.give_up_absent_storages();
+                Response::Done
+            }
+            Mutation::OpenSession(open) => self.open_session(index, open),
+            Mutation::Report(report) => self.report(index, report),
+            Mutation::EndSession { session, graceful } => self.end_session(session, graceful),
+            Mutation::CreateCrawl { request, spec } => self.once(request, |state| state.create_crawl(spec)),
+            Mutation::AddTargets { crawl, chunk, users, seeds } => self.add_targets(crawl, chunk, users, seeds),
+            Mutation::SealCrawl { crawl } => self.change_crawl(crawl, "be sealed", seal),
+            Mutation::PauseCrawl { crawl } => self.change_crawl(crawl, "be paused", pause),
+            Mutation::ResumeCrawl { crawl } => self.resume_crawl(crawl),
+            Mutation::CancelCrawl { crawl } => self.cancel_crawl(crawl),
+            Mutation::RetryErrors { request, crawl, user, limit } => {
+                self.once(request, |state| state.retry_errors(crawl, user, limit))
+            }
+            Mutation::Drain { node, drained } => self.drain(node, drained),
+        };
+        #[cfg(any(test, feature = "check-invariants"))]
+        self.check_invariants();
+        response
+    }
+
+    /// Applies a write with a request id once, however often it comes.
+    fn once(&mut self, request: RequestId, write: impl FnOnce(&mut Self) -> Response) -> Response {
+        if let Some((_, earlier)) = self.requests.iter().rev().find(|(id, _)| *id == request) {
+            return earlier.clone();
+        }
+        let response = write(self);
+        if self.requests.len() == REQUESTS_KEPT {
+            self.requests.remove(0);
+        }
+        self.requests.push((request, response.clone()));
+        self.requests_dirty = true;
+        response
+    }
+
+    fn release_delayed(&mut self) {
+        while let Some(&(until, job)) = self.jobs.delayed.first() {
+            if until > self.head.clock {
+                break;
+            }
+            self.unqueue(job);
+            self.make_ready(job, true);
+        }
+    }
+
+    fn create_crawl(&mut self, spec: CrawlSpec) -> Response {
+        if let Some(refusal) = refuse(&spec) {
+            return Response::Refused(refusal);
+        }
+        self.head.last_crawl += 1;
+        let id = CrawlId(self.head.last_crawl);
+        let record = CrawlRecord {
+            spec,
+            counters: CrawlCounters::default(),
+            sealed: false,
+            paused: false,
+            cancelled: false,
+            next_chunk: [0; 2],
+            submitted_at: self.head.clock,
+            ended_at: None,
+            pass: self.lowest_pass(),
+        };
+        self.crawls.insert(id, Crawl::of(record));
+        self.active.insert(id);
+        Response::CrawlCreated(id)
+    }
+
+    /// Where a crawl that joins the others begins, so that it neither waits nor makes them wait.
+    fn lowest_pass(&self) -> u64 {
+        let passes = self.active.iter().filter_map(|id| self.crawls.get(id)).filter(|c| c.grants());
+        passes.map(|c| c.record.pass).min().unwrap_or(0)
+    }
+
+    fn add_targets(&mut self, id: CrawlId, chunk: u64, users: Vec<UserId>, seeds: bool) -> Response {
+        let Some(crawl) = self.crawls.get_mut(&id) else { return Response::Refused(Refusal::NoSuchCrawl(id)) };
+        let expected = crawl.record.next_chunk[usize::from(seeds)];
+        if chunk < expected {
+            return Response::Added(SubmitSummary::default());
+        }
+        if crawl.record.sealed || crawl.phase().is_over() {
+            return wrong_phase(id, crawl.phase(), "take targets");
+        }
+        if chunk > expected {
+            return Response::Refused(Refusal::MissingChunk { crawl: id, got: chunk, expected });
+        }
+        crawl.change().next_chunk[usize::from(seeds)] += 1;
+        let named = users.len() as u64;
+        let new = crawl.seen.insert(users);
+        let summary = SubmitSummary { accepted: new.len() as u64, duplicates: named - new.len() as u64 };
+        if seeds {
+            return Response::Added(summary);
+        }
+        new.iter().for_each(|user| crawl.queue.push_back(user, 0));
+        let users = &mut crawl.counters().users;
+        users.accepted += summary.accepted;
+        users.waiting += summary.accepted;
+        users.duplicates += summary.duplicates;
+        Response::Added(summary)
+    }
+
+    fn change_crawl(&mut self, id: CrawlId, verb: &str, change: impl FnOnce(&mut CrawlRecord)) -> Response {
+        let Some(crawl) = self.crawls.get_mut(&id) else { return Response::Refused(Refusal::NoSuchCrawl(id)) };
+        if crawl.record.cancelled || (crawl.record.ended_at.is_some() && !crawl.record.sealed) {
+            return wrong_phase(id, crawl.phase(), verb);
+        }
+        if crawl.phase() != CrawlPhase::Finished {
+            change(crawl.change());
+        }
+        self.finish_if_done(id);
+        Response::Done
+    }
+
+    fn resume_crawl(&mut self, id: CrawlId) -> Response {
+        let lowest = self.lowest_pass();
+        self.change_crawl(id, "be resumed", |record| {
+            if record.paused {
+                record.pass = record.pass.max(lowest);
+            }
+            record.paused = false;
+        })
+    }
+
+    fn cancel_crawl(&mut self, id: CrawlId) -> Response {
+        let Some(crawl) = self.crawls.get(&id) else { return Response::Refused(Refusal::NoSuchCrawl(id)) };
+        match crawl.phase() {
+            CrawlPhase::Cancelled => return Response::Done,
+            CrawlPhase::Finished => return wrong_phase(id, CrawlPhase::Finished, "be cancelled"),
+            _ => {}
+        }
+        let jobs: Vec<JobId> = self.jobs.iter().filter(|(_, r)| r.crawl == id).map(|(job, _)| job).collect();
+        for job in jobs {
+            self.unqueue(job);
+            self.unlease(job);
+            self.jobs.remove(job);
+        }
+        let clock = self.head.clock;
+        self.active.remove(&id);
+        let Some(crawl) = self.crawls.get_mut(&id) else { return Response::Done };
+        crawl.queue.clear();
+        crawl.ready.clear();
+        crawl.open = 0;
+        let record = crawl.change();
+        record.cancelled = true;
+        record.ended_at = Some(clock);
+        let users = &mut record.counters.users;
+        users.cancelled += users.waiting + users.active;
+        users.waiting = 0;
+        users.active = 0;
+        Response::Done
+    }
+
+    /// A crawl with nothing queued, leased or delayed is finished.
+    pub(super) fn finish_if_done(&mut self, id: CrawlId) {
+        let clock = self.head.clock;
+        let Some(crawl) = self.crawls.get_mut(&id) else { return };
+        let done = crawl.record.sealed && crawl.open == 0 && crawl.queue.is_empty();
+        if done && !crawl.phase().is_over() {
+            crawl.change().ended_at = Some(clock);
+            self.active.remove(&id);
+        }
+    }
+
+    /// Puts failed accounts back: the operations that failed run again, and those that read what they
+    /// write.
+    fn retry_errors(&mut self, id: CrawlId, user: Option<UserId>, limit: u32) -> Response {
+        let Some(crawl) = self.crawls.get(&id) else { return Response::Refused(Refusal::NoSuchCrawl(id)) };
+        if crawl.phase() == CrawlPhase::Cancelled {
+            return wrong_phase(id, CrawlPhase::Cancelled, "retry errors");
+        }
+        let operations = crawl.record.spec.operations;
+        let lowest = self.lowest_pass();
+        let failed = self.cold.take_errors(id, user.as_ref(), limit as usize);
+        if let (Some(user), true) = (user, failed.is_empty()) {
+            return Response::Refused(Refusal::NotFailed { crawl: id, user });
+        }
+        for (user, error) in &failed {
+            let again = operations_to_retry(&error.failures, operations);
+            let Some(mut record) = JobRecord::fresh(id, user.clone(), error.depth, again) else { continue };
+            record.completed = error.completed;
+            record.gone = error.gone.clone();
+            record.phase = Phase::Ready { rank: Rank { late: true, order: 0 } };
+            self.head.last_job += 1;
+            let job = JobId(self.head.last_job);
+            self.jobs.insert(job, record);
+            self.make_ready(job, true);
+        }
+        let count = failed.len() as u64;
+        if let Some(crawl) = self.crawls.get_mut(&id).filter(|_| count > 0) {
+            crawl.open += count;
+            let record = crawl.change();
+            record.counters.users.failed -= count;
+            record.counters.users.active += count;
+            if record.ended_at.take().is_some() {
+                record.pass = record.pass.max(lowest);
+            }
+            self.active.insert(id);
+        }
+        Response::Retried(failed.len() as u32)
+    }
+
+    fn drain(&mut self, node: NodeId, drained: bool) -> Response {
+        if drained {
+            self.head.drained.insert(node);
+        } else {
+            self.head.drained.remove(&node);
+        }
+        Response::Done
+    }
+}
+
+fn seal(record: &mut CrawlRecord) {
+    record.sealed = true;
+}
+
+fn pause(record: &mut CrawlRecord) {
+    record.paused = true;
+}
+
+fn wrong_phase(crawl: CrawlId, phase: CrawlPhase, verb: &str) -> Response {
+    Response::Refused(Refusal::WrongPhase { crawl, phase: phase.name().to_owned(), verb: verb.to_owned() })
+}
+
+/// Why a submission makes no sense. The follow rule itself is compiled by the node that takes it.
+fn refuse(spec: &CrawlSpec) -> Option<Refusal> {
+    let bad = |text: &str| Some(Refusal::BadSpec(text.to_owned()));
+    let operations = spec.operations;
+    if operations.is_empty() {
+        return bad("a crawl needs at least one operation: -T, -F, -A or -U");
+    }
+    if operations.contains(Operation::Timeline) && operations.contains(Operation::Update) {
+        return bad("-T downloads whole timelines and -U only what is new: choose one of them");
+    }
+    if !(1..=100).contains(&spec.priority) {
+        return bad("the priority must be between 1 and 100");
+    }
+    if spec.name.len() > MAX_NAME {
+        return bad("the name is longer than 256 bytes");
+    }
+    if spec.follow.as_ref().is_some_and(|rule| rule.len() > MAX_RULE) {
+        return bad("the follow rule is longer than 4096 bytes");
+    }
+    None
+}

@@ -1,0 +1,156 @@
+//! A crawl inside the state machine.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{CrawlCounters, CrawlPhase, CrawlSpec, JobId, Operation, StorageId, Wants};
+
+use super::jobs::Rank;
+use super::queue::SegmentQueue;
+use super::seen::SeenSet;
+
+/// One submission with all that belongs to it.
+pub(super) struct Crawl {
+    pub(super) record: CrawlRecord,
+    pub(super) dirty: bool,
+    pub(super) queue: SegmentQueue,
+    pub(super) frontier: SegmentQueue,
+    pub(super) seen: SeenSet,
+    /// Jobs with a record that could run, in the order in which they are granted.
+    pub(super) ready: ReadyJobs,
+    /// Jobs with a record, whatever their phase.
+    pub(super) open: u64,
+    pub(super) leased: u64,
+    pub(super) delayed: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CrawlRecord {
+    pub(super) spec: CrawlSpec,
+    pub(super) counters: CrawlCounters,
+    /// All targets are in.
+    pub(super) sealed: bool,
+    pub(super) paused: bool,
+    pub(super) cancelled: bool,
+    /// The next chunk of targets, of seeds.
+    pub(super) next_chunk: [u64; 2],
+    pub(super) submitted_at: u64,
+    pub(super) ended_at: Option<u64>,
+    /// Stride scheduling (Waldspurger and Weihl, 1995): the crawl with the smallest pass is served
+    /// next, and each job moves its pass on by the inverse of its priority.
+    pub(super) pass: u64,
+}
+
+/// What one job of a crawl with priority 1 moves its pass on by.
+const STRIDE: u64 = 1_000_000;
+
+impl Crawl {
+    pub(super) fn of(record: CrawlRecord) -> Self {
+        Self {
+            record,
+            dirty: true,
+            queue: SegmentQueue::default(),
+            frontier: SegmentQueue::default(),
+            seen: SeenSet::default(),
+            ready: ReadyJobs::default(),
+            open: 0,
+            leased: 0,
+            delayed: 0,
+        }
+    }
+
+    pub(super) fn phase(&self) -> CrawlPhase {
+        let record = &self.record;
+        if record.cancelled {
+            CrawlPhase::Cancelled
+        } else if record.ended_at.is_some() {
+            CrawlPhase::Finished
+        } else if record.paused {
+            CrawlPhase::Paused
+        } else if record.sealed {
+            CrawlPhase::Running
+        } else {
+            CrawlPhase::Loading
+        }
+    }
+
+    pub(super) fn grants(&self) -> bool {
+        matches!(self.phase(), CrawlPhase::Running | CrawlPhase::Loading)
+    }
+
+    /// The record, for a change that the next checkpoint has to write.
+    pub(super) fn change(&mut self) -> &mut CrawlRecord {
+        self.dirty = true;
+        &mut self.record
+    }
+
+    pub(super) fn counters(&mut self) -> &mut CrawlCounters {
+        &mut self.change().counters
+    }
+
+    /// The operation that a fresh account begins with.
+    pub(super) fn first_operation(&self) -> Option<Operation> {
+        self.record.spec.operations.first()
+    }
+
+    /// Whether a node with this storage would get a job.
+    pub(super) fn could_grant(&self, storage: StorageId, wants: &Wants) -> bool {
+        self.grants() && (self.ready.first(storage, wants).is_some() || self.could_begin(wants))
+    }
+
+    pub(super) fn could_begin(&self, wants: &Wants) -> bool {
+        !self.queue.is_empty() && self.first_operation().is_some_and(|op| wants.takes(op))
+    }
+
+    /// Counts one granted job.
+    pub(super) fn advance_pass(&mut self) {
+        let stride = STRIDE / u64::from(self.record.spec.priority.max(1));
+        self.change().pass += stride;
+    }
+}
+
+/// Ready jobs by where they can run, operation and rank.
+#[derive(Default)]
+pub(super) struct ReadyJobs {
+    jobs: BTreeMap<ReadyKey, JobId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct ReadyKey {
+    pin: Option<StorageId>,
+    operation: Operation,
+    rank: Rank,
+}
+
+impl ReadyJobs {
+    pub(super) fn len(&self) -> u64 {
+        self.jobs.len() as u64
+    }
+
+    pub(super) fn insert(&mut self, pin: Option<StorageId>, operation: Operation, rank: Rank, job: JobId) {
+        self.jobs.insert(ReadyKey { pin, operation, rank }, job);
+    }
+
+    pub(super) fn remove(&mut self, pin: Option<StorageId>, operation: Operation, rank: Rank) {
+        self.jobs.remove(&ReadyKey { pin, operation, rank });
+    }
+
+    /// The job that a node with this storage gets first.
+    pub(super) fn first(&self, storage: StorageId, wants: &Wants) -> Option<JobId> {
+        if self.jobs.is_empty() {
+            return None;
+        }
+        let lanes = [None, Some(storage)].into_iter().flat_map(|pin| Operation::ALL.map(|op| (pin, op)));
+        let heads = lanes.filter(|(_, op)| wants.takes(*op)).filter_map(|(pin, operation)| {
+            let from = ReadyKey { pin, operation, rank: Rank { late: false, order: 0 } };
+            let (key, job) = self.jobs.range(from..).next()?;
+            (key.pin == pin && key.operation == operation).then_some((key.rank, *job))
+        });
+        heads.min().map(|(_, job)| job)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.jobs.clear();
+    }
+}

@@ -1,0 +1,316 @@
+//! What a report changes.
+
+use crate::model::{
+    Failure, Finding, Gone, GoneReason, JobId, LeaseId, Operation, Progress, Publication, Refusal, Report,
+    ReportAnswer, Response, SessionId, Traversal,
+};
+use storage::ids::UserId;
+
+use super::State;
+use super::jobs::Phase;
+
+/// Longest reason that the error list keeps, bytes.
+const MAX_REASON: usize = 512;
+
+impl State {
+    pub(super) fn report(&mut self, index: u64, report: Report) -> Response {
+        let Report { session: id, sequence, findings, wants } = report;
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Response::Refused(Refusal::SessionOver(id));
+        };
+        let last = session.record.last_sequence;
+        if sequence == last {
+            return Response::Report(self.answer(id, &findings));
+        }
+        if sequence != last + 1 {
+            return Response::Refused(Refusal::OutOfOrder { session: id, got: sequence, expected: last + 1 });
+        }
+        session.dirty = true;
+        session.record.last_sequence = sequence;
+        let mut stale = Vec::new();
+        let mut named = Vec::with_capacity(findings.len());
+        for (job, lease, finding) in findings {
+            let completes = matches!(finding, Finding::Completed { file: true, .. });
+            if !self.holds(id, job, lease) {
+                stale.push(lease);
+                continue;
+            }
+            self.find(job, lease, id, finding);
+            if completes {
+                named.push(job);
+            }
+        }
+        let granted = self.grant(index, id, wants);
+        let jobs = granted.iter().filter_map(|&job| self.granted_job(job)).collect();
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.record.last_granted = granted;
+        }
+        let publish = self.publications(id, named);
+        Response::Report(ReportAnswer { granted: jobs, publish, stale })
+    }
+
+    /// The answer to a report that was applied already (TWM-S2).
+    fn answer(&self, id: SessionId, findings: &[(JobId, LeaseId, Finding)]) -> ReportAnswer {
+        let Some(session) = self.sessions.get(&id) else { return ReportAnswer::default() };
+        let granted = session.record.last_granted.iter().filter_map(|&job| self.granted_job(job)).collect();
+        let completed = |(job, lease, finding): &(JobId, LeaseId, Finding)| {
+            let completes = matches!(finding, Finding::Completed { file: true, .. });
+            (completes && self.publishes(*job, *lease)).then_some(*job)
+        };
+        let publish = self.publications(id, findings.iter().filter_map(completed));
+        // A completion that is not being published although its file was named had no valid lease.
+        let is_stale = |(job, lease, finding): &(JobId, LeaseId, Finding)| {
+            let completes = matches!(finding, Finding::Completed { file: true, .. });
+            completes && !self.publishes(*job, *lease)
+        };
+        let stale = findings.iter().filter(|f| is_stale(f)).map(|f| f.1).collect();
+        ReportAnswer { granted, publish, stale }
+    }
+
+    fn granted_job(&self, job: JobId) -> Option<crate::model::Job> {
+        let record = self.jobs.get(job)?;
+        match record.phase {
+            Phase::Leased { lease, .. } => Some(record.granted(job, lease)),
+            _ => None,
+        }
+    }
+
+    fn publishes(&self, job: JobId, of: LeaseId) -> bool {
+        let phase = self.jobs.get(job).map(|r| &r.phase);
+        matches!(phase, Some(Phase::Publishing { lease, .. }) if *lease == of)
+    }
+
+    /// What the session has to publish: these, and what it adopted.
+    fn publications(&self, id: SessionId, named: impl IntoIterator<Item = JobId>) -> Vec<Publication> {
+        let adopted = self.sessions.get(&id).into_iter().flat_map(|s| s.adopted.iter().copied());
+        let publication = |job: JobId| {
+            let record = self.jobs.get(job)?;
+            let Phase::Publishing { lease, .. } = record.phase else { return None };
+            let user = record.user.clone();
+            Some(Publication { job, lease, draft: lease, user, operation: record.current })
+        };
+        named.into_iter().chain(adopted).filter_map(publication).collect()
+    }
+
+    /// TWM-L2: only the session's own valid lease counts.
+    fn holds(&self, session: SessionId, job: JobId, lease: LeaseId) -> bool {
+        self.jobs.get(job).is_some_and(|r| r.lease() == Some(lease) && r.session() == Some(session))
+    }
+
+    fn find(&mut self, job: JobId, lease: LeaseId, session: SessionId, finding: Finding) {
+        let publishing = self.publishes(job, lease);
+        match finding {
+            Finding::Published if publishing => self.published(job),
+            // Once completed, a job only waits for its publication.
+            _ if publishing => {}
+            // A publication without a completion cannot come from a correct node.
+            Finding::Published => {}
+            Finding::Completed { file, items } => self.completed(job, lease, session, file, items),
+            Finding::Advanced(progress) => self.advanced(job, progress),
+            Finding::Limited { progress, after_ms } => self.limited(job, progress, after_ms),
+            Finding::Gone(reason) => self.gone(job, reason),
+            Finding::Failed { progress, reason, after_ms, retry } => {
+                self.failed(job, progress, reason, after_ms, retry);
+            }
+            Finding::HandedBack { progress } => {
+                self.unlease(job);
+                self.set_progress(job, progress);
+                self.make_ready(job, false);
+            }
+            Finding::InputMissing => self.input_missing(job, session),
+            Finding::Discovered { admitted, discarded, progress } => {
+                self.discovered(job, admitted, discarded);
+                self.advanced(job, progress);
+            }
+        }
+    }
+
+    fn completed(&mut self, job: JobId, lease: LeaseId, session: SessionId, file: bool, items: u64) {
+        let Some(holder) = self.sessions.get_mut(&session) else { return };
+        holder.record.completed += 1;
+        let storage = holder.record.storage;
+        if !file {
+            self.unlease(job);
+            self.operation_done(job, items);
+            return;
+        }
+        holder.leased.remove(&job);
+        let Some(record) = self.jobs.get_mut(job) else { return };
+        record.phase = Phase::Publishing { lease, session: Some(session), adopted: false, storage, items };
+    }
+
+    fn published(&mut self, job: JobId) {
+        self.unlease(job);
+        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Phase::Publishing { storage, items, .. } = record.phase else { return };
+        if record.later.iter().any(|op| op.input() == Some(record.current)) {
+            record.holder = Some(storage);
+        }
+        self.operation_done(job, items);
+    }
+
+    /// Counts a completed operation and goes on to the next one. The job is in no queue.
+    fn operation_done(&mut self, job: JobId, items: u64) {
+        let Some(record) = self.jobs.get_mut(job) else { return };
+        record.completed = true;
+        let (crawl, operation) = (record.crawl, record.current);
+        if let Some(crawl) = self.crawls.get_mut(&crawl) {
+            let counters = crawl.counters().of(operation);
+            counters.completed += 1;
+            counters.items += items;
+        }
+        self.next_operation(job);
+    }
+
+    fn next_operation(&mut self, job: JobId) {
+        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(next) = record.later.first() else {
+            self.user_done(job);
+            return;
+        };
+        record.current = next;
+        record.later = record.later.without(next);
+        record.failed_attempts = 0;
+        record.progress = None;
+        record.without_input.clear();
+        self.make_ready(job, true);
+    }
+
+    /// The account has reached a final state (TWM-C1).
+    fn user_done(&mut self, job: JobId) {
+        let Some(record) = self.jobs.remove(job) else { return };
+        let id = record.crawl;
+        let Some(crawl) = self.crawls.get_mut(&id) else { return };
+        crawl.open -= 1;
+        let users = &mut crawl.counters().users;
+        users.active -= 1;
+        if !record.failures.is_empty() {
+            users.failed += 1;
+        } else if record.completed || record.gone.is_empty() {
+            users.completed += 1;
+        } else {
+            users.gone += 1;
+        }
+        self.cold.record_end(id, &record);
+        self.finish_if_done(id);
+    }
+
+    fn advanced(&mut self, job: JobId, progress: Progress) {
+        self.set_progress(job, Some(progress));
+    }
+
+    fn set_progress(&mut self, job: JobId, progress: Option<Progress>) {
+        let Some(record) = self.jobs.get_mut(job) else { return };
+        if progress.is_some() {
+            record.progress = progress;
+        }
+    }
+
+    fn limited(&mut self, job: JobId, progress: Option<Progress>, after_ms: u64) {
+        self.unlease(job);
+        self.set_progress(job, progress);
+        self.count(job, |counters| counters.limited += 1);
+        self.delay(job, after_ms);
+    }
+
+    fn gone(&mut self, job: JobId, reason: GoneReason) {
+        self.unlease(job);
+        self.count(job, |counters| counters.gone += 1);
+        let Some(record) = self.jobs.get_mut(job) else { return };
+        let operation = record.current;
+        record.gone.push(Gone { operation, reason });
+        self.drop_dependents(job);
+        self.next_operation(job);
+    }
+
+    fn failed(&mut self, job: JobId, progress: Option<Progress>, mut reason: String, after_ms: u64, retry: bool) {
+        self.unlease(job);
+        self.set_progress(job, progress);
+        let max_attempts = self.limits.max_attempts;
+        let Some(record) = self.jobs.get_mut(job) else { return };
+        record.failed_attempts += 1;
+        let attempts = record.failed_attempts;
+        if retry && attempts < max_attempts {
+            self.count(job, |counters| counters.retried += 1);
+            self.delay(job, after_ms);
+            return;
+        }
+        truncate(&mut reason, MAX_REASON);
+        let operation = record.current;
+        record.failures.push(Failure { operation, reason, attempts });
+        self.count(job, |counters| counters.failed += 1);
+        self.drop_dependents(job);
+        self.next_operation(job);
+    }
+
+    /// Operations that read what the current one did not write cannot run.
+    fn drop_dependents(&mut self, job: JobId) {
+        let Some(record) = self.jobs.get_mut(job) else { return };
+        let current = record.current;
+        record.later = record.later.iter().filter(|op| op.input() != Some(current)).collect();
+    }
+
+    fn count(&mut self, job: JobId, change: impl FnOnce(&mut crate::model::OperationCounters)) {
+        let Some(record) = self.jobs.get(job) else { return };
+        let operation = record.current;
+        if let Some(crawl) = self.crawls.get_mut(&record.crawl) {
+            change(crawl.counters().of(operation));
+        }
+    }
+
+    /// Tries the next storage that may have the file, or makes the file again.
+    fn input_missing(&mut self, job: JobId, session: SessionId) {
+        self.unlease(job);
+        let Some(here) = self.sessions.get(&session).map(|s| s.record.storage) else { return };
+        let mut present: Vec<_> = self.sessions.values().map(|s| s.record.storage).collect();
+        present.sort_unstable();
+        let Some(record) = self.jobs.get_mut(job) else { return };
+        record.without_input.push(here);
+        record.progress = None;
+        match present.into_iter().find(|s| !record.without_input.contains(s)) {
+            Some(next) => record.holder = Some(next),
+            None => record.make_input_first(),
+        }
+        self.make_ready(job, false);
+    }
+
+    fn discovered(&mut self, job: JobId, admitted: Vec<UserId>, discarded: Vec<UserId>) {
+        let Some(record) = self.jobs.get(job) else { return };
+        let (id, depth) = (record.crawl, record.depth.saturating_add(1));
+        let Some(crawl) = self.crawls.get_mut(&id) else { return };
+        let discarded = crawl.seen.insert(discarded).len() as u64;
+        let admitted = crawl.seen.insert(admitted);
+        let spec = &crawl.record.spec;
+        let within = spec.depth.is_none_or(|limit| depth <= limit);
+        let traversal = if within { spec.traversal } else { Traversal::Default };
+        let count = admitted.len() as u64;
+        match traversal {
+            Traversal::Default => admitted.iter().for_each(|user| crawl.frontier.push_back(user, depth)),
+            Traversal::Bfs => admitted.iter().for_each(|user| crawl.queue.push_back(user, depth)),
+            Traversal::Dfs => crawl.queue.push_front(&admitted, depth),
+        }
+        let counters = crawl.counters();
+        counters.discovered += count + discarded;
+        counters.admitted += count;
+        if traversal == Traversal::Default {
+            counters.frontier += count;
+        } else {
+            counters.users.accepted += count;
+            counters.users.waiting += count;
+        }
+    }
+}
+
+/// Which operations run again when a failed account is retried.
+pub(super) fn operations_to_retry(failures: &[Failure], of_crawl: crate::model::Operations) -> crate::model::Operations {
+    let failed: crate::model::Operations = failures.iter().map(|f| f.operation).collect();
+    let dependents = Operation::ALL.into_iter().filter(|op| op.input().is_some_and(|input| failed.contains(input)));
+    dependents.filter(|op| of_crawl.contains(*op)).fold(failed, crate::model::Operations::with)
+}
+
+fn truncate(text: &mut String, max: usize) {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+        text.truncate(end);
+    }
+}

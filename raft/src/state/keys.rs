@@ -1,0 +1,127 @@
+//! Keys of the records in the state store.
+//!
+//! A key is a tag, then big-endian numbers, so that related records lie together in order:
+//!
+//! | key | value |
+//! |---|---|
+//! | `m` | applied log id and membership (written by the consensus layer) |
+//! | `h` | [`Head`](super::Head) |
+//! | `r` | remembered answers |
+//! | `c` crawl | crawl record |
+//! | `q`, `f` crawl, segment | a segment of the queue, of the frontier |
+//! | `s` crawl, level, run, block | a block of a run of the seen-set |
+//! | `t` crawl, id | a text id of the seen-set |
+//! | `j` job | job record |
+//! | `n` session | session record |
+//! | `e`, `g` crawl, account | failed, gone account |
+
+use storage::ids::UserId;
+
+use crate::model::{CrawlId, JobId, SessionId};
+
+pub(super) const HEAD: &[u8] = b"h";
+pub(super) const REQUESTS: &[u8] = b"r";
+pub(super) const CRAWL: u8 = b'c';
+pub(super) const QUEUE: u8 = b'q';
+pub(super) const FRONTIER: u8 = b'f';
+pub(super) const SEEN_RUN: u8 = b's';
+pub(super) const SEEN_TEXT: u8 = b't';
+pub(super) const JOB: u8 = b'j';
+pub(super) const SESSION: u8 = b'n';
+pub(super) const ERROR: u8 = b'e';
+pub(super) const GONE: u8 = b'g';
+
+fn tagged(tag: u8, numbers: &[u64]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + 8 * numbers.len());
+    key.push(tag);
+    for n in numbers {
+        key.extend_from_slice(&n.to_be_bytes());
+    }
+    key
+}
+
+pub(super) fn crawl(id: CrawlId) -> Vec<u8> {
+    tagged(CRAWL, &[id.0])
+}
+
+pub(super) fn job(id: JobId) -> Vec<u8> {
+    tagged(JOB, &[id.0])
+}
+
+pub(super) fn session(id: SessionId) -> Vec<u8> {
+    tagged(SESSION, &[id.0])
+}
+
+/// A segment's number can be negative, in front of the first; the sign bit is flipped so that keys
+/// keep the order of numbers.
+pub(super) fn segment(tag: u8, crawl: CrawlId, number: i64) -> Vec<u8> {
+    tagged(tag, &[crawl.0, (number as u64) ^ (1 << 63)])
+}
+
+pub(super) fn segment_number(key: &[u8]) -> Option<i64> {
+    Some((number_at(key, 9)? ^ (1 << 63)) as i64)
+}
+
+pub(super) fn seen_block(crawl: CrawlId, level: u8, run: u64, block: u32) -> Vec<u8> {
+    let mut key = tagged(SEEN_RUN, &[crawl.0]);
+    key.push(level);
+    key.extend_from_slice(&run.to_be_bytes());
+    key.extend_from_slice(&block.to_be_bytes());
+    key
+}
+
+/// Level and run of a [`seen_block`] key.
+pub(super) fn seen_run(key: &[u8]) -> Option<(u8, u64)> {
+    Some((*key.get(9)?, number_at(key, 10)?))
+}
+
+pub(super) fn seen_text(crawl: CrawlId, id: &str) -> Vec<u8> {
+    let mut key = tagged(SEEN_TEXT, &[crawl.0]);
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// The account's part of an error's or a gone record's key: numbers before texts, each in order.
+pub(super) fn account(tag: u8, crawl: CrawlId, user: &UserId) -> Vec<u8> {
+    let mut key = tagged(tag, &[crawl.0]);
+    match user {
+        UserId::Number(n) => {
+            key.push(1);
+            key.extend_from_slice(&n.to_be_bytes());
+        }
+        UserId::Text(text) => {
+            key.push(2);
+            key.extend_from_slice(text.as_bytes());
+        }
+    }
+    key
+}
+
+/// All keys with a tag and a crawl.
+pub(super) fn of_crawl(tag: u8, crawl: CrawlId) -> (Vec<u8>, Vec<u8>) {
+    (tagged(tag, &[crawl.0]), tagged(tag, &[crawl.0 + 1]))
+}
+
+/// All keys with a tag.
+pub(super) fn of_tag(tag: u8) -> (Vec<u8>, Vec<u8>) {
+    (vec![tag], vec![tag + 1])
+}
+
+/// The big-endian number at an offset of a key.
+pub(super) fn number_at(key: &[u8], offset: usize) -> Option<u64> {
+    let bytes = key.get(offset..offset + 8)?;
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_keep_their_order_across_zero() {
+        let numbers = [-5i64, -1, 0, 1, 300];
+        let keys: Vec<_> = numbers.iter().map(|&n| segment(QUEUE, CrawlId(1), n)).collect();
+        assert!(keys.is_sorted());
+        assert_eq!(keys.iter().filter_map(|k| segment_number(k)).collect::<Vec<_>>(), numbers);
+    }
+}

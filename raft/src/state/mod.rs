@@ -1,0 +1,104 @@
+//! The deterministic state machine.
+//!
+//! [`State::apply`] is a function of the state and the command alone: no clock, no randomness, no
+//! I/O that could differ between replicas, no hash order. Everything in memory can be rebuilt from
+//! the records that [`State::freeze`] gives to a checkpoint, so a replica that restarts from a
+//! checkpoint and replays the log goes on exactly like one that never stopped.
+//!
+//! # Invariants
+//!
+//! - **TWM-C1** Every accepted account of a crawl is waiting, active, or in exactly one final state.
+//! - **TWM-C2** An account enters a crawl once: the seen-set has the last word.
+//! - **TWM-L1** A job has at most one valid lease, and a later lease is larger.
+//! - **TWM-L2** A finding with any other lease changes nothing.
+//! - **TWM-L3** At most one job writes a given file at a time, across all crawls.
+//! - **TWM-P1** A completed draft stays in the state as unpublished until its publication is confirmed.
+//! - **TWM-S1** A node has at most one session.
+//! - **TWM-S2** A repeated report changes nothing and gets the same answer.
+//! - **TWM-T1** Cluster time never goes back and never depends on a wall clock.
+
+mod apply;
+mod cold;
+mod crawl;
+mod findings;
+mod grant;
+mod invariants;
+mod jobs;
+mod keys;
+mod persist;
+mod queue;
+mod read;
+mod seen;
+mod sessions;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::{Deserialize, Serialize};
+use storage::ids::UserId;
+
+use crate::model::{CrawlId, JobId, Limits, NodeId, RequestId, Response, SessionId, StorageId};
+
+pub use cold::ColdError;
+pub use persist::{Frozen, LoadError, write_checkpoint};
+pub use read::Sizes;
+
+use cold::Cold;
+use crawl::Crawl;
+use jobs::{FileKind, JobTable};
+use sessions::Session;
+
+/// Everything that the cluster agrees on.
+pub struct State {
+    head: Head,
+    /// Answers to the writes with a request id, newest last; bounded by [`REQUESTS_KEPT`].
+    requests: Vec<(RequestId, Response)>,
+    requests_dirty: bool,
+    crawls: BTreeMap<CrawlId, Crawl>,
+    /// Crawls that are not over.
+    active: BTreeSet<CrawlId>,
+    jobs: JobTable,
+    sessions: BTreeMap<SessionId, Session>,
+    ended_sessions: Vec<SessionId>,
+    /// Which job writes a file (TWM-L3). Never iterated, so its order does not matter.
+    writers: HashMap<(UserId, FileKind), JobId>,
+    cold: Cold,
+    /// Settings of the command that is being applied.
+    limits: Limits,
+}
+
+/// How many answers to writes with a request id are remembered. A client retries within seconds.
+const REQUESTS_KEPT: usize = 1024;
+
+/// The state's scalars.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Head {
+    /// Cluster time, ms.
+    clock: u64,
+    /// The id of the newest crawl.
+    last_crawl: u64,
+    /// The id of the newest job with a record.
+    last_job: u64,
+    /// Counts the places given out in ready queues.
+    last_order: u64,
+    /// Nodes that get no jobs.
+    drained: BTreeSet<NodeId>,
+    /// Storages that no session uses, by the cluster time of the last one's end.
+    absent: BTreeMap<StorageId, u64>,
+}
+
+impl State {
+    /// Cluster time, ms.
+    pub fn clock(&self) -> u64 {
+        self.head.clock
+    }
+
+    /// Whether some session uses this storage.
+    fn is_present(&self, storage: StorageId) -> bool {
+        self.sessions.values().any(|s| s.record.storage == storage)
+    }
+
+    fn next_order(&mut self) -> u64 {
+        self.head.last_order += 1;
+        self.head.last_order
+    }
+}

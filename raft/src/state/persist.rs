@@ -1,0 +1,311 @@
+//! From memory to the state store and back.
+//!
+//! A checkpoint has two parts: [`State::freeze`] collects what changed since the last one, between
+//! two commands and without I/O; [`write_checkpoint`] then writes it as one durable batch while
+//! commands go on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use storage::ids::run;
+use storage::state::{StateError, StateStore, WriteBatch};
+
+use crate::model::{CrawlId, Limits, SessionId};
+
+use super::cold::Cold;
+use super::crawl::Crawl;
+use super::jobs::{JobTable, Phase};
+use super::sessions::Session;
+use super::{Head, State, keys};
+
+/// Records to write and to delete.
+#[derive(Default)]
+pub(super) struct Changes {
+    records: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Changes {
+    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.records.push((key, Some(value)));
+    }
+
+    pub(super) fn delete(&mut self, key: Vec<u8>) {
+        self.records.push((key, None));
+    }
+}
+
+/// What a checkpoint writes.
+pub struct Frozen {
+    changes: Changes,
+    cold: Arc<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
+    /// New numbers of each crawl's seen-set, sorted.
+    seen: Vec<(CrawlId, Vec<u64>)>,
+}
+
+/// The state cannot be read from the state store.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A record is not what this version writes.
+    #[error("the state store holds a damaged {what} (key {key}); restore this node from its peers: stop it, move its data directory away, start it again")]
+    Damaged {
+        /// Kind of record.
+        what: &'static str,
+        /// Its key, hexadecimal.
+        key: String,
+    },
+    /// The store itself failed.
+    #[error(transparent)]
+    Store(#[from] StateError),
+}
+
+impl LoadError {
+    pub(super) fn damaged(what: &'static str, key: &[u8]) -> Self {
+        let key = key.iter().map(|b| format!("{b:02x}")).collect();
+        Self::Damaged { what, key }
+    }
+}
+
+impl State {
+    /// The state as the last checkpoint left it.
+    pub fn load(store: Arc<dyn StateStore>) -> Result<Self, LoadError> {
+        let mut state = Self::empty(Arc::clone(&store));
+        if let Some(value) = store.get(keys::HEAD)? {
+            state.head = postcard::from_bytes(&value).map_err(|_| LoadError::damaged("head", keys::HEAD))?;
+        }
+        if let Some(value) = store.get(keys::REQUESTS)? {
+            state.requests =
+                postcard::from_bytes(&value).map_err(|_| LoadError::damaged("list of requests", keys::REQUESTS))?;
+        }
+        state.load_crawls(&*store)?;
+        state.load_sessions(&*store)?;
+        state.load_jobs(&*store)?;
+        Ok(state)
+    }
+
+    fn empty(store: Arc<dyn StateStore>) -> Self {
+        Self {
+            head: Head::default(),
+            requests: Vec::new(),
+            requests_dirty: false,
+            crawls: BTreeMap::new(),
+            active: BTreeSet::new(),
+            jobs: JobTable::default(),
+            sessions: BTreeMap::new(),
+            ended_sessions: Vec::new(),
+            writers: HashMap::new(),
+            cold: Cold::over(store),
+            limits: Limits::default(),
+        }
+    }
+
+    fn load_crawls(&mut self, store: &dyn StateStore) -> Result<(), LoadError> {
+        for entry in scan(store, keys::of_tag(keys::CRAWL)) {
+            let (key, value) = entry?;
+            let damaged = || LoadError::damaged("crawl", &key);
+            let id = CrawlId(keys::number_at(&key, 1).ok_or_else(damaged)?);
+            let mut crawl = Crawl::of(postcard::from_bytes(&value).map_err(|_| damaged())?);
+            crawl.dirty = false;
+            for entry in scan(store, keys::of_crawl(keys::QUEUE, id)) {
+                let (key, value) = entry?;
+                crawl.queue.load(&key, &value)?;
+            }
+            for entry in scan(store, keys::of_crawl(keys::FRONTIER, id)) {
+                let (key, value) = entry?;
+                crawl.frontier.load(&key, &value)?;
+            }
+            load_seen(store, id, &mut crawl)?;
+            if !crawl.phase().is_over() {
+                self.active.insert(id);
+            }
+            self.crawls.insert(id, crawl);
+        }
+        Ok(())
+    }
+
+    fn load_sessions(&mut self, store: &dyn StateStore) -> Result<(), LoadError> {
+        for entry in scan(store, keys::of_tag(keys::SESSION)) {
+            let (key, value) = entry?;
+            let damaged = || LoadError::damaged("session", &key);
+            let id = SessionId(keys::number_at(&key, 1).ok_or_else(damaged)?);
+            let mut session = Session::of(postcard::from_bytes(&value).map_err(|_| damaged())?);
+            session.dirty = false;
+            self.sessions.insert(id, session);
+        }
+        Ok(())
+    }
+
+    /// Loads jobs and rebuilds everything that is derived from them.
+    fn load_jobs(&mut self, store: &dyn StateStore) -> Result<(), LoadError> {
+        for entry in scan(store, keys::of_tag(keys::JOB)) {
+            let (key, value) = entry?;
+            let id = self.jobs.load(&key, &value)?;
+            let Some(record) = self.jobs.get(id) else { continue };
+            let damaged = || LoadError::damaged("job", &key);
+            let crawl = self.crawls.get_mut(&record.crawl).ok_or_else(damaged)?;
+            crawl.open += 1;
+            match record.phase {
+                Phase::Ready { rank } => crawl.ready.insert(record.pin(), record.current, rank, id),
+                Phase::Delayed { until } => {
+                    crawl.delayed += 1;
+                    self.jobs.delayed.insert((until, id));
+                }
+                Phase::Leased { session, .. } => {
+                    crawl.leased += 1;
+                    self.writers.extend(record.file().map(|file| (file, id)));
+                    self.sessions.get_mut(&session).ok_or_else(damaged)?.leased.insert(id);
+                }
+                Phase::Publishing { session, adopted, .. } => {
+                    crawl.leased += 1;
+                    self.writers.extend(record.file().map(|file| (file, id)));
+                    if let Some(session) = session.filter(|_| adopted) {
+                        self.sessions.get_mut(&session).ok_or_else(damaged)?.adopted.insert(id);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Collects what changed since the last checkpoint. [`Self::checkpoint_written`] must follow
+    /// before the next one.
+    pub fn freeze(&mut self) -> Result<Frozen, postcard::Error> {
+        let mut changes = Changes::default();
+        changes.put(keys::HEAD.to_vec(), postcard::to_stdvec(&self.head)?);
+        if std::mem::take(&mut self.requests_dirty) {
+            changes.put(keys::REQUESTS.to_vec(), postcard::to_stdvec(&self.requests)?);
+        }
+        let mut seen = Vec::new();
+        for (&id, crawl) in &mut self.crawls {
+            if std::mem::take(&mut crawl.dirty) {
+                changes.put(keys::crawl(id), postcard::to_stdvec(&crawl.record)?);
+            }
+            crawl.queue.freeze(keys::QUEUE, id, &mut changes);
+            crawl.frontier.freeze(keys::FRONTIER, id, &mut changes);
+            let (numbers, texts) = crawl.seen.take_new();
+            texts.iter().for_each(|text| changes.put(keys::seen_text(id, text), Vec::new()));
+            if !numbers.is_empty() {
+                seen.push((id, numbers));
+            }
+        }
+        for id in self.ended_sessions.drain(..) {
+            changes.delete(keys::session(id));
+        }
+        for (&id, session) in &mut self.sessions {
+            if std::mem::take(&mut session.dirty) {
+                changes.put(keys::session(id), postcard::to_stdvec(&session.record)?);
+            }
+        }
+        self.jobs.freeze(&mut changes)?;
+        Ok(Frozen { changes, cold: self.cold.freeze(), seen })
+    }
+
+    /// The last [`Frozen`] is durable.
+    pub fn checkpoint_written(&mut self) {
+        self.cold.written();
+    }
+}
+
+/// Writes a checkpoint as one durable batch, together with records of the caller's own (the applied
+/// log id, the membership).
+pub fn write_checkpoint(
+    store: &dyn StateStore,
+    frozen: Frozen,
+    own: Vec<(Vec<u8>, Vec<u8>)>,
+) -> Result<(), LoadError> {
+    let mut batch = WriteBatch::default();
+    for (key, value) in own {
+        batch.put(key, value);
+    }
+    for (key, value) in frozen.changes.records {
+        match value {
+            Some(value) => batch.put(key, value),
+            None => batch.delete(key),
+        }
+    }
+    for (key, value) in frozen.cold.iter() {
+        match value {
+            Some(value) => batch.put(key.clone(), value.clone()),
+            None => batch.delete(key.clone()),
+        }
+    }
+    for (crawl, numbers) in frozen.seen {
+        add_run(store, crawl, numbers, &mut batch)?;
+    }
+    Ok(store.write(batch)?)
+}
+
+/// Runs of one level that are merged into one of the next.
+const RUNS_PER_LEVEL: usize = 8;
+
+/// Adds a sorted run to a crawl's seen-set on disk. When a level is full, its runs become one of the
+/// next level (a log-structured merge tree, O'Neil et al., 1996), so that each id is written a few
+/// times in all and a start reads few runs.
+fn add_run(
+    store: &dyn StateStore,
+    crawl: CrawlId,
+    mut numbers: Vec<u64>,
+    batch: &mut WriteBatch,
+) -> Result<(), LoadError> {
+    let mut level = 0;
+    loop {
+        let runs = runs_of(store, crawl, level)?;
+        let newest = runs.keys().next_back().copied();
+        if runs.len() + 1 < RUNS_PER_LEVEL || level == u8::MAX {
+            let run = newest.map_or(0, |n| n + 1);
+            for (block, value) in run::encode_blocks(&numbers).into_iter().enumerate() {
+                batch.put(keys::seen_block(crawl, level, run, block as u32), value);
+            }
+            return Ok(());
+        }
+        for block_key in runs.into_values().flatten() {
+            let Some(value) = store.get(&block_key)? else { continue };
+            let ids = run::decode_block(&value).map_err(|_| LoadError::damaged("block of the seen-set", &block_key))?;
+            numbers.extend_from_slice(&ids);
+            batch.delete(block_key);
+        }
+        numbers.sort_unstable();
+        level += 1;
+    }
+}
+
+/// The runs of one level: number, and keys of the blocks.
+fn runs_of(
+    store: &dyn StateStore,
+    crawl: CrawlId,
+    level: u8,
+) -> Result<BTreeMap<u64, Vec<Vec<u8>>>, LoadError> {
+    let start = keys::seen_block(crawl, level, 0, 0);
+    let end = keys::seen_block(crawl, level, u64::MAX, u32::MAX);
+    let mut runs: BTreeMap<u64, Vec<Vec<u8>>> = BTreeMap::new();
+    for entry in store.scan(&start, Some(&end)) {
+        let (key, _) = entry?;
+        let (_, run) = keys::seen_run(&key).ok_or_else(|| LoadError::damaged("run of the seen-set", &key))?;
+        runs.entry(run).or_default().push(key);
+    }
+    Ok(runs)
+}
+
+fn load_seen(store: &dyn StateStore, id: CrawlId, crawl: &mut Crawl) -> Result<(), LoadError> {
+    let mut numbers = Vec::new();
+    for entry in scan(store, keys::of_crawl(keys::SEEN_RUN, id)) {
+        let (key, value) = entry?;
+        let block = run::decode_block(&value).map_err(|_| LoadError::damaged("block of the seen-set", &key))?;
+        numbers.extend_from_slice(&block);
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    crawl.seen.load_numbers(&numbers);
+    for entry in scan(store, keys::of_crawl(keys::SEEN_TEXT, id)) {
+        let (key, _) = entry?;
+        let text = std::str::from_utf8(&key[9..]).map_err(|_| LoadError::damaged("id of the seen-set", &key))?;
+        crawl.seen.load_text(text);
+    }
+    Ok(())
+}
+
+fn scan(
+    store: &dyn StateStore,
+    (start, end): (Vec<u8>, Vec<u8>),
+) -> Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StateError>> + Send + '_> {
+    store.scan(&start, Some(&end))
+}

@@ -1,0 +1,178 @@
+//! Reading the state.
+
+use std::collections::BTreeSet;
+
+use storage::ids::UserId;
+
+use crate::model::{
+    CrawlId, CrawlPhase, CrawlSpec, CrawlView, FailedUser, Failure, FrontierPage, Gone, LeaseId, NodeId, SessionId,
+    SessionStatus, StorageId, Wants,
+};
+
+use super::State;
+use super::cold::ColdError;
+use super::crawl::Crawl;
+
+/// Most records in one page of an answer, so that an answer always fits into a frame.
+const MAX_PAGE: usize = 1000;
+/// Most accounts in one page of a frontier.
+const MAX_FRONTIER_PAGE: usize = 10_000;
+
+impl State {
+    /// Whether a report with these wants would bring the session something. False also for a session
+    /// that is over: its node learns that from its next report.
+    pub fn has_work(&self, session: SessionId, wants: &Wants) -> bool {
+        let Some(session) = self.sessions.get(&session) else { return true };
+        if !session.adopted.is_empty() {
+            return true;
+        }
+        let drained = self.head.drained.contains(&session.record.node);
+        !drained && self.has_job(session.record.storage, wants)
+    }
+
+    fn has_job(&self, storage: StorageId, wants: &Wants) -> bool {
+        self.active.iter().filter_map(|id| self.crawls.get(id)).any(|c| c.could_grant(storage, wants))
+    }
+
+    /// Cluster time at which a [`Mutation::Tick`](crate::model::Mutation::Tick) would change something.
+    pub fn next_due(&self, storage_grace_ms: u64) -> Option<u64> {
+        let delayed = self.jobs.delayed.first().map(|&(until, _)| until);
+        delayed.into_iter().chain(self.next_absence_end(storage_grace_ms)).min()
+    }
+
+    /// The live sessions.
+    pub fn session_ids(&self) -> BTreeSet<SessionId> {
+        self.sessions.keys().copied().collect()
+    }
+
+    /// The live sessions as operators see them; the time since the last report is the leader's to add.
+    pub fn sessions(&self) -> Vec<SessionStatus> {
+        let status = |(&id, session): (&SessionId, &super::Session)| SessionStatus {
+            id,
+            node: session.record.node,
+            storage: session.record.storage,
+            workers: session.record.workers,
+            leased: session.leased.len() as u64,
+            completed: session.record.completed,
+            silent_ms: 0,
+        };
+        self.sessions.iter().map(status).collect()
+    }
+
+    /// Whether an operator has drained the node.
+    pub fn is_drained(&self, node: NodeId) -> bool {
+        self.head.drained.contains(&node)
+    }
+
+    /// All crawls, oldest first.
+    pub fn crawls(&self) -> Vec<CrawlView> {
+        self.crawls.iter().map(|(&id, crawl)| self.view(id, crawl)).collect()
+    }
+
+    /// One crawl.
+    pub fn crawl(&self, id: CrawlId) -> Option<CrawlView> {
+        self.crawls.get(&id).map(|crawl| self.view(id, crawl))
+    }
+
+    /// What a crawl asks for.
+    pub fn crawl_spec(&self, id: CrawlId) -> Option<&CrawlSpec> {
+        self.crawls.get(&id).map(|crawl| &crawl.record.spec)
+    }
+
+    fn view(&self, id: CrawlId, crawl: &Crawl) -> CrawlView {
+        let record = &crawl.record;
+        CrawlView {
+            id,
+            spec: record.spec.clone(),
+            phase: crawl.phase(),
+            counters: record.counters,
+            queued: crawl.queue.len(),
+            ready: crawl.ready.len(),
+            leased: crawl.leased,
+            delayed: crawl.delayed,
+            submitted_at: record.submitted_at,
+            ended_at: record.ended_at,
+            now: self.head.clock,
+        }
+    }
+
+    /// Which of these accounts the crawl does not know yet, in their order. What this replica does not
+    /// know may have come to the leader since; the state machine has the last word.
+    pub fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {
+        match self.crawls.get(&crawl) {
+            Some(crawl) => users.into_iter().filter(|user| !crawl.seen.contains(user)).collect(),
+            None => users,
+        }
+    }
+
+    /// Part of a crawl's error list.
+    pub fn errors(
+        &self,
+        crawl: CrawlId,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Vec<FailedUser<Failure>>, ColdError> {
+        let page = self.cold.errors(crawl, after, (limit as usize).min(MAX_PAGE))?;
+        Ok(page.into_iter().map(|r| FailedUser { user: r.user, depth: r.depth, why: r.failures }).collect())
+    }
+
+    /// Part of a crawl's gone accounts.
+    pub fn gone_users(
+        &self,
+        crawl: CrawlId,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Vec<FailedUser<Gone>>, ColdError> {
+        let page = self.cold.gone(crawl, after, (limit as usize).min(MAX_PAGE))?;
+        Ok(page.into_iter().map(|r| FailedUser { user: r.user, depth: r.depth, why: r.gone }).collect())
+    }
+
+    /// Part of a crawl's frontier.
+    pub fn frontier(&self, crawl: CrawlId, from: u64) -> FrontierPage {
+        let Some(crawl) = self.crawls.get(&crawl) else { return FrontierPage::default() };
+        let users = crawl.frontier.page(from, MAX_FRONTIER_PAGE);
+        let next = from + users.len() as u64;
+        FrontierPage { next: (next < crawl.frontier.len()).then_some(next), users }
+    }
+
+    /// Which of these leases name a draft that a job still needs.
+    pub fn drafts_in_use(&self, leases: &[LeaseId]) -> Vec<LeaseId> {
+        let mut used = BTreeSet::new();
+        for (_, record) in self.jobs.iter() {
+            used.extend(record.lease());
+            used.extend(record.progress.as_ref().and_then(|p| p.draft.as_ref()).map(|d| d.lease));
+        }
+        leases.iter().copied().filter(|lease| used.contains(lease)).collect()
+    }
+
+    /// Jobs with a record, resident bytes of all queues and of all seen-sets.
+    pub fn sizes(&self) -> Sizes {
+        let queues = self.crawls.values().map(|c| c.queue.memory_bytes() + c.frontier.memory_bytes()).sum();
+        let seen_ids = self.crawls.values().map(|c| c.seen.len()).sum();
+        let seen = self.crawls.values().map(|c| c.seen.memory_bytes()).sum();
+        Sizes { jobs: self.jobs.len(), queue_bytes: queues, seen_ids, seen_bytes: seen }
+    }
+
+    /// Whether the state store failed while a command was applied.
+    pub fn failure(&self) -> Option<&ColdError> {
+        self.cold.failure()
+    }
+
+    /// Crawls by phase, for metrics.
+    pub fn count_crawls(&self, phase: CrawlPhase) -> usize {
+        self.crawls.values().filter(|c| c.phase() == phase).count()
+    }
+}
+
+/// How large the state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sizes {
+    /// Jobs with a record of their own.
+    pub jobs: usize,
+    /// Resident bytes of waiting accounts.
+    pub queue_bytes: usize,
+    /// Accounts in all seen-sets.
+    pub seen_ids: u64,
+    /// Resident bytes of all seen-sets.
+    pub seen_bytes: usize,
+}

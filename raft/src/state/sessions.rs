@@ -1,0 +1,189 @@
+//! Sessions: one incarnation of a node each (TWM-S1).
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    JobId, NodeId, OpenSession, Refusal, Response, SessionId, SessionOpened, StorageId,
+};
+
+use super::State;
+use super::jobs::Phase;
+
+/// A live session.
+pub(super) struct Session {
+    pub(super) record: SessionRecord,
+    /// The jobs it holds a lease of.
+    pub(super) leased: BTreeSet<JobId>,
+    /// Publications that an ended session left to it.
+    pub(super) adopted: BTreeSet<JobId>,
+    pub(super) dirty: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SessionRecord {
+    pub(super) node: NodeId,
+    pub(super) incarnation: u64,
+    pub(super) storage: StorageId,
+    pub(super) workers: u32,
+    /// Sequence number of the last report.
+    pub(super) last_sequence: u64,
+    /// What that report was granted, for the answer to a repeated one (TWM-S2).
+    pub(super) last_granted: Vec<JobId>,
+    pub(super) completed: u64,
+}
+
+impl Session {
+    pub(super) fn of(record: SessionRecord) -> Self {
+        Self { record, leased: BTreeSet::new(), adopted: BTreeSet::new(), dirty: true }
+    }
+}
+
+impl State {
+    pub(super) fn open_session(&mut self, index: u64, open: OpenSession) -> Response {
+        let ttl_ms = u64::from(self.limits.session_ttl_ms);
+        let OpenSession { node, incarnation, storage, workers } = open;
+        let earlier = self.sessions.iter().find(|(_, s)| s.record.node == node);
+        if let Some((&session, found)) = earlier {
+            if found.record.incarnation == incarnation {
+                return Response::SessionOpened(SessionOpened { session, ttl_ms });
+            }
+            // The node itself says that its earlier session is over, so nothing is given up of
+            // what lies on its disk.
+            self.end_session(session, true);
+        }
+        let id = SessionId(index);
+        self.head.absent.remove(&storage);
+        let record = SessionRecord {
+            node,
+            incarnation,
+            storage,
+            workers,
+            last_sequence: 0,
+            last_granted: Vec::new(),
+            completed: 0,
+        };
+        self.sessions.insert(id, Session::of(record));
+        self.adopt_publications(storage);
+        Response::SessionOpened(SessionOpened { session: id, ttl_ms })
+    }
+
+    /// Ends a session: its jobs go back to the head of their queues, its unpublished drafts to
+    /// another session of the same storage.
+    pub(super) fn end_session(&mut self, id: SessionId, graceful: bool) -> Response {
+        let Some(session) = self.sessions.remove(&id) else {
+            return Response::Refused(Refusal::SessionOver(id));
+        };
+        self.ended_sessions.push(id);
+        let storage = session.record.storage;
+        if !self.is_present(storage) {
+            self.head.absent.insert(storage, self.head.clock);
+        }
+        let give_up = !graceful && !self.is_present(storage);
+        for job in session.leased {
+            self.unlease(job);
+            if give_up {
+                self.forget_storage(job, storage);
+            }
+            self.make_ready(job, false);
+        }
+        let orphans: Vec<JobId> = self.jobs.iter().filter(|(_, r)| publishes_for(r, id)).map(|(j, _)| j).collect();
+        for job in orphans {
+            if let Some(record) = self.jobs.get_mut(job) {
+                if let Phase::Publishing { session, adopted, .. } = &mut record.phase {
+                    *session = None;
+                    *adopted = false;
+                }
+            }
+        }
+        self.adopt_publications(storage);
+        Response::Done
+    }
+
+    /// Gives the unpublished drafts of a storage that nobody looks after to one of its sessions.
+    fn adopt_publications(&mut self, storage: StorageId) {
+        let Some((&heir, _)) = self.sessions.iter().find(|(_, s)| s.record.storage == storage) else { return };
+        let left: Vec<JobId> = self.jobs.iter().filter(|(_, r)| is_left_on(r, storage)).map(|(j, _)| j).collect();
+        for job in left {
+            if let Some(record) = self.jobs.get_mut(job) {
+                if let Phase::Publishing { session, adopted, .. } = &mut record.phase {
+                    *session = Some(heir);
+                    *adopted = true;
+                }
+            }
+            if let Some(session) = self.sessions.get_mut(&heir) {
+                session.adopted.insert(job);
+            }
+        }
+    }
+
+    /// Drops what a job has on a storage that is given up. Its input, if that was there, is made
+    /// again.
+    pub(super) fn forget_storage(&mut self, job: JobId, storage: StorageId) {
+        let Some(record) = self.jobs.get_mut(job) else { return };
+        let draft = record.progress.as_ref().and_then(|p| p.draft.as_ref());
+        if draft.is_some_and(|d| d.storage == storage) {
+            record.progress = None;
+        }
+        if record.holder == Some(storage) {
+            record.holder = None;
+            if record.current.input().is_some() {
+                record.make_input_first();
+            }
+        }
+    }
+
+    /// Ends the waiting for storages that were without a session for too long.
+    pub(super) fn give_up_absent_storages(&mut self) {
+        let grace = u64::from(self.limits.storage_grace_ms);
+        let clock = self.head.clock;
+        let over: Vec<StorageId> =
+            self.head.absent.iter().filter(|&(_, &since)| since + grace <= clock).map(|(&s, _)| s).collect();
+        if over.is_empty() {
+            return;
+        }
+        let waiting: Vec<(JobId, StorageId)> = self
+            .jobs
+            .iter()
+            .filter_map(|(id, r)| {
+                let storage = match r.phase {
+                    Phase::Publishing { storage, .. } => Some(storage),
+                    Phase::Ready { .. } | Phase::Delayed { .. } => r.pin(),
+                    Phase::Leased { .. } => None,
+                }?;
+                over.contains(&storage).then_some((id, storage))
+            })
+            .collect();
+        for (job, storage) in waiting {
+            let delayed_until = match self.jobs.get(job).map(|r| &r.phase) {
+                Some(Phase::Delayed { until }) => Some(*until),
+                _ => None,
+            };
+            self.unqueue(job);
+            self.unlease(job);
+            self.forget_storage(job, storage);
+            match delayed_until {
+                Some(until) => self.delay(job, until.saturating_sub(clock)),
+                None => self.make_ready(job, false),
+            }
+        }
+        // Nothing waits for these any more; a node that comes back starts with an empty hand.
+        for storage in over {
+            self.head.absent.remove(&storage);
+        }
+    }
+
+    /// Cluster time at which [`Self::give_up_absent_storages`] has something to do.
+    pub(super) fn next_absence_end(&self, grace_ms: u64) -> Option<u64> {
+        self.head.absent.values().min().map(|since| since + grace_ms)
+    }
+}
+
+fn publishes_for(record: &super::jobs::JobRecord, of: SessionId) -> bool {
+    matches!(record.phase, Phase::Publishing { session: Some(s), .. } if s == of)
+}
+
+fn is_left_on(record: &super::jobs::JobRecord, on: StorageId) -> bool {
+    matches!(record.phase, Phase::Publishing { session: None, storage, .. } if storage == on)
+}

@@ -1,0 +1,77 @@
+//! The calls.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Answer, Mutation, NodeId, NodeStatus, Query, Refusal, Response, SessionId, Wants};
+
+/// Calls between nodes, and from clients to nodes.
+#[tarpc::service]
+pub(crate) trait Peer {
+    /// The tracker's API. `hops` counts how often the call was forwarded.
+    async fn api(request: ApiRequest, hops: u8) -> Result<ApiReply, ApiError>;
+    /// A Raft message, opaque here.
+    async fn raft(message: Bytes) -> Result<Bytes, String>;
+}
+
+/// A call of the tracker's API. Every one can be repeated without harm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ApiRequest {
+    /// Changes the state. Answered by the leader once a majority has it on disk.
+    Mutate(Mutation),
+    /// Reads the state. Answered by the leader.
+    Query(Query),
+    /// Waits until a report with these wants would bring the session something. Keeps the session
+    /// alive.
+    WaitForWork {
+        /// The session.
+        session: SessionId,
+        /// What the report would want.
+        wants: Wants,
+        /// Answer `false` after this many ms.
+        timeout_ms: u32,
+    },
+    /// What the called node says of itself. Never forwarded.
+    NodeStatus,
+    /// Moves leadership to another node, or to the one that has come furthest.
+    TransferLeader {
+        /// The node.
+        to: Option<NodeId>,
+    },
+}
+
+/// The answer to an [`ApiRequest`], by the same name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ApiReply {
+    /// The change was applied.
+    Mutated(Response),
+    /// The answer.
+    Answer(Box<Answer>),
+    /// Whether there is something.
+    Work(bool),
+    /// What the node says of itself.
+    NodeStatus(Box<NodeStatus>),
+    /// The new leader.
+    Transferred(NodeId),
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum ApiError {
+    /// The state does not allow it. Trying again will not help.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The call breaks a bound of the protocol. Trying again will not help.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The node cannot serve the call now. Another try, here or elsewhere, may succeed.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl ApiError {
+    /// Whether another try may succeed.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
