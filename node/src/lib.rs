@@ -1,1 +1,4 @@
-//! Placeholder of the crate's root, filled by its first slice.
+//! The node of a twm cluster.
+
+pub mod budget;
+pub mod source;

@@ -1,0 +1,3 @@
+//! Budgets.
+mod scope;
+pub use scope::{BudgetScope, Per};

@@ -1,0 +1,183 @@
+//! One HTTP client, bound to one local address.
+
+use std::error::Error as _;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Proxy, Request};
+use storage::env::Clock;
+
+use super::body::{BodyError, read_body};
+use super::rate::{Delivery, RateInfo};
+use super::tls::ClientTls;
+
+/// Most of an error's body that is kept: enough for every message that networks send.
+const ERROR_BODY_LIMIT: usize = 64 << 10;
+
+/// How requests are made.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for a whole answer, its body included.
+    pub request_timeout: Duration,
+    /// Longest silence within an answer.
+    pub idle_timeout: Duration,
+    /// Most bytes of a body, after decompression.
+    pub body_limit: usize,
+    /// URL of a proxy. The environment's `http_proxy` is not looked at: a proxy would undo the bound address.
+    pub proxy: Option<String>,
+    /// Whether answers may come gzip-compressed.
+    pub accept_gzip: bool,
+    /// The `User-Agent` header.
+    pub user_agent: String,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(15),
+            body_limit: 64 << 20,
+            proxy: None,
+            accept_gzip: true,
+            user_agent: concat!("twm/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// Why no client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The proxy's URL is none.
+    #[error("the proxy {url:?} is not a proxy URL: {source}; give one such as http://host:3128")]
+    Proxy {
+        /// The setting's value.
+        url: String,
+        /// What is wrong with it.
+        source: reqwest::Error,
+    },
+    /// The client's parts do not fit together.
+    #[error("no HTTP client for the address {address}: {source}; check --ips and the user agent")]
+    Build {
+        /// The local address, or `any`.
+        address: String,
+        /// What went wrong.
+        source: reqwest::Error,
+    },
+}
+
+/// Why a request got no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoAnswer {
+    /// Whether the server may have counted it: [`Delivery::NotSent`] or [`Delivery::Unanswered`].
+    pub delivery: Delivery,
+    /// What went wrong.
+    pub what: String,
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.delivery {
+            Delivery::NotSent => write!(f, "no connection: {}", self.what),
+            _ => write!(f, "no answer: {}", self.what),
+        }
+    }
+}
+
+/// An answer, good or bad.
+#[derive(Debug)]
+pub struct HttpAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// What its headers say about the budget.
+    pub rate: RateInfo,
+    /// Its body, decompressed.
+    pub body: Result<Vec<u8>, BodyError>,
+}
+
+/// One HTTP client, with its own connections, bound to one local address.
+pub struct HttpClient {
+    client: Client,
+    address: Option<IpAddr>,
+    body_limit: usize,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl HttpClient {
+    /// A client whose connections come from `address`, or from wherever the system likes.
+    pub fn new(
+        address: Option<IpAddr>,
+        settings: &HttpSettings,
+        tls: &ClientTls,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, HttpError> {
+        let mut headers = HeaderMap::new();
+        if settings.accept_gzip {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let mut builder = Client::builder()
+            .local_address(address)
+            .tls_backend_preconfigured(tls.config())
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.request_timeout)
+            .read_timeout(settings.idle_timeout)
+            .user_agent(&settings.user_agent)
+            .default_headers(headers)
+            .redirect(Policy::none())
+            // A request that is sent twice counts twice.
+            .retry(reqwest::retry::never())
+            .no_proxy();
+        if let Some(url) = &settings.proxy {
+            let proxy = Proxy::all(url).map_err(|source| HttpError::Proxy { url: url.clone(), source })?;
+            builder = builder.proxy(proxy);
+        }
+        let client = builder.build().map_err(|source| HttpError::Build {
+            address: address.map_or_else(|| "any".to_owned(), |address| address.to_string()),
+            source,
+        })?;
+        Ok(Self { client, address, body_limit: settings.body_limit, clock })
+    }
+
+    /// The local address, or `None` where the system chooses.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// Sends one request, once, and reads its answer.
+    pub async fn exchange(&self, request: Request) -> Result<HttpAnswer, NoAnswer> {
+        let response = self.client.execute(request).await.map_err(|error| NoAnswer {
+            delivery: if error.is_connect() { Delivery::NotSent } else { Delivery::Unanswered },
+            what: root_cause(&error),
+        })?;
+        let status = response.status().as_u16();
+        let rate = RateInfo::from_headers(status, response.headers(), self.clock.wall());
+        let good = response.status().is_success();
+        let limit = if good { self.body_limit } else { ERROR_BODY_LIMIT.min(self.body_limit) };
+        let body = read_body(response, limit).await;
+        Ok(HttpAnswer { status, rate, body })
+    }
+}
+
+/// What lies at the bottom of an error, without the URL: it may carry secrets.
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "timed out".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if error.source().is_none() { "broken".to_owned() } else { cause.to_string() }
+}

@@ -1,0 +1,140 @@
+//! Why a request brought nothing.
+
+use std::fmt;
+use std::time::Duration;
+
+use storage::ids::UserId;
+
+use super::cursor::CursorLoops;
+
+/// What was asked, for messages: the address of the resource without its query or any secret, and the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Scheme, host and path.
+    pub url: Box<str>,
+    /// The account, where there is one.
+    pub user: Option<UserId>,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)?;
+        match &self.user {
+            Some(user) => write!(f, " for user {user}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why an account gives nothing, now and later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GoneReason {
+    /// Only its followers may see it (401).
+    Protected,
+    /// No such account (404).
+    NotFound,
+    /// The network suspended it (403, or error code 63).
+    Suspended,
+}
+
+impl fmt::Display for GoneReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Protected => "protected",
+            Self::NotFound => "not found",
+            Self::Suspended => "suspended",
+        })
+    }
+}
+
+/// Why a request brought nothing, sorted by what its caller should do.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SourceError {
+    /// The budget is spent: ask again, from this address, once it has renewed.
+    #[error("{asked}: rate limited (status {status}); {}", wait_for(*retry_in))]
+    Limited {
+        /// What was asked.
+        asked: Asked,
+        /// 429, 420, or 400 with error code 88 (API v1).
+        status: u16,
+        /// How long from now, where the answer said so.
+        retry_in: Option<Duration>,
+    },
+    /// The account is out of reach: record the reason, do not ask again.
+    #[error("{asked}: {reason} (status {status})")]
+    Gone {
+        /// What was asked.
+        asked: Asked,
+        /// The HTTP status.
+        status: u16,
+        /// Why.
+        reason: GoneReason,
+    },
+    /// Trouble that passes: 5xx, timeouts, refused and broken connections. Try again later.
+    #[error("{asked}: {what}; {}", wait_for(*retry_after))]
+    Passing {
+        /// What was asked.
+        asked: Asked,
+        /// What went wrong.
+        what: String,
+        /// How long to wait from now, where the answer said so.
+        retry_after: Option<Duration>,
+    },
+    /// An answer that makes no sense. Passes as a rule: try again later.
+    #[error(
+        "{asked}: answered with garbage: {what}; tried again later, and an operator's matter if it lasts"
+    )]
+    Garbage {
+        /// What was asked.
+        asked: Asked,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The next page is one already seen: start the walk anew, later.
+    #[error("{asked}: {loops}")]
+    Loops {
+        /// What was asked.
+        asked: Asked,
+        /// The cursor.
+        loops: CursorLoops,
+    },
+    /// It will be refused again: an operator has to look.
+    #[error("{asked}: refused{}: {what}; {remedy}", status_text(*status))]
+    Refused {
+        /// What was asked.
+        asked: Asked,
+        /// The HTTP status; `None` when it was refused before it was sent.
+        status: Option<u16>,
+        /// What the server said, cut short.
+        what: String,
+        /// What the operator can do.
+        remedy: &'static str,
+    },
+}
+
+impl SourceError {
+    /// Whether the same request can succeed later.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Gone { .. } | Self::Refused { .. })
+    }
+
+    /// How long the network asked to be left alone, if it said so.
+    pub fn retry_in(&self) -> Option<Duration> {
+        match self {
+            Self::Limited { retry_in, .. } => *retry_in,
+            Self::Passing { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+fn wait_for(wait: Option<Duration>) -> String {
+    match wait {
+        Some(wait) => format!("tried again in {} s", wait.as_secs()),
+        None => "tried again later".to_owned(),
+    }
+}
+
+fn status_text(status: Option<u16>) -> String {
+    status.map_or_else(String::new, |status| format!(" (status {status})"))
+}

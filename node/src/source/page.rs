@@ -1,0 +1,218 @@
+//! Pages of posts and of followers.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use storage::ids::UserId;
+
+use super::Profile;
+
+/// The id of a post, opaque to everything but its source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PostId {
+    /// A decimal id (Twitter, Mastodon): larger is newer.
+    Number(u64),
+    /// Any other (`at://...`).
+    Text(Box<str>),
+}
+
+impl fmt::Display for PostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(n) => write!(f, "{n}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// One post within a page.
+#[derive(Debug, Clone)]
+pub struct TimelineItem {
+    /// Its id.
+    pub id: PostId,
+    range: Range<usize>,
+}
+
+/// One page of posts. The body is kept as it came; the posts are parts of it.
+#[derive(Debug)]
+pub struct TimelinePage {
+    body: String,
+    items: Vec<TimelineItem>,
+    /// Posts without a usable id: left out, never a reason to lose the others.
+    pub unusable: usize,
+    /// Where the next page starts; `None` at the end of the walk.
+    pub next: Option<String>,
+}
+
+impl TimelinePage {
+    /// Takes a JSON array of posts apart. `next` is left to the source.
+    ///
+    /// An error is about the page as a whole: not UTF-8, no JSON, no array.
+    pub fn parse(body: Vec<u8>) -> Result<Self, String> {
+        let body = String::from_utf8(body)
+            .map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))?;
+        let posts: Vec<&RawValue> = serde_json::from_str(&body).map_err(|e| e.to_string())?;
+        let mut items = Vec::with_capacity(posts.len());
+        let mut unusable = 0;
+        for post in posts {
+            match post_id(post.get()) {
+                Some(id) => {
+                    // A `&RawValue` is a slice of what it was read from.
+                    let start = post.get().as_ptr() as usize - body.as_ptr() as usize;
+                    items.push(TimelineItem {
+                        id: PostId::Number(id),
+                        range: start..start + post.get().len(),
+                    });
+                }
+                None => unusable += 1,
+            }
+        }
+        Ok(Self { body, items, unusable, next: None })
+    }
+
+    /// The posts with usable ids, in the order of the page.
+    pub fn items(&self) -> &[TimelineItem] {
+        &self.items
+    }
+
+    /// A post's JSON object exactly as the network sent it. `item` must be of this page.
+    pub fn json(&self, item: &TimelineItem) -> &str {
+        self.body.get(item.range.clone()).unwrap_or_default()
+    }
+
+    /// The posts with their JSON.
+    pub fn posts(&self) -> impl Iterator<Item = (&PostId, &str)> {
+        self.items.iter().map(|item| (&item.id, self.json(item)))
+    }
+
+    /// Bytes of the whole page.
+    pub fn bytes(&self) -> usize {
+        self.body.len()
+    }
+}
+
+/// One page of followers.
+#[derive(Debug, Default)]
+pub struct FollowersPage {
+    /// The followers, in the order of the page.
+    pub ids: Vec<UserId>,
+    /// Their profiles, where the network sends them along; else empty.
+    pub profiles: Vec<Profile>,
+    /// Entries that are no account ids.
+    pub unusable: usize,
+    /// Where the next page starts; `None` at the end of the walk.
+    pub next: Option<String>,
+}
+
+/// The `id_str` or `id` of a post. Stops reading there: both stand near the front.
+fn post_id(json: &str) -> Option<u64> {
+    let mut found = None;
+    let mut reader = serde_json::Deserializer::from_str(json);
+    // Whether the rest of the object makes sense was checked with the page.
+    let _ended_early = reader.deserialize_map(IdVisitor(&mut found));
+    found
+}
+
+struct IdVisitor<'a>(&'a mut Option<u64>);
+
+impl<'de> Visitor<'de> for IdVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a post")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Key(is_id)) = map.next_key()? {
+            if !is_id {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value: &RawValue = map.next_value()?;
+            let text = value.get();
+            let digits = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+            if let Some(id) = digits.parse().ok().filter(|&id: &u64| id > 0) {
+                *self.0 = Some(id);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a key is one of an id.
+struct Key(bool);
+
+impl<'de> serde::Deserialize<'de> for Key {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl Visitor<'_> for KeyVisitor {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+                Ok(Key(key == "id" || key == "id_str"))
+            }
+        }
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> TimelinePage {
+        TimelinePage::parse(body.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn posts_are_the_bytes_that_came() {
+        let body = "[ {\"created_at\" : \"x\", \"id\":7,\"id_str\":\"7\"} ,\n{\"text\":\"a\\u00e9\u{e9}\",\"user\":{\"id\":1},\"id_str\":\"5\"}]";
+        let page = parse(body);
+        let posts: Vec<_> = page.posts().map(|(id, json)| (id.to_string(), json)).collect();
+        assert_eq!(posts[0], ("7".to_owned(), "{\"created_at\" : \"x\", \"id\":7,\"id_str\":\"7\"}"));
+        assert_eq!(posts[1].0, "5");
+        assert!(posts[1].1.contains("a\\u00e9\u{e9}"));
+        assert_eq!((posts.len(), page.unusable), (2, 0));
+    }
+
+    #[test]
+    fn a_post_without_a_usable_id_is_counted_and_the_others_stay() {
+        let page = parse(
+            r#"[{"id":3},5,null,[1],{"text":"no id"},{"id":null,"id_str":"2"},{"id":-1},{"id":1.5},{"id":0},{"user":{"id":9}}]"#,
+        );
+        let ids: Vec<_> = page.items().iter().map(|item| item.id.clone()).collect();
+        assert_eq!(ids, [PostId::Number(3), PostId::Number(2)]);
+        assert_eq!(page.unusable, 8);
+    }
+
+    #[test]
+    fn garbage_is_an_error_and_no_panic() {
+        for body in [
+            &b""[..],
+            b"null",
+            b"{}",
+            b"[{\"id\":1}",
+            b"[{\"id\":1},]",
+            b"\xff\xfe",
+            b"<html>",
+            b"[{\"id\":\"1",
+        ] {
+            assert!(TimelinePage::parse(body.to_vec()).is_err(), "{body:?}");
+        }
+        let deep = [vec![b'['; 1_000_000], vec![b']'; 1_000_000]].concat();
+        assert_eq!(TimelinePage::parse(deep).unwrap().unusable, 1);
+    }
+
+    #[test]
+    fn an_empty_page_is_a_page() {
+        assert!(parse("[]").items().is_empty());
+    }
+}

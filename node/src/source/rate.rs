@@ -1,0 +1,198 @@
+//! What an answer says about the budget it counted against.
+
+use std::time::Duration;
+
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+
+use super::timestamp::parse_iso8601;
+
+/// Longest wait believed, whatever a server says. X API v2 has windows of 24 hours.
+const LONGEST_WAIT: Duration = Duration::from_secs(25 * 3600);
+
+/// Numbers from here on are Unix seconds, smaller ones are seconds from now (2001-09-09).
+const SMALLEST_EPOCH: u64 = 1_000_000_000;
+/// Numbers from here on are Unix milliseconds.
+const SMALLEST_EPOCH_MILLIS: u64 = 1_000_000_000_000;
+
+/// How far a request got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// It never left: no connection. The server cannot have counted it.
+    NotSent,
+    /// It may have arrived, but no answer came. It has to be taken as counted.
+    Unanswered,
+    /// An answer came, with this HTTP status.
+    Answered(u16),
+}
+
+/// What one answer says about the budget it counted against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateInfo {
+    /// How far the request got.
+    pub delivery: Delivery,
+    /// The server said that the budget is spent (429, 420, or 400 with code 88).
+    pub limited: bool,
+    /// Requests in a whole window.
+    pub limit: Option<u64>,
+    /// Requests left in this window. 0 on a good answer: this one still counts, the next has to wait.
+    pub remaining: Option<u64>,
+    /// Time to the next window, by the server's own clock where it sent its `Date`: a wrong local clock does
+    /// no harm then. Both are whole seconds, so up to a second may be missing.
+    pub reset_in: Option<Duration>,
+    /// The end of the window as the server writes it, in Unix seconds. Answers of one window agree in it.
+    pub window: Option<u64>,
+    /// `Retry-After`, on any status.
+    pub retry_after: Option<Duration>,
+}
+
+impl RateInfo {
+    fn silent(delivery: Delivery) -> Self {
+        let (limit, remaining, reset_in, window, retry_after) = (None, None, None, None, None);
+        Self { delivery, limited: false, limit, remaining, reset_in, window, retry_after }
+    }
+
+    /// Nothing left this machine.
+    pub fn not_sent() -> Self {
+        Self::silent(Delivery::NotSent)
+    }
+
+    /// The request may have arrived; no answer came.
+    pub fn unanswered() -> Self {
+        Self::silent(Delivery::Unanswered)
+    }
+
+    /// Reads an answer's headers. `wall` is the local wall clock, used only where the server sent no `Date`.
+    ///
+    /// Accepted are `x-rate-limit-*` (Twitter v1.1, X), `x-ratelimit-*` (Twitter v1, Mastodon) and `ratelimit-*`
+    /// (Bluesky, IETF draft); a reset in Unix seconds, milliseconds, seconds from now, or ISO-8601.
+    pub fn from_headers(status: u16, headers: &HeaderMap, wall: Duration) -> Self {
+        let date = text(headers, DATE.as_str()).and_then(parse_http_date);
+        let now = date.unwrap_or(wall.as_secs());
+        let reset = field(headers, "reset").and_then(|text| parse_reset(text, now));
+        Self {
+            delivery: Delivery::Answered(status),
+            limited: matches!(status, 420 | 429),
+            limit: field(headers, "limit").and_then(parse_count),
+            remaining: field(headers, "remaining").and_then(parse_count),
+            reset_in: reset.map(|reset| until(reset, now)),
+            window: reset,
+            retry_after: text(headers, RETRY_AFTER.as_str()).and_then(|text| parse_retry_after(text, now)),
+        }
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+fn field<'a>(headers: &'a HeaderMap, what: &str) -> Option<&'a str> {
+    let (newer, older, draft) = match what {
+        "limit" => ("x-rate-limit-limit", "x-ratelimit-limit", "ratelimit-limit"),
+        "remaining" => ("x-rate-limit-remaining", "x-ratelimit-remaining", "ratelimit-remaining"),
+        _ => ("x-rate-limit-reset", "x-ratelimit-reset", "ratelimit-reset"),
+    };
+    [newer, older, draft].into_iter().find_map(|name| text(headers, name))
+}
+
+/// A count; below zero is none left.
+fn parse_count(text: &str) -> Option<u64> {
+    match text.parse::<u64>() {
+        Ok(count) => Some(count),
+        Err(_) => text.parse::<i64>().ok().map(|_| 0),
+    }
+}
+
+fn until(moment: u64, now: u64) -> Duration {
+    Duration::from_secs(moment.saturating_sub(now)).min(LONGEST_WAIT)
+}
+
+fn parse_reset(text: &str, now: u64) -> Option<u64> {
+    let number = text.split('.').next().unwrap_or(text);
+    match number.parse::<u64>() {
+        Ok(n) if n >= SMALLEST_EPOCH_MILLIS => Some(n / 1000),
+        Ok(n) if n >= SMALLEST_EPOCH => Some(n),
+        Ok(n) => now.checked_add(n),
+        Err(_) => parse_iso8601(text),
+    }
+}
+
+fn parse_retry_after(text: &str, now: u64) -> Option<Duration> {
+    match text.parse::<u64>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds).min(LONGEST_WAIT)),
+        Err(_) => parse_http_date(text).map(|moment| until(moment, now)),
+    }
+}
+
+fn parse_http_date(text: &str) -> Option<u64> {
+    let moment = httpdate::parse_http_date(text).ok()?;
+    moment.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    /// 2026-11-23T08:21:01Z
+    const NOW: u64 = 1_795_422_061;
+    const DATE: (&str, &str) = ("Date", "Mon, 23 Nov 2026 08:21:01 GMT");
+
+    fn rate(pairs: &[(&str, &str)]) -> RateInfo {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        // A local clock that is an hour late.
+        RateInfo::from_headers(200, &headers, Duration::from_secs(NOW - 3600))
+    }
+
+    #[test]
+    fn both_spellings_in_any_case_are_read() {
+        for prefix in ["X-RateLimit-", "x-rate-limit-", "X-RATE-LIMIT-", "ratelimit-"] {
+            let names = ["limit", "remaining", "reset"].map(|name| format!("{prefix}{name}"));
+            let reset = (NOW + 100).to_string();
+            let rate = rate(&[DATE, (&names[0], "180"), (&names[1], "17"), (&names[2], &reset)]);
+            assert_eq!((rate.limit, rate.remaining), (Some(180), Some(17)), "{prefix}");
+            assert_eq!((rate.reset_in, rate.window), (Some(Duration::from_secs(100)), Some(NOW + 100)));
+        }
+    }
+
+    #[test]
+    fn the_servers_clock_counts_and_the_local_one_only_without_it() {
+        let reset = (NOW + 100).to_string();
+        assert_eq!(rate(&[DATE, ("x-ratelimit-reset", &reset)]).reset_in, Some(Duration::from_secs(100)));
+        assert_eq!(rate(&[("x-ratelimit-reset", &reset)]).reset_in, Some(Duration::from_secs(3700)));
+    }
+
+    #[test]
+    fn resets_come_in_many_forms() {
+        for reset in ["30", "1795422091", "1795422091.7", "1795422091000", "2026-11-23T08:21:31.000Z"] {
+            assert_eq!(
+                rate(&[DATE, ("x-ratelimit-reset", reset)]).reset_in,
+                Some(Duration::from_secs(30)),
+                "{reset}"
+            );
+        }
+        assert_eq!(rate(&[DATE, ("x-ratelimit-reset", "1795422000")]).reset_in, Some(Duration::ZERO));
+        assert_eq!(rate(&[DATE, ("x-ratelimit-reset", "9999999999")]).reset_in, Some(LONGEST_WAIT));
+        for nonsense in ["", "-5", "soon", "18446744073709551616"] {
+            assert_eq!(rate(&[DATE, ("x-ratelimit-reset", nonsense)]).reset_in, None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn retry_after_comes_in_seconds_or_as_a_date() {
+        assert_eq!(rate(&[("retry-after", "7")]).retry_after, Some(Duration::from_secs(7)));
+        let date = ("retry-after", "Mon, 23 Nov 2026 08:22:01 GMT");
+        assert_eq!(rate(&[DATE, date]).retry_after, Some(Duration::from_secs(60)));
+        assert_eq!(rate(&[("retry-after", "whenever")]).retry_after, None);
+    }
+
+    #[test]
+    fn counts_below_zero_are_none_left() {
+        assert_eq!(rate(&[("x-ratelimit-remaining", "-3")]).remaining, Some(0));
+        assert_eq!(rate(&[("x-ratelimit-remaining", "many")]).remaining, None);
+    }
+}

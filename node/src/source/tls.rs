@@ -1,0 +1,36 @@
+//! What all clients of a process share for TLS.
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::crypto::ring;
+use rustls_platform_verifier::BuilderVerifierExt;
+
+/// A TLS configuration made once: reading the system's certificates for each of thousands of addresses would
+/// cost seconds and megabytes.
+#[derive(Debug, Clone)]
+pub struct ClientTls(Arc<ClientConfig>);
+
+impl ClientTls {
+    /// Trusts what the system trusts, and checks with ring.
+    ///
+    /// Without a usable certificate store, plain HTTP still works and HTTPS answers "unknown issuer": that is logged
+    /// here, with the remedy.
+    pub fn new() -> Result<Self, rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let mut config = match builder.clone().with_platform_verifier() {
+            Ok(builder) => builder.with_no_client_auth(),
+            Err(error) => {
+                tracing::warn!(%error, "no certificate store: https requests will fail; install ca-certificates");
+                builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+            }
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(config)))
+    }
+
+    pub(super) fn config(&self) -> ClientConfig {
+        (*self.0).clone()
+    }
+}
