@@ -1,1 +1,3 @@
-//! Placeholder of the crate's root, filled by its first slice.
+//! What tests the whole system: the double of the outer world and the means to shake a cluster.
+
+pub mod emulator;

@@ -1,2 +1,175 @@
-//! Program entry.
-fn main() {}
+//! The Twitter emulator as a program of its own.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow, bail};
+use clap::{Parser, ValueEnum};
+use twm_tests::emulator::faults::parse_rules;
+use twm_tests::emulator::{
+    Builder, Emulator, FaultRule, HeaderSpelling, IdScheme, RateLimits, SyntheticOptions,
+};
+
+/// A double of the Twitter API v1 and v1.1 for tests and benchmarks.
+///
+/// Prints `listening on http://ADDRESS` when it is ready. Counters, faults and expected results are below
+/// `/_emulator/`.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Serve the accounts of a dataset: DD/ID.twt and DD/ID.fws, profiles.jsonl, gone (ID STATUS).
+    #[arg(long, value_name = "DIR", conflicts_with = "synthetic", required_unless_present = "synthetic")]
+    dataset: Option<PathBuf>,
+    /// Serve so many accounts made from the seed.
+    #[arg(long, value_name = "USERS")]
+    synthetic: Option<u64>,
+    /// Decides everything that is left to chance.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Ids of synthetic accounts: 1, 2, 3 and on, or scattered over 61 bits.
+    #[arg(long, value_enum, default_value_t = Ids::Ascending)]
+    ids: Ids,
+    /// Tweets of a synthetic account on average (at most 3,200 each).
+    #[arg(long, default_value_t = 240.0)]
+    tweets_mean: f64,
+    /// Followers of a synthetic account on average.
+    #[arg(long, default_value_t = 120.0)]
+    followers_mean: f64,
+    /// Followers of the first synthetic account.
+    #[arg(long, value_name = "FOLLOWERS")]
+    celebrity: Option<u64>,
+    /// Unknown accounts among the followers, in percent of the synthetic ones.
+    #[arg(long, default_value_t = 0.0)]
+    outside_percent: f64,
+    /// Accounts that answer 401.
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    protected: Vec<u64>,
+    /// Accounts that answer 404.
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    missing: Vec<u64>,
+    /// Share of all accounts that answer 401.
+    #[arg(long, default_value_t = 0.0)]
+    protected_percent: f64,
+    /// Share of all accounts that answer 404.
+    #[arg(long, default_value_t = 0.0)]
+    missing_percent: f64,
+    /// Address to listen on; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:5000")]
+    listen: SocketAddr,
+    /// Most followers of a page.
+    #[arg(long, default_value_t = 5000)]
+    page_size: usize,
+    /// Requests per window, by client address: timeline=180/900s,followers=15/900s,lookup=180/900s.
+    #[arg(long, value_name = "LIMITS", default_value = "")]
+    rate_limit: RateLimits,
+    /// Spelling of the limit headers: path (by API version), v1 (x-ratelimit-*) or v1.1 (x-rate-limit-*).
+    #[arg(long, value_name = "SPELLING", default_value = "path")]
+    headers: HeaderSpelling,
+    /// Status of answers beyond the limit.
+    #[arg(long, value_name = "STATUS", default_value_t = 429)]
+    limited_status: u16,
+    /// Send Retry-After with them.
+    #[arg(long)]
+    retry_after: bool,
+    /// What goes wrong: RULE[;RULE...], a rule being FAULT[=N][,endpoint=E][,user=ID][,address=IP]
+    /// [,p=PROBABILITY][,after=N][,count=N].
+    #[arg(long, value_name = "RULES", value_parser = Faults::read, default_value = "")]
+    faults: Faults,
+    /// Count requests by account as well.
+    #[arg(long)]
+    count_users: bool,
+    /// Threads that serve.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Write all accounts as a dataset there, and exit.
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Ids {
+    Ascending,
+    Hashed,
+}
+
+/// The rules of one argument.
+#[derive(Clone)]
+struct Faults(Vec<FaultRule>);
+
+impl Faults {
+    fn read(text: &str) -> Result<Self, String> {
+        parse_rules(text).map(Self)
+    }
+}
+
+impl Arguments {
+    fn builder(&self) -> anyhow::Result<Builder> {
+        for share in [self.protected_percent, self.missing_percent] {
+            if !(0.0..=100.0).contains(&share) {
+                bail!("a share of accounts is between 0 and 100 percent, not {share}");
+            }
+        }
+        let both: BTreeSet<_> = self.protected.iter().filter(|id| self.missing.contains(id)).collect();
+        if let Some(id) = both.first() {
+            bail!("account {id} is both protected and missing; name it once");
+        }
+        let builder = Emulator::builder();
+        let builder = match (&self.dataset, self.synthetic) {
+            (Some(folder), _) => builder.dataset(folder),
+            (None, Some(users)) => builder.synthetic(self.population(users)),
+            (None, None) => bail!("give --dataset DIR or --synthetic USERS"),
+        };
+        let limited =
+            self.limited_status.try_into().ok().filter(|_| (400..600).contains(&self.limited_status));
+        let limited =
+            limited.ok_or_else(|| anyhow!("--limited-status is between 400 and 599, as 429 or 420"))?;
+        Ok(builder
+            .seed(self.seed)
+            .protected(self.protected.iter().copied())
+            .missing(self.missing.iter().copied())
+            .gone_percent(self.protected_percent, self.missing_percent)
+            .listen(self.listen)
+            .page_size(self.page_size)
+            .rate_limits(self.rate_limit.clone())
+            .headers(self.headers)
+            .limited_status(limited)
+            .retry_after(self.retry_after)
+            .faults(self.faults.0.clone())
+            .count_users(self.count_users))
+    }
+
+    fn population(&self, users: u64) -> SyntheticOptions {
+        SyntheticOptions {
+            ids: match self.ids {
+                Ids::Ascending => IdScheme::Ascending,
+                Ids::Hashed => IdScheme::Hashed,
+            },
+            tweets_mean: self.tweets_mean,
+            followers_mean: self.followers_mean,
+            celebrity: self.celebrity,
+            outside_percent: self.outside_percent,
+            ..SyntheticOptions::new(users, self.seed)
+        }
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let builder = arguments.builder()?;
+    if let Some(folder) = &arguments.export {
+        return builder.export(folder).with_context(|| format!("export to {}", folder.display()));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(arguments.threads.max(1))
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(async {
+        let emulator = builder.start().await?;
+        println!("listening on {}", emulator.url());
+        tokio::signal::ctrl_c().await.context("wait for an interrupt")
+    })
+}

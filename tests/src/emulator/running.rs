@@ -1,0 +1,81 @@
+//! An emulator that runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::api::Api;
+use super::{Builder, FaultRule, Stats};
+
+/// An emulator that runs; it stops when dropped.
+pub struct Emulator {
+    address: SocketAddr,
+    api: Arc<Api>,
+    server: JoinHandle<()>,
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Emulator {
+    /// Settings of an emulator to start.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(super) fn new(address: SocketAddr, api: Arc<Api>, server: JoinHandle<()>) -> Self {
+        Self { address, api, server }
+    }
+
+    /// The address listened on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://ADDRESS`, without a slash behind; API v1 is at `/1/` below it, v1.1 at `/1.1/`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What was counted since the start or the last reset.
+    pub fn stats(&self) -> Stats {
+        self.api.ledger.stats()
+    }
+
+    /// Forgets counters and rate limit windows; faults stay.
+    pub fn reset(&self) {
+        self.api.ledger.reset();
+    }
+
+    /// Replaces all fault rules; fails on one that makes no sense, and then changes nothing.
+    pub fn set_faults(&self, rules: Vec<FaultRule>) -> Result<(), String> {
+        self.api.injector.set(rules)
+    }
+
+    /// The accounts from position `offset` on, at most `limit`.
+    pub fn users(&self, offset: u64, limit: u64) -> Vec<u64> {
+        let end = offset.saturating_add(limit).min(self.api.accounts.count());
+        (offset..end).filter_map(|position| self.api.accounts.at(position)).collect()
+    }
+
+    /// Ids that a full crawl of the account's timeline holds, newest first.
+    pub fn expected_timeline(&self, id: u64) -> Vec<u64> {
+        self.api.accounts.timeline_ids(id)
+    }
+
+    /// Ids that a full crawl of the account's followers holds, in the API's order.
+    pub fn expected_followers(&self, id: u64) -> Vec<u64> {
+        let mut ids = Vec::new();
+        self.api.accounts.followers(id, 0, usize::MAX, &mut ids);
+        ids
+    }
+
+    /// The account's profile as the API's JSON.
+    pub fn profile(&self, id: u64) -> Option<String> {
+        self.api.accounts.profile(id).map(|profile| String::from_utf8_lossy(&profile).into_owned())
+    }
+}

@@ -1,0 +1,50 @@
+//! Accepts connections and serves them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::api::{Api, Client};
+use super::connection::{Connection, ResetSwitch};
+
+/// Serves until dropped; that also ends every connection.
+pub(super) async fn serve(listener: TcpListener, api: Arc<Api>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    connections.spawn(connection(stream, peer, Arc::clone(&api)));
+                }
+                // Out of file descriptors, most likely: going on at once would spin.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, api: Arc<Api>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "answers may be delayed");
+    }
+    let reset = ResetSwitch::default();
+    let client = Arc::new(Client { address: peer.ip().to_canonical(), reset: reset.clone() });
+    let service = service_fn(move |request| {
+        let (api, client) = (Arc::clone(&api), Arc::clone(&client));
+        async move { api.answer(&client, request).await }
+    });
+    let io = TokioIo::new(Connection::new(stream, reset));
+    // A client that went away and a fault made on purpose both end here.
+    if let Err(error) = http1::Builder::new().serve_connection(io, service).await {
+        tracing::debug!(%peer, %error, "a connection broke");
+    }
+}

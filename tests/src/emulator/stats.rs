@@ -1,0 +1,51 @@
+//! What the emulator counted.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Endpoint;
+
+/// What was counted since the start or the last reset. Also the JSON of `GET /_emulator/stats`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Requests by client address and endpoint, refused ones included.
+    pub requests: BTreeMap<IpAddr, BTreeMap<Endpoint, u64>>,
+    /// Of these, the ones that came while the address's budget for the endpoint was spent.
+    pub violations: BTreeMap<IpAddr, BTreeMap<Endpoint, u64>>,
+    /// Answers by HTTP status. A request whose connection was reset has no answer.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Injected faults by name.
+    pub faults: BTreeMap<String, u64>,
+    /// Requests by endpoint and user, when asked for (a lookup counts for each of its users).
+    pub users: BTreeMap<Endpoint, BTreeMap<u64, u64>>,
+    /// Requests for paths that the API does not have.
+    pub unserved: u64,
+    /// Requests being answered now.
+    pub in_flight: u64,
+    /// The most requests that were answered at one time.
+    pub max_concurrent: u64,
+}
+
+impl Stats {
+    /// Requests of all addresses to all endpoints.
+    pub fn total_requests(&self) -> u64 {
+        self.requests.values().flat_map(BTreeMap::values).sum()
+    }
+
+    /// Requests of all addresses to `endpoint`.
+    pub fn requests_to(&self, endpoint: Endpoint) -> u64 {
+        self.requests.values().filter_map(|by_endpoint| by_endpoint.get(&endpoint)).sum()
+    }
+
+    /// Requests of `address` to `endpoint`.
+    pub fn requests_from(&self, address: IpAddr, endpoint: Endpoint) -> u64 {
+        self.requests.get(&address).and_then(|by_endpoint| by_endpoint.get(&endpoint)).copied().unwrap_or(0)
+    }
+
+    /// Requests of all addresses beyond their budgets.
+    pub fn total_violations(&self) -> u64 {
+        self.violations.values().flat_map(BTreeMap::values).sum()
+    }
+}

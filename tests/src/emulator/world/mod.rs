@@ -1,0 +1,60 @@
+//! The accounts that the emulator knows.
+
+mod accounts;
+mod date;
+mod draw;
+mod fixture;
+mod json_text;
+mod page;
+mod profile;
+mod synthetic;
+mod vocabulary;
+
+use bytes::Bytes;
+
+pub(super) use accounts::{Accounts, Gone, Standing};
+pub(super) use fixture::Fixture;
+pub(super) use page::TimelinePage;
+pub(super) use synthetic::Synthetic;
+pub use synthetic::{IdScheme, SyntheticOptions};
+
+use super::body::Parts;
+
+/// At most this many of an account's newest tweets can be reached (API v1.1, `user_timeline`).
+pub const TIMELINE_REACH: usize = 3200;
+
+/// A population of accounts.
+///
+/// Accounts have a position, from 0, in the order in which target lists name them. Asked for an
+/// account that it does not know, a world answers as for one with nothing.
+pub(super) trait World: Send + Sync + 'static {
+    /// How many accounts there are.
+    fn count(&self) -> u64;
+
+    /// The account at a position.
+    fn at(&self, position: u64) -> Option<u64>;
+
+    /// Whether the account exists.
+    fn knows(&self, id: u64) -> bool;
+
+    /// The account with a screen name; upper and lower case are one.
+    fn find(&self, screen_name: &str) -> Option<u64>;
+
+    /// The profile as the API's JSON object.
+    fn profile(&self, id: u64) -> Option<Bytes>;
+
+    /// A page of tweets as the API's JSON array.
+    fn timeline_page(&self, id: u64, page: TimelinePage) -> Parts;
+
+    /// Ids of all tweets that can be reached, newest first.
+    fn timeline_ids(&self, id: u64) -> Vec<u64>;
+
+    /// Tweets that can be reached, as JSON, newest first.
+    fn tweets(&self, id: u64) -> Vec<Bytes>;
+
+    /// How many followers the account has.
+    fn follower_count(&self, id: u64) -> u64;
+
+    /// Appends up to `len` followers from `offset` on, in the API's order.
+    fn followers(&self, id: u64, offset: u64, len: usize, into: &mut Vec<u64>);
+}

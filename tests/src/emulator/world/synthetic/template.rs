@@ -1,0 +1,231 @@
+//! Tweets without their owner and number, written once and used for many accounts.
+
+use std::fmt::Write;
+
+use storage::env::{Entropy, SeededEntropy};
+
+use crate::emulator::world::json_text::{Spelling, write_text};
+use crate::emulator::world::profile::slug;
+use crate::emulator::world::vocabulary::{FIRST_NAMES, LANGUAGES, Language, PICTURES, SOURCES};
+
+/// Templates of each language. Enough that a compressor's window of 32 kB, some 13 tweets, seldom
+/// sees one twice: synthetic timelines must not compress better than real ones.
+const PER_LANGUAGE: usize = 160;
+
+/// A tweet's text around the parts that differ from account to account.
+pub(super) struct Template {
+    /// From `"text"` to `"in_reply_to_screen_name"`.
+    pub before_user: Box<str>,
+    /// From `"geo"` to `"lang"`.
+    pub after_user: Box<str>,
+}
+
+/// The templates of all languages.
+pub(super) struct Templates(Vec<Vec<Template>>);
+
+impl Templates {
+    pub fn new(seed: u64) -> Self {
+        let entropy = SeededEntropy::new(seed);
+        let of = |language| (0..PER_LANGUAGE).map(|_| Draft::write(language, &entropy)).collect();
+        Self(LANGUAGES.iter().map(of).collect())
+    }
+
+    /// A template of `language`, chosen by `number`.
+    pub fn choose(&self, language: &Language, number: u64) -> &Template {
+        let position = LANGUAGES.iter().position(|l| l.code == language.code).unwrap_or(0);
+        &self.0[position][(number % PER_LANGUAGE as u64) as usize]
+    }
+}
+
+/// A tweet while it is being written.
+struct Draft<'a> {
+    language: &'static Language,
+    entropy: &'a SeededEntropy,
+    spelling: Spelling,
+    text: String,
+    hashtags: Vec<String>,
+    urls: Vec<String>,
+    mentions: Vec<String>,
+    media: Vec<String>,
+}
+
+impl<'a> Draft<'a> {
+    fn write(language: &'static Language, entropy: &'a SeededEntropy) -> Template {
+        let spelling = if entropy.next_u64() % 4 == 0 { Spelling::Plain } else { Spelling::Escaped };
+        let none = Vec::new;
+        let text = String::new();
+        let mut draft = Self {
+            language,
+            entropy,
+            spelling,
+            text,
+            hashtags: none(),
+            urls: none(),
+            mentions: none(),
+            media: none(),
+        };
+        if draft.one_in(3) {
+            draft.mention();
+        }
+        for _ in 0..5 + draft.below(9) {
+            draft.word();
+        }
+        if draft.one_in(2) {
+            draft.hashtag();
+        }
+        if draft.one_in(3) {
+            draft.url();
+        }
+        if draft.one_in(6) {
+            draft.picture();
+        }
+        if draft.one_in(3) {
+            draft.text.push_str(PICTURES[draft.below(PICTURES.len())]);
+        }
+        draft.finish()
+    }
+
+    fn below(&self, bound: usize) -> usize {
+        (self.entropy.next_u64() % bound as u64) as usize
+    }
+
+    fn one_in(&self, n: u64) -> bool {
+        self.entropy.next_u64() % n == 0
+    }
+
+    fn word(&mut self) {
+        let word = self.language.words[self.below(self.language.words.len())];
+        self.text.push_str(word);
+        self.text.push(if self.one_in(25) { '\n' } else { ' ' });
+    }
+
+    /// Appends `piece` and gives its place, in characters as the API counts them.
+    fn place(&mut self, piece: &str) -> String {
+        let start = self.text.chars().count();
+        self.text.push_str(piece);
+        let end = self.text.chars().count();
+        self.text.push(' ');
+        format!("[{start},{end}]")
+    }
+
+    fn json(&self, text: &str) -> String {
+        let mut out = String::new();
+        write_text(text, self.spelling, &mut out);
+        out
+    }
+
+    fn hashtag(&mut self) {
+        let words = self.language.words;
+        let tag: String = words[self.below(words.len())].chars().filter(|c| c.is_alphanumeric()).collect();
+        let indices = self.place(&format!("#{tag}"));
+        let tag = self.json(&tag);
+        self.hashtags.push(format!("{{\"text\":{tag},\"indices\":{indices}}}"));
+    }
+
+    fn mention(&mut self) {
+        let number = self.entropy.next_u64() >> 32;
+        let name = FIRST_NAMES[self.below(FIRST_NAMES.len())];
+        let screen_name = format!("{name}{number}");
+        let indices = self.place(&format!("@{screen_name}"));
+        self.mentions.push(format!(
+            "{{\"screen_name\":\"{screen_name}\",\"name\":\"{name}\",\"id\":{number},\"id_str\":\"{number}\",\
+             \"indices\":{indices}}}"
+        ));
+    }
+
+    fn url(&mut self) {
+        let short = format!("http://t.co/{}", slug(self.entropy.next_u64()));
+        let long =
+            format!("www.example.org/{}/{}.html", 2000 + self.below(13), slug(self.entropy.next_u64()));
+        let indices = self.place(&short);
+        let (short, display) = (self.json(&short), self.json(&long));
+        let long = self.json(&format!("http://{long}"));
+        self.urls.push(format!(
+            "{{\"url\":{short},\"expanded_url\":{long},\"display_url\":{display},\"indices\":{indices}}}"
+        ));
+    }
+
+    fn picture(&mut self) {
+        let (id, name) = (self.entropy.next_u64() >> 6, slug(self.entropy.next_u64()));
+        let short = format!("http://t.co/{}", slug(self.entropy.next_u64()));
+        let indices = self.place(&short);
+        let image = self.json(&format!("http://pbs.twimg.com/media/{name}.jpg"));
+        let short = self.json(&short);
+        self.media.push(format!(
+            "{{\"id\":{id},\"id_str\":\"{id}\",\"indices\":{indices},\"media_url\":{image},\"url\":{short},\
+             \"type\":\"photo\",\"sizes\":{{\"small\":{{\"w\":340,\"h\":255,\"resize\":\"fit\"}},\
+             \"thumb\":{{\"w\":150,\"h\":150,\"resize\":\"crop\"}},\
+             \"large\":{{\"w\":1024,\"h\":768,\"resize\":\"fit\"}}}}}}"
+        ));
+    }
+
+    fn finish(self) -> Template {
+        let (address, name) = SOURCES[self.below(SOURCES.len())];
+        let source = self.json(&format!("<a href=\"{address}\" rel=\"nofollow\">{name}</a>"));
+        let text = self.json(self.text.trim_end());
+        let reply = self.mentions.first().filter(|_| self.one_in(2)).map(|_| self.entropy.next_u64() >> 6);
+        let (reply, reply_text) =
+            reply.map_or(("null".into(), "null".into()), |id| (id.to_string(), format!("\"{id}\"")));
+        let before_user = format!(
+            "\"text\":{text},\"source\":{source},\"truncated\":false,\"in_reply_to_status_id\":{reply},\
+             \"in_reply_to_status_id_str\":{reply_text},\"in_reply_to_user_id\":null,\
+             \"in_reply_to_user_id_str\":null,\"in_reply_to_screen_name\":null"
+        );
+        let mut after_user = self.geography();
+        if self.one_in(8) {
+            after_user.push_str(&self.retweeted(&text));
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(
+            after_user,
+            "\"contributors\":null,\"retweet_count\":{},\"favorite_count\":{},\"entities\":{{\
+             \"hashtags\":[{}],\"symbols\":[],\"urls\":[{}],\"user_mentions\":[{}]",
+            self.below(50),
+            self.below(20),
+            self.hashtags.join(","),
+            self.urls.join(","),
+            self.mentions.join(","),
+        );
+        if !self.media.is_empty() {
+            let _ = write!(after_user, ",\"media\":[{}]", self.media.join(","));
+        }
+        let _ = write!(
+            after_user,
+            "}},\"favorited\":false,\"retweeted\":false,\"possibly_sensitive\":false,\
+             \"filter_level\":\"medium\",\"lang\":\"{}\"",
+            self.language.code
+        );
+        Template { before_user: before_user.into(), after_user: after_user.into() }
+    }
+
+    fn geography(&self) -> String {
+        if !self.one_in(10) {
+            return "\"geo\":null,\"coordinates\":null,\"place\":null,".into();
+        }
+        let (north, east) = (self.below(60_000_000), self.below(160_000_000));
+        let (lat, lon) = (north as f64 / 1e6, east as f64 / 1e6);
+        let city = self.json(self.language.city);
+        format!(
+            "\"geo\":{{\"type\":\"Point\",\"coordinates\":[{lat},{lon}]}},\
+             \"coordinates\":{{\"type\":\"Point\",\"coordinates\":[{lon},{lat}]}},\
+             \"place\":{{\"id\":\"{:016x}\",\"place_type\":\"city\",\"full_name\":{city},\
+             \"bounding_box\":{{\"type\":\"Polygon\",\"coordinates\":[[[{lon},{lat}],[{lon},{lat}]]]}}}},",
+            self.entropy.next_u64()
+        )
+    }
+
+    /// A tweet within the tweet, with an id and a user of its own.
+    fn retweeted(&self, text: &str) -> String {
+        let (id, user) = (self.entropy.next_u64() >> 6, self.entropy.next_u64() >> 32);
+        let name = FIRST_NAMES[self.below(FIRST_NAMES.len())];
+        format!(
+            "\"retweeted_status\":{{\"created_at\":\"Sat Jan 08 09:10:11 +0000 2011\",\"id\":{id},\
+             \"id_str\":\"{id}\",\"text\":{text},\"user\":{{\"id\":{user},\"id_str\":\"{user}\",\
+             \"screen_name\":\"{name}{user}\",\"followers_count\":{},\"lang\":\"{}\"}},\
+             \"retweet_count\":{}}},",
+            self.below(5000),
+            self.language.code,
+            self.below(900)
+        )
+    }
+}
