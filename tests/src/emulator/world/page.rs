@@ -48,9 +48,9 @@ mod tests {
         assert_eq!(select(None, Some(79), 2), [70, 60]);
         assert_eq!(select(Some(60), None, 200), [90, 80, 70]);
         assert_eq!(select(Some(59), Some(80), 200), [80, 70, 60]);
-        assert_eq!(select(Some(90), None, 200), []);
-        assert_eq!(select(None, Some(49), 200), []);
-        assert_eq!(select(Some(80), Some(60), 200), []);
-        assert_eq!(select(None, Some(0), 200), []);
+        assert!(select(Some(90), None, 200).is_empty());
+        assert!(select(None, Some(49), 200).is_empty());
+        assert!(select(Some(80), Some(60), 200).is_empty());
+        assert!(select(None, Some(0), 200).is_empty());
     }
 }
