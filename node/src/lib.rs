@@ -1,4 +1,5 @@
-//! The node of a twm cluster.
+//! The node of a twm cluster: what crawls, and what it needs of the world outside.
 
+pub mod address;
 pub mod budget;
 pub mod source;

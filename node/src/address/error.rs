@@ -1,0 +1,49 @@
+//! Why addresses cannot be used.
+
+use std::io;
+use std::net::IpAddr;
+
+use super::list::MAX_ADDRESSES;
+use crate::budget::BudgetError;
+use crate::source::HttpError;
+
+/// Why addresses cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// A part of the list is nothing that is known.
+    #[error("--ips: {part:?} is {what}; give `auto`, `none`, or addresses, ranges such as 10.0.0.5-10.0.0.9 and \
+        networks such as 10.0.0.0/28, with commas between them")]
+    Syntax {
+        /// The part.
+        part: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// More addresses than can be used.
+    #[error("--ips: {part:?} brings the addresses over the limit of {MAX_ADDRESSES}; give a smaller range or network")]
+    TooMany {
+        /// The part that went beyond.
+        part: String,
+    },
+    /// The machine's addresses cannot be listed.
+    #[error("--ips auto: the addresses of this machine cannot be listed: {0}; name them instead")]
+    Interfaces(io::Error),
+    /// An address is not one of this machine's.
+    #[error("--ips: requests cannot be sent from {address}: {source}; add it to this machine (`ip addr add {address}/{} \
+        dev INTERFACE`, see also ops/pool), or take it off the list", if address.is_ipv4() { 32 } else { 128 })]
+    Bind {
+        /// The address.
+        address: IpAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No HTTP client for an address.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// Budgets cannot be kept.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+}

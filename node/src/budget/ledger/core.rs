@@ -1,0 +1,155 @@
+//! What the ledger's lock guards.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Ledger, Shared, Ticket};
+use crate::budget::BudgetError;
+use crate::budget::journal::Remembered;
+use crate::budget::record::{Kept, Key};
+use crate::budget::scope::{BudgetScope, Per};
+use crate::budget::scope_gauges::{Pick, ScopeGauges};
+use crate::source::RateInfo;
+
+/// What trying to take a request's worth brought.
+pub(super) enum Attempt {
+    Taken(Ticket),
+    Wait(Option<Duration>),
+}
+
+/// Something for the disk to know.
+pub(super) struct News {
+    pub(super) key: Key,
+    pub(super) kept: Kept,
+    /// Who waits for it to be on disk: scope, gauge, and the gauge's epoch.
+    pub(super) reserves: Option<(usize, usize, u32)>,
+}
+
+/// What the ledger's lock guards.
+pub(super) struct Core {
+    pub(super) scopes: Vec<ScopeGauges>,
+    pub(super) news: Vec<News>,
+    pub(super) stopped: Option<Arc<BudgetError>>,
+    by_scope: HashMap<BudgetScope, usize>,
+    remembered: Remembered,
+    /// One writer at a time takes all news there are: a sync serves everybody who waits for one.
+    writing: bool,
+    hold_until: Duration,
+    next_address: usize,
+}
+
+impl Core {
+    pub(super) fn new(remembered: Remembered, hold_until: Duration) -> Self {
+        Self {
+            scopes: Vec::new(),
+            news: Vec::new(),
+            stopped: None,
+            by_scope: HashMap::new(),
+            remembered,
+            writing: false,
+            hold_until,
+            next_address: 0,
+        }
+    }
+
+    pub(super) fn is_held(&self, now: Duration) -> bool {
+        self.stopped.is_some() || now < self.hold_until
+    }
+
+    /// The scope's place; made on first use from what is remembered.
+    pub(super) fn index(&mut self, scope: &BudgetScope, shared: &Shared, now: Duration) -> usize {
+        if let Some(&index) = self.by_scope.get(scope) {
+            return index;
+        }
+        let gauges = ScopeGauges::new(scope.clone(), &shared.addresses, &self.remembered, now, &shared.settings);
+        self.scopes.push(gauges);
+        self.by_scope.insert(scope.clone(), self.scopes.len() - 1);
+        self.scopes.len() - 1
+    }
+
+    pub(super) fn take(&mut self, scope: &BudgetScope, ledger: &Ledger, now: Duration) -> Result<Attempt, BudgetError> {
+        let shared = &*ledger.shared;
+        if let Some(error) = &self.stopped {
+            return Err(BudgetError::Stopped(Arc::clone(error)));
+        }
+        if now < self.hold_until {
+            return Ok(Attempt::Wait(Some(self.hold_until)));
+        }
+        let index = self.index(scope, shared, now);
+        let (pick, unwritten) = self.scopes[index].pick(now);
+        if let Some(gauge) = unwritten {
+            self.announce(index, gauge, true, shared, now);
+        }
+        let gauge = match pick {
+            Pick::Go(gauge) => gauge,
+            Pick::Wait(until) => return Ok(Attempt::Wait(until)),
+        };
+        let epoch = self.scopes[index].gauges[gauge].take();
+        if self.scopes[index].gauges[gauge].runs_low() {
+            self.announce(index, gauge, true, shared, now);
+        }
+        let address = match scope.per() {
+            Per::Address => gauge,
+            Per::Source => {
+                self.next_address = self.next_address.wrapping_add(1);
+                self.next_address % shared.addresses.len().max(1)
+            }
+        };
+        Ok(Attempt::Taken(Ticket::new(ledger.clone(), address, (index, gauge), epoch)))
+    }
+
+    pub(super) fn settle(&mut self, ticket: &Ticket, rate: &RateInfo, shared: &Shared, now: Duration, jitter: f64) {
+        let (index, gauge) = ticket.place();
+        let scope = &mut self.scopes[index];
+        let persist = scope.gauges[gauge].settle(ticket.epoch(), rate, now, &shared.settings, jitter);
+        scope.touched(gauge);
+        scope.changed.notify_one();
+        let low = scope.gauges[gauge].runs_low();
+        if persist || low {
+            self.announce(index, gauge, low, shared, now);
+        }
+    }
+
+    /// Queues what the disk has to know of a gauge; with `reserving`, requests wait for it.
+    fn announce(&mut self, index: usize, gauge: usize, reserving: bool, shared: &Shared, now: Duration) {
+        let scope = &mut self.scopes[index];
+        let kept = scope.gauges[gauge].keep(reserving, now, shared.time.stamp());
+        let address = shared.owner(&scope.scope, gauge);
+        let key = Key { scope: scope.scope.name().to_owned(), address };
+        let epoch = scope.gauges[gauge].epoch();
+        self.news.push(News { key, kept, reserves: reserving.then_some((index, gauge, epoch)) });
+    }
+
+    /// Whether a writer has to be started; there is one then.
+    pub(super) fn begin_writing(&mut self) -> bool {
+        let begin = !self.writing && !self.news.is_empty() && self.stopped.is_none();
+        self.writing |= begin;
+        begin
+    }
+
+    /// The next news for the writer; empty once it may end.
+    pub(super) fn take_news(&mut self) -> Vec<News> {
+        let news = std::mem::take(&mut self.news);
+        self.writing = !news.is_empty();
+        news
+    }
+
+    /// The news are on disk: who waited for them may go.
+    pub(super) fn written(&mut self, reserved: impl Iterator<Item = (usize, usize, u32)>) {
+        for (index, gauge, epoch) in reserved {
+            let scope = &mut self.scopes[index];
+            scope.gauges[gauge].written(epoch);
+            scope.touched(gauge);
+            scope.changed.notify_one();
+        }
+    }
+
+    /// Nothing can be written any more, so nothing may be sent any more.
+    pub(super) fn stop(&mut self, error: BudgetError) {
+        self.stopped = Some(Arc::new(error));
+        for scope in &self.scopes {
+            scope.changed.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The ledger of all budgets of a node.
+
+mod core;
+#[cfg(test)]
+mod tests;
+mod ticket;
+mod wait;
+mod write;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use storage::env::{Clock, Entropy};
+
+pub use ticket::Ticket;
+
+use self::core::{Attempt, Core};
+use super::boot::{BootTime, Timekeeper};
+use super::journal::{Journal, OpenReport};
+use super::scope::{BudgetScope, Per};
+use super::settings::BudgetSettings;
+use super::status::BudgetStatus;
+use super::BudgetError;
+use crate::source::RateInfo;
+
+/// What a caller that cannot be told when is told to wait: a write to disk or a probe ends about then.
+const SOON: Duration = Duration::from_millis(5);
+
+/// All budgets of a node. Cheap to clone; all clones are one ledger.
+///
+/// Its methods are called within a tokio runtime, whose blocking threads write to disk.
+#[derive(Clone)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    core: Mutex<Core>,
+    journal: Mutex<Journal>,
+    time: Timekeeper,
+    entropy: Arc<dyn Entropy>,
+    settings: BudgetSettings,
+    addresses: Vec<Option<IpAddr>>,
+}
+
+/// What asking for a ticket brought.
+#[derive(Debug)]
+#[must_use]
+pub enum Acquired<T> {
+    /// A request may be sent.
+    Ready(T),
+    /// About how long until one may.
+    Wait(Duration),
+}
+
+impl<T> Acquired<T> {
+    /// The same with what may be sent turned into something else.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Acquired<U> {
+        match self {
+            Self::Ready(ready) => Acquired::Ready(f(ready)),
+            Self::Wait(wait) => Acquired::Wait(wait),
+        }
+    }
+}
+
+/// The world a ledger lives in.
+pub struct LedgerEnv {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// For jitter.
+    pub entropy: Arc<dyn Entropy>,
+    /// The machine's uptime at this moment.
+    pub boot: Option<BootTime>,
+}
+
+impl Ledger {
+    /// Opens the ledger in the file `path`, for requests from `addresses` (`None`: the one that the system chooses).
+    ///
+    /// A damaged file is set aside and reported, and nothing is sent for as long as the longest window that it is
+    /// known to have seen, or `default_window` if it shows none: whatever it knew has ended by then.
+    pub fn open(
+        path: &Path,
+        addresses: Vec<Option<IpAddr>>,
+        settings: BudgetSettings,
+        env: LedgerEnv,
+    ) -> Result<(Self, OpenReport), BudgetError> {
+        let time = Timekeeper::new(env.clock, env.boot);
+        let (journal, remembered, report) = Journal::open(path, &time, settings.default_window)?;
+        let hold_until = time.now() + report.hold;
+        let core = Mutex::new(Core::new(remembered, hold_until));
+        let journal = Mutex::new(journal);
+        let shared = Shared { core, journal, time, entropy: env.entropy, settings, addresses };
+        Ok((Self { shared: Arc::new(shared) }, report))
+    }
+
+    /// A ticket for one request, if one may be sent now.
+    pub fn acquire(&self, scope: &BudgetScope) -> Result<Acquired<Ticket>, BudgetError> {
+        Ok(match self.attempt(scope)? {
+            Attempt::Taken(ticket) => Acquired::Ready(ticket),
+            Attempt::Wait(until) => Acquired::Wait(self.wait_hint(until)),
+        })
+    }
+
+    /// How many requests could be sent now: whoever fetches jobs wants no more of them.
+    pub fn capacity(&self, scope: &BudgetScope) -> usize {
+        let now = self.shared.time.now();
+        let mut core = self.shared.lock();
+        if core.is_held(now) {
+            return 0;
+        }
+        let index = core.index(scope, &self.shared, now);
+        core.scopes[index].capacity(now)
+    }
+
+    /// All budgets that have been used or are remembered, for the status page.
+    pub fn snapshot(&self) -> Vec<BudgetStatus> {
+        let now = self.shared.time.now();
+        let core = self.shared.lock();
+        let mut rows = Vec::new();
+        for scope in &core.scopes {
+            for (index, gauge) in scope.gauges.iter().enumerate() {
+                let remaining = gauge.remaining(now);
+                let row = BudgetStatus {
+                    scope: scope.scope.name().to_owned(),
+                    address: self.shared.owner(&scope.scope, index),
+                    remaining: remaining.map(|(left, _)| left),
+                    limit: gauge.limit(),
+                    reset_in: remaining.map(|(_, reset_in)| reset_in),
+                    in_flight: gauge.in_flight(),
+                    blocked_for: gauge.blocked_for(now),
+                    unlimited: gauge.is_unlimited(),
+                };
+                let used = row.limit.is_some() || row.in_flight > 0 || row.blocked_for.is_some() || row.unlimited;
+                rows.extend(used.then_some(row));
+            }
+        }
+        rows
+    }
+
+    fn attempt(&self, scope: &BudgetScope) -> Result<Attempt, BudgetError> {
+        let now = self.shared.time.now();
+        let mut core = self.shared.lock();
+        let attempt = core.take(scope, self, now)?;
+        let write = core.begin_writing();
+        drop(core);
+        if write {
+            self.spawn_writer();
+        }
+        Ok(attempt)
+    }
+
+    /// A request has ended: called by its ticket, once.
+    fn settle(&self, ticket: &Ticket, rate: &RateInfo) {
+        let now = self.shared.time.now();
+        let jitter = self.shared.entropy.next_unit();
+        let mut core = self.shared.lock();
+        core.settle(ticket, rate, &self.shared, now, jitter);
+        let write = core.begin_writing();
+        drop(core);
+        if write {
+            self.spawn_writer();
+        }
+    }
+
+    fn wait_hint(&self, until: Option<Duration>) -> Duration {
+        until.map_or(SOON, |until| until.saturating_sub(self.shared.time.now()).max(Duration::from_millis(1)))
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The address that the gauge with this index belongs to.
+    fn owner(&self, scope: &BudgetScope, gauge: usize) -> Option<IpAddr> {
+        match scope.per() {
+            Per::Address => self.addresses.get(gauge).copied().flatten(),
+            Per::Source => None,
+        }
+    }
+}

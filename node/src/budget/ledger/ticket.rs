@@ -1,0 +1,56 @@
+//! The right to send one request.
+
+use std::fmt;
+
+use super::Ledger;
+use crate::source::RateInfo;
+
+/// The right to send one request from one address. Dropped without [`settle`](Self::settle), its request counts as
+/// sent, without an answer.
+#[must_use = "a ticket that is dropped counts as a request that was sent"]
+pub struct Ticket {
+    ledger: Ledger,
+    address: usize,
+    place: (usize, usize),
+    epoch: u32,
+    settled: bool,
+}
+
+impl Ticket {
+    pub(super) fn new(ledger: Ledger, address: usize, place: (usize, usize), epoch: u32) -> Self {
+        Self { ledger, address, place, epoch, settled: false }
+    }
+
+    /// Index of the address to send it from, in the list that the ledger was opened with.
+    pub fn address(&self) -> usize {
+        self.address
+    }
+
+    /// The request has ended so.
+    pub fn settle(mut self, rate: &RateInfo) {
+        self.settled = true;
+        self.ledger.clone().settle(&self, rate);
+    }
+
+    pub(super) fn place(&self) -> (usize, usize) {
+        self.place
+    }
+
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.ledger.clone().settle(self, &RateInfo::unanswered());
+        }
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("address", &self.address).field("place", &self.place).finish_non_exhaustive()
+    }
+}

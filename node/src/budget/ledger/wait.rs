@@ -1,0 +1,62 @@
+//! Waiting for a budget.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::{Acquired, Attempt, Ledger, Ticket};
+use crate::budget::{BudgetError, BudgetScope};
+
+impl Ledger {
+    /// A ticket for one request, as soon as one may be sent, but for no longer than `max_wait`.
+    ///
+    /// Waiters are woken one at a time, by whatever frees a request: an answer, a write, the end of a window.
+    pub async fn acquire_within(
+        &self,
+        scope: &BudgetScope,
+        max_wait: Duration,
+    ) -> Result<Acquired<Ticket>, BudgetError> {
+        let deadline = self.shared.time.now() + max_wait;
+        let changed = self.changed(scope);
+        let mut pass_on = None;
+        loop {
+            let notified = changed.notified();
+            tokio::pin!(notified);
+            // From here on no change is missed, although the look comes after.
+            notified.as_mut().enable();
+            let until = match self.attempt(scope)? {
+                Attempt::Taken(ticket) => return Ok(Acquired::Ready(ticket)),
+                Attempt::Wait(until) => until,
+            };
+            let now = self.shared.time.now();
+            if now >= deadline {
+                return Ok(Acquired::Wait(self.wait_hint(until)));
+            }
+            pass_on.get_or_insert_with(|| PassOn(Arc::clone(&changed)));
+            let pause = until.map_or(deadline, |until| until.min(deadline)).saturating_sub(now);
+            tokio::select! {
+                () = notified => {}
+                // A timer that ends a little before its time would make the loop turn for nothing.
+                () = tokio::time::sleep(pause.max(Duration::from_millis(1))) => {}
+            }
+        }
+    }
+
+    fn changed(&self, scope: &BudgetScope) -> Arc<Notify> {
+        let now = self.shared.time.now();
+        let mut core = self.shared.lock();
+        let index = core.index(scope, &self.shared, now);
+        Arc::clone(&core.scopes[index].changed)
+    }
+}
+
+/// Wakes the next waiter when one leaves, for whatever reason: each wake-up goes to a single one, and the one that
+/// leaves may be the only one that knew when to look again.
+struct PassOn(Arc<Notify>);
+
+impl Drop for PassOn {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}

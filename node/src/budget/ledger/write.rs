@@ -1,0 +1,45 @@
+//! The writer: takes the news to disk.
+
+use std::sync::{Arc, PoisonError};
+
+use tokio::runtime::Handle;
+
+use super::{Ledger, Shared};
+use crate::budget::BudgetError;
+
+impl Ledger {
+    /// Starts a writer on a blocking thread, or writes at once where there is no runtime.
+    pub(super) fn spawn_writer(&self) {
+        let shared = Arc::clone(&self.shared);
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || shared.write_news())),
+            Err(_no_runtime) => shared.write_news(),
+        }
+    }
+}
+
+impl Shared {
+    /// Writes until there are no news. What came up during one sync is served by the next.
+    fn write_news(&self) {
+        loop {
+            let news = self.lock().take_news();
+            if news.is_empty() {
+                return;
+            }
+            let reserved: Vec<_> = news.iter().filter_map(|news| news.reserves).collect();
+            let records = news.into_iter().map(|news| (news.key, news.kept)).collect();
+            let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+            let written: Result<(), BudgetError> = journal.append(records, &self.time);
+            drop(journal);
+            let mut core = self.lock();
+            match written {
+                Ok(()) => core.written(reserved.into_iter()),
+                Err(error) => {
+                    tracing::error!(%error, "budgets can no longer be written down: nothing is sent any more");
+                    core.stop(error);
+                    return;
+                }
+            }
+        }
+    }
+}

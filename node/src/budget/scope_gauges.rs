@@ -1,0 +1,107 @@
+//! The gauges of one scope, one for each address.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::gauge::{Gauge, Ready};
+use super::journal::Remembered;
+use super::record::Key;
+use super::scope::{BudgetScope, Per};
+use super::settings::BudgetSettings;
+
+/// Of thousands of free addresses it is enough to compare a few.
+const ENOUGH_CHOICE: usize = 16;
+
+/// Which gauge a request may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pick {
+    Go(usize),
+    Wait(Option<Duration>),
+}
+
+/// The gauges of one scope.
+pub(super) struct ScopeGauges {
+    pub(super) scope: BudgetScope,
+    pub(super) gauges: Vec<Gauge>,
+    /// Told one waiter at a time whenever a request might go that could not before.
+    pub(super) changed: Arc<Notify>,
+    turn: usize,
+    /// What a window was last seen to hold, for gauges that have seen none.
+    known_limit: Option<u64>,
+    /// No gauge is free until then, unless one changes: spares thousands of looks a request.
+    idle: Option<Option<Duration>>,
+}
+
+impl ScopeGauges {
+    pub(super) fn new(
+        scope: BudgetScope,
+        addresses: &[Option<IpAddr>],
+        remembered: &Remembered,
+        now: Duration,
+        settings: &BudgetSettings,
+    ) -> Self {
+        let owners: &[Option<IpAddr>] = if scope.per() == Per::Address { addresses } else { &[None] };
+        let gauge = |address: &Option<IpAddr>| {
+            let key = Key { scope: scope.name().to_owned(), address: *address };
+            remembered.get(&key).map_or_else(Gauge::new, |(kept, age)| Gauge::restore(kept, *age, now, settings))
+        };
+        let gauges: Vec<Gauge> = owners.iter().map(gauge).collect();
+        let known_limit = gauges.iter().filter_map(Gauge::limit).min();
+        Self { scope, gauges, changed: Arc::default(), turn: 0, known_limit, idle: None }
+    }
+
+    /// Picks the free gauge with the least under way, in turn; and one that should be written down to be free next.
+    pub(super) fn pick(&mut self, now: Duration) -> (Pick, Option<usize>) {
+        if let Some(until) = self.idle {
+            if until.is_none_or(|until| now < until) {
+                return (Pick::Wait(until), None);
+            }
+        }
+        let count = self.gauges.len();
+        let mut best: Option<(u32, usize)> = None;
+        let mut unwritten: Option<(u32, usize)> = None;
+        let mut earliest: Option<Duration> = None;
+        let mut seen = 0;
+        for index in (0..count).map(|step| (self.turn + step) % count) {
+            let load = self.gauges[index].in_flight();
+            match self.gauges[index].ready(now, self.known_limit) {
+                Ready::Go => {
+                    seen += 1;
+                    if best.is_none_or(|(least, _)| load < least) {
+                        best = Some((load, index));
+                    }
+                    if load == 0 || seen == ENOUGH_CHOICE {
+                        break;
+                    }
+                }
+                Ready::Reserve if unwritten.is_none_or(|(least, _)| load < least) => unwritten = Some((load, index)),
+                Ready::Reserve => {}
+                Ready::Wait(Some(until)) => earliest = Some(earliest.map_or(until, |first| first.min(until))),
+                Ready::Wait(None) => {}
+            }
+        }
+        let Some((load, index)) = best else {
+            if unwritten.is_none() {
+                self.idle = Some(earliest);
+            }
+            return (Pick::Wait(earliest), unwritten.map(|(_, index)| index));
+        };
+        self.turn = (index + 1) % count;
+        (Pick::Go(index), unwritten.filter(|(other, _)| *other < load).map(|(_, index)| index))
+    }
+
+    /// A gauge has changed: what was found out about all of them no longer holds.
+    pub(super) fn touched(&mut self, gauge: usize) {
+        self.idle = None;
+        self.known_limit = self.gauges[gauge].limit().or(self.known_limit);
+    }
+
+    /// How many requests could go now.
+    pub(super) fn capacity(&mut self, now: Duration) -> usize {
+        let known_limit = self.known_limit;
+        self.gauges.iter_mut().map(|gauge| gauge.capacity(now, known_limit)).fold(0, usize::saturating_add)
+    }
+}

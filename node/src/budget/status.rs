@@ -1,0 +1,25 @@
+//! Budgets as operators see them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// One budget at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetStatus {
+    /// Name of the budget: the endpoint.
+    pub scope: String,
+    /// The local address; `None` for a budget of all addresses, and for the one that the system chooses.
+    pub address: Option<IpAddr>,
+    /// Requests left in this window; `None` while that is not known.
+    pub remaining: Option<u64>,
+    /// Requests in a whole window, as last seen.
+    pub limit: Option<u64>,
+    /// Time to the next window.
+    pub reset_in: Option<Duration>,
+    /// Requests under way.
+    pub in_flight: u32,
+    /// For how long nothing may be sent, after a refusal or without connections.
+    pub blocked_for: Option<Duration>,
+    /// The source was seen to tell nothing about budgets.
+    pub unlimited: bool,
+}

@@ -1,0 +1,87 @@
+//! Log lines: to stderr always, and to daily files where a folder is given.
+
+use std::path::PathBuf;
+
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use crate::settings::{LogFormat, LogSettings};
+
+/// Daily files kept in `--log-dir`.
+const FILES_KEPT: usize = 14;
+
+/// Why nothing can be logged.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The folder of the files.
+    #[error("cannot write log files in {}: {what}; check --log-dir, its owner and the disk", dir.display())]
+    Folder {
+        /// The folder.
+        dir: PathBuf,
+        /// What went wrong.
+        what: String,
+    },
+    /// The filter.
+    #[error("--log-level: {0}")]
+    Level(#[from] tracing_subscriber::filter::ParseError),
+    /// Something in this process logs already.
+    #[error("logging was set up twice in one process: {0}")]
+    Twice(#[from] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Keeps the files' writer going. What waits to be written is written when it is dropped.
+#[must_use = "log files end when it is dropped"]
+#[derive(Debug)]
+pub struct LogGuard {
+    _files: Option<WorkerGuard>,
+}
+
+/// Begins to log as this process's only log.
+pub fn start(settings: &LogSettings, node: u64) -> Result<LogGuard, LogError> {
+    let (files, guard) = match &settings.dir {
+        None => (None, None),
+        Some(dir) => {
+            let appender = RollingFileAppender::builder()
+                .rotation(Rotation::DAILY)
+                .filename_prefix(format!("twm-node-{node}"))
+                .filename_suffix("log")
+                .max_log_files(FILES_KEPT)
+                .build(dir)
+                .map_err(|e| LogError::Folder { dir: dir.clone(), what: root_cause(&e) })?;
+            // A full disk must not hold up the node: lines beyond the buffer are dropped.
+            let (writer, guard) = NonBlocking::new(appender);
+            (Some(writer), Some(guard))
+        }
+    };
+    let filter = EnvFilter::builder().parse(&settings.level)?;
+    let subscriber = Registry::default()
+        .with(filter)
+        .with(files.map(|files| lines(settings.format, files)))
+        .with(lines(settings.format, std::io::stderr));
+    tracing::subscriber::set_global_default(subscriber)?;
+    Ok(LogGuard { _files: guard })
+}
+
+fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Text => layer.with_ansi(false).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,32 @@
+//! Who runs the jobs.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use raft::model::Operation;
+
+use super::{Assignment, Ending};
+
+/// Who runs the jobs, on a runtime of its own.
+pub trait Crew: Send + Sync + 'static {
+    /// Runs one job to its end.
+    fn run(self: Arc<Self>, assignment: Assignment) -> BoxFuture<'static, Ending>;
+
+    /// How many jobs of an operation the rate budgets have room for now.
+    fn capacity(&self, operation: Operation) -> usize;
+}
+
+/// A session as status pages show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionView {
+    /// Whether a session is open.
+    pub open: bool,
+    /// Workers with a job.
+    pub busy: u32,
+    /// Sessions opened since the start.
+    pub sessions: u64,
+    /// Reports answered since the start.
+    pub reports: u64,
+    /// Drafts that wait for their final name.
+    pub publishing: u32,
+}

@@ -1,0 +1,30 @@
+//! The node's side of a session: it takes jobs, reports what its workers find, and publishes drafts.
+//!
+//! - [`JobTracker`]: what the session needs of the replicated tracker.
+//! - [`Crew`]: who runs the jobs. A job comes as an [`Assignment`] and ends with an [`Ending`].
+//! - [`SessionLoop`]: opens a session, keeps it alive, opens a new one when it is over, ends it when the node stops.
+//! - [`LeaseClock`]: until when the session's leases are surely valid.
+//!
+//! The loop runs beside Raft and does nothing that takes long; jobs and disk work run on a runtime of their own
+//! (`crew_runtime`), so that a busy crew never delays a heartbeat.
+
+mod assignment;
+mod backoff;
+mod crew;
+mod jobs;
+mod leftovers;
+mod lease_clock;
+mod publisher;
+mod session_loop;
+mod storage_id;
+#[cfg(test)]
+mod tests;
+mod tracker;
+
+pub use assignment::{Assignment, Ending, Stop};
+pub use backoff::Backoff;
+pub use crew::{Crew, SessionView};
+pub use lease_clock::LeaseClock;
+pub use session_loop::{SessionLoop, SessionOptions};
+pub use storage_id::{StorageIdError, shared_storage_id};
+pub use tracker::JobTracker;

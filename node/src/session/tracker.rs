@@ -1,0 +1,41 @@
+//! What a session needs of the replicated tracker.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use raft::client::ClientError;
+use raft::model::{
+    CrawlId, CrawlSpec, LeaseId, OpenSession, Report, ReportAnswer, SessionId, SessionOpened, Wants,
+};
+use storage::ids::UserId;
+
+/// The job tracker as sessions and workers use it. In a node it is [`raft::server::Tracker`]; a test can put a
+/// state machine alone behind it.
+pub trait JobTracker: Send + Sync + 'static {
+    /// Begins a session.
+    fn open_session(&self, open: OpenSession) -> BoxFuture<'_, Result<SessionOpened, ClientError>>;
+
+    /// Reports, one report of a session at a time.
+    fn report(&self, report: Report) -> BoxFuture<'_, Result<ReportAnswer, ClientError>>;
+
+    /// Waits at most `timeout` until a report with these wants would bring something, which is also so when the
+    /// session is over. `false` says that the session lives.
+    fn wait_for_work(
+        &self,
+        session: SessionId,
+        wants: Wants,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<bool, ClientError>>;
+
+    /// Ends a session of this node in good order.
+    fn end_session(&self, session: SessionId) -> BoxFuture<'_, Result<(), ClientError>>;
+
+    /// Which of these leases name a draft that is still needed.
+    fn drafts_in_use(&self, leases: Vec<LeaseId>) -> BoxFuture<'_, Result<Vec<LeaseId>, ClientError>>;
+
+    /// What a crawl asks for, as this replica knows it. No network, no waiting.
+    fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec>;
+
+    /// Which of these accounts a crawl does not know yet, as far as this replica knows. No network, no waiting.
+    fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId>;
+}

@@ -1,0 +1,312 @@
+//! What a node is told: flags over `TWM_*` variables over a TOML file over defaults.
+//!
+//! All mistakes are found in one go and each names the setting, where it came from, what was wrong and what is
+//! allowed.
+
+mod layers;
+mod table;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use storage::dataset::FollowersFormat;
+
+use layers::Layers;
+pub use layers::Origin;
+use table::SETTINGS;
+
+use crate::address::AddressList;
+
+/// What a node is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This node.
+    pub id: u64,
+    /// All nodes with their addresses, this one too.
+    pub peers: BTreeMap<u64, String>,
+    /// The cluster's name.
+    pub cluster: String,
+    /// Folder of the log and the state.
+    pub data_dir: PathBuf,
+    /// Where to listen, if not at the own address in `peers`.
+    pub listen: Option<String>,
+    /// Where the HTTP port is.
+    pub http: String,
+    /// Addresses to crawl from.
+    pub ips: AddressList,
+    /// Jobs that run at once; absent: as many as seem right for the addresses.
+    pub workers: Option<u32>,
+    /// Base URL of the API.
+    pub api_url: String,
+    /// Bearer token of the API.
+    pub api_token: Option<String>,
+    /// Longest wait for an answer of the API.
+    pub request_timeout: Duration,
+    /// Folder of the dataset.
+    pub output: PathBuf,
+    /// Folder of drafts, if not below `output`.
+    pub temporary_dir: Option<PathBuf>,
+    /// Whether all nodes write to one `output`.
+    pub shared_output: bool,
+    /// gzip level of the dataset's files.
+    pub compression: Option<u32>,
+    /// Form of followers files.
+    pub followers_format: FollowersFormat,
+    /// A session silent for so long is over.
+    pub session_ttl: Duration,
+    /// How long the files of an absent node are waited for.
+    pub storage_grace: Duration,
+    /// Failures after which a job goes to the error list.
+    pub max_attempts: u32,
+    /// Added to reset times of rate budgets.
+    pub margin: Duration,
+    /// What is logged, and how.
+    pub logs: LogSettings,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Form of the lines.
+    pub format: LogFormat,
+    /// Which lines, as `tracing_subscriber::EnvFilter` reads it.
+    pub level: String,
+    /// Folder of daily files.
+    pub dir: Option<PathBuf>,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Settings, and where each came from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// Whether only to show them.
+    pub check_config: bool,
+    effective: Vec<Effective>,
+}
+
+#[derive(Debug)]
+struct Effective {
+    key: &'static str,
+    /// As a value of the file; `None` where nothing is set.
+    value: Option<String>,
+    origin: Origin,
+}
+
+/// The settings as a file, each with where it came from.
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.effective.iter().try_for_each(|Effective { key, value, origin }| match value {
+            Some(value) => writeln!(f, "{:<40} # {origin}", format!("{key} = {value}")),
+            None => writeln!(f, "# {key} is not set"),
+        })
+    }
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// An unknown flag, or help was asked for.
+    #[error(transparent)]
+    Command(#[from] clap::Error),
+    /// Values that are not allowed.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<Problem>);
+
+/// One thing that is wrong.
+#[derive(Debug)]
+pub struct Problem {
+    /// Of which setting; `None` for a file as a whole.
+    pub setting: Option<&'static str>,
+    /// Where the value came from.
+    pub origin: Origin,
+    /// What is wrong, and what is allowed.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.setting {
+            Some(key) => write!(f, "{key} ({}): {}", self.origin, self.what),
+            None => write!(f, "{}: {}", self.origin, self.what),
+        }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = self.0.iter().map(Problem::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Problems {
+    fn push(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    fn add(&mut self, key: &'static str, origin: &Origin, what: String) {
+        self.push(Problem { setting: Some(key), origin: origin.clone(), what });
+    }
+
+    fn none(self) -> Result<(), Self> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+}
+
+impl Loaded {
+    /// Reads the settings of this process.
+    pub fn from_process() -> Result<Self, LoadError> {
+        Self::from(std::env::args_os(), &|name| std::env::var_os(name))
+    }
+
+    /// Reads settings from these arguments (the program's name first) and this environment.
+    pub fn from(
+        arguments: impl IntoIterator<Item = OsString>,
+        environment: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, LoadError> {
+        let layers = Layers::collect(arguments, environment)?;
+        let mut reader = Reader { layers: &layers, problems: Problems::default(), effective: Vec::new() };
+        let settings = reader.settings();
+        reader.problems.none()?;
+        let mut effective = reader.effective;
+        effective.sort_by_key(|e| SETTINGS.iter().position(|setting| setting.key == e.key));
+        // Without a problem every setting was read.
+        let settings = settings.ok_or_else(Problems::default)?;
+        Ok(Self { settings, check_config: layers.check_config, effective })
+    }
+}
+
+/// Reads one setting after the other and notes every mistake.
+struct Reader<'a> {
+    layers: &'a Layers,
+    problems: Problems,
+    effective: Vec<Effective>,
+}
+
+impl Reader<'_> {
+    fn settings(&mut self) -> Option<Settings> {
+        let seconds = Duration::from_secs;
+        let millis = Duration::from_millis;
+        let (id, peers) = self.membership();
+        let default_dir = id.map(|id| format!("./twm-data-{id}"));
+        let cluster = self.read("cluster", "twm", values::text);
+        let data_dir = self.optional("data-dir", default_dir.as_deref(), values::text);
+        let listen = self.optional("listen", None, values::host_port);
+        let http = self.read("http", "127.0.0.1:9898", values::host_port);
+        let ips = self.read("ips", "none", |text| text.parse::<AddressList>().map_err(|e| e.to_string()));
+        let workers = self.optional("workers", None, values::number(1..=10_000));
+        let api_url = self.read("api-url", "http://127.0.0.1:5000/1/", values::text);
+        let api_token = self.optional("api-token", None, values::text);
+        let request_timeout = self.read("request-timeout", "30s", values::time(millis(100)..=seconds(3600)));
+        let output = self.read("output", "./twm-dataset", values::text);
+        let temporary_dir = self.optional("temporary-dir", None, values::text);
+        let shared_output = self.read("shared-output", "false", values::switch);
+        let compression = self.read("compression", "6", values::compression);
+        let followers_format = self.read("followers-format", "text", values::followers_format);
+        let session_ttl = self.read("session-ttl", "3s", values::time(millis(500)..=seconds(600)));
+        let storage_grace = self.read("storage-grace", "30s", values::time(seconds(0)..=seconds(86_400)));
+        let max_attempts = self.read("max-attempts", "5", values::number(1..=1000));
+        let margin = self.read("margin", "500ms", values::time(seconds(0)..=seconds(3600)));
+        let format = self.read("log-format", "text", values::log_format);
+        let level = self.read("log-level", "info", values::log_level);
+        let log_dir = self.optional("log-dir", None, values::text);
+        Some(Settings {
+            id: id?,
+            peers: peers?,
+            cluster: cluster?,
+            data_dir: data_dir?.into(),
+            listen,
+            http: http?,
+            ips: ips?,
+            workers: workers.map(|n| n as u32),
+            api_url: api_url?,
+            api_token,
+            request_timeout: request_timeout?,
+            output: output?.into(),
+            temporary_dir: temporary_dir.map(PathBuf::from),
+            shared_output: shared_output?,
+            compression: compression?,
+            followers_format: followers_format?,
+            session_ttl: session_ttl?,
+            storage_grace: storage_grace?,
+            max_attempts: max_attempts? as u32,
+            margin: margin?,
+            logs: LogSettings { format: format?, level: level?, dir: log_dir.map(PathBuf::from) },
+        })
+    }
+
+    /// The node and its cluster; a node alone needs to be told neither.
+    fn membership(&mut self) -> (Option<u64>, Option<BTreeMap<u64, String>>) {
+        let alone = self.layers.value("peers").is_none();
+        let id = self.optional("id", alone.then_some("1"), values::number(1..=u64::MAX));
+        if id.is_none() && self.layers.value("id").is_none() {
+            let what = "it is missing; give this node's number in --peers".to_owned();
+            self.problems.add("id", &Origin::Default, what);
+        }
+        let own = self.layers.value("listen").map_or("127.0.0.1:8000", |(address, _)| address);
+        let default = id.filter(|_| alone).map(|id| format!("{id}={own}"));
+        let peers = self.optional("peers", default.as_deref(), values::peers);
+        if let (Some(id), Some(peers), Some((_, origin))) = (id, &peers, self.layers.value("peers")) {
+            if !peers.contains_key(&id) {
+                let known: Vec<_> = peers.keys().map(u64::to_string).collect();
+                let what = format!("node {id} (--id) is not among them ({}); add {id}=HOST:PORT", known.join(", "));
+                self.problems.add("peers", origin, what);
+            }
+        }
+        (id, peers)
+    }
+
+    fn read<T>(
+        &mut self,
+        key: &'static str,
+        default: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.optional(key, Some(default), parse)
+    }
+
+    fn optional<T>(
+        &mut self,
+        key: &'static str,
+        default: Option<&str>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let (text, origin) = match self.layers.value(key) {
+            Some((text, origin)) => (Some(text.as_str()), origin.clone()),
+            None => (default, Origin::Default),
+        };
+        let secret = table::find(key).is_some_and(|setting| setting.secret);
+        let value = text.map(|text| toml::Value::from(if secret { "***" } else { text }).to_string());
+        self.effective.push(Effective { key, value, origin: origin.clone() });
+        match parse(text?) {
+            Ok(value) => Some(value),
+            Err(what) => {
+                self.problems.add(key, &origin, what);
+                None
+            }
+        }
+    }
+}

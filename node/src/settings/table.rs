@@ -1,0 +1,79 @@
+//! Every setting by name: flags, environment variables and the keys of the file are made of this table.
+
+/// One setting.
+pub(super) struct Setting {
+    /// Its key in the file; `--key` as a flag and `TWM_KEY` in the environment.
+    pub(super) key: &'static str,
+    /// What its value is called in the help. `None`: a switch, which is on or off.
+    pub(super) value: Option<&'static str>,
+    pub(super) help: &'static str,
+    /// Never shown.
+    pub(super) secret: bool,
+}
+
+impl Setting {
+    /// Its variable in the environment.
+    pub(super) fn variable(&self) -> String {
+        format!("TWM_{}", self.key.replace('-', "_").to_ascii_uppercase())
+    }
+}
+
+const fn setting(key: &'static str, value: &'static str, help: &'static str) -> Setting {
+    Setting { key, value: Some(value), help, secret: false }
+}
+
+const fn switch(key: &'static str, help: &'static str) -> Setting {
+    Setting { key, value: None, help, secret: false }
+}
+
+const fn secret(key: &'static str, value: &'static str, help: &'static str) -> Setting {
+    Setting { key, value: Some(value), help, secret: true }
+}
+
+/// All settings, in the order in which they are shown.
+pub(super) const SETTINGS: &[Setting] = &[
+    setting("id", "N", "This node's number, positive and unlike any other in the cluster [default: 1 for a node alone]"),
+    setting(
+        "peers",
+        "1=HOST:PORT,...",
+        "All nodes of the cluster with their addresses, this one too [default: a node alone on 127.0.0.1:8000]",
+    ),
+    setting("cluster", "NAME", "Name of the cluster; nodes of another one are turned away [default: twm]"),
+    setting("data-dir", "DIR", "Folder of the replicated log and state [default: ./twm-data-ID]"),
+    setting("listen", "HOST:PORT", "Where peers and twm-ctl connect [default: the own address in --peers]"),
+    setting(
+        "http",
+        "HOST:PORT",
+        "Port of the monitor, metrics and health; port 0 takes a free one [default: 127.0.0.1:9898]",
+    ),
+    setting(
+        "ips",
+        "auto|none|LIST",
+        "Local addresses to crawl from: single ones, ranges A-B and CIDR, by comma [default: none, the system chooses]",
+    ),
+    setting("workers", "N", "Jobs that run at once, 1 to 10000 [default: 32, or one for each address if they are more]"),
+    setting("api-url", "URL", "Base URL of the Twitter API [default: http://127.0.0.1:5000/1/]"),
+    secret("api-token", "TOKEN", "Bearer token of the API; better in TWM_API_TOKEN or the file than in a flag"),
+    setting("request-timeout", "TIME", "Longest wait for a whole answer of the API [default: 30s]"),
+    setting("output", "DIR", "Folder of the dataset [default: ./twm-dataset]"),
+    setting("temporary-dir", "DIR", "Folder of drafts, on the same volume as --output [default: OUTPUT/.tmp]"),
+    switch("shared-output", "All nodes write to one --output, on a shared file system"),
+    setting("compression", "none|1..9", "gzip level of the dataset's files [default: 6]"),
+    setting("followers-format", "text|packed", "One id a line, or eight bytes each [default: text]"),
+    setting("session-ttl", "TIME", "A node silent for so long loses its jobs to others, 500ms to 10m [default: 3s]"),
+    setting(
+        "storage-grace",
+        "TIME",
+        "How long the files of a node that is down are waited for before they are fetched again [default: 30s]",
+    ),
+    setting("max-attempts", "N", "Failures after which a job goes to the error list, 1 to 1000 [default: 5]"),
+    setting("margin", "TIME", "Added to every reset time of a rate budget [default: 500ms]"),
+    setting("log-format", "text|json", "Form of the log on stderr and in --log-dir [default: text]"),
+    setting("log-level", "LEVEL", "error, warn, info, debug, trace, or by part as in warn,node=debug [default: info]"),
+    setting("log-dir", "DIR", "Folder of daily log files, 14 of which are kept [default: stderr only]"),
+];
+
+/// The setting with this key.
+pub(super) fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}

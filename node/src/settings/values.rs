@@ -1,0 +1,129 @@
+//! The forms of values. Each error says what is wrong and what is allowed.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use storage::dataset::FollowersFormat;
+
+use super::LogFormat;
+
+/// A whole number within bounds.
+pub(super) fn number(allowed: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
+    move |text| {
+        let bounds = || match *allowed.end() {
+            u64::MAX => format!("give a number from {} on", allowed.start()),
+            end => format!("give a number from {} to {end}", allowed.start()),
+        };
+        let number = text.trim().parse::<u64>().map_err(|_| format!("{text:?} is no such number; {}", bounds()))?;
+        if allowed.contains(&number) { Ok(number) } else { Err(format!("{number} is out of bounds; {}", bounds())) }
+    }
+}
+
+/// A text that is not empty.
+pub(super) fn text(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("it is empty; give a value".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// On or off.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(format!("{text:?} is neither on nor off; give true or false")),
+    }
+}
+
+/// A time such as `250ms`, `3s`, `2m` or `1h`, within bounds.
+pub(super) fn time(allowed: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| {
+        let bounds = || format!("give a time from {:?} to {:?}, such as 500ms, 3s or 2m", allowed.start(), allowed.end());
+        let time = parse_time(text.trim()).ok_or_else(|| format!("{text:?} is no time; {}", bounds()))?;
+        if allowed.contains(&time) { Ok(time) } else { Err(format!("{text} is out of bounds; {}", bounds())) }
+    }
+}
+
+fn parse_time(text: &str) -> Option<Duration> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(unit_at);
+    let number: u64 = number.parse().ok()?;
+    let millis = match unit.trim_start() {
+        "ms" => 1,
+        "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+/// `HOST:PORT`.
+pub(super) fn host_port(text: &str) -> Result<String, String> {
+    let form = "give HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000";
+    let (host, port) = text.trim().rsplit_once(':').ok_or_else(|| format!("{text:?} has no port; {form}"))?;
+    if port.parse::<u16>().is_err() {
+        return Err(format!("{port:?} is no port; {form}"));
+    }
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    if host.is_empty() || host.contains(char::is_whitespace) || (host.contains(':') && !bracketed) {
+        return Err(format!("{host:?} is no host; {form}"));
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// `1=HOST:PORT,2=HOST:PORT,...`, in any order.
+pub(super) fn peers(text: &str) -> Result<BTreeMap<u64, String>, String> {
+    let form = "give 1=HOST:PORT,2=HOST:PORT,...";
+    let mut peers = BTreeMap::new();
+    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let (id, address) = entry.split_once('=').ok_or_else(|| format!("{entry:?} names no node; {form}"))?;
+        let id = id.trim().parse::<u64>().ok().filter(|&id| id > 0);
+        let id = id.ok_or_else(|| format!("{entry:?}: the id is no positive number; {form}"))?;
+        let address = host_port(address).map_err(|what| format!("{entry:?}: {what}"))?;
+        if address.ends_with(":0") {
+            return Err(format!("{entry:?}: port 0 leaves the choice open, but the peers have to know it; {form}"));
+        }
+        if let Some((other, _)) = peers.iter().find(|&(_, known)| *known == address) {
+            return Err(format!("nodes {other} and {id} have the same address {address}; each needs its own"));
+        }
+        if peers.insert(id, address).is_some() {
+            return Err(format!("node {id} is named twice; name each node once"));
+        }
+    }
+    if peers.is_empty() { Err(format!("it names no node; {form}")) } else { Ok(peers) }
+}
+
+/// A gzip level, or none.
+pub(super) fn compression(text: &str) -> Result<Option<u32>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let level = text.parse().ok().filter(|level| (1..=9).contains(level));
+    level.map(Some).ok_or_else(|| format!("{text:?} is no gzip level; give none, or 1 (fast) to 9 (small)"))
+}
+
+/// The form of followers files.
+pub(super) fn followers_format(text: &str) -> Result<FollowersFormat, String> {
+    match text {
+        "text" => Ok(FollowersFormat::Text),
+        "packed" => Ok(FollowersFormat::Packed),
+        _ => Err(format!("{text:?} is no such format; give text or packed")),
+    }
+}
+
+/// The form of log lines.
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("{text:?} is no such format; give text or json")),
+    }
+}
+
+/// A filter of log lines.
+pub(super) fn log_level(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(e) => Err(format!("{text:?}: {e}; give error, warn, info, debug or trace, or by part as in warn,node=debug")),
+    }
+}
