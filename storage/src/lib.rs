@@ -4,6 +4,7 @@
 //! synchronous: callers on an async runtime move it to a blocking thread.
 
 pub mod datadir;
+pub mod dataset;
 mod durable;
 pub mod env;
 pub mod ids;

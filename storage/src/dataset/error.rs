@@ -1,0 +1,90 @@
+//! What can go wrong with a dataset.
+
+use std::path::PathBuf;
+
+use super::FileKey;
+use crate::durable::FileError;
+
+/// Why the dataset could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// A file could not be read, written, renamed or synced.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is no draft to go on with; the walk starts anew.
+    #[error("the draft of {key} with lease {lease} cannot be resumed: {why}; start it anew")]
+    DraftMissing {
+        /// The file it was to become.
+        key: FileKey,
+        /// The lease it was written under.
+        lease: u64,
+        /// What is missing.
+        why: String,
+    },
+    /// A file of the dataset is damaged, or is in no known format.
+    #[error("{} is unreadable at item {item}: {why}; set it aside and fetch it again, or try `twm-ctl dataset recover`", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The item, counted from 1.
+        item: u64,
+        /// What does not fit.
+        why: String,
+    },
+    /// An unreadable file is out of the way; the caller goes on as if there had been none.
+    #[error("{} was unreadable ({why}) and is now {}; see whether `twm-ctl dataset recover` can save it", path.display(), to.display())]
+    SetAside {
+        /// Its name before.
+        path: PathBuf,
+        /// Its name now.
+        to: PathBuf,
+        /// Why it could not be read.
+        why: String,
+    },
+    /// Renaming needs one volume.
+    #[error("the temporary folder {} is not on the volume of the output {}; choose a folder there, so that files can be renamed", temporary.display(), output.display())]
+    OtherVolume {
+        /// The temporary folder.
+        temporary: PathBuf,
+        /// The output folder.
+        output: PathBuf,
+    },
+    /// An id that makes no file name.
+    #[error(
+        "the id {user:?} makes a file name of {bytes} bytes, which file systems do not take; drop this account"
+    )]
+    NameTooLong {
+        /// The account.
+        user: String,
+        /// Length of the name.
+        bytes: usize,
+    },
+    /// One item over the limit that readers have.
+    #[error("an item of {bytes} bytes is too large for {key} ({limit} at most); skip it")]
+    ItemTooLarge {
+        /// The file.
+        key: FileKey,
+        /// Its size.
+        bytes: usize,
+        /// The largest size.
+        limit: usize,
+    },
+    /// A follower that the list's format cannot hold.
+    #[error("the follower {follower:?} does not fit into {key}: {why}; write follower lists as text")]
+    UnfitFollower {
+        /// The file.
+        key: FileKey,
+        /// The id.
+        follower: String,
+        /// What does not fit.
+        why: &'static str,
+    },
+    /// A lease cannot resume its own draft: it would copy the file onto itself.
+    #[error("lease {lease} of {key} cannot be resumed by itself; take a new lease")]
+    SameLease {
+        /// The file.
+        key: FileKey,
+        /// The lease.
+        lease: u64,
+    },
+}

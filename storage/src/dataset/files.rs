@@ -1,0 +1,270 @@
+//! The dataset on files.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::duplicates::FILTER_BYTES;
+use super::followers_draft::FileFollowersDraft;
+use super::layout::Layout;
+use super::sink::Sink;
+use super::timeline_draft::{FileTimelineDraft, set_aside};
+use super::{
+    Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersReader, ItemId, Lines, Result,
+    SavePoint, Stat, TimelineDraft, TimelineReader, tweet_id,
+};
+use crate::durable::{self, Naming};
+use crate::ids::UserId;
+
+/// How follower lists are written; readers take both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FollowersFormat {
+    /// One id a line.
+    #[default]
+    Text,
+    /// Eight bytes an id, big-endian, as the original program wrote them. A list whose first id is a
+    /// text, or too large to be told from one, is written as text.
+    Packed,
+}
+
+/// How a dataset is kept on files.
+#[derive(Debug, Clone)]
+pub struct FilesOptions {
+    /// Folder of the dataset.
+    pub output: PathBuf,
+    /// Folder of drafts, on the same volume; `None`: `.tmp` in the output folder.
+    pub temporary: Option<PathBuf>,
+    /// gzip level, 1 to 9; `None` writes plain files.
+    pub compression: Option<u32>,
+    /// How follower lists are written.
+    pub followers: FollowersFormat,
+    /// Finds a tweet's id in a line that was written earlier; it must agree with the ids pushed.
+    pub item_id: ItemId,
+}
+
+impl FilesOptions {
+    /// The usual settings: gzip level 6, follower lists as text.
+    pub fn new(output: impl Into<PathBuf>) -> Self {
+        let (output, followers) = (output.into(), FollowersFormat::Text);
+        Self { output, temporary: None, compression: Some(6), followers, item_id: tweet_id }
+    }
+}
+
+/// A dataset on files, in the layout that the module's documentation shows.
+#[derive(Debug)]
+pub struct FilesDataset {
+    layout: Arc<Layout>,
+    level: Option<u32>,
+    followers: FollowersFormat,
+    /// Memory of one list's duplicate filter, in bytes.
+    filter_bytes: usize,
+}
+
+impl FilesDataset {
+    /// Opens a dataset, and creates its folders.
+    ///
+    /// # Errors
+    /// Folders that cannot be created, or are on different volumes.
+    pub fn open(options: FilesOptions) -> Result<Self> {
+        let FilesOptions { output, temporary, compression, followers, item_id } = options;
+        let temporary = temporary.unwrap_or_else(|| output.join(".tmp"));
+        durable::create_folder(&output)?;
+        durable::create_folder(&temporary)?;
+        let volume =
+            |path: &PathBuf| fs::metadata(path).map(|metadata| metadata.dev()).naming("look at", path);
+        if volume(&output)? != volume(&temporary)? {
+            return Err(DatasetError::OtherVolume { temporary, output });
+        }
+        let layout = Arc::new(Layout { output, temporary, item_id });
+        let level = compression.map(|level| level.clamp(1, 9));
+        Ok(Self { layout, level, followers, filter_bytes: FILTER_BYTES })
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_filter_bytes(mut self, filter_bytes: usize) -> Self {
+        self.filter_bytes = filter_bytes;
+        self
+    }
+
+    fn followers_draft(&self, key: FileKey, lease: u64, sink: Sink) -> Result<FileFollowersDraft> {
+        FileFollowersDraft::new(key, lease, &self.layout, sink, self.followers, self.level, self.filter_bytes)
+    }
+
+    /// A copy of an old draft up to a save point, not yet looked into.
+    fn copy_draft(&self, key: &FileKey, saved: SavePoint, old_lease: u64, new_lease: u64) -> Result<Sink> {
+        if old_lease == new_lease {
+            return Err(DatasetError::SameLease { key: key.clone(), lease: new_lease });
+        }
+        let path = self.layout.draft(key, old_lease)?;
+        let old = match File::open(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(missing(key, old_lease, "it is not on this node"));
+            }
+            other => other.naming("open", &path)?,
+        };
+        let copy = Sink::copy_of(&self.layout.draft(key, new_lease)?, old, saved.bytes, self.level)?;
+        copy.ok_or_else(|| missing(key, old_lease, "it is shorter than its save point"))
+    }
+}
+
+impl Dataset for FilesDataset {
+    fn begin_timeline(&self, user: &UserId, lease: u64) -> Result<Box<dyn TimelineDraft>> {
+        let key = FileKey::timeline(user);
+        let sink = Sink::create(&self.layout.draft(&key, lease)?, self.level)?;
+        Ok(Box::new(FileTimelineDraft::new(key, Arc::clone(&self.layout), sink)))
+    }
+
+    fn begin_followers(&self, user: &UserId, lease: u64) -> Result<Box<dyn FollowersDraft>> {
+        let key = FileKey::followers(user);
+        let sink = Sink::create(&self.layout.draft(&key, lease)?, self.level)?;
+        Ok(Box::new(self.followers_draft(key, lease, sink)?))
+    }
+
+    fn resume_timeline(
+        &self,
+        user: &UserId,
+        saved: SavePoint,
+        old_lease: u64,
+        new_lease: u64,
+    ) -> Result<Box<dyn TimelineDraft>> {
+        let key = FileKey::timeline(user);
+        let sink = self.copy_draft(&key, saved, old_lease, new_lease)?;
+        let draft = FileTimelineDraft::resumed(key.clone(), Arc::clone(&self.layout), sink);
+        match verified(draft, saved, TimelineDraft::items) {
+            Ok(draft) => Ok(Box::new(draft)),
+            Err(why) => {
+                self.discard(&key, new_lease)?;
+                Err(why.into_error(&key, old_lease))
+            }
+        }
+    }
+
+    fn resume_followers(
+        &self,
+        user: &UserId,
+        saved: SavePoint,
+        old_lease: u64,
+        new_lease: u64,
+    ) -> Result<Box<dyn FollowersDraft>> {
+        let key = FileKey::followers(user);
+        let sink = self.copy_draft(&key, saved, old_lease, new_lease)?;
+        let mut draft = self.followers_draft(key.clone(), new_lease, sink)?;
+        let draft = draft.read_back().map(|()| draft);
+        match verified(draft, saved, FollowersDraft::items) {
+            Ok(draft) => Ok(Box::new(draft)),
+            Err(why) => {
+                self.discard(&key, new_lease)?;
+                Err(why.into_error(&key, old_lease))
+            }
+        }
+    }
+
+    fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
+        let draft = self.layout.draft(key, lease)?;
+        let published = self.layout.published(key)?;
+        let folder = self.layout.output.join(key.folder());
+        if draft.exists() {
+            durable::create_folder(&folder)?;
+            match fs::rename(&draft, &published) {
+                // Another node was faster, on storage that both see.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                other => other.naming("publish", &draft)?,
+            }
+        } else if !published.exists() {
+            return Ok(());
+        }
+        // Also when the rename was done before: a crash may have come between it and what follows. The
+        // twin is older in any case.
+        durable::remove_file(&self.layout.twin(key)?)?;
+        Ok(durable::sync_folder(&folder)?)
+    }
+
+    fn discard(&self, key: &FileKey, lease: u64) -> Result<()> {
+        for path in self.layout.leftovers(key, lease)? {
+            durable::remove_file(&path)?;
+        }
+        Ok(())
+    }
+
+    fn drafts(&self) -> Result<Vec<(FileKey, u64)>> {
+        self.layout.drafts()
+    }
+
+    fn exists(&self, key: &FileKey) -> Result<bool> {
+        Ok(self.layout.existing(key)?.is_some())
+    }
+
+    fn stat(&self, key: &FileKey) -> Result<Option<Stat>> {
+        let Some(path) = self.layout.existing(key)? else { return Ok(None) };
+        let bytes = fs::metadata(&path).naming("look at", &path)?.len();
+        Ok(Some(Stat { bytes, place: path.display().to_string() }))
+    }
+
+    fn newest_tweet(&self, user: &UserId) -> Result<Option<u64>> {
+        let Some(path) = self.layout.existing(&FileKey::timeline(user))? else { return Ok(None) };
+        let file = File::open(&path).naming("open", &path)?;
+        let seen = file.metadata().naming("look at", &path)?;
+        let first = TimelineReader::of_file(&path, file, self.layout.item_id).and_then(|mut tweets| {
+            match tweets.next_tweet()? {
+                Some((id, _)) => Ok(Some(id)),
+                None => Ok(None),
+            }
+        });
+        match first {
+            Err(unreadable @ DatasetError::Unreadable { .. }) => {
+                Err(set_aside(&self.layout, path, &seen, unreadable)?)
+            }
+            other => other,
+        }
+    }
+
+    fn open_timeline(&self, user: &UserId) -> Result<Option<Lines>> {
+        let Some(path) = self.layout.existing(&FileKey::timeline(user))? else { return Ok(None) };
+        Ok(Some(Box::new(TimelineReader::open(&path)?)))
+    }
+
+    fn open_followers(&self, user: &UserId) -> Result<Option<Followers>> {
+        let Some(path) = self.layout.existing(&FileKey::followers(user))? else { return Ok(None) };
+        Ok(Some(Box::new(FollowersReader::open(&path)?)))
+    }
+
+    fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
+        let Some(path) = self.layout.existing(key)? else { return Ok(None) };
+        let seen = fs::metadata(&path).naming("look at", &path)?;
+        Ok(self.layout.set_aside(&path, &seen)?.map(|to| to.display().to_string()))
+    }
+}
+
+fn missing(key: &FileKey, lease: u64, why: impl Into<String>) -> DatasetError {
+    DatasetError::DraftMissing { key: key.clone(), lease, why: why.into() }
+}
+
+/// Why a copied draft is no good.
+enum Unfit {
+    Content(String),
+    Other(DatasetError),
+}
+
+impl Unfit {
+    fn into_error(self, key: &FileKey, lease: u64) -> DatasetError {
+        match self {
+            Self::Content(why) => missing(key, lease, why),
+            Self::Other(error) => error,
+        }
+    }
+}
+
+/// A draft that holds what its save point promised.
+fn verified<D>(draft: Result<D>, saved: SavePoint, items: impl Fn(&D) -> u64) -> Result<D, Unfit> {
+    match draft {
+        Ok(draft) if items(&draft) == saved.items => Ok(draft),
+        Ok(draft) => {
+            let found = items(&draft);
+            Err(Unfit::Content(format!("it has {found} items up to its save point, not {}", saved.items)))
+        }
+        Err(DatasetError::Unreadable { why, .. }) => Err(Unfit::Content(why)),
+        Err(other) => Err(Unfit::Other(other)),
+    }
+}

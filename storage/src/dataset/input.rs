@@ -1,0 +1,100 @@
+//! Reading files that are gzip or plain.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::{DatasetError, Result};
+use crate::durable::{FileError, Naming};
+
+/// Longest line that is read or written, in bytes.
+pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The decompressed bytes of a file.
+pub struct Decoded {
+    /// Where to read them.
+    pub bytes: Box<dyn BufRead + Send>,
+    /// Whether the file is gzip.
+    pub compressed: bool,
+}
+
+/// Opens a file that is gzip (all its members are read) or plain.
+///
+/// # Errors
+/// No such file, or one that cannot be read.
+pub fn open_decoded(path: &Path) -> Result<Decoded> {
+    decode(path, File::open(path).naming("open", path)?)
+}
+
+/// Decodes a file that is open; `path` is for messages.
+pub(super) fn decode(path: &Path, file: File) -> Result<Decoded> {
+    let mut input = BufReader::with_capacity(BUFFER_BYTES, file);
+    let compressed = input.fill_buf().naming("read", path)?.starts_with(&GZIP_MAGIC);
+    let bytes: Box<dyn BufRead + Send> = if compressed {
+        Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(input)))
+    } else {
+        Box::new(input)
+    };
+    Ok(Decoded { bytes, compressed })
+}
+
+/// Tells a failing disk from a damaged file: only the latter is set aside.
+pub(super) fn read_error(path: &Path, item: u64, source: io::Error) -> DatasetError {
+    if source.raw_os_error().is_some() {
+        return FileError { action: "read", path: path.to_owned(), source }.into();
+    }
+    let why = match source.kind() {
+        io::ErrorKind::UnexpectedEof => "the gzip data ends in the middle".to_owned(),
+        _ => source.to_string(),
+    };
+    DatasetError::Unreadable { path: path.to_owned(), item, why }
+}
+
+/// Reads lines of bounded length; blank ones are skipped.
+pub(super) struct LineReader {
+    path: PathBuf,
+    input: Box<dyn BufRead + Send>,
+    line: String,
+    /// Lines read.
+    count: u64,
+}
+
+impl LineReader {
+    pub(super) fn new(path: &Path, input: Box<dyn BufRead + Send>) -> Self {
+        Self { path: path.to_owned(), input, line: String::new(), count: 0 }
+    }
+
+    /// The next line without the white space at its end; `None` at the end of the file.
+    pub(super) fn next_line(&mut self) -> Result<Option<&str>> {
+        self.line.clear();
+        while self.line.is_empty() {
+            let mut limited = (&mut self.input).take(MAX_LINE_BYTES as u64 + 1);
+            let read = limited.read_line(&mut self.line);
+            if read.map_err(|source| read_error(&self.path, self.count + 1, source))? == 0 {
+                return Ok(None);
+            }
+            if self.line.len() > MAX_LINE_BYTES {
+                self.count += 1;
+                return Err(self.unreadable("a line that is longer than any line"));
+            }
+            self.line.truncate(self.line.trim_end().len());
+        }
+        self.count += 1;
+        Ok(Some(&self.line))
+    }
+
+    /// The line that was read last.
+    pub(super) fn last_line(&self) -> &str {
+        &self.line
+    }
+
+    /// Says that the line read last is not what it should be.
+    pub(super) fn unreadable(&self, why: impl Into<String>) -> DatasetError {
+        DatasetError::Unreadable { path: self.path.clone(), item: self.count, why: why.into() }
+    }
+}

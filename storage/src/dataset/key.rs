@@ -1,0 +1,169 @@
+//! Which file of the dataset is meant, and how it is called.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{DatasetError, Result};
+use crate::ids::UserId;
+
+/// Longest name of an id. File systems take 255 bytes; a draft's name has a suffix, a lease and a mark.
+const MAX_NAME: usize = 200;
+
+/// The two files of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FileKind {
+    /// `.twt`
+    Timeline,
+    /// `.fws`
+    Followers,
+}
+
+impl FileKind {
+    /// The end of the file's name, without the dot.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Timeline => "twt",
+            Self::Followers => "fws",
+        }
+    }
+}
+
+/// A file of the dataset, wherever it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FileKey {
+    /// The account.
+    pub user: UserId,
+    /// Which of its files.
+    pub kind: FileKind,
+}
+
+impl FileKey {
+    /// An account's timeline.
+    pub fn timeline(user: &UserId) -> Self {
+        Self { user: user.clone(), kind: FileKind::Timeline }
+    }
+
+    /// An account's followers.
+    pub fn followers(user: &UserId) -> Self {
+        Self { user: user.clone(), kind: FileKind::Followers }
+    }
+
+    /// The key of a published file, by its name: `ID.twt`, `ID.fws`, also with `.gz` behind.
+    pub fn of_path(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        Self::of_name(name.strip_suffix(".gz").unwrap_or(name))
+    }
+
+    /// The key of `ID.twt` or `ID.fws`.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        let (id, suffix) = name.rsplit_once('.')?;
+        let kind =
+            [FileKind::Timeline, FileKind::Followers].into_iter().find(|kind| kind.suffix() == suffix)?;
+        let key = Self { user: decode(id)?, kind };
+        // Only the spelling that we would write: `007.twt` and `7.twt` are not the same file.
+        (encode(&key.user) == id).then_some(key)
+    }
+
+    /// The file's name.
+    ///
+    /// # Errors
+    /// [`DatasetError::NameTooLong`].
+    pub(super) fn name(&self) -> Result<String> {
+        let mut name = encode(&self.user);
+        if name.len() > MAX_NAME {
+            return Err(DatasetError::NameTooLong { user: self.user.to_string(), bytes: name.len() });
+        }
+        name.push('.');
+        name.push_str(self.kind.suffix());
+        Ok(name)
+    }
+
+    /// The folder that the file is in: the first two digits of a number, as the original program had it.
+    pub(super) fn folder(&self) -> String {
+        match &self.user {
+            UserId::Number(number) => number.to_string().chars().take(2).collect(),
+            UserId::Text(text) => format!("{:02x}", crc32fast::hash(text.as_bytes()) >> 24),
+        }
+    }
+}
+
+impl fmt::Display for FileKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.user, self.kind.suffix())
+    }
+}
+
+fn encode(user: &UserId) -> String {
+    let UserId::Text(text) = user else { return user.to_string() };
+    let mut name = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte) {
+            name.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(name, "%{byte:02X}");
+        }
+    }
+    name
+}
+
+fn decode(name: &str) -> Option<UserId> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let high = char::from(rest.next()?).to_digit(16)?;
+        let low = char::from(rest.next()?).to_digit(16)?;
+        bytes.push((high * 16 + low) as u8);
+    }
+    String::from_utf8(bytes).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(id: &str) -> String {
+        let key = FileKey::timeline(&id.parse().unwrap());
+        format!("{}/{}", key.folder(), key.name().unwrap())
+    }
+
+    #[test]
+    fn names_are_the_original_ones_and_safe_for_any_id() {
+        assert_eq!(name("22013880"), "22/22013880.twt");
+        assert_eq!(name("5"), "5/5.twt");
+        assert_eq!(
+            name("did:plc:abc"),
+            format!("{:02x}/did%3Aplc%3Aabc.twt", crc32fast::hash(b"did:plc:abc") >> 24)
+        );
+        assert!(name("me@host.example").ends_with("/me@host.example.twt"));
+        assert!(name("a%2Fb").ends_with("/a%252Fb.twt"));
+    }
+
+    #[test]
+    fn a_name_leads_back_to_its_key() {
+        for id in ["1", "22013880", "did:plc:abc", "é!@x.y", "a.twt", "a%2Fb"] {
+            for key in [FileKey::timeline(&id.parse().unwrap()), FileKey::followers(&id.parse().unwrap())] {
+                let name = key.name().unwrap();
+                assert_eq!(FileKey::of_name(&name), Some(key.clone()));
+                assert_eq!(FileKey::of_path(Path::new(&format!("/x/22/{name}.gz"))), Some(key));
+            }
+        }
+        for other in ["", ".twt", "007.twt", "5.tx", "5", "%zz.twt", "%2.twt", "a:b.twt", "5.twt.unreadable"]
+        {
+            assert_eq!(FileKey::of_path(Path::new(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_no_file_system_takes_is_refused() {
+        let key = FileKey::timeline(&":".repeat(100).parse().unwrap());
+        assert!(matches!(key.name(), Err(DatasetError::NameTooLong { bytes: 300, .. })));
+    }
+}

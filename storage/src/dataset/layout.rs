@@ -1,0 +1,151 @@
+//! Where the files of a dataset lie.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::{DatasetError, FileKey, ItemId, Result};
+use crate::durable::{self, Naming};
+
+/// Names that an unreadable file can get before something else must be wrong.
+const MAX_SET_ASIDE: u32 = 10_000;
+/// Behind a draft's name: the file that the end of a follower list is written anew to.
+const REWRITTEN: &str = ".rewritten";
+/// Behind a draft's name: a file of spilled ids, in the moment before it is unlinked.
+const SPILL: &str = ".spill";
+
+/// The folders of a dataset.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) output: PathBuf,
+    pub(super) temporary: PathBuf,
+    pub(super) item_id: ItemId,
+}
+
+impl Layout {
+    /// The name that a file is published under.
+    pub(super) fn published(&self, key: &FileKey) -> Result<PathBuf> {
+        Ok(self.output.join(key.folder()).join(key.name()?))
+    }
+
+    /// The same file as the original program called it.
+    pub(super) fn twin(&self, key: &FileKey) -> Result<PathBuf> {
+        Ok(self.output.join(key.folder()).join(format!("{}.gz", key.name()?)))
+    }
+
+    /// The published file under either name, ours first: a twin is older.
+    pub(super) fn existing(&self, key: &FileKey) -> Result<Option<PathBuf>> {
+        for path in [self.published(key)?, self.twin(key)?] {
+            match fs::metadata(&path) {
+                Ok(_) => return Ok(Some(path)),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e).naming("look at", &path)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The draft of a lease.
+    pub(super) fn draft(&self, key: &FileKey, lease: u64) -> Result<PathBuf> {
+        Ok(self.temporary.join(format!("{}.{lease}", key.name()?)))
+    }
+
+    /// Where a draft is written anew before it takes the draft's name.
+    pub(super) fn rewritten(&self, key: &FileKey, lease: u64) -> Result<PathBuf> {
+        Ok(self.temporary.join(format!("{}.{lease}{REWRITTEN}", key.name()?)))
+    }
+
+    /// All names that a draft can leave.
+    pub(super) fn leftovers(&self, key: &FileKey, lease: u64) -> Result<[PathBuf; 3]> {
+        let draft = self.draft(key, lease)?;
+        let rewritten = self.rewritten(key, lease)?;
+        Ok([spill(&draft), rewritten, draft])
+    }
+
+    /// The drafts in the temporary folder; other names are left alone.
+    pub(super) fn drafts(&self) -> Result<Vec<(FileKey, u64)>> {
+        let mut drafts = Vec::new();
+        for entry in fs::read_dir(&self.temporary).naming("list", &self.temporary)? {
+            let name = entry.naming("list", &self.temporary)?.file_name();
+            drafts.extend(name.to_str().and_then(parse_draft));
+        }
+        drafts.sort();
+        drafts.dedup();
+        Ok(drafts)
+    }
+
+    /// Moves an unreadable file out of the way, unless it is another one by now: `seen` is what was
+    /// read. Returns its new name.
+    pub(super) fn set_aside(&self, path: &Path, seen: &fs::Metadata) -> Result<Option<PathBuf>> {
+        let now = match fs::metadata(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.naming("look at", path)?,
+        };
+        if (now.dev(), now.ino()) != (seen.dev(), seen.ino()) {
+            return Ok(None);
+        }
+        let to = free_name(path)?;
+        fs::rename(path, &to).naming("set aside", path)?;
+        durable::sync_parent(path)?;
+        tracing::warn!(path = %path.display(), to = %to.display(), "unreadable file set aside");
+        Ok(Some(to))
+    }
+}
+
+fn free_name(path: &Path) -> Result<PathBuf> {
+    let name = path.as_os_str().to_string_lossy();
+    let names = (1..MAX_SET_ASIDE).map(|n| match n {
+        1 => format!("{name}.unreadable"),
+        n => format!("{name}.unreadable-{n}"),
+    });
+    let free = names.map(PathBuf::from).find(|to| fs::symlink_metadata(to).is_err());
+    Ok(free.ok_or_else(|| io::Error::from(io::ErrorKind::AlreadyExists)).naming("set aside", path)?)
+}
+
+/// Where ids are spilled that belong to `file`.
+pub(super) fn spill(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(SPILL);
+    name.into()
+}
+
+fn parse_draft(name: &str) -> Option<(FileKey, u64)> {
+    let name = name.strip_suffix(REWRITTEN).or(name.strip_suffix(SPILL)).unwrap_or(name);
+    let (file, lease) = name.rsplit_once('.')?;
+    Some((FileKey::of_name(file)?, lease.parse().ok()?))
+}
+
+/// The published files under `output`, in the order of the folders; drafts and what was set aside are
+/// left out, and so is everything else that lies there.
+pub fn dataset_files(output: &Path) -> Result<impl Iterator<Item = Result<(FileKey, PathBuf)>> + use<>> {
+    let folders = sorted(output)?.into_iter().filter(|path| {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.is_dir()
+    });
+    // One folder's names at a time: a dataset has a hundred folders, and maybe millions of files.
+    Ok(folders.flat_map(|folder| {
+        let (files, error) = match sorted(&folder) {
+            Ok(files) => (files, None),
+            Err(error) => (Vec::new(), Some(Err(error))),
+        };
+        let keyed = files.into_iter().filter_map(|path| Some(Ok((FileKey::of_path(&path)?, path))));
+        error.into_iter().chain(keyed)
+    }))
+}
+
+fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).naming("list", folder)?;
+    let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = paths.naming("list", folder)?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// The error that reports a file that was set aside, or the one that led there when it was not.
+pub(super) fn report_set_aside(unreadable: DatasetError, to: Option<PathBuf>) -> DatasetError {
+    match (unreadable, to) {
+        (DatasetError::Unreadable { path, why, .. }, Some(to)) => DatasetError::SetAside { path, to, why },
+        (other, _) => other,
+    }
+}

@@ -1,0 +1,136 @@
+//! Writing a draft: compressed or plain, with places it can be resumed from.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::Result;
+use crate::durable::{self, Naming};
+
+/// Bytes handed to the compressor at a time.
+const CHUNK_BYTES: usize = 32 * 1024;
+/// Compressed bytes handed to the file at a time.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// A file that grows at its end. What lies before a [`sync`](Self::sync) is whole by itself: each one
+/// ends a gzip member.
+pub(super) struct Sink {
+    path: PathBuf,
+    file: File,
+    level: Option<u32>,
+    /// The gzip member being written, and what it has put out so far.
+    member: Option<GzEncoder<Vec<u8>>>,
+    /// Bytes not yet compressed.
+    pending: Vec<u8>,
+    /// Length of the file.
+    written: u64,
+    /// Whether the file's name is durable.
+    named: bool,
+}
+
+impl Sink {
+    /// Creates a draft; an older file of that name is unlinked, never written into.
+    pub(super) fn create(path: &Path, level: Option<u32>) -> Result<Self> {
+        durable::remove_file(path)?;
+        let file = OpenOptions::new().write(true).create_new(true).open(path).naming("create", path)?;
+        let path = path.to_owned();
+        Ok(Self { path, file, level, member: None, pending: Vec::new(), written: 0, named: false })
+    }
+
+    /// Creates a draft that begins with the first `bytes` of `old`; `None` when `old` is shorter.
+    pub(super) fn copy_of(path: &Path, old: File, bytes: u64, level: Option<u32>) -> Result<Option<Self>> {
+        let mut sink = Self::create(path, level)?;
+        sink.written = io::copy(&mut old.take(bytes), &mut sink.file).naming("copy a draft to", path)?;
+        if sink.written == bytes {
+            return Ok(Some(sink));
+        }
+        sink.remove()?;
+        Ok(None)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn compresses(&self) -> bool {
+        self.level.is_some()
+    }
+
+    /// Appends bytes.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.pending.len() + bytes.len() > CHUNK_BYTES {
+            self.encode()?;
+        }
+        self.pending.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Appends a file that is already as this one shall be, from its beginning.
+    pub(super) fn append_encoded(&mut self, file: &mut File) -> Result<()> {
+        self.end_member()?;
+        self.written += io::copy(file, &mut self.file).naming("append to", &self.path)?;
+        Ok(())
+    }
+
+    /// Ends the gzip member, so that the file can be read up to here; returns its length.
+    pub(super) fn end_member(&mut self) -> Result<u64> {
+        self.encode()?;
+        if let Some(member) = self.member.take() {
+            let rest = member.finish().naming("compress", &self.path)?;
+            self.file.write_all(&rest).naming("write", &self.path)?;
+            self.written += rest.len() as u64;
+        }
+        Ok(self.written)
+    }
+
+    /// Makes everything so far durable, the file's name included; returns its length.
+    pub(super) fn sync(&mut self) -> Result<u64> {
+        let bytes = self.end_member()?;
+        self.file.sync_data().naming("sync", &self.path)?;
+        if !self.named {
+            durable::sync_parent(&self.path)?;
+            self.named = true;
+        }
+        Ok(bytes)
+    }
+
+    /// Gives the draft another name, over the file that has it.
+    pub(super) fn rename(&mut self, to: &Path) -> Result<()> {
+        fs::rename(&self.path, to).naming("rename", &self.path)?;
+        self.path = to.to_owned();
+        self.named = false;
+        Ok(())
+    }
+
+    /// Removes the file.
+    pub(super) fn remove(self) -> Result<()> {
+        durable::remove_file(&self.path)?;
+        Ok(())
+    }
+
+    fn encode(&mut self) -> Result<()> {
+        let Some(level) = self.level else {
+            self.file.write_all(&self.pending).naming("write", &self.path)?;
+            self.written += self.pending.len() as u64;
+            self.pending.clear();
+            return Ok(());
+        };
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let new = || GzEncoder::new(Vec::with_capacity(WRITE_BYTES), Compression::new(level));
+        let member = self.member.get_or_insert_with(new);
+        member.write_all(&self.pending).naming("compress", &self.path)?;
+        self.pending.clear();
+        let compressed = member.get_mut();
+        if compressed.len() >= WRITE_BYTES / 2 {
+            self.file.write_all(compressed).naming("write", &self.path)?;
+            self.written += compressed.len() as u64;
+            compressed.clear();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+use super::*;
+use crate::env::{Entropy, SeededEntropy};
+
+#[test]
+fn publishing_may_be_repeated_and_is_finished_after_a_crash() {
+    let (folder, dataset) = folder();
+    let key = FileKey::timeline(&user());
+    place(&folder, "22013880.twt.gz", &gzip(tweets([1]).as_bytes()));
+    let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
+    push_all(&mut *draft, [2]);
+    draft.finish().unwrap();
+    assert_eq!(dataset.drafts().unwrap(), [(key.clone(), 6)]);
+
+    // A crash between the rename and the removal of the twin; another node goes on.
+    std::fs::rename(folder.path().join(".tmp/22013880.twt.6"), folder.path().join("22/22013880.twt"))
+        .unwrap();
+    assert_eq!(timeline(&dataset), [2], "our name counts");
+    let dataset = open(folder.path());
+    dataset.publish(&key, 6).unwrap();
+    dataset.publish(&key, 6).unwrap();
+    assert_eq!(names(&folder.path().join("22")), ["22013880.twt"]);
+    assert_eq!(timeline(&dataset), [2]);
+    let stat = dataset.stat(&key).unwrap().unwrap();
+    assert!(stat.place.ends_with("22/22013880.twt") && stat.bytes > 0);
+}
+
+#[test]
+fn leftovers_of_dead_workers_are_listed_and_removed() {
+    let (folder, dataset) = folder();
+    let text: UserId = "did:plc:a.b".parse().unwrap();
+    for (user, lease) in [(&user(), 5), (&text, 6)] {
+        dataset.begin_timeline(user, lease).unwrap();
+        dataset.begin_followers(user, lease).unwrap();
+    }
+    let temporary = folder.path().join(".tmp");
+    for name in ["22013880.fws.7.rewritten", "22013880.fws.8.spill", "not ours"] {
+        std::fs::write(temporary.join(name), b"x").unwrap();
+    }
+    let drafts = dataset.drafts().unwrap();
+    assert_eq!(drafts.len(), 6);
+    assert!(drafts.contains(&(FileKey::followers(&user()), 7)));
+    assert!(drafts.contains(&(FileKey::timeline(&text), 6)));
+    for (key, lease) in &drafts {
+        dataset.discard(key, *lease).unwrap();
+        dataset.discard(key, *lease).unwrap();
+    }
+    assert_eq!(names(&temporary), ["not ours"]);
+}
+
+#[test]
+fn a_draft_of_the_same_lease_starts_anew_in_a_file_of_its_own() {
+    let (_folder, dataset) = folder();
+    let mut frozen = dataset.begin_timeline(&user(), 1).unwrap();
+    push_all(&mut *frozen, [9]);
+    let mut draft = dataset.begin_timeline(&user(), 1).unwrap();
+    push_all(&mut *draft, [5]);
+    frozen.save_point().unwrap();
+    draft.finish().unwrap();
+    dataset.publish(&FileKey::timeline(&user()), 1).unwrap();
+    assert_eq!(timeline(&dataset), [5]);
+}
+
+#[test]
+fn a_temporary_folder_on_another_volume_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Path::new("/dev/shm");
+    let mut options = FilesOptions::new(folder.path());
+    options.temporary = Some(folder.path().join("drafts"));
+    FilesDataset::open(options.clone()).unwrap();
+    use std::os::unix::fs::MetadataExt;
+    let volume = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev());
+    if volume(other).is_ok_and(|volume_id| volume_id != volume(folder.path()).unwrap()) {
+        options.temporary = Some(other.to_owned());
+        let error = FilesDataset::open(options).unwrap_err();
+        assert!(matches!(error, DatasetError::OtherVolume { .. }), "{error}");
+        assert!(error.to_string().contains("/dev/shm"));
+    }
+}
+
+#[test]
+fn files_of_a_dataset_are_walked_without_drafts_and_what_was_set_aside() {
+    let (folder, dataset) = folder();
+    let entropy = SeededEntropy::new(51);
+    let mut expected = Vec::new();
+    for lease in 0..50 {
+        let user = UserId::Number(entropy.next_u64() >> (entropy.next_u64() % 60) | 1);
+        let mut draft = dataset.begin_timeline(&user, lease).unwrap();
+        push_all(&mut *draft, [lease + 1]);
+        draft.finish().unwrap();
+        dataset.publish(&FileKey::timeline(&user), lease).unwrap();
+        expected.push(FileKey::timeline(&user));
+    }
+    dataset.begin_timeline(&user(), 99).unwrap();
+    place(&folder, "22013880.twt.unreadable", b"x");
+    place(&folder, "notes.txt", b"x");
+    let files: Result<Vec<_>> = dataset_files(folder.path()).unwrap().collect();
+    let mut found: Vec<FileKey> = files.unwrap().into_iter().map(|(key, _)| key).collect();
+    found.sort();
+    expected.sort();
+    expected.dedup();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn verification_counts_what_is_wrong_and_where_a_file_is_torn() {
+    let (folder, _) = folder();
+    let path = folder.path().join("22/22013880.twt");
+    let check = |bytes: &[u8]| {
+        place(&folder, "22013880.twt", bytes);
+        verify(&path, FileKind::Timeline).unwrap()
+    };
+    let sound = check(&gzip(tweets([9, 5, 1]).as_bytes()));
+    assert_eq!(sound, Verification { items: 3, compressed: true, ..Default::default() });
+    assert!(sound.is_sound());
+    let messy = check(tweets([5, 9, 5, 9, 1]).as_bytes());
+    assert_eq!((messy.items, messy.duplicates, messy.out_of_order), (5, 2, 1));
+    let whole = gzip(tweets((1..100).rev()).as_bytes());
+    let torn = check(&[&whole[..], &whole[..whole.len() - 4]].concat());
+    assert_eq!((torn.items, torn.duplicates), (198, 99));
+    assert!(torn.unreadable.unwrap().contains("ends in the middle"));
+    assert!(verify(&folder.path().join("none"), FileKind::Timeline).is_err());
+}

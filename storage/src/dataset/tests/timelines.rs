@@ -1,0 +1,187 @@
+use super::*;
+
+#[test]
+fn a_timeline_is_newest_first_and_has_no_tweet_twice() {
+    let (folder, dataset) = folder();
+    let mut draft = dataset.begin_timeline(&user(), 1).unwrap();
+    assert!(draft.push(9, &tweet(9)).unwrap());
+    assert!(draft.push(7, "{\"id\":7,\r\n \"text\":\"a\\nb\"\n}").unwrap());
+    assert!(!draft.push(7, &tweet(7)).unwrap(), "the page before ended with it");
+    assert!(!draft.push(8, &tweet(8)).unwrap(), "passed already");
+    assert!(draft.push(3, &tweet(3)).unwrap());
+    let finished = draft.finish().unwrap();
+    assert_eq!(finished.items, 3);
+    assert!(!dataset.exists(&FileKey::timeline(&user())).unwrap(), "not before it is published");
+
+    dataset.publish(&FileKey::timeline(&user()), 1).unwrap();
+    let path = folder.path().join("22/22013880.twt");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), finished.bytes);
+    let lines: Vec<String> = dataset.open_timeline(&user()).unwrap().unwrap().map(Result::unwrap).collect();
+    assert_eq!(lines, [tweet(9), "{\"id\":7, \"text\":\"a\\nb\"}".to_owned(), tweet(3)]);
+    assert_eq!(dataset.newest_tweet(&user()).unwrap(), Some(9));
+    assert_eq!(dataset.newest_tweet(&UserId::Number(5)).unwrap(), None);
+    assert_eq!(std::fs::read(&path).unwrap()[..2], [0x1f, 0x8b]);
+}
+
+#[test]
+fn a_tweet_larger_than_any_line_is_refused_and_the_draft_goes_on() {
+    let (_folder, dataset) = folder();
+    let mut draft = dataset.begin_timeline(&user(), 1).unwrap();
+    let huge = format!("{{\"id\":9,\"text\":\"{}\"}}", "x".repeat(MAX_LINE_BYTES));
+    assert!(matches!(draft.push(9, &huge), Err(DatasetError::ItemTooLarge { .. })));
+    let large = format!("{{\"id\":8,\"text\":\"{}\"}}", "x".repeat(MAX_LINE_BYTES / 2));
+    assert!(draft.push(8, &large).unwrap());
+    draft.finish().unwrap();
+    dataset.publish(&FileKey::timeline(&user()), 1).unwrap();
+    assert_eq!(timeline(&dataset), [8]);
+}
+
+#[test]
+fn a_walk_goes_on_at_its_save_point_under_a_new_lease() {
+    for compression in [None, Some(6)] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = FilesOptions { compression, ..FilesOptions::new(folder.path()) };
+        let dataset = FilesDataset::open(options).unwrap();
+        let mut old = dataset.begin_timeline(&user(), 1).unwrap();
+        push_all(&mut *old, (500..1_000).rev());
+        let saved = old.save_point().unwrap();
+        assert_eq!(saved.items, 500);
+        push_all(&mut *old, (400..500).rev());
+
+        let mut new = dataset.resume_timeline(&user(), saved, 1, 2).unwrap();
+        // The old worker was only frozen, and goes on.
+        push_all(&mut *old, (300..400).rev());
+        old.save_point().unwrap();
+        push_all(&mut *new, (100..600).rev());
+        let again = new.save_point().unwrap();
+        assert_eq!(again.items, 900);
+        drop(new);
+
+        let new = dataset.resume_timeline(&user(), again, 2, 3).unwrap();
+        assert_eq!(new.finish().unwrap().items, 900);
+        dataset.publish(&FileKey::timeline(&user()), 3).unwrap();
+        assert!(timeline(&dataset).into_iter().eq((100..1_000).rev()));
+    }
+}
+
+#[test]
+fn a_draft_that_is_not_as_its_save_point_says_is_missing() {
+    let (folder, dataset) = folder();
+    let mut draft = dataset.begin_timeline(&user(), 1).unwrap();
+    push_all(&mut *draft, (0..500).rev());
+    let saved = draft.save_point().unwrap();
+    let path = folder.path().join(".tmp/22013880.twt.1");
+    let good = std::fs::read(&path).unwrap();
+    let why = |saved, lease| match dataset.resume_timeline(&user(), saved, lease, 9).map(drop) {
+        Err(DatasetError::DraftMissing { why, .. }) => why,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(why(saved, 7), "it is not on this node");
+    assert_eq!(why(SavePoint { bytes: saved.bytes + 1, ..saved }, 1), "it is shorter than its save point");
+    assert!(why(SavePoint { items: 3, ..saved }, 1).contains("500 items"));
+    assert!(why(SavePoint { bytes: saved.bytes - 1, ..saved }, 1).contains("ends in the middle"));
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    std::fs::write(&path, flipped).unwrap();
+    why(saved, 1);
+    assert_eq!(names(&folder.path().join(".tmp")), ["22013880.twt.1"], "a bad copy is removed");
+    assert!(matches!(
+        dataset.resume_timeline(&user(), saved, 1, 1).map(drop),
+        Err(DatasetError::SameLease { .. })
+    ));
+}
+
+/// What an update of `old` with the tweets `new` comes to.
+fn update(name: &str, old: &[u8], new: &[u64], compression: Option<u32>) -> (Vec<u64>, Finished) {
+    let folder = tempfile::tempdir().unwrap();
+    place(&folder, name, old);
+    let options = FilesOptions { compression, ..FilesOptions::new(folder.path()) };
+    let dataset = FilesDataset::open(options).unwrap();
+    let mut draft = dataset.begin_timeline(&user(), 4).unwrap();
+    push_all(&mut *draft, new.iter().copied());
+    let appended = draft.append_existing().unwrap();
+    assert!(appended.set_aside.is_none());
+    let finished = draft.finish().unwrap();
+    assert_eq!(finished.items, new.len() as u64 + appended.items);
+    dataset.publish(&FileKey::timeline(&user()), 4).unwrap();
+    assert_eq!(names(&folder.path().join("22")), ["22013880.twt"], "the old name is gone");
+    (timeline(&dataset), finished)
+}
+
+#[test]
+fn an_update_is_the_new_tweets_and_the_old_ones_each_once() {
+    let old: Vec<u64> = (1..300).rev().collect();
+    let text = tweets(old.iter().copied());
+    let two_members = [gzip(text.as_bytes()), gzip(tweets([0]).as_bytes())].concat();
+    for compression in [None, Some(6)] {
+        for (name, bytes, last) in [
+            ("22013880.twt", gzip(text.as_bytes()), 1),
+            ("22013880.twt.gz", gzip(text.as_bytes()), 1),
+            ("22013880.twt", text.clone().into_bytes(), 1),
+            ("22013880.twt", two_members.clone(), 0),
+        ] {
+            let new = [400, 350, 300];
+            let expected: Vec<u64> = new.into_iter().chain((last..300).rev()).collect();
+            assert_eq!(update(name, &bytes, &new, compression).0, expected);
+            // The pages overlap with what is there.
+            let overlap = [310, 299, 298];
+            let expected: Vec<u64> = [310].into_iter().chain((last..300).rev()).collect();
+            assert_eq!(update(name, &bytes, &overlap, compression).0, expected);
+            assert_eq!(update(name, &bytes, &[], compression).0, expected[1..]);
+        }
+    }
+}
+
+#[test]
+fn a_doubled_or_disordered_old_file_comes_out_with_each_tweet_once() {
+    let doubled = gzip(tweets([5, 3, 1, 5, 3, 1]).as_bytes());
+    assert_eq!(update("22013880.twt", &doubled, &[8, 7], Some(6)).0, [8, 7, 5, 3, 1]);
+    let disordered = gzip(tweets([1, 5, 3, 8]).as_bytes());
+    assert_eq!(update("22013880.twt", &disordered, &[9, 8, 7], Some(6)).0, [9, 8, 7, 1, 5, 3]);
+}
+
+#[test]
+fn compressed_bytes_that_can_follow_are_copied() {
+    let old = gzip(tweets((1..1_000).rev()).as_bytes());
+    let (_, finished) = update("22013880.twt", &old, &[2_000], Some(6));
+    let member = finished.bytes - old.len() as u64;
+    assert!(member < 200, "{member} bytes for one new tweet");
+}
+
+#[test]
+fn an_unreadable_old_file_is_set_aside_and_named() {
+    let good = gzip(tweets((1..200).rev()).as_bytes());
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 0x10;
+    let damaged: [&[u8]; 5] = [
+        &good[..good.len() - 9],
+        &flipped,
+        b"{\"no\": \"id\"}\n",
+        b"{\"id\": 5}\n{\"id\": 4",
+        &[&good[..], b"garbage"].concat(),
+    ];
+    for bytes in damaged {
+        let (folder, dataset) = folder();
+        place(&folder, "22013880.twt", bytes);
+        place(&folder, "22013880.twt.unreadable", b"an earlier one");
+        let mut draft = dataset.begin_timeline(&user(), 4).unwrap();
+        push_all(&mut *draft, [300]);
+        let appended = draft.append_existing().unwrap();
+        let text = appended.set_aside.expect("it is unreadable").to_string();
+        assert!(text.contains("22013880.twt.unreadable-2"), "{text}");
+        draft.finish().unwrap();
+        dataset.publish(&FileKey::timeline(&user()), 4).unwrap();
+        assert_eq!(timeline(&dataset), [300]);
+        let kept = std::fs::read(folder.path().join("22/22013880.twt.unreadable-2")).unwrap();
+        assert_eq!(kept, bytes, "nothing of it is lost");
+    }
+}
+
+#[test]
+fn the_newest_tweet_of_an_unreadable_file_is_none_the_second_time() {
+    let (folder, dataset) = folder();
+    place(&folder, "22013880.twt.gz", b"\x1f\x8b no gzip");
+    assert!(matches!(dataset.newest_tweet(&user()), Err(DatasetError::SetAside { .. })));
+    assert_eq!(dataset.newest_tweet(&user()).unwrap(), None);
+    assert_eq!(names(&folder.path().join("22")), ["22013880.twt.gz.unreadable"]);
+}

@@ -1,0 +1,185 @@
+//! A timeline being written to a file.
+
+use std::collections::HashSet;
+use std::fs::{File, Metadata};
+use std::io::Seek;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::input::MAX_LINE_BYTES;
+use super::layout::{Layout, report_set_aside};
+use super::sink::Sink;
+use super::{
+    Appended, DatasetError, FileKey, Finished, ItemId, Result, SavePoint, TimelineDraft, TimelineReader,
+};
+use crate::durable::Naming;
+use crate::ids::IdHash;
+
+/// A [`TimelineDraft`] on a file.
+pub(super) struct FileTimelineDraft {
+    key: FileKey,
+    layout: Arc<Layout>,
+    sink: Sink,
+    items: u64,
+    /// Id of the last tweet: all further ones must be older.
+    last: Option<u64>,
+}
+
+impl FileTimelineDraft {
+    pub(super) fn new(key: FileKey, layout: Arc<Layout>, sink: Sink) -> Self {
+        Self { key, layout, sink, items: 0, last: None }
+    }
+
+    /// A draft that `sink` already holds the beginning of; reads it.
+    pub(super) fn resumed(key: FileKey, layout: Arc<Layout>, sink: Sink) -> Result<Self> {
+        let mut draft = Self::new(key, layout, sink);
+        let mut written = TimelineReader::open_with(draft.sink.path(), draft.layout.item_id)?;
+        while let Some((id, _)) = written.next_tweet()? {
+            draft.items += 1;
+            draft.last = Some(id);
+        }
+        Ok(draft)
+    }
+
+    fn write_line(&mut self, json: &str) -> Result<()> {
+        if json.len() >= MAX_LINE_BYTES {
+            let (key, bytes) = (self.key.clone(), json.len());
+            return Err(DatasetError::ItemTooLarge { key, bytes, limit: MAX_LINE_BYTES });
+        }
+        // Inside a JSON text only white space between tokens can be a raw line break (RFC 8259).
+        let is_break = |c: char| c == '\n' || c == '\r';
+        if json.as_bytes().contains(&b'\n') || json.as_bytes().contains(&b'\r') {
+            for piece in json.split(is_break) {
+                self.sink.write(piece.as_bytes())?;
+            }
+        } else {
+            self.sink.write(json.as_bytes())?;
+        }
+        self.sink.write(b"\n")?;
+        self.items += 1;
+        Ok(())
+    }
+
+    /// Appends `old`, which is sound. Where it can simply follow, compressed bytes are copied as they
+    /// are: compressing is three quarters of what writing a timeline costs.
+    fn append(&mut self, path: &Path, old: &mut File, survey: &Survey) -> Result<u64> {
+        old.rewind().naming("read", path)?;
+        let follows = self.last.is_none_or(|last| survey.first.is_none_or(|first| first < last));
+        if survey.descending && follows && survey.compressed && self.sink.compresses() {
+            self.sink.append_encoded(old)?;
+            self.items += survey.items;
+            self.last = survey.last.or(self.last);
+            return Ok(survey.items);
+        }
+        let old = old.try_clone().naming("read", path)?;
+        let reader = TimelineReader::of_file(path, old, self.layout.item_id)?;
+        match survey.descending {
+            true => self.append_older(reader),
+            false => self.append_unordered(reader),
+        }
+    }
+
+    fn append_older(&mut self, mut old: TimelineReader) -> Result<u64> {
+        let before = self.items;
+        while let Some((id, line)) = old.next_tweet()? {
+            if self.last.is_none_or(|last| id < last) {
+                self.write_line(line)?;
+                self.last = Some(id);
+            }
+        }
+        Ok(self.items - before)
+    }
+
+    /// Appends a timeline that has tweets twice or out of order, as a killed worker of the original
+    /// program left them: each tweet once, in the order found.
+    fn append_unordered(&mut self, mut old: TimelineReader) -> Result<u64> {
+        self.sink.end_member()?;
+        let mut seen: HashSet<u64, IdHash> = HashSet::default();
+        let mut new = TimelineReader::open_with(self.sink.path(), self.layout.item_id)?;
+        while let Some((id, _)) = new.next_tweet()? {
+            seen.insert(id);
+        }
+        let before = self.items;
+        while let Some((id, line)) = old.next_tweet()? {
+            if seen.insert(id) {
+                self.write_line(line)?;
+                self.last = self.last.map_or(Some(id), |last| Some(last.min(id)));
+            }
+        }
+        Ok(self.items - before)
+    }
+}
+
+impl TimelineDraft for FileTimelineDraft {
+    fn push(&mut self, tweet_id: u64, json: &str) -> Result<bool> {
+        if self.last.is_some_and(|last| tweet_id >= last) {
+            return Ok(false);
+        }
+        self.write_line(json)?;
+        self.last = Some(tweet_id);
+        Ok(true)
+    }
+
+    fn append_existing(&mut self) -> Result<Appended> {
+        let Some(path) = self.layout.existing(&self.key)? else { return Ok(Appended::default()) };
+        let mut old = File::open(&path).naming("open", &path)?;
+        let seen = old.metadata().naming("read", &path)?;
+        match survey(&path, &old, self.layout.item_id) {
+            Ok(survey) => Ok(Appended { items: self.append(&path, &mut old, &survey)?, set_aside: None }),
+            Err(unreadable @ DatasetError::Unreadable { .. }) => {
+                let set_aside = set_aside(&self.layout, path, &seen, unreadable)?;
+                Ok(Appended { items: 0, set_aside: Some(set_aside) })
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    fn save_point(&mut self) -> Result<SavePoint> {
+        Ok(SavePoint { bytes: self.sink.sync()?, items: self.items })
+    }
+
+    fn items(&self) -> u64 {
+        self.items
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Finished> {
+        if self.items == 0 {
+            self.sink.remove()?;
+            return Ok(Finished { items: 0, bytes: 0 });
+        }
+        Ok(Finished { items: self.items, bytes: self.sink.sync()? })
+    }
+}
+
+/// Sets an unreadable file aside and says so.
+pub(super) fn set_aside(
+    layout: &Layout,
+    path: PathBuf,
+    seen: &Metadata,
+    unreadable: DatasetError,
+) -> Result<DatasetError> {
+    Ok(report_set_aside(unreadable, layout.set_aside(&path, seen)?))
+}
+
+/// What a whole reading of a timeline shows.
+struct Survey {
+    items: u64,
+    first: Option<u64>,
+    last: Option<u64>,
+    descending: bool,
+    compressed: bool,
+}
+
+fn survey(path: &Path, file: &File, item_id: ItemId) -> Result<Survey> {
+    let file = file.try_clone().naming("read", path)?;
+    let mut tweets = TimelineReader::of_file(path, file, item_id)?;
+    let compressed = tweets.compressed();
+    let mut survey = Survey { items: 0, first: None, last: None, descending: true, compressed };
+    while let Some((id, _)) = tweets.next_tweet()? {
+        survey.descending &= survey.last.is_none_or(|last| id < last);
+        survey.first = survey.first.or(Some(id));
+        survey.last = Some(id);
+        survey.items += 1;
+    }
+    Ok(survey)
+}

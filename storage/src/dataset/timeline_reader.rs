@@ -1,0 +1,117 @@
+//! Reading a timeline.
+
+use std::fs::File;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Result;
+use super::input::{LineReader, decode};
+use crate::durable::Naming;
+
+/// Finds the id of a timeline's item in its JSON.
+pub type ItemId = fn(&str) -> Option<u64>;
+
+/// Yields a timeline's lines, each one JSON object; ends behind the first error.
+pub struct TimelineReader {
+    lines: LineReader,
+    compressed: bool,
+    item_id: ItemId,
+    ended: bool,
+}
+
+impl TimelineReader {
+    /// Opens a timeline, gzip or plain.
+    ///
+    /// # Errors
+    /// No such file, or one that cannot be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, tweet_id)
+    }
+
+    /// Opens a timeline whose ids are found by `item_id`.
+    ///
+    /// # Errors
+    /// No such file, or one that cannot be read.
+    pub fn open_with(path: &Path, item_id: ItemId) -> Result<Self> {
+        Self::of_file(path, File::open(path).naming("open", path)?, item_id)
+    }
+
+    /// Reads a file that is open; `path` is for messages.
+    pub(super) fn of_file(path: &Path, file: File, item_id: ItemId) -> Result<Self> {
+        let decoded = decode(path, file)?;
+        let lines = LineReader::new(path, decoded.bytes);
+        Ok(Self { lines, compressed: decoded.compressed, item_id, ended: false })
+    }
+
+    /// Whether the file is gzip.
+    pub fn compressed(&self) -> bool {
+        self.compressed
+    }
+
+    /// The next tweet: its id and its line; `None` at the end.
+    ///
+    /// # Errors
+    /// A file that ends in the middle, or a line without an id.
+    pub fn next_tweet(&mut self) -> Result<Option<(u64, &str)>> {
+        let Some(line) = self.lines.next_line()? else { return Ok(None) };
+        match (self.item_id)(line) {
+            Some(id) => Ok(Some((id, self.lines.last_line()))),
+            None => Err(self.lines.unreadable("a line that is no JSON object with an id")),
+        }
+    }
+}
+
+impl Iterator for TimelineReader {
+    type Item = Result<String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let line = self.lines.next_line().map(|line| line.map(str::to_owned));
+        self.ended = !matches!(line, Ok(Some(_)));
+        line.transpose()
+    }
+}
+
+/// The id of a tweet: `id_str`, or `id` as a number or a text; `None` for anything that has neither.
+pub fn tweet_id(json: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Identified<'a> {
+        #[serde(borrow, default)]
+        id: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        id_str: Option<&'a RawValue>,
+    }
+    let found: Identified<'_> = serde_json::from_str(json).ok()?;
+    let number = |value: &RawValue| value.get().trim_matches('"').parse::<u64>().ok();
+    found.id_str.and_then(number).or_else(|| found.id.and_then(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tweet_id;
+
+    #[test]
+    fn ids_are_found_in_the_object_itself_alone() {
+        assert_eq!(tweet_id(r#"{"id":5,"user":{"id":7,"id_str":"7"}}"#), Some(5));
+        assert_eq!(tweet_id(r#"{"user":{"id":7},"id_str":"18446744073709551615","id":1}"#), Some(u64::MAX));
+        assert_eq!(tweet_id(r#"{"id":"109","content":"<p>\"id\":3</p>"}"#), Some(109));
+        assert_eq!(tweet_id(r#"{"id_str":null,"id":4}"#), Some(4));
+        for none in [
+            "",
+            "{",
+            "[]",
+            "7",
+            "{}",
+            r#"{"id":-4}"#,
+            r#"{"id":"x"}"#,
+            r#"{"user":{"id":7}}"#,
+            "{\"id\":5} x",
+        ] {
+            assert_eq!(tweet_id(none), None, "{none}");
+        }
+    }
+}
