@@ -72,8 +72,8 @@ struct Arguments {
     /// Send Retry-After with them.
     #[arg(long)]
     retry_after: bool,
-    /// What goes wrong: RULE[;RULE...], a rule being FAULT[=N][,endpoint=E][,user=ID][,address=IP]
-    /// [,p=PROBABILITY][,after=N][,count=N].
+    /// What goes wrong, as status=503,endpoint=timeline,p=0.05;reset,user=7,count=2. Conditions are endpoint,
+    /// user, address, p (probability), after and count (of matching requests).
     #[arg(long, value_name = "RULES", value_parser = Faults::read, default_value = "")]
     faults: Faults,
     /// Count requests by account as well.

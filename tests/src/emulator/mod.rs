@@ -5,8 +5,8 @@
 //! client address, and misbehaves on request. It counts what it is asked, and it can say what a
 //! full crawl of an account must contain, so that a test compares a dataset with the truth.
 //!
-//! The order of a request: [`server`] accepts, [`api`] reads it, [`ledger`] counts it and charges the
-//! window, [`faults`] decides what goes wrong, [`world`] has the data, [`body`] carries the answer.
+//! The order of a request: `server` accepts, `api` reads it, `ledger` counts it and charges the window,
+//! [`faults`] decides what goes wrong, [`world`] has the data, `body` carries the answer.
 //!
 //! It shares no code with the crawler on purpose: the same mistake in both would go unseen.
 

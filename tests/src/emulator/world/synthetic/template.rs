@@ -6,10 +6,10 @@ use storage::env::{Entropy, SeededEntropy};
 
 use crate::emulator::world::json_text::{Spelling, write_text};
 use crate::emulator::world::profile::slug;
-use crate::emulator::world::vocabulary::{FIRST_NAMES, LANGUAGES, Language, PICTURES, SOURCES};
+use crate::emulator::world::vocabulary::{FIRST_NAMES, LANGUAGES, LAST_NAMES, Language, PICTURES, SOURCES};
 
 /// Templates of each language. Enough that a compressor's window of 32 kB, some 13 tweets, seldom
-/// sees one twice: synthetic timelines must not compress better than real ones.
+/// sees one twice: that would flatter whoever measures compression.
 const PER_LANGUAGE: usize = 160;
 
 /// A tweet's text around the parts that differ from account to account.
@@ -47,33 +47,34 @@ struct Draft<'a> {
     urls: Vec<String>,
     mentions: Vec<String>,
     media: Vec<String>,
+    /// Id and screen name of who was mentioned last.
+    mentioned: Option<(u64, String)>,
 }
 
 impl<'a> Draft<'a> {
     fn write(language: &'static Language, entropy: &'a SeededEntropy) -> Template {
         let spelling = if entropy.next_u64() % 4 == 0 { Spelling::Plain } else { Spelling::Escaped };
-        let none = Vec::new;
-        let text = String::new();
         let mut draft = Self {
             language,
             entropy,
             spelling,
-            text,
-            hashtags: none(),
-            urls: none(),
-            mentions: none(),
-            media: none(),
+            text: String::new(),
+            hashtags: Vec::new(),
+            urls: Vec::new(),
+            mentions: Vec::new(),
+            media: Vec::new(),
+            mentioned: None,
         };
-        if draft.one_in(3) {
+        for _ in 0..draft.below(3) {
             draft.mention();
         }
-        for _ in 0..5 + draft.below(9) {
+        for _ in 0..4 + draft.below(9) {
             draft.word();
         }
         if draft.one_in(2) {
             draft.hashtag();
         }
-        if draft.one_in(3) {
+        if draft.one_in(2) {
             draft.url();
         }
         if draft.one_in(6) {
@@ -93,9 +94,18 @@ impl<'a> Draft<'a> {
         self.entropy.next_u64() % n == 0
     }
 
+    /// Appends a word of the language or, mostly, one coined from its letters: a few dozen words repeat
+    /// far more than a person's do.
     fn word(&mut self) {
-        let word = self.language.words[self.below(self.language.words.len())];
-        self.text.push_str(word);
+        let words = self.language.words;
+        if self.one_in(4) {
+            self.text.push_str(words[self.below(words.len())]);
+        } else {
+            for _ in 0..2 + self.below(6) {
+                let letters = words[self.below(words.len())].chars().filter(|c| c.is_alphabetic());
+                self.text.extend(letters.take(8).nth(self.below(3)));
+            }
+        }
         self.text.push(if self.one_in(25) { '\n' } else { ' ' });
     }
 
@@ -123,14 +133,16 @@ impl<'a> Draft<'a> {
     }
 
     fn mention(&mut self) {
-        let number = self.entropy.next_u64() >> 32;
-        let name = FIRST_NAMES[self.below(FIRST_NAMES.len())];
-        let screen_name = format!("{name}{number}");
+        let id = self.entropy.next_u64() >> 34;
+        let first = FIRST_NAMES[self.below(FIRST_NAMES.len())];
+        let screen_name = format!("{first}_{}", &slug(self.entropy.next_u64())[..6]);
         let indices = self.place(&format!("@{screen_name}"));
+        let name = self.json(&format!("{first} {}", LAST_NAMES[self.below(LAST_NAMES.len())]));
         self.mentions.push(format!(
-            "{{\"screen_name\":\"{screen_name}\",\"name\":\"{name}\",\"id\":{number},\"id_str\":\"{number}\",\
+            "{{\"screen_name\":\"{screen_name}\",\"name\":{name},\"id\":{id},\"id_str\":\"{id}\",\
              \"indices\":{indices}}}"
         ));
+        self.mentioned = Some((id, screen_name));
     }
 
     fn url(&mut self) {
@@ -163,14 +175,8 @@ impl<'a> Draft<'a> {
         let (address, name) = SOURCES[self.below(SOURCES.len())];
         let source = self.json(&format!("<a href=\"{address}\" rel=\"nofollow\">{name}</a>"));
         let text = self.json(self.text.trim_end());
-        let reply = self.mentions.first().filter(|_| self.one_in(2)).map(|_| self.entropy.next_u64() >> 6);
-        let (reply, reply_text) =
-            reply.map_or(("null".into(), "null".into()), |id| (id.to_string(), format!("\"{id}\"")));
-        let before_user = format!(
-            "\"text\":{text},\"source\":{source},\"truncated\":false,\"in_reply_to_status_id\":{reply},\
-             \"in_reply_to_status_id_str\":{reply_text},\"in_reply_to_user_id\":null,\
-             \"in_reply_to_user_id_str\":null,\"in_reply_to_screen_name\":null"
-        );
+        let reply = self.reply();
+        let before_user = format!("\"text\":{text},\"source\":{source},\"truncated\":false,{reply}");
         let mut after_user = self.geography();
         if self.one_in(8) {
             after_user.push_str(&self.retweeted(&text));
@@ -196,6 +202,22 @@ impl<'a> Draft<'a> {
             self.language.code
         );
         Template { before_user: before_user.into(), after_user: after_user.into() }
+    }
+
+    /// Which tweet this one answers, if any.
+    fn reply(&self) -> String {
+        let Some((user, name)) = self.mentioned.as_ref().filter(|_| !self.one_in(3)) else {
+            return "\"in_reply_to_status_id\":null,\"in_reply_to_status_id_str\":null,\
+                    \"in_reply_to_user_id\":null,\"in_reply_to_user_id_str\":null,\
+                    \"in_reply_to_screen_name\":null"
+                .into();
+        };
+        let tweet = self.entropy.next_u64() >> 6;
+        format!(
+            "\"in_reply_to_status_id\":{tweet},\"in_reply_to_status_id_str\":\"{tweet}\",\
+             \"in_reply_to_user_id\":{user},\"in_reply_to_user_id_str\":\"{user}\",\
+             \"in_reply_to_screen_name\":\"{name}\""
+        )
     }
 
     fn geography(&self) -> String {

@@ -98,7 +98,7 @@ fn tweets_are_valid_ordered_and_about_as_large_as_real_ones() {
         }
     }
     let mean = bytes / tweets;
-    assert!((2200..2700).contains(&mean), "a tweet has {mean} bytes on average");
+    assert!((2300..2550).contains(&mean), "a tweet has {mean} bytes on average");
     assert!((100..400).contains(&(tweets / 300)));
 }
 
