@@ -1,1 +1,21 @@
-//! openraft, its log, its snapshots and its network.
+//! openraft, its log, its snapshots and its network. No type of openraft leaves this module's
+//! users in [`crate::server`].
+
+mod log_codec;
+mod log_store;
+mod machine;
+mod messages;
+mod network;
+mod peers;
+mod snapshots;
+#[cfg(test)]
+mod suite;
+mod types;
+
+pub(crate) use log_store::LogStore;
+pub(crate) use machine::{Machine, Replica, ReplicaError};
+pub(crate) use messages::RaftMessage;
+pub(crate) use network::Network;
+pub(crate) use peers::Peers;
+pub(crate) use snapshots::SnapshotInbox;
+pub(crate) use types::{LogId, Member, PackedCommand, Raft, TypeConfig};

@@ -1,1 +1,21 @@
 //! The tracker as a running part of a node.
+//!
+//! [`Tracker`] is the handle that the rest of a node holds. Behind it run Raft, the listener for
+//! peers and clients, the watch over sessions, and the checkpoints.
+
+mod bootstrap;
+mod calls;
+mod checkpoints;
+mod cluster_clock;
+mod forward;
+mod limits;
+mod listener;
+mod options;
+mod read;
+mod sessions;
+mod status;
+mod tracker;
+mod wait;
+
+pub use options::TrackerOptions;
+pub use tracker::{StartError, Tracker};

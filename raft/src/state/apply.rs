@@ -36,7 +36,7 @@ impl State {
             Mutation::AddTargets { crawl, chunk, users, seeds } => self.add_targets(crawl, chunk, users, seeds),
             Mutation::SealCrawl { crawl } => self.change_crawl(crawl, "be sealed", seal),
             Mutation::PauseCrawl { crawl } => self.change_crawl(crawl, "be paused", pause),
-            Mutation::ResumeCrawl { crawl } => self.resume_crawl(crawl),
+            Mutation::ResumeCrawl { crawl } => self.change_crawl(crawl, "be resumed", resume),
             Mutation::CancelCrawl { crawl } => self.cancel_crawl(crawl),
             Mutation::RetryErrors { request, crawl, user, limit } => {
                 self.once(request, |state| state.retry_errors(crawl, user, limit))
@@ -48,12 +48,16 @@ impl State {
         response
     }
 
-    /// Applies a write with a request id once, however often it comes.
+    /// Applies a write with a request id once, however often it comes. A refusal is not remembered: it
+    /// changed nothing, and its text could be so long that a thousand of them fit in no record.
     fn once(&mut self, request: RequestId, write: impl FnOnce(&mut Self) -> Response) -> Response {
         if let Some((_, earlier)) = self.requests.iter().rev().find(|(id, _)| *id == request) {
             return earlier.clone();
         }
         let response = write(self);
+        if matches!(response, Response::Refused(_)) {
+            return response;
+        }
         if self.requests.len() == REQUESTS_KEPT {
             self.requests.remove(0);
         }
@@ -85,26 +89,23 @@ impl State {
             paused: false,
             cancelled: false,
             next_chunk: [0; 2],
+            last_added: [SubmitSummary::default(); 2],
             submitted_at: self.head.clock,
             ended_at: None,
-            pass: self.lowest_pass(),
+            pass: 0,
         };
         self.crawls.insert(id, Crawl::of(record));
         self.active.insert(id);
         Response::CrawlCreated(id)
     }
 
-    /// Where a crawl that joins the others begins, so that it neither waits nor makes them wait.
-    fn lowest_pass(&self) -> u64 {
-        let passes = self.active.iter().filter_map(|id| self.crawls.get(id)).filter(|c| c.grants());
-        passes.map(|c| c.record.pass).min().unwrap_or(0)
-    }
-
     fn add_targets(&mut self, id: CrawlId, chunk: u64, users: Vec<UserId>, seeds: bool) -> Response {
         let Some(crawl) = self.crawls.get_mut(&id) else { return Response::Refused(Refusal::NoSuchCrawl(id)) };
-        let expected = crawl.record.next_chunk[usize::from(seeds)];
+        let kind = usize::from(seeds);
+        let expected = crawl.record.next_chunk[kind];
         if chunk < expected {
-            return Response::Added(SubmitSummary::default());
+            let is_last = chunk + 1 == expected;
+            return Response::Added(if is_last { crawl.record.last_added[kind] } else { SubmitSummary::default() });
         }
         if crawl.record.sealed || crawl.phase().is_over() {
             return wrong_phase(id, crawl.phase(), "take targets");
@@ -112,10 +113,12 @@ impl State {
         if chunk > expected {
             return Response::Refused(Refusal::MissingChunk { crawl: id, got: chunk, expected });
         }
-        crawl.change().next_chunk[usize::from(seeds)] += 1;
         let named = users.len() as u64;
         let new = crawl.seen.insert(users);
         let summary = SubmitSummary { accepted: new.len() as u64, duplicates: named - new.len() as u64 };
+        let record = crawl.change();
+        record.next_chunk[kind] += 1;
+        record.last_added[kind] = summary;
         if seeds {
             return Response::Added(summary);
         }
@@ -137,16 +140,6 @@ impl State {
         }
         self.finish_if_done(id);
         Response::Done
-    }
-
-    fn resume_crawl(&mut self, id: CrawlId) -> Response {
-        let lowest = self.lowest_pass();
-        self.change_crawl(id, "be resumed", |record| {
-            if record.paused {
-                record.pass = record.pass.max(lowest);
-            }
-            record.paused = false;
-        })
     }
 
     fn cancel_crawl(&mut self, id: CrawlId) -> Response {
@@ -197,7 +190,6 @@ impl State {
             return wrong_phase(id, CrawlPhase::Cancelled, "retry errors");
         }
         let operations = crawl.record.spec.operations;
-        let lowest = self.lowest_pass();
         let failed = self.cold.take_errors(id, user.as_ref(), limit as usize);
         if let (Some(user), true) = (user, failed.is_empty()) {
             return Response::Refused(Refusal::NotFailed { crawl: id, user });
@@ -219,9 +211,7 @@ impl State {
             let record = crawl.change();
             record.counters.users.failed -= count;
             record.counters.users.active += count;
-            if record.ended_at.take().is_some() {
-                record.pass = record.pass.max(lowest);
-            }
+            record.ended_at = None;
             self.active.insert(id);
         }
         Response::Retried(failed.len() as u32)
@@ -243,6 +233,10 @@ fn seal(record: &mut CrawlRecord) {
 
 fn pause(record: &mut CrawlRecord) {
     record.paused = true;
+}
+
+fn resume(record: &mut CrawlRecord) {
+    record.paused = false;
 }
 
 fn wrong_phase(crawl: CrawlId, phase: CrawlPhase, verb: &str) -> Response {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{CrawlCounters, CrawlPhase, CrawlSpec, JobId, Operation, StorageId, Wants};
+use crate::model::{CrawlCounters, CrawlPhase, CrawlSpec, JobId, Operation, StorageId, SubmitSummary, Wants};
 
 use super::jobs::Rank;
 use super::queue::SegmentQueue;
@@ -35,10 +35,12 @@ pub(super) struct CrawlRecord {
     pub(super) cancelled: bool,
     /// The next chunk of targets, of seeds.
     pub(super) next_chunk: [u64; 2],
+    /// What the last chunk of targets, of seeds did, for the answer to a repeated one.
+    pub(super) last_added: [SubmitSummary; 2],
     pub(super) submitted_at: u64,
     pub(super) ended_at: Option<u64>,
     /// Stride scheduling (Waldspurger and Weihl, 1995): the crawl with the smallest pass is served
-    /// next, and each job moves its pass on by the inverse of its priority.
+    /// next, and each grant moves its pass on by the inverse of its priority.
     pub(super) pass: u64,
 }
 
@@ -103,10 +105,16 @@ impl Crawl {
         !self.queue.is_empty() && self.first_operation().is_some_and(|op| wants.takes(op))
     }
 
-    /// Counts one granted job.
-    pub(super) fn advance_pass(&mut self) {
+    /// Counts one job granted while the scheduler stands at `pass`. Returns where it stands then.
+    ///
+    /// A crawl that had nothing to grant for a while has stayed behind; it begins at the others' place
+    /// and is not owed what it went without, or it would now keep them from their share (TWM-F1). So
+    /// does start-time fair queueing (Goyal, Vin and Cheng, 1996).
+    pub(super) fn charge(&mut self, pass: u64) -> u64 {
         let stride = STRIDE / u64::from(self.record.spec.priority.max(1));
-        self.change().pass += stride;
+        let start = self.record.pass.max(pass);
+        self.change().pass = start + stride;
+        start
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a report changes.
 
+use std::collections::BTreeSet;
+
 use crate::model::{
     Failure, Finding, Gone, GoneReason, JobId, LeaseId, Operation, Progress, Publication, Refusal, Report,
     ReportAnswer, Response, SessionId, Traversal,
@@ -8,9 +10,27 @@ use storage::ids::UserId;
 
 use super::State;
 use super::jobs::Phase;
+use super::sessions::Positions;
 
 /// Longest reason that the error list keeps, bytes.
 const MAX_REASON: usize = 512;
+
+/// Longest cursor that is saved, bytes: a job's record has to fit in one value of the state store.
+const MAX_CURSOR: usize = 4096;
+
+/// What an answer tells about a finding.
+struct Receipt {
+    job: JobId,
+    lease: LeaseId,
+    /// Whether it asks for a publication.
+    publishes: bool,
+}
+
+impl Receipt {
+    fn of((job, lease, finding): &(JobId, LeaseId, Finding)) -> Self {
+        Self { job: *job, lease: *lease, publishes: matches!(finding, Finding::Completed { file: true, .. }) }
+    }
+}
 
 impl State {
     pub(super) fn report(&mut self, index: u64, report: Report) -> Response {
@@ -18,52 +38,48 @@ impl State {
         let Some(session) = self.sessions.get_mut(&id) else {
             return Response::Refused(Refusal::SessionOver(id));
         };
-        let last = session.record.last_sequence;
-        if sequence == last {
-            return Response::Report(self.answer(id, &findings));
+        let receipts: Vec<Receipt> = findings.iter().map(Receipt::of).collect();
+        let expected = session.record.last_sequence.saturating_add(1);
+        if sequence == session.record.last_sequence {
+            return Response::Report(self.answer(id, &receipts));
         }
-        if sequence != last + 1 {
-            return Response::Refused(Refusal::OutOfOrder { session: id, got: sequence, expected: last + 1 });
+        if sequence != expected {
+            return Response::Refused(Refusal::OutOfOrder { session: id, got: sequence, expected });
         }
         session.dirty = true;
         session.record.last_sequence = sequence;
-        let mut stale = Vec::new();
-        let mut named = Vec::with_capacity(findings.len());
-        for (job, lease, finding) in findings {
-            let completes = matches!(finding, Finding::Completed { file: true, .. });
-            if !self.holds(id, job, lease) {
-                stale.push(lease);
-                continue;
-            }
-            self.find(job, lease, id, finding);
-            if completes {
-                named.push(job);
+        let mut stale = Positions::default();
+        for (at, (job, lease, finding)) in findings.into_iter().enumerate() {
+            if self.holds(id, job, lease) {
+                self.find(job, lease, id, finding);
+            } else {
+                stale.insert(at);
             }
         }
         let granted = self.grant(index, id, wants);
-        let jobs = granted.iter().filter_map(|&job| self.granted_job(job)).collect();
         if let Some(session) = self.sessions.get_mut(&id) {
             session.record.last_granted = granted;
+            session.record.last_stale = stale;
         }
-        let publish = self.publications(id, named);
-        Response::Report(ReportAnswer { granted: jobs, publish, stale })
+        Response::Report(self.answer(id, &receipts))
     }
 
-    /// The answer to a report that was applied already (TWM-S2).
-    fn answer(&self, id: SessionId, findings: &[(JobId, LeaseId, Finding)]) -> ReportAnswer {
+    /// The answer to the session's last report, however often that comes (TWM-S2). Only what a
+    /// cancellation has taken since is missing from it.
+    fn answer(&self, id: SessionId, receipts: &[Receipt]) -> ReportAnswer {
         let Some(session) = self.sessions.get(&id) else { return ReportAnswer::default() };
         let granted = session.record.last_granted.iter().filter_map(|&job| self.granted_job(job)).collect();
-        let completed = |(job, lease, finding): &(JobId, LeaseId, Finding)| {
-            let completes = matches!(finding, Finding::Completed { file: true, .. });
-            (completes && self.publishes(*job, *lease)).then_some(*job)
-        };
-        let publish = self.publications(id, findings.iter().filter_map(completed));
-        // A completion that is not being published although its file was named had no valid lease.
-        let is_stale = |(job, lease, finding): &(JobId, LeaseId, Finding)| {
-            let completes = matches!(finding, Finding::Completed { file: true, .. });
-            completes && !self.publishes(*job, *lease)
-        };
-        let stale = findings.iter().filter(|f| is_stale(f)).map(|f| f.1).collect();
+        let mut stale = Vec::new();
+        let mut named = Vec::new();
+        for (at, receipt) in receipts.iter().enumerate() {
+            let waits = receipt.publishes && self.publishes(receipt.job, receipt.lease);
+            if session.record.last_stale.contains(at) || (receipt.publishes && !waits) {
+                stale.push(receipt.lease);
+            } else if waits {
+                named.push(receipt.job);
+            }
+        }
+        let publish = self.publications(id, named.into_iter().chain(session.adopted.iter().copied()));
         ReportAnswer { granted, publish, stale }
     }
 
@@ -80,16 +96,15 @@ impl State {
         matches!(phase, Some(Phase::Publishing { lease, .. }) if *lease == of)
     }
 
-    /// What the session has to publish: these, and what it adopted.
-    fn publications(&self, id: SessionId, named: impl IntoIterator<Item = JobId>) -> Vec<Publication> {
-        let adopted = self.sessions.get(&id).into_iter().flat_map(|s| s.adopted.iter().copied());
+    /// Those of these jobs that the session has to publish.
+    fn publications(&self, id: SessionId, jobs: impl Iterator<Item = JobId>) -> Vec<Publication> {
         let publication = |job: JobId| {
-            let record = self.jobs.get(job)?;
+            let record = self.jobs.get(job).filter(|r| r.session() == Some(id))?;
             let Phase::Publishing { lease, .. } = record.phase else { return None };
             let user = record.user.clone();
             Some(Publication { job, lease, draft: lease, user, operation: record.current })
         };
-        named.into_iter().chain(adopted).filter_map(publication).collect()
+        jobs.filter_map(publication).collect()
     }
 
     /// TWM-L2: only the session's own valid lease counts.
@@ -106,21 +121,25 @@ impl State {
             // A publication without a completion cannot come from a correct node.
             Finding::Published => {}
             Finding::Completed { file, items } => self.completed(job, lease, session, file, items),
-            Finding::Advanced(progress) => self.advanced(job, progress),
-            Finding::Limited { progress, after_ms } => self.limited(job, progress, after_ms),
+            Finding::Advanced(progress) => self.advanced(job, session, Some(progress)),
+            Finding::Limited { progress, after_ms } => {
+                self.advanced(job, session, progress);
+                self.limited(job, after_ms);
+            }
             Finding::Gone(reason) => self.gone(job, reason),
             Finding::Failed { progress, reason, after_ms, retry } => {
-                self.failed(job, progress, reason, after_ms, retry);
+                self.advanced(job, session, progress);
+                self.failed(job, reason, after_ms, retry);
             }
             Finding::HandedBack { progress } => {
+                self.advanced(job, session, progress);
                 self.unlease(job);
-                self.set_progress(job, progress);
                 self.make_ready(job, false);
             }
             Finding::InputMissing => self.input_missing(job, session),
             Finding::Discovered { admitted, discarded, progress } => {
                 self.discovered(job, admitted, discarded);
-                self.advanced(job, progress);
+                self.advanced(job, session, Some(progress));
             }
         }
     }
@@ -157,7 +176,7 @@ impl State {
         if let Some(crawl) = self.crawls.get_mut(&crawl) {
             let counters = crawl.counters().of(operation);
             counters.completed += 1;
-            counters.items += items;
+            counters.items = counters.items.saturating_add(items);
         }
         self.next_operation(job);
     }
@@ -195,20 +214,25 @@ impl State {
         self.finish_if_done(id);
     }
 
-    fn advanced(&mut self, job: JobId, progress: Progress) {
-        self.set_progress(job, Some(progress));
-    }
-
-    fn set_progress(&mut self, job: JobId, progress: Option<Progress>) {
-        let Some(record) = self.jobs.get_mut(job) else { return };
-        if progress.is_some() {
-            record.progress = progress;
+    /// Saves how far a job has come. What nobody could go on with is not saved (a draft that lies
+    /// elsewhere than on the session's storage, a cursor that fits in no record): the job would then
+    /// begin again where it was saved before.
+    fn advanced(&mut self, job: JobId, session: SessionId, progress: Option<Progress>) {
+        let Some(here) = self.sessions.get(&session).map(|s| s.record.storage) else { return };
+        let (Some(record), Some(progress)) = (self.jobs.get_mut(job), progress) else { return };
+        let elsewhere = progress.draft.as_ref().is_some_and(|draft| draft.storage != here);
+        if elsewhere || progress.cursor.len() > MAX_CURSOR {
+            return;
         }
+        if record.current.input().is_some() {
+            // A cursor into the file that is here means nothing in another storage's.
+            record.holder = Some(here);
+        }
+        record.progress = Some(progress);
     }
 
-    fn limited(&mut self, job: JobId, progress: Option<Progress>, after_ms: u64) {
+    fn limited(&mut self, job: JobId, after_ms: u64) {
         self.unlease(job);
-        self.set_progress(job, progress);
         self.count(job, |counters| counters.limited += 1);
         self.delay(job, after_ms);
     }
@@ -223,20 +247,23 @@ impl State {
         self.next_operation(job);
     }
 
-    fn failed(&mut self, job: JobId, progress: Option<Progress>, mut reason: String, after_ms: u64, retry: bool) {
+    fn failed(&mut self, job: JobId, reason: String, after_ms: u64, retry: bool) {
         self.unlease(job);
-        self.set_progress(job, progress);
         let max_attempts = self.limits.max_attempts;
         let Some(record) = self.jobs.get_mut(job) else { return };
         record.failed_attempts += 1;
-        let attempts = record.failed_attempts;
-        if retry && attempts < max_attempts {
+        if retry && record.failed_attempts < max_attempts {
             self.count(job, |counters| counters.retried += 1);
             self.delay(job, after_ms);
-            return;
+        } else {
+            self.failed_for_good(job, reason);
         }
+    }
+
+    fn failed_for_good(&mut self, job: JobId, mut reason: String) {
         truncate(&mut reason, MAX_REASON);
-        let operation = record.current;
+        let Some(record) = self.jobs.get_mut(job) else { return };
+        let (operation, attempts) = (record.current, record.failed_attempts);
         record.failures.push(Failure { operation, reason, attempts });
         self.count(job, |counters| counters.failed += 1);
         self.drop_dependents(job);
@@ -258,18 +285,28 @@ impl State {
         }
     }
 
-    /// Tries the next storage that may have the file, or makes the file again.
+    /// Tries the next storage that may have the file, or makes the file again; but not for ever, should
+    /// it be gone each time.
     fn input_missing(&mut self, job: JobId, session: SessionId) {
         self.unlease(job);
         let Some(here) = self.sessions.get(&session).map(|s| s.record.storage) else { return };
-        let mut present: Vec<_> = self.sessions.values().map(|s| s.record.storage).collect();
-        present.sort_unstable();
+        let present: BTreeSet<_> = self.sessions.values().map(|s| s.record.storage).collect();
+        let max_attempts = self.limits.max_attempts;
         let Some(record) = self.jobs.get_mut(job) else { return };
-        record.without_input.push(here);
-        record.progress = None;
-        match present.into_iter().find(|s| !record.without_input.contains(s)) {
-            Some(next) => record.holder = Some(next),
-            None => record.make_input_first(),
+        if record.current.input().is_some() {
+            record.without_input.push(here);
+            record.progress = None;
+            if let Some(next) = present.into_iter().find(|s| !record.without_input.contains(s)) {
+                record.holder = Some(next);
+            } else if record.inputs_made < max_attempts {
+                record.inputs_made += 1;
+                record.make_input_first();
+            } else {
+                record.failed_attempts += 1;
+                let made = record.inputs_made;
+                self.failed_for_good(job, format!("the file that it reads is on no storage, though made {made} times"));
+                return;
+            }
         }
         self.make_ready(job, false);
     }

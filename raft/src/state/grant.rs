@@ -23,6 +23,9 @@ impl State {
             let lease = LeaseId::at(index, granted.len());
             let Some(job) = self.take_job(crawl, storage, &wants) else { continue };
             self.lease(job, lease, session);
+            if let Some(crawl) = self.crawls.get_mut(&crawl) {
+                self.head.pass = crawl.charge(self.head.pass);
+            }
             if let Some(record) = self.jobs.get(job) {
                 wants.take(record.current);
             }
@@ -47,7 +50,6 @@ impl State {
             }
             None => {
                 let (user, depth) = crawl.queue.pop_front()?;
-                crawl.advance_pass();
                 crawl.open += 1;
                 let users = &mut crawl.counters().users;
                 users.waiting -= 1;
@@ -100,7 +102,7 @@ impl State {
 
     /// Lets a job that is in no queue wait.
     pub(super) fn delay(&mut self, job: JobId, by_ms: u64) {
-        let until = self.head.clock + by_ms;
+        let until = self.head.clock.saturating_add(by_ms);
         let Some(record) = self.jobs.get_mut(job) else { return };
         record.phase = Phase::Delayed { until };
         if let Some(crawl) = self.crawls.get_mut(&record.crawl) {

@@ -47,6 +47,8 @@ pub(super) struct JobRecord {
     pub(super) holder: Option<StorageId>,
     /// Storages that turned out not to have that file.
     pub(super) without_input: Vec<StorageId>,
+    /// How often that file was made again because no storage had it.
+    pub(super) inputs_made: u32,
     /// Whether an operation has completed.
     pub(super) completed: bool,
     pub(super) gone: Vec<Gone>,
@@ -97,6 +99,7 @@ impl JobRecord {
             progress: None,
             holder: None,
             without_input: Vec::new(),
+            inputs_made: 0,
             completed: false,
             gone: Vec::new(),
             failures: Vec::new(),

@@ -99,7 +99,8 @@ pub(super) fn account(tag: u8, crawl: CrawlId, user: &UserId) -> Vec<u8> {
 
 /// All keys with a tag and a crawl.
 pub(super) fn of_crawl(tag: u8, crawl: CrawlId) -> (Vec<u8>, Vec<u8>) {
-    (tagged(tag, &[crawl.0]), tagged(tag, &[crawl.0 + 1]))
+    let end = crawl.0.checked_add(1).map_or(vec![tag + 1], |next| tagged(tag, &[next]));
+    (tagged(tag, &[crawl.0]), end)
 }
 
 /// All keys with a tag.

@@ -15,6 +15,8 @@
 //! - **TWM-P1** A completed draft stays in the state as unpublished until its publication is confirmed.
 //! - **TWM-S1** A node has at most one session.
 //! - **TWM-S2** A repeated report changes nothing and gets the same answer.
+//! - **TWM-F1** Crawls that can be served share the grants by their priorities, whatever each was granted
+//!   or had to go without before.
 //! - **TWM-T1** Cluster time never goes back and never depends on a wall clock.
 
 mod apply;
@@ -50,7 +52,8 @@ use sessions::Session;
 /// Everything that the cluster agrees on.
 pub struct State {
     head: Head,
-    /// Answers to the writes with a request id, newest last; bounded by [`REQUESTS_KEPT`].
+    /// Answers to the writes with a request id that changed something, newest last; bounded by
+    /// [`REQUESTS_KEPT`].
     requests: Vec<(RequestId, Response)>,
     requests_dirty: bool,
     crawls: BTreeMap<CrawlId, Crawl>,
@@ -80,6 +83,8 @@ struct Head {
     last_job: u64,
     /// Counts the places given out in ready queues.
     last_order: u64,
+    /// Where the scheduler stands: the pass at which the last crawl was served.
+    pass: u64,
     /// Nodes that get no jobs.
     drained: BTreeSet<NodeId>,
     /// Storages that no session uses, by the cluster time of the last one's end.

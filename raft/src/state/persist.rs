@@ -59,7 +59,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    pub(super) fn damaged(what: &'static str, key: &[u8]) -> Self {
+    pub(crate) fn damaged(what: &'static str, key: &[u8]) -> Self {
         let key = key.iter().map(|b| format!("{b:02x}")).collect();
         Self::Damaged { what, key }
     }

@@ -31,7 +31,34 @@ pub(super) struct SessionRecord {
     pub(super) last_sequence: u64,
     /// What that report was granted, for the answer to a repeated one (TWM-S2).
     pub(super) last_granted: Vec<JobId>,
+    /// Which of its findings were refused as stale, for the same.
+    pub(super) last_stale: Positions,
     pub(super) completed: u64,
+}
+
+/// A set of positions in a report, a bit each.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Positions(Vec<u8>);
+
+impl Positions {
+    /// Bytes at the most, so that a session's record fits in one value of the state store. Positions
+    /// behind them, in a report of 262,144 findings, are not kept.
+    const MAX_BYTES: usize = 32 * 1024;
+
+    pub(super) fn insert(&mut self, at: usize) {
+        let byte = at / 8;
+        if byte >= Self::MAX_BYTES {
+            return;
+        }
+        if self.0.len() <= byte {
+            self.0.resize(byte + 1, 0);
+        }
+        self.0[byte] |= 1 << (at % 8);
+    }
+
+    pub(super) fn contains(&self, at: usize) -> bool {
+        self.0.get(at / 8).is_some_and(|byte| byte & (1 << (at % 8)) != 0)
+    }
 }
 
 impl Session {
@@ -62,6 +89,7 @@ impl State {
             workers,
             last_sequence: 0,
             last_granted: Vec::new(),
+            last_stale: Positions::default(),
             completed: 0,
         };
         self.sessions.insert(id, Session::of(record));

@@ -27,7 +27,7 @@ const MAX_GREETING: usize = 1024;
 const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Purpose {
     /// Calls of the tracker's API, by clients and by nodes that forward them.
     Api,

@@ -1,0 +1,262 @@
+//! The state machine as openraft drives it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use futures::{Stream, StreamExt};
+use openraft::OptionalSend;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use serde::{Deserialize, Serialize};
+use storage::snapshot::SnapshotReader;
+use storage::state::{StateError, StateStore};
+use tokio::sync::{OwnedMutexGuard, watch};
+
+use crate::model::Response;
+use crate::state::{Frozen, LoadError, State, write_checkpoint};
+
+use super::snapshots::SnapshotData;
+use super::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+
+/// Key of the record with the applied log id and the membership.
+const APPLIED: &[u8] = b"m";
+
+/// This node's replica of the state, in memory and on disk.
+pub(crate) struct Replica {
+    state: RwLock<State>,
+    store: Arc<dyn StateStore>,
+    /// What the state in memory has applied.
+    applied: Mutex<Applied>,
+    /// What the state on disk has applied.
+    checkpointed: Mutex<Option<Applied>>,
+    /// Held while the state on disk must not change: by a checkpoint, and by a snapshot that streams it.
+    pub(super) on_disk: Arc<tokio::sync::Mutex<()>>,
+    pub(super) snapshots: PathBuf,
+    /// Counts batches of applied entries, for those who wait for work.
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Applied {
+    last: Option<LogId>,
+    membership: StoredMembership,
+}
+
+/// The replica cannot be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplicaError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Store(#[from] StateError),
+}
+
+impl Replica {
+    /// Opens the last checkpoint.
+    pub(crate) fn open(store: Arc<dyn StateStore>, snapshots: PathBuf) -> Result<Arc<Self>, ReplicaError> {
+        let (state, checkpointed) = load(&store)?;
+        Ok(Arc::new(Self {
+            state: RwLock::new(state),
+            store,
+            applied: Mutex::new(checkpointed.clone().unwrap_or_default()),
+            checkpointed: Mutex::new(checkpointed),
+            on_disk: Arc::default(),
+            snapshots,
+            changes: watch::Sender::new(0),
+        }))
+    }
+
+    /// The state, for reading.
+    pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Tells when entries were applied.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Log index of the last applied entry.
+    pub(crate) fn applied_index(&self) -> u64 {
+        lock(&self.applied).last.map_or(0, |id| id.index)
+    }
+
+    /// Log index of the last checkpoint.
+    pub(crate) fn checkpoint_index(&self) -> u64 {
+        lock(&self.checkpointed).as_ref().and_then(|a| a.last).map_or(0, |id| id.index)
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn StateStore> {
+        &self.store
+    }
+
+    pub(super) fn checkpoint_meta(&self) -> Option<SnapshotMeta> {
+        let applied = lock(&self.checkpointed).clone()?;
+        Some(SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership })
+    }
+
+    fn apply(&self, log_id: LogId, payload: Payload) -> io::Result<Response> {
+        let response = match payload {
+            Payload::Blank => Response::Done,
+            Payload::Normal(command) => {
+                let command = command.unpack().map_err(|e| invalid(log_id, &e.to_string()))?;
+                let mut state = self.state_mut();
+                let response = state.apply(log_id.index, command);
+                if let Some(failure) = state.failure() {
+                    return Err(io::Error::other(failure.clone()));
+                }
+                response
+            }
+            Payload::Membership(membership) => {
+                lock(&self.applied).membership = StoredMembership::new(Some(log_id), membership);
+                Response::Done
+            }
+        };
+        lock(&self.applied).last = Some(log_id);
+        Ok(response)
+    }
+
+    fn freeze(self: &Arc<Self>, on_disk: OwnedMutexGuard<()>) -> Checkpoint {
+        let frozen = self.state_mut().freeze().map_err(|e| io::Error::other(e.to_string()));
+        let applied = lock(&self.applied).clone();
+        Checkpoint { replica: Arc::clone(self), pending: Some((frozen, applied, on_disk)) }
+    }
+
+    /// Replaces the state by a received one, on disk first.
+    fn install(&self, path: PathBuf) -> io::Result<()> {
+        let reader = SnapshotReader::open(&path).map_err(io::Error::other)?;
+        let mut entries = reader.map(|entry| entry.map_err(|e| StateError::Source(Box::new(e))));
+        self.store.replace_all(&mut entries).map_err(io::Error::other)?;
+        let (state, checkpointed) = load(&self.store).map_err(io::Error::other)?;
+        *self.state_mut() = state;
+        *lock(&self.applied) = checkpointed.clone().unwrap_or_default();
+        *lock(&self.checkpointed) = checkpointed;
+        std::fs::remove_file(&path)
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+fn load(store: &Arc<dyn StateStore>) -> Result<(State, Option<Applied>), ReplicaError> {
+    let applied = match store.get(APPLIED)? {
+        Some(value) => Some(postcard::from_bytes(&value).map_err(|_| LoadError::damaged("applied log id", APPLIED))?),
+        None => None,
+    };
+    Ok((State::load(Arc::clone(store))?, applied))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+fn invalid(log_id: LogId, what: &str) -> io::Error {
+    let text = format!("the log entry {log_id} is no command of this version ({what}); install the newest release on all nodes");
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+/// What openraft holds of the replica.
+pub(crate) struct Machine {
+    replica: Arc<Replica>,
+}
+
+impl Machine {
+    pub(crate) fn of(replica: Arc<Replica>) -> Self {
+        Self { replica }
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = Checkpoint;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let applied = lock(&self.replica.applied).clone();
+        Ok((applied.last, applied.membership))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            let response = self.replica.apply(entry.log_id, entry.payload)?;
+            if let Some(responder) = responder {
+                responder.send(response);
+            }
+        }
+        self.replica.tell();
+        Ok(())
+    }
+
+    /// A snapshot is a checkpoint. None is begun while one is under way or the last one is streamed to
+    /// a peer: openraft asks again.
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Checkpoint> {
+        let on_disk = Arc::clone(&self.replica.on_disk).try_lock_owned().ok()?;
+        Some(self.replica.freeze(on_disk))
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Checkpoint {
+        let on_disk = Arc::clone(&self.replica.on_disk).lock_owned().await;
+        self.replica.freeze(on_disk)
+    }
+
+    async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: SnapshotData) -> Result<(), io::Error> {
+        let replica = Arc::clone(&self.replica);
+        let on_disk = Arc::clone(&replica.on_disk).lock_owned().await;
+        let path = snapshot.received()?;
+        blocking(move || {
+            let result = replica.install(path);
+            drop(on_disk);
+            result
+        })
+        .await?;
+        self.replica.tell();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        let meta = self.replica.checkpoint_meta();
+        Ok(meta.map(|meta| Snapshot { meta, snapshot: SnapshotData::of(&self.replica) }))
+    }
+}
+
+/// A frozen checkpoint on its way to the disk.
+pub(crate) struct Checkpoint {
+    replica: Arc<Replica>,
+    pending: Option<(io::Result<Frozen>, Applied, OwnedMutexGuard<()>)>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Checkpoint {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let pending = self.pending.take().ok_or_else(|| io::Error::other("a checkpoint is written once"))?;
+        let replica = Arc::clone(&self.replica);
+        blocking(move || {
+            let (frozen, applied, on_disk) = pending;
+            let value = postcard::to_stdvec(&applied).map_err(io::Error::other)?;
+            let own = vec![(APPLIED.to_vec(), value)];
+            write_checkpoint(&*replica.store, frozen?, own).map_err(io::Error::other)?;
+            replica.state_mut().checkpoint_written();
+            *lock(&replica.checkpointed) = Some(applied.clone());
+            drop(on_disk);
+            let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
+            Ok(Snapshot { meta, snapshot: SnapshotData::of(&replica) })
+        })
+        .await
+    }
+}
+
+/// Runs disk work off the async runtime: blocking it has cost leaderships.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,208 @@
+//! How openraft reaches the other nodes.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::network::{Backoff, RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
+};
+use openraft::OptionalSend;
+
+use crate::model::NodeId;
+use crate::wire::Purpose;
+
+use super::messages::{RaftAnswer, RaftMessage};
+use super::peers::Peers;
+use super::snapshots::{SnapshotData, SnapshotFile};
+use super::types::{Member, Snapshot, TypeConfig, Vote};
+
+/// How long one chunk of a snapshot may take.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a follower may take to check and install a complete snapshot.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long openraft leaves an unreachable peer alone.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// Makes a [`PeerNetwork`] for each peer.
+pub(crate) struct Network {
+    node: NodeId,
+    peers: Peers,
+}
+
+impl Network {
+    pub(crate) fn of_node(node: NodeId, peers: Peers) -> Self {
+        Self { node, peers }
+    }
+
+    fn client(&self, target: NodeId, member: &Member, appends: Purpose) -> PeerNetwork {
+        let (node, peers, address) = (self.node, self.peers.clone(), member.address.clone());
+        PeerNetwork { node, target, address, appends, peers }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = PeerNetwork;
+
+    async fn new_client(&mut self, target: NodeId, member: &Member) -> PeerNetwork {
+        self.client(target, member, Purpose::Replication)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: NodeId, member: &Member) -> PeerNetwork {
+        self.client(target, member, Purpose::Control)
+    }
+}
+
+/// The way to one peer.
+pub(crate) struct PeerNetwork {
+    node: NodeId,
+    target: NodeId,
+    address: String,
+    /// What appends travel on: entries and heartbeats have a connection each.
+    appends: Purpose,
+    peers: Peers,
+}
+
+impl PeerNetwork {
+    async fn send(
+        &self,
+        message: &RaftMessage,
+        purpose: Purpose,
+        kind: RPCTypes,
+        within: Duration,
+    ) -> Result<RaftAnswer, RPCError<TypeConfig>> {
+        let bytes = postcard::to_stdvec(message).map_err(|e| RPCError::Network(NetworkError::new(&e)))?;
+        let call = async {
+            let connection = self.peers.get(self.target, &self.address, purpose).await;
+            let connection = connection.map_err(|e| RPCError::Unreachable(Unreachable::from_string(e)))?;
+            let mut context = tarpc::context::current();
+            context.deadline = tokio::time::Instant::now().into_std() + within;
+            match connection.raft(context, Bytes::from(bytes)).await {
+                Ok(Ok(answer)) => postcard::from_bytes(&answer).map_err(|e| RPCError::Network(NetworkError::new(&e))),
+                Ok(Err(refusal)) => Err(RPCError::Network(NetworkError::from_string(refusal))),
+                Err(error) => {
+                    self.peers.forget(self.target, purpose).await;
+                    Err(RPCError::Unreachable(Unreachable::new(&error)))
+                }
+            }
+        };
+        let timeout = Timeout { action: kind, id: self.node, target: self.target, timeout: within };
+        tokio::time::timeout(within, call).await.unwrap_or(Err(RPCError::Timeout(timeout)))
+    }
+
+    async fn send_snapshot(&self, vote: Vote, file: SnapshotFile) -> Result<SnapshotResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut offset = self.send_chunk(&file.id, 0, Bytes::new()).await?;
+        while offset < file.bytes {
+            let chunk = file.chunk(offset).await.map_err(|e| RPCError::Network(NetworkError::new(&e)))?;
+            let next = self.send_chunk(&file.id, offset, chunk).await?;
+            if next <= offset {
+                return Err(RPCError::Network(NetworkError::from_string("the peer takes no more of the snapshot")));
+            }
+            offset = next;
+        }
+        let end = RaftMessage::SnapshotEnd { id: file.id, bytes: file.bytes, vote };
+        match self.send(&end, Purpose::Snapshot, RPCTypes::InstallSnapshot, INSTALL_TIMEOUT).await? {
+            RaftAnswer::Snapshot(response) => Ok(response),
+            _ => Err(confused()),
+        }
+    }
+
+    async fn send_chunk(&self, id: &str, offset: u64, chunk: Bytes) -> Result<u64, RPCError<TypeConfig>> {
+        let message = RaftMessage::SnapshotChunk { id: id.to_owned(), offset, chunk };
+        match self.send(&message, Purpose::Snapshot, RPCTypes::InstallSnapshot, CHUNK_TIMEOUT).await? {
+            RaftAnswer::SnapshotNext(next) => Ok(next),
+            _ => Err(confused()),
+        }
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for PeerNetwork {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let message = RaftMessage::Append(request);
+        match self.send(&message, self.appends, RPCTypes::AppendEntries, option.soft_ttl()).await? {
+            RaftAnswer::Append(response) => Ok(response),
+            _ => Err(confused()),
+        }
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        match self.send(&RaftMessage::Vote(request), Purpose::Control, RPCTypes::Vote, option.soft_ttl()).await? {
+            RaftAnswer::Vote(response) => Ok(response),
+            _ => Err(confused()),
+        }
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        match self.send(&RaftMessage::PreVote(request), Purpose::Control, RPCTypes::Vote, option.soft_ttl()).await? {
+            RaftAnswer::Vote(response) => Ok(response),
+            _ => Err(confused()),
+        }
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let send = async {
+            let file = snapshot.snapshot.file().await;
+            let file = file.map_err(|e| StreamingError::Network(NetworkError::new(&e)))?;
+            tracing::info!(peer = self.target, snapshot = %file.id, bytes = file.bytes, "sending a snapshot");
+            self.send_snapshot(vote, file).await.map_err(streaming)
+        };
+        tokio::select! {
+            result = send => result,
+            closed = cancel => Err(StreamingError::Closed(closed)),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let message = RaftMessage::TransferLeader(request);
+        match self.send(&message, Purpose::Control, RPCTypes::TransferLeader, option.soft_ttl()).await? {
+            RaftAnswer::TransferLeader(response) => Ok(response),
+            _ => Err(confused()),
+        }
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(std::iter::repeat(BACKOFF)))
+    }
+}
+
+fn confused() -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::from_string("the peer answered something else; install the same release everywhere"))
+}
+
+fn streaming(error: RPCError<TypeConfig>) -> StreamingError<TypeConfig> {
+    match error {
+        RPCError::Timeout(e) => StreamingError::Timeout(e),
+        RPCError::Unreachable(e) => StreamingError::Unreachable(e),
+        RPCError::Network(e) => StreamingError::Network(e),
+        RPCError::RemoteError(e) => StreamingError::Network(NetworkError::new(&e)),
+    }
+}

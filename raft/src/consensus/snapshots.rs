@@ -1,0 +1,158 @@
+//! Snapshots: the state on disk as one file, and its way to a peer in chunks that resume.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use storage::snapshot::{SnapshotReader, SnapshotReceiver, SnapshotWriter};
+
+use super::machine::{Replica, blocking};
+use super::types::SnapshotMeta;
+
+/// Bytes of one chunk.
+const CHUNK: usize = 1 << 20;
+
+/// A snapshot in openraft's hands: this node's own state on disk, or a file that came from a peer.
+pub(crate) enum SnapshotData {
+    Own(Arc<Replica>),
+    Received(PathBuf),
+}
+
+impl SnapshotData {
+    pub(super) fn of(replica: &Arc<Replica>) -> Self {
+        Self::Own(Arc::clone(replica))
+    }
+
+    pub(super) fn received(self) -> io::Result<PathBuf> {
+        match self {
+            Self::Received(path) => Ok(path),
+            Self::Own(_) => Err(io::Error::other("a node does not install its own snapshot")),
+        }
+    }
+
+    /// Writes the state on disk into a file, or finds the file of the same state. The state may be
+    /// later than what openraft asked for: all of it is committed, and the file says what it holds.
+    pub(super) async fn file(&self) -> io::Result<SnapshotFile> {
+        let replica = match self {
+            Self::Own(replica) => Arc::clone(replica),
+            Self::Received(_) => return Err(io::Error::other("a received snapshot is not sent on")),
+        };
+        let on_disk = Arc::clone(&replica.on_disk).lock_owned().await;
+        blocking(move || {
+            let file = write(&replica);
+            drop(on_disk);
+            file
+        })
+        .await
+    }
+}
+
+/// A snapshot to be sent.
+#[derive(Debug, Clone)]
+pub(super) struct SnapshotFile {
+    pub(super) id: String,
+    pub(super) bytes: u64,
+    /// Open, so that the transfer goes on when a later snapshot replaces the file.
+    file: Arc<File>,
+}
+
+impl SnapshotFile {
+    fn open(id: String, path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { id, bytes, file: Arc::new(file) })
+    }
+
+    /// The chunk at an offset; shorter at the end.
+    pub(super) async fn chunk(&self, offset: u64) -> io::Result<Bytes> {
+        let file = Arc::clone(&self.file);
+        let length = CHUNK.min(self.bytes.saturating_sub(offset) as usize);
+        blocking(move || {
+            let mut chunk = vec![0; length];
+            file.read_exact_at(&mut chunk, offset)?;
+            Ok(chunk.into())
+        })
+        .await
+    }
+}
+
+fn write(replica: &Replica) -> io::Result<SnapshotFile> {
+    let meta = replica.checkpoint_meta().ok_or_else(|| io::Error::other("there is no checkpoint yet"))?;
+    let id = meta.last_log_id.map_or_else(|| "empty".to_owned(), |id| format!("{id}"));
+    let path = replica.snapshots.join(format!("out-{id}.snapshot"));
+    if path.exists() {
+        return SnapshotFile::open(id, &path);
+    }
+    remove_outgoing(&replica.snapshots)?;
+    let header = postcard::to_stdvec(&meta).map_err(io::Error::other)?;
+    let unfinished = path.with_extension("writing");
+    let mut writer = SnapshotWriter::create(&unfinished, &header).map_err(io::Error::other)?;
+    for entry in replica.store().scan(&[], None) {
+        let (key, value) = entry.map_err(io::Error::other)?;
+        writer.put(&key, &value).map_err(io::Error::other)?;
+    }
+    writer.finish().map_err(io::Error::other)?;
+    std::fs::rename(&unfinished, &path)?;
+    SnapshotFile::open(id, &path)
+}
+
+/// Removes the files of earlier states.
+fn remove_outgoing(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("out-") {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a follower puts together what its leader sends.
+pub(crate) struct SnapshotInbox {
+    dir: PathBuf,
+    receiving: tokio::sync::Mutex<Option<(String, SnapshotReceiver)>>,
+}
+
+impl SnapshotInbox {
+    pub(crate) fn in_dir(dir: PathBuf) -> Self {
+        Self { dir, receiving: tokio::sync::Mutex::new(None) }
+    }
+
+    /// Takes a chunk, if it is the next one, and says from where to go on.
+    pub(super) async fn take(&self, id: String, offset: u64, chunk: Bytes) -> io::Result<u64> {
+        let mut slot = self.receiving.lock().await;
+        let current = slot.take().filter(|(at, _)| *at == id);
+        let dir = self.dir.clone();
+        let (id, receiver, next) = blocking(move || {
+            let mut receiver = match current {
+                Some((_, receiver)) => receiver,
+                None => SnapshotReceiver::open(&dir, &id).map_err(io::Error::other)?,
+            };
+            if !chunk.is_empty() && offset == receiver.offset() {
+                receiver.append(offset, &chunk).map_err(io::Error::other)?;
+            }
+            let next = receiver.offset();
+            Ok((id, receiver, next))
+        })
+        .await?;
+        *slot = Some((id, receiver));
+        Ok(next)
+    }
+
+    /// All chunks are here: checks the file and says what state it holds.
+    pub(super) async fn finish(&self, id: &str, bytes: u64) -> io::Result<(SnapshotMeta, SnapshotData)> {
+        let mut slot = self.receiving.lock().await;
+        let (_, receiver) =
+            slot.take().filter(|(at, _)| at == id).ok_or_else(|| io::Error::other("this snapshot was not begun"))?;
+        blocking(move || {
+            let path = receiver.finish(bytes).map_err(io::Error::other)?;
+            let reader = SnapshotReader::open(&path).map_err(io::Error::other)?;
+            let meta = postcard::from_bytes(reader.header()).map_err(io::Error::other)?;
+            Ok((meta, SnapshotData::Received(path)))
+        })
+        .await
+    }
+}

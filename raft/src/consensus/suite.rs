@@ -1,0 +1,1 @@
+//! openraft's own test suite for storage, on ours.

@@ -1,0 +1,62 @@
+//! openraft's types, filled in.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Command, Response};
+
+use super::machine::Machine;
+
+openraft::declare_raft_types!(
+    /// openraft over packed commands.
+    pub(crate) TypeConfig:
+        D = PackedCommand,
+        R = Response,
+        Node = Member,
+        AsyncRuntime = openraft::impls::TokioRuntime,
+);
+
+pub(crate) type Raft = openraft::Raft<TypeConfig, Machine>;
+pub(crate) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
+pub(crate) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
+pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
+pub(crate) type Payload = openraft::EntryPayload<PackedCommand, u64, Member>;
+pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
+pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
+pub(crate) type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, super::snapshots::SnapshotData>;
+
+/// A member of the cluster, as every log knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Member {
+    /// `HOST:PORT` where the others reach it.
+    pub(crate) address: String,
+}
+
+/// A command as the log and the network carry it: encoded once by the node that proposes it, decoded
+/// once by each replica that applies it, and shared without copies in between.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackedCommand(pub(crate) Bytes);
+
+impl PackedCommand {
+    pub(crate) fn pack(command: &Command) -> Result<Self, postcard::Error> {
+        postcard::to_stdvec(command).map(|bytes| Self(bytes.into()))
+    }
+
+    pub(crate) fn unpack(&self) -> Result<Command, postcard::Error> {
+        postcard::from_bytes(&self.0)
+    }
+}
+
+impl fmt::Debug for PackedCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "command of {} bytes", self.0.len())
+    }
+}
+
+impl fmt::Display for PackedCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

@@ -1,0 +1,189 @@
+//! The tracker's API on this node: served here when it leads, else by the leader.
+
+use std::time::Duration;
+
+use openraft::errors::{ClientWriteError, RaftError};
+use openraft::raft::ReadPolicy;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::client::ClientError;
+use crate::consensus::PackedCommand;
+use crate::model::{
+    Answer, Command, Mutation, NodeId, OpenSession, Query, Report, ReportAnswer, Response, SessionId, SessionOpened,
+    Wants,
+};
+use crate::wire::{ApiError, ApiReply, ApiRequest};
+
+use super::limits;
+use super::tracker::Tracker;
+
+/// How long a call of this node's own is repeated.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause between two tries.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
+
+/// Forwards at most: a call goes to the leader, or to the one that has just taken over from it.
+const MAX_HOPS: u8 = 2;
+
+/// Why the leader's part of a call was not done here.
+pub(super) enum NotDone {
+    /// This node does not lead.
+    NotLeader,
+    /// It does, and the call failed.
+    Failed(ApiError),
+}
+
+impl Tracker {
+    /// Changes the state. A refusal is an error.
+    pub async fn mutate(&self, mutation: Mutation) -> Result<Response, ClientError> {
+        match self.call(ApiRequest::Mutate(mutation)).await? {
+            ApiReply::Mutated(Response::Refused(refusal)) => Err(ClientError::Api(ApiError::Refused(refusal))),
+            ApiReply::Mutated(response) => Ok(response),
+            _ => Err(ClientError::Confused { asked: "mutation" }),
+        }
+    }
+
+    /// Reads the state after every write that was acknowledged before.
+    pub async fn query(&self, query: Query) -> Result<Answer, ClientError> {
+        match self.call(ApiRequest::Query(query)).await? {
+            ApiReply::Answer(answer) => Ok(*answer),
+            _ => Err(ClientError::Confused { asked: "query" }),
+        }
+    }
+
+    /// Begins a session.
+    pub async fn open_session(&self, open: OpenSession) -> Result<SessionOpened, ClientError> {
+        match self.mutate(Mutation::OpenSession(open)).await? {
+            Response::SessionOpened(opened) => Ok(opened),
+            _ => Err(ClientError::Confused { asked: "session" }),
+        }
+    }
+
+    /// Reports. Reports of a session must come one after the other.
+    pub async fn report(&self, report: Report) -> Result<ReportAnswer, ClientError> {
+        match self.mutate(Mutation::Report(report)).await? {
+            Response::Report(answer) => Ok(answer),
+            _ => Err(ClientError::Confused { asked: "report" }),
+        }
+    }
+
+    /// Waits at most `timeout` until a report with these wants would bring the session something.
+    pub async fn wait_for_work(
+        &self,
+        session: SessionId,
+        wants: Wants,
+        timeout: Duration,
+    ) -> Result<bool, ClientError> {
+        let timeout_ms = timeout.as_millis() as u32;
+        match self.call(ApiRequest::WaitForWork { session, wants, timeout_ms }).await? {
+            ApiReply::Work(work) => Ok(work),
+            _ => Err(ClientError::Confused { asked: "wait" }),
+        }
+    }
+
+    /// Moves leadership. Answers who leads then.
+    pub async fn transfer_leader(&self, to: Option<NodeId>) -> Result<NodeId, ClientError> {
+        match self.call(ApiRequest::TransferLeader { to }).await? {
+            ApiReply::Transferred(leader) => Ok(leader),
+            _ => Err(ClientError::Confused { asked: "transfer" }),
+        }
+    }
+
+    /// Repeats a call until it was served or its time is over.
+    async fn call(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        let mut trouble = "no answer".to_owned();
+        while Instant::now() < deadline {
+            match timeout_at(deadline, self.serve(request.clone(), 0)).await {
+                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Err(error)) if error.is_passing() => trouble = error.to_string(),
+                Ok(Err(error)) => return Err(ClientError::Api(error)),
+                Err(_) => break,
+            }
+            sleep(RETRY_PAUSE).await;
+        }
+        let endpoints = self.inner.options.peers.values().cloned().collect::<Vec<_>>().join(", ");
+        Err(ClientError::Unreachable { timeout: CALL_TIMEOUT, endpoints, trouble })
+    }
+
+    /// Serves a call once, here or at the leader.
+    pub(super) async fn serve(&self, request: ApiRequest, hops: u8) -> Result<ApiReply, ApiError> {
+        if request == ApiRequest::NodeStatus {
+            return Ok(ApiReply::NodeStatus(Box::new(self.status())));
+        }
+        if self.leads() {
+            match self.serve_as_leader(&request).await {
+                Ok(reply) => return Ok(reply),
+                Err(NotDone::Failed(error)) => return Err(error),
+                Err(NotDone::NotLeader) => {}
+            }
+        }
+        if hops >= MAX_HOPS {
+            return Err(ApiError::Unavailable("the leadership is moving".to_owned()));
+        }
+        self.forward(request, hops + 1).await
+    }
+
+    async fn serve_as_leader(&self, request: &ApiRequest) -> Result<ApiReply, NotDone> {
+        match request {
+            ApiRequest::Mutate(mutation) => self.propose(mutation.clone()).await.map(ApiReply::Mutated),
+            ApiRequest::Query(query) => {
+                self.confirm_leadership(ReadPolicy::ReadIndex).await?;
+                self.answer(query).await.map(|answer| ApiReply::Answer(Box::new(answer))).map_err(NotDone::Failed)
+            }
+            ApiRequest::WaitForWork { session, wants, timeout_ms } => {
+                self.wait_as_leader(*session, wants, *timeout_ms).await.map(ApiReply::Work)
+            }
+            ApiRequest::TransferLeader { to } => {
+                self.give_leadership(*to).await.map(ApiReply::Transferred).map_err(NotDone::Failed)
+            }
+            ApiRequest::NodeStatus => Ok(ApiReply::NodeStatus(Box::new(self.status()))),
+        }
+    }
+
+    /// Writes a command to the log and answers once a majority has it on disk and it was applied.
+    pub(super) async fn propose(&self, mutation: Mutation) -> Result<Response, NotDone> {
+        limits::check(&mutation).map_err(NotDone::Failed)?;
+        let received = self.monotonic();
+        let reporter = match &mutation {
+            Mutation::Report(report) => Some(report.session),
+            _ => None,
+        };
+        let _permit = self.inner.proposals.acquire().await.map_err(|_| stopping("the node stops"))?;
+        let now = self.inner.clock.now(self.monotonic(), self.inner.replica.state().clock());
+        let command = Command { now, limits: self.inner.options.limits, mutation };
+        let packed = PackedCommand::pack(&command).map_err(stopping)?;
+        let written = match self.inner.raft.client_write(packed).await {
+            Ok(written) => written,
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => return Err(NotDone::NotLeader),
+            // Whether the entry was committed is unknown: every write can be repeated.
+            Err(error) => return Err(stopping(error)),
+        };
+        let session = match &written.data {
+            Response::SessionOpened(opened) => Some(opened.session),
+            Response::Refused(_) => None,
+            _ => reporter,
+        };
+        if let Some(session) = session {
+            self.inner.heard.note(session, received);
+        }
+        Ok(written.data)
+    }
+
+    /// Makes sure that no other leader can have been elected. With [`ReadPolicy::LeaseRead`] up to
+    /// now; with [`ReadPolicy::ReadIndex`] also that everything acknowledged was applied here.
+    pub(super) async fn confirm_leadership(&self, policy: ReadPolicy) -> Result<(), NotDone> {
+        match self.inner.raft.ensure_linearizable(policy).await {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(openraft::errors::LinearizableReadError::ForwardToLeader(_))) => {
+                Err(NotDone::NotLeader)
+            }
+            Err(error) => Err(stopping(error)),
+        }
+    }
+}
+
+pub(super) fn stopping(error: impl std::fmt::Display) -> NotDone {
+    NotDone::Failed(ApiError::Unavailable(error.to_string()))
+}

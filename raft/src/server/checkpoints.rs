@@ -1,0 +1,24 @@
+//! Checkpoints at an interval. openraft calls them snapshots and purges the log behind them.
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::tracker::Tracker;
+
+/// Asks for a checkpoint whenever entries were applied since the last one.
+pub(super) async fn run(tracker: Tracker) {
+    let mut due = interval(tracker.inner.options.checkpoint_interval);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = due.tick() => {}
+            () = tracker.stopped() => return,
+        }
+        let replica = &tracker.inner.replica;
+        if replica.applied_index() > replica.checkpoint_index() {
+            if let Err(error) = tracker.inner.raft.trigger().snapshot().await {
+                tracing::error!(%error, "no checkpoint can be taken");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Bounds on what a caller may send. Everything that passes fits into log entries, records and frames.
+
+use crate::model::{Finding, Mutation, Progress, Report};
+use crate::wire::ApiError;
+
+/// Most accounts in one chunk of targets.
+const MAX_TARGETS: usize = 10_000;
+/// Most findings in one report.
+const MAX_FINDINGS: usize = 4_096;
+/// Most accounts discovered in one report.
+const MAX_DISCOVERED: usize = 20_000;
+/// Longest cursor, bytes.
+const MAX_CURSOR: usize = 1_024;
+/// Longest reason of a failure, bytes; the state machine keeps less.
+const MAX_REASON: usize = 16_384;
+/// Longest delay that a node may ask for, ms.
+const MAX_DELAY: u64 = 7 * 24 * 3_600_000;
+
+/// Refuses what is out of bounds.
+pub(super) fn check(mutation: &Mutation) -> Result<(), ApiError> {
+    match mutation {
+        Mutation::AddTargets { users, .. } if users.len() > MAX_TARGETS => {
+            Err(bad(format!("a chunk has {} targets; at most {MAX_TARGETS} are allowed", users.len())))
+        }
+        Mutation::Report(report) => check_report(report),
+        _ => Ok(()),
+    }
+}
+
+fn check_report(report: &Report) -> Result<(), ApiError> {
+    if report.findings.len() > MAX_FINDINGS {
+        return Err(bad(format!("a report has {} findings; at most {MAX_FINDINGS} are allowed", report.findings.len())));
+    }
+    let discovered: usize = report.findings.iter().map(|(_, _, finding)| accounts(finding)).sum();
+    if discovered > MAX_DISCOVERED {
+        return Err(bad(format!("a report discovers {discovered} accounts; at most {MAX_DISCOVERED} are allowed")));
+    }
+    report.findings.iter().try_for_each(|(_, _, finding)| check_finding(finding))
+}
+
+fn accounts(finding: &Finding) -> usize {
+    match finding {
+        Finding::Discovered { admitted, discarded, .. } => admitted.len() + discarded.len(),
+        _ => 0,
+    }
+}
+
+fn check_finding(finding: &Finding) -> Result<(), ApiError> {
+    let (progress, after_ms): (Option<&Progress>, u64) = match finding {
+        Finding::Advanced(progress) | Finding::Discovered { progress, .. } => (Some(progress), 0),
+        Finding::Limited { progress, after_ms } => (progress.as_ref(), *after_ms),
+        Finding::Failed { progress, after_ms, reason, .. } => {
+            if reason.len() > MAX_REASON {
+                return Err(bad(format!("a reason has {} bytes; at most {MAX_REASON} are allowed", reason.len())));
+            }
+            (progress.as_ref(), *after_ms)
+        }
+        Finding::HandedBack { progress } => (progress.as_ref(), 0),
+        Finding::Completed { .. } | Finding::Published | Finding::Gone(_) | Finding::InputMissing => (None, 0),
+    };
+    if after_ms > MAX_DELAY {
+        return Err(bad(format!("a delay of {after_ms} ms is longer than a week")));
+    }
+    match progress {
+        Some(p) if p.cursor.len() > MAX_CURSOR => {
+            Err(bad(format!("a cursor has {} bytes; at most {MAX_CURSOR} are allowed", p.cursor.len())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn bad(text: String) -> ApiError {
+    ApiError::BadRequest(text)
+}

@@ -1,0 +1,89 @@
+//! What a tracker needs to know.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use storage::env::{Clock, Entropy};
+
+use crate::model::{Limits, NodeId};
+
+/// Settings and surroundings of a [`Tracker`](super::Tracker).
+#[derive(Clone)]
+pub struct TrackerOptions {
+    /// This node.
+    pub id: NodeId,
+    /// The cluster's name. Nodes of another name are refused.
+    pub cluster: String,
+    /// All nodes by id, `HOST:PORT`; this one among them.
+    pub peers: BTreeMap<NodeId, String>,
+    /// Where to listen, `HOST:PORT`; absent: at this node's address in `peers`.
+    pub listen: Option<String>,
+    /// The folder with the log and the state. One node's alone.
+    pub data_dir: PathBuf,
+    /// Times that every replica applies.
+    pub limits: Limits,
+    /// Shortest and longest election timeout. A dead leader is replaced after about the longest and
+    /// a random one between the two.
+    pub election_timeout: (Duration, Duration),
+    /// Entries that stay in the log behind the last checkpoint, for followers that lag. One that lags
+    /// further gets a snapshot.
+    pub log_kept: u64,
+    /// Time between two checkpoints.
+    pub checkpoint_interval: Duration,
+    /// Version of the program, for status.
+    pub version: String,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl TrackerOptions {
+    /// Options with the default times.
+    pub fn new(
+        id: NodeId,
+        cluster: String,
+        peers: BTreeMap<NodeId, String>,
+        data_dir: PathBuf,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            id,
+            cluster,
+            peers,
+            listen: None,
+            data_dir,
+            limits: Limits::default(),
+            election_timeout: (Duration::from_millis(120), Duration::from_millis(180)),
+            log_kept: 5_000,
+            checkpoint_interval: Duration::from_secs(1),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            clock,
+            entropy,
+        }
+    }
+
+    /// openraft's configuration.
+    pub(super) fn raft_config(&self) -> openraft::Config {
+        let millis = |d: Duration| d.as_millis() as u64;
+        openraft::Config {
+            cluster_name: self.cluster.clone(),
+            election_timeout_min: millis(self.election_timeout.0),
+            election_timeout_max: millis(self.election_timeout.1),
+            heartbeat_interval: (millis(self.election_timeout.0) / 3).max(1),
+            enable_pre_vote: Some(true),
+            // A restarted leader may lag behind what it acknowledged; an election finds that out.
+            enable_leader_restore: Some(false),
+            snapshot_policy: openraft::SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: self.log_kept,
+            purge_batch_size: 256,
+            replication_lag_threshold: self.log_kept.max(1_000) * 2,
+            install_snapshot_timeout: 600_000,
+            max_payload_entries: 1024,
+            ..openraft::Config::default()
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Reading this replica.
+
+use storage::ids::UserId;
+
+use crate::model::{Answer, CrawlId, CrawlSpec, CrawlView, Query};
+use crate::state::{ColdError, Sizes};
+use crate::wire::ApiError;
+
+use super::tracker::Tracker;
+
+impl Tracker {
+    /// What a crawl asks for, if this replica knows it.
+    pub fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec> {
+        self.inner.replica.state().crawl_spec(crawl).cloned()
+    }
+
+    /// Which of these accounts the crawl does not know yet, as far as this replica can tell.
+    pub fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {
+        self.inner.replica.state().unseen(crawl, users)
+    }
+
+    /// All crawls as this replica knows them.
+    pub fn crawls(&self) -> Vec<CrawlView> {
+        self.inner.replica.state().crawls()
+    }
+
+    /// How large this replica's state is.
+    pub fn sizes(&self) -> Sizes {
+        self.inner.replica.state().sizes()
+    }
+
+    /// Bytes of the Raft log on disk.
+    pub fn log_bytes(&self) -> u64 {
+        self.inner.log.size_on_disk()
+    }
+
+    /// Answers from the state. Only after leadership was confirmed.
+    pub(super) async fn answer(&self, query: &Query) -> Result<Answer, ApiError> {
+        if *query == Query::Status {
+            return Ok(Answer::Status(Box::new(self.cluster_status().await)));
+        }
+        if !reads_the_store(query) {
+            return Ok(self.answer_from_memory(query));
+        }
+        let (tracker, query) = (self.clone(), query.clone());
+        let read = tokio::task::spawn_blocking(move || tracker.answer_from_store(&query));
+        let answer = read.await.map_err(|e| ApiError::Unavailable(e.to_string()))?;
+        answer.map_err(|e| ApiError::Unavailable(e.to_string()))
+    }
+
+    fn answer_from_memory(&self, query: &Query) -> Answer {
+        let state = self.inner.replica.state();
+        match query {
+            Query::Crawl(id) => Answer::Crawl(state.crawl(*id)),
+            Query::Frontier { crawl, from } => Answer::Frontier(state.frontier(*crawl, *from)),
+            Query::DraftsInUse(leases) => Answer::DraftsInUse(state.drafts_in_use(leases)),
+            Query::Crawls | Query::Status | Query::Errors { .. } | Query::Gone { .. } => Answer::Crawls(state.crawls()),
+        }
+    }
+
+    fn answer_from_store(&self, query: &Query) -> Result<Answer, ColdError> {
+        let state = self.inner.replica.state();
+        match query {
+            Query::Errors { crawl, after, limit } => {
+                state.errors(*crawl, after.as_ref(), *limit).map(Answer::Errors)
+            }
+            Query::Gone { crawl, after, limit } => {
+                state.gone_users(*crawl, after.as_ref(), *limit).map(Answer::Gone)
+            }
+            other => Ok(self.answer_from_memory(other)),
+        }
+    }
+}
+
+fn reads_the_store(query: &Query) -> bool {
+    matches!(query, Query::Errors { .. } | Query::Gone { .. })
+}

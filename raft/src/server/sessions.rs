@@ -1,0 +1,130 @@
+//! The leader's watch over sessions and over delays.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::model::{Mutation, SessionId};
+
+use super::tracker::Tracker;
+
+/// How often the leader looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long one proposal of the watch may take before the next look.
+const PROPOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// While something waits for cluster time, the clock is written to the log at least this often, so
+/// that a new leader goes on from about the same time.
+const CLOCK_INTERVAL: u64 = 5_000;
+
+/// When each session was last heard of, by this node's monotonic clock. Known to the leader alone.
+#[derive(Default)]
+pub(super) struct Heard {
+    inner: Mutex<HeardInTerm>,
+}
+
+#[derive(Default)]
+struct HeardInTerm {
+    term: u64,
+    at: BTreeMap<SessionId, Duration>,
+}
+
+impl Heard {
+    /// The session was heard of at this time.
+    pub(super) fn note(&self, session: SessionId, at: Duration) {
+        let mut heard = self.lock();
+        let entry = heard.at.entry(session).or_insert(at);
+        *entry = (*entry).max(at);
+    }
+
+    /// Time since the session was heard of.
+    pub(super) fn silence(&self, session: SessionId, now: Duration) -> Duration {
+        self.lock().at.get(&session).map_or(Duration::ZERO, |at| now.saturating_sub(*at))
+    }
+
+    /// The sessions that have been silent for their time to live. A new leader first gives every
+    /// session a full new term.
+    fn silent(&self, term: u64, live: impl Iterator<Item = SessionId>, now: Duration, ttl: Duration) -> Vec<SessionId> {
+        let mut heard = self.lock();
+        if heard.term != term {
+            *heard = HeardInTerm { term, at: BTreeMap::new() };
+        }
+        let at: BTreeMap<_, _> = live.map(|id| (id, heard.at.get(&id).copied().unwrap_or(now))).collect();
+        heard.at = at;
+        heard.at.iter().filter(|(_, at)| now.saturating_sub(**at) > ttl).map(|(id, _)| *id).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HeardInTerm> {
+        self.inner.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+/// Ends silent sessions and moves cluster time on, while this node leads.
+pub(super) async fn run(tracker: Tracker) {
+    let mut looks = interval(LOOK_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = tracker.stopped() => return,
+        }
+        if tracker.leads() {
+            tracker.look_after_sessions().await;
+            tracker.look_after_time().await;
+        }
+    }
+}
+
+impl Tracker {
+    async fn look_after_sessions(&self) {
+        let ttl = Duration::from_millis(self.inner.options.limits.session_ttl_ms.into());
+        let term = self.inner.raft.metrics().borrow_watched().current_term;
+        let live = self.inner.replica.state().session_ids();
+        let silent = self.inner.heard.silent(term, live.into_iter(), self.monotonic(), ttl);
+        for session in silent {
+            tracing::warn!(%session, "session is silent; its jobs go to others");
+            self.propose_own(Mutation::EndSession { session, graceful: false }).await;
+        }
+    }
+
+    async fn look_after_time(&self) {
+        let grace = self.inner.options.limits.storage_grace_ms;
+        let (due, applied) = {
+            let state = self.inner.replica.state();
+            (state.next_due(grace.into()), state.clock())
+        };
+        let Some(due) = due else { return };
+        let now = self.inner.clock.now(self.monotonic(), applied);
+        if due <= now || applied + CLOCK_INTERVAL <= now {
+            self.propose_own(Mutation::Tick).await;
+        }
+    }
+
+    /// Proposes once; the next look tries again.
+    async fn propose_own(&self, mutation: Mutation) {
+        if timeout(PROPOSE_TIMEOUT, self.propose(mutation)).await.is_err() {
+            tracing::debug!("a proposal of the leader's own took too long");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_leader_gives_every_session_a_full_term() {
+        let heard = Heard::default();
+        let (ttl, at) = (Duration::from_secs(3), Duration::from_secs);
+        let live = || [SessionId(1), SessionId(2)].into_iter();
+        assert!(heard.silent(7, live(), at(100), ttl).is_empty());
+        heard.note(SessionId(1), at(102));
+        assert_eq!(heard.silent(7, live(), at(104), ttl), vec![SessionId(2)]);
+        assert!(heard.silent(8, live(), at(104), ttl).is_empty());
+        assert_eq!(heard.silent(8, live(), at(108), ttl), vec![SessionId(1), SessionId(2)]);
+    }
+}
