@@ -2,4 +2,5 @@
 
 pub mod address;
 pub mod budget;
+pub mod follow;
 pub mod source;

@@ -1,0 +1,195 @@
+//! What a rule has to pass before it is accepted.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use cel::common::ast::{EntryExpr, Expr, LiteralValue, SourceInfo, operators};
+use cel::{Context, Env, ExecutionError, IdedExpr, ParseErrors, Value};
+
+use super::error::{FollowRuleError, Position};
+use super::sample::SAMPLE_PROFILE;
+use super::value::{Fields, profile_value};
+
+/// Functions that rules may call. Each takes time linear in its arguments; a pattern of `matches` has to be a literal.
+pub(super) const FUNCTIONS: [&str; 12] = [
+    "size", "contains", "startsWith", "endsWith", "matches", "int", "uint", "double", "string", "bool", "type", "dyn",
+];
+
+/// Operators are functions with names that no identifier can have.
+fn is_operator(name: &str) -> bool {
+    name.contains('_') && !name.chars().all(|c| c.is_alphanumeric() || c == '_') || name.starts_with('@')
+}
+
+/// Deepest nesting, of parts and of brackets. An evaluation recurses as deep.
+const DEEPEST: usize = 64;
+const DEEPEST_PARSE: u16 = 48;
+
+/// Longest part of an interpreter's message that is repeated: it can quote a whole profile.
+const LONGEST_QUOTE: usize = 200;
+
+/// An accepted rule.
+pub(super) struct Checked {
+    pub(super) expression: IdedExpr,
+    pub(super) fields: Fields,
+}
+
+/// Parses and checks a rule.
+pub(super) fn check(text: &str, env: &Arc<Env>) -> Result<Checked, FollowRuleError> {
+    let parser = env.parser().max_recursion_depth(DEEPEST_PARSE);
+    let (expression, source) = parser.parse_with_source_info(text).map_err(|errors| syntax(&errors))?;
+    let mut walk = Walk { source: &source, scope: vec!["user".to_owned()], loops: 0, fields: Fields::These(BTreeSet::new()) };
+    walk.visit(&expression, 0)?;
+    let fields = walk.fields;
+    let mut context = Context::with_env(Arc::clone(env));
+    // The sample is part of this program, so reading it cannot fail; if it did, the rule would fail on it.
+    let user = profile_value(SAMPLE_PROFILE, &Fields::All).unwrap_or(Value::Null);
+    context.add_variable_from_value("user", user);
+    conditions(&expression, &context, &source)?;
+    Ok(Checked { expression, fields })
+}
+
+/// An interpreter's message, cut short.
+pub(super) fn short(error: &ExecutionError) -> String {
+    error.to_string().chars().take(LONGEST_QUOTE).collect()
+}
+
+fn syntax(errors: &ParseErrors) -> FollowRuleError {
+    let first = errors.errors.first();
+    let (line, column) = first.map_or((1, 1), |error| error.pos);
+    let what = first.map_or_else(|| "no expression".to_owned(), |error| error.msg.chars().take(LONGEST_QUOTE).collect());
+    let at = Position { line: usize::try_from(line).unwrap_or(1).max(1), column: usize::try_from(column).unwrap_or(1).max(1) };
+    if what.contains("recursion") {
+        return FollowRuleError::TooDeep { at };
+    }
+    FollowRuleError::Syntax { at, what }
+}
+
+fn position(source: &SourceInfo, expression: &IdedExpr) -> Position {
+    let offset = source.offset_for(expression.id).map_or(0, |(start, _)| start as usize);
+    let before: String = source.source.chars().take(offset).collect();
+    let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+    Position { line: before.matches('\n').count() + 1, column }
+}
+
+/// Tries each condition of a rule by itself on the sample: `a && b` must not hide what is wrong with `b`.
+fn conditions(expression: &IdedExpr, context: &Context<'_, '_>, source: &SourceInfo) -> Result<(), FollowRuleError> {
+    if let Expr::Call(call) = &expression.expr {
+        let joins = [operators::LOGICAL_AND, operators::LOGICAL_OR, operators::LOGICAL_NOT, operators::CONDITIONAL];
+        if joins.contains(&call.func_name.as_str()) {
+            return call.args.iter().try_for_each(|part| conditions(part, context, source));
+        }
+    }
+    let at = position(source, expression);
+    match catch_unwind(AssertUnwindSafe(|| Value::resolve(expression, context))) {
+        Ok(Ok(Value::Bool(_))) => Ok(()),
+        Ok(Ok(other)) => Err(FollowRuleError::NotBoolean { at, found: other.type_of().to_string() }),
+        // Other networks have other fields.
+        Ok(Err(ExecutionError::NoSuchKey(_))) => Ok(()),
+        Ok(Err(error)) => Err(FollowRuleError::Fails { at, what: short(&error) }),
+        Err(_panic) => Err(FollowRuleError::Fails { at, what: "the interpreter failed".to_owned() }),
+    }
+}
+
+/// Goes through all parts of a rule, once.
+struct Walk<'a> {
+    source: &'a SourceInfo,
+    /// Names that mean something here: `user`, and the variables of loops.
+    scope: Vec<String>,
+    loops: usize,
+    fields: Fields,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, expression: &IdedExpr, depth: usize) -> Result<(), FollowRuleError> {
+        let at = position(self.source, expression);
+        if depth > DEEPEST {
+            return Err(FollowRuleError::TooDeep { at });
+        }
+        let unsupported = |what| Err(FollowRuleError::Unsupported { what, at });
+        let depth = depth + 1;
+        match &expression.expr {
+            Expr::Literal(_) => Ok(()),
+            Expr::Ident(name) => self.name(name, at),
+            Expr::Select(select) if is_user(&select.operand) => {
+                self.field(&select.field);
+                Ok(())
+            }
+            Expr::Select(select) => self.visit(&select.operand, depth),
+            Expr::Call(_) => self.call(expression, at, depth),
+            Expr::List(list) => list.elements.iter().try_for_each(|element| self.visit(element, depth)),
+            Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) => {
+                    self.visit(&entry.key, depth).and_then(|()| self.visit(&entry.value, depth))
+                }
+                EntryExpr::StructField(_) => Err(FollowRuleError::Unsupported { what: "a message", at }),
+            }),
+            Expr::Comprehension(_) => self.comprehension(expression, at, depth),
+            Expr::Struct(_) => unsupported("a message"),
+            Expr::Unspecified => unsupported("a gap"),
+        }
+    }
+
+    fn name(&mut self, name: &str, at: Position) -> Result<(), FollowRuleError> {
+        if !self.scope.iter().any(|known| known == name) {
+            return Err(FollowRuleError::UnknownVariable { name: name.to_owned(), at });
+        }
+        if name == "user" {
+            self.fields = Fields::All;
+        }
+        Ok(())
+    }
+
+    fn field(&mut self, name: &str) {
+        if let Fields::These(names) = &mut self.fields {
+            names.insert(name.to_owned());
+        }
+    }
+
+    fn call(&mut self, expression: &IdedExpr, at: Position, depth: usize) -> Result<(), FollowRuleError> {
+        let Expr::Call(call) = &expression.expr else { return Ok(()) };
+        let name = call.func_name.as_str();
+        if !is_operator(name) && !FUNCTIONS.contains(&name) {
+            return Err(FollowRuleError::UnknownFunction { name: name.to_owned(), at });
+        }
+        let is_text = |part: &IdedExpr| matches!(part.expr, Expr::Literal(LiteralValue::String(_)));
+        if name == "matches" && !call.args.last().is_some_and(is_text) {
+            return Err(FollowRuleError::Unsupported { what: "a pattern that is no text in quotes", at });
+        }
+        if let (operators::INDEX, [object, index]) = (name, call.args.as_slice()) {
+            if let (true, Expr::Literal(LiteralValue::String(field))) = (is_user(object), &index.expr) {
+                self.field(field.inner());
+                return Ok(());
+            }
+        }
+        call.target.iter().try_for_each(|target| self.visit(target, depth))?;
+        call.args.iter().try_for_each(|part| self.visit(part, depth))
+    }
+
+    /// A loop over a list. Loops within loops could take time without bound.
+    fn comprehension(&mut self, expression: &IdedExpr, at: Position, depth: usize) -> Result<(), FollowRuleError> {
+        let Expr::Comprehension(over) = &expression.expr else { return Ok(()) };
+        self.visit(&over.iter_range, depth)?;
+        self.visit(&over.accu_init, depth)?;
+        if self.loops > 0 {
+            return Err(FollowRuleError::Unsupported { what: "a loop within a loop", at });
+        }
+        let names = [Some(&over.iter_var), over.iter_var2.as_ref(), Some(&over.accu_var)];
+        let outside = self.scope.len();
+        self.scope.extend(names.into_iter().flatten().cloned());
+        self.loops += 1;
+        let within = [&over.loop_cond, &over.loop_step, &over.result];
+        let outcome = within.into_iter().try_for_each(|part| self.visit(part, depth));
+        self.loops -= 1;
+        self.scope.truncate(outside);
+        outcome
+    }
+}
+
+fn is_user(expression: &IdedExpr) -> bool {
+    matches!(&expression.expr, Expr::Ident(name) if name == "user")
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,112 @@
+//! What can be wrong with a rule.
+
+use std::fmt;
+
+/// Where in a rule's text something is wrong. Both count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The character in the line.
+    pub column: usize,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// Why a text is no follow rule. Found when it is submitted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FollowRuleError {
+    /// Longer than any rule has to be.
+    #[error("the follow rule has {bytes} bytes; at most {limit} are allowed")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Parts within parts within parts.
+    #[error("the follow rule is nested too deeply at {at}; split it with fewer parentheses and operators in a row")]
+    TooDeep {
+        /// Where.
+        at: Position,
+    },
+    /// No CEL expression.
+    #[error("the follow rule is no CEL expression: {at}: {what}; write it like user.lang == 'it' && user.statuses_count > 100")]
+    Syntax {
+        /// Where.
+        at: Position,
+        /// What the parser expected.
+        what: String,
+    },
+    /// A name that nothing has.
+    #[error("the follow rule names {name:?} at {at}, which is unknown; the profile is `user`, its fields are user.lang and the like")]
+    UnknownVariable {
+        /// The name.
+        name: String,
+        /// Where.
+        at: Position,
+    },
+    /// A function that rules do not have.
+    #[error("the follow rule calls {name:?} at {at}; rules have the operators of CEL, the macros has, all, exists, \
+        exists_one, map and filter, and the functions {}", super::check::FUNCTIONS.join(", "))]
+    UnknownFunction {
+        /// The name.
+        name: String,
+        /// Where.
+        at: Position,
+    },
+    /// Something of CEL that rules do not have.
+    #[error("the follow rule has {what} at {at}; rules do without")]
+    Unsupported {
+        /// What.
+        what: &'static str,
+        /// Where.
+        at: Position,
+    },
+    /// A condition that is neither true nor false.
+    #[error("the follow rule has at {at} a value of type {found} for a condition; compare it with something")]
+    NotBoolean {
+        /// Where.
+        at: Position,
+        /// The type.
+        found: String,
+    },
+    /// It fails on a profile as networks send it.
+    #[error("the follow rule fails at {at} on an ordinary profile: {what}; check the types on both sides")]
+    Fails {
+        /// Where.
+        at: Position,
+        /// What the interpreter said.
+        what: String,
+    },
+    /// The parser gave up in an unforeseen way.
+    #[error("the follow rule cannot be read: the CEL parser failed on it; write it in a simpler way")]
+    Unreadable,
+}
+
+/// Why a rule has no answer for a profile. The profile is not admitted; callers count these.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undecided {
+    /// The profile lacks a field that the rule needs.
+    #[error("the profile has no field {field:?}")]
+    MissingField {
+        /// The field.
+        field: String,
+    },
+    /// The profile has something else in a field, such as `null`.
+    #[error("the rule cannot be applied to the profile: {what}")]
+    Unfit {
+        /// What the interpreter said.
+        what: String,
+    },
+    /// The profile is no JSON object.
+    #[error("the profile is no JSON object: {what}")]
+    NoObject {
+        /// What the JSON parser said.
+        what: String,
+    },
+}

@@ -1,0 +1,74 @@
+//! A rule that was checked.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use cel::{Context, Env, ExecutionError, IdedExpr, Value};
+
+use super::check::{self, Checked};
+use super::error::{FollowRuleError, Undecided};
+use super::value::{Fields, profile_value};
+use crate::source::Profile;
+
+/// Longest rule, in bytes.
+const LONGEST_RULE: usize = 1000;
+
+/// Room for the parser's recursion, far beyond what the longest rule can ask for.
+const PARSER_STACK: usize = 16 << 20;
+
+/// A follow rule: which profiles join a crawl.
+pub struct FollowRule {
+    text: String,
+    expression: IdedExpr,
+    fields: Fields,
+    env: Arc<Env>,
+}
+
+impl fmt::Debug for FollowRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FollowRule").field(&self.text).finish()
+    }
+}
+
+impl FollowRule {
+    /// Checks a rule as far as can be without the profiles to come: its syntax, its names, and that it decides on an
+    /// ordinary profile. A field that ordinary profiles lack may still be one of another network's.
+    pub fn compile(text: &str) -> Result<Self, FollowRuleError> {
+        if text.len() > LONGEST_RULE {
+            return Err(FollowRuleError::TooLong { bytes: text.len(), limit: LONGEST_RULE });
+        }
+        let owned = text.to_owned();
+        let worker = thread::Builder::new().name("follow-rule".to_owned()).stack_size(PARSER_STACK);
+        let checking = worker.spawn(move || {
+            let env = Arc::new(Env::stdlib().with_optional_support(false));
+            let Checked { expression, fields } = check::check(&owned, &env)?;
+            Ok(Self { text: owned, expression, fields, env })
+        });
+        // A panic of the parser ends its thread and nothing else.
+        let checked = checking.map_err(|_no_thread| FollowRuleError::Unreadable)?.join();
+        checked.unwrap_or(Err(FollowRuleError::Unreadable))
+    }
+
+    /// The rule as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the rule admits a profile. An error is about this profile only: it is not admitted, and counted.
+    pub fn admits(&self, profile: &Profile) -> Result<bool, Undecided> {
+        let user = profile_value(profile.raw.get(), &self.fields)
+            .map_err(|error| Undecided::NoObject { what: error.to_string() })?;
+        let mut context = Context::with_env(Arc::clone(&self.env));
+        context.add_variable_from_value("user", user);
+        let outcome = catch_unwind(AssertUnwindSafe(|| Value::resolve(&self.expression, &context)));
+        match outcome {
+            Ok(Ok(Value::Bool(admitted))) => Ok(admitted),
+            Ok(Ok(other)) => Err(Undecided::Unfit { what: format!("it gives a {}", other.type_of()) }),
+            Ok(Err(ExecutionError::NoSuchKey(field))) => Err(Undecided::MissingField { field: field.to_string() }),
+            Ok(Err(error)) => Err(Undecided::Unfit { what: check::short(&error) }),
+            Err(_panic) => Err(Undecided::Unfit { what: "the interpreter failed".to_owned() }),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Rules on profiles.
+
+use serde_json::value::RawValue;
+use storage::ids::UserId;
+
+use super::super::{FollowRule, FollowRuleError, Undecided};
+use crate::source::Profile;
+
+fn profile(json: &str) -> Profile {
+    let raw = RawValue::from_string(json.to_owned()).unwrap();
+    Profile { id: UserId::Number(1), screen_name: None, protected: false, raw }
+}
+
+fn admits(rule: &str, json: &str) -> Result<bool, Undecided> {
+    FollowRule::compile(rule).unwrap_or_else(|error| panic!("{rule}: {error}")).admits(&profile(json))
+}
+
+fn refused(rule: &str) -> String {
+    match FollowRule::compile(rule) {
+        Ok(_) => panic!("{rule} was accepted"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn the_originals_rule_decides() {
+    let rule = "user.lang == 'it' && user.statuses_count > 100";
+    assert_eq!(admits(rule, r#"{"lang":"it","statuses_count":101}"#), Ok(true));
+    assert_eq!(admits(rule, r#"{"lang":"it","statuses_count":100}"#), Ok(false));
+    assert_eq!(admits(rule, r#"{"lang":"en","statuses_count":500,"more":[1,{"x":null}]}"#), Ok(false));
+}
+
+#[test]
+fn what_cel_offers_for_profiles_works() {
+    let json = r#"{"id":18446744073709551615,"lang":"it","name":"\u00c9va","location":"Torino, IT","followers_count":10,
+        "friends_count":3,"verified":false,"ratio":0.5,"entities":{"url":{"urls":[{"u":"a"}]}},"tags":["a","bc"]}"#;
+    for rule in [
+        "user.location.contains('Torino') && !user.verified",
+        "user.location.matches('^Tor.*IT$')",
+        "user.lang in ['it', 'de']",
+        "user['lang'] == 'it'",
+        "has(user.lang) && !has(user.nothing)",
+        "user.followers_count > user.friends_count * 3",
+        "user.verified ? user.lang == 'en' : user.lang == 'it'",
+        "size(user.entities.url.urls) == 1",
+        "user.tags.exists(tag, tag == 'bc') && user.tags.all(tag, size(tag) < 3)",
+        "size(user) == 10 && 'lang' in user",
+        "user.name.startsWith('É')",
+        "user.id == 18446744073709551615u",
+        "double(user.followers_count) * user.ratio == 5.0",
+        "true",
+    ] {
+        assert_eq!(admits(rule, json), Ok(true), "{rule}");
+    }
+}
+
+#[test]
+fn a_profile_that_lacks_a_field_is_undecided_and_others_are_not() {
+    let rule = FollowRule::compile("user.lang == 'it'").unwrap();
+    let missing = rule.admits(&profile(r#"{"other":1}"#));
+    assert_eq!(missing, Err(Undecided::MissingField { field: "lang".into() }));
+    assert_eq!(rule.admits(&profile(r#"{"lang":null}"#)), Ok(false), "null equals nothing else");
+    let rule = FollowRule::compile("user.utc_offset > 0").unwrap();
+    assert!(matches!(rule.admits(&profile(r#"{"utc_offset":null}"#)), Err(Undecided::Unfit { .. })));
+    assert!(matches!(rule.admits(&profile("[]")), Err(Undecided::NoObject { .. })));
+    assert!(matches!(rule.admits(&profile("\"text\"")), Err(Undecided::NoObject { .. })));
+    assert_eq!(rule.admits(&profile(r#"{"utc_offset":3600}"#)), Ok(true));
+}
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    for (rule, says) in [
+        ("", "line 1, column 1"),
+        ("user.lang ==", "line 1, column"),
+        ("user.lang == 'it' &&\n  user.lang = 'en'", "line 2, column"),
+        ("lang == 'it'", "\"lang\" at line 1, column 1"),
+        ("user.lang == it", "\"it\" at line 1, column 14"),
+        ("user.lang == 'it' &&\n profile.x", "\"profile\" at line 2, column 2"),
+        ("user.tags.all(t, t == tag)", "\"tag\""),
+        ("user.lang", "type string"),
+        ("user.lang == 'en' && user.statuses_count", "type int"),
+        ("user.lang == 'en' && user.lang > 5", "fails at line 1"),
+        ("user.lang == 'en' && user.lang.matches('(')", "fails at line 1"),
+        ("user.lang.lower() == 'it'", "\"lower\""),
+        ("duration('1s') > duration('2s')", "\"duration\""),
+        ("user.name.matches(user.description)", "a pattern that is no text"),
+        ("user.lang.?x == 'it'", "line 1"),
+        ("Message{a: 1}.a == 1", "a message"),
+        ("[1].all(a, [2].all(b, a < b))", "a loop within a loop"),
+        ("1", "type int"),
+    ] {
+        let error = refused(rule);
+        assert!(error.contains(says), "{rule:?}: {error}");
+    }
+}
+
+#[test]
+fn length_and_depth_are_bounded_and_nothing_panics() {
+    let long = format!("user.lang == '{}'", "x".repeat(2000));
+    assert!(matches!(FollowRule::compile(&long), Err(FollowRuleError::TooLong { .. })));
+    for text in [
+        format!("{}true{}", "(".repeat(480), ")".repeat(480)),
+        format!("{}1{} == 1", "[".repeat(450), "]".repeat(450)),
+        format!("1{} > 0", "+1".repeat(490)),
+        format!("user{}", ".a".repeat(490)),
+        format!("{}true", "true?".repeat(190)),
+        "\u{0}\u{ffff}'".repeat(100),
+        "'\\u{110000}'".repeat(50),
+        "9".repeat(900),
+    ] {
+        let error = FollowRule::compile(&text).expect_err(&text).to_string();
+        assert!(error.len() < 2000, "{error}");
+    }
+    // The parser folds these; nothing is left that could be deep.
+    assert_eq!(admits(&format!("{}true", "!".repeat(990)), "{}"), Ok(true));
+    let wide = vec!["user.lang == 'it'"; 45].join(" || ");
+    assert_eq!(admits(&wide, r#"{"lang":"it"}"#), Ok(true));
+    let deep = format!(r#"{{"lang":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    assert!(admits("user.lang == 'it'", &deep).is_err(), "a profile's depth is bounded, too");
+    assert_eq!(admits("1 / user.n > 0", r#"{"n":1}"#), Ok(true));
+    for (rule, json) in [
+        ("1 / user.n > 0", r#"{"n":0}"#),
+        ("user.n + 1 > 0", r#"{"n":9223372036854775807}"#),
+        ("-user.n > 0", r#"{"n":-9223372036854775808}"#),
+        ("user.n[5] == 1", r#"{"n":[1]}"#),
+        ("user.n.x == 1", r#"{"n":[1]}"#),
+        ("user.n.all(x, x > 1)", r#"{"n":5}"#),
+    ] {
+        assert!(admits(rule, json).is_err(), "{rule}");
+    }
+}
+
+#[test]
+fn only_what_the_rule_looks_at_is_read() {
+    let rule = FollowRule::compile("user.lang == 'it' && user.statuses_count > 100").unwrap();
+    // Behind the last field that it needs, the profile is not even JSON: it was checked when it came.
+    let tail = Profile { raw: RawValue::from_string(super::SAMPLE_PROFILE.to_owned()).unwrap(), ..profile("{}") };
+    assert_eq!(rule.admits(&tail), Ok(true));
+    let value = super::super::value::profile_value(
+        r#"{"a":1,"lang":"it",}"#,
+        &super::Fields::These(["lang".to_owned()].into()),
+    );
+    assert!(value.is_ok(), "{value:?}");
+}

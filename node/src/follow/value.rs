@@ -1,0 +1,148 @@
+//! Profiles as values of CEL.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use cel::Value;
+use cel::objects::{Key, Map};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// Which of a profile's fields a rule looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fields {
+    /// These.
+    These(BTreeSet<String>),
+    /// It uses `user` as a whole.
+    All,
+}
+
+/// The profile as the value of `user`, with no more fields than the rule looks at. Reading ends with the last of them.
+pub(super) fn profile_value(json: &str, fields: &Fields) -> Result<Value, serde_json::Error> {
+    let mut found = HashMap::new();
+    let mut complete = false;
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let outcome = reader.deserialize_map(ProfileVisitor { fields, found: &mut found, complete: &mut complete });
+    match outcome {
+        // The rest of the object was checked when it was taken from the answer.
+        Err(error) if !complete => Err(error),
+        _ => Ok(Value::Map(Map { map: Arc::new(found) })),
+    }
+}
+
+struct ProfileVisitor<'a> {
+    fields: &'a Fields,
+    found: &'a mut HashMap<Key, Value>,
+    complete: &'a mut bool,
+}
+
+impl<'de> Visitor<'de> for ProfileVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a profile")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key_seed(WantedKey(self.fields))? {
+            let Some(name) = name else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let CelValue(value) = map.next_value()?;
+            self.found.insert(Key::String(Arc::new(name)), value);
+            if matches!(self.fields, Fields::These(names) if names.len() == self.found.len()) {
+                *self.complete = true;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A key, if it is one of those looked for.
+struct WantedKey<'a>(&'a Fields);
+
+impl<'de> DeserializeSeed<'de> for WantedKey<'_> {
+    type Value = Option<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for WantedKey<'_> {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        let wanted = match self.0 {
+            Fields::These(names) => names.contains(name),
+            Fields::All => true,
+        };
+        Ok(wanted.then(|| name.to_owned()))
+    }
+}
+
+/// Any JSON value. Its depth is bounded by `serde_json`'s limit of 128.
+struct CelValue(Value);
+
+impl<'de> Deserialize<'de> for CelValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor).map(Self)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Int(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(i64::try_from(value).map_or(Value::UInt(value), Value::Int))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(Arc::new(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(CelValue(value)) = entries.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::List(Arc::new(values)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut values = HashMap::new();
+        while let Some((name, CelValue(value))) = entries.next_entry::<String, _>()? {
+            values.insert(Key::String(Arc::new(name)), value);
+        }
+        Ok(Value::Map(Map { map: Arc::new(values) }))
+    }
+}
