@@ -3,8 +3,8 @@
 use storage::ids::UserId;
 
 use crate::model::{
-    Command, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, JobId, Mutation, NodeId, Operation, Refusal, RequestId,
-    Response, SubmitSummary,
+    Command, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, JobId, Mutation, NodeId, Operation, Refusal,
+    RequestId, Response, SubmitSummary,
 };
 
 use super::crawl::{Crawl, CrawlRecord};
@@ -33,7 +33,9 @@ impl State {
             Mutation::Report(report) => self.report(index, report),
             Mutation::EndSession { session, graceful } => self.end_session(session, graceful),
             Mutation::CreateCrawl { request, spec } => self.once(request, |state| state.create_crawl(spec)),
-            Mutation::AddTargets { crawl, chunk, users, seeds } => self.add_targets(crawl, chunk, users, seeds),
+            Mutation::AddTargets { crawl, chunk, users, seeds } => {
+                self.add_targets(crawl, chunk, users, seeds)
+            }
             Mutation::SealCrawl { crawl } => self.change_crawl(crawl, "be sealed", seal),
             Mutation::PauseCrawl { crawl } => self.change_crawl(crawl, "be paused", pause),
             Mutation::ResumeCrawl { crawl } => self.change_crawl(crawl, "be resumed", resume),
@@ -100,12 +102,18 @@ impl State {
     }
 
     fn add_targets(&mut self, id: CrawlId, chunk: u64, users: Vec<UserId>, seeds: bool) -> Response {
-        let Some(crawl) = self.crawls.get_mut(&id) else { return Response::Refused(Refusal::NoSuchCrawl(id)) };
+        let Some(crawl) = self.crawls.get_mut(&id) else {
+            return Response::Refused(Refusal::NoSuchCrawl(id));
+        };
         let kind = usize::from(seeds);
         let expected = crawl.record.next_chunk[kind];
         if chunk < expected {
             let is_last = chunk + 1 == expected;
-            return Response::Added(if is_last { crawl.record.last_added[kind] } else { SubmitSummary::default() });
+            return Response::Added(if is_last {
+                crawl.record.last_added[kind]
+            } else {
+                SubmitSummary::default()
+            });
         }
         if crawl.record.sealed || crawl.phase().is_over() {
             return wrong_phase(id, crawl.phase(), "take targets");
@@ -131,7 +139,9 @@ impl State {
     }
 
     fn change_crawl(&mut self, id: CrawlId, verb: &str, change: impl FnOnce(&mut CrawlRecord)) -> Response {
-        let Some(crawl) = self.crawls.get_mut(&id) else { return Response::Refused(Refusal::NoSuchCrawl(id)) };
+        let Some(crawl) = self.crawls.get_mut(&id) else {
+            return Response::Refused(Refusal::NoSuchCrawl(id));
+        };
         if crawl.record.cancelled || (crawl.record.ended_at.is_some() && !crawl.record.sealed) {
             return wrong_phase(id, crawl.phase(), verb);
         }

@@ -30,7 +30,9 @@ pub(super) struct Cold {
 
 /// The state store failed while a command was applied.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the state store cannot be read or holds a damaged record: {0}; restore this node from its peers: stop it, move its data directory away, start it again")]
+#[error(
+    "the state store cannot be read or holds a damaged record: {0}; restore this node from its peers: stop it, move its data directory away, start it again"
+)]
 pub struct ColdError(String);
 
 /// A failed account.
@@ -149,7 +151,8 @@ impl Cold {
         end: &[u8],
     ) -> impl Iterator<Item = Result<Vec<u8>, ColdError>> + use<'a> {
         let range = start.to_vec()..end.to_vec();
-        let mut overlay: Overlay = self.frozen.range(range.clone()).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let mut overlay: Overlay =
+            self.frozen.range(range.clone()).map(|(k, v)| (k.clone(), v.clone())).collect();
         overlay.extend(self.changed.range(range).map(|(k, v)| (k.clone(), v.clone())));
         let mut overlay = overlay.into_iter().peekable();
         let mut stored = self.store.scan(start, Some(end)).peekable();

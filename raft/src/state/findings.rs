@@ -304,7 +304,10 @@ impl State {
             } else {
                 record.failed_attempts += 1;
                 let made = record.inputs_made;
-                self.failed_for_good(job, format!("the file that it reads is on no storage, though made {made} times"));
+                self.failed_for_good(
+                    job,
+                    format!("the file that it reads is on no storage, though made {made} times"),
+                );
                 return;
             }
         }
@@ -339,9 +342,13 @@ impl State {
 }
 
 /// Which operations run again when a failed account is retried.
-pub(super) fn operations_to_retry(failures: &[Failure], of_crawl: crate::model::Operations) -> crate::model::Operations {
+pub(super) fn operations_to_retry(
+    failures: &[Failure],
+    of_crawl: crate::model::Operations,
+) -> crate::model::Operations {
     let failed: crate::model::Operations = failures.iter().map(|f| f.operation).collect();
-    let dependents = Operation::ALL.into_iter().filter(|op| op.input().is_some_and(|input| failed.contains(input)));
+    let dependents =
+        Operation::ALL.into_iter().filter(|op| op.input().is_some_and(|input| failed.contains(input)));
     dependents.filter(|op| of_crawl.contains(*op)).fold(failed, crate::model::Operations::with)
 }
 

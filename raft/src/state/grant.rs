@@ -36,7 +36,10 @@ impl State {
 
     /// The crawl whose turn it is, of those that have a job for this storage and these wants.
     fn next_crawl(&self, storage: StorageId, wants: &Wants) -> Option<CrawlId> {
-        let able = self.active.iter().filter(|id| self.crawls.get(id).is_some_and(|c| c.could_grant(storage, wants)));
+        let able = self
+            .active
+            .iter()
+            .filter(|id| self.crawls.get(id).is_some_and(|c| c.could_grant(storage, wants)));
         able.copied().min_by_key(|id| (self.crawls.get(id).map(|c| c.record.pass), *id))
     }
 

@@ -18,9 +18,14 @@ impl State {
     fn check_users(&self) {
         for (id, crawl) in &self.crawls {
             let users = crawl.record.counters.users;
-            let sum = users.waiting + users.active + users.completed + users.gone + users.failed + users.cancelled;
+            let sum =
+                users.waiting + users.active + users.completed + users.gone + users.failed + users.cancelled;
             assert_eq!(users.accepted, sum, "TWM-C1: crawl {id} has an account in no state or in two");
-            assert_eq!(users.waiting, crawl.queue.len(), "TWM-C1: crawl {id} counts other than its queue holds");
+            assert_eq!(
+                users.waiting,
+                crawl.queue.len(),
+                "TWM-C1: crawl {id} counts other than its queue holds"
+            );
             let open = self.jobs.iter().filter(|(_, r)| r.crawl == *id).count() as u64;
             assert_eq!(crawl.open, open, "TWM-C1: crawl {id} counts other jobs than there are");
             assert_eq!(users.active, open, "TWM-C1: crawl {id} has an active account without a job");
@@ -37,7 +42,10 @@ impl State {
                 Phase::Leased { lease, session } => {
                     assert!(leases.insert(lease), "TWM-L1: lease {lease} is valid for two jobs");
                     let holder = self.sessions.get(&session);
-                    assert!(holder.is_some_and(|s| s.leased.contains(&job)), "TWM-L1: job {job} is leased to nobody");
+                    assert!(
+                        holder.is_some_and(|s| s.leased.contains(&job)),
+                        "TWM-L1: job {job} is leased to nobody"
+                    );
                 }
                 Phase::Publishing { lease, .. } => {
                     assert!(leases.insert(lease), "TWM-L1: lease {lease} is valid for two jobs");
@@ -60,7 +68,10 @@ impl State {
         let nodes: BTreeSet<_> = self.sessions.values().map(|s| s.record.node).collect();
         assert_eq!(nodes.len(), self.sessions.len(), "TWM-S1: a node has two sessions");
         for session in self.sessions.values() {
-            assert!(!self.head.absent.contains_key(&session.record.storage), "a storage is present and absent");
+            assert!(
+                !self.head.absent.contains_key(&session.record.storage),
+                "a storage is present and absent"
+            );
         }
     }
 }

@@ -32,6 +32,8 @@ mod queue;
 mod read;
 mod seen;
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -46,7 +46,9 @@ pub struct Frozen {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A record is not what this version writes.
-    #[error("the state store holds a damaged {what} (key {key}); restore this node from its peers: stop it, move its data directory away, start it again")]
+    #[error(
+        "the state store holds a damaged {what} (key {key}); restore this node from its peers: stop it, move its data directory away, start it again"
+    )]
     Damaged {
         /// Kind of record.
         what: &'static str,
@@ -73,8 +75,8 @@ impl State {
             state.head = postcard::from_bytes(&value).map_err(|_| LoadError::damaged("head", keys::HEAD))?;
         }
         if let Some(value) = store.get(keys::REQUESTS)? {
-            state.requests =
-                postcard::from_bytes(&value).map_err(|_| LoadError::damaged("list of requests", keys::REQUESTS))?;
+            state.requests = postcard::from_bytes(&value)
+                .map_err(|_| LoadError::damaged("list of requests", keys::REQUESTS))?;
         }
         state.load_crawls(&*store)?;
         state.load_sessions(&*store)?;
@@ -259,7 +261,8 @@ fn add_run(
         }
         for block_key in runs.into_values().flatten() {
             let Some(value) = store.get(&block_key)? else { continue };
-            let ids = run::decode_block(&value).map_err(|_| LoadError::damaged("block of the seen-set", &block_key))?;
+            let ids = run::decode_block(&value)
+                .map_err(|_| LoadError::damaged("block of the seen-set", &block_key))?;
             numbers.extend_from_slice(&ids);
             batch.delete(block_key);
         }
@@ -289,7 +292,8 @@ fn load_seen(store: &dyn StateStore, id: CrawlId, crawl: &mut Crawl) -> Result<(
     let mut numbers = Vec::new();
     for entry in scan(store, keys::of_crawl(keys::SEEN_RUN, id)) {
         let (key, value) = entry?;
-        let block = run::decode_block(&value).map_err(|_| LoadError::damaged("block of the seen-set", &key))?;
+        let block =
+            run::decode_block(&value).map_err(|_| LoadError::damaged("block of the seen-set", &key))?;
         numbers.extend_from_slice(&block);
     }
     numbers.sort_unstable();
@@ -297,7 +301,8 @@ fn load_seen(store: &dyn StateStore, id: CrawlId, crawl: &mut Crawl) -> Result<(
     crawl.seen.load_numbers(&numbers);
     for entry in scan(store, keys::of_crawl(keys::SEEN_TEXT, id)) {
         let (key, _) = entry?;
-        let text = std::str::from_utf8(&key[9..]).map_err(|_| LoadError::damaged("id of the seen-set", &key))?;
+        let text =
+            std::str::from_utf8(&key[9..]).map_err(|_| LoadError::damaged("id of the seen-set", &key))?;
         crawl.seen.load_text(text);
     }
     Ok(())

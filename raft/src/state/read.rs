@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use storage::ids::UserId;
 
 use crate::model::{
-    CrawlId, CrawlPhase, CrawlSpec, CrawlView, FailedUser, Failure, FrontierPage, Gone, LeaseId, NodeId, SessionId,
-    SessionStatus, StorageId, Wants,
+    CrawlId, CrawlPhase, CrawlSpec, CrawlView, FailedUser, Failure, FrontierPage, Gone, LeaseId, NodeId,
+    SessionId, SessionStatus, StorageId, Wants,
 };
 
 use super::State;

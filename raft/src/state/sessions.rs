@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{
-    JobId, NodeId, OpenSession, Refusal, Response, SessionId, SessionOpened, StorageId,
-};
+use crate::model::{JobId, NodeId, OpenSession, Refusal, Response, SessionId, SessionOpened, StorageId};
 
 use super::State;
 use super::jobs::Phase;
@@ -116,7 +114,8 @@ impl State {
             }
             self.make_ready(job, false);
         }
-        let orphans: Vec<JobId> = self.jobs.iter().filter(|(_, r)| publishes_for(r, id)).map(|(j, _)| j).collect();
+        let orphans: Vec<JobId> =
+            self.jobs.iter().filter(|(_, r)| publishes_for(r, id)).map(|(j, _)| j).collect();
         for job in orphans {
             if let Some(record) = self.jobs.get_mut(job) {
                 if let Phase::Publishing { session, adopted, .. } = &mut record.phase {
@@ -131,8 +130,11 @@ impl State {
 
     /// Gives the unpublished drafts of a storage that nobody looks after to one of its sessions.
     fn adopt_publications(&mut self, storage: StorageId) {
-        let Some((&heir, _)) = self.sessions.iter().find(|(_, s)| s.record.storage == storage) else { return };
-        let left: Vec<JobId> = self.jobs.iter().filter(|(_, r)| is_left_on(r, storage)).map(|(j, _)| j).collect();
+        let Some((&heir, _)) = self.sessions.iter().find(|(_, s)| s.record.storage == storage) else {
+            return;
+        };
+        let left: Vec<JobId> =
+            self.jobs.iter().filter(|(_, r)| is_left_on(r, storage)).map(|(j, _)| j).collect();
         for job in left {
             if let Some(record) = self.jobs.get_mut(job) {
                 if let Phase::Publishing { session, adopted, .. } = &mut record.phase {
