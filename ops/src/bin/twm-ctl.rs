@@ -1,2 +1,7 @@
-//! Program entry.
-fn main() {}
+//! The operator's command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ops::ctl::main()
+}

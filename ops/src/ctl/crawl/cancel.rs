@@ -1,0 +1,12 @@
+//! `crawl cancel`.
+
+use raft::model::{CrawlId, Mutation};
+
+use super::tell;
+use crate::ctl::{Cluster, CtlError, Output};
+
+/// Stops a crawl for good.
+pub async fn run(cluster: &Cluster, output: Output, crawl: CrawlId) -> Result<(), CtlError> {
+    cluster.mutate(Mutation::CancelCrawl { crawl }).await?;
+    tell(cluster, output, crawl).await
+}

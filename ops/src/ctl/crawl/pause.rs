@@ -1,0 +1,12 @@
+//! `crawl pause`.
+
+use raft::model::{CrawlId, Mutation};
+
+use super::tell;
+use crate::ctl::{Cluster, CtlError, Output};
+
+/// Stops granting jobs of a crawl.
+pub async fn run(cluster: &Cluster, output: Output, crawl: CrawlId) -> Result<(), CtlError> {
+    cluster.mutate(Mutation::PauseCrawl { crawl }).await?;
+    tell(cluster, output, crawl).await
+}

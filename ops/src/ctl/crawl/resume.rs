@@ -1,0 +1,12 @@
+//! `crawl resume`.
+
+use raft::model::{CrawlId, Mutation};
+
+use super::tell;
+use crate::ctl::{Cluster, CtlError, Output};
+
+/// Goes on with a paused crawl.
+pub async fn run(cluster: &Cluster, output: Output, crawl: CrawlId) -> Result<(), CtlError> {
+    cluster.mutate(Mutation::ResumeCrawl { crawl }).await?;
+    tell(cluster, output, crawl).await
+}

@@ -1,0 +1,67 @@
+//! What is wrong with a cluster.
+
+use raft::model::{ClusterStatus, NodeStatus};
+
+/// What an operator has to look at, worst last; nothing when the cluster is well. A drained node is
+/// well: an operator wanted it so.
+pub fn troubles(status: &ClusterStatus) -> Vec<String> {
+    let mut troubles = Vec::new();
+    for member in status.nodes.iter().filter(|m| m.node.is_none()) {
+        troubles.push(format!(
+            "node {} ({}) does not answer; look at its log and start it again",
+            member.id, member.address
+        ));
+    }
+    let voters = status.nodes.iter().filter(|m| m.voter).count();
+    let up = status.nodes.iter().filter(|m| m.voter && m.node.is_some()).count();
+    if up < voters && up <= majority(voters) {
+        troubles.push(format!(
+            "a majority is at risk: {up} of {voters} voters answer and {} must",
+            majority(voters)
+        ));
+    }
+    troubles
+}
+
+/// What is wrong when no leader answered, but these nodes did; `asked` is how many were asked.
+pub fn leaderless(answers: &[(String, NodeStatus)], asked: usize) -> Vec<String> {
+    vec![format!(
+        "the cluster has no leader: {} of the {asked} nodes asked answer, but no majority that agrees; start the \
+         missing nodes, and look at the network between them",
+        answers.len()
+    )]
+}
+
+fn majority(voters: usize) -> usize {
+    voters / 2 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::render::samples;
+
+    #[test]
+    fn a_node_that_is_down_is_named_and_so_is_the_risk() {
+        let troubles = troubles(&samples::status());
+        assert_eq!(troubles.len(), 2, "{troubles:?}");
+        assert!(troubles[0].contains("node 3 (10.0.0.3:8000)"), "{troubles:?}");
+        assert!(troubles[1].contains("2 of 3 voters answer and 2 must"), "{troubles:?}");
+    }
+
+    #[test]
+    fn a_drained_node_and_a_cluster_of_one_are_well() {
+        let mut status = samples::status();
+        status.nodes.truncate(2);
+        assert_eq!(troubles(&status), Vec::<String>::new());
+        status.nodes.truncate(1);
+        assert_eq!(troubles(&status), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_lost_learner_puts_no_majority_at_risk() {
+        let mut status = samples::status();
+        status.nodes[2].voter = false;
+        assert_eq!(troubles(&status).len(), 1);
+    }
+}

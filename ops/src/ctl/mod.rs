@@ -1,0 +1,186 @@
+//! The command line of `twm-ctl`, and where each command goes.
+
+mod cluster;
+mod completions;
+mod crawl;
+mod error;
+mod errors;
+mod frontier;
+mod health;
+mod leader;
+mod member;
+mod meter;
+mod node;
+mod output;
+mod progress;
+pub mod render;
+mod status;
+mod submit;
+pub mod targets;
+mod workers;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+pub use cluster::Cluster;
+pub use error::CtlError;
+pub use output::{Format, Output};
+
+/// Operates a twm crawler cluster.
+///
+/// Data goes to standard output, everything else to standard error. Exit codes: 0 well, 1 failed,
+/// 2 usage, 4 cluster unreachable, 5 cluster unhealthy.
+#[derive(Debug, Parser)]
+#[command(name = "twm-ctl", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Nodes of the cluster; any of them will do, and the next is asked when one fails.
+    #[arg(long, global = true, value_name = "HOST:PORT,...", value_delimiter = ',', env = "TWM_ENDPOINTS")]
+    #[arg(default_value = "127.0.0.1:8000", value_parser = endpoint)]
+    endpoints: Vec<String>,
+    /// How data is printed.
+    #[arg(short = 'o', long = "format", global = true, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Seconds after which a call to the cluster is given up.
+    #[arg(long, global = true, value_name = "S", env = "TWM_TIMEOUT", default_value = "10", value_parser = seconds)]
+    timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Submit a list of accounts as a new crawl; prints the crawl's id.
+    Submit(submit::Submit),
+    /// Show nodes, sessions, addresses with their budgets, and crawls.
+    Status(status::Status),
+    /// Show and steer crawls.
+    #[command(subcommand)]
+    Crawl(crawl::Crawl),
+    /// List accounts that failed, and put them back into the queue.
+    #[command(subcommand)]
+    Errors(errors::Errors),
+    /// Export what a crawl discovered.
+    #[command(subcommand)]
+    Frontier(frontier::Frontier),
+    /// Show each node's workers.
+    Workers,
+    /// Show the cluster's members.
+    #[command(subcommand)]
+    Member(member::Member),
+    /// Show and move leadership.
+    #[command(subcommand)]
+    Leader(leader::Leader),
+    /// Stop and start granting jobs to a node.
+    #[command(subcommand)]
+    Node(node::Node),
+    /// Print a shell's completion script.
+    Completions(completions::Completions),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Completions(args) => args.run(),
+        _ => on_cluster(&cli),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !matches!(error, CtlError::ReaderGone) {
+                output::note(format!("twm-ctl: {error}"));
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Runs a command that talks to the cluster. Ctrl-C drops it where it waits, so that progress bars and
+/// half-written files are cleaned up.
+fn on_cluster(cli: &Cli) -> Result<(), CtlError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(CtlError::io("starting the asynchronous runtime"))?;
+    runtime.block_on(async {
+        tokio::select! {
+            result = dispatch(cli) => result,
+            _ = tokio::signal::ctrl_c() => Err(CtlError::Interrupted),
+        }
+    })
+}
+
+async fn dispatch(cli: &Cli) -> Result<(), CtlError> {
+    let cluster = Cluster::new(cli.global.endpoints.clone(), cli.global.timeout);
+    let output = Output { format: cli.global.format };
+    match &cli.command {
+        Command::Submit(args) => args.run(&cluster, output).await,
+        Command::Status(args) => args.run(&cluster, output).await,
+        Command::Crawl(verb) => verb.run(&cluster, output).await,
+        Command::Errors(verb) => verb.run(&cluster, output).await,
+        Command::Frontier(verb) => verb.run(&cluster, output).await,
+        Command::Workers => workers::run(&cluster, output).await,
+        Command::Member(verb) => verb.run(&cluster, output).await,
+        Command::Leader(verb) => verb.run(&cluster, output).await,
+        Command::Node(verb) => verb.run(&cluster, output).await,
+        Command::Completions(args) => args.run(),
+    }
+}
+
+/// Checks the form of `HOST:PORT`; whether it exists shows when it is connected.
+fn endpoint(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("expected HOST:PORT, like 127.0.0.1:8000".to_owned()),
+    }
+}
+
+/// A time in seconds, with a point if need be: above zero and up to a day.
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("expected seconds, above 0 and at most 86400".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn endpoints_and_seconds_are_checked() {
+        for good in ["a:1", "127.0.0.1:65535", "[::1]:8000"] {
+            assert_eq!(endpoint(good).as_deref(), Ok(good));
+        }
+        for bad in ["a", "a:", ":1", "a:0", "a:65536", "a:b", ""] {
+            assert!(endpoint(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for bad in ["0", "-1", "NaN", "inf", "1e9", "x", ""] {
+            assert!(seconds(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn global_flags_can_follow_the_command() {
+        let cli = Cli::try_parse_from(["twm-ctl", "status", "--endpoints", "a:1,b:2", "-o", "json"]).unwrap();
+        assert_eq!(cli.global.endpoints, ["a:1", "b:2"]);
+        assert_eq!(cli.global.format, Format::Json);
+    }
+}

@@ -1,0 +1,16 @@
+//! How the cluster looks: tables for people, JSON for programs.
+
+mod cluster;
+mod columns;
+mod crawls;
+pub mod json;
+#[cfg(test)]
+pub mod samples;
+mod status;
+mod units;
+
+pub use cluster::{members, workers};
+pub use columns::columns;
+pub use crawls::{Progressed, Rates, age, crawl_details, crawls, operations};
+pub use status::{leaderless, status};
+pub use units::{count, duration, millis, printable, rate};

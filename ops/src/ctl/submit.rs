@@ -1,0 +1,338 @@
+//! `submit FILE`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use raft::client::ClientError;
+use raft::model::{CrawlId, CrawlSpec, Mutation, Operation, Operations, Response, SubmitSummary, Traversal};
+use serde_json::json;
+use storage::ids::UserId;
+use tokio::sync::mpsc::Receiver;
+
+use super::crawl::wait;
+use super::output::note;
+use super::progress::Spinner;
+use super::render::count;
+use super::targets::{Batch, ListError, TargetList, batches};
+use super::{Cluster, CtlError, Output};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// The list, plain or gzip: one account id a line; blank lines and `#` comments are skipped. `-`
+    /// is standard input.
+    #[arg(value_name = "FILE")]
+    list: PathBuf,
+    /// Download the timelines; the default when no operation is given.
+    #[arg(short = 'T', long)]
+    timeline: bool,
+    /// Download the followers.
+    #[arg(short = 'F', long)]
+    followers: bool,
+    /// Look up the followers and keep those that the follow rule admits.
+    #[arg(short = 'A', long)]
+    analysis: bool,
+    /// Put new tweets in front of the saved timelines.
+    #[arg(short = 'U', long)]
+    update: bool,
+    /// Where admitted accounts go: to the frontier, to the end or to the front of the queue.
+    #[arg(long, value_enum, default_value_t = Traverse::Default)]
+    traverse: Traverse,
+    /// Crawl accounts at most this many steps from a target.
+    #[arg(long, value_name = "N")]
+    depth: Option<u32>,
+    /// Admit only accounts for which this expression holds, like `user.lang == 'it'`.
+    #[arg(long, value_name = "RULE")]
+    follow: Option<String>,
+    /// A list of accounts that count as known and are not crawled.
+    #[arg(long, value_name = "FILE")]
+    seeds: Option<PathBuf>,
+    /// Share of the cluster's work among running crawls.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=100))]
+    priority: u8,
+    /// A name for people; the file's name when not given.
+    #[arg(long)]
+    name: Option<String>,
+    /// Wait until the crawl is over, showing how far it is.
+    #[arg(long)]
+    wait: bool,
+}
+
+/// [`Traversal`] on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Traverse {
+    Default,
+    Bfs,
+    Dfs,
+}
+
+impl Submit {
+    /// Makes a crawl of the list.
+    pub async fn run(&self, cluster: &Cluster, output: Output) -> Result<(), CtlError> {
+        let stdin = Path::new("-");
+        if self.list == stdin && self.seeds.as_deref() == Some(stdin) {
+            return Err(CtlError::Usage("the targets and --seeds cannot both be standard input".to_owned()));
+        }
+        let mut targets = Source::open(&self.list)?;
+        let seeds = self.seeds.as_deref().map(Source::open).transpose()?;
+        // A list without a single target must leave no crawl behind.
+        let Some(first) = targets.next_users().await? else {
+            let bad = targets.bad;
+            return Err(CtlError::Failed(format!(
+                "{} names no account ({} bad lines); nothing was submitted",
+                targets.name,
+                count(bad)
+            )));
+        };
+
+        let crawl = self.create(cluster).await?;
+        let mut upload = Upload::new(cluster, crawl);
+        let sent = self.send(&mut upload, first, &mut targets, seeds).await;
+        if let Err(CtlError::List(error)) = sent {
+            upload.cancel().await?;
+            return Err(CtlError::Failed(format!(
+                "{error}; crawl {crawl} was cancelled, submit again once the list is whole"
+            )));
+        }
+        let summary = sent?;
+        upload.seal().await?;
+        self.tell(output, crawl, &summary)?;
+        if self.wait { wait::wait(cluster, output, crawl).await } else { Ok(()) }
+    }
+
+    async fn create(&self, cluster: &Cluster) -> Result<CrawlId, ClientError> {
+        let request = cluster.request_id();
+        match cluster.mutate(Mutation::CreateCrawl { request, spec: self.spec() }).await? {
+            Response::CrawlCreated(crawl) => Ok(crawl),
+            _ => Err(ClientError::Confused { asked: "creation of a crawl" }),
+        }
+    }
+
+    fn spec(&self) -> CrawlSpec {
+        CrawlSpec {
+            name: self.name.clone().unwrap_or_else(|| file_name(&self.list)),
+            operations: self.operations(),
+            traversal: match self.traverse {
+                Traverse::Default => Traversal::Default,
+                Traverse::Bfs => Traversal::Bfs,
+                Traverse::Dfs => Traversal::Dfs,
+            },
+            depth: self.depth,
+            follow: self.follow.clone(),
+            priority: self.priority,
+        }
+    }
+
+    fn operations(&self) -> Operations {
+        let wanted = [
+            (self.timeline, Operation::Timeline),
+            (self.followers, Operation::Followers),
+            (self.analysis, Operation::Analysis),
+            (self.update, Operation::Update),
+        ];
+        let operations: Operations =
+            wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, op)| op).collect();
+        if operations.is_empty() { Operations::only(Operation::Timeline) } else { operations }
+    }
+
+    /// Sends the seeds, so that no target's analysis finds one of them new, and then the targets.
+    async fn send(
+        &self,
+        upload: &mut Upload<'_>,
+        first: Vec<UserId>,
+        targets: &mut Source,
+        seeds: Option<Source>,
+    ) -> Result<Summary, CtlError> {
+        let mut summary = Summary::default();
+        if let Some(mut seeds) = seeds {
+            while let Some(users) = seeds.next_users().await? {
+                let added = upload.add(users, true).await?;
+                summary.seeds += added.accepted;
+                seeds.show(summary.seeds);
+            }
+            summary.bad += seeds.bad;
+        }
+        let mut next = Some(first);
+        while let Some(users) = next {
+            let added = upload.add(users, false).await?;
+            summary.accepted += added.accepted;
+            summary.duplicates += added.duplicates;
+            targets.show(summary.accepted + summary.duplicates);
+            next = targets.next_users().await?;
+        }
+        summary.bad += targets.bad;
+        Ok(summary)
+    }
+
+    fn tell(&self, output: Output, crawl: CrawlId, summary: &Summary) -> Result<(), CtlError> {
+        note(format!(
+            "crawl {crawl}: {} accounts accepted, {} named again, {} bad lines",
+            count(summary.accepted),
+            count(summary.duplicates),
+            count(summary.bad),
+        ));
+        if !output.is_json() {
+            return output.line(crawl.to_string());
+        }
+        output.json(&json!({
+            "crawl": crawl.0,
+            "accepted": summary.accepted,
+            "duplicates": summary.duplicates,
+            "bad": summary.bad,
+            "seeds": summary.seeds,
+        }))
+    }
+}
+
+/// What a submission came to.
+#[derive(Default)]
+struct Summary {
+    accepted: u64,
+    duplicates: u64,
+    bad: u64,
+    seeds: u64,
+}
+
+/// A list on its way to the cluster. Names its bad lines as they come.
+struct Source {
+    name: String,
+    batches: Receiver<Result<Batch, ListError>>,
+    spinner: Spinner,
+    named: u64,
+    bad: u64,
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self, ListError> {
+        let list = TargetList::open(path)?;
+        let name = list.name().to_owned();
+        Ok(Self { name, batches: batches(list), spinner: Spinner::new(), named: 0, bad: 0 })
+    }
+
+    /// The next accounts, at least one; nothing at the end of the list.
+    async fn next_users(&mut self) -> Result<Option<Vec<UserId>>, ListError> {
+        while let Some(batch) = self.batches.recv().await {
+            let batch = batch?;
+            for (line, why) in &batch.named {
+                self.spinner.note(&format!("{}:{line}: {why}", self.name));
+            }
+            self.named += batch.named.len() as u64;
+            self.bad += batch.bad;
+            if !batch.users.is_empty() {
+                return Ok(Some(batch.users));
+            }
+        }
+        if self.bad > self.named {
+            self.spinner.note(&format!("{}: {} more bad lines", self.name, count(self.bad - self.named)));
+            self.named = self.bad;
+        }
+        Ok(None)
+    }
+
+    fn show(&self, sent: u64) {
+        self.spinner.show(format!("{}: {} accounts sent", self.name, count(sent)));
+    }
+}
+
+/// A crawl that gets its targets. Says what is left behind when it is dropped too early.
+struct Upload<'a> {
+    cluster: &'a Cluster,
+    crawl: CrawlId,
+    chunk: u64,
+    open: bool,
+}
+
+impl<'a> Upload<'a> {
+    fn new(cluster: &'a Cluster, crawl: CrawlId) -> Self {
+        Self { cluster, crawl, chunk: 0, open: true }
+    }
+
+    async fn add(&mut self, users: Vec<UserId>, seeds: bool) -> Result<SubmitSummary, ClientError> {
+        let mutation = Mutation::AddTargets { crawl: self.crawl, chunk: self.chunk, users, seeds };
+        match self.cluster.mutate(mutation).await? {
+            Response::Added(summary) => {
+                self.chunk += 1;
+                Ok(summary)
+            }
+            _ => Err(ClientError::Confused { asked: "chunk of targets" }),
+        }
+    }
+
+    async fn seal(&mut self) -> Result<(), ClientError> {
+        self.cluster.mutate(Mutation::SealCrawl { crawl: self.crawl }).await?;
+        self.open = false;
+        Ok(())
+    }
+
+    async fn cancel(&mut self) -> Result<(), ClientError> {
+        self.cluster.mutate(Mutation::CancelCrawl { crawl: self.crawl }).await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            let crawl = self.crawl;
+            note(format!(
+                "crawl {crawl} is left without all of its targets; `twm-ctl crawl cancel {crawl}` ends it"
+            ));
+        }
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    if path == Path::new("-") {
+        return "standard input".to_owned();
+    }
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        submit: Submit,
+    }
+
+    fn spec(args: &[&str]) -> CrawlSpec {
+        Line::try_parse_from([&["submit"], args].concat()).unwrap().submit.spec()
+    }
+
+    #[test]
+    fn timelines_are_the_default_and_operations_add_up() {
+        assert_eq!(spec(&["list"]).operations.to_string(), "T");
+        assert_eq!(spec(&["-F", "-A", "list"]).operations.to_string(), "FA");
+        assert_eq!(spec(&["-TFAU", "list"]).operations.to_string(), "TUFA");
+    }
+
+    #[test]
+    fn the_flags_make_the_spec() {
+        let spec = spec(&[
+            "a/list.gz",
+            "--traverse",
+            "bfs",
+            "--depth",
+            "2",
+            "--follow",
+            "user.ok",
+            "--priority",
+            "7",
+        ]);
+        assert_eq!((spec.name.as_str(), spec.traversal, spec.depth), ("list.gz", Traversal::Bfs, Some(2)));
+        assert_eq!((spec.follow.as_deref(), spec.priority), (Some("user.ok"), 7));
+    }
+
+    #[test]
+    fn a_priority_out_of_range_is_a_usage_error() {
+        for priority in ["0", "101", "x"] {
+            assert!(Line::try_parse_from(["submit", "list", "--priority", priority]).is_err());
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A list in the portions that one command of the cluster takes.
+
+use storage::ids::UserId;
+use tokio::sync::mpsc;
+
+use super::{BadLine, Entry, ListError, TargetList};
+
+/// Accounts in one portion: far below the largest frame, whatever the ids.
+pub const CHUNK: usize = 5_000;
+/// Bad lines that are kept to be named; of more than these only the number counts.
+const NAMED: usize = 20;
+/// Portions read ahead.
+const AHEAD: usize = 4;
+
+/// Part of a list.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The accounts, at most [`CHUNK`].
+    pub users: Vec<UserId>,
+    /// The first bad lines of the whole list, with their numbers.
+    pub named: Vec<(u64, BadLine)>,
+    /// All bad lines of this part.
+    pub bad: u64,
+}
+
+/// Reads a list on a thread of its own, because a read can block for ever, and hands it out in
+/// portions. The last one may be empty of accounts. A [`ListError`] ends the stream. The thread ends
+/// when the receiver is dropped and the read under way returns.
+pub fn batches(list: TargetList) -> mpsc::Receiver<Result<Batch, ListError>> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    std::thread::spawn(move || read(list, &sender));
+    receiver
+}
+
+fn read(list: TargetList, sender: &mpsc::Sender<Result<Batch, ListError>>) {
+    let mut batch = Batch::default();
+    let mut room_to_name = NAMED;
+    for entry in list {
+        match entry {
+            Ok(Entry::Target(user)) => batch.users.push(user),
+            Ok(Entry::Bad { line, why }) => {
+                batch.bad += 1;
+                if room_to_name > 0 {
+                    room_to_name -= 1;
+                    batch.named.push((line, why));
+                }
+            }
+            Err(error) => {
+                // What was read before the break goes first: its bad lines may explain it.
+                if sender.blocking_send(Ok(batch)).is_ok() {
+                    let _ = sender.blocking_send(Err(error));
+                }
+                return;
+            }
+        }
+        if batch.users.len() == CHUNK && sender.blocking_send(Ok(std::mem::take(&mut batch))).is_err() {
+            return;
+        }
+    }
+    if batch != Batch::default() {
+        let _ = sender.blocking_send(Ok(batch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn collect(text: String) -> Vec<Batch> {
+        let mut receiver = batches(TargetList::from_reader("list", Cursor::new(text)).unwrap());
+        let mut all = Vec::new();
+        while let Some(batch) = receiver.blocking_recv() {
+            all.push(batch.unwrap());
+        }
+        all
+    }
+
+    #[test]
+    fn a_long_list_comes_in_portions_in_order() {
+        let all = collect((1..=2 * CHUNK as u64 + 1).map(|n| format!("{n}\n")).collect());
+        assert_eq!(all.iter().map(|b| b.users.len()).collect::<Vec<_>>(), [CHUNK, CHUNK, 1]);
+        let users: Vec<UserId> = all.into_iter().flat_map(|b| b.users).collect();
+        assert!(users.iter().zip(1..).all(|(user, n)| *user == UserId::Number(n)));
+    }
+
+    #[test]
+    fn only_the_first_bad_lines_are_kept() {
+        let all = collect("-1\n".repeat(10_000) + "7\n");
+        assert_eq!(all.len(), 1);
+        assert_eq!((all[0].bad, all[0].named.len(), all[0].users.len()), (10_000, NAMED, 1));
+        assert_eq!(all[0].named[19].0, 20);
+    }
+
+    #[test]
+    fn an_empty_list_has_no_portion() {
+        assert_eq!(collect("# nothing\n".to_owned()), []);
+    }
+}

@@ -1,0 +1,113 @@
+//! One line of a list.
+
+use storage::ids::{InvalidUserId, UserId};
+
+/// Longest line that can name an account, bytes.
+pub const MAX_LINE: usize = 4096;
+
+/// Why a line names no account.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadLine {
+    /// Longer than [`MAX_LINE`].
+    #[error("the line is longer than {MAX_LINE} bytes; write one account a line")]
+    TooLong,
+    /// A NUL byte.
+    #[error("binary or UTF-16 data; convert the list with `iconv -f utf-16 -t utf-8`")]
+    Binary,
+    /// Another encoding.
+    #[error("no UTF-8 text; convert the list, for example with `iconv -f latin1 -t utf-8`")]
+    NotUtf8,
+    /// A screen name, see [`parse_line`].
+    #[error("{0:?} is a screen name, which this release cannot look up; write the account's numeric id")]
+    ScreenName(String),
+    /// A bare word. Text ids of other networks carry a `:` or an `@`.
+    #[error(
+        "{0:?} is no account id; write a decimal id, or another network's id like `did:plc:...` or `id@host`"
+    )]
+    Word(String),
+    /// Like an id, and none.
+    #[error(transparent)]
+    Id(#[from] InvalidUserId),
+}
+
+/// The account that a line names; nothing for a blank line or a comment.
+///
+/// A line is an id, or a job as the original saved its frontier: `T,<id>,0`, of which the id counts.
+pub fn parse_line(line: &[u8]) -> Result<Option<UserId>, BadLine> {
+    if line.contains(&0) {
+        return Err(BadLine::Binary);
+    }
+    let text = std::str::from_utf8(line).map_err(|_| BadLine::NotUtf8)?.trim();
+    if text.is_empty() || text.starts_with('#') {
+        return Ok(None);
+    }
+    let id = job_user(text).unwrap_or(text);
+    if id.starts_with('@') {
+        // The one place to change once the cluster offers a look-up by name.
+        return Err(BadLine::ScreenName(id.to_owned()));
+    }
+    match id.parse()? {
+        // A word without either is a header line or a name that lost its `@`.
+        UserId::Text(text) if !text.contains([':', '@']) => Err(BadLine::Word(text.into())),
+        user => Ok(Some(user)),
+    }
+}
+
+/// The account of a saved job, if the line is one.
+fn job_user(text: &str) -> Option<&str> {
+    let mut fields = text.split(',');
+    let (operation, user, cursor) = (fields.next()?, fields.next()?, fields.next()?);
+    let is_job = matches!(operation, "T" | "F" | "A" | "U") && cursor.parse::<i128>().is_ok();
+    (is_job && fields.next().is_none()).then_some(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u64) -> Result<Option<UserId>, BadLine> {
+        Ok(Some(UserId::Number(n)))
+    }
+
+    #[test]
+    fn good_lines_name_an_account() {
+        for (line, expected) in [
+            (&b"22013880"[..], id(22_013_880)),
+            (b"  12\t\r", id(12)),
+            (b"18446744073709551615", id(u64::MAX)),
+            (b"007", id(7)),
+            (b"T,42,0", id(42)),
+            (b"F,42,-1", id(42)),
+            (b"", Ok(None)),
+            (b" \t\r", Ok(None)),
+            (b"# a comment", Ok(None)),
+        ] {
+            assert_eq!(parse_line(line), expected, "{:?}", String::from_utf8_lossy(line));
+        }
+        for text in ["did:plc:z72i7hdynmk6r22z27h6tvur", "109@mastodon.social"] {
+            assert_eq!(parse_line(text.as_bytes()).unwrap().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn bad_lines_are_told_apart() {
+        assert_eq!(parse_line(b"1\x002\x00"), Err(BadLine::Binary));
+        assert_eq!(parse_line(b"Andr\xe9"), Err(BadLine::NotUtf8));
+        assert_eq!(parse_line(b"@jack"), Err(BadLine::ScreenName("@jack".into())));
+        assert_eq!(parse_line(b"user_id"), Err(BadLine::Word("user_id".into())));
+        assert_eq!(parse_line(b"-5"), Err(BadLine::Id(InvalidUserId::Negative("-5".into()))));
+        for out_of_range in ["0", "18446744073709551616", "99999999999999999999999"] {
+            let expected = Err(BadLine::Id(InvalidUserId::OutOfRange(out_of_range.into())));
+            assert_eq!(parse_line(out_of_range.as_bytes()), expected);
+        }
+        for no_id in ["1 2", "1,2", "X,1,0", "T,1,0,9", "T,1,", "T,a b,0"] {
+            assert!(matches!(parse_line(no_id.as_bytes()), Err(BadLine::Id(_))), "{no_id:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_cannot_steer_a_terminal() {
+        let message = parse_line(b"\x1b[2Jx:y").unwrap_err().to_string();
+        assert!(!message.contains('\x1b'), "{message:?}");
+    }
+}
