@@ -2,5 +2,9 @@
 
 pub mod address;
 pub mod budget;
+pub mod crawl;
 pub mod follow;
+pub mod logs;
+pub mod session;
+pub mod settings;
 pub mod source;

@@ -12,13 +12,12 @@ mod assignment;
 mod backoff;
 mod crew;
 mod jobs;
-mod leftovers;
 mod lease_clock;
+mod leftovers;
+mod live;
 mod publisher;
 mod session_loop;
 mod storage_id;
-#[cfg(test)]
-mod tests;
 mod tracker;
 
 pub use assignment::{Assignment, Ending, Stop};

@@ -43,12 +43,12 @@ pub fn shared_storage_id(output: &Path, entropy: &dyn Entropy) -> Result<Storage
     fs::create_dir_all(output).map_err(failed("make", output))?;
     if !path.try_exists().map_err(failed("look for", &path))? {
         let own = output.join(format!("{FILE}.{:016x}", entropy.next_u64()));
-        let written = write_synced(&own, entropy.next_u64()).map_err(failed("write", &own));
+        write_synced(&own, entropy.next_u64()).map_err(failed("write", &own))?;
         // A link appears with its content, and only one of several nodes can make it.
-        let linked = written.and_then(|()| match fs::hard_link(&own, &path) {
+        let linked = match fs::hard_link(&own, &path) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed("make", &path)(e)),
             _ => Ok(()),
-        });
+        };
         fs::remove_file(&own).map_err(failed("remove", &own))?;
         linked?;
         fs::File::open(output).and_then(|folder| folder.sync_all()).map_err(failed("sync", output))?;

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use raft::client::ClientError;
 use raft::model::{
-    CrawlId, CrawlSpec, LeaseId, OpenSession, Report, ReportAnswer, SessionId, SessionOpened, Wants,
+    Answer, CrawlId, CrawlSpec, LeaseId, Mutation, OpenSession, Query, Report, ReportAnswer, SessionId,
+    SessionOpened, Wants,
 };
+use raft::server::Tracker;
 use storage::ids::UserId;
 
 /// The job tracker as sessions and workers use it. In a node it is [`raft::server::Tracker`]; a test can put a
@@ -38,4 +41,46 @@ pub trait JobTracker: Send + Sync + 'static {
 
     /// Which of these accounts a crawl does not know yet, as far as this replica knows. No network, no waiting.
     fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId>;
+}
+
+impl JobTracker for Tracker {
+    fn open_session(&self, open: OpenSession) -> BoxFuture<'_, Result<SessionOpened, ClientError>> {
+        Tracker::open_session(self, open).boxed()
+    }
+
+    fn report(&self, report: Report) -> BoxFuture<'_, Result<ReportAnswer, ClientError>> {
+        Tracker::report(self, report).boxed()
+    }
+
+    fn wait_for_work(
+        &self,
+        session: SessionId,
+        wants: Wants,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<bool, ClientError>> {
+        Tracker::wait_for_work(self, session, wants, timeout).boxed()
+    }
+
+    fn end_session(&self, session: SessionId) -> BoxFuture<'_, Result<(), ClientError>> {
+        let end = Mutation::EndSession { session, graceful: true };
+        async move { self.mutate(end).await.map(|_done| ()) }.boxed()
+    }
+
+    fn drafts_in_use(&self, leases: Vec<LeaseId>) -> BoxFuture<'_, Result<Vec<LeaseId>, ClientError>> {
+        async move {
+            match self.query(Query::DraftsInUse(leases)).await? {
+                Answer::DraftsInUse(used) => Ok(used),
+                _ => Err(ClientError::Confused { asked: "question for drafts" }),
+            }
+        }
+        .boxed()
+    }
+
+    fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec> {
+        Tracker::crawl_spec(self, crawl)
+    }
+
+    fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {
+        Tracker::unseen(self, crawl, users)
+    }
 }

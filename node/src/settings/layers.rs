@@ -80,7 +80,9 @@ impl Layers {
             Ok(value) => {
                 self.given.insert(setting.key, (value, origin));
             }
-            Err(_) => problems.add(setting.key, &origin, "the value is not UTF-8; write it in UTF-8".to_owned()),
+            Err(_) => {
+                problems.add(setting.key, &origin, "the value is not UTF-8; write it in UTF-8".to_owned())
+            }
         }
     }
 

@@ -103,17 +103,25 @@ pub struct Loaded {
 #[derive(Debug)]
 struct Effective {
     key: &'static str,
-    /// As a value of the file; `None` where nothing is set.
-    value: Option<String>,
+    shown: Shown,
     origin: Origin,
+}
+
+#[derive(Debug)]
+enum Shown {
+    /// As a value of the file.
+    Value(String),
+    Secret,
+    Unset,
 }
 
 /// The settings as a file, each with where it came from.
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.effective.iter().try_for_each(|Effective { key, value, origin }| match value {
-            Some(value) => writeln!(f, "{:<40} # {origin}", format!("{key} = {value}")),
-            None => writeln!(f, "# {key} is not set"),
+        self.effective.iter().try_for_each(|Effective { key, shown, origin }| match shown {
+            Shown::Value(value) => writeln!(f, "{:<40} # {origin}", format!("{key} = {value}")),
+            Shown::Secret => writeln!(f, "# {key} is set, and not shown ({origin})"),
+            Shown::Unset => writeln!(f, "# {key} is not set"),
         })
     }
 }
@@ -272,7 +280,8 @@ impl Reader<'_> {
         if let (Some(id), Some(peers), Some((_, origin))) = (id, &peers, self.layers.value("peers")) {
             if !peers.contains_key(&id) {
                 let known: Vec<_> = peers.keys().map(u64::to_string).collect();
-                let what = format!("node {id} (--id) is not among them ({}); add {id}=HOST:PORT", known.join(", "));
+                let what =
+                    format!("node {id} (--id) is not among them ({}); add {id}=HOST:PORT", known.join(", "));
                 self.problems.add("peers", origin, what);
             }
         }
@@ -298,9 +307,12 @@ impl Reader<'_> {
             Some((text, origin)) => (Some(text.as_str()), origin.clone()),
             None => (default, Origin::Default),
         };
-        let secret = table::find(key).is_some_and(|setting| setting.secret);
-        let value = text.map(|text| toml::Value::from(if secret { "***" } else { text }).to_string());
-        self.effective.push(Effective { key, value, origin: origin.clone() });
+        let shown = match text {
+            None => Shown::Unset,
+            Some(_) if table::find(key).is_some_and(|setting| setting.secret) => Shown::Secret,
+            Some(text) => Shown::Value(toml::Value::from(text).to_string()),
+        };
+        self.effective.push(Effective { key, shown, origin: origin.clone() });
         match parse(text?) {
             Ok(value) => Some(value),
             Err(what) => {

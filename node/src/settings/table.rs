@@ -32,7 +32,11 @@ const fn secret(key: &'static str, value: &'static str, help: &'static str) -> S
 
 /// All settings, in the order in which they are shown.
 pub(super) const SETTINGS: &[Setting] = &[
-    setting("id", "N", "This node's number, positive and unlike any other in the cluster [default: 1 for a node alone]"),
+    setting(
+        "id",
+        "N",
+        "This node's number, positive and unlike any other in the cluster [default: 1 for a node alone]",
+    ),
     setting(
         "peers",
         "1=HOST:PORT,...",
@@ -51,16 +55,32 @@ pub(super) const SETTINGS: &[Setting] = &[
         "auto|none|LIST",
         "Local addresses to crawl from: single ones, ranges A-B and CIDR, by comma [default: none, the system chooses]",
     ),
-    setting("workers", "N", "Jobs that run at once, 1 to 10000 [default: 32, or one for each address if they are more]"),
+    setting(
+        "workers",
+        "N",
+        "Jobs that run at once, 1 to 10000 [default: 32, or one for each address if they are more]",
+    ),
     setting("api-url", "URL", "Base URL of the Twitter API [default: http://127.0.0.1:5000/1/]"),
-    secret("api-token", "TOKEN", "Bearer token of the API; better in TWM_API_TOKEN or the file than in a flag"),
+    secret(
+        "api-token",
+        "TOKEN",
+        "Bearer token of the API; better in TWM_API_TOKEN or the file than in a flag",
+    ),
     setting("request-timeout", "TIME", "Longest wait for a whole answer of the API [default: 30s]"),
     setting("output", "DIR", "Folder of the dataset [default: ./twm-dataset]"),
-    setting("temporary-dir", "DIR", "Folder of drafts, on the same volume as --output [default: OUTPUT/.tmp]"),
+    setting(
+        "temporary-dir",
+        "DIR",
+        "Folder of drafts, on the same volume as --output [default: OUTPUT/.tmp]",
+    ),
     switch("shared-output", "All nodes write to one --output, on a shared file system"),
     setting("compression", "none|1..9", "gzip level of the dataset's files [default: 6]"),
     setting("followers-format", "text|packed", "One id a line, or eight bytes each [default: text]"),
-    setting("session-ttl", "TIME", "A node silent for so long loses its jobs to others, 500ms to 10m [default: 3s]"),
+    setting(
+        "session-ttl",
+        "TIME",
+        "A node silent for so long loses its jobs to others, 500ms to 10m [default: 3s]",
+    ),
     setting(
         "storage-grace",
         "TIME",
@@ -69,7 +89,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("max-attempts", "N", "Failures after which a job goes to the error list, 1 to 1000 [default: 5]"),
     setting("margin", "TIME", "Added to every reset time of a rate budget [default: 500ms]"),
     setting("log-format", "text|json", "Form of the log on stderr and in --log-dir [default: text]"),
-    setting("log-level", "LEVEL", "error, warn, info, debug, trace, or by part as in warn,node=debug [default: info]"),
+    setting(
+        "log-level",
+        "LEVEL",
+        "error, warn, info, debug, trace, or by part as in warn,node=debug [default: info]",
+    ),
     setting("log-dir", "DIR", "Folder of daily log files, 14 of which are kept [default: stderr only]"),
 ];
 

@@ -15,8 +15,13 @@ pub(super) fn number(allowed: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u6
             u64::MAX => format!("give a number from {} on", allowed.start()),
             end => format!("give a number from {} to {end}", allowed.start()),
         };
-        let number = text.trim().parse::<u64>().map_err(|_| format!("{text:?} is no such number; {}", bounds()))?;
-        if allowed.contains(&number) { Ok(number) } else { Err(format!("{number} is out of bounds; {}", bounds())) }
+        let number =
+            text.trim().parse::<u64>().map_err(|_| format!("{text:?} is no such number; {}", bounds()))?;
+        if allowed.contains(&number) {
+            Ok(number)
+        } else {
+            Err(format!("{number} is out of bounds; {}", bounds()))
+        }
     }
 }
 
@@ -37,7 +42,9 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 /// A time such as `250ms`, `3s`, `2m` or `1h`, within bounds.
 pub(super) fn time(allowed: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Duration, String> {
     move |text| {
-        let bounds = || format!("give a time from {:?} to {:?}, such as 500ms, 3s or 2m", allowed.start(), allowed.end());
+        let bounds = || {
+            format!("give a time from {:?} to {:?}, such as 500ms, 3s or 2m", allowed.start(), allowed.end())
+        };
         let time = parse_time(text.trim()).ok_or_else(|| format!("{text:?} is no time; {}", bounds()))?;
         if allowed.contains(&time) { Ok(time) } else { Err(format!("{text} is out of bounds; {}", bounds())) }
     }
@@ -76,15 +83,20 @@ pub(super) fn peers(text: &str) -> Result<BTreeMap<u64, String>, String> {
     let form = "give 1=HOST:PORT,2=HOST:PORT,...";
     let mut peers = BTreeMap::new();
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        let (id, address) = entry.split_once('=').ok_or_else(|| format!("{entry:?} names no node; {form}"))?;
+        let (id, address) =
+            entry.split_once('=').ok_or_else(|| format!("{entry:?} names no node; {form}"))?;
         let id = id.trim().parse::<u64>().ok().filter(|&id| id > 0);
         let id = id.ok_or_else(|| format!("{entry:?}: the id is no positive number; {form}"))?;
         let address = host_port(address).map_err(|what| format!("{entry:?}: {what}"))?;
         if address.ends_with(":0") {
-            return Err(format!("{entry:?}: port 0 leaves the choice open, but the peers have to know it; {form}"));
+            return Err(format!(
+                "{entry:?}: port 0 leaves the choice open, but the peers have to know it; {form}"
+            ));
         }
         if let Some((other, _)) = peers.iter().find(|&(_, known)| *known == address) {
-            return Err(format!("nodes {other} and {id} have the same address {address}; each needs its own"));
+            return Err(format!(
+                "nodes {other} and {id} have the same address {address}; each needs its own"
+            ));
         }
         if peers.insert(id, address).is_some() {
             return Err(format!("node {id} is named twice; name each node once"));
@@ -124,6 +136,8 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
 pub(super) fn log_level(text: &str) -> Result<String, String> {
     match tracing_subscriber::EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(e) => Err(format!("{text:?}: {e}; give error, warn, info, debug or trace, or by part as in warn,node=debug")),
+        Err(e) => Err(format!(
+            "{text:?}: {e}; give error, warn, info, debug or trace, or by part as in warn,node=debug"
+        )),
     }
 }

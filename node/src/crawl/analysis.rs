@@ -1,0 +1,253 @@
+//! `A`: which followers the crawl goes on with.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use raft::model::{CrawlSpec, Finding, Progress};
+use storage::dataset::{DatasetError, FileKey, Followers};
+use storage::ids::UserId;
+
+use super::saver::Saver;
+use super::trouble::{Halt, Trouble};
+use super::{Crawler, on_disk};
+use crate::follow::FollowRule;
+use crate::session::Assignment;
+use crate::source::Profile;
+
+/// Followers read at a time.
+const READ: usize = 5000;
+/// How long this replica may take to learn of a crawl that the leader has granted a job of.
+const CATCH_UP: Duration = Duration::from_secs(5);
+const CATCH_UP_STEP: Duration = Duration::from_millis(20);
+
+/// A follower list being gone through.
+struct Reading {
+    /// Absent while a blocking thread has it.
+    followers: Option<Followers>,
+    /// Followers read.
+    read: u64,
+    /// Those that the crawl does not know, with the number of followers up to each.
+    candidates: VecDeque<(UserId, u64)>,
+    at_end: bool,
+    /// Profiles looked up.
+    looked_up: u64,
+}
+
+/// How a read of the list went.
+enum Opened {
+    Reading(Box<Reading>),
+    Missing,
+}
+
+impl Crawler {
+    pub(super) async fn analyse(&self, assignment: &Assignment) -> Result<Finding, Halt> {
+        let spec = self.spec(assignment).await?;
+        let rule = match self.rules.of(assignment.job.crawl, &spec) {
+            Ok(rule) => rule,
+            Err(what) => return Err(Trouble::Lasting { what }.into()),
+        };
+        let Opened::Reading(mut reading) = self.open_list(assignment).await? else {
+            return Ok(Finding::InputMissing);
+        };
+        let mut saver = Saver::new(&*self.parts.clock);
+        loop {
+            match self.analyse_step(assignment, &mut reading, rule.as_deref(), &mut saver).await {
+                Ok(Step::More) => {}
+                Ok(Step::Done) => return Ok(Finding::Completed { file: false, items: reading.looked_up }),
+                Ok(Step::Unreadable) => return Ok(Finding::InputMissing),
+                Err(trouble) => {
+                    let Some(wait) = saver.repeat_after(&trouble, &*self.parts.entropy) else {
+                        return Err(reading.halt(trouble));
+                    };
+                    tokio::select! {
+                        stop = assignment.stopped() => return Err(reading.halt(stop.into())),
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the crawl asks for, which a replica behind the leader may not know at once.
+    async fn spec(&self, assignment: &Assignment) -> Result<CrawlSpec, Trouble> {
+        let crawl = assignment.job.crawl;
+        let known = async {
+            loop {
+                match self.parts.tracker.crawl_spec(crawl) {
+                    Some(spec) => return spec,
+                    None => tokio::time::sleep(CATCH_UP_STEP).await,
+                }
+            }
+        };
+        tokio::time::timeout(CATCH_UP, known).await.map_err(|_| Trouble::Passing {
+            what: format!("this node's replica does not know crawl {crawl} yet; see whether it keeps up"),
+            after: None,
+        })
+    }
+
+    async fn open_list(&self, assignment: &Assignment) -> Result<Opened, Trouble> {
+        let job = &assignment.job;
+        let (dataset, user) = (self.parts.dataset.clone(), job.user.clone());
+        let done = job.progress.as_ref().and_then(|p| p.cursor.parse::<u64>().ok()).unwrap_or(0);
+        on_disk(move || {
+            let mut followers = match dataset.open_followers(&user) {
+                Ok(Some(followers)) => followers,
+                Ok(None) => return Ok(Opened::Missing),
+                Err(error) => {
+                    return missing_if_unreadable(&*dataset, &user, error).map(|()| Opened::Missing);
+                }
+            };
+            for _ in 0..done {
+                match followers.next() {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => {
+                        return missing_if_unreadable(&*dataset, &user, error).map(|()| Opened::Missing);
+                    }
+                    None => break,
+                }
+            }
+            Ok(Opened::Reading(Box::new(Reading {
+                followers: Some(followers),
+                read: done,
+                candidates: VecDeque::new(),
+                at_end: false,
+                looked_up: 0,
+            })))
+        })
+        .await
+    }
+
+    /// Reads on until there is a full look-up's worth of candidates, and looks them up.
+    async fn analyse_step(
+        &self,
+        assignment: &Assignment,
+        reading: &mut Reading,
+        rule: Option<&FollowRule>,
+        saver: &mut Saver,
+    ) -> Result<Step, Trouble> {
+        if let Some(stop) = assignment.stop() {
+            return Err(stop.into());
+        }
+        let batch = self.parts.source.lookup_batch().max(1);
+        if !reading.at_end && reading.candidates.len() < batch {
+            if !self.read_on(assignment, reading).await? {
+                return Ok(Step::Unreadable);
+            }
+            saver.page_done();
+            if saver.is_due(&*self.parts.clock) {
+                saver.saved(&*self.parts.clock);
+                assignment.report(Finding::Advanced(reading.progress())).await;
+            }
+            return Ok(Step::More);
+        }
+        if reading.candidates.is_empty() {
+            return Ok(Step::Done);
+        }
+        let users: Vec<UserId> =
+            reading.candidates.iter().take(batch).map(|(user, _)| user.clone()).collect();
+        let profiles = tokio::select! {
+            biased;
+            stop = assignment.stopped() => return Err(stop.into()),
+            profiles = self.look_up(&users) => profiles?,
+        };
+        reading.candidates.drain(..users.len());
+        reading.looked_up += profiles.len() as u64;
+        let (admitted, discarded) = sort_out(users, &profiles, rule);
+        saver.page_done();
+        saver.saved(&*self.parts.clock);
+        assignment.report(Finding::Discovered { admitted, discarded, progress: reading.progress() }).await;
+        Ok(Step::More)
+    }
+
+    /// Reads a part of the list and keeps what the crawl does not know. `false` if the list cannot be read.
+    async fn read_on(&self, assignment: &Assignment, reading: &mut Reading) -> Result<bool, Trouble> {
+        let Some(mut followers) = reading.followers.take() else {
+            return Err(Trouble::Disk { what: "a follower list was lost in an earlier failure".to_owned() });
+        };
+        let (dataset, tracker) = (self.parts.dataset.clone(), self.parts.tracker.clone());
+        let (user, crawl, start) = (assignment.job.user.clone(), assignment.job.crawl, reading.read);
+        let part = on_disk(move || {
+            let mut users = Vec::with_capacity(READ);
+            for follower in followers.by_ref().take(READ) {
+                match follower {
+                    Ok(follower) => users.push(follower),
+                    Err(error) => return missing_if_unreadable(&*dataset, &user, error).map(|()| None),
+                }
+            }
+            let read = users.len() as u64;
+            let places: HashMap<UserId, u64> = users.iter().cloned().zip(start + 1..).collect();
+            let unseen = tracker.unseen(crawl, users);
+            let place = |user: UserId| {
+                let place = places.get(&user).copied().unwrap_or(start);
+                (user, place)
+            };
+            let candidates: Vec<_> = unseen.into_iter().map(place).collect();
+            Ok(Some((followers, read, candidates)))
+        });
+        let Some((followers, read, candidates)) = part.await? else { return Ok(false) };
+        reading.followers = Some(followers);
+        reading.read += read;
+        reading.at_end = read < READ as u64;
+        reading.candidates.extend(candidates);
+        Ok(true)
+    }
+}
+
+/// How far a step has come.
+enum Step {
+    More,
+    Done,
+    Unreadable,
+}
+
+impl Reading {
+    /// All followers before the first candidate that was not looked up are done.
+    fn progress(&self) -> Progress {
+        let done = self.candidates.front().map_or(self.read, |(_, place)| place - 1);
+        Progress { cursor: done.to_string(), draft: None }
+    }
+
+    fn halt(&self, trouble: Trouble) -> Halt {
+        let progress = match trouble {
+            Trouble::Abandoned | Trouble::Disk { .. } => None,
+            _ => Some(self.progress()),
+        };
+        Halt { trouble, progress }
+    }
+}
+
+/// Sets an unreadable list aside, so that it is made again; any other error stays one.
+fn missing_if_unreadable(
+    dataset: &dyn storage::dataset::Dataset,
+    user: &UserId,
+    error: DatasetError,
+) -> Result<(), DatasetError> {
+    match error {
+        DatasetError::SetAside { .. } => tracing::warn!(%user, "{error}"),
+        DatasetError::Unreadable { .. } => {
+            let place = dataset.set_aside(&FileKey::followers(user))?;
+            tracing::warn!(%user, now = place.unwrap_or_default(), "set a follower list aside: {error}");
+        }
+        other => return Err(other),
+    }
+    Ok(())
+}
+
+/// Accounts that the rule admits, and the others: those without a profile are suspended or unknown.
+fn sort_out(
+    users: Vec<UserId>,
+    profiles: &[Profile],
+    rule: Option<&FollowRule>,
+) -> (Vec<UserId>, Vec<UserId>) {
+    let profiles: HashMap<&UserId, &Profile> =
+        profiles.iter().map(|profile| (&profile.id, profile)).collect();
+    let admits = |user: &UserId| match (profiles.get(user), rule) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(profile), Some(rule)) => rule.admits(profile).unwrap_or_else(|error| {
+            tracing::debug!(%user, "the follow rule does not apply: {error}");
+            false
+        }),
+    };
+    users.into_iter().partition(admits)
+}

@@ -1,0 +1,124 @@
+//! A draft of either kind, and a page of either kind.
+
+use raft::model::DraftProgress;
+use storage::dataset::{Dataset, DatasetError, FileKind, Finished, FollowersDraft, SavePoint, TimelineDraft};
+use storage::ids::UserId;
+
+use crate::source::{FollowersPage, PostId, TimelinePage};
+
+/// A file being written.
+pub(super) enum Draft {
+    Timeline(Box<dyn TimelineDraft>),
+    Followers(Box<dyn FollowersDraft>),
+}
+
+/// What one request of a walk brought.
+pub(super) enum Page {
+    Timeline(TimelinePage),
+    Followers(FollowersPage),
+}
+
+impl Draft {
+    pub(super) fn begin(
+        dataset: &dyn Dataset,
+        kind: FileKind,
+        user: &UserId,
+        lease: u64,
+    ) -> Result<Self, DatasetError> {
+        Ok(match kind {
+            FileKind::Timeline => Self::Timeline(dataset.begin_timeline(user, lease)?),
+            FileKind::Followers => Self::Followers(dataset.begin_followers(user, lease)?),
+        })
+    }
+
+    pub(super) fn resume(
+        dataset: &dyn Dataset,
+        kind: FileKind,
+        user: &UserId,
+        from: &DraftProgress,
+        lease: u64,
+    ) -> Result<Self, DatasetError> {
+        let saved = SavePoint { bytes: from.bytes, items: from.items };
+        let old = from.lease.0;
+        Ok(match kind {
+            FileKind::Timeline => Self::Timeline(dataset.resume_timeline(user, saved, old, lease)?),
+            FileKind::Followers => Self::Followers(dataset.resume_followers(user, saved, old, lease)?),
+        })
+    }
+
+    /// Writes a page; gives the number of new items.
+    pub(super) fn push(&mut self, page: &Page) -> Result<u64, DatasetError> {
+        let mut new = 0;
+        match (self, page) {
+            (Self::Timeline(draft), Page::Timeline(page)) => {
+                for (id, json) in page.posts() {
+                    // Walks end with a page of other ids before it comes here: see `Page::foreign_id`.
+                    let PostId::Number(id) = id else { continue };
+                    new += u64::from(or_skip(draft.push(*id, json))?);
+                }
+            }
+            (Self::Followers(draft), Page::Followers(page)) => {
+                for follower in &page.ids {
+                    new += u64::from(or_skip(draft.push(follower))?);
+                }
+            }
+            // A walk asks for pages of its draft's kind only.
+            (Self::Timeline(_), Page::Followers(_)) | (Self::Followers(_), Page::Timeline(_)) => {}
+        }
+        Ok(new)
+    }
+
+    pub(super) fn save_point(&mut self) -> Result<SavePoint, DatasetError> {
+        match self {
+            Self::Timeline(draft) => draft.save_point(),
+            Self::Followers(draft) => draft.save_point(),
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<Finished, DatasetError> {
+        match self {
+            Self::Timeline(draft) => draft.finish(),
+            Self::Followers(draft) => draft.finish(),
+        }
+    }
+}
+
+/// One item that no reader would take is left out; it is no reason to lose the others.
+fn or_skip(pushed: Result<bool, DatasetError>) -> Result<bool, DatasetError> {
+    match pushed {
+        Err(error @ DatasetError::ItemTooLarge { .. }) => {
+            tracing::warn!("left out: {error}");
+            Ok(false)
+        }
+        other => other,
+    }
+}
+
+impl Page {
+    pub(super) fn next(&self) -> Option<&str> {
+        match self {
+            Self::Timeline(page) => page.next.as_deref(),
+            Self::Followers(page) => page.next.as_deref(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Timeline(page) => page.items().is_empty(),
+            Self::Followers(page) => page.ids.is_empty(),
+        }
+    }
+
+    pub(super) fn unusable(&self) -> usize {
+        match self {
+            Self::Timeline(page) => page.unusable,
+            Self::Followers(page) => page.unusable,
+        }
+    }
+
+    /// An id of a post that the dataset's files cannot keep in order.
+    pub(super) fn foreign_id(&self) -> Option<&PostId> {
+        let Self::Timeline(page) = self else { return None };
+        page.items().iter().map(|item| &item.id).find(|id| matches!(id, PostId::Text(_)))
+    }
+}

@@ -1,0 +1,175 @@
+//! The crawl itself: what a worker does with a job.
+//!
+//! - `T` and `F` [walk](walk) an account's pages into a draft; `U` does so down to the newest saved tweet and puts the
+//!   saved timeline behind; `A` looks up the followers that the crawl does not know yet.
+//! - One page at a time is in memory, whatever the size of the account. Now and then the draft is made durable and
+//!   the place reported, so that the walk can go on elsewhere.
+//! - Every request goes to any address of the node that has budget left. Only when none has is a job [`Limited`].
+//! - Files are written on blocking threads.
+//!
+//! What a worker deliberately does not do: rename a finished draft. The tracker says when, and the session does it.
+//!
+//! [`Limited`]: raft::model::Finding::Limited
+
+mod analysis;
+mod counters;
+mod draft;
+mod requests;
+mod resolve;
+mod rules;
+mod saver;
+mod trouble;
+mod update;
+mod walk;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use raft::model::{Finding, Operation, StorageId};
+use storage::dataset::{Dataset, DatasetError, FileKind};
+use storage::env::{Clock, Entropy};
+use tokio::sync::watch;
+
+pub use counters::{CrawlCounters, RequestCount};
+pub use resolve::ResolveError;
+use rules::Rules;
+use trouble::{Halt, Trouble};
+
+use crate::address::AddressPool;
+use crate::session::{Assignment, Backoff, Crew, Ending, JobTracker};
+use crate::source::{Endpoint, Source};
+
+/// Wait before a failed job is tried again, for the first time and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// What a crawler works with.
+pub struct CrawlerParts {
+    /// The network.
+    pub source: Arc<dyn Source>,
+    /// The addresses.
+    pub pool: Arc<AddressPool>,
+    /// Where tweets and followers go.
+    pub dataset: Arc<dyn Dataset>,
+    /// What is known of the crawls.
+    pub tracker: Arc<dyn JobTracker>,
+    /// Where the dataset lies, for save points.
+    pub storage: StorageId,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Runs jobs: the crew of a node.
+pub struct Crawler {
+    parts: CrawlerParts,
+    rules: Rules,
+    counters: CrawlCounters,
+    failure: watch::Sender<Option<String>>,
+}
+
+impl Crawler {
+    /// A crawler with nothing to do.
+    pub fn new(parts: CrawlerParts) -> Self {
+        let (rules, counters) = (Rules::default(), CrawlCounters::default());
+        Self { parts, rules, counters, failure: watch::Sender::new(None) }
+    }
+
+    /// What was done since the start.
+    pub fn counters(&self) -> &CrawlCounters {
+        &self.counters
+    }
+
+    /// Resolves when this node cannot crawl any more, with the reason: it must stop, or it would take jobs for
+    /// nothing.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.failure.subscribe();
+        match failure.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            // The sender lives as long as `self`.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    async fn work(&self, assignment: &Assignment) -> Result<Finding, Halt> {
+        match assignment.job.operation {
+            Operation::Timeline => self.download(assignment, FileKind::Timeline).await,
+            Operation::Followers => self.download(assignment, FileKind::Followers).await,
+            Operation::Update => self.update(assignment).await,
+            Operation::Analysis => self.analyse(assignment).await,
+        }
+    }
+
+    /// `T` and `F`: all pages into a new file.
+    async fn download(&self, assignment: &Assignment, kind: FileKind) -> Result<Finding, Halt> {
+        let Some(draft) = self.walk(assignment, kind, None).await? else {
+            return Ok(Finding::Completed { file: false, items: 0 });
+        };
+        let finished = on_disk(move || draft.finish()).await?;
+        Ok(Finding::Completed { file: finished.items > 0, items: finished.items })
+    }
+
+    /// What to tell the tracker about a job that came to a halt.
+    fn ending(&self, assignment: &Assignment, halt: Halt) -> Ending {
+        let Halt { trouble, progress } = halt;
+        let job = &assignment.job;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let failed = |reason: String, retry: bool, at_least: Option<Duration>| {
+            let own = Backoff::new(RETRY.0, RETRY.1).after(job.attempt, &*self.parts.entropy);
+            let after_ms = millis(own.max(at_least.unwrap_or_default()));
+            tracing::debug!(user = %job.user, operation = %job.operation, retry, after_ms, "job failed: {reason}");
+            Finding::Failed { progress: progress.clone(), reason, after_ms, retry }
+        };
+        Ending::Found(match trouble {
+            Trouble::Abandoned => return Ending::Abandoned,
+            Trouble::HandBack => Finding::HandedBack { progress },
+            Trouble::Limited { after } => Finding::Limited { progress, after_ms: millis(after) },
+            Trouble::Gone(reason) => Finding::Gone(reason),
+            Trouble::Passing { what, after } => failed(what, true, after),
+            Trouble::Disk { what } | Trouble::Loops { what } => failed(what, true, None),
+            Trouble::Lasting { what } => failed(what, false, None),
+            Trouble::NoAddress(what) => {
+                tracing::error!("this node cannot send requests any more: {what}");
+                self.failure.send_if_modified(|failure| failure.replace(what).is_none());
+                Finding::HandedBack { progress }
+            }
+        })
+    }
+}
+
+impl Crew for Crawler {
+    fn run(self: Arc<Self>, assignment: Assignment) -> BoxFuture<'static, Ending> {
+        async move {
+            let outcome = self.work(&assignment).await;
+            if assignment.stop() == Some(crate::session::Stop::Abandon) {
+                return Ending::Abandoned;
+            }
+            match outcome {
+                Ok(finding) => Ending::Found(finding),
+                Err(halt) => self.ending(&assignment, halt),
+            }
+        }
+        .boxed()
+    }
+
+    fn capacity(&self, operation: Operation) -> usize {
+        let endpoint = match operation {
+            Operation::Timeline | Operation::Update => Endpoint::Timeline,
+            Operation::Followers => Endpoint::Followers,
+            Operation::Analysis => Endpoint::Lookup,
+        };
+        self.parts.pool.capacity(&self.parts.source.scope(endpoint, None))
+    }
+}
+
+/// Runs work on files on a thread that may block.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DatasetError> + Send + 'static,
+) -> Result<T, Trouble> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => Ok(result?),
+        Err(panicked) => Err(Trouble::Disk { what: format!("work on a file broke down: {panicked}") }),
+    }
+}

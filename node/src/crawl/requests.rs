@@ -1,0 +1,84 @@
+//! One request from whichever address has budget left.
+
+use std::time::Duration;
+
+use storage::dataset::FileKind;
+use storage::ids::UserId;
+
+use super::Crawler;
+use super::draft::Page;
+use super::trouble::Trouble;
+use crate::address::Permit;
+use crate::budget::Acquired;
+use crate::source::{Answer, Endpoint, Profile, SourceError};
+
+/// How long a worker waits for a budget before it gives its job back.
+const BUDGET_WAIT: Duration = Duration::from_secs(2);
+
+impl Crawler {
+    /// One page of a timeline or follower list.
+    pub(super) async fn page(
+        &self,
+        kind: FileKind,
+        user: &UserId,
+        cursor: Option<&str>,
+        since: Option<&str>,
+    ) -> Result<Page, Trouble> {
+        match kind {
+            FileKind::Timeline => loop {
+                let permit = self.permit(Endpoint::Timeline, Some(user)).await?;
+                let answer = self.parts.source.timeline_page(permit.client(), user, cursor, since).await;
+                if let Some(page) = self.settle(Endpoint::Timeline, permit, answer)? {
+                    return Ok(Page::Timeline(page));
+                }
+            },
+            FileKind::Followers => loop {
+                let permit = self.permit(Endpoint::Followers, Some(user)).await?;
+                let answer = self.parts.source.followers_page(permit.client(), user, cursor).await;
+                if let Some(page) = self.settle(Endpoint::Followers, permit, answer)? {
+                    return Ok(Page::Followers(page));
+                }
+            },
+        }
+    }
+
+    /// The profiles of these accounts, as many as one look-up may carry; those that are gone are missing.
+    pub(super) async fn look_up(&self, users: &[UserId]) -> Result<Vec<Profile>, Trouble> {
+        loop {
+            let permit = self.permit(Endpoint::Lookup, None).await?;
+            let answer = self.parts.source.lookup(permit.client(), users).await;
+            if let Some(profiles) = self.settle(Endpoint::Lookup, permit, answer)? {
+                self.counters.add_profiles(profiles.len());
+                return Ok(profiles);
+            }
+        }
+    }
+
+    /// The right to send one request.
+    pub(super) async fn permit(&self, endpoint: Endpoint, user: Option<&UserId>) -> Result<Permit, Trouble> {
+        let scope = self.parts.source.scope(endpoint, user);
+        match self.parts.pool.acquire_within(&scope, BUDGET_WAIT).await {
+            Ok(Acquired::Ready(permit)) => Ok(permit),
+            Ok(Acquired::Wait(after)) => Err(Trouble::Limited { after }),
+            Err(error) => Err(Trouble::NoAddress(error.to_string())),
+        }
+    }
+
+    /// Takes an answer in; `None` when that address has no budget left and another one is to be asked.
+    ///
+    /// The ledger learns of every refusal, so the addresses run out in the end.
+    pub(super) fn settle<T>(
+        &self,
+        endpoint: Endpoint,
+        permit: Permit,
+        answer: Answer<T>,
+    ) -> Result<Option<T>, Trouble> {
+        self.counters.add_request(endpoint, permit.client().address(), &answer.rate);
+        let (outcome, _cost) = permit.settle_with(answer);
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(SourceError::Limited { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Why a job comes to a halt, by what follows from it.
+
+use std::time::Duration;
+
+use raft::model::{GoneReason, Progress};
+use storage::dataset::DatasetError;
+
+use crate::session::Stop;
+use crate::source::{self, SourceError};
+
+/// Why a job comes to a halt.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It is not this node's any more.
+    Abandoned,
+    /// The node stops.
+    HandBack,
+    /// No address of the node has budget left.
+    Limited {
+        /// Until one has.
+        after: Duration,
+    },
+    /// The account is out of reach.
+    Gone(GoneReason),
+    /// Another attempt may succeed.
+    Passing {
+        what: String,
+        /// How long the network asked to be left alone.
+        after: Option<Duration>,
+    },
+    /// A file could not be written or read: what the worker has of it cannot be trusted.
+    Disk { what: String },
+    /// The pages go round in a circle.
+    Loops { what: String },
+    /// Another attempt would fail as well.
+    Lasting { what: String },
+    /// The node itself cannot send requests.
+    NoAddress(String),
+}
+
+/// A halt, and where the job can go on if that is new.
+#[derive(Debug)]
+pub(super) struct Halt {
+    pub(super) trouble: Trouble,
+    pub(super) progress: Option<Progress>,
+}
+
+impl From<Trouble> for Halt {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, progress: None }
+    }
+}
+
+impl From<Stop> for Trouble {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Abandon => Self::Abandoned,
+            Stop::HandBack => Self::HandBack,
+        }
+    }
+}
+
+impl From<DatasetError> for Trouble {
+    fn from(error: DatasetError) -> Self {
+        let what = error.to_string();
+        match error {
+            DatasetError::NameTooLong { .. } | DatasetError::UnfitFollower { .. } => Self::Lasting { what },
+            _ => Self::Disk { what },
+        }
+    }
+}
+
+impl From<SourceError> for Trouble {
+    /// `Limited` is for the caller to ask from another address; taken as it is, it passes.
+    fn from(error: SourceError) -> Self {
+        let what = error.to_string();
+        let after = error.retry_in();
+        match error {
+            SourceError::Gone { reason, .. } => Self::Gone(match reason {
+                source::GoneReason::Protected => GoneReason::Protected,
+                source::GoneReason::NotFound => GoneReason::NotFound,
+                source::GoneReason::Suspended => GoneReason::Suspended,
+            }),
+            SourceError::Refused { .. } => Self::Lasting { what },
+            SourceError::Loops { .. } => Self::Loops { what },
+            SourceError::Limited { .. } | SourceError::Passing { .. } | SourceError::Garbage { .. } => {
+                Self::Passing { what, after }
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! `U`: the new tweets in front of the saved ones.
+
+use raft::model::Finding;
+use storage::dataset::{Appended, DatasetError, FileKind};
+
+use super::draft::Draft;
+use super::trouble::Halt;
+use super::{Crawler, on_disk};
+use crate::session::Assignment;
+
+/// What is saved of a timeline.
+enum Saved {
+    Newest(u64),
+    Nothing,
+}
+
+impl Crawler {
+    pub(super) async fn update(&self, assignment: &Assignment) -> Result<Finding, Halt> {
+        let Saved::Newest(newest) = self.newest_saved(assignment).await? else {
+            return Ok(Finding::InputMissing);
+        };
+        let walked = self.walk(assignment, FileKind::Timeline, Some(&newest.to_string())).await?;
+        let Some(Draft::Timeline(mut draft)) = walked else {
+            return Ok(Finding::Completed { file: false, items: 0 });
+        };
+        let new = draft.items();
+        if new == 0 {
+            // Nothing but the empty draft to be removed.
+            on_disk(move || draft.finish()).await?;
+            return Ok(Finding::Completed { file: false, items: 0 });
+        }
+        let (draft, Appended { items, set_aside }) = on_disk(move || {
+            let appended = draft.append_existing()?;
+            Ok((draft, appended))
+        })
+        .await?;
+        if let Some(error) = set_aside {
+            tracing::warn!(user = %assignment.job.user, "{error}");
+            return Ok(Finding::InputMissing);
+        }
+        if items == 0 {
+            // It was there when the walk began. Without it the new tweets are not the whole timeline.
+            return Ok(Finding::InputMissing);
+        }
+        on_disk(move || draft.finish()).await?;
+        Ok(Finding::Completed { file: true, items: new })
+    }
+
+    async fn newest_saved(&self, assignment: &Assignment) -> Result<Saved, Halt> {
+        let (dataset, user) = (self.parts.dataset.clone(), assignment.job.user.clone());
+        let found = on_disk(move || match dataset.newest_tweet(&user) {
+            Ok(newest) => Ok(newest.map_or(Saved::Nothing, Saved::Newest)),
+            Err(error @ DatasetError::SetAside { .. }) => {
+                tracing::warn!(%user, "{error}");
+                Ok(Saved::Nothing)
+            }
+            Err(other) => Err(other),
+        });
+        Ok(found.await?)
+    }
+}

@@ -1,0 +1,183 @@
+//! An account's pages, one after the other, into a draft.
+
+use raft::model::{DraftProgress, Finding, Progress};
+use storage::dataset::{DatasetError, FileKind};
+
+use super::draft::{Draft, Page};
+use super::saver::Saver;
+use super::trouble::{Halt, Trouble};
+use super::{Crawler, on_disk};
+use crate::session::Assignment;
+use crate::source::CursorWatch;
+
+/// A walk under way.
+struct Walk {
+    kind: FileKind,
+    /// Begun with the first item.
+    draft: Option<Draft>,
+    /// Of the next page; `None` is the first one.
+    cursor: Option<String>,
+    watch: CursorWatch,
+    saver: Saver,
+}
+
+impl Crawler {
+    /// Walks to the end, or down to the tweet `since`. Gives the draft, still open; `None` if there was nothing.
+    pub(super) async fn walk(
+        &self,
+        assignment: &Assignment,
+        kind: FileKind,
+        since: Option<&str>,
+    ) -> Result<Option<Draft>, Halt> {
+        let mut walk = self.begin_walk(assignment, kind).await?;
+        loop {
+            match self.step(assignment, &mut walk, since).await {
+                Ok(true) => return Ok(walk.draft),
+                Ok(false) => {}
+                Err(trouble) => {
+                    let Some(wait) = walk.saver.repeat_after(&trouble, &*self.parts.entropy) else {
+                        return Err(self.halt(assignment, walk, trouble).await);
+                    };
+                    tokio::select! {
+                        stop = assignment.stopped() => return Err(self.halt(assignment, walk, stop.into()).await),
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Goes on where the job was left, if what it wrote is still here; else at the beginning.
+    async fn begin_walk(&self, assignment: &Assignment, kind: FileKind) -> Result<Walk, Halt> {
+        let saver = Saver::new(&*self.parts.clock);
+        let job = &assignment.job;
+        let mut walk = Walk { kind, draft: None, cursor: None, watch: CursorWatch::new(), saver };
+        let Some(Progress { cursor, draft: Some(from) }) = job.progress.clone() else { return Ok(walk) };
+        let (dataset, user, lease) = (self.parts.dataset.clone(), job.user.clone(), job.lease.0);
+        let resumed = on_disk(move || match Draft::resume(&*dataset, kind, &user, &from, lease) {
+            Ok(draft) => Ok(Ok(draft)),
+            Err(missing @ DatasetError::DraftMissing { .. }) => Ok(Err(missing)),
+            Err(other) => Err(other),
+        });
+        match resumed.await? {
+            Ok(draft) => {
+                walk.draft = Some(draft);
+                walk.cursor = Some(cursor);
+            }
+            Err(missing) => tracing::warn!(user = %job.user, "a walk starts anew: {missing}"),
+        }
+        Ok(walk)
+    }
+
+    /// One page. `true` at the end of the walk.
+    async fn step(
+        &self,
+        assignment: &Assignment,
+        walk: &mut Walk,
+        since: Option<&str>,
+    ) -> Result<bool, Trouble> {
+        if let Some(stop) = assignment.stop() {
+            return Err(stop.into());
+        }
+        let user = &assignment.job.user;
+        let page = tokio::select! {
+            biased;
+            stop = assignment.stopped() => return Err(stop.into()),
+            page = self.page(walk.kind, user, walk.cursor.as_deref(), since) => page?,
+        };
+        if page.unusable() > 0 {
+            tracing::warn!(%user, count = page.unusable(), "left out items without a usable id");
+        }
+        if let Some(id) = page.foreign_id() {
+            let what =
+                format!("post {id} has no number for an id, and timelines are kept in order of numbers");
+            return Err(Trouble::Lasting { what });
+        }
+        let next = page.next().map(str::to_owned);
+        if let Some(next) = &next {
+            if let Err(loops) = walk.watch.check(next) {
+                return Err(Trouble::Loops { what: format!("user {user}: {loops}") });
+            }
+        }
+        self.write(assignment, walk, page).await?;
+        let Some(next) = next else { return Ok(true) };
+        walk.cursor = Some(next);
+        walk.saver.page_done();
+        if walk.saver.is_due(&*self.parts.clock) {
+            if let Some(progress) = self.save(assignment, walk).await? {
+                assignment.report(Finding::Advanced(progress)).await;
+            }
+        }
+        Ok(false)
+    }
+
+    async fn write(&self, assignment: &Assignment, walk: &mut Walk, page: Page) -> Result<(), Trouble> {
+        if page.is_empty() {
+            return Ok(());
+        }
+        if let Some(stop) = assignment.stop() {
+            return Err(stop.into());
+        }
+        let kind = walk.kind;
+        let (draft, new) = self.with_draft(assignment, walk, move |draft| draft.push(&page)).await?;
+        walk.draft = Some(draft);
+        match kind {
+            FileKind::Timeline => self.counters.add_tweets(new),
+            FileKind::Followers => self.counters.add_followers(new),
+        }
+        Ok(())
+    }
+
+    /// Makes the draft durable; `None` when nothing has come since it was.
+    async fn save(&self, assignment: &Assignment, walk: &mut Walk) -> Result<Option<Progress>, Trouble> {
+        let Some(cursor) = walk.cursor.clone().filter(|_| walk.saver.has_unsaved()) else { return Ok(None) };
+        let (draft, saved) = self.with_draft(assignment, walk, Draft::save_point).await?;
+        walk.draft = Some(draft);
+        walk.saver.saved(&*self.parts.clock);
+        let (lease, storage) = (assignment.job.lease, self.parts.storage);
+        let draft = DraftProgress { lease, storage, bytes: saved.bytes, items: saved.items };
+        Ok(Some(Progress { cursor, draft: Some(draft) }))
+    }
+
+    /// Works on the walk's draft, which is begun if there is none yet.
+    async fn with_draft<T: Send + 'static>(
+        &self,
+        assignment: &Assignment,
+        walk: &mut Walk,
+        work: impl FnOnce(&mut Draft) -> Result<T, DatasetError> + Send + 'static,
+    ) -> Result<(Draft, T), Trouble> {
+        let (draft, kind, dataset) = (walk.draft.take(), walk.kind, self.parts.dataset.clone());
+        let (user, lease) = (assignment.job.user.clone(), assignment.job.lease.0);
+        on_disk(move || {
+            let mut draft = match draft {
+                Some(draft) => draft,
+                None => Draft::begin(&*dataset, kind, &user, lease)?,
+            };
+            let value = work(&mut draft)?;
+            Ok((draft, value))
+        })
+        .await
+    }
+
+    /// Saves what is worth it before the job is left.
+    async fn halt(&self, assignment: &Assignment, mut walk: Walk, trouble: Trouble) -> Halt {
+        match trouble {
+            Trouble::Abandoned | Trouble::Gone(_) | Trouble::Disk { .. } => return trouble.into(),
+            Trouble::Loops { .. } => return Halt { trouble, progress: Some(from_the_beginning()) },
+            Trouble::HandBack
+            | Trouble::Limited { .. }
+            | Trouble::Passing { .. }
+            | Trouble::Lasting { .. }
+            | Trouble::NoAddress(_) => {}
+        }
+        match self.save(assignment, &mut walk).await {
+            Ok(progress) => Halt { trouble, progress },
+            Err(trouble) => Halt { trouble, progress: None },
+        }
+    }
+}
+
+/// Progress that takes back what was reported before: an attempt that reports none goes on from there.
+fn from_the_beginning() -> Progress {
+    Progress { cursor: String::new(), draft: None }
+}

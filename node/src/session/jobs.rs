@@ -1,0 +1,100 @@
+//! The jobs that workers have in their hands.
+
+use std::collections::HashMap;
+
+use raft::model::{JobId, LeaseId, Operation, SessionId, Wants};
+use tokio_util::sync::CancellationToken;
+
+use super::Crew;
+
+/// A job that some worker has.
+pub(super) struct RunningJob {
+    pub(super) job: JobId,
+    pub(super) operation: Operation,
+    pub(super) session: SessionId,
+    pub(super) abandon: CancellationToken,
+}
+
+/// All jobs that workers have, those of ended sessions too until their workers have let go.
+#[derive(Default)]
+pub(super) struct RunningJobs {
+    by_lease: HashMap<LeaseId, RunningJob>,
+    busy: [u16; 4],
+}
+
+impl RunningJobs {
+    /// `false` if that lease is in a worker's hands already.
+    pub(super) fn add(&mut self, lease: LeaseId, job: RunningJob) -> bool {
+        if self.by_lease.contains_key(&lease) {
+            return false;
+        }
+        self.busy[job.operation.index()] += 1;
+        self.by_lease.insert(lease, job);
+        true
+    }
+
+    pub(super) fn remove(&mut self, lease: LeaseId) -> Option<RunningJob> {
+        let job = self.by_lease.remove(&lease)?;
+        self.busy[job.operation.index()] -= 1;
+        Some(job)
+    }
+
+    /// The job, if what its worker finds still counts in this session.
+    pub(super) fn valid(&self, lease: LeaseId, session: SessionId) -> Option<&RunningJob> {
+        self.by_lease.get(&lease).filter(|job| job.session == session && !job.abandon.is_cancelled())
+    }
+
+    /// Tells the worker to drop its job.
+    pub(super) fn abandon(&self, lease: LeaseId) {
+        if let Some(job) = self.by_lease.get(&lease) {
+            job.abandon.cancel();
+        }
+    }
+
+    pub(super) fn abandon_all(&self) {
+        self.by_lease.values().for_each(|job| job.abandon.cancel());
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_lease.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_lease.is_empty()
+    }
+
+    pub(super) fn load(&self, workers: u32) -> Load {
+        let idle = (workers as usize).saturating_sub(self.by_lease.len());
+        Load { idle: u16::try_from(idle).unwrap_or(u16::MAX), busy: self.busy }
+    }
+}
+
+/// What the workers have to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) idle: u16,
+    pub(super) busy: [u16; 4],
+}
+
+impl Load {
+    /// How many jobs of each operation would find a worker and a budget. A running job is taken to need one more
+    /// request from its budget.
+    pub(super) fn wants(&self, crew: &dyn Crew) -> Wants {
+        if self.idle == 0 {
+            return Wants::NONE;
+        }
+        let busy = |operation: Operation| self.busy[operation.index()];
+        let each = Operation::ALL.map(|operation| {
+            let rivals = match operation {
+                Operation::Timeline | Operation::Update => {
+                    busy(Operation::Timeline) + busy(Operation::Update)
+                }
+                Operation::Followers | Operation::Analysis => busy(operation),
+            };
+            let room = crew.capacity(operation).saturating_sub(usize::from(rivals));
+            u16::try_from(room).unwrap_or(u16::MAX).min(self.idle)
+        });
+        let total = each.iter().map(|&n| u32::from(n)).sum::<u32>().min(u32::from(self.idle));
+        Wants { total: total as u16, each }
+    }
+}

@@ -1,0 +1,291 @@
+//! One session: reports go out one after the other, each with all that was found meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft::client::{ApiError, ClientError};
+use raft::model::{Finding, Job, JobId, LeaseId, Report, ReportAnswer, SessionId, Wants};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::assignment::{Ending, Message};
+use super::jobs::{Load, RunningJob};
+use super::{Assignment, Backoff, Crew, LeaseClock, SessionLoop};
+
+/// How long a report with little in it waits for more.
+const LINGER: Duration = Duration::from_millis(2);
+/// Findings that are not little.
+const LITTLE: usize = 8;
+/// How often it is looked whether budgets have room for more jobs than the tracker was asked for.
+const ROOM_EVERY: Duration = Duration::from_millis(50);
+/// Wait before a failed job of a panicked worker is tried again, ms.
+const AFTER_PANIC_MS: u64 = 1_000;
+/// Waits between reports that bring nothing, and between repetitions of one that failed.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// An open session.
+pub(super) struct Live {
+    pub(super) session: SessionId,
+    pub(super) pending: Pending,
+    ttl: Duration,
+    lease_clock: Arc<LeaseClock>,
+    stop: CancellationToken,
+    sequence: u64,
+    /// A report is to be sent even without findings.
+    due: bool,
+    /// Grows while reports bring nothing although the tracker said that there is something.
+    fruitless: Option<Backoff>,
+}
+
+/// How a session came to its end.
+pub(super) enum Over {
+    /// The node stops, all is handed back.
+    Ended,
+    /// Its leases may have gone to others.
+    Lost(String),
+}
+
+/// Findings that wait for a report, within what one may carry.
+#[derive(Default)]
+pub(super) struct Pending {
+    findings: Vec<(JobId, LeaseId, Finding)>,
+    ids: usize,
+}
+
+impl Pending {
+    /// Findings, and account ids in them, from which on a report is full: it stays far below a frame's limit.
+    const FULL: (usize, usize) = (512, 10_000);
+
+    pub(super) fn push(&mut self, job: JobId, lease: LeaseId, finding: Finding) {
+        if let Finding::Discovered { admitted, discarded, .. } = &finding {
+            self.ids += admitted.len() + discarded.len();
+        }
+        self.findings.push((job, lease, finding));
+    }
+
+    fn is_full(&self) -> bool {
+        self.findings.len() >= Self::FULL.0 || self.ids >= Self::FULL.1
+    }
+
+    fn take(&mut self) -> Vec<(JobId, LeaseId, Finding)> {
+        self.ids = 0;
+        std::mem::take(&mut self.findings)
+    }
+}
+
+impl Live {
+    pub(super) fn new(
+        session: SessionId,
+        ttl: Duration,
+        lease_clock: Arc<LeaseClock>,
+        stop: CancellationToken,
+    ) -> Self {
+        let (pending, sequence, due, fruitless) = (Pending::default(), 0, true, None);
+        Self { session, pending, ttl, lease_clock, stop, sequence, due, fruitless }
+    }
+}
+
+impl SessionLoop {
+    /// Serves a session until it is over.
+    pub(super) async fn serve(&mut self, live: &mut Live, stop: &CancellationToken) -> Over {
+        loop {
+            self.tidy();
+            self.collect(live).await;
+            self.show();
+            let nothing_left =
+                live.pending.findings.is_empty() && self.jobs.is_empty() && self.publisher.is_idle();
+            if stop.is_cancelled() && nothing_left {
+                self.end(live.session).await;
+                return Over::Ended;
+            }
+            live.due = false;
+            live.sequence += 1;
+            let findings = live.pending.take();
+            let published: Vec<_> =
+                findings.iter().filter(|f| f.2 == Finding::Published).map(|f| f.1).collect();
+            let empty = findings.is_empty();
+            let wants = self.wants(live);
+            let report = Report { session: live.session, sequence: live.sequence, findings, wants };
+            let answer = match self.send(live, report).await {
+                Ok(answer) => answer,
+                Err(why) => return Over::Lost(why),
+            };
+            self.view.send_modify(|view| view.reports += 1);
+            published.into_iter().for_each(|lease| self.publisher.confirmed(lease));
+            let brought = self.accept(live, answer);
+            live.fruitless = match live.fruitless.take() {
+                _ if brought || !empty || wants.total == 0 => None,
+                before => Some(before.unwrap_or_else(|| Backoff::new(PAUSE.0, PAUSE.1))),
+            };
+            self.show();
+        }
+    }
+
+    fn wants(&self, live: &Live) -> Wants {
+        if live.stop.is_cancelled() {
+            return Wants::NONE;
+        }
+        self.jobs.load(self.options.workers).wants(&*self.crew)
+    }
+
+    /// Returns when there is something to report, or a report would bring something, or it is time for one.
+    async fn collect(&mut self, live: &mut Live) {
+        loop {
+            self.drain(live);
+            if !live.pending.findings.is_empty() {
+                return self.linger(live).await;
+            }
+            let stopping = live.stop.is_cancelled();
+            if live.due || (stopping && self.jobs.is_empty() && self.publisher.is_idle()) {
+                return;
+            }
+            let (crew, load) = (self.crew.clone(), self.jobs.load(self.options.workers));
+            let wants = self.wants(live);
+            let pause = live.fruitless.as_mut().map(|backoff| backoff.next(&*self.options.entropy));
+            let sent = self.options.clock.monotonic() + pause.unwrap_or_default();
+            let wait = async {
+                if let Some(pause) = pause {
+                    sleep(pause).await;
+                }
+                if wants.total == 0 {
+                    // Nobody is asked for nothing; the report that follows keeps the session alive.
+                    sleep(live.ttl / 3).await;
+                    return Ok(true);
+                }
+                let waiting = self.tracker.wait_for_work(live.session, wants, live.ttl / 3);
+                timeout(live.ttl / 2, waiting).await.unwrap_or(Ok(true))
+            };
+            tokio::select! {
+                biased;
+                message = self.messages.recv() => {
+                    // Open for as long as `self.sender` is there.
+                    if let Some(message) = message {
+                        self.take(live, message);
+                    }
+                }
+                () = live.stop.cancelled(), if !stopping => {}
+                () = room_for_more(&*crew, load, wants), if !stopping => {}
+                answer = wait => match answer {
+                    Ok(false) => live.lease_clock.acknowledged(sent),
+                    Ok(true) => live.due = true,
+                    Err(error) => {
+                        tracing::debug!("waiting for work failed: {error}");
+                        live.due = true;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes what is there, as far as one report carries it.
+    fn drain(&mut self, live: &mut Live) {
+        while !live.pending.is_full() {
+            let Ok(message) = self.messages.try_recv() else { return };
+            self.take(live, message);
+        }
+    }
+
+    /// Waits a moment for the findings of other workers: one report of ten costs what one of one does.
+    async fn linger(&mut self, live: &mut Live) {
+        let end = tokio::time::Instant::now() + LINGER;
+        while live.pending.findings.len() < LITTLE.min(self.jobs.len()) {
+            match tokio::time::timeout_at(end, self.messages.recv()).await {
+                Ok(Some(message)) => self.take(live, message),
+                Ok(None) | Err(_) => return,
+            }
+        }
+        self.drain(live);
+    }
+
+    /// Sends a report until it is answered, or the leases can have ended.
+    async fn send(&mut self, live: &mut Live, report: Report) -> Result<ReportAnswer, String> {
+        let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
+        loop {
+            let sent = self.options.clock.monotonic();
+            // The opening may have taken long: the first report is what confirms the session.
+            let patience = if report.sequence == 1 { live.ttl } else { live.lease_clock.remaining() };
+            let answer = match timeout(patience, self.tracker.report(report.clone())).await {
+                Ok(answer) => answer,
+                Err(_) => return Err("no leader answered a report before the leases could end".to_owned()),
+            };
+            match answer {
+                Ok(answer) => {
+                    live.lease_clock.acknowledged(sent);
+                    return Ok(answer);
+                }
+                Err(error @ ClientError::Api(ApiError::Refused(_) | ApiError::BadRequest(_))) => {
+                    return Err(error.to_string());
+                }
+                Err(error) => tracing::warn!(session = %live.session, "repeating a report: {error}"),
+            }
+            if report.sequence > 1 && !live.lease_clock.is_valid() {
+                return Err("no leader answered a report before the leases could end".to_owned());
+            }
+            sleep(backoff.next(&*self.options.entropy)).await;
+        }
+    }
+
+    /// Does what the tracker says. Whether there was something new to do.
+    fn accept(&mut self, live: &Live, answer: ReportAnswer) -> bool {
+        let before = (self.jobs.len(), self.publisher.len());
+        // Their drafts are left to the search for leftovers: a save point may still be of use.
+        answer.stale.iter().for_each(|&lease| {
+            self.jobs.abandon(lease);
+            self.publisher.confirmed(lease);
+        });
+        answer.granted.into_iter().for_each(|job| self.start(live, job));
+        answer.publish.into_iter().for_each(|publication| self.publisher.start(publication));
+        before != (self.jobs.len(), self.publisher.len()) || !answer.stale.is_empty()
+    }
+
+    fn start(&mut self, live: &Live, job: Job) {
+        let abandon = CancellationToken::new();
+        let lease = job.lease;
+        let running = RunningJob {
+            job: job.id,
+            operation: job.operation,
+            session: live.session,
+            abandon: abandon.clone(),
+        };
+        if !self.jobs.add(lease, running) {
+            return;
+        }
+        let messages = self.sender.clone();
+        let assignment = Assignment {
+            job,
+            lease_clock: live.lease_clock.clone(),
+            abandon,
+            hand_back: live.stop.clone(),
+            messages: messages.clone(),
+        };
+        let work = self.options.crew_runtime.spawn(self.crew.clone().run(assignment));
+        self.options.crew_runtime.spawn(async move {
+            let ending = work.await.unwrap_or_else(|failure| {
+                let reason = format!("the worker broke down: {failure}");
+                tracing::error!(%lease, "{reason}");
+                Ending::Found(Finding::Failed {
+                    progress: None,
+                    reason,
+                    after_ms: AFTER_PANIC_MS,
+                    retry: true,
+                })
+            });
+            // The loop ends before its workers only when the process stops at once.
+            let _ = messages.send(Message::Ended(lease, ending)).await;
+        });
+    }
+}
+
+/// Returns when the crew could take more jobs than `wants`.
+async fn room_for_more(crew: &dyn Crew, load: Load, wants: Wants) {
+    if load.idle == 0 {
+        return std::future::pending().await;
+    }
+    loop {
+        sleep(ROOM_EVERY).await;
+        let now = load.wants(crew);
+        if now.each.iter().zip(wants.each).any(|(now, asked)| *now > asked) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Drafts on their way to their final names.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft::model::{JobId, LeaseId, Operation, Publication};
+use storage::dataset::{Dataset, FileKey};
+use storage::env::Entropy;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::Backoff;
+use super::assignment::Message;
+
+/// Wait after the first failed rename, and the longest one.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// Publishes drafts, each once at a time, however often it is asked to (TWM-P1). A publication is never given up:
+/// the cluster has accepted the completion and counts on the file.
+pub(super) struct Publisher {
+    dataset: Arc<dyn Dataset>,
+    entropy: Arc<dyn Entropy>,
+    runtime: Handle,
+    messages: mpsc::Sender<Message>,
+    under_way: HashMap<LeaseId, UnderWay>,
+}
+
+struct UnderWay {
+    job: JobId,
+    /// The file is published and the cluster does not know yet.
+    done: bool,
+}
+
+impl Publisher {
+    pub(super) fn new(
+        dataset: Arc<dyn Dataset>,
+        entropy: Arc<dyn Entropy>,
+        runtime: Handle,
+        messages: mpsc::Sender<Message>,
+    ) -> Self {
+        Self { dataset, entropy, runtime, messages, under_way: HashMap::new() }
+    }
+
+    /// Begins a publication, unless it is under way.
+    pub(super) fn start(&mut self, publication: Publication) {
+        let Publication { job, lease, draft, user, operation } = publication;
+        let key = match operation {
+            Operation::Timeline | Operation::Update => FileKey::timeline(&user),
+            Operation::Followers => FileKey::followers(&user),
+            Operation::Analysis => {
+                tracing::error!(%job, %user, "asked to publish an analysis, which writes no file");
+                return;
+            }
+        };
+        if self.under_way.contains_key(&lease) {
+            return;
+        }
+        self.under_way.insert(lease, UnderWay { job, done: false });
+        let (dataset, entropy) = (self.dataset.clone(), self.entropy.clone());
+        let messages = self.messages.clone();
+        self.runtime.spawn(async move {
+            publish(dataset, &*entropy, key, draft).await;
+            // The loop ends before its publications only when the process stops at once.
+            let _ = messages.send(Message::Published(lease)).await;
+        });
+    }
+
+    /// A publication is done; gives the job to report it for.
+    pub(super) fn done(&mut self, lease: LeaseId) -> Option<JobId> {
+        let publication = self.under_way.get_mut(&lease)?;
+        publication.done = true;
+        Some(publication.job)
+    }
+
+    /// The cluster knows.
+    pub(super) fn confirmed(&mut self, lease: LeaseId) {
+        self.under_way.remove(&lease);
+    }
+
+    /// The session is over: what was done and not confirmed comes again to whoever looks after the storage next.
+    pub(super) fn forget_done(&mut self) {
+        self.under_way.retain(|_, publication| !publication.done);
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.under_way.len()
+    }
+}
+
+async fn publish(dataset: Arc<dyn Dataset>, entropy: &dyn Entropy, key: FileKey, draft: LeaseId) {
+    let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+    loop {
+        let (dataset, key) = (dataset.clone(), key.clone());
+        let named = key.to_string();
+        let published = tokio::task::spawn_blocking(move || dataset.publish(&key, draft.0)).await;
+        let what = match published {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(panicked) => panicked.to_string(),
+        };
+        let wait = backoff.next(entropy);
+        tracing::error!(file = %named, retry_in = ?wait, "cannot publish a finished draft: {what}");
+        tokio::time::sleep(wait).await;
+    }
+}

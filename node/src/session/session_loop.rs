@@ -1,0 +1,208 @@
+//! From one session to the next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft::client::{ApiError, ClientError};
+use raft::model::{LeaseId, NodeId, OpenSession, Refusal, SessionId, StorageId};
+use storage::dataset::Dataset;
+use storage::env::{Clock, Entropy};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::assignment::{Ending, Message};
+use super::jobs::RunningJobs;
+use super::leftovers::remove_leftovers;
+use super::live::{Live, Over};
+use super::publisher::Publisher;
+use super::{Backoff, Crew, JobTracker, LeaseClock, SessionView};
+
+/// Who and what a session is for.
+pub struct SessionOptions {
+    /// This node.
+    pub node: NodeId,
+    /// Where its dataset lies.
+    pub storage: StorageId,
+    /// Jobs that run at once.
+    pub workers: u32,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where jobs and disk work run.
+    pub crew_runtime: Handle,
+}
+
+/// Messages of workers that wait at most; a worker with one more waits itself.
+const MESSAGES: usize = 4096;
+/// Wait after the first failed opening of a session, and the longest one.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often leftovers are looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// Keeps a session open for as long as the node runs.
+pub struct SessionLoop {
+    pub(super) options: SessionOptions,
+    pub(super) tracker: Arc<dyn JobTracker>,
+    pub(super) crew: Arc<dyn Crew>,
+    pub(super) messages: mpsc::Receiver<Message>,
+    pub(super) sender: mpsc::Sender<Message>,
+    pub(super) jobs: RunningJobs,
+    pub(super) publisher: Publisher,
+    pub(super) view: watch::Sender<SessionView>,
+    dataset: Arc<dyn Dataset>,
+    tidying: Option<JoinHandle<()>>,
+    last_tidied: Option<Duration>,
+}
+
+impl SessionLoop {
+    /// A loop that has not begun.
+    pub fn new(
+        options: SessionOptions,
+        tracker: Arc<dyn JobTracker>,
+        crew: Arc<dyn Crew>,
+        dataset: Arc<dyn Dataset>,
+    ) -> Self {
+        let (sender, messages) = mpsc::channel(MESSAGES);
+        let (runtime, entropy) = (options.crew_runtime.clone(), options.entropy.clone());
+        let publisher = Publisher::new(dataset.clone(), entropy, runtime, sender.clone());
+        let (jobs, view) = (RunningJobs::default(), watch::Sender::default());
+        let (tidying, last_tidied) = (None, None);
+        Self {
+            options,
+            tracker,
+            crew,
+            messages,
+            sender,
+            jobs,
+            publisher,
+            view,
+            dataset,
+            tidying,
+            last_tidied,
+        }
+    }
+
+    /// The session as it is shown, always the newest.
+    pub fn view(&self) -> watch::Receiver<SessionView> {
+        self.view.subscribe()
+    }
+
+    /// Takes jobs and reports until `stop` is cancelled; then hands all jobs back, ends the session and returns.
+    ///
+    /// While no leader can be reached it cannot end its session, so the caller bounds its patience.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while let Some(mut live) = self.open(&stop).await {
+            let session = live.session;
+            let over = self.serve(&mut live, &stop).await;
+            self.jobs.abandon_all();
+            self.publisher.forget_done();
+            self.view.send_modify(|view| view.open = false);
+            match over {
+                Over::Ended => {
+                    tracing::info!(%session, "session ended");
+                    return;
+                }
+                Over::Lost(why) => tracing::warn!(%session, "session lost, opening a new one: {why}"),
+            }
+        }
+    }
+
+    /// Opens a session; `None` when the node stops first.
+    async fn open(&mut self, stop: &CancellationToken) -> Option<Live> {
+        let mut backoff = Backoff::new(REOPEN.0, REOPEN.1);
+        let open = OpenSession {
+            node: self.options.node,
+            incarnation: self.options.entropy.next_u64(),
+            storage: self.options.storage,
+            workers: self.options.workers,
+        };
+        loop {
+            let sent = self.options.clock.monotonic();
+            let opened = tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                opened = self.tracker.open_session(open.clone()) => opened,
+            };
+            let wait = backoff.next(&*self.options.entropy);
+            match opened {
+                Ok(opened) => {
+                    let ttl = Duration::from_millis(opened.ttl_ms);
+                    let lease_clock = Arc::new(LeaseClock::new(self.options.clock.clone(), ttl));
+                    lease_clock.acknowledged(sent);
+                    tracing::info!(session = %opened.session, ?ttl, "session opened");
+                    self.view.send_modify(|view| {
+                        view.open = true;
+                        view.sessions += 1;
+                    });
+                    self.last_tidied = None;
+                    return Some(Live::new(opened.session, ttl, lease_clock, stop.clone()));
+                }
+                Err(error) => tracing::warn!(retry_in = ?wait, "cannot open a session: {error}"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Ends the session in good order.
+    pub(super) async fn end(&self, session: SessionId) {
+        match self.tracker.end_session(session).await {
+            Ok(()) | Err(ClientError::Api(ApiError::Refused(Refusal::SessionOver(_)))) => {}
+            Err(error) => tracing::warn!(%session, "cannot end the session, it will time out: {error}"),
+        }
+    }
+
+    /// Takes a message of a worker or publication; findings of jobs that do not count any more are dropped.
+    pub(super) fn take(&mut self, live: &mut Live, message: Message) {
+        match message {
+            Message::Found(lease, finding) => {
+                if let Some(running) = self.jobs.valid(lease, live.session) {
+                    live.pending.push(running.job, lease, finding);
+                }
+            }
+            Message::Ended(lease, ending) => {
+                let valid = self.jobs.valid(lease, live.session).map(|running| running.job);
+                self.jobs.remove(lease);
+                if let (Some(job), Ending::Found(finding)) = (valid, ending) {
+                    live.pending.push(job, lease, finding);
+                }
+            }
+            Message::Published(lease) => self.published(live, lease),
+        }
+    }
+
+    fn published(&mut self, live: &mut Live, lease: LeaseId) {
+        if let Some(job) = self.publisher.done(lease) {
+            live.pending.push(job, lease, raft::model::Finding::Published);
+        }
+    }
+
+    /// Looks for leftovers in the background, when it is time again.
+    pub(super) fn tidy(&mut self) {
+        let now = self.options.clock.monotonic();
+        let due = self.last_tidied.is_none_or(|last| now.saturating_sub(last) >= TIDY_EVERY);
+        if !due || self.tidying.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
+        self.last_tidied = Some(now);
+        let runtime = self.options.crew_runtime.clone();
+        self.tidying =
+            Some(tokio::spawn(remove_leftovers(self.tracker.clone(), self.dataset.clone(), runtime)));
+    }
+
+    /// Shows what changed.
+    pub(super) fn show(&self) {
+        let (busy, publishing) = (self.jobs.len() as u32, self.publisher.len() as u32);
+        self.view.send_if_modified(|view| {
+            let changed = view.busy != busy || view.publishing != publishing;
+            view.busy = busy;
+            view.publishing = publishing;
+            changed
+        });
+    }
+}

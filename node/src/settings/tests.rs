@@ -1,0 +1,170 @@
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+use super::*;
+
+fn load_with(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Loaded, LoadError> {
+    let environment: HashMap<_, _> = environment.iter().copied().collect();
+    let arguments = std::iter::once("twm-node").chain(arguments.iter().copied()).map(OsString::from);
+    Loaded::from(arguments, &|name| environment.get(name).map(OsString::from))
+}
+
+fn load(arguments: &[&str]) -> Loaded {
+    load_with(arguments, &[]).unwrap()
+}
+
+fn errors(arguments: &[&str]) -> String {
+    load_with(arguments, &[]).unwrap_err().to_string()
+}
+
+#[test]
+fn a_node_alone_needs_no_settings() {
+    let settings = load(&[]).settings;
+    assert_eq!((settings.id, settings.cluster.as_str()), (1, "twm"));
+    assert_eq!(settings.peers[&1], "127.0.0.1:8000");
+    assert_eq!(settings.data_dir, PathBuf::from("./twm-data-1"));
+    assert_eq!(settings.output, PathBuf::from("./twm-dataset"));
+    assert_eq!((settings.ips, settings.compression), (AddressList::None, Some(6)));
+    assert_eq!(settings.session_ttl, Duration::from_secs(3));
+    assert_eq!(settings.http, "127.0.0.1:9898");
+    let settings = load(&["--id", "7", "--listen", "127.0.0.1:7777"]).settings;
+    assert_eq!(settings.peers[&7], "127.0.0.1:7777");
+    assert_eq!(settings.data_dir, PathBuf::from("./twm-data-7"));
+}
+
+#[test]
+fn a_flag_counts_more_than_the_environment_and_that_more_than_the_file() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("twm.toml");
+    std::fs::write(
+        &path,
+        "workers = 1\ncluster = \"file\"\noutput = \"file\"\nshared-output = true\nips = [\"127.0.0.1\", \"127.0.0.2\"]",
+    )
+    .unwrap();
+    let path = path.to_str().unwrap();
+    let environment = [("TWM_CLUSTER", "environment"), ("TWM_OUTPUT", "environment"), ("TWM_CONFIG", path)];
+    let loaded = load_with(&["--output", "flag"], &environment).unwrap();
+    let settings = &loaded.settings;
+    assert_eq!((settings.workers, settings.cluster.as_str()), (Some(1), "environment"));
+    assert_eq!((settings.output.to_str(), settings.shared_output), (Some("flag"), true));
+    assert!(matches!(&settings.ips, AddressList::These(ips) if ips.len() == 2));
+
+    let shown = loaded.to_string();
+    for line in [
+        format!("workers = \"1\" # file {path}"),
+        "cluster = \"environment\" # environment TWM_CLUSTER".to_owned(),
+        "output = \"flag\" # flag --output".to_owned(),
+        "compression = \"6\" # default".to_owned(),
+        "# temporary-dir is not set".to_owned(),
+    ] {
+        let squeezed: Vec<String> =
+            shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert!(squeezed.contains(&line), "{line:?} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn what_is_shown_is_a_file_that_says_the_same() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("twm.toml");
+    let first = load(&["--peers", "2=b:2,1=a:1", "--id", "2", "--session-ttl", "2m", "--shared-output"]);
+    std::fs::write(&path, first.to_string()).unwrap();
+    let second = load(&["--config", path.to_str().unwrap()]);
+    assert_eq!(format!("{:?}", first.settings), format!("{:?}", second.settings));
+}
+
+#[test]
+fn a_secret_is_not_shown() {
+    let loaded = load_with(&[], &[("TWM_API_TOKEN", "hunter2")]).unwrap();
+    assert_eq!(loaded.settings.api_token.as_deref(), Some("hunter2"));
+    assert!(!loaded.to_string().contains("hunter2"));
+}
+
+#[test]
+fn peers_come_in_any_order_and_mistakes_in_them_are_named() {
+    let settings = load(&["--id", "2", "--peers", " 3=c:3, 1=a:1,2=[::1]:2 "]).settings;
+    assert_eq!(
+        settings.peers.into_iter().collect::<Vec<_>>(),
+        [(1, "a:1".to_owned()), (2, "[::1]:2".to_owned()), (3, "c:3".to_owned())]
+    );
+    for (peers, what) in [
+        ("2=b:2,2=c:3", "node 2 is named twice"),
+        ("2=b:2,3=b:2", "same address b:2"),
+        ("2=b:2,c:3", "\"c:3\" names no node"),
+        ("2=b:2,0=c:3", "no positive number"),
+        ("2=b", "has no port"),
+        ("2=b:99999", "no port"),
+        ("2=b:0", "port 0"),
+        ("2=::1:2", "no host"),
+        ("1=a:1", "node 2 (--id) is not among them (1); add 2=HOST:PORT"),
+        ("", "names no node"),
+    ] {
+        let error = errors(&["--id", "2", "--peers", peers]);
+        assert!(error.contains(what) && error.starts_with("peers (flag --peers): "), "{peers:?}: {error}");
+    }
+    assert!(errors(&["--peers", "1=a:1"]).contains("id (default): it is missing"));
+}
+
+#[test]
+fn all_mistakes_are_found_at_once_with_setting_origin_and_remedy() {
+    let error = load_with(
+        &[
+            "--workers",
+            "0",
+            "--ips",
+            "nonsense",
+            "--compression",
+            "11",
+            "--log-level",
+            "node=loud",
+            "--session-ttl",
+            "3",
+        ],
+        &[("TWM_HTTP", "9898"), ("TWM_SHARED_OUTPUT", "maybe")],
+    )
+    .unwrap_err()
+    .to_string();
+    let lines: Vec<_> = error.lines().collect();
+    for (start, remedy) in [
+        ("workers (flag --workers): 0 ", "1 to 10000"),
+        ("ips (flag --ips): ", "`auto`, `none`"),
+        ("compression (flag --compression): \"11\" ", "1 (fast) to 9"),
+        ("log-level (flag --log-level): ", "warn,node=debug"),
+        ("session-ttl (flag --session-ttl): \"3\" ", "500ms, 3s or 2m"),
+        ("http (environment TWM_HTTP): \"9898\" has no port", "HOST:PORT"),
+        ("shared-output (environment TWM_SHARED_OUTPUT): \"maybe\" ", "true or false"),
+    ] {
+        assert!(
+            lines.iter().any(|l| l.starts_with(start) && l.contains(remedy)),
+            "{start:?} is not in\n{error}"
+        );
+    }
+    assert_eq!(lines.len(), 7, "{error}");
+}
+
+#[test]
+fn a_bad_file_is_named_with_its_keys() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("twm.toml");
+    let path = path.to_str().unwrap();
+    for (content, what) in [
+        ("worker = 3", "there is no key \"worker\"; the keys are id, peers,"),
+        ("[peers]\n1 = \"a:1\"", "peers (file "),
+        ("workers = ", "it is no TOML"),
+        ("workers = 1\nworkers = 2", "it is no TOML"),
+    ] {
+        std::fs::write(path, content).unwrap();
+        let error = errors(&["--config", path]);
+        assert!(error.contains(what) && error.contains(path), "{content:?}: {error}");
+    }
+    std::fs::remove_file(path).unwrap();
+    let error = errors(&["--config", path]);
+    assert!(error.contains("cannot be read") && error.contains(path), "{error}");
+}
+
+#[test]
+fn an_unknown_flag_is_a_usage_error() {
+    let Err(LoadError::Command(error)) = load_with(&["--wrokers", "3"], &[]) else { panic!("taken") };
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("--workers"), "{error}");
+}
