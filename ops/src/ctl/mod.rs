@@ -3,6 +3,7 @@
 mod cluster;
 mod completions;
 mod crawl;
+mod dataset;
 mod error;
 mod errors;
 mod frontier;
@@ -14,6 +15,7 @@ mod node;
 mod output;
 mod progress;
 pub mod render;
+mod rolling_restart;
 mod status;
 mod submit;
 pub mod targets;
@@ -82,6 +84,11 @@ enum Command {
     /// Stop and start granting jobs to a node.
     #[command(subcommand)]
     Node(node::Node),
+    /// Restart node after node, without a pause of the cluster.
+    RollingRestart(rolling_restart::RollingRestart),
+    /// Look at crawled files.
+    #[command(subcommand)]
+    Dataset(dataset::Dataset),
     /// Print a shell's completion script.
     Completions(completions::Completions),
 }
@@ -89,11 +96,7 @@ enum Command {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = match &cli.command {
-        Command::Completions(args) => args.run(),
-        _ => on_cluster(&cli),
-    };
-    match result {
+    match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !matches!(error, CtlError::ReaderGone) {
@@ -104,34 +107,37 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn run(cli: &Cli) -> Result<(), CtlError> {
+    let output = Output { format: cli.global.format };
+    let cluster = Cluster::new(cli.global.endpoints.clone(), cli.global.timeout);
+    match &cli.command {
+        Command::Completions(args) => args.run(),
+        Command::Dataset(verb) => verb.run(output),
+        Command::Submit(args) => on_cluster(args.run(&cluster, output)),
+        Command::Status(args) => on_cluster(args.run(&cluster, output)),
+        Command::Crawl(verb) => on_cluster(verb.run(&cluster, output)),
+        Command::Errors(verb) => on_cluster(verb.run(&cluster, output)),
+        Command::Frontier(verb) => on_cluster(verb.run(&cluster, output)),
+        Command::Workers => on_cluster(workers::run(&cluster, output)),
+        Command::Member(verb) => on_cluster(verb.run(&cluster, output)),
+        Command::Leader(verb) => on_cluster(verb.run(&cluster, output)),
+        Command::Node(verb) => on_cluster(verb.run(&cluster, output)),
+        Command::RollingRestart(args) => on_cluster(args.run(&cluster, output)),
+    }
+}
+
 /// Runs a command that talks to the cluster. Ctrl-C drops it where it waits, so that progress bars and
-/// half-written files are cleaned up.
-fn on_cluster(cli: &Cli) -> Result<(), CtlError> {
+/// half-written files are cleaned up; a command that ends well by Ctrl-C is asked first.
+fn on_cluster(command: impl Future<Output = Result<(), CtlError>>) -> Result<(), CtlError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(CtlError::io("starting the asynchronous runtime"))?;
     runtime.block_on(async {
         tokio::select! {
-            result = dispatch(cli) => result,
+            biased;
+            result = command => result,
             _ = tokio::signal::ctrl_c() => Err(CtlError::Interrupted),
         }
     })
-}
-
-async fn dispatch(cli: &Cli) -> Result<(), CtlError> {
-    let cluster = Cluster::new(cli.global.endpoints.clone(), cli.global.timeout);
-    let output = Output { format: cli.global.format };
-    match &cli.command {
-        Command::Submit(args) => args.run(&cluster, output).await,
-        Command::Status(args) => args.run(&cluster, output).await,
-        Command::Crawl(verb) => verb.run(&cluster, output).await,
-        Command::Errors(verb) => verb.run(&cluster, output).await,
-        Command::Frontier(verb) => verb.run(&cluster, output).await,
-        Command::Workers => workers::run(&cluster, output).await,
-        Command::Member(verb) => verb.run(&cluster, output).await,
-        Command::Leader(verb) => verb.run(&cluster, output).await,
-        Command::Node(verb) => verb.run(&cluster, output).await,
-        Command::Completions(args) => args.run(),
-    }
 }
 
 /// Checks the form of `HOST:PORT`; whether it exists shows when it is connected.

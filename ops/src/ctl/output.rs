@@ -19,7 +19,7 @@ pub enum Format {
 }
 
 /// Where a command's data goes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Output {
     /// How it is printed.
     pub format: Format,

@@ -1,0 +1,174 @@
+//! `dataset verify`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use storage::dataset::{DatasetError, FileKey, FileKind, Verification, dataset_files, verify};
+
+use crate::ctl::progress::Spinner;
+use crate::ctl::render::{count, printable};
+use crate::ctl::{CtlError, Output};
+
+/// Files between two signs of life.
+const SHOW_EVERY: u64 = 64;
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The dataset's folder, or a single file of it.
+    #[arg(value_name = "DIR")]
+    path: PathBuf,
+}
+
+impl Verify {
+    /// Reads everything, names each file that is not sound, one a line, and counts at the end.
+    pub fn run(&self, output: Output) -> Result<(), CtlError> {
+        let mut tally = Tally { output, ..Tally::default() };
+        if self.path.is_file() {
+            let key = FileKey::of_path(&self.path).ok_or_else(|| not_a_file(&self.path))?;
+            tally.look_at(&key, &self.path)?;
+        } else {
+            self.walk(&mut tally)?;
+        }
+        tally.tell()
+    }
+
+    fn walk(&self, tally: &mut Tally) -> Result<(), CtlError> {
+        let spinner = Spinner::new();
+        let mut before: Option<FileKey> = None;
+        for file in dataset_files(&self.path).map_err(failed)? {
+            let (key, path) = file.map_err(failed)?;
+            if before.as_ref() == Some(&key) {
+                tally.unsound(
+                    &path,
+                    None,
+                    "the same file is there under the other name, which is the one that counts",
+                )?;
+            }
+            tally.look_at(&key, &path)?;
+            if tally.files % SHOW_EVERY == 0 {
+                spinner.show(format!(
+                    "{} files read, {} not sound",
+                    count(tally.files),
+                    count(tally.unsound)
+                ));
+            }
+            before = Some(key);
+        }
+        Ok(())
+    }
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Tally {
+    output: Output,
+    files: u64,
+    timelines: u64,
+    tweets: u64,
+    follower_lists: u64,
+    followers: u64,
+    unsound: u64,
+}
+
+impl Tally {
+    fn look_at(&mut self, key: &FileKey, path: &Path) -> Result<(), CtlError> {
+        self.files += 1;
+        let found = match verify(path, key.kind) {
+            Ok(found) => found,
+            Err(error) => return self.unsound(path, None, &error.to_string()),
+        };
+        let (files, items) = match key.kind {
+            FileKind::Timeline => (&mut self.timelines, &mut self.tweets),
+            FileKind::Followers => (&mut self.follower_lists, &mut self.followers),
+        };
+        *files += 1;
+        *items += found.items - found.duplicates.min(found.items);
+        if found.is_sound() { Ok(()) } else { self.unsound(path, Some(&found), &why(&found)) }
+    }
+
+    fn unsound(&mut self, path: &Path, found: Option<&Verification>, why: &str) -> Result<(), CtlError> {
+        self.unsound += 1;
+        if !self.output.is_json() {
+            return self.output.line(format!("{}: {}", path.display(), printable(why)));
+        }
+        self.output.json(&json!({
+            "file": path,
+            "why": why,
+            "items": found.map(|f| f.items),
+            "duplicates": found.map(|f| f.duplicates),
+            "out_of_order": found.map(|f| f.out_of_order),
+            "unreadable": found.and_then(|f| f.unreadable.as_deref()),
+        }))
+    }
+
+    fn tell(&self) -> Result<(), CtlError> {
+        if self.output.is_json() {
+            self.output.json(&json!({
+                "files": self.files,
+                "timelines": self.timelines,
+                "tweets": self.tweets,
+                "follower_lists": self.follower_lists,
+                "followers": self.followers,
+                "unsound": self.unsound,
+            }))?;
+        } else {
+            self.output.line(format!(
+                "{} files: {} timelines with {} tweets, {} follower lists with {} followers; {} not sound",
+                count(self.files),
+                count(self.timelines),
+                count(self.tweets),
+                count(self.follower_lists),
+                count(self.followers),
+                count(self.unsound),
+            ))?;
+        }
+        match self.unsound {
+            0 => Ok(()),
+            n => Err(CtlError::Failed(format!("{} files are not sound; they are named above", count(n)))),
+        }
+    }
+}
+
+fn why(found: &Verification) -> String {
+    let mut parts = Vec::new();
+    if let Some(unreadable) = &found.unreadable {
+        parts.push(format!("unreadable: {unreadable}"));
+    }
+    if found.duplicates > 0 {
+        parts.push(format!("{} of {} items are there twice", count(found.duplicates), count(found.items)));
+    }
+    if found.out_of_order > 0 {
+        parts.push(format!("{} tweets are newer than the one before", count(found.out_of_order)));
+    }
+    parts.join("; ")
+}
+
+fn not_a_file(path: &Path) -> CtlError {
+    CtlError::Failed(format!("{} is no file of a dataset; they are named ID.twt and ID.fws", path.display()))
+}
+
+fn failed(error: DatasetError) -> CtlError {
+    CtlError::Failed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_wrong_is_said() {
+        let found = Verification {
+            items: 10,
+            duplicates: 2,
+            out_of_order: 1,
+            unreadable: Some("item 11: torn".into()),
+            ..Verification::default()
+        };
+        assert_eq!(
+            why(&found),
+            "unreadable: item 11: torn; 2 of 10 items are there twice; 1 tweets are newer than the one before"
+        );
+    }
+}
