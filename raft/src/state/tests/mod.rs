@@ -1,7 +1,11 @@
 //! What must hold, a topic a file. Names of tests carry the invariant's id where there is one.
 
 mod chain;
+mod checkpoints;
+mod model;
 mod phases;
+mod replica;
+mod replicas;
 mod reports;
 mod sessions;
 mod sharing;
@@ -9,6 +13,7 @@ mod storages;
 mod submission;
 mod traversal;
 mod waiting;
+mod world;
 
 use std::sync::Arc;
 

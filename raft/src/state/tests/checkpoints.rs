@@ -1,0 +1,100 @@
+//! What checkpoints leave in the store.
+
+use std::collections::BTreeSet;
+
+use storage::env::{Entropy, SeededEntropy};
+use storage::state::StateStore;
+
+use super::*;
+
+/// Adds so many random accounts to a crawl, as seeds, in batches with a checkpoint after each.
+fn fill(tracker: &mut Tracker, crawl: CrawlId, checkpoints: u64, batch: u64) -> BTreeSet<u64> {
+    let entropy = SeededEntropy::new(checkpoints);
+    let mut all = BTreeSet::new();
+    for chunk in 0..checkpoints {
+        // Some of each batch are known already.
+        let known: Vec<u64> = all.iter().copied().step_by(97).take(3).collect();
+        let new: Vec<u64> = (0..batch).map(|_| (entropy.next_u64() >> 3) | 1).collect();
+        let users = ids(known.into_iter().chain(new.iter().copied()));
+        tracker.apply(Mutation::AddTargets { crawl, chunk, users, seeds: true });
+        all.extend(new);
+        tracker.restart();
+    }
+    all
+}
+
+#[test]
+fn twm_c2_runs_that_are_merged_keep_the_set_exact() {
+    let mut tracker = Tracker::without_restarts();
+    let crawl = tracker.create(spec("T"));
+    let other = tracker.create(spec("T"));
+    tracker.add(other, 0, 1..=50);
+    let all = fill(&mut tracker, crawl, 200, 20);
+    let seen: Vec<UserId> = tracker.state.crawls[&crawl].seen.iter().collect();
+    assert_eq!(seen, ids(all));
+    let (start, end) = super::super::keys::of_crawl(super::super::keys::SEEN_RUN, crawl);
+    let runs: BTreeSet<_> =
+        tracker.store.scan(&start, Some(&end)).map(|e| e.unwrap().0[..18].to_vec()).collect();
+    assert!(runs.len() <= 3 * 7, "{} runs are left", runs.len());
+    assert_eq!(tracker.state.crawls[&other].seen.iter().collect::<Vec<_>>(), ids(1..=50));
+}
+
+#[test]
+fn an_id_takes_at_most_16_bytes_on_disk() {
+    let mut tracker = Tracker::without_restarts();
+    let crawl = tracker.create(spec("T"));
+    let ids = fill(&mut tracker, crawl, 20, 10_000).len() as u64;
+    let bytes = tracker.store.size_on_disk().unwrap();
+    assert!(bytes <= 16 * ids, "{bytes} bytes for {ids} seen ids");
+    let queued = SeededEntropy::new(1);
+    let users: BTreeSet<u64> = (0..100_000).map(|_| (queued.next_u64() >> 3) | 1).collect();
+    let crawl = tracker.create(spec("T"));
+    tracker.add(crawl, 0, users.iter().copied());
+    tracker.restart();
+    let added = tracker.store.size_on_disk().unwrap() - bytes;
+    assert!(added <= 2 * 16 * users.len() as u64, "{added} bytes for {} queued and seen ids", users.len());
+}
+
+#[test]
+fn what_is_over_leaves_no_records() {
+    let mut tracker = Tracker::new();
+    tracker.submit(spec("TFA"), 1..=40);
+    let cancelled = tracker.submit(spec("T"), 41..=80);
+    let mut node = tracker.open(1);
+    tracker.take(&mut node, 20);
+    tracker.apply(Mutation::CancelCrawl { crawl: cancelled });
+    tracker.close(&node);
+    let mut node = tracker.open(1);
+    tracker.finish_all(&mut node);
+    tracker.close(&node);
+    let tags: Vec<u8> = tracker.records().iter().map(|(key, _)| key[0]).collect();
+    assert!(tags.iter().all(|tag| b"chrs".contains(tag)), "{:?}", String::from_utf8_lossy(&tags));
+}
+
+#[test]
+fn damaged_records_are_named_and_never_panic() {
+    let mut tracker = Tracker::new();
+    let crawl = tracker.submit(spec("TFA"), 1..=5);
+    let mut node = tracker.open(1);
+    for job in tracker.take(&mut node, 4) {
+        tracker.tell(&mut node, &job, Finding::Advanced(draft(&job, 1, 5)));
+    }
+    let job = tracker.take_one(&mut node);
+    tracker.tell(&mut node, &job, failed("fault", false));
+    for (key, value) in tracker.records() {
+        for cut in 0..value.len() {
+            let mut batch = storage::state::WriteBatch::new();
+            batch.put(key.clone(), &value[..cut]);
+            tracker.store.write(batch).unwrap();
+            if let Ok(state) = State::load(tracker.store.clone()) {
+                // The error list is read when it is asked for.
+                assert!(key[0] == b'e' || key[0] == b't', "{key:?} cut at {cut}");
+                assert!(state.errors(crawl, None, 10).is_err());
+            }
+        }
+        let mut batch = storage::state::WriteBatch::new();
+        batch.put(key, value);
+        tracker.store.write(batch).unwrap();
+    }
+    tracker.restart();
+}

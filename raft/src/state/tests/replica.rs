@@ -1,0 +1,107 @@
+//! A replica that can be checkpointed and restarted anywhere.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use storage::state::{MemoryStore, SledStore, StateStore};
+
+use super::super::{Frozen, State, write_checkpoint};
+use crate::model::{Command, Response};
+
+/// A state machine, its store, and what it would find in its log after a restart.
+pub(super) struct Replica {
+    pub(super) state: State,
+    store: Arc<dyn StateStore>,
+    /// Where the store is on disk.
+    folder: Option<PathBuf>,
+    /// Entries behind the last checkpoint, each with the response it had.
+    log: Vec<(u64, Command, Response)>,
+    checkpoint: Checkpoint,
+}
+
+/// How far a checkpoint has come, with the length of the log when it was frozen.
+enum Checkpoint {
+    None,
+    Frozen(Frozen, usize),
+    /// On disk, but the state machine does not know yet.
+    Written,
+}
+
+impl Replica {
+    pub(super) fn in_memory() -> Self {
+        Self::over(Arc::new(MemoryStore::new()), None)
+    }
+
+    pub(super) fn on_disk(folder: &Path) -> Self {
+        Self::over(Arc::new(SledStore::open(folder).unwrap()), Some(folder.to_owned()))
+    }
+
+    fn over(store: Arc<dyn StateStore>, folder: Option<PathBuf>) -> Self {
+        let state = State::load(Arc::clone(&store)).unwrap();
+        Self { state, store, folder, log: Vec::new(), checkpoint: Checkpoint::None }
+    }
+
+    pub(super) fn apply(&mut self, index: u64, command: &Command) -> Response {
+        let response = self.state.apply(index, command.clone());
+        assert!(self.state.failure().is_none());
+        self.log.push((index, command.clone(), response.clone()));
+        response
+    }
+
+    /// Brings a checkpoint one step further: freezes the state, writes what was frozen, ends it.
+    pub(super) fn go_on_with_checkpoint(&mut self) {
+        self.checkpoint = match std::mem::replace(&mut self.checkpoint, Checkpoint::None) {
+            Checkpoint::None => Checkpoint::Frozen(self.state.freeze().unwrap(), self.log.len()),
+            Checkpoint::Frozen(frozen, at) => {
+                let applied = (b"m".to_vec(), at.to_be_bytes().to_vec());
+                write_checkpoint(&*self.store, frozen, vec![applied]).unwrap();
+                self.log.drain(..at);
+                Checkpoint::Written
+            }
+            Checkpoint::Written => {
+                self.state.checkpoint_written();
+                Checkpoint::None
+            }
+        };
+    }
+
+    /// Loses all that is in memory, opens the last checkpoint and replays the log from there.
+    pub(super) fn restart(&mut self) {
+        self.checkpoint = Checkpoint::None;
+        if let Some(folder) = &self.folder {
+            // The database is locked while anything has it open.
+            self.state = State::load(Arc::new(MemoryStore::new())).unwrap();
+            self.store = Arc::new(MemoryStore::new());
+            self.store = Arc::new(SledStore::open(folder).unwrap());
+        }
+        self.state = State::load(Arc::clone(&self.store)).unwrap();
+        self.state.check_invariants();
+        for (index, command, response) in &self.log {
+            assert_eq!(&self.state.apply(*index, command.clone()), response, "replay of {command:?}");
+        }
+    }
+
+    /// Asserts that another replica, which applied the same commands, is in the same state.
+    pub(super) fn assert_same(&self, other: &Self) {
+        let (a, b) = (&self.state, &other.state);
+        assert_eq!(a.head, b.head);
+        assert_eq!(a.requests, b.requests);
+        assert_eq!(a.crawls(), b.crawls());
+        assert_eq!(a.sessions(), b.sessions());
+        assert_eq!(a.active, b.active);
+        assert_eq!(a.writers, b.writers);
+        assert!(a.jobs.iter().eq(b.jobs.iter()), "jobs differ");
+        assert_eq!(a.jobs.delayed, b.jobs.delayed);
+        for (one, two) in a.sessions.values().zip(b.sessions.values()) {
+            assert_eq!((&one.record, &one.leased, &one.adopted), (&two.record, &two.leased, &two.adopted));
+        }
+        for ((&id, one), two) in a.crawls.iter().zip(b.crawls.values()) {
+            assert_eq!(one.record, two.record);
+            assert!(one.seen.iter().eq(two.seen.iter()), "TWM-C2: the seen-sets of crawl {id} differ");
+            assert_eq!(one.queue.page(0, usize::MAX), two.queue.page(0, usize::MAX));
+            assert_eq!(one.frontier.page(0, usize::MAX), two.frontier.page(0, usize::MAX));
+            assert_eq!(a.errors(id, None, 1000).unwrap(), b.errors(id, None, 1000).unwrap());
+            assert_eq!(a.gone_users(id, None, 1000).unwrap(), b.gone_users(id, None, 1000).unwrap());
+        }
+    }
+}

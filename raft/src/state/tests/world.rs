@@ -1,0 +1,433 @@
+//! Nodes and operators that do anything at any moment, drawn from a seed.
+
+use std::collections::BTreeSet;
+
+use storage::env::{Entropy, SeededEntropy};
+use storage::ids::UserId;
+
+use super::model::{Fate, MAX_ATTEMPTS, Model, ModelCrawl};
+use super::replica::Replica;
+use crate::model::*;
+
+/// Replicas that get the same commands, and the model of what they should do.
+pub(super) struct World {
+    dice: SeededEntropy,
+    pub(super) replicas: Vec<Replica>,
+    /// Whether replicas are checkpointed and restarted at random.
+    restarts: bool,
+    pub(super) model: Model,
+    index: u64,
+    now: u64,
+    requests: u64,
+    nodes: Vec<WorldNode>,
+    /// Leases that were granted once.
+    past: Vec<(JobId, LeaseId)>,
+}
+
+struct WorldNode {
+    id: NodeId,
+    storage: StorageId,
+    incarnation: u64,
+    session: Option<SessionId>,
+    sequence: u64,
+    /// The last report and its answer, while a repeated one would get the same.
+    last: Option<(Report, ReportAnswer)>,
+}
+
+const LIMITS: Limits = Limits { storage_grace_ms: 2_000, session_ttl_ms: 3_000, max_attempts: MAX_ATTEMPTS };
+
+impl World {
+    /// Nodes 1 and 2 share a storage; nodes 3 and 4 have one each.
+    pub(super) fn new(seed: u64, replicas: Vec<Replica>, restarts: bool) -> Self {
+        let node = |(id, storage)| WorldNode {
+            id,
+            storage: StorageId(storage),
+            incarnation: 0,
+            session: None,
+            sequence: 0,
+            last: None,
+        };
+        Self {
+            dice: SeededEntropy::new(seed),
+            replicas,
+            restarts,
+            model: Model::default(),
+            index: 0,
+            now: 0,
+            requests: 0,
+            nodes: [(1, 5), (2, 5), (3, 3), (4, 4)].map(node).into(),
+            past: Vec::new(),
+        }
+    }
+
+    fn below(&self, n: u64) -> u64 {
+        self.dice.next_u64() % n
+    }
+
+    fn one_in(&self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    fn user(&self) -> UserId {
+        match self.below(60) {
+            n @ 0..8 => format!("user{n}@host").parse().unwrap(),
+            n => UserId::Number(n * 1_000_003),
+        }
+    }
+
+    fn users(&self, most: u64) -> Vec<UserId> {
+        (0..self.below(most + 1)).map(|_| self.user()).collect()
+    }
+
+    /// Applies a command on every replica; all must respond the same.
+    fn apply(&mut self, mutation: Mutation) -> Response {
+        self.index += 1;
+        // A new leader's clock may begin lower.
+        let late = if self.one_in(20) { self.below(500) } else { 0 };
+        self.model.clock = self.model.clock.max(self.now.saturating_sub(late));
+        let command = Command { now: self.now.saturating_sub(late), limits: LIMITS, mutation };
+        let mut responses = Vec::new();
+        for at in 0..self.replicas.len() {
+            responses.push(self.replicas[at].apply(self.index, &command));
+            if self.restarts && self.one_in(6) {
+                self.replicas[at].go_on_with_checkpoint();
+            }
+            if self.restarts && self.one_in(25) {
+                self.replicas[at].restart();
+            }
+        }
+        assert!(responses.windows(2).all(|r| r[0] == r[1]), "{responses:?} to {command:?}");
+        responses.swap_remove(0)
+    }
+
+    pub(super) fn step(&mut self) {
+        self.now += self.below(40);
+        match self.below(100) {
+            0..60 => self.report(),
+            60..66 => self.repeat_report(),
+            66..72 => self.open(),
+            72..75 => self.end(),
+            75..80 => self.submit(),
+            80..86 => self.operate(),
+            86..88 => self.retry(),
+            88..90 => self.drain(),
+            90..92 => self.refused_report(),
+            92 => self.now += 3_000,
+            _ => self.tick(),
+        }
+        self.model.check(&self.replicas[0].state);
+    }
+
+    fn tick(&mut self) {
+        assert_eq!(self.apply(Mutation::Tick), Response::Done);
+        self.model.tick(u64::from(LIMITS.storage_grace_ms));
+    }
+
+    fn open(&mut self) {
+        let at = self.below(4) as usize;
+        let again = self.nodes[at].session.is_some() && self.one_in(2);
+        self.open_session(at, again);
+    }
+
+    fn open_session(&mut self, at: usize, again: bool) {
+        let incarnation = if again { self.nodes[at].incarnation } else { self.index };
+        let node = &mut self.nodes[at];
+        node.incarnation = incarnation;
+        let (id, storage) = (node.id, node.storage);
+        let open = OpenSession { node: id, incarnation, storage, workers: 1 };
+        let Response::SessionOpened(opened) = self.apply(Mutation::OpenSession(open)) else { panic!() };
+        let node = &mut self.nodes[at];
+        if again {
+            assert_eq!(Some(opened.session), node.session, "TWM-S1");
+            return;
+        }
+        if let Some(old) = node.session.replace(opened.session) {
+            self.model.end_session(old);
+        }
+        node.sequence = 0;
+        self.model.open_session(opened.session, id, storage);
+        self.forget_answers();
+    }
+
+    fn end(&mut self) {
+        let at = self.below(4) as usize;
+        let Some(session) = self.nodes[at].session.take() else { return };
+        let graceful = self.one_in(2);
+        assert_eq!(self.apply(Mutation::EndSession { session, graceful }), Response::Done);
+        self.model.end_session(session);
+        self.forget_answers();
+    }
+
+    /// What a repeated report is answered may differ from now on: publications went to others, or a
+    /// cancelled crawl's jobs are gone.
+    fn forget_answers(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.last = None);
+    }
+
+    fn report(&mut self) {
+        let at = self.below(4) as usize;
+        let Some(session) = self.nodes[at].session else { return };
+        let mut findings = Vec::new();
+        for (key, fate, missed) in self.held_by(session) {
+            let (job, lease, finding) = match fate {
+                Fate::Publishing(u) if self.one_in(2) => (u.job, u.lease, Finding::Published),
+                Fate::Leased(job, lease, _) if self.one_in(2) => {
+                    (job, lease, self.finding(key, lease, missed))
+                }
+                _ => continue,
+            };
+            findings.push((job, lease, finding));
+        }
+        if !self.past.is_empty() && self.one_in(3) {
+            let (job, lease) = self.past[self.below(self.past.len() as u64) as usize];
+            // No node publishes in the report in which it completes.
+            if findings.iter().all(|(_, l, _)| *l != lease) {
+                findings.push((job, lease, self.finding(self.nodes[at].storage, lease, 9)));
+            }
+        }
+        let mut wants = Wants::any(self.below(4) as u16);
+        wants.each[self.below(4) as usize] = self.below(3) as u16;
+        self.send(at, findings, wants);
+    }
+
+    /// The jobs of a session, with its storage.
+    fn held_by(&self, session: SessionId) -> Vec<(StorageId, Fate, u32)> {
+        let storage = self.model.sessions[&session].1;
+        let is_held = |fate: &Fate| match fate {
+            Fate::Leased(_, _, s) => *s == session,
+            Fate::Publishing(u) => u.session == Some(session),
+            _ => false,
+        };
+        let held = self.model.accounts.values().filter(|a| is_held(&a.fate));
+        held.map(|a| (storage, a.fate, a.missed)).collect()
+    }
+
+    fn finding(&self, storage: StorageId, lease: LeaseId, missed: u32) -> Finding {
+        let bytes = self.below(1_000);
+        let draft = self.one_in(2).then_some(DraftProgress { lease, storage, bytes, items: 1 });
+        let progress = Progress { cursor: format!("{bytes}"), draft };
+        let saved = self.one_in(2).then(|| progress.clone());
+        let after_ms = self.below(600);
+        match self.below(20) {
+            0..5 => Finding::Completed { file: true, items: self.below(9) },
+            5..8 => Finding::Completed { file: false, items: self.below(9) },
+            8 => Finding::Published,
+            9..11 => Finding::Advanced(progress),
+            11..13 => Finding::Limited { progress: saved, after_ms },
+            13 => Finding::Gone(GoneReason::Protected),
+            14..16 => {
+                Finding::Failed { progress: saved, reason: "x".into(), after_ms, retry: !self.one_in(4) }
+            }
+            16 => Finding::HandedBack { progress: saved },
+            // More often than an input is made again, and the job would fail for it.
+            17 if missed < LIMITS.max_attempts => Finding::InputMissing,
+            _ => Finding::Discovered { admitted: self.users(3), discarded: self.users(2), progress },
+        }
+    }
+
+    fn send(&mut self, at: usize, findings: Vec<(JobId, LeaseId, Finding)>, wants: Wants) {
+        let node = &mut self.nodes[at];
+        let session = node.session.unwrap();
+        node.sequence += 1;
+        let report = Report { session, sequence: node.sequence, findings, wants };
+        let Response::Report(answer) = self.apply(Mutation::Report(report.clone())) else { panic!() };
+        let found = |(job, lease, finding): &(JobId, LeaseId, Finding)| {
+            (!self.model.find(session, *job, *lease, finding)).then_some(*lease)
+        };
+        let mut stale: Vec<LeaseId> = report.findings.iter().filter_map(found).collect();
+        let mut answered = answer.stale.clone();
+        stale.sort_unstable();
+        answered.sort_unstable();
+        assert_eq!(answered, stale, "TWM-L2");
+        for job in &answer.granted {
+            self.model.grant(job, session);
+            self.past.push((job.id, job.lease));
+        }
+        self.check_publications(session, &report, &answer);
+        self.nodes[at].last = Some((report, answer));
+    }
+
+    /// TWM-P1: what this report completed and what was left to the session, until it is confirmed.
+    fn check_publications(&self, session: SessionId, report: &Report, answer: &ReportAnswer) {
+        let completed = |lease: LeaseId| {
+            let mut findings = report.findings.iter().filter(|(_, l, _)| *l == lease);
+            findings.any(|(_, _, f)| matches!(f, Finding::Completed { file: true, .. }))
+        };
+        let fates = self.held_by(session).into_iter().map(|(_, fate, _)| fate);
+        let expected: BTreeSet<LeaseId> = fates
+            .filter_map(|fate| match fate {
+                Fate::Publishing(u) => (u.left || completed(u.lease)).then_some(u.lease),
+                _ => None,
+            })
+            .collect();
+        let told: BTreeSet<LeaseId> = answer.publish.iter().map(|p| p.lease).collect();
+        assert_eq!(told, expected, "TWM-P1");
+    }
+
+    fn repeat_report(&mut self) {
+        let at = self.below(4) as usize;
+        let Some((report, answer)) = self.nodes[at].last.clone() else { return };
+        let before = self.replicas[0].state.crawls();
+        assert_eq!(self.apply(Mutation::Report(report)), Response::Report(answer), "TWM-S2");
+        let counters = |views: Vec<CrawlView>| views.into_iter().map(|v| v.counters).collect::<Vec<_>>();
+        assert_eq!(counters(self.replicas[0].state.crawls()), counters(before), "TWM-S2");
+    }
+
+    fn refused_report(&mut self) {
+        let at = self.below(4) as usize;
+        let findings =
+            self.past.last().map(|&(job, lease)| (job, lease, Finding::Gone(GoneReason::NotFound)));
+        let findings = findings.into_iter().collect();
+        let (session, sequence) = match self.nodes[at].session {
+            Some(session) => (session, self.nodes[at].sequence + 2 + self.below(3)),
+            None => (SessionId(self.below(self.index + 1) * 1_000_000), 1),
+        };
+        let report = Report { session, sequence, findings, wants: Wants::any(3) };
+        assert!(matches!(self.apply(Mutation::Report(report)), Response::Refused(_)));
+    }
+
+    fn submit(&mut self) {
+        if self.model.crawls.len() >= 8 {
+            return;
+        }
+        let operations: Operations =
+            ["T", "TFA", "FA", "A", "U", "TF", "UFA"][self.below(7) as usize].parse().unwrap();
+        let traversal = [Traversal::Default, Traversal::Bfs, Traversal::Dfs][self.below(3) as usize];
+        let depth = self.one_in(2).then(|| self.below(3) as u32);
+        let priority = 1 + self.below(100) as u8;
+        let spec = CrawlSpec { name: String::new(), operations, traversal, depth, follow: None, priority };
+        self.requests += 1;
+        let request = RequestId { client: 1, sequence: self.requests };
+        let create = Mutation::CreateCrawl { request, spec };
+        let first = self.apply(create.clone());
+        let Response::CrawlCreated(id) = first else { panic!() };
+        assert_eq!(self.apply(create), first);
+        let traversal = Some(traversal);
+        self.model.crawls.insert(id, ModelCrawl { operations, traversal, depth, ..Default::default() });
+    }
+
+    /// An operator does something to a crawl.
+    fn operate(&mut self) {
+        let crawls: Vec<CrawlId> = self.model.crawls.keys().copied().collect();
+        if crawls.is_empty() {
+            return;
+        }
+        let crawl = crawls[self.below(crawls.len() as u64) as usize];
+        let phase = self.model.phase(crawl);
+        match self.below(12) {
+            0..5 if !self.model.crawls[&crawl].sealed && !phase.is_over() => self.add_targets(crawl),
+            5..7 => self.change(crawl, Mutation::SealCrawl { crawl }, |c| c.sealed = true),
+            7..9 => self.change(crawl, Mutation::PauseCrawl { crawl }, |c| c.paused = true),
+            9..11 => self.change(crawl, Mutation::ResumeCrawl { crawl }, |c| c.paused = false),
+            11 if self.one_in(3) => {
+                let response = self.apply(Mutation::CancelCrawl { crawl });
+                assert_eq!(response == Response::Done, phase != CrawlPhase::Finished);
+                if phase != CrawlPhase::Finished {
+                    self.model.cancel(crawl);
+                    self.forget_answers();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn change(&mut self, crawl: CrawlId, mutation: Mutation, change: fn(&mut ModelCrawl)) {
+        let phase = self.model.phase(crawl);
+        let response = self.apply(mutation);
+        assert_eq!(response == Response::Done, phase != CrawlPhase::Cancelled, "{phase:?}: {response:?}");
+        if !phase.is_over() {
+            change(self.model.crawls.get_mut(&crawl).unwrap());
+        }
+    }
+
+    fn add_targets(&mut self, crawl: CrawlId) {
+        let users = self.users(20);
+        let chunk = self.model.crawls[&crawl].chunks;
+        let add = Mutation::AddTargets { crawl, chunk, users: users.clone(), seeds: false };
+        let response = self.apply(add.clone());
+        let accepted = users.iter().filter(|user| self.model.accept(crawl, user, 0)).count() as u64;
+        let summary = SubmitSummary { accepted, duplicates: users.len() as u64 - accepted };
+        assert_eq!(response, Response::Added(summary));
+        let model = self.model.crawls.get_mut(&crawl).unwrap();
+        model.chunks += 1;
+        model.counters.users.duplicates += summary.duplicates;
+        if self.one_in(3) {
+            assert_eq!(self.apply(add), response);
+        }
+    }
+
+    fn retry(&mut self) {
+        let crawls: Vec<CrawlId> = self.model.crawls.keys().copied().collect();
+        let crawls = crawls.into_iter().filter(|&c| self.model.phase(c) != CrawlPhase::Cancelled);
+        let Some((crawl, failed)) = crawls.map(|c| (c, self.model.failed(c))).find(|(_, f)| !f.is_empty())
+        else {
+            return;
+        };
+        let limit = 1 + self.below(4) as u32;
+        let user = self.one_in(2).then(|| failed[failed.len() - 1].clone());
+        let retried: Vec<UserId> = match &user {
+            Some(user) => vec![user.clone()],
+            None => failed.into_iter().take(limit as usize).collect(),
+        };
+        self.requests += 1;
+        let request = RequestId { client: 1, sequence: self.requests };
+        let response = self.apply(Mutation::RetryErrors { request, crawl, user, limit });
+        assert_eq!(response, Response::Retried(retried.len() as u32));
+        assert!(retried.iter().all(|user| self.model.retry(crawl, user)));
+    }
+
+    fn drain(&mut self) {
+        let (node, drained) = (1 + self.below(4), self.one_in(3));
+        self.set_drained(node, drained);
+    }
+
+    fn set_drained(&mut self, node: NodeId, drained: bool) {
+        assert_eq!(self.apply(Mutation::Drain { node, drained }), Response::Done);
+        if drained {
+            self.model.drained.insert(node);
+        } else {
+            self.model.drained.remove(&node);
+        }
+    }
+
+    /// Lets everything come to its end; asserts that it does, and that each account ended once.
+    pub(super) fn finish(&mut self) {
+        (1..=4).for_each(|node| self.set_drained(node, false));
+        let crawls: Vec<CrawlId> = self.model.crawls.keys().copied().collect();
+        for &crawl in &crawls {
+            self.change(crawl, Mutation::ResumeCrawl { crawl }, |c| c.paused = false);
+            self.change(crawl, Mutation::SealCrawl { crawl }, |c| c.sealed = true);
+        }
+        (0..4).filter(|&at| self.nodes[at].session.is_none()).collect::<Vec<_>>().into_iter().for_each(
+            |at| {
+                self.open_session(at, false);
+            },
+        );
+        for _ in 0..300 {
+            if crawls.iter().all(|&c| self.model.phase(c).is_over()) {
+                break;
+            }
+            self.now += 500;
+            self.tick();
+            (0..4).for_each(|at| self.work(at));
+        }
+        let state = &self.replicas[0].state;
+        self.model.check(state);
+        self.model.check_lists(state);
+        assert!(crawls.iter().all(|&c| self.model.phase(c).is_over()), "something never ends");
+        assert_eq!((state.sizes().jobs, state.writers.len()), (0, 0));
+        self.replicas.windows(2).for_each(|pair| pair[0].assert_same(&pair[1]));
+    }
+
+    /// A node does all that it has, and takes more.
+    fn work(&mut self, at: usize) {
+        let session = self.nodes[at].session.unwrap();
+        let finding = |(_, fate, _)| match fate {
+            Fate::Publishing(u) => Some((u.job, u.lease, Finding::Published)),
+            Fate::Leased(job, lease, _) => Some((job, lease, Finding::Completed { file: true, items: 1 })),
+            _ => None,
+        };
+        let findings = self.held_by(session).into_iter().filter_map(finding).collect();
+        self.send(at, findings, Wants::any(50));
+    }
+}
