@@ -55,7 +55,7 @@ impl Journal {
         let mut report = OpenReport { budgets, torn_bytes: found.torn_bytes, hold: found.hold, damaged: None };
         if let Some(offset) = found.damaged_at {
             let longest = found.budgets.values().map(|(kept, _)| Duration::from_millis(kept.window_ms)).max();
-            report.hold = report.hold.max(longest.unwrap_or(default_window));
+            report.hold = report.hold.max(longest.unwrap_or_default()).max(default_window);
             let aside = keep_aside(path)?;
             tracing::warn!(
                 file = %path.display(), offset, kept_as = %aside.display(), hold_s = report.hold.as_secs(),

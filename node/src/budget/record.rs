@@ -55,8 +55,9 @@ pub(super) struct Kept {
 pub(super) enum Knowledge {
     /// Up to so many requests may be under way or may have been counted in a window that is not known.
     Unknown { unresolved: u32 },
-    /// At least `left` requests may still be sent until `ends_in_ms` from the stamp.
-    Window { left: u64, ends_in_ms: u64, id: Option<u64> },
+    /// At least `left` requests may still be sent until `ends_in_ms` from the stamp. Up to `under_way` others may be
+    /// sent on the word of this record.
+    Window { left: u64, under_way: u32, ends_in_ms: u64, id: Option<u64> },
     /// The source tells nothing about budgets.
     Unlimited,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct BudgetSettings {
     /// Added to every reset time, beyond the second that whole seconds may hide.
     pub margin: Duration,
-    /// Length of a window where none was ever seen (15 minutes at Twitter).
+    /// Length of a window where no longer one was seen (15 minutes at Twitter).
     pub default_window: Duration,
     /// First and longest wait after a refusal that does not say how long; doubled from one to the next.
     pub backoff: (Duration, Duration),

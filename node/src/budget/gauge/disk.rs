@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Gauge, State, block};
+use super::{Gauge, LINGER, State, block};
 use crate::budget::boot::{Stamp, millis};
 use crate::budget::record::{Kept, Knowledge};
 use crate::budget::settings::BudgetSettings;
@@ -17,13 +17,16 @@ impl Gauge {
         gauge.blocked_until = rest(kept.blocked_ms).map(|rest| now + rest);
         match kept.knowledge {
             Knowledge::Unlimited => gauge.state = State::Unlimited,
+            // They may have been sent at any time until the other process ended.
             Knowledge::Unknown { unresolved } => {
-                if let Some(rest) = gauge.window_length(settings).checked_sub(passed) {
-                    (gauge.lost, gauge.lost_until) = (unresolved, now + rest);
-                }
+                (gauge.lost, gauge.lost_until) = (unresolved, now + gauge.window_length(settings));
             }
-            Knowledge::Window { left, ends_in_ms, id } => {
+            Knowledge::Window { left, under_way, ends_in_ms, id } => {
+                let ends_in = Duration::from_millis(ends_in_ms);
                 gauge.last_id = id;
+                if let Some(linger) = (LINGER + ends_in).checked_sub(passed) {
+                    (gauge.lost, gauge.lost_until) = (under_way, now + linger.min(LINGER));
+                }
                 if let Some(rest) = rest(ends_in_ms) {
                     gauge.state = State::Window { left, floor: left, promised: None, ends: now + rest, id };
                 }
@@ -47,7 +50,9 @@ impl Gauge {
                     *promised = Some(*left - block(*left));
                 }
                 let floor = promised.unwrap_or(*floor).min(*floor).min(*left);
-                Knowledge::Window { left: floor, ends_in_ms: until(*ends), id: *id }
+                let more = u32::try_from(*left - floor).unwrap_or(u32::MAX);
+                let under_way = under_way.saturating_add(more);
+                Knowledge::Window { left: floor, under_way, ends_in_ms: until(*ends), id: *id }
             }
         };
         self.writing |= reserving;

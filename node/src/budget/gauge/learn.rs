@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Gauge, State};
+use super::{Gauge, LINGER, State};
 use crate::budget::settings::BudgetSettings;
 use crate::source::{Delivery, RateInfo};
 
@@ -10,8 +10,6 @@ use crate::source::{Delivery, RateInfo};
 const GRANULARITY: Duration = Duration::from_secs(1);
 /// Refusals in a row that name a reset, after which it is no longer believed alone.
 const PATIENCE: u32 = 3;
-/// A request without an answer can still reach its server for so long.
-const LINGER: Duration = Duration::from_secs(60);
 
 impl Gauge {
     /// A request taken in `epoch` has ended. `jitter` is drawn from `0..1`. True if the disk now promises too

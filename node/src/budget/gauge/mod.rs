@@ -18,6 +18,8 @@ use super::settings::BudgetSettings;
 /// One record on disk covers a part of what is left, and at most so many requests.
 const LARGEST_BLOCK: u64 = 32;
 const BLOCKS_A_WINDOW: u64 = 16;
+/// A request that nobody waits for any more can still reach its server for so long.
+const LINGER: Duration = Duration::from_secs(60);
 
 /// Whether a request may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,8 +144,9 @@ impl Gauge {
         self.epoch = self.epoch.wrapping_add(1);
     }
 
+    /// At least the length of a window, as far as can be told: of those seen, all may have begun before they were.
     fn window_length(&self, settings: &BudgetSettings) -> Duration {
-        self.window.unwrap_or(settings.default_window)
+        self.window.unwrap_or_default().max(settings.default_window)
     }
 }
 

@@ -78,8 +78,8 @@ pub struct LedgerEnv {
 impl Ledger {
     /// Opens the ledger in the file `path`, for requests from `addresses` (`None`: the one that the system chooses).
     ///
-    /// A damaged file is set aside and reported, and nothing is sent for as long as the longest window that it is
-    /// known to have seen, or `default_window` if it shows none: whatever it knew has ended by then.
+    /// A damaged file is kept aside and reported, and nothing is sent for as long as the longest window that it is
+    /// known to have seen, and for `default_window` at least: whatever it knew has ended by then.
     pub fn open(
         path: &Path,
         addresses: Vec<Option<IpAddr>>,
