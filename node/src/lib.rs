@@ -1,10 +1,16 @@
 //! The node of a twm cluster: what crawls, and what it needs of the world outside.
+//!
+//! [`run::run`] shows how the parts live together: [`settings`], the replicated tracker (crate `raft`), the [`session`]
+//! that takes jobs from it, and the [`crawl`] that does them with a [`source`] from an [`address`] within its
+//! [`budget`].
 
 pub mod address;
 pub mod budget;
 pub mod crawl;
 pub mod follow;
+pub mod http;
 pub mod logs;
+pub mod run;
 pub mod session;
 pub mod settings;
 pub mod source;

@@ -1,2 +1,30 @@
-//! Program entry.
-fn main() {}
+//! A node of a twm cluster.
+
+use std::process::ExitCode;
+
+use node::settings::{LoadError, Loaded};
+
+/// Bad settings.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let loaded = match Loaded::from_process() {
+        Ok(loaded) => loaded,
+        Err(LoadError::Command(error)) => error.exit(),
+        Err(LoadError::Problems(problems)) => {
+            eprintln!("twm-node: bad settings\n{problems}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    if loaded.check_config {
+        print!("{loaded}");
+        return ExitCode::SUCCESS;
+    }
+    match node::run::run(&loaded.settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("twm-node: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

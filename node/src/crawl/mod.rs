@@ -18,6 +18,7 @@ mod requests;
 mod resolve;
 mod rules;
 mod saver;
+mod status;
 mod trouble;
 mod update;
 mod walk;

@@ -14,6 +14,8 @@ use crate::source::{Answer, Endpoint, Profile, SourceError};
 
 /// How long a worker waits for a budget before it gives its job back.
 const BUDGET_WAIT: Duration = Duration::from_secs(2);
+/// A job that goes back stays there for at least so long.
+const SHORTEST_LIMIT: Duration = Duration::from_millis(100);
 
 impl Crawler {
     /// One page of a timeline or follower list.
@@ -59,7 +61,7 @@ impl Crawler {
         let scope = self.parts.source.scope(endpoint, user);
         match self.parts.pool.acquire_within(&scope, BUDGET_WAIT).await {
             Ok(Acquired::Ready(permit)) => Ok(permit),
-            Ok(Acquired::Wait(after)) => Err(Trouble::Limited { after }),
+            Ok(Acquired::Wait(after)) => Err(Trouble::Limited { after: after.max(SHORTEST_LIMIT) }),
             Err(error) => Err(Trouble::NoAddress(error.to_string())),
         }
     }

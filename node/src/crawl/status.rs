@@ -1,0 +1,53 @@
+//! What the workers do, for status.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use raft::model::{AddressStatus, BudgetStatus, WorkerStatus};
+
+use super::Crawler;
+
+/// Addresses that a status names at most: it has to fit into a message.
+const MOST_ADDRESSES: usize = 1024;
+
+impl Crawler {
+    /// What `total` workers do, of which `busy` have a job; `http` is where the HTTP port listens.
+    pub fn worker_status(&self, total: u32, busy: u32, http: String) -> WorkerStatus {
+        let requests = self.counters.requests();
+        let sum =
+            |bad_only: bool| requests.iter().filter(|r| !(bad_only && r.is_good())).map(|r| r.count).sum();
+        WorkerStatus {
+            total,
+            busy,
+            requests: sum(false),
+            request_errors: sum(true),
+            tweets: self.counters.tweets(),
+            followers: self.counters.followers(),
+            http,
+            addresses: self.address_status(),
+        }
+    }
+
+    /// The addresses that have been used, and what is left of their budgets.
+    pub fn address_status(&self) -> Vec<AddressStatus> {
+        let mut by_address: BTreeMap<Option<IpAddr>, Vec<BudgetStatus>> = BTreeMap::new();
+        for budget in self.parts.pool.snapshot() {
+            let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            // After a refusal nothing may be sent, whatever the window says.
+            let wait = budget.reset_in.max(budget.blocked_for);
+            let status = BudgetStatus {
+                endpoint: budget.scope,
+                limit: budget.limit,
+                remaining: if budget.blocked_for.is_some() { Some(0) } else { budget.remaining },
+                reset_in_ms: wait.map(millis),
+                in_flight: budget.in_flight,
+            };
+            by_address.entry(budget.address).or_default().push(status);
+        }
+        let named = |(address, budgets): (Option<IpAddr>, _)| AddressStatus {
+            address: address.map_or_else(|| "any".to_owned(), |address| address.to_string()),
+            budgets,
+        };
+        by_address.into_iter().take(MOST_ADDRESSES).map(named).collect()
+    }
+}

@@ -1,0 +1,302 @@
+//! What `/metrics` shows.
+
+use raft::model::{CrawlPhase, CrawlView, NodeRole, Operation, UserCounters};
+
+use super::Observation;
+use super::exposition::Exposition;
+
+/// All of a node's metrics.
+pub(super) fn render(node: &Observation) -> String {
+    let mut page = Exposition::default();
+    process(&mut page, node);
+    raft(&mut page, node);
+    workers(&mut page, node);
+    requests(&mut page, node);
+    state(&mut page, node);
+    crawls(&mut page, &node.crawls);
+    page.into_text()
+}
+
+fn process(page: &mut Exposition, node: &Observation) {
+    page.gauge("twm_build_info", "Version of the program; always 1.")
+        .sample(&[("version", &node.node.version)], 1);
+    let seconds = node.node.uptime_ms as f64 / 1000.0;
+    page.gauge("twm_uptime_seconds", "Time since the node started.").sample(&[], seconds);
+    if let Some(bytes) = resident_bytes() {
+        page.gauge("process_resident_memory_bytes", "Resident memory of the process.").sample(&[], bytes);
+    }
+    let ready = u8::from(node.not_ready.is_empty());
+    page.gauge("twm_ready", "Whether /readyz answers 200.").sample(&[], ready);
+}
+
+fn raft(page: &mut Exposition, observed: &Observation) {
+    let node = &observed.node;
+    page.gauge("twm_raft_role", "The node's part in Raft: 1 for the role that it has.");
+    for role in
+        [NodeRole::Leader, NodeRole::Follower, NodeRole::Candidate, NodeRole::Learner, NodeRole::Stopping]
+    {
+        page.sample(&[("role", role.name())], u8::from(role == node.role));
+    }
+    let leader = node.leader.unwrap_or(0);
+    page.gauge("twm_raft_leader_id", "The leader that the node knows; 0 for none.").sample(&[], leader);
+    page.gauge("twm_raft_term", "Raft term.").sample(&[], node.term);
+    page.gauge("twm_raft_last_log_index", "Index of the last log entry.").sample(&[], node.last_log);
+    page.gauge("twm_raft_applied_index", "Index of the last applied log entry.").sample(&[], node.applied);
+    page.gauge("twm_raft_checkpoint_index", "Index of the last log entry in the checkpoint on disk.")
+        .sample(&[], node.checkpoint);
+    page.gauge("twm_raft_log_bytes", "Size of the Raft log on disk.").sample(&[], observed.log_bytes);
+}
+
+fn workers(page: &mut Exposition, node: &Observation) {
+    let session = node.session;
+    page.gauge("twm_session_open", "Whether the node has a session.").sample(&[], u8::from(session.open));
+    page.counter("twm_sessions_opened_total", "Sessions opened; more than one means that some were lost.")
+        .sample(&[], session.sessions);
+    page.counter("twm_reports_total", "Reports that the tracker answered.").sample(&[], session.reports);
+    page.gauge(
+        "twm_drafts_publishing",
+        "Finished files that wait for their final names or for the tracker to know.",
+    )
+    .sample(&[], session.publishing);
+    let Some(workers) = &node.node.workers else { return };
+    page.gauge("twm_workers", "Jobs that can run at once.").sample(&[], workers.total);
+    page.gauge("twm_workers_busy", "Jobs that run.").sample(&[], workers.busy);
+    page.counter("twm_tweets_total", "Tweets written.").sample(&[], workers.tweets);
+    page.counter("twm_followers_total", "Followers written.").sample(&[], workers.followers);
+    page.counter("twm_profiles_total", "Profiles looked up.").sample(&[], node.profiles);
+}
+
+fn requests(page: &mut Exposition, node: &Observation) {
+    page.counter(
+        "twm_requests_total",
+        "Requests by endpoint, local address and HTTP status; status none had no answer.",
+    );
+    for request in &node.requests {
+        let address = request.address.map_or_else(|| "any".to_owned(), |address| address.to_string());
+        let status = request.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        let labels = [("endpoint", request.endpoint), ("address", &address), ("status", &status)];
+        page.sample(&labels, request.count);
+    }
+    let Some(workers) = &node.node.workers else { return };
+    let budgets = || workers.addresses.iter().flat_map(|a| a.budgets.iter().map(|b| (a.address.as_str(), b)));
+    page.gauge("twm_budget_remaining", "Requests left in the window; absent while not known.");
+    for (address, budget) in budgets() {
+        if let Some(remaining) = budget.remaining {
+            page.sample(&[("endpoint", &budget.endpoint), ("address", address)], remaining);
+        }
+    }
+    page.gauge("twm_budget_limit", "Requests in a whole window; absent while not known.");
+    for (address, budget) in budgets() {
+        if let Some(limit) = budget.limit {
+            page.sample(&[("endpoint", &budget.endpoint), ("address", address)], limit);
+        }
+    }
+    page.gauge(
+        "twm_budget_reset_seconds",
+        "Time until requests may be sent again, or the next window begins.",
+    );
+    for (address, budget) in budgets() {
+        if let Some(millis) = budget.reset_in_ms {
+            page.sample(&[("endpoint", &budget.endpoint), ("address", address)], millis as f64 / 1000.0);
+        }
+    }
+    page.gauge("twm_requests_in_flight", "Requests under way.");
+    for (address, budget) in budgets() {
+        page.sample(&[("endpoint", &budget.endpoint), ("address", address)], budget.in_flight);
+    }
+}
+
+fn state(page: &mut Exposition, node: &Observation) {
+    let sizes = node.sizes;
+    page.gauge(
+        "twm_state_jobs",
+        "Jobs with a record of their own: leased, delayed, or between two operations.",
+    )
+    .sample(&[], sizes.jobs);
+    page.gauge("twm_state_queue_bytes", "Memory of the queues and frontiers.").sample(&[], sizes.queue_bytes);
+    page.gauge("twm_state_seen_ids", "Accounts in the seen-sets.").sample(&[], sizes.seen_ids);
+    page.gauge("twm_state_seen_bytes", "Memory of the seen-sets.").sample(&[], sizes.seen_bytes);
+}
+
+fn crawls(page: &mut Exposition, crawls: &[CrawlView]) {
+    page.gauge("twm_crawls", "Crawls by phase.");
+    for phase in [
+        CrawlPhase::Loading,
+        CrawlPhase::Running,
+        CrawlPhase::Paused,
+        CrawlPhase::Finished,
+        CrawlPhase::Cancelled,
+    ] {
+        page.sample(&[("phase", phase.name())], crawls.iter().filter(|c| c.phase == phase).count());
+    }
+    // Those that are over change no more and would only add up.
+    let under_way = || crawls.iter().filter(|c| !c.phase.is_over()).map(|c| (c.id.to_string(), c));
+    page.gauge("twm_crawl_users", "Accounts by what became of them, of crawls under way.");
+    for (id, crawl) in under_way() {
+        for (state, count) in users(&crawl.counters.users) {
+            page.sample(&[("crawl", &id), ("state", state)], count);
+        }
+    }
+    page.gauge("twm_crawl_jobs", "Jobs by state, of crawls under way.");
+    for (id, crawl) in under_way() {
+        for (state, count) in [
+            ("queued", crawl.queued),
+            ("ready", crawl.ready),
+            ("leased", crawl.leased),
+            ("delayed", crawl.delayed),
+        ] {
+            page.sample(&[("crawl", &id), ("state", state)], count);
+        }
+    }
+    page.counter("twm_crawl_operations_total", "Ended operations by result, of crawls under way.");
+    for (id, crawl) in under_way() {
+        for operation in Operation::ALL {
+            let counters = &crawl.counters.operations[operation.index()];
+            for (result, count) in [
+                ("completed", counters.completed),
+                ("gone", counters.gone),
+                ("failed", counters.failed),
+                ("limited", counters.limited),
+                ("retried", counters.retried),
+            ] {
+                page.sample(&[("crawl", &id), ("operation", operation.name()), ("result", result)], count);
+            }
+        }
+    }
+    page.gauge("twm_crawl_frontier", "Accounts in the frontier, of crawls under way.");
+    for (id, crawl) in under_way() {
+        page.sample(&[("crawl", &id)], crawl.counters.frontier);
+    }
+}
+
+fn users(users: &UserCounters) -> [(&'static str, u64); 6] {
+    [
+        ("waiting", users.waiting),
+        ("active", users.active),
+        ("completed", users.completed),
+        ("gone", users.gone),
+        ("failed", users.failed),
+        ("cancelled", users.cancelled),
+    ]
+}
+
+/// As the kernel tells it; `None` where there is no `/proc`.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use raft::model::{AddressStatus, BudgetStatus};
+    use raft::model::{CrawlCounters, CrawlId, CrawlSpec, NodeStatus, Operations, Traversal, WorkerStatus};
+    use raft::state::Sizes;
+
+    use super::*;
+    use crate::crawl::RequestCount;
+    use crate::session::SessionView;
+
+    fn crawl(phase: CrawlPhase) -> CrawlView {
+        CrawlView {
+            id: CrawlId(7),
+            spec: CrawlSpec {
+                name: "x".to_owned(),
+                operations: Operations::only(Operation::Timeline),
+                traversal: Traversal::Default,
+                depth: None,
+                follow: None,
+                priority: 1,
+            },
+            phase,
+            counters: CrawlCounters::default(),
+            queued: 12,
+            ready: 0,
+            leased: 3,
+            delayed: 0,
+            submitted_at: 0,
+            ended_at: None,
+            now: 0,
+        }
+    }
+
+    fn observation() -> Observation {
+        let budget = BudgetStatus {
+            endpoint: "http://host/1/users/lookup".to_owned(),
+            limit: Some(180),
+            remaining: Some(17),
+            reset_in_ms: Some(1500),
+            in_flight: 2,
+        };
+        let address = AddressStatus { address: "127.0.0.5".to_owned(), budgets: vec![budget] };
+        Observation {
+            cluster: "twm".to_owned(),
+            node: NodeStatus {
+                id: 1,
+                version: "1.2.3".to_owned(),
+                role: NodeRole::Leader,
+                term: 3,
+                leader: Some(1),
+                last_log: 20,
+                applied: 19,
+                checkpoint: 10,
+                uptime_ms: 1500,
+                workers: Some(WorkerStatus {
+                    total: 32,
+                    busy: 3,
+                    addresses: vec![address],
+                    ..Default::default()
+                }),
+            },
+            not_ready: Vec::new(),
+            session: SessionView { open: true, sessions: 1, ..SessionView::default() },
+            crawls: vec![crawl(CrawlPhase::Running)],
+            sizes: Sizes::default(),
+            log_bytes: 5,
+            profiles: 0,
+            requests: vec![RequestCount { endpoint: "lookup", address: None, status: Some(200), count: 9 }],
+        }
+    }
+
+    #[test]
+    fn a_node_shows_what_it_is_and_does() {
+        let text = render(&observation());
+        for line in [
+            "twm_build_info{version=\"1.2.3\"} 1",
+            "twm_raft_role{role=\"leader\"} 1",
+            "twm_raft_role{role=\"follower\"} 0",
+            "twm_raft_term 3",
+            "twm_uptime_seconds 1.5",
+            "twm_requests_total{endpoint=\"lookup\",address=\"any\",status=\"200\"} 9",
+            "twm_budget_remaining{endpoint=\"http://host/1/users/lookup\",address=\"127.0.0.5\"} 17",
+            "twm_crawls{phase=\"running\"} 1",
+            "twm_crawl_jobs{crawl=\"7\",state=\"queued\"} 12",
+            "twm_ready 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line:?} is not in\n{text}");
+        }
+        assert!(text.contains("process_resident_memory_bytes "));
+    }
+
+    #[test]
+    fn every_sample_follows_the_help_of_its_family() {
+        let text = render(&observation());
+        let mut family = "";
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                family = rest.split(' ').next().unwrap();
+            } else if !line.starts_with('#') {
+                let name = line.split(['{', ' ']).next().unwrap();
+                assert_eq!(name, family, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn crawls_that_are_over_are_only_counted() {
+        let over = Observation { crawls: vec![crawl(CrawlPhase::Finished)], ..observation() };
+        let text = render(&over);
+        assert!(text.contains("twm_crawls{phase=\"finished\"} 1") && !text.contains("crawl=\"7\""));
+    }
+}

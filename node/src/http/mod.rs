@@ -1,0 +1,14 @@
+//! The HTTP port: health for supervisors, metrics for Prometheus, and a page for people.
+//!
+//! - `GET /livez`: 200 while the process runs.
+//! - `GET /readyz`: 200 when the node takes part in the cluster and its workers run; else 503 and the reasons.
+//! - `GET /metrics`: Prometheus text format 0.0.4.
+//! - `GET /`: what this node is and where to look.
+
+mod exposition;
+mod metrics;
+mod observation;
+mod server;
+
+pub use observation::Observation;
+pub use server::{HttpPort, HttpPortError, Observe};

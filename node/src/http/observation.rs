@@ -1,0 +1,30 @@
+//! What a node shows of itself.
+
+use raft::model::{CrawlView, NodeStatus};
+use raft::state::Sizes;
+
+use crate::crawl::RequestCount;
+use crate::session::SessionView;
+
+/// A node at one moment.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The cluster's name.
+    pub cluster: String,
+    /// What it says of itself in `twm-ctl status`.
+    pub node: NodeStatus,
+    /// Why it is not ready; empty when it is.
+    pub not_ready: Vec<String>,
+    /// Its session.
+    pub session: SessionView,
+    /// The crawls, as its replica knows them.
+    pub crawls: Vec<CrawlView>,
+    /// How large its state is.
+    pub sizes: Sizes,
+    /// Bytes of the Raft log on disk.
+    pub log_bytes: u64,
+    /// Profiles looked up since the start.
+    pub profiles: u64,
+    /// Requests since the start.
+    pub requests: Vec<RequestCount>,
+}

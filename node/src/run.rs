@@ -1,0 +1,116 @@
+//! A node from its start to its end.
+
+mod assembly;
+mod signals;
+
+use std::io;
+use std::time::Duration;
+
+use raft::server::Tracker;
+use tokio::runtime::{Handle, Runtime};
+use tokio_util::sync::CancellationToken;
+
+use assembly::{Node, World, open_dataset, tracker_options};
+use signals::Signals;
+
+use crate::http::HttpPort;
+use crate::logs;
+use crate::settings::Settings;
+
+/// How long jobs may take to be handed back when the node stops.
+const HAND_BACK: Duration = Duration::from_secs(6);
+/// How long leadership may take to move then.
+const LEAVE: Duration = Duration::from_secs(3);
+/// How long answers of the HTTP port may take to go out then.
+const LAST_PAGES: Duration = Duration::from_millis(500);
+/// Crawl threads give way to those of Raft: compression must not delay a heartbeat.
+const CRAWL_NICENESS: i32 = 5;
+
+/// Runs a node until it is told to stop.
+///
+/// # Errors
+/// What kept it from starting or from going on.
+pub fn run(settings: &Settings) -> anyhow::Result<()> {
+    let _logs = logs::start(&settings.logs, settings.id)?;
+    let raft_runtime = runtime("raft", 0)?;
+    let crawl_runtime = runtime("crawl", CRAWL_NICENESS)?;
+    let outcome = raft_runtime.block_on(live(settings, crawl_runtime.handle().clone()));
+    if let Err(error) = &outcome {
+        tracing::error!("node stops: {error:#}");
+    }
+    // What still runs is a request nobody waits for, or a publication that the next session repeats.
+    crawl_runtime.shutdown_background();
+    raft_runtime.shutdown_background();
+    outcome
+}
+
+/// Start-up, running and shutdown, in order.
+async fn live(settings: &Settings, crew_runtime: Handle) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let world = World::of_this_machine();
+    let dataset = open_dataset(settings)?;
+    let addresses = settings.ips.resolve()?;
+    let port = HttpPort::open(&settings.http).await?;
+    let tracker = Tracker::start(tracker_options(settings, &world)).await?;
+    let http = port.address().to_string();
+    let (node, session) = Node::assemble(settings, &world, dataset, addresses, tracker, http, crew_runtime)?;
+    let pages_stop = CancellationToken::new();
+    let pages = tokio::spawn(port.serve(node.observe(), pages_stop.clone()));
+    let stop = CancellationToken::new();
+    let mut session = tokio::spawn(session.run(stop.clone()));
+    tracing::info!(node = settings.id, http = %node.http, workers = node.workers, "node runs");
+
+    let failure = tokio::select! {
+        () = signals.next() => None,
+        // Without the replica there is nobody to hand jobs back to: the session times out.
+        reason = node.tracker.failed() => anyhow::bail!("this node's replica cannot go on: {reason}"),
+        reason = node.crawler.failed() => Some(anyhow::anyhow!("this node cannot crawl: {reason}")),
+        ended = &mut session => Some(anyhow::anyhow!("the session loop broke down: {ended:?}")),
+    };
+
+    tracing::info!("stopping: jobs are handed back");
+    stop.cancel();
+    let leave = async {
+        if !session.is_finished() && tokio::time::timeout(HAND_BACK, session).await.is_err() {
+            tracing::warn!("not all jobs were handed back in time; the cluster takes them back itself");
+        }
+        if tokio::time::timeout(LEAVE, node.tracker.stop()).await.is_err() {
+            tracing::warn!("raft did not stop in time");
+        }
+        pages_stop.cancel();
+        if tokio::time::timeout(LAST_PAGES, pages).await.is_err() {
+            tracing::debug!("the HTTP port had open connections");
+        }
+    };
+    tokio::select! {
+        () = leave => {}
+        () = signals.next() => anyhow::bail!("stopped at once by a second signal"),
+    }
+    tracing::info!("node stopped");
+    failure.map_or(Ok(()), Err)
+}
+
+/// Threads for one of the two halves of a node: Raft and all that answers others, and the crawl.
+fn runtime(name: &'static str, niceness: i32) -> anyhow::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name(name)
+        .worker_threads(cores.max(2))
+        // They compress and sync files: many more than cores would only wait for each other.
+        .max_blocking_threads((cores * 4).max(16))
+        .on_thread_start(move || {
+            if niceness != 0 {
+                be_nice(niceness);
+            }
+        })
+        .enable_all()
+        .build();
+    runtime.map_err(|e: io::Error| anyhow::anyhow!("cannot start the threads of the {name} runtime: {e}"))
+}
+
+/// On Linux a niceness belongs to a thread.
+fn be_nice(niceness: i32) {
+    if let Err(error) = rustix::process::nice(niceness) {
+        tracing::debug!(%error, "crawl threads have the same priority as those of raft");
+    }
+}

@@ -1,0 +1,184 @@
+//! The parts of a node, put together.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use raft::model::Limits;
+use raft::server::{Tracker, TrackerOptions};
+use storage::dataset::{Dataset, DatasetError, FilesDataset, FilesOptions};
+use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::address::AddressPool;
+use crate::budget::{BootTime, BudgetSettings, LedgerEnv};
+use crate::crawl::{Crawler, CrawlerParts};
+use crate::http::{Observation, Observe};
+use crate::session::{SessionLoop, SessionOptions, SessionView, shared_storage_id};
+use crate::settings::Settings;
+use crate::source::HttpSettings;
+use crate::source::twitter::{TwitterSettings, TwitterSource};
+
+/// Workers of a node that is not told how many.
+const WORKERS: usize = 32;
+
+/// Time and randomness.
+pub(super) struct World {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl World {
+    pub(super) fn of_this_machine() -> Self {
+        Self { clock: Arc::new(SystemClock::new()), entropy: Arc::new(SystemEntropy::new()) }
+    }
+}
+
+/// The parts of a node that are asked how they are.
+pub(super) struct Node {
+    pub(super) tracker: Tracker,
+    pub(super) crawler: Arc<Crawler>,
+    pub(super) http: String,
+    pub(super) workers: u32,
+    cluster: String,
+    view: watch::Receiver<SessionView>,
+}
+
+impl Node {
+    /// Puts a node together around its tracker. Nothing is crawled before the session loop runs.
+    pub(super) fn assemble(
+        settings: &Settings,
+        world: &World,
+        dataset: Arc<dyn Dataset>,
+        addresses: Vec<Option<IpAddr>>,
+        tracker: Tracker,
+        http: String,
+        crew_runtime: Handle,
+    ) -> anyhow::Result<(Self, SessionLoop)> {
+        let default_workers = || WORKERS.max(addresses.len().min(10_000)) as u32;
+        let workers = settings.workers.unwrap_or_else(default_workers);
+        let storage = match settings.shared_output {
+            true => shared_storage_id(&settings.output, &*world.entropy)?,
+            false => tracker.storage_id(),
+        };
+        let shared_tracker = Arc::new(tracker.clone());
+        let crawler = Arc::new(Crawler::new(CrawlerParts {
+            source: Arc::new(TwitterSource::new(&twitter_settings(settings))?),
+            pool: Arc::new(open_pool(settings, world, addresses, &tracker)?),
+            dataset: dataset.clone(),
+            tracker: shared_tracker.clone(),
+            storage,
+            clock: world.clock.clone(),
+            entropy: world.entropy.clone(),
+        }));
+        let options = SessionOptions {
+            node: settings.id,
+            storage,
+            workers,
+            clock: world.clock.clone(),
+            entropy: world.entropy.clone(),
+            crew_runtime,
+        };
+        let session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset);
+        let (view, cluster) = (session.view(), settings.cluster.clone());
+        let node = Self { tracker, crawler, http, workers, cluster, view };
+        node.tracker.set_worker_status({
+            let (crawler, view, http) = (node.crawler.clone(), node.view.clone(), node.http.clone());
+            Arc::new(move || {
+                let busy = view.borrow().busy;
+                crawler.worker_status(workers, busy, http.clone())
+            })
+        });
+        Ok((node, session))
+    }
+
+    /// What the HTTP port shows.
+    pub(super) fn observe(&self) -> Observe {
+        let (tracker, crawler) = (self.tracker.clone(), self.crawler.clone());
+        let (cluster, view) = (self.cluster.clone(), self.view.clone());
+        Arc::new(move || {
+            let session = *view.borrow();
+            Observation {
+                cluster: cluster.clone(),
+                node: tracker.status(),
+                not_ready: not_ready(&tracker, session),
+                session,
+                crawls: tracker.crawls(),
+                sizes: tracker.sizes(),
+                log_bytes: tracker.log_bytes(),
+                profiles: crawler.counters().profiles(),
+                requests: crawler.counters().requests(),
+            }
+        })
+    }
+}
+
+fn not_ready(tracker: &Tracker, session: SessionView) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if tracker.leader().is_none() {
+        reasons
+            .push("no leader is known; a majority of the nodes has to run and reach each other".to_owned());
+    } else if !tracker.is_ready() {
+        reasons.push("the replica is catching up with the leader".to_owned());
+    }
+    if !session.open {
+        reasons.push("no session is open, so the workers have no jobs".to_owned());
+    }
+    reasons
+}
+
+/// The folder of the dataset, made if there is none.
+pub(super) fn open_dataset(settings: &Settings) -> Result<Arc<dyn Dataset>, DatasetError> {
+    let options = FilesOptions {
+        temporary: settings.temporary_dir.clone(),
+        compression: settings.compression,
+        followers: settings.followers_format,
+        ..FilesOptions::new(&settings.output)
+    };
+    Ok(Arc::new(FilesDataset::open(options)?))
+}
+
+/// What the tracker is told.
+pub(super) fn tracker_options(settings: &Settings, world: &World) -> TrackerOptions {
+    let millis = |time: std::time::Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    TrackerOptions {
+        listen: settings.listen.clone(),
+        limits: Limits {
+            storage_grace_ms: millis(settings.storage_grace),
+            session_ttl_ms: millis(settings.session_ttl),
+            max_attempts: settings.max_attempts,
+        },
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..TrackerOptions::new(
+            settings.id,
+            settings.cluster.clone(),
+            settings.peers.clone(),
+            settings.data_dir.clone(),
+            world.clock.clone(),
+            world.entropy.clone(),
+        )
+    }
+}
+
+fn twitter_settings(settings: &Settings) -> TwitterSettings {
+    TwitterSettings {
+        base_url: settings.api_url.clone(),
+        bearer: settings.api_token.clone(),
+        budget_per: None,
+    }
+}
+
+fn open_pool(
+    settings: &Settings,
+    world: &World,
+    addresses: Vec<Option<IpAddr>>,
+    tracker: &Tracker,
+) -> anyhow::Result<AddressPool> {
+    let http = HttpSettings { request_timeout: settings.request_timeout, ..HttpSettings::default() };
+    let budgets = BudgetSettings { margin: settings.margin, ..BudgetSettings::default() };
+    let env =
+        LedgerEnv { clock: world.clock.clone(), entropy: world.entropy.clone(), boot: BootTime::read() };
+    let (pool, report) = AddressPool::open(addresses, http, &tracker.budgets_path(), budgets, env)?;
+    tracing::debug!(addresses = pool.len(), ?report, "rate budgets read");
+    Ok(pool)
+}
