@@ -169,6 +169,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
         let from = last.map_or(0, |id| id.index + 1);
+        // Nothing lies behind: the log refuses an index that it does not have.
+        if self.read().log_state().last().is_none_or(|last| last.0.index < from) {
+            return Ok(());
+        }
         self.synced(move |log| log.truncate(from).map(drop)).await
     }
 

@@ -1,7 +1,7 @@
 //! The state machine as openraft drives it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use futures::{Stream, StreamExt};
@@ -127,15 +127,15 @@ impl Replica {
     }
 
     /// Replaces the state by a received one, on disk first.
-    fn install(&self, path: PathBuf) -> io::Result<()> {
-        let reader = SnapshotReader::open(&path).map_err(io::Error::other)?;
+    fn install(&self, path: &Path) -> io::Result<()> {
+        let reader = SnapshotReader::open(path).map_err(io::Error::other)?;
         let mut entries = reader.map(|entry| entry.map_err(|e| StateError::Source(Box::new(e))));
         self.store.replace_all(&mut entries).map_err(io::Error::other)?;
         let (state, checkpointed) = load(&self.store).map_err(io::Error::other)?;
         *self.state_mut() = state;
         *lock(&self.applied) = checkpointed.clone().unwrap_or_default();
         *lock(&self.checkpointed) = checkpointed;
-        std::fs::remove_file(&path)
+        Ok(())
     }
 
     fn tell(&self) {
@@ -209,12 +209,12 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
     async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: SnapshotData) -> Result<(), io::Error> {
         let replica = Arc::clone(&self.replica);
+        let (path, remove) = snapshot.installable().await?;
         let on_disk = Arc::clone(&replica.on_disk).lock_owned().await;
-        let path = snapshot.received()?;
         blocking(move || {
-            let result = replica.install(path);
+            replica.install(&path)?;
             drop(on_disk);
-            result
+            if remove { std::fs::remove_file(&path) } else { Ok(()) }
         })
         .await?;
         self.replica.tell();

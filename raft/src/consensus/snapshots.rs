@@ -26,10 +26,12 @@ impl SnapshotData {
         Self::Own(Arc::clone(replica))
     }
 
-    pub(super) fn received(self) -> io::Result<PathBuf> {
+    /// The file to install from, and whether it is of no use afterwards. A snapshot of this process
+    /// (openraft's test suite hands them over directly) is written to its replica's folder.
+    pub(super) async fn installable(self) -> io::Result<(PathBuf, bool)> {
         match self {
-            Self::Received(path) => Ok(path),
-            Self::Own(_) => Err(io::Error::other("a node does not install its own snapshot")),
+            Self::Received(path) => Ok((path, true)),
+            Self::Own(_) => Ok((self.file().await?.path, false)),
         }
     }
 
@@ -55,6 +57,7 @@ impl SnapshotData {
 pub(super) struct SnapshotFile {
     pub(super) id: String,
     pub(super) bytes: u64,
+    path: PathBuf,
     /// Open, so that the transfer goes on when a later snapshot replaces the file.
     file: Arc<File>,
 }
@@ -63,7 +66,7 @@ impl SnapshotFile {
     fn open(id: String, path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { id, bytes, file: Arc::new(file) })
+        Ok(Self { id, bytes, path: path.to_owned(), file: Arc::new(file) })
     }
 
     /// The chunk at an offset; shorter at the end.

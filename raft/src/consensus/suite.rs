@@ -1,1 +1,32 @@
 //! openraft's own test suite for storage, on ours.
+
+use std::sync::Arc;
+
+use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::StorageError;
+use storage::state::SledStore;
+use tempfile::TempDir;
+
+use super::log_store::LogStore;
+use super::machine::{Machine, Replica};
+use super::types::TypeConfig;
+
+struct Stores;
+
+impl StoreBuilder<TypeConfig, LogStore, Machine, TempDir> for Stores {
+    async fn build(&self) -> Result<(TempDir, LogStore, Machine), StorageError<TypeConfig>> {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["log", "snapshots"] {
+            std::fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        let store = SledStore::open(&dir.path().join("state")).unwrap();
+        let replica = Replica::open(Arc::new(store), dir.path().join("snapshots")).unwrap();
+        let log = LogStore::open(&dir.path().join("log")).unwrap();
+        Ok((dir, log, Machine::of(replica)))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openrafts_storage_suite_passes_on_the_log_and_the_replica() {
+    Suite::test_all(Stores).await.unwrap();
+}

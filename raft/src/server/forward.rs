@@ -26,6 +26,10 @@ impl Tracker {
         if leader == own {
             return Err(ApiError::Unavailable("the leadership is moving".to_owned()));
         }
+        if matches!(request, ApiRequest::TransferLeader { .. }) {
+            // The leader answers when it does not lead any more.
+            return self.call_node(leader, request, hops, FORWARD_TIMEOUT).await;
+        }
         tokio::select! {
             reply = self.call_node(leader, request, hops, FORWARD_TIMEOUT) => reply,
             () = self.leader_is_not(leader) => {

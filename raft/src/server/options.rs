@@ -77,6 +77,9 @@ impl TrackerOptions {
             enable_pre_vote: Some(true),
             // A restarted leader may lag behind what it acknowledged; an election finds that out.
             enable_leader_restore: Some(false),
+            // A node whose disk was replaced comes back with less than the leader knows of it. That it
+            // does no harm is the rule of `server::bootstrap`: it does not vote before it caught up.
+            allow_log_reversion: Some(true),
             snapshot_policy: openraft::SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: self.log_kept,
             purge_batch_size: 256,

@@ -221,6 +221,9 @@ async fn open(options: &TrackerOptions) -> Result<(DataDir, Arc<Replica>, LogSto
         let data = DataDir::open(&options.data_dir, &options.cluster, options.id, &*options.entropy)?;
         let store = SledStore::open(&data.state())?;
         let replica = Replica::open(Arc::new(store), data.snapshots())?;
+        for folder in [data.log(), data.snapshots()] {
+            std::fs::create_dir_all(&folder).map_err(|source| StartError::Log { path: folder, source })?;
+        }
         let log = LogStore::open(&data.log()).map_err(|source| StartError::Log { path: data.log(), source })?;
         Ok((data, replica, log))
     });

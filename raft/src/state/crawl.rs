@@ -121,44 +121,54 @@ impl Crawl {
 /// Ready jobs by where they can run, operation and rank.
 #[derive(Default)]
 pub(super) struct ReadyJobs {
-    jobs: BTreeMap<ReadyKey, JobId>,
+    anywhere: Lanes,
+    pinned: BTreeMap<StorageId, Lanes>,
+    len: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct ReadyKey {
-    pin: Option<StorageId>,
-    operation: Operation,
-    rank: Rank,
-}
+/// Jobs in the order in which they are granted, by [`Operation::index`].
+type Lanes = [BTreeMap<Rank, JobId>; 4];
 
 impl ReadyJobs {
     pub(super) fn len(&self) -> u64 {
-        self.jobs.len() as u64
+        self.len
     }
 
     pub(super) fn insert(&mut self, pin: Option<StorageId>, operation: Operation, rank: Rank, job: JobId) {
-        self.jobs.insert(ReadyKey { pin, operation, rank }, job);
+        let lanes = match pin {
+            None => &mut self.anywhere,
+            Some(storage) => self.pinned.entry(storage).or_default(),
+        };
+        if lanes[operation.index()].insert(rank, job).is_none() {
+            self.len += 1;
+        }
     }
 
     pub(super) fn remove(&mut self, pin: Option<StorageId>, operation: Operation, rank: Rank) {
-        self.jobs.remove(&ReadyKey { pin, operation, rank });
+        let lanes = match pin {
+            None => Some(&mut self.anywhere),
+            Some(storage) => self.pinned.get_mut(&storage),
+        };
+        let Some(lanes) = lanes else { return };
+        if lanes[operation.index()].remove(&rank).is_some() {
+            self.len -= 1;
+        }
+        if let Some(storage) = pin.filter(|_| lanes.iter().all(BTreeMap::is_empty)) {
+            self.pinned.remove(&storage);
+        }
     }
 
     /// The job that a node with this storage gets first.
     pub(super) fn first(&self, storage: StorageId, wants: &Wants) -> Option<JobId> {
-        if self.jobs.is_empty() {
-            return None;
-        }
-        let lanes = [None, Some(storage)].into_iter().flat_map(|pin| Operation::ALL.map(|op| (pin, op)));
-        let heads = lanes.filter(|(_, op)| wants.takes(*op)).filter_map(|(pin, operation)| {
-            let from = ReadyKey { pin, operation, rank: Rank { late: false, order: 0 } };
-            let (key, job) = self.jobs.range(from..).next()?;
-            (key.pin == pin && key.operation == operation).then_some((key.rank, *job))
+        let here = [Some(&self.anywhere), self.pinned.get(&storage)];
+        let heads = here.into_iter().flatten().flat_map(|lanes| {
+            let wanted = Operation::ALL.into_iter().filter(|op| wants.takes(*op));
+            wanted.filter_map(|op| lanes[op.index()].first_key_value())
         });
-        heads.min().map(|(_, job)| job)
+        heads.min().map(|(_, job)| *job)
     }
 
     pub(super) fn clear(&mut self) {
-        self.jobs.clear();
+        *self = Self::default();
     }
 }

@@ -1,12 +1,22 @@
 //! Which job a node gets next.
 
-use crate::model::{CrawlId, JobId, LeaseId, SessionId, StorageId, Wants};
+use std::collections::BTreeSet;
+
+use crate::model::{CrawlId, JobId, LeaseId, Operation, SessionId, StorageId, Wants};
 
 use super::State;
 use super::jobs::{JobRecord, Phase, Rank};
 
 /// How long a job waits when another crawl's job writes the same file, cluster time in ms.
 const WRITER_WAIT: u64 = 250;
+
+/// What a crawl has for a node.
+enum Next {
+    Job(JobId, Operation),
+    /// The next job had to wait, since its file is being written; there may be another one.
+    PutAside,
+    Nothing,
+}
 
 impl State {
     /// Grants up to `wants` jobs to a session. Crawls take turns by stride; within a crawl, jobs
@@ -17,66 +27,81 @@ impl State {
         if self.head.drained.contains(&holder.record.node) {
             return Vec::new();
         }
+        let mut turns = self.turns(storage, &wants);
         let mut granted = Vec::new();
         while granted.len() < LeaseId::SLOTS {
-            let Some(crawl) = self.next_crawl(storage, &wants) else { break };
-            let lease = LeaseId::at(index, granted.len());
-            let Some(job) = self.take_job(crawl, storage, &wants) else { continue };
-            self.lease(job, lease, session);
-            if let Some(crawl) = self.crawls.get_mut(&crawl) {
-                self.head.pass = crawl.charge(self.head.pass);
+            let Some((pass, crawl)) = turns.pop_first() else { break };
+            match self.take_job(crawl, storage, &wants) {
+                Next::Nothing => {}
+                Next::PutAside => {
+                    turns.insert((pass, crawl));
+                }
+                Next::Job(job, operation) => {
+                    self.lease(job, LeaseId::at(index, granted.len()), session);
+                    wants.take(operation);
+                    granted.push(job);
+                    turns.extend(self.charge(crawl).map(|pass| (pass, crawl)));
+                }
             }
-            if let Some(record) = self.jobs.get(job) {
-                wants.take(record.current);
-            }
-            granted.push(job);
         }
         granted
     }
 
-    /// The crawl whose turn it is, of those that have a job for this storage and these wants.
-    fn next_crawl(&self, storage: StorageId, wants: &Wants) -> Option<CrawlId> {
-        let able = self
-            .active
-            .iter()
-            .filter(|id| self.crawls.get(id).is_some_and(|c| c.could_grant(storage, wants)));
-        able.copied().min_by_key(|id| (self.crawls.get(id).map(|c| c.record.pass), *id))
+    /// The crawls that may have a job for this storage and these wants, by the pass at which it is
+    /// their turn. No other crawl gets one while jobs are granted.
+    fn turns(&self, storage: StorageId, wants: &Wants) -> BTreeSet<(u64, CrawlId)> {
+        let able = self.active.iter().filter_map(|id| {
+            let crawl = self.crawls.get(id)?;
+            crawl.could_grant(storage, wants).then_some((crawl.record.pass, *id))
+        });
+        able.collect()
     }
 
-    /// Takes the crawl's next job off its queue. None when that one had to be put aside.
-    fn take_job(&mut self, id: CrawlId, storage: StorageId, wants: &Wants) -> Option<JobId> {
+    /// Counts one job granted to a crawl; returns its next turn.
+    fn charge(&mut self, id: CrawlId) -> Option<u64> {
         let crawl = self.crawls.get_mut(&id)?;
-        let job = match crawl.ready.first(storage, wants) {
+        self.head.pass = crawl.charge(self.head.pass);
+        Some(crawl.record.pass)
+    }
+
+    /// Takes the crawl's next job off its queue.
+    fn take_job(&mut self, id: CrawlId, storage: StorageId, wants: &Wants) -> Next {
+        let Some(crawl) = self.crawls.get(&id) else { return Next::Nothing };
+        let next = match crawl.ready.first(storage, wants) {
             Some(job) => {
                 self.unqueue(job);
-                job
-            }
-            None => {
-                let (user, depth) = crawl.queue.pop_front()?;
-                crawl.open += 1;
-                let users = &mut crawl.counters().users;
-                users.waiting -= 1;
-                users.active += 1;
-                let operations = crawl.record.spec.operations;
-                let record = JobRecord::fresh(id, user, depth, operations)?;
-                self.head.last_job += 1;
-                let job = JobId(self.head.last_job);
-                self.jobs.insert(job, record);
-                job
-            }
-        };
-        let file = self.jobs.get(job)?.file();
-        match file {
-            Some(file) if self.writers.contains_key(&file) => {
-                self.delay(job, WRITER_WAIT);
-                None
-            }
-            Some(file) => {
-                self.writers.insert(file, job);
                 Some(job)
             }
-            None => Some(job),
+            None if crawl.could_begin(wants) => self.begin_account(id),
+            None => None,
+        };
+        let Some((job, record)) = next.and_then(|job| Some((job, self.jobs.get(job)?))) else {
+            return Next::Nothing;
+        };
+        let operation = record.current;
+        if let Some(file) = record.file() {
+            if self.writers.contains_key(&file) {
+                self.delay(job, WRITER_WAIT);
+                return Next::PutAside;
+            }
+            self.writers.insert(file, job);
         }
+        Next::Job(job, operation)
+    }
+
+    /// Makes a job of the account at the head of a crawl's queue.
+    fn begin_account(&mut self, id: CrawlId) -> Option<JobId> {
+        let crawl = self.crawls.get_mut(&id)?;
+        let (user, depth) = crawl.queue.pop_front()?;
+        let record = JobRecord::fresh(id, user, depth, crawl.record.spec.operations)?;
+        crawl.open += 1;
+        let users = &mut crawl.counters().users;
+        users.waiting -= 1;
+        users.active += 1;
+        self.head.last_job += 1;
+        let job = JobId(self.head.last_job);
+        self.jobs.insert(job, record);
+        Some(job)
     }
 
     fn lease(&mut self, job: JobId, lease: LeaseId, session: SessionId) {

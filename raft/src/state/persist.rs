@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use storage::ids::run;
-use storage::state::{StateError, StateStore, WriteBatch};
+use storage::state::{Entries, StateError, StateStore, WriteBatch};
 
 use crate::model::{CrawlId, Limits, SessionId};
 
@@ -308,9 +308,6 @@ fn load_seen(store: &dyn StateStore, id: CrawlId, crawl: &mut Crawl) -> Result<(
     Ok(())
 }
 
-fn scan(
-    store: &dyn StateStore,
-    (start, end): (Vec<u8>, Vec<u8>),
-) -> Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StateError>> + Send + '_> {
+fn scan(store: &dyn StateStore, (start, end): (Vec<u8>, Vec<u8>)) -> Entries {
     store.scan(&start, Some(&end))
 }

@@ -11,5 +11,5 @@ mod service;
 pub(crate) use codec::{MAX_FRAME, Postcard, framed};
 pub(crate) use connect::{ConnectError, Connection, connect};
 pub(crate) use greeting::{Greeting, Purpose, Welcome, greet, receive_greeting, send_welcome};
-pub(crate) use service::{Peer, PeerClient, PeerRequest, PeerResponse};
+pub(crate) use service::Peer;
 pub use service::{ApiError, ApiReply, ApiRequest};
