@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use super::generation::{self, Generation, SyncFile};
 use super::{Entries, Entry, Result, StateError, StateStore, WriteBatch, check_sizes};
 
-/// Bytes that a replacement hands to sled at a time.
-const LOAD_BYTES: usize = 4 * 1024 * 1024;
+/// Entries that a replacement loads before it collects garbage.
+const LOAD_STEP: usize = 1024;
 /// Pieces of garbage that one step of the collector frees at least, see [`collect_garbage`].
 const GARBAGE_STEP: usize = 256;
 
@@ -59,19 +59,18 @@ impl SledStore {
         result
     }
 
-    /// Fills a new generation; nothing refers to it yet.
+    /// Fills a new generation. Nothing refers to it yet, so nothing needs to be atomic: single inserts
+    /// keep the order of the entries, which a batch of sled's does not.
     fn load(&self, number: u64, entries: &mut dyn Iterator<Item = Result<Entry>>) -> Result<Generation> {
         let new = Generation::open(&self.root, number)?;
-        let mut batch = WriteBatch::new();
-        for entry in entries {
+        for (count, entry) in (1usize..).zip(entries) {
             let (key, value) = entry?;
             check_sizes(&key, &value)?;
-            batch.put(key, value);
-            if batch.bytes() >= LOAD_BYTES {
-                apply(&new, std::mem::take(&mut batch))?;
+            new.db.insert(key, value).map_err(|source| new.failed(source))?;
+            if count % LOAD_STEP == 0 {
+                collect_garbage(LOAD_STEP);
             }
         }
-        apply(&new, batch)?;
         new.sync(&self.sync_file)?;
         new.sync_names()?;
         Ok(new)
