@@ -11,8 +11,10 @@ use crate::source::HttpError;
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
     /// A part of the list is nothing that is known.
-    #[error("--ips: {part:?} is {what}; give `auto`, `none`, or addresses, ranges such as 10.0.0.5-10.0.0.9 and \
-        networks such as 10.0.0.0/28, with commas between them")]
+    #[error(
+        "--ips: {part:?} is {what}; give `auto`, `none`, or addresses, ranges such as 10.0.0.5-10.0.0.9 and \
+        networks such as 10.0.0.0/28, with commas between them"
+    )]
     Syntax {
         /// The part.
         part: String,
@@ -20,7 +22,9 @@ pub enum AddressError {
         what: &'static str,
     },
     /// More addresses than can be used.
-    #[error("--ips: {part:?} brings the addresses over the limit of {MAX_ADDRESSES}; give a smaller range or network")]
+    #[error(
+        "--ips: {part:?} brings the addresses over the limit of {MAX_ADDRESSES}; give a smaller range or network"
+    )]
     TooMany {
         /// The part that went beyond.
         part: String,

@@ -61,7 +61,9 @@ impl AddressList {
             Self::These(addresses) => addresses.clone(),
         };
         if addresses.is_empty() {
-            tracing::warn!("--ips auto: this machine has no global address; the system chooses for each request");
+            tracing::warn!(
+                "--ips auto: this machine has no global address; the system chooses for each request"
+            );
             return Ok(vec![None]);
         }
         for &address in &addresses {
@@ -86,7 +88,9 @@ fn parse_part(part: &str) -> Result<Box<dyn Iterator<Item = IpAddr>>, AddressErr
         return Ok(network_hosts(network.trunc()));
     }
     let (first, last) = part.split_once('-').ok_or_else(|| error("no address"))?;
-    let end = |text: &str| text.trim().parse::<IpAddr>().map_err(|_| error("no range: one of its ends is no address"));
+    let end = |text: &str| {
+        text.trim().parse::<IpAddr>().map_err(|_| error("no range: one of its ends is no address"))
+    };
     match (end(first)?, end(last)?) {
         (IpAddr::V4(first), IpAddr::V4(last)) if first <= last => {
             Ok(Box::new((first.to_bits()..=last.to_bits()).map(|bits| Ipv4Addr::from_bits(bits).into())))
@@ -94,7 +98,9 @@ fn parse_part(part: &str) -> Result<Box<dyn Iterator<Item = IpAddr>>, AddressErr
         (IpAddr::V6(first), IpAddr::V6(last)) if first <= last => {
             Ok(Box::new((first.to_bits()..=last.to_bits()).map(|bits| Ipv6Addr::from_bits(bits).into())))
         }
-        (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => Err(error("a range that ends before it begins")),
+        (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
+            Err(error("a range that ends before it begins"))
+        }
         _ => Err(error("a range from one address family to the other")),
     }
 }
@@ -133,12 +139,16 @@ mod tests {
 
     #[test]
     fn addresses_ranges_and_networks_come_once_each() {
-        assert_eq!(these("127.0.0.9, 127.0.0.2-127.0.0.4,127.0.0.3"), ["127.0.0.9", "127.0.0.2", "127.0.0.3", "127.0.0.4"]);
+        assert_eq!(
+            these("127.0.0.9, 127.0.0.2-127.0.0.4,127.0.0.3"),
+            ["127.0.0.9", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
+        );
         assert_eq!(these("10.0.0.6/30"), ["10.0.0.5", "10.0.0.6"]);
         assert_eq!(these("10.0.0.6/32,10.0.0.8/31"), ["10.0.0.6", "10.0.0.8", "10.0.0.9"]);
-        assert_eq!(these("::1,2001:db8::fffe-2001:db8::1:1"), [
-            "::1", "2001:db8::fffe", "2001:db8::ffff", "2001:db8::1:0", "2001:db8::1:1"
-        ]);
+        assert_eq!(
+            these("::1,2001:db8::fffe-2001:db8::1:1"),
+            ["::1", "2001:db8::fffe", "2001:db8::ffff", "2001:db8::1:0", "2001:db8::1:1"]
+        );
         assert_eq!(these("2001:db8::/126").len(), 4);
         assert_eq!(these("255.255.255.254-255.255.255.255").len(), 2);
     }
@@ -155,9 +165,15 @@ mod tests {
     #[test]
     fn what_is_no_list_is_named_with_its_part() {
         for (text, part) in [
-            ("", "\"\""), ("127.0.0.1,", "\"\""), ("127.0.0.1,host", "\"host\""), ("10.0.0.0/33", "\"10.0.0.0/33\""),
-            ("10.0.0.9-10.0.0.1", "\"10.0.0.9-10.0.0.1\""), ("10.0.0.1-::1", "\"10.0.0.1-::1\""), ("1-2", "\"1-2\""),
-            ("0.0.0.0", "\"0.0.0.0\""), ("auto,127.0.0.1", "\"auto\""),
+            ("", "\"\""),
+            ("127.0.0.1,", "\"\""),
+            ("127.0.0.1,host", "\"host\""),
+            ("10.0.0.0/33", "\"10.0.0.0/33\""),
+            ("10.0.0.9-10.0.0.1", "\"10.0.0.9-10.0.0.1\""),
+            ("10.0.0.1-::1", "\"10.0.0.1-::1\""),
+            ("1-2", "\"1-2\""),
+            ("0.0.0.0", "\"0.0.0.0\""),
+            ("auto,127.0.0.1", "\"auto\""),
         ] {
             let error = text.parse::<AddressList>().unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("--ips"), "{text}: {error}");
@@ -176,7 +192,10 @@ mod tests {
     #[test]
     fn an_address_of_another_machine_is_refused_with_the_remedy() {
         let error = "127.0.0.1,192.0.2.7".parse::<AddressList>().unwrap().resolve().unwrap_err().to_string();
-        assert!(error.contains("192.0.2.7") && error.contains("ip addr add") && error.contains("ops/pool"), "{error}");
+        assert!(
+            error.contains("192.0.2.7") && error.contains("ip addr add") && error.contains("ops/pool"),
+            "{error}"
+        );
         assert_eq!("127.1.2.3".parse::<AddressList>().unwrap().resolve().unwrap().len(), 1);
     }
 }

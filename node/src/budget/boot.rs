@@ -54,7 +54,8 @@ impl Timekeeper {
 
     pub(super) fn stamp(&self) -> Stamp {
         // While the machine sleeps the uptime goes on and this sum may not: time seems shorter, which is safe.
-        let uptime = |boot: &BootTime| (boot.id, millis(boot.uptime + self.now().saturating_sub(self.opened)));
+        let uptime =
+            |boot: &BootTime| (boot.id, millis(boot.uptime + self.now().saturating_sub(self.opened)));
         Stamp { wall_ms: millis(self.clock.wall()), boot: self.boot.as_ref().map(uptime) }
     }
 

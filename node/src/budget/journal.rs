@@ -52,7 +52,8 @@ impl Journal {
     ) -> Result<(Self, Remembered, OpenReport), BudgetError> {
         let found = read(path, time)?;
         let budgets = found.budgets.len();
-        let mut report = OpenReport { budgets, torn_bytes: found.torn_bytes, hold: found.hold, damaged: None };
+        let mut report =
+            OpenReport { budgets, torn_bytes: found.torn_bytes, hold: found.hold, damaged: None };
         if let Some(offset) = found.damaged_at {
             let longest = found.budgets.values().map(|(kept, _)| Duration::from_millis(kept.window_ms)).max();
             report.hold = report.hold.max(longest.unwrap_or_default()).max(default_window);
@@ -132,7 +133,10 @@ fn read(path: &Path, time: &Timekeeper) -> Result<Found, BudgetError> {
     let mut found = Found::default();
     let Some(records) = bytes.strip_prefix(&MAGIC) else {
         if bytes.len() > MAGIC.len() && bytes[..MAGIC.len() - 1] == MAGIC[..MAGIC.len() - 1] {
-            return Err(BudgetError::NewerFormat { path: path.to_owned(), found: bytes[MAGIC.len() - 1] as char });
+            return Err(BudgetError::NewerFormat {
+                path: path.to_owned(),
+                found: bytes[MAGIC.len() - 1] as char,
+            });
         }
         // The file is renamed into its place when complete, so a file without its beginning is no torn one.
         found.damaged_at = Some(0);
@@ -182,7 +186,8 @@ fn folder(path: &Path) -> &Path {
 /// the new one, which knows of the pause, is complete.
 fn keep_aside(path: &Path) -> Result<PathBuf, BudgetError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let free = (0u32..).map(|n| path.with_file_name(format!("{name}.damaged-{n}"))).find(|path| !path.exists());
+    let free =
+        (0u32..).map(|n| path.with_file_name(format!("{name}.damaged-{n}"))).find(|path| !path.exists());
     let aside = free.unwrap_or_else(|| path.with_extension("damaged"));
     let kept = fs::hard_link(path, &aside).or_else(|_no_links_here| fs::copy(path, &aside).map(drop));
     kept.map_err(|source| BudgetError::Write { path: aside.clone(), source })?;

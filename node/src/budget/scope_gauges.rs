@@ -46,7 +46,9 @@ impl ScopeGauges {
         let owners: &[Option<IpAddr>] = if scope.per() == Per::Address { addresses } else { &[None] };
         let gauge = |address: &Option<IpAddr>| {
             let key = Key { scope: scope.name().to_owned(), address: *address };
-            remembered.get(&key).map_or_else(Gauge::new, |(kept, age)| Gauge::restore(kept, *age, now, settings))
+            remembered
+                .get(&key)
+                .map_or_else(Gauge::new, |(kept, age)| Gauge::restore(kept, *age, now, settings))
         };
         let gauges: Vec<Gauge> = owners.iter().map(gauge).collect();
         let known_limit = gauges.iter().filter_map(Gauge::limit).min();
@@ -77,7 +79,9 @@ impl ScopeGauges {
                         break;
                     }
                 }
-                Ready::Reserve if unwritten.is_none_or(|(least, _)| load < least) => unwritten = Some((load, index)),
+                Ready::Reserve if unwritten.is_none_or(|(least, _)| load < least) => {
+                    unwritten = Some((load, index))
+                }
                 Ready::Reserve => {}
                 Ready::Wait(Some(until)) => earliest = Some(earliest.map_or(until, |first| first.min(until))),
                 Ready::Wait(None) => {}
@@ -90,7 +94,7 @@ impl ScopeGauges {
             return (Pick::Wait(earliest), unwritten.map(|(_, index)| index));
         };
         self.turn = (index + 1) % count;
-        (Pick::Go(index), unwritten.filter(|(other, _)| *other < load).map(|(_, index)| index))
+        (Pick::Go(index), unwritten.filter(|(other, _)| *other <= load).map(|(_, index)| index))
     }
 
     /// A gauge has changed: what was found out about all of them no longer holds.

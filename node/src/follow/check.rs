@@ -13,7 +13,18 @@ use super::value::{Fields, profile_value};
 
 /// Functions that rules may call. Each takes time linear in its arguments; a pattern of `matches` has to be a literal.
 pub(super) const FUNCTIONS: [&str; 12] = [
-    "size", "contains", "startsWith", "endsWith", "matches", "int", "uint", "double", "string", "bool", "type", "dyn",
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "bool",
+    "type",
+    "dyn",
 ];
 
 /// Operators are functions with names that no identifier can have.
@@ -38,7 +49,12 @@ pub(super) struct Checked {
 pub(super) fn check(text: &str, env: &Arc<Env>) -> Result<Checked, FollowRuleError> {
     let parser = env.parser().max_recursion_depth(DEEPEST_PARSE);
     let (expression, source) = parser.parse_with_source_info(text).map_err(|errors| syntax(&errors))?;
-    let mut walk = Walk { source: &source, scope: vec!["user".to_owned()], loops: 0, fields: Fields::These(BTreeSet::new()) };
+    let mut walk = Walk {
+        source: &source,
+        scope: vec!["user".to_owned()],
+        loops: 0,
+        fields: Fields::These(BTreeSet::new()),
+    };
     walk.visit(&expression, 0)?;
     let fields = walk.fields;
     let mut context = Context::with_env(Arc::clone(env));
@@ -57,8 +73,12 @@ pub(super) fn short(error: &ExecutionError) -> String {
 fn syntax(errors: &ParseErrors) -> FollowRuleError {
     let first = errors.errors.first();
     let (line, column) = first.map_or((1, 1), |error| error.pos);
-    let what = first.map_or_else(|| "no expression".to_owned(), |error| error.msg.chars().take(LONGEST_QUOTE).collect());
-    let at = Position { line: usize::try_from(line).unwrap_or(1).max(1), column: usize::try_from(column).unwrap_or(1).max(1) };
+    let what = first
+        .map_or_else(|| "no expression".to_owned(), |error| error.msg.chars().take(LONGEST_QUOTE).collect());
+    let at = Position {
+        line: usize::try_from(line).unwrap_or(1).max(1),
+        column: usize::try_from(column).unwrap_or(1).max(1),
+    };
     if what.contains("recursion") {
         return FollowRuleError::TooDeep { at };
     }
@@ -73,9 +93,14 @@ fn position(source: &SourceInfo, expression: &IdedExpr) -> Position {
 }
 
 /// Tries each condition of a rule by itself on the sample: `a && b` must not hide what is wrong with `b`.
-fn conditions(expression: &IdedExpr, context: &Context<'_, '_>, source: &SourceInfo) -> Result<(), FollowRuleError> {
+fn conditions(
+    expression: &IdedExpr,
+    context: &Context<'_, '_>,
+    source: &SourceInfo,
+) -> Result<(), FollowRuleError> {
     if let Expr::Call(call) = &expression.expr {
-        let joins = [operators::LOGICAL_AND, operators::LOGICAL_OR, operators::LOGICAL_NOT, operators::CONDITIONAL];
+        let joins =
+            [operators::LOGICAL_AND, operators::LOGICAL_OR, operators::LOGICAL_NOT, operators::CONDITIONAL];
         if joins.contains(&call.func_name.as_str()) {
             return call.args.iter().try_for_each(|part| conditions(part, context, source));
         }
@@ -167,7 +192,12 @@ impl Walk<'_> {
     }
 
     /// A loop over a list. Loops within loops could take time without bound.
-    fn comprehension(&mut self, expression: &IdedExpr, at: Position, depth: usize) -> Result<(), FollowRuleError> {
+    fn comprehension(
+        &mut self,
+        expression: &IdedExpr,
+        at: Position,
+        depth: usize,
+    ) -> Result<(), FollowRuleError> {
         let Expr::Comprehension(over) = &expression.expr else { return Ok(()) };
         self.visit(&over.iter_range, depth)?;
         self.visit(&over.accu_init, depth)?;

@@ -29,13 +29,17 @@ pub enum FollowRuleError {
         limit: usize,
     },
     /// Parts within parts within parts.
-    #[error("the follow rule is nested too deeply at {at}; split it with fewer parentheses and operators in a row")]
+    #[error(
+        "the follow rule is nested too deeply at {at}; split it with fewer parentheses and operators in a row"
+    )]
     TooDeep {
         /// Where.
         at: Position,
     },
     /// No CEL expression.
-    #[error("the follow rule is no CEL expression: {at}: {what}; write it like user.lang == 'it' && user.statuses_count > 100")]
+    #[error(
+        "the follow rule is no CEL expression: {at}: {what}; write it like user.lang == 'it' && user.statuses_count > 100"
+    )]
     Syntax {
         /// Where.
         at: Position,
@@ -43,7 +47,9 @@ pub enum FollowRuleError {
         what: String,
     },
     /// A name that nothing has.
-    #[error("the follow rule names {name:?} at {at}, which is unknown; the profile is `user`, its fields are user.lang and the like")]
+    #[error(
+        "the follow rule names {name:?} at {at}, which is unknown; the profile is `user`, its fields are user.lang and the like"
+    )]
     UnknownVariable {
         /// The name.
         name: String,

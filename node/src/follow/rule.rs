@@ -66,7 +66,9 @@ impl FollowRule {
         match outcome {
             Ok(Ok(Value::Bool(admitted))) => Ok(admitted),
             Ok(Ok(other)) => Err(Undecided::Unfit { what: format!("it gives a {}", other.type_of()) }),
-            Ok(Err(ExecutionError::NoSuchKey(field))) => Err(Undecided::MissingField { field: field.to_string() }),
+            Ok(Err(ExecutionError::NoSuchKey(field))) => {
+                Err(Undecided::MissingField { field: field.to_string() })
+            }
             Ok(Err(error)) => Err(Undecided::Unfit { what: check::short(&error) }),
             Err(_panic) => Err(Undecided::Unfit { what: "the interpreter failed".to_owned() }),
         }

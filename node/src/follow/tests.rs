@@ -134,7 +134,8 @@ fn length_and_depth_are_bounded_and_nothing_panics() {
 fn only_what_the_rule_looks_at_is_read() {
     let rule = FollowRule::compile("user.lang == 'it' && user.statuses_count > 100").unwrap();
     // Behind the last field that it needs, the profile is not even JSON: it was checked when it came.
-    let tail = Profile { raw: RawValue::from_string(super::SAMPLE_PROFILE.to_owned()).unwrap(), ..profile("{}") };
+    let tail =
+        Profile { raw: RawValue::from_string(super::SAMPLE_PROFILE.to_owned()).unwrap(), ..profile("{}") };
     assert_eq!(rule.admits(&tail), Ok(true));
     let value = super::super::value::profile_value(
         r#"{"a":1,"lang":"it",}"#,

@@ -23,7 +23,8 @@ pub(super) fn profile_value(json: &str, fields: &Fields) -> Result<Value, serde_
     let mut found = HashMap::new();
     let mut complete = false;
     let mut reader = serde_json::Deserializer::from_str(json);
-    let outcome = reader.deserialize_map(ProfileVisitor { fields, found: &mut found, complete: &mut complete });
+    let outcome =
+        reader.deserialize_map(ProfileVisitor { fields, found: &mut found, complete: &mut complete });
     match outcome {
         // The rest of the object was checked when it was taken from the answer.
         Err(error) if !complete => Err(error),

@@ -9,7 +9,12 @@ use crate::budget::settings::BudgetSettings;
 
 impl Gauge {
     /// The budget as an earlier process left it, `passed` ago.
-    pub(in crate::budget) fn restore(kept: &Kept, passed: Duration, now: Duration, settings: &BudgetSettings) -> Self {
+    pub(in crate::budget) fn restore(
+        kept: &Kept,
+        passed: Duration,
+        now: Duration,
+        settings: &BudgetSettings,
+    ) -> Self {
         let rest = |ms: u64| Duration::from_millis(ms).checked_sub(passed).filter(|rest| !rest.is_zero());
         let mut gauge = Self::new();
         gauge.limit = kept.limit;

@@ -188,7 +188,10 @@ fn a_lost_probe_of_a_known_limit_is_held_against_it() {
     assert_eq!(hand.ready(), Ready::Reserve);
     let kept = hand.write();
     let mut again = Gauge::restore(&kept, Duration::ZERO, Duration::ZERO, &settings());
-    assert!(matches!(again.ready(Duration::ZERO, None), Ready::Wait(Some(_))), "it may have been the only one");
+    assert!(
+        matches!(again.ready(Duration::ZERO, None), Ready::Wait(Some(_))),
+        "it may have been the only one"
+    );
 }
 
 /// What happens in the simulation.
@@ -235,10 +238,25 @@ impl World {
         let window = ms(3_000 + random.next_u64() % 30_000);
         let aligned = random.next_u64() % 2 == 0;
         Self {
-            random, clock, keeper, limit, window, aligned, faults,
-            events: BinaryHeap::new(), events_made: 0, gauge: Gauge::new(), process: 0, disk: None, writes: Vec::new(),
+            random,
+            clock,
+            keeper,
+            limit,
+            window,
+            aligned,
+            faults,
+            events: BinaryHeap::new(),
+            events_made: 0,
+            gauge: Gauge::new(),
+            process: 0,
+            disk: None,
+            writes: Vec::new(),
             written: 0,
-            disk_free_at: Duration::ZERO, window_ends: Duration::ZERO, counted: 0, served: 0, violations: 0,
+            disk_free_at: Duration::ZERO,
+            window_ends: Duration::ZERO,
+            counted: 0,
+            served: 0,
+            violations: 0,
         }
     }
 
@@ -412,6 +430,11 @@ fn a_process_that_lives_uses_its_budget() {
         let rate_bound = 300_000 / 100;
         let (least, served) = ((windows.saturating_sub(1) * world.limit).min(rate_bound), world.served);
         let share = if world.aligned { 2 } else { 1 };
-        assert!(served * share >= least, "seed {seed}: {served} of {least}, limit {} in {:?}", world.limit, world.window);
+        assert!(
+            served * share >= least,
+            "seed {seed}: {served} of {least}, limit {} in {:?}",
+            world.limit,
+            world.window
+        );
     }
 }

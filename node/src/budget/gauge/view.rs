@@ -40,7 +40,9 @@ impl Gauge {
     pub(in crate::budget) fn capacity(&mut self, now: Duration, known_limit: Option<u64>) -> usize {
         let waits = matches!(self.ready(now, known_limit), Ready::Wait(_));
         match self.state {
-            State::Window { left, .. } if self.blocked_until.is_none() => usize::try_from(left).unwrap_or(PLENTY),
+            State::Window { left, .. } if self.blocked_until.is_none() => {
+                usize::try_from(left).unwrap_or(PLENTY)
+            }
             State::Unlimited if !waits => PLENTY,
             State::Unknown { .. } if !waits => 1,
             _ => 0,

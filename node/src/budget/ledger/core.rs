@@ -62,13 +62,19 @@ impl Core {
         if let Some(&index) = self.by_scope.get(scope) {
             return index;
         }
-        let gauges = ScopeGauges::new(scope.clone(), &shared.addresses, &self.remembered, now, &shared.settings);
+        let gauges =
+            ScopeGauges::new(scope.clone(), &shared.addresses, &self.remembered, now, &shared.settings);
         self.scopes.push(gauges);
         self.by_scope.insert(scope.clone(), self.scopes.len() - 1);
         self.scopes.len() - 1
     }
 
-    pub(super) fn take(&mut self, scope: &BudgetScope, ledger: &Ledger, now: Duration) -> Result<Attempt, BudgetError> {
+    pub(super) fn take(
+        &mut self,
+        scope: &BudgetScope,
+        ledger: &Ledger,
+        now: Duration,
+    ) -> Result<Attempt, BudgetError> {
         let shared = &*ledger.shared;
         if let Some(error) = &self.stopped {
             return Err(BudgetError::Stopped(Arc::clone(error)));
@@ -99,7 +105,14 @@ impl Core {
         Ok(Attempt::Taken(Ticket::new(ledger.clone(), address, (index, gauge), epoch)))
     }
 
-    pub(super) fn settle(&mut self, ticket: &Ticket, rate: &RateInfo, shared: &Shared, now: Duration, jitter: f64) {
+    pub(super) fn settle(
+        &mut self,
+        ticket: &Ticket,
+        rate: &RateInfo,
+        shared: &Shared,
+        now: Duration,
+        jitter: f64,
+    ) {
         let (index, gauge) = ticket.place();
         let scope = &mut self.scopes[index];
         let persist = scope.gauges[gauge].settle(ticket.epoch(), rate, now, &shared.settings, jitter);

@@ -17,12 +17,12 @@ use storage::env::{Clock, Entropy};
 pub use ticket::Ticket;
 
 use self::core::{Attempt, Core};
+use super::BudgetError;
 use super::boot::{BootTime, Timekeeper};
 use super::journal::{Journal, OpenReport};
 use super::scope::{BudgetScope, Per};
 use super::settings::BudgetSettings;
 use super::status::BudgetStatus;
-use super::BudgetError;
 use crate::source::RateInfo;
 
 /// What a caller that cannot be told when is told to wait: a write to disk or a probe ends about then.
@@ -132,7 +132,8 @@ impl Ledger {
                     blocked_for: gauge.blocked_for(now),
                     unlimited: gauge.is_unlimited(),
                 };
-                let used = row.limit.is_some() || row.in_flight > 0 || row.blocked_for.is_some() || row.unlimited;
+                let used =
+                    row.limit.is_some() || row.in_flight > 0 || row.blocked_for.is_some() || row.unlimited;
                 rows.extend(used.then_some(row));
             }
         }

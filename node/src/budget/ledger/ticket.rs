@@ -51,6 +51,9 @@ impl Drop for Ticket {
 
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("address", &self.address).field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("Ticket")
+            .field("address", &self.address)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
     }
 }
