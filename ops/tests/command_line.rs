@@ -78,9 +78,7 @@ fn help_and_completions_go_to_standard_output() {
     let help = run(&["--help"]);
     assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("submit"));
     let completions = run(&["completions", "bash"]);
-    assert!(
-        completions.status.success() && String::from_utf8_lossy(&completions.stdout).contains("twm-ctl")
-    );
+    assert!(completions.status.success() && String::from_utf8_lossy(&completions.stdout).contains("twm-ctl"));
 }
 
 #[test]

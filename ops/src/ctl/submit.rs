@@ -238,20 +238,22 @@ impl Source {
 struct Upload<'a> {
     cluster: &'a Cluster,
     crawl: CrawlId,
-    chunk: u64,
+    /// The next chunk's number; targets and seeds are counted apart.
+    chunks: [u64; 2],
     open: bool,
 }
 
 impl<'a> Upload<'a> {
     fn new(cluster: &'a Cluster, crawl: CrawlId) -> Self {
-        Self { cluster, crawl, chunk: 0, open: true }
+        Self { cluster, crawl, chunks: [0; 2], open: true }
     }
 
     async fn add(&mut self, users: Vec<UserId>, seeds: bool) -> Result<SubmitSummary, ClientError> {
-        let mutation = Mutation::AddTargets { crawl: self.crawl, chunk: self.chunk, users, seeds };
+        let chunk = &mut self.chunks[usize::from(seeds)];
+        let mutation = Mutation::AddTargets { crawl: self.crawl, chunk: *chunk, users, seeds };
         match self.cluster.mutate(mutation).await? {
             Response::Added(summary) => {
-                self.chunk += 1;
+                *chunk += 1;
                 Ok(summary)
             }
             _ => Err(ClientError::Confused { asked: "chunk of targets" }),

@@ -1,0 +1,277 @@
+//! `twm-ctl` against real trackers in this process.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft::client::Client;
+use raft::model::{NodeId, Query};
+use raft::server::{StartError, Tracker, TrackerOptions};
+use serde_json::Value;
+use storage::datadir::DataDirError;
+use storage::env::{SystemClock, SystemEntropy};
+use tokio::time::{Instant, sleep, timeout};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Some trackers, each with a folder of its own.
+struct Trackers {
+    peers: BTreeMap<NodeId, String>,
+    running: BTreeMap<NodeId, Tracker>,
+    folder: tempfile::TempDir,
+}
+
+impl Trackers {
+    async fn start(nodes: u64) -> Self {
+        let ports: Vec<TcpListener> = (0..nodes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let address = |port: &TcpListener| port.local_addr().unwrap().to_string();
+        let peers = (1..).zip(&ports).map(|(id, port)| (id, address(port))).collect();
+        drop(ports);
+        let mut trackers = Self { peers, running: BTreeMap::new(), folder: tempfile::tempdir().unwrap() };
+        for id in 1..=nodes {
+            trackers.start_one(id).await;
+        }
+        trackers.wait_until_led().await;
+        trackers
+    }
+
+    async fn start_one(&mut self, id: NodeId) {
+        let mut options = TrackerOptions::new(
+            id,
+            "test".to_owned(),
+            self.peers.clone(),
+            self.folder.path().join(id.to_string()),
+            Arc::new(SystemClock::new()),
+            Arc::new(SystemEntropy::new()),
+        );
+        // Tests share few cores; an election for want of a time slice is no part of them.
+        options.election_timeout = (Duration::from_millis(400), Duration::from_millis(800));
+        // In one process the folder of a stopped tracker is free only once its last task has ended.
+        let deadline = Instant::now() + DEADLINE;
+        let tracker = loop {
+            match Tracker::start(options.clone()).await {
+                Err(StartError::DataDir(DataDirError::InUse { .. })) if Instant::now() < deadline => {
+                    sleep(Duration::from_millis(20)).await;
+                }
+                started => break started.unwrap(),
+            }
+        };
+        self.running.insert(id, tracker);
+    }
+
+    async fn stop_one(&mut self, id: NodeId) {
+        self.running.remove(&id).unwrap().stop().await;
+    }
+
+    fn endpoints(&self) -> String {
+        self.peers.values().cloned().collect::<Vec<_>>().join(",")
+    }
+
+    async fn wait_until_led(&self) {
+        let endpoints = self.peers.values().cloned().collect();
+        Client::new(endpoints, DEADLINE, &SystemEntropy::new()).query(Query::Crawls).await.unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_twm-ctl"));
+        command.current_dir(self.folder.path()).args(["--endpoints", &self.endpoints()]).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    async fn ctl(&self, args: &[&str]) -> Output {
+        let child = self.command(args).spawn().unwrap();
+        let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+        timeout(DEADLINE, ended).await.unwrap().unwrap()
+    }
+
+    /// Runs a command that must end well; its output as JSON documents.
+    async fn json(&self, args: &[&str]) -> Vec<Value> {
+        let output = self.ctl(&[&["-o", "json"], args].concat()).await;
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn utf8(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_submission_becomes_a_crawl_that_can_be_steered() {
+    let trackers = Trackers::start(1).await;
+    let list = trackers.file("list", "1\n2\n@jack\n2\nT,3,0\n4\n");
+    let seeds = trackers.file("seeds", "4\n900\n");
+    let args = ["submit", utf8(&list), "--seeds", utf8(&seeds), "-TF", "--name", "first"];
+    let submitted = &trackers.json(&args).await[0];
+    assert_eq!(submitted["accepted"], 3, "{submitted}");
+    assert_eq!(submitted["duplicates"], 2, "{submitted}");
+    assert_eq!(submitted["bad"], 1, "{submitted}");
+    let id = submitted["crawl"].to_string();
+
+    let crawl = &trackers.json(&["crawl", "show", &id]).await[0];
+    assert_eq!(
+        (&crawl["name"], &crawl["phase"], &crawl["operations"]),
+        (&"first".into(), &"running".into(), &"TF".into())
+    );
+    assert_eq!(crawl["users"]["waiting"], 3);
+
+    assert_eq!(trackers.json(&["crawl", "pause", &id]).await[0]["phase"], "paused");
+    assert_eq!(trackers.json(&["crawl", "resume", &id]).await[0]["phase"], "running");
+    assert_eq!(trackers.json(&["crawl", "list"]).await[0].as_array().unwrap().len(), 1);
+    assert_eq!(trackers.json(&["errors", "list", &id]).await, Vec::<Value>::new());
+    assert_eq!(trackers.json(&["errors", "retry", &id]).await[0]["retried"], 0);
+    assert_eq!(trackers.json(&["frontier", "export", &id]).await[0]["accounts"], 0);
+    assert!(trackers.folder.path().join(format!("frontier-{id}.gz")).exists());
+
+    assert_eq!(trackers.json(&["crawl", "cancel", &id]).await[0]["phase"], "cancelled");
+    let waited = trackers.ctl(&["crawl", "wait", &id]).await;
+    assert_eq!(waited.status.code(), Some(1));
+    assert!(text(&waited.stderr).contains("was cancelled"), "{}", text(&waited.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_table_of_submit_is_the_id_alone_and_the_rest_goes_to_standard_error() {
+    let trackers = Trackers::start(1).await;
+    let list = trackers.file("list", "1\n-2\n");
+    let submitted = trackers.ctl(&["submit", utf8(&list)]).await;
+    assert_eq!(text(&submitted.stdout), "1\n");
+    assert!(
+        text(&submitted.stderr).contains(&format!("{}:2: ", list.display())),
+        "{}",
+        text(&submitted.stderr)
+    );
+    let shown = trackers.ctl(&["status"]).await;
+    assert!(shown.status.success(), "{}", text(&shown.stderr));
+    for part in ["cluster test", "NODES", "SESSIONS\nnone", "ADDRESSES\nnone", "CRAWLS"] {
+        assert!(text(&shown.stdout).contains(part), "{part} in {}", text(&shown.stdout));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_exist_is_refused_with_a_remedy() {
+    let trackers = Trackers::start(1).await;
+    for (args, remedy) in [
+        (&["crawl", "show", "7"][..], "crawl list"),
+        (&["crawl", "pause", "7"], "crawl list"),
+        (&["errors", "list", "7"], "crawl list"),
+        (&["errors", "retry", "7"], "crawl list"),
+        (&["frontier", "export", "7"], "crawl list"),
+        (&["node", "drain", "9"], "member list"),
+    ] {
+        let output = trackers.ctl(args).await;
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(remedy), "{args:?}: {}", text(&output.stderr));
+    }
+    assert!(!trackers.folder.path().join("frontier-7.gz").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_torn_list_cancels_its_crawl() {
+    let trackers = Trackers::start(1).await;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for n in 1..100_000_u64 {
+        std::io::Write::write_all(&mut encoder, format!("{}\n", n * 0x9e37_79b9).as_bytes()).unwrap();
+    }
+    let mut bytes = encoder.finish().unwrap();
+    bytes.truncate(bytes.len() / 2);
+    let list = trackers.folder.path().join("torn.gz");
+    std::fs::write(&list, bytes).unwrap();
+    let submitted = trackers.ctl(&["submit", utf8(&list)]).await;
+    assert_eq!(submitted.status.code(), Some(1));
+    assert!(text(&submitted.stderr).contains("cannot be read beyond line"), "{}", text(&submitted.stderr));
+    assert_eq!(trackers.json(&["crawl", "show", "1"]).await[0]["phase"], "cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_list_arrives_whole_and_in_order() {
+    let trackers = Trackers::start(1).await;
+    let list: String = (1..=23_456).map(|n| format!("{n}\n")).collect();
+    let submitted = &trackers.json(&["submit", utf8(&trackers.file("long", &list))]).await[0];
+    assert_eq!((&submitted["accepted"], &submitted["duplicates"]), (&23_456.into(), &0.into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_node_is_unhealthy_and_a_lost_majority_has_no_leader() {
+    let mut trackers = Trackers::start(3).await;
+    let leader = trackers.json(&["leader", "show"]).await[0]["leader"].as_u64().unwrap();
+    let followers: Vec<NodeId> = (1..=3).filter(|&id| id != leader).collect();
+    assert!(trackers.json(&["status"]).await[0]["healthy"].as_bool().unwrap());
+    assert_eq!(trackers.json(&["member", "list"]).await[0].as_array().unwrap().len(), 3);
+
+    let to = followers[0].to_string();
+    assert_eq!(trackers.json(&["leader", "transfer", "--to", &to]).await[0]["leader"], followers[0]);
+    assert_eq!(trackers.json(&["node", "drain", "2"]).await[0]["drained"], true);
+    assert!(text(&trackers.ctl(&["status"]).await.stdout).contains(", drained"));
+    trackers.json(&["node", "undrain", "2"]).await;
+
+    trackers.stop_one(followers[1]).await;
+    let shown = trackers.ctl(&["-o", "json", "status"]).await;
+    assert_eq!(shown.status.code(), Some(5), "{}", text(&shown.stderr));
+    let status: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((&status["healthy"], &status["leader"]), (&false.into(), &followers[0].into()));
+
+    trackers.stop_one(leader).await;
+    let shown = trackers.ctl(&["--timeout", "2", "-o", "json", "status"]).await;
+    assert_eq!(shown.status.code(), Some(5), "{}", text(&shown.stderr));
+    let status: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(status["leader"], Value::Null);
+    assert_eq!(status["nodes"][0]["node"]["id"], followers[0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_takes_every_node_once_and_the_leader_last() {
+    let mut trackers = Trackers::start(3).await;
+    let leader = trackers.json(&["leader", "show"]).await[0]["leader"].as_u64().unwrap();
+    // The command asks this process to restart the tracker, and ends when that is done.
+    let exec = "touch restart.$TWM_NODE_ID; while [ -e restart.$TWM_NODE_ID ]; do sleep 0.02; done";
+    let roll =
+        trackers.command(&["-o", "json", "rolling-restart", "--exec", exec, "--node-timeout", "20"]).spawn();
+    let mut roll = roll.unwrap();
+    let deadline = Instant::now() + 3 * DEADLINE;
+    let mut restarted = Vec::new();
+    while roll.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "the roll does not end; restarted so far: {restarted:?}");
+        for id in 1..=3 {
+            let asked = trackers.folder.path().join(format!("restart.{id}"));
+            if asked.exists() {
+                trackers.stop_one(id).await;
+                trackers.start_one(id).await;
+                restarted.push(id);
+                std::fs::remove_file(asked).unwrap();
+            }
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    let output = roll.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(restarted.last(), Some(&leader));
+    restarted.sort_unstable();
+    assert_eq!(restarted, [1, 2, 3]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["restarted"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_roll_stops_at_the_node_whose_command_fails() {
+    let trackers = Trackers::start(1).await;
+    let output = trackers.ctl(&["rolling-restart", "--exec", "exit 3"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    assert!(message.contains("stopped at node 1") && message.contains("--only 1"), "{message}");
+    let output = trackers.ctl(&["rolling-restart", "--exec", "true", "--node-timeout", "0.5"]).await;
+    assert!(text(&output.stderr).contains("the old process still runs"), "{}", text(&output.stderr));
+}
