@@ -70,11 +70,6 @@ pub(super) fn seen_block(crawl: CrawlId, level: u8, run: u64, block: u32) -> Vec
     key
 }
 
-/// Level and run of a [`seen_block`] key.
-pub(super) fn seen_run(key: &[u8]) -> Option<(u8, u64)> {
-    Some((*key.get(9)?, number_at(key, 10)?))
-}
-
 pub(super) fn seen_text(crawl: CrawlId, id: &str) -> Vec<u8> {
     let mut key = tagged(SEEN_TEXT, &[crawl.0]);
     key.extend_from_slice(id.as_bytes());

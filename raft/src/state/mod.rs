@@ -30,7 +30,9 @@ mod keys;
 mod persist;
 mod queue;
 mod read;
+mod reports;
 mod seen;
+mod seen_runs;
 mod sessions;
 #[cfg(test)]
 mod tests;

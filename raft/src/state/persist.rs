@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use storage::ids::run;
 use storage::state::{Entries, StateError, StateStore, WriteBatch};
 
 use crate::model::{CrawlId, Limits, SessionId};
@@ -16,7 +15,7 @@ use super::cold::Cold;
 use super::crawl::Crawl;
 use super::jobs::{JobTable, Phase};
 use super::sessions::Session;
-use super::{Head, State, keys};
+use super::{Head, State, keys, seen_runs};
 
 /// Records to write and to delete.
 #[derive(Default)]
@@ -115,7 +114,7 @@ impl State {
                 let (key, value) = entry?;
                 crawl.frontier.load(&key, &value)?;
             }
-            load_seen(store, id, &mut crawl)?;
+            seen_runs::load(store, id, &mut crawl.seen)?;
             if !crawl.phase().is_over() {
                 self.active.insert(id);
             }
@@ -231,83 +230,11 @@ pub fn write_checkpoint(
         }
     }
     for (crawl, numbers) in frozen.seen {
-        add_run(store, crawl, numbers, &mut batch)?;
+        seen_runs::add(store, crawl, numbers, &mut batch)?;
     }
     Ok(store.write(batch)?)
 }
 
-/// Runs of one level that are merged into one of the next.
-const RUNS_PER_LEVEL: usize = 8;
-
-/// Adds a sorted run to a crawl's seen-set on disk. When a level is full, its runs become one of the
-/// next level (a log-structured merge tree, O'Neil et al., 1996), so that each id is written a few
-/// times in all and a start reads few runs.
-fn add_run(
-    store: &dyn StateStore,
-    crawl: CrawlId,
-    mut numbers: Vec<u64>,
-    batch: &mut WriteBatch,
-) -> Result<(), LoadError> {
-    let mut level = 0;
-    loop {
-        let runs = runs_of(store, crawl, level)?;
-        let newest = runs.keys().next_back().copied();
-        if runs.len() + 1 < RUNS_PER_LEVEL || level == u8::MAX {
-            let run = newest.map_or(0, |n| n + 1);
-            for (block, value) in run::encode_blocks(&numbers).into_iter().enumerate() {
-                batch.put(keys::seen_block(crawl, level, run, block as u32), value);
-            }
-            return Ok(());
-        }
-        for block_key in runs.into_values().flatten() {
-            let Some(value) = store.get(&block_key)? else { continue };
-            let ids = run::decode_block(&value)
-                .map_err(|_| LoadError::damaged("block of the seen-set", &block_key))?;
-            numbers.extend_from_slice(&ids);
-            batch.delete(block_key);
-        }
-        numbers.sort_unstable();
-        level += 1;
-    }
-}
-
-/// The runs of one level: number, and keys of the blocks.
-fn runs_of(
-    store: &dyn StateStore,
-    crawl: CrawlId,
-    level: u8,
-) -> Result<BTreeMap<u64, Vec<Vec<u8>>>, LoadError> {
-    let start = keys::seen_block(crawl, level, 0, 0);
-    let end = keys::seen_block(crawl, level, u64::MAX, u32::MAX);
-    let mut runs: BTreeMap<u64, Vec<Vec<u8>>> = BTreeMap::new();
-    for entry in store.scan(&start, Some(&end)) {
-        let (key, _) = entry?;
-        let (_, run) = keys::seen_run(&key).ok_or_else(|| LoadError::damaged("run of the seen-set", &key))?;
-        runs.entry(run).or_default().push(key);
-    }
-    Ok(runs)
-}
-
-fn load_seen(store: &dyn StateStore, id: CrawlId, crawl: &mut Crawl) -> Result<(), LoadError> {
-    let mut numbers = Vec::new();
-    for entry in scan(store, keys::of_crawl(keys::SEEN_RUN, id)) {
-        let (key, value) = entry?;
-        let block =
-            run::decode_block(&value).map_err(|_| LoadError::damaged("block of the seen-set", &key))?;
-        numbers.extend_from_slice(&block);
-    }
-    numbers.sort_unstable();
-    numbers.dedup();
-    crawl.seen.load_numbers(&numbers);
-    for entry in scan(store, keys::of_crawl(keys::SEEN_TEXT, id)) {
-        let (key, _) = entry?;
-        let text =
-            std::str::from_utf8(&key[9..]).map_err(|_| LoadError::damaged("id of the seen-set", &key))?;
-        crawl.seen.load_text(text);
-    }
-    Ok(())
-}
-
-fn scan(store: &dyn StateStore, (start, end): (Vec<u8>, Vec<u8>)) -> Entries {
+pub(super) fn scan(store: &dyn StateStore, (start, end): (Vec<u8>, Vec<u8>)) -> Entries {
     store.scan(&start, Some(&end))
 }

@@ -59,8 +59,9 @@ impl SeenSet {
         (numbers, std::mem::take(&mut self.new_texts))
     }
 
+    /// For an empty set.
     pub(super) fn load_numbers(&mut self, sorted: &[u64]) {
-        self.numbers.insert_batch(sorted);
+        self.numbers = IdSet::from_sorted(sorted.iter().copied());
     }
 
     pub(super) fn load_text(&mut self, text: &str) {

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use storage::env::{Entropy, SeededEntropy};
 use storage::state::StateStore;
 
+use super::super::keys;
 use super::*;
 
-/// Adds so many random accounts to a crawl, as seeds, in batches with a checkpoint after each.
-fn fill(tracker: &mut Tracker, crawl: CrawlId, checkpoints: u64, batch: u64) -> BTreeSet<u64> {
-    let entropy = SeededEntropy::new(checkpoints);
+/// Adds random accounts to a crawl, as seeds: so many with each checkpoint.
+fn fill(tracker: &mut Tracker, crawl: CrawlId, checkpoints: &[u64]) -> BTreeSet<u64> {
+    let entropy = SeededEntropy::new(checkpoints.len() as u64);
     let mut all = BTreeSet::new();
-    for chunk in 0..checkpoints {
+    for (chunk, &batch) in (0..).zip(checkpoints) {
         // Some of each batch are known already.
         let known: Vec<u64> = all.iter().copied().step_by(97).take(3).collect();
         let new: Vec<u64> = (0..batch).map(|_| (entropy.next_u64() >> 3) | 1).collect();
@@ -29,21 +30,27 @@ fn twm_c2_runs_that_are_merged_keep_the_set_exact() {
     let crawl = tracker.create(spec("T"));
     let other = tracker.create(spec("T"));
     tracker.add(other, 0, 1..=50);
-    let all = fill(&mut tracker, crawl, 200, 20);
+    let large = std::iter::repeat_n(9_000, 17);
+    let checkpoints: Vec<u64> = [100_000].into_iter().chain(large).chain((0..200).map(|n| n % 23)).collect();
+    let all = fill(&mut tracker, crawl, &checkpoints);
     let seen: Vec<UserId> = tracker.state.crawls[&crawl].seen.iter().collect();
     assert_eq!(seen, ids(all));
-    let (start, end) = super::super::keys::of_crawl(super::super::keys::SEEN_RUN, crawl);
-    let runs: BTreeSet<_> =
-        tracker.store.scan(&start, Some(&end)).map(|e| e.unwrap().0[..18].to_vec()).collect();
-    assert!(runs.len() <= 3 * 7, "{} runs are left", runs.len());
+    assert!(runs(&tracker, crawl) <= 3 * 7, "{} runs are left", runs(&tracker, crawl));
     assert_eq!(tracker.state.crawls[&other].seen.iter().collect::<Vec<_>>(), ids(1..=50));
+}
+
+/// Runs of a crawl's seen-set in the store.
+fn runs(tracker: &Tracker, crawl: CrawlId) -> usize {
+    let (start, end) = keys::of_crawl(keys::SEEN_RUN, crawl);
+    let blocks = tracker.store.scan(&start, Some(&end)).map(|entry| entry.unwrap().0);
+    blocks.map(|key| key[..18].to_vec()).collect::<BTreeSet<_>>().len()
 }
 
 #[test]
 fn an_id_takes_at_most_16_bytes_on_disk() {
     let mut tracker = Tracker::without_restarts();
     let crawl = tracker.create(spec("T"));
-    let ids = fill(&mut tracker, crawl, 20, 10_000).len() as u64;
+    let ids = fill(&mut tracker, crawl, &[10_000; 20]).len() as u64;
     let bytes = tracker.store.size_on_disk().unwrap();
     assert!(bytes <= 16 * ids, "{bytes} bytes for {ids} seen ids");
     let queued = SeededEntropy::new(1);

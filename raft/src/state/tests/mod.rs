@@ -3,6 +3,7 @@
 mod chain;
 mod checkpoints;
 mod model;
+mod operators;
 mod phases;
 mod replica;
 mod replicas;
@@ -12,6 +13,7 @@ mod sharing;
 mod storages;
 mod submission;
 mod traversal;
+mod verdict;
 mod waiting;
 mod world;
 

@@ -101,6 +101,9 @@ fn a_report_out_of_order_is_refused_and_changes_nothing() {
         assert_eq!(tracker.apply(Mutation::Report(report)), Response::Refused(refusal));
     }
     assert_eq!(tracker.records(), before);
+    let fresh = tracker.open(3);
+    let report = Report { session: fresh.session, sequence: 0, findings, wants: Wants::any(3) };
+    assert!(matches!(tracker.apply(Mutation::Report(report)), Response::Refused(_)), "they count from 1");
 }
 
 #[test]

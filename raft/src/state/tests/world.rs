@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use storage::env::{Entropy, SeededEntropy};
 use storage::ids::UserId;
 
-use super::model::{Fate, MAX_ATTEMPTS, Model, ModelCrawl};
+use super::model::{Fate, MAX_ATTEMPTS, Model};
 use super::replica::Replica;
 use crate::model::*;
 
@@ -18,7 +18,7 @@ pub(super) struct World {
     pub(super) model: Model,
     index: u64,
     now: u64,
-    requests: u64,
+    pub(super) requests: u64,
     nodes: Vec<WorldNode>,
     /// Leases that were granted once.
     past: Vec<(JobId, LeaseId)>,
@@ -60,11 +60,11 @@ impl World {
         }
     }
 
-    fn below(&self, n: u64) -> u64 {
+    pub(super) fn below(&self, n: u64) -> u64 {
         self.dice.next_u64() % n
     }
 
-    fn one_in(&self, n: u64) -> bool {
+    pub(super) fn one_in(&self, n: u64) -> bool {
         self.below(n) == 0
     }
 
@@ -75,12 +75,12 @@ impl World {
         }
     }
 
-    fn users(&self, most: u64) -> Vec<UserId> {
+    pub(super) fn users(&self, most: u64) -> Vec<UserId> {
         (0..self.below(most + 1)).map(|_| self.user()).collect()
     }
 
     /// Applies a command on every replica; all must respond the same.
-    fn apply(&mut self, mutation: Mutation) -> Response {
+    pub(super) fn apply(&mut self, mutation: Mutation) -> Response {
         self.index += 1;
         // A new leader's clock may begin lower.
         let late = if self.one_in(20) { self.below(500) } else { 0 };
@@ -160,7 +160,7 @@ impl World {
 
     /// What a repeated report is answered may differ from now on: publications went to others, or a
     /// cancelled crawl's jobs are gone.
-    fn forget_answers(&mut self) {
+    pub(super) fn forget_answers(&mut self) {
         self.nodes.iter_mut().for_each(|node| node.last = None);
     }
 
@@ -284,110 +284,6 @@ impl World {
         };
         let report = Report { session, sequence, findings, wants: Wants::any(3) };
         assert!(matches!(self.apply(Mutation::Report(report)), Response::Refused(_)));
-    }
-
-    fn submit(&mut self) {
-        if self.model.crawls.len() >= 8 {
-            return;
-        }
-        let operations: Operations =
-            ["T", "TFA", "FA", "A", "U", "TF", "UFA"][self.below(7) as usize].parse().unwrap();
-        let traversal = [Traversal::Default, Traversal::Bfs, Traversal::Dfs][self.below(3) as usize];
-        let depth = self.one_in(2).then(|| self.below(3) as u32);
-        let priority = 1 + self.below(100) as u8;
-        let spec = CrawlSpec { name: String::new(), operations, traversal, depth, follow: None, priority };
-        self.requests += 1;
-        let request = RequestId { client: 1, sequence: self.requests };
-        let create = Mutation::CreateCrawl { request, spec };
-        let first = self.apply(create.clone());
-        let Response::CrawlCreated(id) = first else { panic!() };
-        assert_eq!(self.apply(create), first);
-        let traversal = Some(traversal);
-        self.model.crawls.insert(id, ModelCrawl { operations, traversal, depth, ..Default::default() });
-    }
-
-    /// An operator does something to a crawl.
-    fn operate(&mut self) {
-        let crawls: Vec<CrawlId> = self.model.crawls.keys().copied().collect();
-        if crawls.is_empty() {
-            return;
-        }
-        let crawl = crawls[self.below(crawls.len() as u64) as usize];
-        let phase = self.model.phase(crawl);
-        match self.below(12) {
-            0..5 if !self.model.crawls[&crawl].sealed && !phase.is_over() => self.add_targets(crawl),
-            5..7 => self.change(crawl, Mutation::SealCrawl { crawl }, |c| c.sealed = true),
-            7..9 => self.change(crawl, Mutation::PauseCrawl { crawl }, |c| c.paused = true),
-            9..11 => self.change(crawl, Mutation::ResumeCrawl { crawl }, |c| c.paused = false),
-            11 if self.one_in(3) => {
-                let response = self.apply(Mutation::CancelCrawl { crawl });
-                assert_eq!(response == Response::Done, phase != CrawlPhase::Finished);
-                if phase != CrawlPhase::Finished {
-                    self.model.cancel(crawl);
-                    self.forget_answers();
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn change(&mut self, crawl: CrawlId, mutation: Mutation, change: fn(&mut ModelCrawl)) {
-        let phase = self.model.phase(crawl);
-        let response = self.apply(mutation);
-        assert_eq!(response == Response::Done, phase != CrawlPhase::Cancelled, "{phase:?}: {response:?}");
-        if !phase.is_over() {
-            change(self.model.crawls.get_mut(&crawl).unwrap());
-        }
-    }
-
-    fn add_targets(&mut self, crawl: CrawlId) {
-        let users = self.users(20);
-        let chunk = self.model.crawls[&crawl].chunks;
-        let add = Mutation::AddTargets { crawl, chunk, users: users.clone(), seeds: false };
-        let response = self.apply(add.clone());
-        let accepted = users.iter().filter(|user| self.model.accept(crawl, user, 0)).count() as u64;
-        let summary = SubmitSummary { accepted, duplicates: users.len() as u64 - accepted };
-        assert_eq!(response, Response::Added(summary));
-        let model = self.model.crawls.get_mut(&crawl).unwrap();
-        model.chunks += 1;
-        model.counters.users.duplicates += summary.duplicates;
-        if self.one_in(3) {
-            assert_eq!(self.apply(add), response);
-        }
-    }
-
-    fn retry(&mut self) {
-        let crawls: Vec<CrawlId> = self.model.crawls.keys().copied().collect();
-        let crawls = crawls.into_iter().filter(|&c| self.model.phase(c) != CrawlPhase::Cancelled);
-        let Some((crawl, failed)) = crawls.map(|c| (c, self.model.failed(c))).find(|(_, f)| !f.is_empty())
-        else {
-            return;
-        };
-        let limit = 1 + self.below(4) as u32;
-        let user = self.one_in(2).then(|| failed[failed.len() - 1].clone());
-        let retried: Vec<UserId> = match &user {
-            Some(user) => vec![user.clone()],
-            None => failed.into_iter().take(limit as usize).collect(),
-        };
-        self.requests += 1;
-        let request = RequestId { client: 1, sequence: self.requests };
-        let response = self.apply(Mutation::RetryErrors { request, crawl, user, limit });
-        assert_eq!(response, Response::Retried(retried.len() as u32));
-        assert!(retried.iter().all(|user| self.model.retry(crawl, user)));
-    }
-
-    fn drain(&mut self) {
-        let (node, drained) = (1 + self.below(4), self.one_in(3));
-        self.set_drained(node, drained);
-    }
-
-    fn set_drained(&mut self, node: NodeId, drained: bool) {
-        assert_eq!(self.apply(Mutation::Drain { node, drained }), Response::Done);
-        if drained {
-            self.model.drained.insert(node);
-        } else {
-            self.model.drained.remove(&node);
-        }
     }
 
     /// Lets everything come to its end; asserts that it does, and that each account ended once.
