@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raft::client::Client;
-use raft::model::{NodeId, Query};
+use raft::model::{
+    Answer, CrawlId, Finding, GoneReason, Job, JobId, LeaseId, NodeId, OpenSession, Operation, Progress,
+    Query, Report, StorageId, Wants,
+};
 use raft::server::{StartError, Tracker, TrackerOptions};
 use serde_json::Value;
 use storage::datadir::DataDirError;
@@ -100,6 +103,36 @@ impl Trackers {
         std::fs::write(&path, content).unwrap();
         path
     }
+}
+
+/// A node's worker that does each job in an instant, as `what` says.
+async fn work_until_over(trackers: &Trackers, crawl: CrawlId, what: impl Fn(&Job) -> Vec<Finding>) {
+    let client = Client::new(trackers.peers.values().cloned().collect(), DEADLINE, &SystemEntropy::new());
+    let opening =
+        OpenSession { node: 1, incarnation: client.request_id().client, storage: StorageId(1), workers: 4 };
+    let session = client.open_session(opening).await.unwrap().session;
+    let deadline = Instant::now() + DEADLINE;
+    let mut findings: Vec<(JobId, LeaseId, Finding)> = Vec::new();
+    for sequence in 1.. {
+        assert!(Instant::now() < deadline, "the crawl does not end");
+        let report =
+            Report { session, sequence, findings: std::mem::take(&mut findings), wants: Wants::any(8) };
+        let answer = client.report(report).await.unwrap();
+        for job in &answer.granted {
+            findings.extend(what(job).into_iter().map(|finding| (job.id, job.lease, finding)));
+        }
+        findings.extend(answer.publish.iter().map(|p| (p.job, p.lease, Finding::Published)));
+        if findings.is_empty() {
+            match client.query(Query::Crawl(crawl)).await.unwrap() {
+                Answer::Crawl(Some(view)) if view.phase.is_over() => return,
+                _ => sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+}
+
+fn completed() -> Vec<Finding> {
+    vec![Finding::Completed { file: true, items: 10 }]
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -274,4 +307,61 @@ async fn a_roll_stops_at_the_node_whose_command_fails() {
     assert!(message.contains("stopped at node 1") && message.contains("--only 1"), "{message}");
     let output = trackers.ctl(&["rolling-restart", "--exec", "true", "--node-timeout", "0.5"]).await;
     assert!(text(&output.stderr).contains("the old process still runs"), "{}", text(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_accounts_are_listed_retried_and_then_the_wait_ends_well() {
+    let trackers = Trackers::start(1).await;
+    trackers.json(&["submit", utf8(&trackers.file("list", "1\n2\n3\n4\n5\n"))]).await;
+    let fails = |job: &Job| match job.user.to_string().as_str() {
+        "2" | "3" => {
+            let reason = "HTTP 500\u{1b}[2J".to_owned();
+            vec![Finding::Failed { progress: None, reason, after_ms: 0, retry: false }]
+        }
+        "4" => vec![Finding::Gone(GoneReason::Protected)],
+        _ => completed(),
+    };
+    work_until_over(&trackers, CrawlId(1), fails).await;
+
+    let waited = trackers.ctl(&["crawl", "wait", "1"]).await;
+    assert_eq!(waited.status.code(), Some(1));
+    assert!(text(&waited.stderr).contains("errors list 1"), "{}", text(&waited.stderr));
+    let listed = text(&trackers.ctl(&["errors", "list", "1"]).await.stdout);
+    let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[1], ["2", "0", "timeline", "1", "HTTP", "500\\u{1b}[2J"]);
+    assert_eq!(rows.len(), 3);
+    let gone = trackers.json(&["errors", "list", "1", "--gone"]).await;
+    assert_eq!((&gone[0]["user"], &gone[0]["why"][0]["reason"]), (&"4".into(), &"protected".into()));
+
+    assert_eq!(trackers.ctl(&["errors", "retry", "1", "--user", "5"]).await.status.code(), Some(1));
+    assert_eq!(trackers.json(&["errors", "retry", "1", "--user", "3"]).await[0]["retried"], 1);
+    assert_eq!(trackers.json(&["errors", "retry", "1"]).await[0]["retried"], 1);
+    let waiting = trackers.command(&["-o", "json", "crawl", "wait", "1"]).spawn().unwrap();
+    work_until_over(&trackers, CrawlId(1), |_| completed()).await;
+    let waited = tokio::task::spawn_blocking(move || waiting.wait_with_output().unwrap()).await.unwrap();
+    assert!(waited.status.success(), "{}", text(&waited.stderr));
+    let crawl: Value = serde_json::from_slice(&waited.stdout).unwrap();
+    assert_eq!((&crawl["phase"], &crawl["users"]["completed"]), (&"finished".into(), &4.into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exported_frontier_is_submitted_as_it_is() {
+    let trackers = Trackers::start(1).await;
+    trackers.json(&["submit", "-FA", utf8(&trackers.file("list", "1\n"))]).await;
+    let discovers = |job: &Job| match job.operation {
+        Operation::Analysis => {
+            let admitted = vec![7.into(), "did:plc:abc".parse().unwrap()];
+            let progress = Progress { cursor: "2".into(), draft: None };
+            let found = Finding::Discovered { admitted, discarded: vec![8.into()], progress };
+            vec![found, Finding::Completed { file: false, items: 3 }]
+        }
+        _ => completed(),
+    };
+    work_until_over(&trackers, CrawlId(1), discovers).await;
+    let exported = trackers.ctl(&["frontier", "export", "1", "-O", "-"]).await;
+    assert_eq!(text(&exported.stdout), "7\ndid:plc:abc\n");
+    trackers.json(&["frontier", "export", "1"]).await;
+    let submitted = &trackers.json(&["submit", "frontier-1.gz"]).await[0];
+    assert_eq!((&submitted["accepted"], &submitted["bad"]), (&2.into(), &0.into()));
+    assert_eq!(trackers.json(&["crawl", "show", "2"]).await[0]["name"], "frontier-1.gz");
 }

@@ -1,20 +1,22 @@
 //! `submit FILE`.
 
+mod source;
+mod upload;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use raft::client::ClientError;
-use raft::model::{CrawlId, CrawlSpec, Mutation, Operation, Operations, Response, SubmitSummary, Traversal};
+use raft::model::{CrawlId, CrawlSpec, Mutation, Operation, Operations, Response, Traversal};
 use serde_json::json;
 use storage::ids::UserId;
-use tokio::sync::mpsc::Receiver;
 
 use super::crawl::wait;
 use super::output::note;
-use super::progress::Spinner;
 use super::render::count;
-use super::targets::{Batch, ListError, TargetList, batches};
 use super::{Cluster, CtlError, Output};
+use source::Source;
+use upload::Upload;
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -77,11 +79,9 @@ impl Submit {
         let seeds = self.seeds.as_deref().map(Source::open).transpose()?;
         // A list without a single target must leave no crawl behind.
         let Some(first) = targets.next_users().await? else {
-            let bad = targets.bad;
+            let (name, bad) = (targets.name(), count(targets.bad()));
             return Err(CtlError::Failed(format!(
-                "{} names no account ({} bad lines); nothing was submitted",
-                targets.name,
-                count(bad)
+                "{name} names no account ({bad} bad lines); nothing was submitted"
             )));
         };
 
@@ -150,7 +150,7 @@ impl Submit {
                 summary.seeds += added.accepted;
                 seeds.show(summary.seeds);
             }
-            summary.bad += seeds.bad;
+            summary.bad += seeds.bad();
         }
         let mut next = Some(first);
         while let Some(users) = next {
@@ -160,7 +160,7 @@ impl Submit {
             targets.show(summary.accepted + summary.duplicates);
             next = targets.next_users().await?;
         }
-        summary.bad += targets.bad;
+        summary.bad += targets.bad();
         Ok(summary)
     }
 
@@ -191,97 +191,6 @@ struct Summary {
     duplicates: u64,
     bad: u64,
     seeds: u64,
-}
-
-/// A list on its way to the cluster. Names its bad lines as they come.
-struct Source {
-    name: String,
-    batches: Receiver<Result<Batch, ListError>>,
-    spinner: Spinner,
-    named: u64,
-    bad: u64,
-}
-
-impl Source {
-    fn open(path: &Path) -> Result<Self, ListError> {
-        let list = TargetList::open(path)?;
-        let name = list.name().to_owned();
-        Ok(Self { name, batches: batches(list), spinner: Spinner::new(), named: 0, bad: 0 })
-    }
-
-    /// The next accounts, at least one; nothing at the end of the list.
-    async fn next_users(&mut self) -> Result<Option<Vec<UserId>>, ListError> {
-        while let Some(batch) = self.batches.recv().await {
-            let batch = batch?;
-            for (line, why) in &batch.named {
-                self.spinner.note(&format!("{}:{line}: {why}", self.name));
-            }
-            self.named += batch.named.len() as u64;
-            self.bad += batch.bad;
-            if !batch.users.is_empty() {
-                return Ok(Some(batch.users));
-            }
-        }
-        if self.bad > self.named {
-            self.spinner.note(&format!("{}: {} more bad lines", self.name, count(self.bad - self.named)));
-            self.named = self.bad;
-        }
-        Ok(None)
-    }
-
-    fn show(&self, sent: u64) {
-        self.spinner.show(format!("{}: {} accounts sent", self.name, count(sent)));
-    }
-}
-
-/// A crawl that gets its targets. Says what is left behind when it is dropped too early.
-struct Upload<'a> {
-    cluster: &'a Cluster,
-    crawl: CrawlId,
-    /// The next chunk's number; targets and seeds are counted apart.
-    chunks: [u64; 2],
-    open: bool,
-}
-
-impl<'a> Upload<'a> {
-    fn new(cluster: &'a Cluster, crawl: CrawlId) -> Self {
-        Self { cluster, crawl, chunks: [0; 2], open: true }
-    }
-
-    async fn add(&mut self, users: Vec<UserId>, seeds: bool) -> Result<SubmitSummary, ClientError> {
-        let chunk = &mut self.chunks[usize::from(seeds)];
-        let mutation = Mutation::AddTargets { crawl: self.crawl, chunk: *chunk, users, seeds };
-        match self.cluster.mutate(mutation).await? {
-            Response::Added(summary) => {
-                *chunk += 1;
-                Ok(summary)
-            }
-            _ => Err(ClientError::Confused { asked: "chunk of targets" }),
-        }
-    }
-
-    async fn seal(&mut self) -> Result<(), ClientError> {
-        self.cluster.mutate(Mutation::SealCrawl { crawl: self.crawl }).await?;
-        self.open = false;
-        Ok(())
-    }
-
-    async fn cancel(&mut self) -> Result<(), ClientError> {
-        self.cluster.mutate(Mutation::CancelCrawl { crawl: self.crawl }).await?;
-        self.open = false;
-        Ok(())
-    }
-}
-
-impl Drop for Upload<'_> {
-    fn drop(&mut self) {
-        if self.open {
-            let crawl = self.crawl;
-            note(format!(
-                "crawl {crawl} is left without all of its targets; `twm-ctl crawl cancel {crawl}` ends it"
-            ));
-        }
-    }
 }
 
 fn file_name(path: &Path) -> String {
