@@ -11,5 +11,5 @@ mod rule;
 mod sample;
 mod value;
 
-pub use error::{FollowRuleError, Undecided};
+pub use error::{FollowRuleError, Position, Undecided};
 pub use rule::FollowRule;

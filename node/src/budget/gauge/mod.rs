@@ -8,6 +8,8 @@
 mod disk;
 mod learn;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 mod view;
 

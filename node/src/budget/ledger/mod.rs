@@ -114,7 +114,7 @@ impl Ledger {
         core.scopes[index].capacity(now)
     }
 
-    /// All budgets that have been used or are remembered, for the status page.
+    /// All budgets of the scopes asked for since the start of which anything is known, for the status page.
     pub fn snapshot(&self) -> Vec<BudgetStatus> {
         let now = self.shared.time.now();
         let core = self.shared.lock();

@@ -3,6 +3,7 @@
 //! Endpoints as <https://developer.x.com/en/docs/x-api/v1> describes them: `statuses/user_timeline`, `followers/ids`
 //! and `users/lookup`. Look-ups by id and by name share one budget, as they share one endpoint.
 
+mod followers;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -198,7 +199,7 @@ fn with_next(
 }
 
 fn followers(body: &[u8], cursor: &str, asked: &Asked) -> Result<FollowersPage, SourceError> {
-    let (page, next) = request::parse_followers(body).map_err(|what| garbage(asked, what))?;
+    let (page, next) = followers::parse_followers(body).map_err(|what| garbage(asked, what))?;
     if next == cursor {
         let loops = CursorLoops { cursor: next };
         return Err(SourceError::Loops { asked: asked.clone(), loops });

@@ -1,15 +1,11 @@
-//! Twitter's requests, and the one answer with a form of its own.
-
-use std::fmt;
+//! Twitter's requests.
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
-use serde::Deserialize;
-use serde::de::{SeqAccess, Visitor};
 use storage::ids::UserId;
 
 use crate::budget::{BudgetScope, Per};
-use crate::source::{Asked, FollowersPage, SourceError};
+use crate::source::{Asked, SourceError};
 
 /// Where the API is, and who asks.
 #[derive(Debug, Clone)]
@@ -219,61 +215,4 @@ fn bearer_header(token: &str) -> Result<HeaderValue, TwitterSettingsError> {
     let mut header = header.ok_or(TwitterSettingsError::Bearer)?;
     header.set_sensitive(true);
     Ok(header)
-}
-
-/// A page of followers and its next cursor.
-pub(super) fn parse_followers(body: &[u8]) -> Result<(FollowersPage, String), String> {
-    #[derive(Deserialize)]
-    struct Body {
-        ids: Ids,
-        next_cursor_str: Option<String>,
-        next_cursor: Option<i64>,
-    }
-    let body: Body = serde_json::from_slice(body).map_err(|e| e.to_string())?;
-    let next = body.next_cursor_str.or_else(|| body.next_cursor.map(|next| next.to_string()));
-    let next = next.filter(|next| !next.is_empty()).ok_or("the next cursor is missing")?;
-    Ok((FollowersPage { ids: body.ids.good, unusable: body.ids.unusable, ..FollowersPage::default() }, next))
-}
-
-/// Account ids as texts or numbers.
-struct Ids {
-    good: Vec<UserId>,
-    unusable: usize,
-}
-
-impl<'de> Deserialize<'de> for Ids {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct IdsVisitor;
-        impl<'de> Visitor<'de> for IdsVisitor {
-            type Value = Ids;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of ids")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Ids, A::Error> {
-                let mut ids = Ids { good: Vec::new(), unusable: 0 };
-                while let Some(entry) = entries.next_element::<Entry>()? {
-                    match entry.0 {
-                        Some(id) => ids.good.push(id),
-                        None => ids.unusable += 1,
-                    }
-                }
-                Ok(ids)
-            }
-        }
-        deserializer.deserialize_seq(IdsVisitor)
-    }
-}
-
-/// One entry of a list of ids; `None` if it is none.
-struct Entry(Option<UserId>);
-
-impl<'de> Deserialize<'de> for Entry {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?.get();
-        let text = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(raw);
-        let numeric = text.parse::<u64>().ok().filter(|&id| id > 0);
-        Ok(Self(numeric.map(UserId::Number)))
-    }
 }
