@@ -9,6 +9,8 @@ mod exposition;
 mod metrics;
 mod observation;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use observation::Observation;
 pub use server::{HttpPort, HttpPortError, Observe};

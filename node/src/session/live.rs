@@ -229,6 +229,9 @@ impl SessionLoop {
     fn accept(&mut self, live: &Live, answer: ReportAnswer) -> bool {
         let before = (self.jobs.len(), self.publisher.len());
         // Their drafts are left to the search for leftovers: a save point may still be of use.
+        if !answer.stale.is_empty() {
+            self.tidy_soon();
+        }
         answer.stale.iter().for_each(|&lease| {
             self.jobs.abandon(lease);
             self.publisher.confirmed(lease);
@@ -278,7 +281,7 @@ impl SessionLoop {
 
 /// Returns when the crew could take more jobs than `wants`.
 async fn room_for_more(crew: &dyn Crew, load: Load, wants: Wants) {
-    if load.idle == 0 {
+    if load.idle == 0 || wants.each.iter().all(|&asked| asked == load.idle) {
         return std::future::pending().await;
     }
     loop {

@@ -137,7 +137,7 @@ impl SessionLoop {
                         view.open = true;
                         view.sessions += 1;
                     });
-                    self.last_tidied = None;
+                    self.tidy_soon();
                     return Some(Live::new(opened.session, ttl, lease_clock, stop.clone()));
                 }
                 Err(error) => tracing::warn!(retry_in = ?wait, "cannot open a session: {error}"),
@@ -180,6 +180,11 @@ impl SessionLoop {
         if let Some(job) = self.publisher.done(lease) {
             live.pending.push(job, lease, raft::model::Finding::Published);
         }
+    }
+
+    /// Lets the next [`tidy`](Self::tidy) look for leftovers.
+    pub(super) fn tidy_soon(&mut self) {
+        self.last_tidied = None;
     }
 
     /// Looks for leftovers in the background, when it is time again.

@@ -23,6 +23,9 @@ use table::SETTINGS;
 
 use crate::address::AddressList;
 
+/// openraft tells of each of its steps at level info.
+const DEFAULT_LOG_LEVEL: &str = "info,openraft=warn";
+
 /// What a node is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -224,7 +227,7 @@ impl Reader<'_> {
         let data_dir = self.optional("data-dir", default_dir.as_deref(), values::text);
         let listen = self.optional("listen", None, values::host_port);
         let http = self.read("http", "127.0.0.1:9898", values::host_port);
-        let ips = self.read("ips", "none", |text| text.parse::<AddressList>().map_err(|e| e.to_string()));
+        let ips = self.read("ips", "none", values::ips);
         let workers = self.optional("workers", None, values::number(1..=10_000));
         let api_url = self.read("api-url", "http://127.0.0.1:5000/1/", values::text);
         let api_token = self.optional("api-token", None, values::text);
@@ -239,7 +242,7 @@ impl Reader<'_> {
         let max_attempts = self.read("max-attempts", "5", values::number(1..=1000));
         let margin = self.read("margin", "500ms", values::time(seconds(0)..=seconds(3600)));
         let format = self.read("log-format", "text", values::log_format);
-        let level = self.read("log-level", "info", values::log_level);
+        let level = self.read("log-level", DEFAULT_LOG_LEVEL, values::log_level);
         let log_dir = self.optional("log-dir", None, values::text);
         Some(Settings {
             id: id?,

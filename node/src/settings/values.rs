@@ -7,6 +7,7 @@ use std::time::Duration;
 use storage::dataset::FollowersFormat;
 
 use super::LogFormat;
+use crate::address::{AddressError, AddressList};
 
 /// A whole number within bounds.
 pub(super) fn number(allowed: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
@@ -103,6 +104,12 @@ pub(super) fn peers(text: &str) -> Result<BTreeMap<u64, String>, String> {
         }
     }
     if peers.is_empty() { Err(format!("it names no node; {form}")) } else { Ok(peers) }
+}
+
+/// Local addresses.
+pub(super) fn ips(text: &str) -> Result<AddressList, String> {
+    // The error names the flag, which the problem's own origin says better.
+    text.parse().map_err(|e: AddressError| e.to_string().trim_start_matches("--ips: ").to_owned())
 }
 
 /// A gzip level, or none.

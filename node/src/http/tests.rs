@@ -1,0 +1,161 @@
+//! What the port answers.
+
+use std::sync::Arc;
+
+use raft::model::{
+    AddressStatus, BudgetStatus, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, CrawlView, NodeRole,
+    NodeStatus, Operation, Operations, Traversal, WorkerStatus,
+};
+use raft::state::Sizes;
+use tokio_util::sync::CancellationToken;
+
+use super::metrics::render;
+use super::{HttpPort, HttpPortError, Observation};
+use crate::crawl::RequestCount;
+use crate::session::SessionView;
+use crate::source::test_server::client;
+
+fn crawl(phase: CrawlPhase) -> CrawlView {
+    CrawlView {
+        id: CrawlId(7),
+        spec: CrawlSpec {
+            name: "x".to_owned(),
+            operations: Operations::only(Operation::Timeline),
+            traversal: Traversal::Default,
+            depth: None,
+            follow: None,
+            priority: 1,
+        },
+        phase,
+        counters: CrawlCounters::default(),
+        queued: 12,
+        ready: 0,
+        leased: 3,
+        delayed: 0,
+        submitted_at: 0,
+        ended_at: None,
+        now: 0,
+    }
+}
+
+fn observation() -> Observation {
+    let budget = BudgetStatus {
+        endpoint: "http://host/1/users/lookup".to_owned(),
+        limit: Some(180),
+        remaining: Some(17),
+        reset_in_ms: Some(1500),
+        in_flight: 2,
+    };
+    let address = AddressStatus { address: "127.0.0.5".to_owned(), budgets: vec![budget] };
+    Observation {
+        cluster: "twm".to_owned(),
+        node: NodeStatus {
+            id: 1,
+            version: "1.2.3".to_owned(),
+            role: NodeRole::Leader,
+            term: 3,
+            leader: Some(1),
+            last_log: 20,
+            applied: 19,
+            checkpoint: 10,
+            uptime_ms: 1500,
+            workers: Some(WorkerStatus {
+                total: 32,
+                busy: 3,
+                addresses: vec![address],
+                ..Default::default()
+            }),
+        },
+        not_ready: Vec::new(),
+        session: SessionView { open: true, sessions: 1, ..SessionView::default() },
+        crawls: vec![crawl(CrawlPhase::Running)],
+        sizes: Sizes::default(),
+        log_bytes: 5,
+        profiles: 0,
+        requests: vec![RequestCount { endpoint: "lookup", address: None, status: Some(200), count: 9 }],
+    }
+}
+
+#[test]
+fn a_node_shows_what_it_is_and_does() {
+    let text = render(&observation());
+    for line in [
+        "twm_build_info{version=\"1.2.3\"} 1",
+        "twm_raft_role{role=\"leader\"} 1",
+        "twm_raft_role{role=\"follower\"} 0",
+        "twm_raft_term 3",
+        "twm_uptime_seconds 1.5",
+        "twm_requests_total{endpoint=\"lookup\",address=\"any\",status=\"200\"} 9",
+        "twm_budget_remaining{endpoint=\"http://host/1/users/lookup\",address=\"127.0.0.5\"} 17",
+        "twm_crawls{phase=\"running\"} 1",
+        "twm_crawl_jobs{crawl=\"7\",state=\"queued\"} 12",
+        "twm_ready 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line:?} is not in\n{text}");
+    }
+    assert!(text.contains("process_resident_memory_bytes "));
+}
+
+#[test]
+fn every_sample_follows_the_help_of_its_family() {
+    let text = render(&observation());
+    let mut family = "";
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            family = rest.split(' ').next().unwrap();
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            assert_eq!(name, family, "{line}");
+        }
+    }
+}
+
+#[test]
+fn crawls_that_are_over_are_only_counted() {
+    let over = Observation { crawls: vec![crawl(CrawlPhase::Finished)], ..observation() };
+    let text = render(&over);
+    assert!(text.contains("twm_crawls{phase=\"finished\"} 1") && !text.contains("crawl=\"7\""));
+}
+
+async fn get(url: String) -> (u16, String) {
+    let request = reqwest::Request::new(reqwest::Method::GET, url.parse().unwrap());
+    let answer = client(None).exchange(request).await.unwrap();
+    (answer.status, String::from_utf8(answer.body.unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn pages_tell_supervisors_and_people_how_the_node_is() {
+    let port = HttpPort::open("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", port.address());
+    let stop = CancellationToken::new();
+    let seen = Arc::new(std::sync::Mutex::new(observation()));
+    let observe = {
+        let seen = seen.clone();
+        Arc::new(move || seen.lock().unwrap().clone())
+    };
+    let serving = tokio::spawn(port.serve(observe, stop.clone()));
+
+    assert_eq!(get(format!("{url}/livez")).await.0, 200);
+    assert_eq!(get(format!("{url}/readyz")).await, (200, "ready\n".to_owned()));
+    let (status, index) = get(format!("{url}/")).await;
+    assert_eq!(status, 200);
+    assert!(index.contains("twm-node 1 of cluster twm") && index.contains("/metrics"), "{index}");
+    assert!(get(format!("{url}/metrics")).await.1.contains("twm_raft_term 3\n"));
+    assert_eq!(get(format!("{url}/nothing")).await.0, 404);
+
+    seen.lock().unwrap().not_ready = vec!["no leader is known".to_owned(), "no session".to_owned()];
+    assert_eq!(get(format!("{url}/readyz")).await, (503, "no leader is known\nno session\n".to_owned()));
+    assert_eq!(get(format!("{url}/livez")).await.0, 200);
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named_with_the_flag_and_the_way_out() {
+    let port = HttpPort::open("127.0.0.1:0").await.unwrap();
+    let address = port.address().to_string();
+    let error = HttpPort::open(&address).await.unwrap_err();
+    assert!(matches!(error, HttpPortError::InUse { .. }));
+    let text = error.to_string();
+    assert!(text.contains(&address) && text.contains("--http 127.0.0.1:0"), "{text}");
+}

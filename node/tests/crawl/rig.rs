@@ -1,0 +1,168 @@
+//! A node without its Raft half, and ways to wait and look.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use node::address::AddressPool;
+use node::budget::{BootTime, BudgetSettings, LedgerEnv};
+use node::crawl::{Crawler, CrawlerParts};
+use node::session::{Crew, SessionLoop, SessionOptions, SessionView};
+use node::source::HttpSettings;
+use node::source::twitter::{TwitterSettings, TwitterSource};
+use raft::model::{Limits, StorageId};
+use storage::dataset::{Dataset, FileKey, FilesDataset, FilesOptions};
+use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};
+use storage::ids::UserId;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::api::{Api, PATIENCE};
+use super::tracker::LocalTracker;
+
+pub const LIMITS: Limits = Limits { storage_grace_ms: 30_000, session_ttl_ms: 3_000, max_attempts: 2 };
+
+/// A folder that outlives nodes.
+pub struct Folder {
+    temp: tempfile::TempDir,
+}
+
+impl Folder {
+    pub fn new() -> Self {
+        Self { temp: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn output(&self) -> PathBuf {
+        self.temp.path().join("dataset")
+    }
+
+    fn budgets(&self) -> PathBuf {
+        self.temp.path().join("budgets")
+    }
+
+    pub fn dataset(&self) -> FilesDataset {
+        FilesDataset::open(FilesOptions::new(self.output())).unwrap()
+    }
+
+    /// The ids of a timeline, in the order of the file.
+    pub fn timeline(&self, user: u64) -> Vec<u64> {
+        let lines = self.dataset().open_timeline(&UserId::from(user)).unwrap();
+        let id = |line: storage::dataset::Result<String>| {
+            let tweet: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+            tweet["id"].as_u64().unwrap()
+        };
+        lines.into_iter().flatten().map(id).collect()
+    }
+
+    pub fn followers(&self, user: u64) -> Vec<u64> {
+        let followers = self.dataset().open_followers(&UserId::from(user)).unwrap();
+        followers.into_iter().flatten().map(|id| id.unwrap().to_string().parse().unwrap()).collect()
+    }
+
+    pub fn has_timeline(&self, user: u64) -> bool {
+        self.dataset().exists(&FileKey::timeline(&UserId::from(user))).unwrap()
+    }
+
+    pub fn drafts(&self) -> usize {
+        self.dataset().drafts().unwrap().len()
+    }
+}
+
+/// The tweets of an account of [`Api::account`], newest first.
+pub fn tweets(user: u64, count: u64) -> Vec<u64> {
+    (1..=count).rev().map(|n| user * 1000 + n).collect()
+}
+
+/// A node that crawls.
+pub struct Rig {
+    pub crawler: Option<Arc<Crawler>>,
+    pub view: watch::Receiver<SessionView>,
+    stop: CancellationToken,
+    session: JoinHandle<()>,
+    crew_runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Rig {
+    pub async fn start(api: &Api, tracker: &Arc<LocalTracker>, folder: &Folder) -> Self {
+        let (clock, entropy) = world();
+        let dataset: Arc<dyn Dataset> = Arc::new(folder.dataset());
+        let settings = TwitterSettings { base_url: api.url.clone(), bearer: None, budget_per: None };
+        let env = LedgerEnv { clock: clock.clone(), entropy: entropy.clone(), boot: BootTime::read() };
+        let budgets = BudgetSettings { margin: Duration::from_millis(50), ..BudgetSettings::default() };
+        let (pool, _) =
+            AddressPool::open(vec![None], HttpSettings::default(), &folder.budgets(), budgets, env).unwrap();
+        let crawler = Arc::new(Crawler::new(CrawlerParts {
+            source: Arc::new(TwitterSource::new(&settings).unwrap()),
+            pool: Arc::new(pool),
+            dataset: dataset.clone(),
+            tracker: tracker.clone(),
+            storage: StorageId(1),
+            clock,
+            entropy,
+        }));
+        let mut rig = Self::with_crew(crawler.clone(), tracker, dataset);
+        rig.crawler = Some(crawler);
+        rig
+    }
+
+    pub fn with_crew(crew: Arc<dyn Crew>, tracker: &Arc<LocalTracker>, dataset: Arc<dyn Dataset>) -> Self {
+        let (clock, entropy) = world();
+        let crew_runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let options = SessionOptions {
+            node: 1,
+            storage: StorageId(1),
+            workers: 8,
+            clock,
+            entropy,
+            crew_runtime: crew_runtime.handle().clone(),
+        };
+        let session = SessionLoop::new(options, tracker.clone(), crew, dataset);
+        let (view, stop) = (session.view(), CancellationToken::new());
+        let session = tokio::spawn(session.run(stop.clone()));
+        Self { crawler: None, view, stop, session, crew_runtime: Some(crew_runtime) }
+    }
+
+    /// Ends the node in good order.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, &mut self.session).await.expect("the session ends").unwrap();
+    }
+
+    /// Ends the node as a power cut does.
+    pub fn crash(self) {}
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.session.abort();
+        if let Some(runtime) = self.crew_runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn world() -> (Arc<dyn Clock>, Arc<dyn Entropy>) {
+    (Arc::new(SystemClock::new()), Arc::new(SystemEntropy::new()))
+}
+
+/// Waits until it is so.
+pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+}
+
+/// All files below a folder that is there.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
