@@ -1,3 +1,4 @@
 //! What tests the whole system: the double of the outer world and the means to shake a cluster.
 
+pub mod cluster;
 pub mod emulator;

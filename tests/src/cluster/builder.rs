@@ -1,0 +1,166 @@
+//! What a cluster is to be like.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Cluster, Folder, Node, Subnet};
+use crate::emulator::Emulator;
+
+/// Most nodes of a cluster.
+const MOST_NODES: u64 = 9;
+/// Hosts of a subnet for the crawl addresses of one node.
+const HOSTS_A_NODE: u8 = 20;
+
+/// Where nodes write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// All into one folder.
+    Shared,
+    /// Each into its own.
+    Local,
+}
+
+/// What a cluster is to be like.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Builder {
+    nodes: u64,
+    workers: u32,
+    addresses: u8,
+    output: Output,
+    session_ttl: Duration,
+    api_url: Option<String>,
+    flags: Vec<String>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            nodes: 1,
+            workers: 4,
+            addresses: 1,
+            output: Output::Shared,
+            session_ttl: Duration::from_secs(3),
+            api_url: None,
+            flags: Vec::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// So many nodes, 1 to 9; else one.
+    pub fn nodes(mut self, nodes: u64) -> Self {
+        self.nodes = nodes.clamp(1, MOST_NODES);
+        self
+    }
+
+    /// So many jobs at once on each node; else 4.
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// So many addresses to crawl from on each node, 1 to 20; else one.
+    pub fn addresses(mut self, addresses: u8) -> Self {
+        self.addresses = addresses.clamp(1, HOSTS_A_NODE);
+        self
+    }
+
+    /// Where nodes write; else into one shared folder.
+    pub fn output(mut self, output: Output) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// A node silent for so long loses its jobs; else 3 s.
+    pub fn session_ttl(mut self, ttl: Duration) -> Self {
+        self.session_ttl = ttl;
+        self
+    }
+
+    /// Crawls this emulator.
+    pub fn crawling(mut self, emulator: &Emulator) -> Self {
+        self.api_url = Some(format!("{}/1.1/", emulator.url()));
+        self
+    }
+
+    /// More flags for every node.
+    pub fn flags<'a>(mut self, flags: impl IntoIterator<Item = &'a str>) -> Self {
+        self.flags.extend(flags.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Starts all nodes and waits until they are ready.
+    ///
+    /// # Errors
+    /// Something cannot be made or started, or a node is not ready in time.
+    pub async fn start(self) -> anyhow::Result<Cluster> {
+        let mut cluster = self.prepare()?;
+        cluster.start_all()?;
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+
+    /// Makes everything up to the start of the nodes.
+    ///
+    /// # Errors
+    /// Something cannot be made.
+    pub fn prepare(self) -> anyhow::Result<Cluster> {
+        let (folder, subnet) = (Folder::new()?, Subnet::claim()?);
+        let peers: BTreeMap<u64, String> =
+            (1..=self.nodes).map(|id| (id, format!("{}:8000", subnet.host(id as u8)))).collect();
+        let node = |id: u64| {
+            let http = format!("{}:9898", subnet.host(id as u8));
+            let arguments = self.arguments(id, &peers, &http, &folder, &subnet);
+            (id, Node::new(id, arguments, http, folder.path().join(format!("node-{id}.log"))))
+        };
+        let nodes = (1..=self.nodes).map(node).collect();
+        Ok(Cluster::new(folder, subnet, self.output, self.addresses, peers, nodes))
+    }
+
+    fn arguments(
+        &self,
+        id: u64,
+        peers: &BTreeMap<u64, String>,
+        http: &str,
+        folder: &Folder,
+        subnet: &Subnet,
+    ) -> Vec<String> {
+        let all: Vec<_> = peers.iter().map(|(id, address)| format!("{id}={address}")).collect();
+        let first = first_host(id);
+        let ips = format!("{}-{}", subnet.host(first), subnet.host(first + self.addresses - 1));
+        let settings = [
+            ("id", id.to_string()),
+            ("peers", all.join(",")),
+            ("data-dir", data_dir(folder, id).display().to_string()),
+            ("http", http.to_owned()),
+            ("ips", ips),
+            ("workers", self.workers.to_string()),
+            ("output", output(folder, self.output, id).display().to_string()),
+            ("session-ttl", format!("{}ms", self.session_ttl.as_millis())),
+        ];
+        let settings = settings.into_iter().chain(self.api_url.clone().map(|url| ("api-url", url)));
+        let mut arguments: Vec<_> = settings.map(|(key, value)| format!("--{key}={value}")).collect();
+        if self.output == Output::Shared {
+            arguments.push("--shared-output".to_owned());
+        }
+        arguments.extend(self.flags.iter().cloned());
+        arguments
+    }
+}
+
+/// The first of a node's crawl addresses.
+pub(super) fn first_host(node: u64) -> u8 {
+    (node as u8) * HOSTS_A_NODE
+}
+
+pub(super) fn data_dir(folder: &Folder, node: u64) -> std::path::PathBuf {
+    folder.path().join(format!("data-{node}"))
+}
+
+pub(super) fn output(folder: &Folder, output: Output, node: u64) -> std::path::PathBuf {
+    match output {
+        Output::Shared => folder.path().join("dataset"),
+        Output::Local => folder.path().join(format!("dataset-{node}")),
+    }
+}

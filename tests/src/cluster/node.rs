@@ -1,0 +1,149 @@
+//! One node's process.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Child;
+use tokio::time::timeout;
+
+use super::{DEADLINE, Page, Program, eventually};
+
+/// Lines of a log that an error repeats.
+const LAST_LINES: usize = 15;
+
+/// A `twm-node` that may run or not. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Node {
+    id: u64,
+    arguments: Vec<String>,
+    http: String,
+    log: PathBuf,
+    process: Option<Child>,
+}
+
+impl Node {
+    /// A node that is not started.
+    pub(super) fn new(id: u64, arguments: Vec<String>, http: String, log: PathBuf) -> Self {
+        Self { id, arguments, http, log, process: None }
+    }
+
+    /// Starts the process.
+    ///
+    /// # Errors
+    /// It runs already, or cannot be started.
+    pub fn start(&mut self) -> anyhow::Result<()> {
+        ensure!(self.process.is_none(), "node {} runs already", self.id);
+        let open = || File::options().create(true).append(true).open(&self.log);
+        let log = open().with_context(|| format!("opening {}", self.log.display()))?;
+        let mut command = Program::Node.command()?;
+        command.args(&self.arguments).stdout(Stdio::null()).stderr(log);
+        self.process = Some(command.spawn().with_context(|| format!("starting node {}", self.id))?);
+        Ok(())
+    }
+
+    /// Waits until it takes part in the cluster and its workers run.
+    ///
+    /// # Errors
+    /// It ended instead, or is not ready in time.
+    pub async fn ready(&mut self) -> anyhow::Result<()> {
+        eventually(&format!("node {} is ready", self.id), async || {
+            self.still_runs()?;
+            Ok(self.page("/readyz").await.ok().filter(|page| page.status == 200).map(|_| ()))
+        })
+        .await
+        .with_context(|| self.last_words())
+    }
+
+    /// Gets a page of its HTTP port.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn page(&self, path: &str) -> anyhow::Result<Page> {
+        Page::get(&self.http, path).await
+    }
+
+    fn still_runs(&mut self) -> anyhow::Result<()> {
+        let process = self.process.as_mut().with_context(|| format!("node {} was not started", self.id))?;
+        match process.try_wait()? {
+            None => Ok(()),
+            Some(exit) => bail!("node {} ended: {exit}", self.id),
+        }
+    }
+
+    /// Whether the process runs; a frozen one does.
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = self.process.as_ref().and_then(Child::id);
+        let id = id.and_then(|id| Pid::from_raw(id.cast_signed()));
+        let id = id.with_context(|| format!("node {} does not run", self.id))?;
+        kill_process(id, signal).with_context(|| format!("signalling node {}", self.id))
+    }
+
+    async fn exited(&mut self) -> anyhow::Result<ExitStatus> {
+        let mut process = self.process.take().with_context(|| format!("node {} does not run", self.id))?;
+        let exit = timeout(DEADLINE, process.wait()).await;
+        Ok(exit.with_context(|| format!("node {} does not end", self.id))??)
+    }
+
+    /// Kills it as a crash would.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::KILL)?;
+        self.exited().await.map(|_| ())
+    }
+
+    /// Lets it end in good order.
+    ///
+    /// # Errors
+    /// It does not run, does not end, or ends badly.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)?;
+        let exit = self.exited().await?;
+        ensure!(exit.success(), "node {} ended with {exit} after SIGTERM{}", self.id, self.last_words());
+        Ok(())
+    }
+
+    /// Stops its clockwork: it does nothing, and its connections stay open.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on as if nothing had been.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Everything it has logged.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn log(&self) -> anyhow::Result<String> {
+        read(&self.log)
+    }
+
+    fn last_words(&self) -> String {
+        let log = self.log().unwrap_or_else(|error| error.to_string());
+        let lines: Vec<_> = log.lines().collect();
+        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        format!("\nnode {} says:\n{}", self.id, last.join("\n"))
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,54 @@
+//! The programs under test.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, bail};
+use tokio::process::Command;
+
+/// A program under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `twm-node`.
+    Node,
+    /// `twm-ctl`.
+    Ctl,
+}
+
+impl Program {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Node => "twm-node",
+            Self::Ctl => "twm-ctl",
+        }
+    }
+
+    /// Where it was built: beside the folder of the running test.
+    ///
+    /// # Errors
+    /// It was not built.
+    pub fn path(self) -> anyhow::Result<PathBuf> {
+        let test = env::current_exe().context("looking for the running test")?;
+        let folder =
+            test.parent().and_then(|deps| deps.parent()).context("the test lies in no target folder")?;
+        let path = folder.join(self.name());
+        if !path.is_file() {
+            bail!("{} is not there; run `cargo build --workspace` first", path.display());
+        }
+        Ok(path)
+    }
+
+    /// A call of it that sees nothing of this process's settings and input.
+    ///
+    /// # Errors
+    /// It was not built.
+    pub fn command(self) -> anyhow::Result<Command> {
+        let mut command = Command::new(self.path()?);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"TWM_")) {
+            command.env_remove(name);
+        }
+        Ok(command)
+    }
+}

@@ -1,0 +1,41 @@
+//! A rolling restart: `twm-ctl` decides, this process restarts the nodes.
+
+use std::fs;
+use std::process::Stdio;
+
+use anyhow::{Context, ensure};
+
+use super::{Cluster, Program, eventually};
+
+/// Asks this process for the restart of a node, and waits until that was done.
+const EXEC: &str = "touch restart.$TWM_NODE_ID; while [ -e restart.$TWM_NODE_ID ]; do sleep 0.05; done";
+
+impl Cluster {
+    /// Restarts node after node with `twm-ctl rolling-restart`. Gives the nodes in the order in which it asked.
+    ///
+    /// # Errors
+    /// A node does not stop or start in good order, or `twm-ctl` does not end well.
+    pub async fn rolling_restart(&mut self) -> anyhow::Result<Vec<u64>> {
+        let mut command = Program::Ctl.command()?;
+        command.current_dir(self.folder()).args(["--endpoints", &self.endpoints(), "rolling-restart"]);
+        command.args(["--exec", EXEC, "--node-timeout", "60"]).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut roll = command.spawn().context("starting twm-ctl")?;
+        let mut restarted = Vec::new();
+        for _ in self.ids() {
+            let asked = eventually("twm-ctl asks for a restart", async || {
+                let asked =
+                    self.ids().into_iter().find(|id| self.folder().join(format!("restart.{id}")).exists());
+                Ok(asked.map(Some).or(roll.try_wait()?.map(|_| None)))
+            });
+            let Some(id) = asked.await? else { break };
+            self.node(id)?.stop().await?;
+            self.node(id)?.start()?;
+            restarted.push(id);
+            fs::remove_file(self.folder().join(format!("restart.{id}")))?;
+        }
+        let output = roll.wait_with_output().await?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "twm-ctl rolling-restart ended with {}: {complaint}", output.status);
+        Ok(restarted)
+    }
+}

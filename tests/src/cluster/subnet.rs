@@ -1,0 +1,47 @@
+//! Loopback addresses of a cluster's own.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::bail;
+
+/// The port that marks a subnet as taken.
+const CLAIM_PORT: u16 = 7999;
+/// The host it is bound at.
+const CLAIM_HOST: u8 = 254;
+/// Subnets `127.64.1.0/24` to `127.127.250.0/24`.
+const SUBNETS: u32 = 64 * 250;
+
+/// A /24 within 127.0.0.0/8 that no other test on this machine uses while this value lives.
+///
+/// Nodes can keep their ports over restarts: nothing else listens there, and connections to other places leave from
+/// 127.0.0.1. And the source address of a request tells which node sent it.
+#[derive(Debug)]
+pub struct Subnet {
+    network: [u8; 3],
+    _claim: TcpListener,
+}
+
+impl Subnet {
+    /// Takes one that is free.
+    ///
+    /// # Errors
+    /// None is.
+    pub fn claim() -> anyhow::Result<Self> {
+        // Tests that run at the same time begin to look at different places.
+        let start = std::process::id().wrapping_mul(37);
+        for n in (0..SUBNETS).map(|n| start.wrapping_add(n) % SUBNETS) {
+            let network = [127, 64 + (n / 250) as u8, 1 + (n % 250) as u8];
+            let [a, b, c] = network;
+            if let Ok(claim) = TcpListener::bind((Ipv4Addr::new(a, b, c, CLAIM_HOST), CLAIM_PORT)) {
+                return Ok(Self { network, _claim: claim });
+            }
+        }
+        bail!("no loopback network is free: port {CLAIM_PORT} cannot be bound in any of {SUBNETS}");
+    }
+
+    /// An address of it.
+    pub fn host(&self, host: u8) -> Ipv4Addr {
+        let [a, b, c] = self.network;
+        Ipv4Addr::new(a, b, c, host)
+    }
+}

@@ -1,0 +1,217 @@
+//! What a dataset must hold, and whether it does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use flate2::read::MultiGzDecoder;
+use serde_json::Value;
+
+use crate::emulator::Emulator;
+
+/// Where drafts are, within a dataset's folder.
+const DRAFTS: &str = ".tmp";
+/// What else may lie in a dataset's folder: the id of a shared one.
+const STORAGE_ID: &str = ".twm-storage";
+/// Most differences that an error names.
+const MOST_NAMED: usize = 20;
+
+/// A file of a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileName {
+    /// `ID.twt`.
+    Timeline(u64),
+    /// `ID.fws`.
+    Followers(u64),
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeline(account) => write!(f, "{account}.twt"),
+            Self::Followers(account) => write!(f, "{account}.fws"),
+        }
+    }
+}
+
+impl FileName {
+    /// Where it lies within a dataset's folder.
+    pub fn path(self) -> PathBuf {
+        let (Self::Timeline(account) | Self::Followers(account)) = self;
+        let digits = account.to_string();
+        Path::new(&digits[..digits.len().min(2)]).join(self.to_string())
+    }
+
+    fn of(path: &Path) -> Option<Self> {
+        let account = path.file_stem()?.to_str()?.parse().ok()?;
+        let name = match path.extension()?.to_str()? {
+            "twt" => Self::Timeline(account),
+            "fws" => Self::Followers(account),
+            _ => return None,
+        };
+        Some(name).filter(|name| *name.path() == *path)
+    }
+}
+
+/// What a dataset must hold: each tweet and each follower once, and nothing else.
+///
+/// It reads the files itself and shares no code with those who wrote them.
+pub struct Truth<'a> {
+    emulator: &'a Emulator,
+    timelines: BTreeSet<u64>,
+    followers: BTreeSet<u64>,
+    copies: bool,
+}
+
+impl<'a> Truth<'a> {
+    /// What the emulator serves; of no account yet.
+    pub fn of(emulator: &'a Emulator) -> Self {
+        Self { emulator, timelines: BTreeSet::new(), followers: BTreeSet::new(), copies: false }
+    }
+
+    /// The timelines of these accounts.
+    #[must_use]
+    pub fn timelines(mut self, accounts: impl IntoIterator<Item = u64>) -> Self {
+        self.timelines.extend(accounts);
+        self
+    }
+
+    /// The followers of these accounts.
+    #[must_use]
+    pub fn followers(mut self, accounts: impl IntoIterator<Item = u64>) -> Self {
+        self.followers.extend(accounts);
+        self
+    }
+
+    /// A file may be in several folders: where a dead node's is not known to be good, it is made again elsewhere.
+    #[must_use]
+    pub fn copies(mut self) -> Self {
+        self.copies = true;
+        self
+    }
+
+    /// Compares the datasets in these folders, taken together.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn check(&self, folders: &[PathBuf]) -> anyhow::Result<()> {
+        let mut wrong = Vec::new();
+        let mut found: BTreeMap<FileName, u32> = BTreeMap::new();
+        for folder in folders {
+            for path in files(folder)? {
+                let place = folder.join(&path);
+                match FileName::of(&path) {
+                    None => wrong.push(format!("{} is no file of a dataset", place.display())),
+                    Some(name) => {
+                        *found.entry(name).or_default() += 1;
+                        wrong.extend(
+                            self.compare(name, &place)
+                                .err()
+                                .map(|why| format!("{}: {why:#}", place.display())),
+                        );
+                    }
+                }
+            }
+        }
+        let expected = self.expected();
+        wrong.extend(
+            expected.iter().filter(|name| !found.contains_key(name)).map(|name| format!("{name} is missing")),
+        );
+        if !self.copies {
+            let several = found.iter().filter(|(_, copies)| **copies > 1);
+            wrong.extend(several.map(|(name, copies)| format!("{name} is there {copies} times")));
+        }
+        let named = wrong.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join("\n");
+        ensure!(wrong.is_empty(), "the dataset differs from the truth in {} places:\n{named}", wrong.len());
+        Ok(())
+    }
+
+    fn expected(&self) -> BTreeSet<FileName> {
+        let timelines = self.timelines.iter().map(|account| FileName::Timeline(*account));
+        let followers = self.followers.iter().map(|account| FileName::Followers(*account));
+        timelines.chain(followers).filter(|name| !self.content(*name).is_empty()).collect()
+    }
+
+    /// Where nothing is to be fetched there is no file.
+    fn content(&self, name: FileName) -> Vec<u64> {
+        match name {
+            FileName::Timeline(account) => self.emulator.expected_timeline(account),
+            FileName::Followers(account) => self.emulator.expected_followers(account),
+        }
+    }
+
+    fn compare(&self, name: FileName, path: &Path) -> anyhow::Result<()> {
+        ensure!(self.expected().contains(&name), "it should not be there");
+        let lines = read_lines(path)?;
+        let id = |line: &String| match name {
+            FileName::Timeline(account) => tweet_id(line, account),
+            FileName::Followers(_) => line.parse().with_context(|| format!("{line:?} is no id")),
+        };
+        let ids = lines.iter().map(id).collect::<anyhow::Result<Vec<u64>>>()?;
+        let (is, should) = (ids.len(), self.content(name));
+        let distinct = ids.iter().collect::<BTreeSet<_>>().len();
+        ensure!(
+            ids == should,
+            "it has {is} items, {distinct} different ones; {} in order should be there",
+            should.len()
+        );
+        Ok(())
+    }
+}
+
+/// Drafts in the temporary folders of these datasets.
+///
+/// # Errors
+/// A folder cannot be read.
+pub(super) fn drafts(folders: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let list = |folder: &PathBuf| {
+        let drafts = folder.join(DRAFTS);
+        if drafts.exists() { entries(&drafts) } else { Ok(Vec::new()) }
+    };
+    Ok(folders.iter().map(list).collect::<anyhow::Result<Vec<_>>>()?.concat())
+}
+
+/// Lines of a file, gzip or plain.
+///
+/// # Errors
+/// It cannot be read to its end.
+pub(super) fn read_lines(path: &Path) -> anyhow::Result<Vec<String>> {
+    let mut file = BufReader::new(File::open(path)?);
+    let lines = if file.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        BufReader::new(MultiGzDecoder::new(file)).lines().collect()
+    } else {
+        file.lines().collect::<Result<Vec<_>, _>>()
+    };
+    Ok(lines?)
+}
+
+fn tweet_id(line: &str, account: u64) -> anyhow::Result<u64> {
+    let tweet: Value = serde_json::from_str(line)?;
+    ensure!(tweet["user"]["id"].as_u64() == Some(account), "a tweet is somebody else's");
+    tweet["id"].as_u64().context("a tweet without an id")
+}
+
+/// All files below a dataset's folder but drafts and the storage id, by their paths within it.
+fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for path in entries(&next)? {
+            let inner = path.strip_prefix(folder)?;
+            match path.is_dir() {
+                _ if inner == Path::new(DRAFTS) || inner == Path::new(STORAGE_ID) => {}
+                true => folders.push(path),
+                false => found.push(inner.to_owned()),
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
+    list().with_context(|| format!("listing {}", folder.display()))
+}

@@ -1,0 +1,4 @@
+//! Clusters of real processes against the emulator.
+
+mod operations;
+mod world;
