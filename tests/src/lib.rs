@@ -1,4 +1,5 @@
 //! What tests the whole system: the double of the outer world and the means to shake a cluster.
 
+pub mod bench;
 pub mod cluster;
 pub mod emulator;

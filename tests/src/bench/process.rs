@@ -1,0 +1,106 @@
+//! A process under measurement.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// How long a process may take to say that it is ready.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Bytes of a log that are shown when its process stopped by itself.
+const LOG_SHOWN: usize = 4_000;
+
+/// A process, killed when dropped.
+pub(super) struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program. What it logs is appended to the file `log`.
+    pub(super) fn start<A: AsRef<OsStr>>(
+        name: &str,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        log: &Path,
+    ) -> anyhow::Result<Self> {
+        let file = fs::OpenOptions::new().create(true).append(true).open(log);
+        let file = file.with_context(|| format!("open the log {}", log.display()))?;
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("start {}", program.display()))?;
+        Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
+    }
+
+    /// The first line that the process prints.
+    pub(super) async fn first_line(&mut self) -> anyhow::Result<String> {
+        let out = self.child.stdout.take().context("the process's first line was read already")?;
+        let mut line = String::new();
+        let read = timeout(START_TIMEOUT, BufReader::new(out).read_line(&mut line)).await;
+        match read {
+            Ok(Ok(bytes)) if bytes > 0 => Ok(line.trim_end().to_owned()),
+            _ => bail!("{} did not say that it is ready: {}", self.name, self.last_words()),
+        }
+    }
+
+    /// An error when the process has stopped by itself.
+    pub(super) fn check(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{} stopped by itself ({status}): {}", self.name, self.last_words()),
+        }
+    }
+
+    /// Ends the process as a crash would (SIGKILL).
+    pub(super) async fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill().await.with_context(|| format!("kill {}", self.name))
+    }
+
+    /// CPU time used so far, user and system, in seconds.
+    pub(super) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let stat = self.proc_file("stat")?;
+        // The program's name, in parentheses, may hold blanks; the fields count from behind it.
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok());
+        // Fields 14 and 15 of proc_pid_stat(5); the first here is field 3.
+        let (Some(user), Some(system)) = (ticks(11), ticks(12)) else { bail!("cannot read {stat:?}") };
+        Ok((user + system) as f64 / rustix::param::clock_ticks_per_second() as f64)
+    }
+
+    /// Resident memory, in bytes.
+    pub(super) fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let status = self.proc_file("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        Ok(kib.context("the process has no resident memory")? * 1024)
+    }
+
+    fn proc_file(&self, file: &str) -> anyhow::Result<String> {
+        let pid = self.child.id().with_context(|| format!("{} has ended", self.name))?;
+        let path = format!("/proc/{pid}/{file}");
+        fs::read_to_string(&path).with_context(|| format!("read {path}"))
+    }
+
+    fn last_words(&self) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let shown = &log[log.len().saturating_sub(LOG_SHOWN)..];
+        if shown.is_empty() {
+            "it logged nothing".to_owned()
+        } else {
+            String::from_utf8_lossy(shown).into_owned()
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Numbers, as a table and as JSON.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::machine::Machine;
+
+/// What one benchmark found, over all its runs.
+#[derive(Serialize)]
+pub(super) struct Report {
+    benchmark: &'static str,
+    settings: Vec<(&'static str, String)>,
+    measures: Vec<Measure>,
+}
+
+/// One number, measured in every run.
+#[derive(Serialize)]
+struct Measure {
+    name: String,
+    unit: &'static str,
+    /// What the design asks for.
+    reach: &'static str,
+    values: Vec<f64>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    machine: &'a Machine,
+}
+
+impl Report {
+    pub(super) fn new(benchmark: &'static str) -> Self {
+        Self { benchmark, settings: Vec::new(), measures: Vec::new() }
+    }
+
+    /// Notes how it was measured; the same in every run.
+    pub(super) fn setting(&mut self, name: &'static str, value: impl ToString) {
+        if self.settings.iter().all(|(known, _)| *known != name) {
+            self.settings.push((name, value.to_string()));
+        }
+    }
+
+    /// Adds a run's value. `reach` says what the design asks for, if it asks.
+    pub(super) fn add(
+        &mut self,
+        name: impl Into<String>,
+        unit: &'static str,
+        reach: &'static str,
+        value: f64,
+    ) {
+        let name = name.into();
+        match self.measures.iter_mut().find(|m| m.name == name) {
+            Some(measure) => measure.values.push(value),
+            None => self.measures.push(Measure { name, unit, reach, values: vec![value] }),
+        }
+    }
+
+    pub(super) fn table(&self, machine: &Machine) -> String {
+        let mut out = format!("\n{}\n  machine: {}\n", self.benchmark, machine.line());
+        let settings: Vec<_> = self.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "  settings: {}", settings.join(", "));
+        let head = ("measure", "median", "min .. max", "runs", "to reach");
+        let _ = writeln!(out, "  {:<52} {:>12} {:>24} {:>5}  {}", head.0, head.1, head.2, head.3, head.4);
+        for Measure { name, unit, reach, values } in &self.measures {
+            let (low, high) = (percentile(values, 0.0), percentile(values, 1.0));
+            let spread = format!("{} .. {}", short(low), short(high));
+            let label = format!("{name}, {unit}");
+            let median = short(percentile(values, 0.5));
+            let _ = writeln!(out, "  {label:<52} {median:>12} {spread:>24} {:>5}  {reach}", values.len());
+        }
+        out
+    }
+
+    pub(super) fn json(&self, machine: &Machine) -> serde_json::Result<String> {
+        serde_json::to_string(&Line { report: self, machine })
+    }
+}
+
+/// The value below which a share of all lies: of `n` values the one at `share * (n - 1)`, rounded up.
+/// NaN when there is none.
+pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = (share * sorted.len().saturating_sub(1) as f64).ceil() as usize;
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// Four digits that count.
+fn short(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v >= 1000.0 => 0,
+        v if v >= 100.0 => 1,
+        v if v >= 10.0 => 2,
+        v if v >= 1.0 => 3,
+        _ => 4,
+    };
+    format!("{value:.digits$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let values: Vec<f64> = (1..=20).rev().map(f64::from).collect();
+        assert_eq!(percentile(&values, 0.0), 1.0);
+        assert_eq!(percentile(&values, 0.5), 11.0);
+        assert_eq!(percentile(&values, 0.95), 20.0);
+        assert_eq!(percentile(&values, 1.0), 20.0);
+        assert!(percentile(&[], 0.5).is_nan());
+    }
+
+    #[test]
+    fn every_run_adds_a_value_to_its_measure() {
+        let mut report = Report::new("test");
+        report.add("speed", "m/s", "", 1.0);
+        report.add("weight", "kg", "", 7.0);
+        report.add("speed", "m/s", "", 3.0);
+        assert_eq!(report.measures.len(), 2);
+        assert_eq!(report.measures[0].values, [1.0, 3.0]);
+    }
+}

@@ -1,0 +1,59 @@
+//! Measures a cluster on this machine.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+use twm_tests::bench::{self, Benchmark, Settings, TrackerArguments, run_tracker};
+
+/// Measures a cluster on this machine: a table for people and a line of JSON for each benchmark.
+///
+/// `ops/bench` builds what is measured, with optimization, and runs this.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// What to measure; all, if none is named.
+    benchmarks: Vec<Benchmark>,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Be a tracker under measurement.
+    #[command(hide = true)]
+    Tracker(TrackerArguments),
+}
+
+fn main() -> ExitCode {
+    match start(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("twm-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { mut benchmarks, settings, role } = arguments;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    if let Some(Role::Tracker(arguments)) = role {
+        return runtime.block_on(run_tracker(arguments));
+    }
+    if benchmarks.is_empty() {
+        benchmarks = Benchmark::value_variants().to_vec();
+    }
+    runtime.block_on(async {
+        tokio::select! {
+            measured = bench::run(&benchmarks, &settings) => measured,
+            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        }
+    })
+}
