@@ -76,7 +76,7 @@ impl Cluster {
     /// One crawl. One that does not exist is a refusal.
     pub async fn crawl(&self, id: CrawlId) -> Result<CrawlView, ClientError> {
         match self.client.query(Query::Crawl(id)).await? {
-            Answer::Crawl(Some(crawl)) => Ok(crawl),
+            Answer::Crawl(Some(crawl)) => Ok(*crawl),
             Answer::Crawl(None) => Err(ClientError::Api(ApiError::Refused(Refusal::NoSuchCrawl(id)))),
             _ => Err(ClientError::Confused { asked: "crawl query" }),
         }

@@ -13,6 +13,9 @@ use super::render::{Progressed, Rates, count, duration, rate};
 /// Pause between two lines where nobody watches.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+const CRAWL_TEMPLATE: &str = "{prefix} [{wide_bar}] {msg}";
+const SPINNER_TEMPLATE: &str = "{spinner} {wide_msg}";
+
 /// Shows how far a crawl is. Leaves the terminal clean when dropped.
 pub struct CrawlProgress {
     bar: Option<ProgressBar>,
@@ -22,20 +25,23 @@ pub struct CrawlProgress {
 impl CrawlProgress {
     /// Begins to show; the first line of a log comes after [`LINE_EVERY`].
     pub fn new() -> Self {
-        let bar = is_watched().then(|| ProgressBar::new(0).with_style(style("{prefix} [{bar:24}] {msg}")));
-        Self { bar, last_line: Instant::now() }
+        Self { bar: None, last_line: Instant::now() }
     }
 
     /// Shows a crawl as it stands.
     pub fn show(&mut self, crawl: &CrawlView, rates: Rates) {
-        if let Some(bar) = &self.bar {
+        let (length, done) = (crawl.counters.users.accepted, Progressed::of(crawl).users);
+        if is_watched() {
+            let bar =
+                self.bar.get_or_insert_with(|| ProgressBar::new(length).with_style(style(CRAWL_TEMPLATE)));
+            bar.set_length(length);
+            bar.set_position(done);
             bar.set_prefix(format!("crawl {}", crawl.id));
-            bar.set_length(crawl.counters.users.accepted);
-            bar.set_position(Progressed::of(crawl).users);
-            bar.set_message(describe(crawl, rates));
+            bar.set_message(format!("{}\n{}", describe_position(crawl, rates), describe_pace(crawl, rates)));
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            note(format!("crawl {}: {}", crawl.id, describe(crawl, rates)));
+            let (position, pace) = (describe_position(crawl, rates), describe_pace(crawl, rates));
+            note(format!("crawl {}: {position}; {pace}", crawl.id));
         }
     }
 }
@@ -48,22 +54,28 @@ impl Drop for CrawlProgress {
     }
 }
 
-/// `1,200 of 5,000 users, 31.0 users/s, ...`.
-fn describe(crawl: &CrawlView, rates: Rates) -> String {
+/// `1,200 of 5,000 users, about 2m 03s left`.
+fn describe_position(crawl: &CrawlView, rates: Rates) -> String {
     let left = match estimate(crawl, rates) {
-        _ if crawl.phase.is_over() => String::new(),
-        Some(time) => format!(", about {} left", duration(time)),
-        None => ", time left unknown".to_owned(),
+        Some(time) => format!("about {} left", duration(time)),
+        None => "time left unknown".to_owned(),
     };
+    format!(
+        "{} of {} users, {left}",
+        count(Progressed::of(crawl).users),
+        count(crawl.counters.users.accepted)
+    )
+}
+
+/// `running, 31.0 users/s, 480 tweets/s, 0.0 followers/s, 3 failed`.
+fn describe_pace(crawl: &CrawlView, rates: Rates) -> String {
     let failed = match crawl.counters.users.failed {
         0 => String::new(),
         n => format!(", {} failed", count(n)),
     };
     format!(
-        "{}: {} of {} users, {} users/s, {} tweets/s, {} followers/s{failed}{left}",
+        "{}, {} users/s, {} tweets/s, {} followers/s{failed}",
         crawl.phase.name(),
-        count(Progressed::of(crawl).users),
-        count(crawl.counters.users.accepted),
         rate(rates.users),
         rate(rates.tweets),
         rate(rates.followers),
@@ -79,7 +91,7 @@ impl Spinner {
     /// Begins to show.
     pub fn new() -> Self {
         let bar = if is_watched() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        Self { bar: bar.with_style(style("{spinner} {msg}")) }
+        Self { bar: bar.with_style(style(SPINNER_TEMPLATE)) }
     }
 
     /// Shows what goes on.
@@ -108,29 +120,25 @@ fn style(template: &str) -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
-    use raft::model::CrawlPhase;
-
     use super::*;
     use crate::ctl::render::samples;
 
     #[test]
     fn the_templates_are_well_formed() {
-        for template in ["{prefix} [{bar:24}] {msg}", "{spinner} {msg}"] {
+        for template in [CRAWL_TEMPLATE, SPINNER_TEMPLATE] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }
 
     #[test]
     fn a_crawl_is_described_with_rates_failures_and_an_estimate() {
-        let mut crawl = samples::crawl();
+        let crawl = samples::crawl();
         let rates = Rates { users: 2.0, tweets: 480.0, followers: 0.0 };
-        let text = describe(&crawl, rates);
+        assert_eq!(describe_position(&crawl, rates), "1,300 of 2,000 users, about 5m 50s left");
         assert_eq!(
-            text,
-            "running: 1,300 of 2,000 users, 2.0 users/s, 480 tweets/s, 0.0 followers/s, 100 failed, about 5m 50s left"
+            describe_pace(&crawl, rates),
+            "running, 2.0 users/s, 480 tweets/s, 0.0 followers/s, 100 failed"
         );
-        assert!(describe(&crawl, Rates::default()).ends_with("time left unknown"));
-        crawl.phase = CrawlPhase::Finished;
-        assert!(!describe(&crawl, rates).contains("left"));
+        assert!(describe_position(&crawl, Rates::default()).ends_with("time left unknown"));
     }
 }

@@ -3,16 +3,17 @@
 use comfy_table::Table;
 use raft::model::{ClusterStatus, CrawlView, NodeStatus};
 
-use super::{Rates, cluster, count, crawls, millis, printable};
+use super::{Rates, cluster, count, crawls, printable};
 
 /// Nodes, sessions, addresses with their budgets, and crawls.
 pub fn status(status: &ClusterStatus, rates: impl Fn(&CrawlView) -> Rates) -> String {
+    let up = status.nodes.iter().filter(|member| member.node.is_some()).count();
     let mut page = format!(
-        "cluster {}: leader {}, term {}, up for {} of cluster time, {} crawls\n",
+        "cluster {}: leader {}, term {}, {up} of {} nodes up, {} crawls\n",
         printable(&status.cluster),
         status.leader,
         status.term,
-        millis(status.now),
+        status.nodes.len(),
         count(status.crawls.len() as u64),
     );
     section(&mut page, "NODES", &cluster::nodes(status));

@@ -96,6 +96,8 @@ impl Submit {
         }
         let summary = sent?;
         upload.seal().await?;
+        // Its spinner must be off the screen before the result is printed.
+        drop(targets);
         self.tell(output, crawl, &summary)?;
         if self.wait { wait::wait(cluster, output, crawl).await } else { Ok(()) }
     }
