@@ -1,5 +1,7 @@
 //! `twm-ctl` as a process: exit codes, and what goes to which stream.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};

@@ -1,5 +1,7 @@
 //! `twm-ctl dataset` on datasets as the crawler writes them, whole and damaged.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
