@@ -18,4 +18,4 @@ pub(crate) use messages::RaftMessage;
 pub(crate) use network::Network;
 pub(crate) use peers::Peers;
 pub(crate) use snapshots::SnapshotInbox;
-pub(crate) use types::{LogId, Member, PackedCommand, Raft, TypeConfig};
+pub(crate) use types::{Member, PackedCommand, Raft};

@@ -52,7 +52,7 @@ pub enum Answer {
     /// All crawls.
     Crawls(Vec<CrawlView>),
     /// One crawl, if there is one.
-    Crawl(Option<CrawlView>),
+    Crawl(Option<Box<CrawlView>>),
     /// Part of the error list.
     Errors(Vec<FailedUser<Failure>>),
     /// Part of the gone accounts.

@@ -51,7 +51,7 @@ impl Tracker {
     fn answer_from_memory(&self, query: &Query) -> Answer {
         let state = self.inner.replica.state();
         match query {
-            Query::Crawl(id) => Answer::Crawl(state.crawl(*id)),
+            Query::Crawl(id) => Answer::Crawl(state.crawl(*id).map(Box::new)),
             Query::Frontier { crawl, from } => Answer::Frontier(state.frontier(*crawl, *from)),
             Query::DraftsInUse(leases) => Answer::DraftsInUse(state.drafts_in_use(leases)),
             Query::Crawls | Query::Status | Query::Errors { .. } | Query::Gone { .. } => Answer::Crawls(state.crawls()),

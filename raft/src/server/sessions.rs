@@ -86,8 +86,9 @@ impl Tracker {
         let live = self.inner.replica.state().session_ids();
         let silent = self.inner.heard.silent(term, live.into_iter(), self.monotonic(), ttl);
         for session in silent {
-            tracing::warn!(%session, "session is silent; its jobs go to others");
-            self.propose_own(Mutation::EndSession { session, graceful: false }).await;
+            if self.propose_own(Mutation::EndSession { session, graceful: false }).await {
+                tracing::warn!(%session, "session was silent for its time to live; its jobs go to others");
+            }
         }
     }
 
@@ -104,11 +105,10 @@ impl Tracker {
         }
     }
 
-    /// Proposes once; the next look tries again.
-    async fn propose_own(&self, mutation: Mutation) {
-        if timeout(PROPOSE_TIMEOUT, self.propose(mutation)).await.is_err() {
-            tracing::debug!("a proposal of the leader's own took too long");
-        }
+    /// Proposes once and says whether that was applied; else the next look tries again.
+    async fn propose_own(&self, mutation: Mutation) -> bool {
+        let proposed = timeout(PROPOSE_TIMEOUT, self.propose(mutation)).await;
+        matches!(proposed, Ok(Ok(_)))
     }
 }
 

@@ -54,6 +54,7 @@ impl State {
         let storage = holder.record.storage;
         if !file {
             self.unlease(job);
+            self.complete_dependents(job);
             self.operation_done(job, items);
             return;
         }
@@ -83,6 +84,17 @@ impl State {
             counters.items = counters.items.saturating_add(items);
         }
         self.next_operation(job);
+    }
+
+    /// Nothing was fetched, so an operation that reads it has nothing to do: it is done as well.
+    fn complete_dependents(&mut self, job: JobId) {
+        let Some(record) = self.jobs.get_mut(job) else { return };
+        let current = record.current;
+        let (done, later): (Vec<_>, Vec<_>) = record.later.iter().partition(|op| op.input() == Some(current));
+        record.later = later.into_iter().collect();
+        if let Some(crawl) = self.crawls.get_mut(&record.crawl) {
+            done.into_iter().for_each(|operation| crawl.counters().of(operation).completed += 1);
+        }
     }
 
     fn next_operation(&mut self, job: JobId) {

@@ -10,6 +10,6 @@ mod service;
 
 pub(crate) use codec::{MAX_FRAME, Postcard, framed};
 pub(crate) use connect::{ConnectError, Connection, connect};
-pub(crate) use greeting::{Greeting, Purpose, Welcome, greet, receive_greeting, send_welcome};
+pub(crate) use greeting::{Greeting, Purpose, Welcome, receive_greeting, send_welcome};
 pub(crate) use service::Peer;
 pub use service::{ApiError, ApiReply, ApiRequest};

@@ -85,7 +85,7 @@ impl Cluster {
     /// There is none of this id, or no leader answers in time.
     pub async fn crawl(&self, id: CrawlId) -> anyhow::Result<CrawlView> {
         match self.client().query(Query::Crawl(id)).await? {
-            Answer::Crawl(Some(crawl)) => Ok(crawl),
+            Answer::Crawl(Some(crawl)) => Ok(*crawl),
             other => bail!("a query for crawl {id} was answered by {other:?}"),
         }
     }

@@ -158,3 +158,18 @@ fn numbers_from_a_node_that_fit_nowhere_do_no_harm() {
     assert_eq!(tracker.state.frontier(none, u64::MAX), FrontierPage::default());
     assert_eq!(tracker.state.frontier(crawl, u64::MAX), FrontierPage::default());
 }
+
+#[test]
+fn an_account_without_followers_has_nothing_to_analyse() {
+    let mut tracker = Tracker::new();
+    let crawl = tracker.submit(spec("FA"), [7]);
+    let mut node = tracker.open(1);
+    let followers = tracker.take_one(&mut node);
+    tracker.tell(&mut node, &followers, Finding::Completed { file: false, items: 0 });
+    assert_eq!(tracker.take(&mut node, 5), []);
+    let view = tracker.view(crawl);
+    assert_eq!(view.phase, CrawlPhase::Finished);
+    assert_eq!(view.counters.users, UserCounters { accepted: 1, completed: 1, ..Default::default() });
+    let done = OperationCounters { completed: 1, ..Default::default() };
+    assert_eq!(view.counters.operations[Operation::Followers.index()..], [done, done]);
+}

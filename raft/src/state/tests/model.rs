@@ -169,7 +169,14 @@ impl Model {
                     account.fate =
                         Fate::Publishing(Unpublished { job, lease, session, left, storage, items });
                 }
-                Finding::Completed { file: false, items } => done(account, counted.unwrap(), *items),
+                Finding::Completed { file: false, items } => {
+                    let before = account.todo;
+                    account.without_dependents();
+                    for done_too in before.iter().filter(|op| !account.todo.contains(*op)) {
+                        counters.of(done_too).completed += 1;
+                    }
+                    done(account, counters.of(operation.unwrap()), *items);
+                }
                 Finding::Published | Finding::Advanced(_) => {}
                 Finding::Limited { after_ms, .. } => {
                     counted.unwrap().limited += 1;

@@ -164,7 +164,7 @@ fn an_input_that_is_missing_each_time_it_was_made_ends_in_the_error_list() {
         }
         downloads += 1;
         assert!(downloads <= 4, "it is downloaded for ever");
-        tracker.tell(&mut node, &job, Finding::Completed { file: false, items: 0 });
+        tracker.finish(&mut node, &job);
     }
     assert_eq!(downloads, 4, "once, and as often again as a job is tried");
     assert_eq!(tracker.users(crawl).failed, 1);
