@@ -89,7 +89,6 @@ impl SessionLoop {
     /// Serves a session until it is over.
     pub(super) async fn serve(&mut self, live: &mut Live, stop: &CancellationToken) -> Over {
         loop {
-            self.tidy();
             self.collect(live).await;
             self.show();
             let nothing_left =
@@ -131,6 +130,7 @@ impl SessionLoop {
     /// Returns when there is something to report, or a report would bring something, or it is time for one.
     async fn collect(&mut self, live: &mut Live) {
         loop {
+            self.tidy();
             self.drain(live);
             if !live.pending.findings.is_empty() {
                 return self.linger(live).await;

@@ -23,8 +23,8 @@ use table::SETTINGS;
 
 use crate::address::AddressList;
 
-/// openraft tells of each of its steps at level info.
-const DEFAULT_LOG_LEVEL: &str = "info,openraft=warn";
+/// openraft tells of each of its steps at level info, and tarpc of calls whose failure the caller deals with.
+const DEFAULT_LOG_LEVEL: &str = "info,openraft=warn,tarpc=off";
 
 /// What a node is told.
 #[derive(Debug, Clone)]

@@ -92,7 +92,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(
         "log-level",
         "LEVEL",
-        "error, warn, info, debug, trace, or by part as in warn,node=debug [default: info,openraft=warn]",
+        "error, warn, info, debug, trace, or by part as in warn,node=debug [default: info,openraft=warn,tarpc=off]",
     ),
     setting("log-dir", "DIR", "Folder of daily log files, 14 of which are kept [default: stderr only]"),
 ];

@@ -132,16 +132,18 @@ impl Api {
         .await
     }
 
+    /// Odd accounts write Italian; those ending in 9 are suspended; 23 is called `u23`.
     fn lookup(&self, body: &[u8]) -> Response {
         let body = String::from_utf8(body.to_vec()).unwrap().replace("%2C", ",");
-        let ids = body.split('&').find_map(|part| part.strip_prefix("user_id=")).unwrap().to_owned();
-        let mut world = self.world.lock().unwrap();
-        world.requests.push(("lookup", 0, ids.clone()));
-        // Odd accounts write Italian; those ending in 9 are suspended.
-        let profile =
-            |id: u64| json!({"id": id, "id_str": id.to_string(), "lang": if id % 2 == 1 {"it"} else {"en"}});
-        let ids = ids.split(',').map(|id| id.parse::<u64>().unwrap()).filter(|id| id % 10 != 9);
-        axum::Json(Value::Array(ids.map(profile).collect())).into_response()
+        let field = |name: &str| body.split('&').find_map(|part| part.strip_prefix(name)).map(str::to_owned);
+        let ids = field("user_id=").or_else(|| field("screen_name=")).unwrap();
+        self.world.lock().unwrap().requests.push(("lookup", 0, ids.clone()));
+        let profile = |id: u64| {
+            let lang = if id % 2 == 1 { "it" } else { "en" };
+            json!({"id": id, "id_str": id.to_string(), "screen_name": format!("u{id}"), "lang": lang})
+        };
+        let ids = ids.split(',').map(|id| id.trim_start_matches('u').parse::<u64>().unwrap());
+        axum::Json(Value::Array(ids.filter(|id| id % 10 != 9).map(profile).collect())).into_response()
     }
 
     async fn answer(

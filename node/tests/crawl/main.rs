@@ -1,5 +1,7 @@
 //! Whole jobs: a real HTTP API, a real dataset, and the state machine itself as the tracker.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's way to fail")]
+
 mod api;
 mod leases;
 mod operations;

@@ -141,10 +141,13 @@ async fn a_breadth_first_crawl_goes_on_with_those_it_finds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn screen_names_are_resolved_within_the_budget() {
+async fn screen_names_are_resolved_a_hundred_at_a_time() {
     let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
     let rig = Rig::start(&api, &tracker, &folder).await;
-    let found = rig.crawler.as_ref().unwrap().resolve(&[]).await.unwrap();
-    assert!(found.is_empty());
+    let names: Vec<String> = (1..=150).map(|n| format!("u{n}")).collect();
+    let found = rig.crawler.as_ref().unwrap().resolve(&names).await.unwrap();
+    assert_eq!(found[..2], [("u1".to_owned(), UserId::from(1)), ("u2".to_owned(), UserId::from(2))]);
+    assert_eq!(found.len(), 135, "those that are suspended are missing");
+    assert_eq!(api.cursors("lookup", 0).len(), 2);
     rig.stop().await;
 }

@@ -1,0 +1,129 @@
+//! `twm-node` as a process: exit codes, start and stop.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's way to fail")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use storage::env::{Clock, SystemClock};
+
+/// How long a test waits for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn node(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_twm-node"));
+    command.current_dir(folder).env_clear().args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = node(folder, arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// A node that runs. Killed when it is dropped.
+struct Running {
+    process: Child,
+    http: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Running {
+    /// Starts a node alone on free ports and waits until it says where its HTTP port is.
+    fn start(folder: &Path, listen: &str) -> Self {
+        let arguments = ["--http", "127.0.0.1:0", "--listen", listen, "--log-format", "json"];
+        let mut process = node(folder, &arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap());
+        let mut lines =
+            log.lines().map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+        let runs = lines.find(|line| line["message"] == "node runs").expect("the node runs");
+        // The rest of the log must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, http: runs["http"].as_str().unwrap().to_owned() }
+    }
+
+    /// The status line and body of a page.
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.http).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn stop(mut self) -> Option<i32> {
+        let pid = Pid::from_raw(self.process.id() as i32).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        self.process.wait().unwrap().code()
+    }
+}
+
+fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn settings_are_checked_without_a_start() {
+    let temp = tempfile::tempdir().unwrap();
+    let (code, stdout, stderr) = run(temp.path(), &["--check-config", "--workers", "5"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(
+        stdout.lines().any(|line| line.starts_with("workers = \"5\"") && line.ends_with("# flag --workers"))
+    );
+    let (code, stdout, stderr) = run(temp.path(), &["--check-config", "--workers", "many", "--ips", "x"]);
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.contains("workers (flag --workers)") && stderr.contains("ips (flag --ips)"), "{stderr}");
+    assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0, "nothing is made");
+    assert_eq!(run(temp.path(), &["--help"]).0, Some(0));
+    assert_eq!(run(temp.path(), &["--nonsense"]).0, Some(2));
+}
+
+#[test]
+fn a_node_alone_starts_becomes_ready_and_stops_when_told() {
+    let temp = tempfile::tempdir().unwrap();
+    let listen = free_port();
+    for _start_and_restart in 0..2 {
+        let node = Running::start(temp.path(), &listen);
+        assert!(node.get("/livez").starts_with("HTTP/1.1 200"));
+        let clock = SystemClock::new();
+        while !node.get("/readyz").starts_with("HTTP/1.1 200") {
+            assert!(clock.monotonic() < PATIENCE, "{}", node.get("/readyz"));
+        }
+        assert!(node.get("/metrics").contains("twm_raft_role{role=\"leader\"} 1"));
+        assert_eq!(node.stop(), Some(0));
+    }
+    assert!(temp.path().join("twm-data-1").is_dir() && temp.path().join("twm-dataset").is_dir());
+}
+
+#[test]
+fn what_keeps_a_node_from_starting_is_said_with_the_way_out() {
+    let temp = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let (code, _, stderr) = run(temp.path(), &["--http", &taken]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains(&taken) && stderr.contains("--http 127.0.0.1:0"), "{stderr}");
+
+    let (code, _, stderr) = run(temp.path(), &["--http", "127.0.0.1:0", "--listen", &taken]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains(&taken) && stderr.contains("--listen"), "{stderr}");
+
+    let node = Running::start(temp.path(), &free_port());
+    let (code, _, stderr) = run(temp.path(), &["--http", "127.0.0.1:0", "--listen", &free_port()]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("another node runs there"), "{stderr}");
+    drop(node);
+}
