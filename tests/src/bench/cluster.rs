@@ -81,14 +81,15 @@ impl Cluster {
         self.nodes.remove(&id).context("the node does not run")?.kill().await
     }
 
-    /// Waits until all nodes agree on a leader and have applied what it had. Returns the leader.
+    /// Waits until all nodes agree on a leader and have applied what it had, and their workers, if they
+    /// have any, have started. Returns the leader.
     pub(super) async fn healthy(&mut self) -> anyhow::Result<NodeId> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             for process in self.nodes.values_mut() {
                 process.check()?;
             }
-            if let Some(leader) = agreed(&self.statuses().await) {
+            if let Some(leader) = self.agreed(&self.statuses().await) {
                 return Ok(leader);
             }
             if Instant::now() > deadline {
@@ -96,6 +97,17 @@ impl Cluster {
             }
             sleep(LOOK_PAUSE).await;
         }
+    }
+
+    fn agreed(&self, statuses: &[Option<NodeStatus>]) -> Option<NodeId> {
+        let statuses: Vec<&NodeStatus> = statuses.iter().map(Option::as_ref).collect::<Option<_>>()?;
+        let leader = statuses.first()?.leader?;
+        let goal = statuses.iter().find(|status| status.id == leader)?.last_log;
+        let crawls = matches!(self.program, Program::Node(_));
+        let well = |status: &NodeStatus| {
+            status.leader == Some(leader) && status.applied >= goal && (status.workers.is_some() || !crawls)
+        };
+        statuses.into_iter().all(well).then_some(leader)
     }
 
     async fn statuses(&self) -> Vec<Option<NodeStatus>> {
@@ -129,14 +141,6 @@ impl Cluster {
     pub(super) fn disk(&self) -> &Path {
         self.disks.path()
     }
-}
-
-fn agreed(statuses: &[Option<NodeStatus>]) -> Option<NodeId> {
-    let statuses: Vec<&NodeStatus> = statuses.iter().map(Option::as_ref).collect::<Option<_>>()?;
-    let leader = statuses.first()?.leader?;
-    let goal = statuses.iter().find(|status| status.id == leader)?.last_log;
-    let well = statuses.iter().all(|status| status.leader == Some(leader) && status.applied >= goal);
-    well.then_some(leader)
 }
 
 fn free_address() -> std::io::Result<String> {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::Settings;
 use super::cluster::{Cluster, Program};
 use super::report::Report;
-use super::targets::{CHUNK, submit};
+use super::targets::{CHUNK, submit, view};
 use super::worker::Worker;
 
 /// Jobs that a report completes and asks for.
@@ -22,8 +22,8 @@ const JOBS: u16 = 256;
 /// Before anything is counted, the first checkpoints have been written.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Targets for each second, more than can be done in it.
-const TARGETS_PER_SECOND: u64 = 600_000;
+/// Targets for each second: more than one replica can do in it, and more than a cluster can.
+const TARGETS_PER_SECOND: [u64; 2] = [1_500_000, 600_000];
 
 /// Where the clients connect.
 #[derive(Clone, Copy, PartialEq)]
@@ -60,7 +60,9 @@ async fn phase(
 ) -> anyhow::Result<()> {
     let leader = cluster.healthy().await?;
     let operator = cluster.client(leader);
-    let total = (settings.seconds + WARM_UP.as_secs()) * TARGETS_PER_SECOND;
+    let size = cluster.ids().count();
+    let a_second = TARGETS_PER_SECOND[usize::from(size > 1)];
+    let total = (settings.seconds + WARM_UP.as_secs()) * a_second;
     let entropy = SeededEntropy::new(clients);
     let begin = Instant::now();
     let crawl = submit(&operator, Operation::Timeline, (0..total).map(|_| entropy.next_u64() >> 3)).await?;
@@ -79,10 +81,11 @@ async fn phase(
     sleep(settings.window()).await;
     let (took, done) = (begin.elapsed().as_secs_f64(), (crew.done() - done_before) as f64);
     let cpu = cluster.cpu_seconds()? - cpu_before;
-    crew.dismiss().await?;
+    let all_done = crew.dismiss().await?;
+    let known = view(&operator, crawl).await?.counters.users.completed;
+    ensure!(known == all_done, "{all_done} completions were acknowledged and the tracker has {known}");
     operator.mutate(Mutation::CancelCrawl { crawl }).await?;
 
-    let size = cluster.ids().count();
     let at = if entrance == Entrance::Leader { "at the leader" } else { "spread" };
     let what = format!("{size} replicas, {clients} clients {at}");
     let reach = if size == 3 && clients > 1 { "100,000" } else { "" };
@@ -123,11 +126,12 @@ impl Crew {
     }
 
     /// Ends all loops; an error when one had ended before.
-    async fn dismiss(mut self) -> anyhow::Result<()> {
+    /// Returns the jobs completed in all.
+    async fn dismiss(mut self) -> anyhow::Result<u64> {
         self.shared.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.loops.join_next().await {
             ended??;
         }
-        Ok(())
+        Ok(self.done())
     }
 }

@@ -64,13 +64,13 @@ impl Report {
         // Writing to a string does not fail.
         let _ = writeln!(out, "  settings: {}", settings.join(", "));
         let head = ("measure", "median", "min .. max", "runs", "to reach");
-        let _ = writeln!(out, "  {:<52} {:>12} {:>24} {:>5}  {}", head.0, head.1, head.2, head.3, head.4);
+        let _ = writeln!(out, "  {:<66} {:>12} {:>24} {:>5}  {}", head.0, head.1, head.2, head.3, head.4);
         for Measure { name, unit, reach, values } in &self.measures {
             let (low, high) = (percentile(values, 0.0), percentile(values, 1.0));
             let spread = format!("{} .. {}", short(low), short(high));
             let label = format!("{name}, {unit}");
             let median = short(percentile(values, 0.5));
-            let _ = writeln!(out, "  {label:<52} {median:>12} {spread:>24} {:>5}  {reach}", values.len());
+            let _ = writeln!(out, "  {label:<66} {median:>12} {spread:>24} {:>5}  {reach}", values.len());
         }
         out
     }

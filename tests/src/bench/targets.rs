@@ -40,7 +40,7 @@ pub(super) async fn submit(
 /// How a crawl stands.
 pub(super) async fn view(client: &Client, crawl: CrawlId) -> anyhow::Result<CrawlView> {
     match client.query(Query::Crawl(crawl)).await? {
-        Answer::Crawl(view) => view.context("the crawl is not known"),
+        Answer::Crawl(view) => view.map(|view| *view).context("the crawl is not known"),
         other => bail!("asked for a crawl, got {other:?}"),
     }
 }
