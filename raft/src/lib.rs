@@ -9,7 +9,7 @@
 
 pub mod client;
 mod consensus;
-mod wire;
 pub mod model;
 pub mod server;
 pub mod state;
+mod wire;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use raft::client::Client;
 use raft::model::{
-    Answer, CrawlId, CrawlSpec, Finding, JobId, LeaseId, Mutation, NodeId, OpenSession, Operation, Operations, Query,
-    Report, Response, SessionId, StorageId, Traversal, Wants,
+    Answer, CrawlId, CrawlSpec, Finding, JobId, LeaseId, Mutation, NodeId, OpenSession, Operation,
+    Operations, Query, Report, Response, SessionId, StorageId, Traversal, Wants,
 };
 use raft::server::{Tracker, TrackerOptions};
 use storage::env::{SystemClock, SystemEntropy};
@@ -28,7 +28,8 @@ struct Cluster {
 impl Cluster {
     async fn of(size: u64, log_kept: u64) -> Self {
         let peers = (1..=size).map(|id| (id, format!("127.0.0.1:{}", free_port()))).collect();
-        let mut cluster = Self { peers, disks: tempfile::tempdir().unwrap(), nodes: BTreeMap::new(), log_kept };
+        let mut cluster =
+            Self { peers, disks: tempfile::tempdir().unwrap(), nodes: BTreeMap::new(), log_kept };
         for id in 1..=size {
             cluster.start(id).await;
         }
@@ -95,7 +96,8 @@ fn spec() -> CrawlSpec {
 
 async fn submit(client: &Client, users: std::ops::Range<u64>) -> CrawlId {
     let request = client.request_id();
-    let Response::CrawlCreated(crawl) = client.mutate(Mutation::CreateCrawl { request, spec: spec() }).await.unwrap()
+    let Response::CrawlCreated(crawl) =
+        client.mutate(Mutation::CreateCrawl { request, spec: spec() }).await.unwrap()
     else {
         panic!("no crawl was made")
     };
@@ -138,7 +140,9 @@ impl Worker {
 }
 
 async fn completed(client: &Client, crawl: CrawlId) -> u64 {
-    let Answer::Crawl(Some(view)) = client.query(Query::Crawl(crawl)).await.unwrap() else { panic!("no such crawl") };
+    let Answer::Crawl(Some(view)) = client.query(Query::Crawl(crawl)).await.unwrap() else {
+        panic!("no such crawl")
+    };
     view.counters.users.completed
 }
 
@@ -193,9 +197,13 @@ async fn a_node_that_was_away_for_long_catches_up_by_snapshot() {
     })
     .await;
     cluster.start(away).await;
-    eventually("it has caught up", async || (cluster.nodes[&away].status().applied >= far).then_some(())).await;
+    eventually("it has caught up", async || (cluster.nodes[&away].status().applied >= far).then_some(()))
+        .await;
     assert_eq!(cluster.nodes[&away].crawls().len(), 21);
-    assert_eq!(cluster.nodes[&away].unseen(early, vec![UserId::Number(7), UserId::Number(70)]), vec![UserId::Number(70)]);
+    assert_eq!(
+        cluster.nodes[&away].unseen(early, vec![UserId::Number(7), UserId::Number(70)]),
+        vec![UserId::Number(70)]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,7 +257,8 @@ async fn a_silent_sessions_jobs_go_to_another_node() {
     let mut other = Worker::open(cluster.client(), 2).await;
     assert_eq!(other.turn(10).await, 0);
     let found = eventually("the session ends and its jobs are there", async || {
-        let work = client.wait_for_work(other.session, Wants::any(10), Duration::from_millis(500)).await.unwrap();
+        let work =
+            client.wait_for_work(other.session, Wants::any(10), Duration::from_millis(500)).await.unwrap();
         work.then_some(())
     });
     found.await;

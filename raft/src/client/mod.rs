@@ -8,8 +8,8 @@ use storage::env::Entropy;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::model::{
-    Answer, Mutation, NodeId, NodeStatus, OpenSession, Query, Report, ReportAnswer, RequestId, Response, SessionId,
-    SessionOpened, Wants,
+    Answer, Mutation, NodeId, NodeStatus, OpenSession, Query, Report, ReportAnswer, RequestId, Response,
+    SessionId, SessionOpened, Wants,
 };
 use crate::wire::{ApiReply, ApiRequest, Connection, Greeting, Purpose, connect};
 
@@ -35,7 +35,9 @@ pub enum ClientError {
     #[error(transparent)]
     Api(ApiError),
     /// No node served the call in time.
-    #[error("no node of the cluster served the call within {timeout:?} (asked: {endpoints}; last trouble: {trouble}); check --endpoints and that a majority of the nodes runs")]
+    #[error(
+        "no node of the cluster served the call within {timeout:?} (asked: {endpoints}; last trouble: {trouble}); check --endpoints and that a majority of the nodes runs"
+    )]
     Unreachable {
         /// How long was tried.
         timeout: Duration,
@@ -78,7 +80,9 @@ impl Client {
     /// Changes the state. A refusal is an error.
     pub async fn mutate(&self, mutation: Mutation) -> Result<Response, ClientError> {
         match self.call(ApiRequest::Mutate(mutation)).await? {
-            ApiReply::Mutated(Response::Refused(refusal)) => Err(ClientError::Api(ApiError::Refused(refusal))),
+            ApiReply::Mutated(Response::Refused(refusal)) => {
+                Err(ClientError::Api(ApiError::Refused(refusal)))
+            }
             ApiReply::Mutated(response) => Ok(response),
             _ => Err(ClientError::Confused { asked: "mutation" }),
         }
@@ -181,7 +185,8 @@ impl Client {
         if self.endpoints.is_empty() {
             return Err("no endpoint was given".to_owned());
         }
-        let endpoint = (self.next_endpoint.fetch_add(1, Ordering::Relaxed) % self.endpoints.len() as u64) as usize;
+        let endpoint =
+            (self.next_endpoint.fetch_add(1, Ordering::Relaxed) % self.endpoints.len() as u64) as usize;
         let greeting = Greeting::new(Purpose::Api, None, None);
         let connection = connect(&self.endpoints[endpoint], &greeting).await.map_err(|e| e.to_string())?;
         *held = Some((endpoint, connection.clone()));

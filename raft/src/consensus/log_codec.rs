@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use bytes::Bytes;
 use codeq::{Decode, Encode};
 
-use super::types::{LogId, Payload, PackedCommand, Vote};
+use super::types::{LogId, PackedCommand, Payload, Vote};
 
 /// Longest payload that is read back, bytes: a damaged length must not allocate without bound.
 const MAX_PAYLOAD: u32 = 64 << 20;
@@ -137,7 +137,10 @@ fn read_block<R: Read>(mut r: R) -> io::Result<Vec<u8>> {
 }
 
 fn length(bytes: usize) -> io::Result<u32> {
-    u32::try_from(bytes).ok().filter(|&n| n <= MAX_PAYLOAD).ok_or_else(|| invalid("a log entry is too large".into()))
+    u32::try_from(bytes)
+        .ok()
+        .filter(|&n| n <= MAX_PAYLOAD)
+        .ok_or_else(|| invalid("a log entry is too large".into()))
 }
 
 fn invalid(what: String) -> io::Error {

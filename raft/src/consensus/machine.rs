@@ -145,7 +145,9 @@ impl Replica {
 
 fn load(store: &Arc<dyn StateStore>) -> Result<(State, Option<Applied>), ReplicaError> {
     let applied = match store.get(APPLIED)? {
-        Some(value) => Some(postcard::from_bytes(&value).map_err(|_| LoadError::damaged("applied log id", APPLIED))?),
+        Some(value) => {
+            Some(postcard::from_bytes(&value).map_err(|_| LoadError::damaged("applied log id", APPLIED))?)
+        }
         None => None,
     };
     Ok((State::load(Arc::clone(store))?, applied))
@@ -156,7 +158,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn invalid(log_id: LogId, what: &str) -> io::Error {
-    let text = format!("the log entry {log_id} is no command of this version ({what}); install the newest release on all nodes");
+    let text = format!(
+        "the log entry {log_id} is no command of this version ({what}); install the newest release on all nodes"
+    );
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
@@ -207,7 +211,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
         self.replica.freeze(on_disk)
     }
 
-    async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: SnapshotData) -> Result<(), io::Error> {
+    async fn install_snapshot(
+        &mut self,
+        _meta: &SnapshotMeta,
+        snapshot: SnapshotData,
+    ) -> Result<(), io::Error> {
         let replica = Arc::clone(&self.replica);
         let (path, remove) = snapshot.installable().await?;
         let on_disk = Arc::clone(&replica.on_disk).lock_owned().await;

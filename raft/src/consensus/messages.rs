@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, VoteRequest,
+    VoteResponse,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +18,17 @@ pub(crate) enum RaftMessage {
     PreVote(VoteRequest<TypeConfig>),
     TransferLeader(TransferLeaderRequest<TypeConfig>),
     /// A part of a snapshot; an empty one asks where to go on.
-    SnapshotChunk { id: String, offset: u64, chunk: Bytes },
+    SnapshotChunk {
+        id: String,
+        offset: u64,
+        chunk: Bytes,
+    },
     /// All parts were sent.
-    SnapshotEnd { id: String, bytes: u64, vote: Vote },
+    SnapshotEnd {
+        id: String,
+        bytes: u64,
+        vote: Vote,
+    },
 }
 
 /// The answer to a [`RaftMessage`].

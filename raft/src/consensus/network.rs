@@ -4,13 +4,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::OptionalSend;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::{Backoff, RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
-    VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
 };
-use openraft::OptionalSend;
 
 use crate::model::NodeId;
 use crate::wire::Purpose;
@@ -83,7 +83,9 @@ impl PeerNetwork {
             let mut context = tarpc::context::current();
             context.deadline = tokio::time::Instant::now().into_std() + within;
             match connection.raft(context, Bytes::from(bytes)).await {
-                Ok(Ok(answer)) => postcard::from_bytes(&answer).map_err(|e| RPCError::Network(NetworkError::new(&e))),
+                Ok(Ok(answer)) => {
+                    postcard::from_bytes(&answer).map_err(|e| RPCError::Network(NetworkError::new(&e)))
+                }
                 Ok(Err(refusal)) => Err(RPCError::Network(NetworkError::from_string(refusal))),
                 Err(error) => {
                     self.peers.forget(self.target, purpose).await;
@@ -95,13 +97,19 @@ impl PeerNetwork {
         tokio::time::timeout(within, call).await.unwrap_or(Err(RPCError::Timeout(timeout)))
     }
 
-    async fn send_snapshot(&self, vote: Vote, file: SnapshotFile) -> Result<SnapshotResponse<TypeConfig>, RPCError<TypeConfig>> {
+    async fn send_snapshot(
+        &self,
+        vote: Vote,
+        file: SnapshotFile,
+    ) -> Result<SnapshotResponse<TypeConfig>, RPCError<TypeConfig>> {
         let mut offset = self.send_chunk(&file.id, 0, Bytes::new()).await?;
         while offset < file.bytes {
             let chunk = file.chunk(offset).await.map_err(|e| RPCError::Network(NetworkError::new(&e)))?;
             let next = self.send_chunk(&file.id, offset, chunk).await?;
             if next <= offset {
-                return Err(RPCError::Network(NetworkError::from_string("the peer takes no more of the snapshot")));
+                return Err(RPCError::Network(NetworkError::from_string(
+                    "the peer takes no more of the snapshot",
+                )));
             }
             offset = next;
         }
@@ -141,7 +149,10 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        match self.send(&RaftMessage::Vote(request), Purpose::Control, RPCTypes::Vote, option.soft_ttl()).await? {
+        match self
+            .send(&RaftMessage::Vote(request), Purpose::Control, RPCTypes::Vote, option.soft_ttl())
+            .await?
+        {
             RaftAnswer::Vote(response) => Ok(response),
             _ => Err(confused()),
         }
@@ -152,7 +163,10 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        match self.send(&RaftMessage::PreVote(request), Purpose::Control, RPCTypes::Vote, option.soft_ttl()).await? {
+        match self
+            .send(&RaftMessage::PreVote(request), Purpose::Control, RPCTypes::Vote, option.soft_ttl())
+            .await?
+        {
             RaftAnswer::Vote(response) => Ok(response),
             _ => Err(confused()),
         }
@@ -195,7 +209,9 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
 }
 
 fn confused() -> RPCError<TypeConfig> {
-    RPCError::Network(NetworkError::from_string("the peer answered something else; install the same release everywhere"))
+    RPCError::Network(NetworkError::from_string(
+        "the peer answered something else; install the same release everywhere",
+    ))
 }
 
 fn streaming(error: RPCError<TypeConfig>) -> StreamingError<TypeConfig> {

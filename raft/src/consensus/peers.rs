@@ -26,7 +26,12 @@ impl Peers {
     }
 
     /// The connection to a node for a purpose, made when there is none.
-    pub(crate) async fn get(&self, node: NodeId, address: &str, purpose: Purpose) -> Result<Connection, ConnectError> {
+    pub(crate) async fn get(
+        &self,
+        node: NodeId,
+        address: &str,
+        purpose: Purpose,
+    ) -> Result<Connection, ConnectError> {
         let slot = self.slot(node, purpose);
         let mut open = slot.lock().await;
         if let Some(open) = open.as_ref().filter(|o| o.address == address) {

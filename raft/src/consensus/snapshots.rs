@@ -148,8 +148,10 @@ impl SnapshotInbox {
     /// All chunks are here: checks the file and says what state it holds.
     pub(super) async fn finish(&self, id: &str, bytes: u64) -> io::Result<(SnapshotMeta, SnapshotData)> {
         let mut slot = self.receiving.lock().await;
-        let (_, receiver) =
-            slot.take().filter(|(at, _)| at == id).ok_or_else(|| io::Error::other("this snapshot was not begun"))?;
+        let (_, receiver) = slot
+            .take()
+            .filter(|(at, _)| at == id)
+            .ok_or_else(|| io::Error::other("this snapshot was not begun"))?;
         blocking(move || {
             let path = receiver.finish(bytes).map_err(io::Error::other)?;
             let reader = SnapshotReader::open(&path).map_err(io::Error::other)?;

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
-use super::{CrawlId, CrawlSpec, NodeId, OpenSession, Report, ReportAnswer, RequestId, SessionId, SessionOpened};
+use super::{
+    CrawlId, CrawlSpec, NodeId, OpenSession, Report, ReportAnswer, RequestId, SessionId, SessionOpened,
+};
 
 /// Times that the leader's settings give to the state machine. They travel with each command, so
 /// that every replica applies the same ones.

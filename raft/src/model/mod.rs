@@ -14,13 +14,16 @@ mod status;
 
 pub use answer::{Answer, FailedUser, FrontierPage, Query};
 pub use command::{Command, Limits, Mutation, Refusal, Response, SubmitSummary};
-pub use crawl::{CrawlCounters, CrawlPhase, CrawlSpec, CrawlView, OperationCounters, Traversal, UserCounters};
+pub use crawl::{
+    CrawlCounters, CrawlPhase, CrawlSpec, CrawlView, OperationCounters, Traversal, UserCounters,
+};
 pub use ident::{CrawlId, JobId, LeaseId, NodeId, RequestId, SessionId, StorageId, UnknownCrawl};
 pub use job::{DraftProgress, Failure, Gone, GoneReason, Job, Progress};
 pub use operation::{Operation, Operations, UnknownOperation};
 pub use report::{Finding, Granted, OpenSession, Publication, Report, ReportAnswer, SessionOpened, Wants};
 pub use status::{
-    AddressStatus, BudgetStatus, ClusterStatus, MemberStatus, NodeRole, NodeStatus, SessionStatus, WorkerStatus,
+    AddressStatus, BudgetStatus, ClusterStatus, MemberStatus, NodeRole, NodeStatus, SessionStatus,
+    WorkerStatus,
 };
 
 /// Version of everything in this module as it crosses the network. Nodes refuse to talk to another one.

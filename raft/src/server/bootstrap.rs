@@ -110,7 +110,9 @@ fn mark_rejoining(tracker: &Tracker) {
     match written {
         Ok(()) => tracing::warn!("the disk is new to this cluster; this node votes once it has caught up"),
         // Without the marker a restart in the middle would vote too early: better not to go on.
-        Err(error) => tracing::error!(%error, path = %path.display(), "cannot write; this node will not vote"),
+        Err(error) => {
+            tracing::error!(%error, path = %path.display(), "cannot write; this node will not vote")
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::client::ClientError;
 use crate::consensus::PackedCommand;
 use crate::model::{
-    Answer, Command, Mutation, NodeId, OpenSession, Query, Report, ReportAnswer, Response, SessionId, SessionOpened,
-    Wants,
+    Answer, Command, Mutation, NodeId, OpenSession, Query, Report, ReportAnswer, Response, SessionId,
+    SessionOpened, Wants,
 };
 use crate::wire::{ApiError, ApiReply, ApiRequest};
 
@@ -38,7 +38,9 @@ impl Tracker {
     /// Changes the state. A refusal is an error.
     pub async fn mutate(&self, mutation: Mutation) -> Result<Response, ClientError> {
         match self.call(ApiRequest::Mutate(mutation)).await? {
-            ApiReply::Mutated(Response::Refused(refusal)) => Err(ClientError::Api(ApiError::Refused(refusal))),
+            ApiReply::Mutated(Response::Refused(refusal)) => {
+                Err(ClientError::Api(ApiError::Refused(refusal)))
+            }
             ApiReply::Mutated(response) => Ok(response),
             _ => Err(ClientError::Confused { asked: "mutation" }),
         }
@@ -130,7 +132,10 @@ impl Tracker {
             ApiRequest::Mutate(mutation) => self.propose(mutation.clone()).await.map(ApiReply::Mutated),
             ApiRequest::Query(query) => {
                 self.confirm_leadership(ReadPolicy::ReadIndex).await?;
-                self.answer(query).await.map(|answer| ApiReply::Answer(Box::new(answer))).map_err(NotDone::Failed)
+                self.answer(query)
+                    .await
+                    .map(|answer| ApiReply::Answer(Box::new(answer)))
+                    .map_err(NotDone::Failed)
             }
             ApiRequest::WaitForWork { session, wants, timeout_ms } => {
                 self.wait_as_leader(*session, wants, *timeout_ms).await.map(ApiReply::Work)

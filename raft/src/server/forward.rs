@@ -47,9 +47,11 @@ impl Tracker {
         within: Duration,
     ) -> Result<ApiReply, ApiError> {
         let unavailable = |what: String| ApiError::Unavailable(format!("node {node}: {what}"));
-        let address = self.address_of(node).ok_or_else(|| unavailable("its address is not known".to_owned()))?;
+        let address =
+            self.address_of(node).ok_or_else(|| unavailable("its address is not known".to_owned()))?;
         let peers = &self.inner.peers;
-        let connection = peers.get(node, &address, Purpose::Api).await.map_err(|e| unavailable(e.to_string()))?;
+        let connection =
+            peers.get(node, &address, Purpose::Api).await.map_err(|e| unavailable(e.to_string()))?;
         let mut context = tarpc::context::current();
         context.deadline = (Instant::now() + within).into_std();
         match connection.api(context, request, hops).await {

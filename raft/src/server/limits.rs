@@ -29,11 +29,16 @@ pub(super) fn check(mutation: &Mutation) -> Result<(), ApiError> {
 
 fn check_report(report: &Report) -> Result<(), ApiError> {
     if report.findings.len() > MAX_FINDINGS {
-        return Err(bad(format!("a report has {} findings; at most {MAX_FINDINGS} are allowed", report.findings.len())));
+        return Err(bad(format!(
+            "a report has {} findings; at most {MAX_FINDINGS} are allowed",
+            report.findings.len()
+        )));
     }
     let discovered: usize = report.findings.iter().map(|(_, _, finding)| accounts(finding)).sum();
     if discovered > MAX_DISCOVERED {
-        return Err(bad(format!("a report discovers {discovered} accounts; at most {MAX_DISCOVERED} are allowed")));
+        return Err(bad(format!(
+            "a report discovers {discovered} accounts; at most {MAX_DISCOVERED} are allowed"
+        )));
     }
     report.findings.iter().try_for_each(|(_, _, finding)| check_finding(finding))
 }
@@ -51,12 +56,17 @@ fn check_finding(finding: &Finding) -> Result<(), ApiError> {
         Finding::Limited { progress, after_ms } => (progress.as_ref(), *after_ms),
         Finding::Failed { progress, after_ms, reason, .. } => {
             if reason.len() > MAX_REASON {
-                return Err(bad(format!("a reason has {} bytes; at most {MAX_REASON} are allowed", reason.len())));
+                return Err(bad(format!(
+                    "a reason has {} bytes; at most {MAX_REASON} are allowed",
+                    reason.len()
+                )));
             }
             (progress.as_ref(), *after_ms)
         }
         Finding::HandedBack { progress } => (progress.as_ref(), 0),
-        Finding::Completed { .. } | Finding::Published | Finding::Gone(_) | Finding::InputMissing => (None, 0),
+        Finding::Completed { .. } | Finding::Published | Finding::Gone(_) | Finding::InputMissing => {
+            (None, 0)
+        }
     };
     if after_ms > MAX_DELAY {
         return Err(bad(format!("a delay of {after_ms} ms is longer than a week")));

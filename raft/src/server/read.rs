@@ -54,7 +54,9 @@ impl Tracker {
             Query::Crawl(id) => Answer::Crawl(state.crawl(*id).map(Box::new)),
             Query::Frontier { crawl, from } => Answer::Frontier(state.frontier(*crawl, *from)),
             Query::DraftsInUse(leases) => Answer::DraftsInUse(state.drafts_in_use(leases)),
-            Query::Crawls | Query::Status | Query::Errors { .. } | Query::Gone { .. } => Answer::Crawls(state.crawls()),
+            Query::Crawls | Query::Status | Query::Errors { .. } | Query::Gone { .. } => {
+                Answer::Crawls(state.crawls())
+            }
         }
     }
 

@@ -48,7 +48,13 @@ impl Heard {
 
     /// The sessions that have been silent for their time to live. A new leader first gives every
     /// session a full new term.
-    fn silent(&self, term: u64, live: impl Iterator<Item = SessionId>, now: Duration, ttl: Duration) -> Vec<SessionId> {
+    fn silent(
+        &self,
+        term: u64,
+        live: impl Iterator<Item = SessionId>,
+        now: Duration,
+        ttl: Duration,
+    ) -> Vec<SessionId> {
         let mut heard = self.lock();
         if heard.term != term {
             *heard = HeardInTerm { term, at: BTreeMap::new() };

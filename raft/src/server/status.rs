@@ -103,7 +103,9 @@ impl Tracker {
         let to = match to {
             Some(to) if to == own => return Ok(own),
             Some(to) if !voters.contains(&to) => {
-                return Err(ApiError::BadRequest(format!("node {to} is no voter; `twm-ctl member list` shows them")));
+                return Err(ApiError::BadRequest(format!(
+                    "node {to} is no voter; `twm-ctl member list` shows them"
+                )));
             }
             Some(to) => to,
             None => furthest().ok_or_else(|| ApiError::BadRequest("there is no other voter".to_owned()))?,

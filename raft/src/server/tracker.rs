@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use openraft::async_runtime::watch::WatchReceiver;
 use storage::datadir::{DataDir, DataDirError};
 use storage::state::{SledStore, StateError};
-use openraft::async_runtime::watch::WatchReceiver;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -79,7 +79,9 @@ pub enum StartError {
     #[error("{0}")]
     Replica(String),
     /// The log cannot be opened.
-    #[error("the Raft log in {path} cannot be opened: {source}; if the disk lost data, restore this node from its peers: move its data directory away and start it again")]
+    #[error(
+        "the Raft log in {path} cannot be opened: {source}; if the disk lost data, restore this node from its peers: move its data directory away and start it again"
+    )]
     Log {
         /// The folder.
         path: PathBuf,
@@ -224,7 +226,8 @@ async fn open(options: &TrackerOptions) -> Result<(DataDir, Arc<Replica>, LogSto
         for folder in [data.log(), data.snapshots()] {
             std::fs::create_dir_all(&folder).map_err(|source| StartError::Log { path: folder, source })?;
         }
-        let log = LogStore::open(&data.log()).map_err(|source| StartError::Log { path: data.log(), source })?;
+        let log =
+            LogStore::open(&data.log()).map_err(|source| StartError::Log { path: data.log(), source })?;
         Ok((data, replica, log))
     });
     opened.await.map_err(|e| StartError::Replica(e.to_string()))?

@@ -74,7 +74,9 @@ impl Greeting {
             ));
         }
         if let Some(other) = self.cluster.as_ref().filter(|c| *c != cluster) {
-            return Some(format!("this is a node of cluster {cluster:?}, not {other:?}; check --peers and --cluster"));
+            return Some(format!(
+                "this is a node of cluster {cluster:?}, not {other:?}; check --peers and --cluster"
+            ));
         }
         if let Some(other) = self.node.filter(|&n| n != node) {
             return Some(format!("this is node {node}, not node {other}; check --id and --peers"));
@@ -90,7 +92,8 @@ pub(crate) async fn greet(stream: TcpStream, greeting: &Greeting) -> io::Result<
     let welcome = timeout(GREETING_TIMEOUT, async {
         frames.send(Bytes::from(bytes)).await?;
         let answer = frames.next().await.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))??;
-        postcard::from_bytes(&answer).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "this is no twm node"))
+        postcard::from_bytes(&answer)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "this is no twm node"))
     })
     .await
     .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no greeting within 3 s"))??;

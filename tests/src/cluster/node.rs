@@ -30,6 +30,11 @@ impl Node {
         Self { id, arguments, http, log, process: None }
     }
 
+    /// The flags that it is started with.
+    pub fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
+
     /// Starts the process.
     ///
     /// # Errors
@@ -80,7 +85,7 @@ impl Node {
 
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let id = self.process.as_ref().and_then(Child::id);
-        let id = id.and_then(|id| Pid::from_raw(id.cast_signed()));
+        let id = id.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let id = id.with_context(|| format!("node {} does not run", self.id))?;
         kill_process(id, signal).with_context(|| format!("signalling node {}", self.id))
     }
