@@ -1,5 +1,7 @@
 //! Whole trackers in one process, over real sockets and disks.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where its scene cannot be set")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -263,4 +265,14 @@ async fn a_silent_sessions_jobs_go_to_another_node() {
     });
     found.await;
     assert_eq!(other.turn(10).await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_takes_connections_and_answers_nothing_holds_no_client_up() {
+    let cluster = Cluster::of(1, 5000).await;
+    // What a frozen node looks like from outside: the system accepts, nobody reads.
+    let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoints = vec![frozen.local_addr().unwrap().to_string(), cluster.peers[&1].clone()];
+    let client = Client::new(endpoints, DEADLINE, &SystemEntropy::new());
+    submit(&client, 1..11).await;
 }

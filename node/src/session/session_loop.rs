@@ -40,7 +40,7 @@ const MESSAGES: usize = 4096;
 /// Wait after the first failed opening of a session, and the longest one.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often leftovers are looked for.
-const TIDY_EVERY: Duration = Duration::from_secs(60);
+const TIDY_EVERY: Duration = Duration::from_secs(10);
 
 /// Keeps a session open for as long as the node runs.
 pub struct SessionLoop {

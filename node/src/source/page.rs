@@ -1,5 +1,6 @@
 //! Pages of posts and of followers.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::ops::Range;
 
@@ -70,10 +71,13 @@ impl TimelinePage {
                 None => unusable += 1,
             }
         }
+        // A dataset is newest first and takes nothing that is not below the last: a page in disorder
+        // must not lose what comes after a low id.
+        items.sort_by_key(|item| Reverse(item.id.clone()));
         Ok(Self { body, items, unusable, next: None })
     }
 
-    /// The posts with usable ids, in the order of the page.
+    /// The posts with usable ids, newest first.
     pub fn items(&self) -> &[TimelineItem] {
         &self.items
     }
@@ -134,10 +138,12 @@ impl<'de> Visitor<'de> for IdVisitor<'_> {
             let value: &RawValue = map.next_value()?;
             let text = value.get();
             let digits = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-            if let Some(id) = digits.parse().ok().filter(|&id: &u64| id > 0) {
-                *self.0 = Some(id);
-                return Ok(());
+            if text == "null" {
+                continue;
             }
+            // What has an `id` that is none is garbage, whatever its other fields say.
+            *self.0 = digits.parse().ok().filter(|&id: &u64| id > 0);
+            return Ok(());
         }
         Ok(())
     }
@@ -167,6 +173,13 @@ impl<'de> serde::Deserialize<'de> for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_bad_or_misplaced_post_loses_no_other() {
+        let page = parse(r#"[{"id":"one","id_str":1},{"id":5},{"id":9},{"id":null,"id_str":"7"}]"#);
+        let ids: Vec<_> = page.posts().map(|(id, _)| id.to_string()).collect();
+        assert_eq!((ids, page.unusable), (vec!["9".to_owned(), "7".to_owned(), "5".to_owned()], 1));
+    }
 
     fn parse(body: &str) -> TimelinePage {
         TimelinePage::parse(body.as_bytes().to_vec()).unwrap()

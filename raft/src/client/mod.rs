@@ -54,6 +54,10 @@ pub enum ClientError {
     },
 }
 
+/// How long one node may take to answer a try; longer than the longest wait for work (half a session's
+/// time to live) and than an election.
+const TRY_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// Pause between two tries of a call.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
 
@@ -145,11 +149,16 @@ impl Client {
     async fn call(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
         let deadline = Instant::now() + self.timeout;
         loop {
-            match timeout_at(deadline, self.try_call(&request, deadline)).await {
+            // A frozen node keeps its connections and answers nothing: no try may use up the call's time.
+            let try_until = deadline.min(Instant::now() + TRY_TIMEOUT);
+            match timeout_at(try_until, self.try_call(&request, try_until)).await {
                 Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(Trouble::Final(error))) => return Err(ClientError::Api(error)),
                 Ok(Err(Trouble::Passing(trouble))) => self.note(trouble),
-                Err(_) => return Err(self.unreachable()),
+                Err(_) => {
+                    self.note(format!("no answer within {TRY_TIMEOUT:?}"));
+                    self.connection.lock().await.take();
+                }
             }
             if Instant::now() + RETRY_PAUSE >= deadline {
                 return Err(self.unreachable());

@@ -1,4 +1,15 @@
-//! Clusters of real processes against the emulator.
+//! Clusters of real processes against the emulator: what must hold whatever happens to them.
 
+mod budgets;
+mod failover;
+mod frozen;
+mod lists;
 mod operations;
+mod promise;
+mod refusals;
+mod rolling;
+mod sharing;
+mod stopping;
+mod traversal;
+mod trouble;
 mod world;

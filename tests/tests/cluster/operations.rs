@@ -7,13 +7,7 @@ use raft::model::Operation;
 use twm_tests::cluster::{Cluster, FileName, Truth};
 use twm_tests::emulator::{Emulator, Endpoint};
 
-use crate::world::{Test, accounts, everyone, followers, profile};
-
-/// The accounts of a crawl's frontier, in its order.
-async fn frontier(cluster: &Cluster, crawl: &str) -> anyhow::Result<Vec<u64>> {
-    let exported = cluster.twm_ctl(&["frontier", "export", crawl, "--file", "-"]).await?;
-    String::from_utf8(exported.stdout)?.lines().map(|line| Ok(line.parse()?)).collect()
-}
+use crate::world::{Test, accounts, everyone, followers, frontier, profile};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn timelines_are_what_the_api_sends_byte_for_byte() -> Test {
@@ -83,7 +77,7 @@ async fn an_analysis_fills_the_frontier_with_whom_the_rule_admits() -> Test {
         })
         .collect();
     assert!(!admitted.is_empty() && admitted.len() < found.len(), "the rule admits some and not others");
-    let frontier = frontier(&cluster, &crawl.id.to_string()).await?;
+    let frontier = frontier(&cluster, crawl.id).await?;
     assert_eq!(frontier.len(), admitted.len(), "each once: {frontier:?}");
     assert_eq!(frontier.into_iter().collect::<BTreeSet<_>>(), admitted);
     assert_eq!(
@@ -101,7 +95,7 @@ async fn an_analysis_alone_first_fetches_the_list_that_it_reads() -> Test {
     let crawl = cluster.submit(&targets, &["-A"]).await?;
     let crawl = cluster.finished(crawl).await?;
     cluster.holds(&Truth::of(&emulator).followers(targets.clone()))?;
-    let frontier = frontier(&cluster, &crawl.id.to_string()).await?;
+    let frontier = frontier(&cluster, crawl.id).await?;
     assert_eq!(frontier.into_iter().collect::<BTreeSet<_>>(), followers(&emulator, &targets));
     cluster.finish().await
 }

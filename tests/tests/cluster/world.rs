@@ -2,22 +2,34 @@
 
 use std::collections::BTreeSet;
 
+use raft::client::Client;
+use raft::model::{CrawlId, CrawlSpec, Mutation, Operation, Operations, Response, Traversal};
 use serde_json::Value;
+use storage::ids::UserId;
+use twm_tests::cluster::{Cluster, eventually};
 use twm_tests::emulator::{Builder, Emulator, Fault, FaultRule, SyntheticOptions};
 
 /// How a test ends.
 pub type Test = anyhow::Result<()>;
 
-/// Some accounts with few tweets and followers each; followers come five a page.
+/// A population with few tweets and followers each.
+pub fn population(users: u64) -> SyntheticOptions {
+    SyntheticOptions { tweets_mean: 40.0, followers_mean: 8.0, ..SyntheticOptions::new(users, 7) }
+}
+
+/// An emulator of such a population; followers come five a page.
 pub fn accounts(users: u64) -> Builder {
-    let options =
-        SyntheticOptions { tweets_mean: 40.0, followers_mean: 8.0, ..SyntheticOptions::new(users, 7) };
-    Emulator::builder().synthetic(options).page_size(5).count_users(true)
+    Emulator::builder().synthetic(population(users)).page_size(5).count_users(true)
 }
 
 /// Every answer takes so many milliseconds, so that a crawl lasts.
 pub fn slow(millis: u64) -> Vec<FaultRule> {
     vec![FaultRule::new(Fault::LatencyMs(millis))]
+}
+
+/// No more faults.
+pub fn mend(emulator: &Emulator) -> Test {
+    emulator.set_faults(Vec::new()).map_err(anyhow::Error::msg)
 }
 
 /// All accounts of a population.
@@ -31,7 +43,51 @@ pub fn followers(emulator: &Emulator, accounts: &[u64]) -> BTreeSet<u64> {
     all.filter(|follower| !accounts.contains(follower)).collect()
 }
 
-/// An account's profile.
+/// An account's profile; `Null` when there is none.
 pub fn profile(emulator: &Emulator, account: u64) -> Value {
     emulator.profile(account).and_then(|profile| serde_json::from_str(&profile).ok()).unwrap_or(Value::Null)
+}
+
+/// The accounts of a crawl's frontier, in its order.
+pub async fn frontier(cluster: &Cluster, crawl: CrawlId) -> anyhow::Result<Vec<u64>> {
+    let exported = cluster.twm_ctl(&["frontier", "export", &crawl.to_string(), "--file", "-"]).await?;
+    String::from_utf8(exported.stdout)?.lines().map(|line| Ok(line.parse()?)).collect()
+}
+
+/// Waits until a node other than the leader holds jobs, and gives it.
+pub async fn a_busy_follower(cluster: &Cluster) -> anyhow::Result<u64> {
+    eventually("a follower holds jobs", async || {
+        let status = cluster.status().await?;
+        let busy = status.sessions.iter().find(|session| session.leased > 0 && session.node != status.leader);
+        Ok(busy.map(|session| session.node))
+    })
+    .await
+}
+
+/// Waits until a node has a session, or has none.
+pub async fn session(cluster: &Cluster, node: u64, open: bool) -> Test {
+    let what = format!("node {node} has {} session", if open { "a" } else { "no" });
+    eventually(&what, async || {
+        let found = cluster.status().await?.sessions.iter().any(|session| session.node == node);
+        Ok((found == open).then_some(()))
+    })
+    .await
+}
+
+/// Submits timelines by the client API.
+pub async fn submit_by(client: &Client, accounts: &[u64]) -> anyhow::Result<CrawlId> {
+    let spec = CrawlSpec {
+        name: "by the client".to_owned(),
+        operations: Operations::only(Operation::Timeline),
+        traversal: Traversal::Default,
+        depth: None,
+        follow: None,
+        priority: 10,
+    };
+    let created = client.mutate(Mutation::CreateCrawl { request: client.request_id(), spec }).await?;
+    let Response::CrawlCreated(crawl) = created else { anyhow::bail!("no crawl was made: {created:?}") };
+    let users = accounts.iter().copied().map(UserId::Number).collect();
+    client.mutate(Mutation::AddTargets { crawl, chunk: 0, users, seeds: false }).await?;
+    client.mutate(Mutation::SealCrawl { crawl }).await?;
+    Ok(crawl)
 }
