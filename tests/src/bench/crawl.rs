@@ -14,8 +14,9 @@ use super::process::Process;
 use super::report::Report;
 use super::targets::{submit, view};
 
-/// Tweets of an account on average: 200 of them have about the 48,764 of the original's measurement.
-const TWEETS: &str = "244";
+/// Tweets of an account on average before the API's bound of 3,200 cuts the longest timelines: 200 of
+/// them then have about the 48,764 of the original's measurement.
+const TWEETS: &str = "311";
 
 /// Pause between two looks at a crawl.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);

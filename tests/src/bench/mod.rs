@@ -1,6 +1,6 @@
 //! Benchmarks of a whole cluster: real processes, real disks, the loopback network.
 //!
-//! Each benchmark is one file that measures and adds to a [`Report`]; none of them passes or fails.
+//! Each benchmark is one file that measures and adds to a `Report`; none of them passes or fails.
 
 mod binaries;
 mod cluster;
