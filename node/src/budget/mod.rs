@@ -1,7 +1,7 @@
 //! Request budgets: never one request more than a network allows.
 //!
 //! A [`Ledger`] holds one gauge for each budget: an endpoint as seen from one local address, or from all of them. It
-//! hands out tickets, one a request; what an answer's headers say comes back with [`Ledger::settle`]. The promise
+//! hands out tickets, one a request; what an answer's headers say comes back with `Ledger::settle`. The promise
 //! holds with any number of workers, with answers out of order, and across `kill -9`:
 //!
 //! - A request under way counts as sent. One without an answer counts as received.

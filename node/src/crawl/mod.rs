@@ -1,6 +1,6 @@
 //! The crawl itself: what a worker does with a job.
 //!
-//! - `T` and `F` [walk](walk) an account's pages into a draft; `U` does so down to the newest saved tweet and puts the
+//! - `T` and `F` walk an account's pages into a draft; `U` does so down to the newest saved tweet and puts the
 //!   saved timeline behind; `A` looks up the followers that the crawl does not know yet.
 //! - One page at a time is in memory, whatever the size of the account. Now and then the draft is made durable and
 //!   the place reported, so that the walk can go on elsewhere.
