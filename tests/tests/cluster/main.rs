@@ -1,12 +1,10 @@
 //! Clusters of real processes against the emulator: what must hold whatever happens to them.
 
-mod away;
 mod budgets;
 mod failover;
 mod frozen;
 mod lists;
 mod operations;
-mod probe;
 mod promise;
 mod refusals;
 mod rolling;
