@@ -114,7 +114,8 @@ impl SessionLoop {
             let brought = self.accept(live, answer);
             live.fruitless = match live.fruitless.take() {
                 _ if brought || !empty || wants.total == 0 => None,
-                before => Some(before.unwrap_or_else(|| Backoff::new(PAUSE.0, PAUSE.1))),
+                // Far below the time to live: a session in a pause is a silent one.
+                before => Some(before.unwrap_or_else(|| Backoff::new(PAUSE.0, PAUSE.1.min(live.ttl / 6)))),
             };
             self.show();
         }
@@ -166,7 +167,10 @@ impl SessionLoop {
                 () = live.stop.cancelled(), if !stopping => {}
                 () = room_for_more(&*crew, load, wants), if !stopping => {}
                 answer = wait => match answer {
-                    Ok(false) => live.lease_clock.acknowledged(sent),
+                    Ok(false) => {
+                        live.lease_clock.acknowledged(sent);
+                        live.fruitless = None;
+                    }
                     Ok(true) => live.due = true,
                     Err(error) => {
                         tracing::debug!("waiting for work failed: {error}");
