@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
-use tokio::time::{Instant, sleep};
 
-use super::{Cluster, DEADLINE, FileName, Truth, truth};
+use super::{Cluster, FileName, Truth, eventually, truth};
 
 impl Cluster {
     /// Compares what all nodes have written with the truth; no draft may be left.
@@ -27,20 +26,22 @@ impl Cluster {
         truth::drafts(&self.outputs())
     }
 
-    /// Waits until no draft is left. Nodes look for drafts that nobody needs once a minute.
+    /// Waits until no draft is left. Nodes look for drafts that nobody needs when they start and now and then: so that
+    /// no test has to wait for that, all are restarted, those that did not run too.
     ///
     /// # Errors
-    /// Some are left after two of these looks.
-    pub async fn drafts_removed(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + 2 * DEADLINE + DEADLINE / 6;
-        loop {
-            let drafts = self.drafts()?;
-            if drafts.is_empty() {
-                return Ok(());
-            }
-            ensure!(Instant::now() < deadline, "drafts are left: {drafts:?}");
-            sleep(DEADLINE / 600).await;
+    /// A node does not stop or start in good order, or drafts are left.
+    pub async fn drafts_removed(&mut self) -> anyhow::Result<()> {
+        if self.drafts()?.is_empty() {
+            return Ok(());
         }
+        for id in self.ids() {
+            if self.node(id)?.runs() {
+                self.node(id)?.stop().await?;
+            }
+            self.restart(id).await?;
+        }
+        eventually("no draft is left", async || Ok(self.drafts()?.is_empty().then_some(()))).await
     }
 
     /// The lines of a file that a node has written.

@@ -1,6 +1,7 @@
 //! Loopback addresses of a cluster's own.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::bail;
 
@@ -27,9 +28,12 @@ impl Subnet {
     /// # Errors
     /// None is.
     pub fn claim() -> anyhow::Result<Self> {
-        // Tests that run at the same time begin to look at different places.
+        // Processes begin to look at different places, and none takes a subnet twice: nodes that were killed a moment
+        // ago may still hold their ports.
+        static TAKEN: AtomicU32 = AtomicU32::new(0);
         let start = std::process::id().wrapping_mul(37);
-        for n in (0..SUBNETS).map(|n| start.wrapping_add(n) % SUBNETS) {
+        for _ in 0..SUBNETS {
+            let n = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % SUBNETS;
             let network = [127, 64 + (n / 250) as u8, 1 + (n % 250) as u8];
             let [a, b, c] = network;
             if let Ok(claim) = TcpListener::bind((Ipv4Addr::new(a, b, c, CLAIM_HOST), CLAIM_PORT)) {

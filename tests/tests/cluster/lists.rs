@@ -74,7 +74,7 @@ async fn seeds_are_known_and_not_crawled() -> Test {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_crawl_rests_and_a_cancelled_one_ends() -> Test {
     let emulator = accounts(60).faults(crate::world::slow(30)).start().await?;
-    let cluster = Cluster::builder().crawling(&emulator).start().await?;
+    let mut cluster = Cluster::builder().crawling(&emulator).start().await?;
     let targets = everyone(&emulator);
     let crawl = cluster.submit(&targets, &["-T"]).await?;
     cluster.crawl_until(crawl, "some are done", |crawl| crawl.counters.users.completed > 3).await?;

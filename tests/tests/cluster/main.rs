@@ -1,5 +1,6 @@
 //! Clusters of real processes against the emulator: what must hold whatever happens to them.
 
+mod away;
 mod budgets;
 mod failover;
 mod frozen;

@@ -1,5 +1,8 @@
 //! Several nodes at one crawl.
 
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 use twm_tests::cluster::{Cluster, Output, Truth};
 use twm_tests::emulator::Emulator;
 
@@ -57,5 +60,23 @@ async fn a_small_crawl_is_not_starved_by_a_big_one() -> Test {
     let big = cluster.crawl(big).await?;
     assert!(big.counters.users.waiting > 200, "the big crawl was in the middle: {:?}", big.counters.users);
     cluster.ctl_json(&["crawl", "cancel", &big.id.to_string()]).await?;
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_without_work_keep_their_sessions() -> Test {
+    let emulator = accounts(1).start().await?;
+    let ttl = Duration::from_millis(1500);
+    let cluster = Cluster::builder().nodes(3).session_ttl(ttl).crawling(&emulator).start().await?;
+    let sessions = async || -> anyhow::Result<Vec<_>> {
+        Ok(cluster.status().await?.sessions.iter().map(|session| session.id).collect())
+    };
+    let begun = sessions().await?;
+    assert_eq!(begun.len(), 3);
+    let until = Instant::now() + 4 * ttl;
+    while Instant::now() < until {
+        assert_eq!(sessions().await?, begun);
+        sleep(ttl / 10).await;
+    }
     cluster.finish().await
 }

@@ -7,15 +7,15 @@ use std::collections::BTreeSet;
 use twm_tests::cluster::{Cluster, Truth, eventually};
 use twm_tests::emulator::{Emulator, Endpoint, Fault, FaultRule};
 
-use crate::world::{Test, accounts, everyone, followers, frontier, population, slow};
+use crate::world::{Test, accounts, everyone, followers, frontier, population};
 
-/// All that can be reached from these accounts by way of followers that have a profile, without going through `not`.
-fn reach(emulator: &Emulator, from: &[u64], not: Option<u64>) -> BTreeSet<u64> {
+/// All that can be reached from these accounts by way of followers that have a profile.
+fn reach(emulator: &Emulator, from: &[u64]) -> BTreeSet<u64> {
     let mut reached: BTreeSet<u64> = from.iter().copied().collect();
     let mut next = from.to_vec();
     while let Some(account) = next.pop() {
         let found = emulator.expected_followers(account).into_iter();
-        let found = found.filter(|id| Some(*id) != not && emulator.profile(*id).is_some());
+        let found = found.filter(|id| emulator.profile(*id).is_some());
         next.extend(found.filter(|id| reached.insert(*id)).collect::<Vec<_>>());
     }
     reached
@@ -29,7 +29,7 @@ async fn crawls_all_within_reach(traversal: &str) -> Test {
     let targets = &everyone(&emulator)[..2];
     let crawl = cluster.submit(targets, &["-T", "-F", "-A", "--traverse", traversal]).await?;
     let crawl = cluster.finished(crawl).await?;
-    let reached = reach(&emulator, targets, None);
+    let reached = reach(&emulator, targets);
     assert!(reached.len() > 10, "{} accounts are within reach", reached.len());
     assert_eq!(crawl.counters.users.accepted, reached.len() as u64);
     assert_eq!(crawl.counters.frontier, 0);
@@ -67,34 +67,37 @@ async fn a_depth_of_one_crawls_followers_and_leaves_theirs_to_the_frontier() -> 
     cluster.finish().await
 }
 
-/// The accounts whose timelines one worker asked for up to the first request about the second of two targets, and
-/// what is within reach of the first target.
-async fn asked_before_the_second(traversal: &str) -> anyhow::Result<(BTreeSet<u64>, BTreeSet<u64>)> {
-    let emulator = accounts(25).start().await?;
-    let all = everyone(&emulator);
-    let first = all.iter().copied().find(|account| emulator.expected_followers(*account).len() > 4);
-    let first = first.expect("an account with followers");
-    let second = all.into_iter().find(|account| *account != first).expect("another account");
-    // As long as nothing else is asked for, the emulator can be looked at.
-    let rules = vec![FaultRule::new(Fault::LatencyMs(1500)).user(second).at(Endpoint::Timeline).times(1)];
-    emulator.set_faults(rules.into_iter().chain(slow(1)).collect()).map_err(anyhow::Error::msg)?;
+/// Of whom one worker had fetched the timeline when it came to the last of twelve targets: how many others than
+/// targets, and how many others there are in all.
+async fn others_before_the_last_target(traversal: &str) -> anyhow::Result<(usize, usize)> {
+    let emulator = accounts(40).start().await?;
+    let targets = emulator.users(0, 12);
+    let last = targets[11];
+    // While the last target's answer is on its way nothing else is asked for, and the emulator can be looked at.
+    let rule = FaultRule::new(Fault::LatencyMs(1500)).user(last).at(Endpoint::Timeline).times(1);
+    emulator.set_faults(vec![rule]).map_err(anyhow::Error::msg)?;
     let cluster = Cluster::builder().workers(1).crawling(&emulator).start().await?;
-    let crawl = cluster.submit(&[first, second], &["-T", "-F", "-A", "--traverse", traversal]).await?;
-    let asked = eventually("the second target is asked for", async || {
+    let crawl = cluster.submit(&targets, &["-T", "-F", "-A", "--traverse", traversal]).await?;
+    let asked = eventually("the last target is asked for", async || {
         let asked = emulator.stats().users.remove(&Endpoint::Timeline).unwrap_or_default();
-        Ok(asked.contains_key(&second).then_some(asked))
+        Ok(asked.contains_key(&last).then_some(asked))
     });
-    let mut asked: BTreeSet<u64> = asked.await?.into_keys().collect();
-    asked.remove(&second);
-    let within = reach(&emulator, &[first], Some(second));
-    cluster.finished(crawl).await?;
+    let others = asked.await?.into_keys().filter(|account| !targets.contains(account)).count();
+    let view = cluster.finished(crawl).await?;
     cluster.finish().await?;
-    Ok((asked, within))
+    Ok((others, view.counters.users.accepted as usize - targets.len()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn depth_first_goes_down_before_it_takes_the_next_target() -> Test {
+    let (before, all) = others_before_the_last_target("dfs").await?;
+    assert!(all > 10 && before * 2 > all, "{before} of {all}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn breadth_first_takes_all_targets_first() -> Test {
-    let (asked, _) = asked_before_the_second("bfs").await?;
-    assert_eq!(asked.len(), 1, "{asked:?}");
+    let (before, all) = others_before_the_last_target("bfs").await?;
+    assert!(all > 10 && before == 0, "{before} of {all}");
     Ok(())
 }

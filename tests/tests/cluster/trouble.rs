@@ -25,7 +25,7 @@ async fn passing_trouble_leaves_no_trace_in_the_dataset() -> Test {
     let twice = FaultRule::new(Fault::Duplicates).probability(0.2);
     let emulator = accounts(60).faults(rules.chain([twice]).collect()).start().await?;
     let flags = ["--request-timeout=1s", "--max-attempts=20"];
-    let cluster = Cluster::builder().nodes(3).flags(flags).crawling(&emulator).start().await?;
+    let mut cluster = Cluster::builder().nodes(3).flags(flags).crawling(&emulator).start().await?;
     let targets = everyone(&emulator);
     let crawl = cluster.submit(&targets, &["-T", "-F", "-A"]).await?;
     let view = cluster.finished(crawl).await?;
@@ -46,7 +46,7 @@ async fn a_lasting_500_starves_nobody_and_is_retried_when_it_is_over() -> Test {
     let rules =
         targets[..4].iter().map(|user| FaultRule::new(Fault::Status(500)).user(*user).at(Endpoint::Timeline));
     emulator.set_faults(rules.collect()).map_err(anyhow::Error::msg)?;
-    let cluster = Cluster::builder().flags(["--max-attempts=3"]).crawling(&emulator).start().await?;
+    let mut cluster = Cluster::builder().flags(["--max-attempts=3"]).crawling(&emulator).start().await?;
     let crawl = cluster.submit(&targets, &["-T", "-F"]).await?;
     let others = |crawl: &raft::model::CrawlView| crawl.counters.users.completed == 26;
     let view = cluster.crawl_until(crawl, "all others are done", others).await?;
@@ -93,7 +93,7 @@ async fn an_endless_answer_fails_its_account_and_nothing_else() -> Test {
     ];
     emulator.set_faults(rules).map_err(anyhow::Error::msg)?;
     let flags = ["--request-timeout=2s", "--max-attempts=1"];
-    let cluster = Cluster::builder().flags(flags).crawling(&emulator).start().await?;
+    let mut cluster = Cluster::builder().flags(flags).crawling(&emulator).start().await?;
     let crawl = cluster.submit(&targets, &["-T", "-F"]).await?;
     let view = cluster.finished(crawl).await?;
     let looped = u64::from(emulator.expected_followers(targets[1]).len() > 5);
