@@ -80,14 +80,16 @@ impl Tracker {
     }
 
     async fn await_leader(&self) -> Option<NodeId> {
-        let mut metrics = self.inner.raft.metrics();
+        let mut metrics = self.inner.raft.server_metrics();
         let known = metrics.wait_until(|m| m.current_leader.is_some());
         let known = tokio::time::timeout(LEADER_TIMEOUT, known).await.ok()?;
         known.ok()?.current_leader
     }
 
+    /// Resolves when another node leads. Every forwarded call waits for it, so it must not be woken by
+    /// what all metrics tell with each turn of Raft's loop.
     async fn leader_is_not(&self, leader: NodeId) {
-        let mut metrics = self.inner.raft.metrics();
+        let mut metrics = self.inner.raft.server_metrics();
         let changed = metrics.wait_until(|m| m.current_leader.is_some_and(|l| l != leader)).await;
         if changed.is_err() {
             std::future::pending::<()>().await;

@@ -11,8 +11,8 @@ use crate::model::{Mutation, SessionId};
 
 use super::tracker::Tracker;
 
-/// How often the leader looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// How often the leader looks: how late, at most, a session ends or a delay is over.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long one proposal of the watch may take before the next look.
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(1);

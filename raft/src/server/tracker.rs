@@ -11,6 +11,7 @@ use storage::datadir::{DataDir, DataDirError};
 use storage::state::{SledStore, StateError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::sleep;
 
 use crate::consensus::{LogStore, Machine, Network, Peers, Raft, Replica, ReplicaError, SnapshotInbox};
 use crate::model::{NodeId, StorageId, WorkerStatus};
@@ -25,6 +26,9 @@ const MAX_PROPOSALS: usize = 1024;
 
 /// How long a stopping leader waits for another node to lead.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Pause between two looks for a failure.
+const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// A running tracker. Clones share it.
 #[derive(Clone)]
@@ -176,6 +180,8 @@ impl Tracker {
             if metrics.changed().await.is_err() {
                 return "raft stopped".to_owned();
             }
+            // They change with every turn of Raft's loop, some hundred times a second in an idle cluster.
+            sleep(FAILURE_PAUSE).await;
         }
     }
 

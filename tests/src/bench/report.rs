@@ -80,13 +80,15 @@ impl Report {
     }
 }
 
-/// The value below which a share of all lies: of `n` values the one at `share * (n - 1)`, rounded up.
-/// NaN when there is none.
+/// The value below which a share of all lies, interpolated between its neighbours (type 7 of Hyndman and
+/// Fan, 1996). NaN when there is none.
 pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let at = (share * sorted.len().saturating_sub(1) as f64).ceil() as usize;
-    sorted.get(at).copied().unwrap_or(f64::NAN)
+    let place = share * sorted.len().saturating_sub(1) as f64;
+    let (below, above) = (sorted.get(place.floor() as usize), sorted.get(place.ceil() as usize));
+    let (Some(below), Some(above)) = (below, above) else { return f64::NAN };
+    below + (above - below) * place.fract()
 }
 
 /// Four digits that count.
@@ -106,12 +108,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_percentile_is_one_of_the_values() {
-        let values: Vec<f64> = (1..=20).rev().map(f64::from).collect();
+    fn a_percentile_lies_between_its_neighbours() {
+        let values: Vec<f64> = (1..=21).rev().map(f64::from).collect();
         assert_eq!(percentile(&values, 0.0), 1.0);
         assert_eq!(percentile(&values, 0.5), 11.0);
         assert_eq!(percentile(&values, 0.95), 20.0);
-        assert_eq!(percentile(&values, 1.0), 20.0);
+        assert_eq!(percentile(&values, 1.0), 21.0);
+        assert_eq!(percentile(&[1.0, 2.0], 0.5), 1.5);
         assert!(percentile(&[], 0.5).is_nan());
     }
 
