@@ -15,7 +15,7 @@ use trackers::{DEADLINE, Trackers, completed, text, utf8, work_until_over};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_submission_becomes_a_crawl_that_can_be_steered() {
     let trackers = Trackers::start(1).await;
-    let list = trackers.file("list", "1\n2\n@jack\n2\nT,3,0\n4\n");
+    let list = trackers.file("list", "1\n2\njack\n2\nT,3,0\n4\n");
     let seeds = trackers.file("seeds", "4\n900\n");
     let args = ["submit", utf8(&list), "--seeds", utf8(&seeds), "-TF", "--name", "first"];
     let submitted = &trackers.json(&args).await[0];

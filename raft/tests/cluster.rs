@@ -38,12 +38,17 @@ impl Cluster {
         cluster
     }
 
-    async fn start(&mut self, id: NodeId) {
+    fn options(&self, id: NodeId) -> TrackerOptions {
         let data = self.disks.path().join(id.to_string());
         let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy::new()));
         let mut options = TrackerOptions::new(id, "test".into(), self.peers.clone(), data, clock, entropy);
         options.log_kept = self.log_kept;
         options.checkpoint_interval = Duration::from_millis(100);
+        options
+    }
+
+    async fn start(&mut self, id: NodeId) {
+        let options = self.options(id);
         // The tracker of an earlier start may still be closing its files.
         let started = eventually("the port and the data directory are free", async || {
             Tracker::start(options.clone()).await.inspect_err(|error| eprintln!("node {id}: {error}")).ok()
@@ -247,6 +252,47 @@ async fn a_node_with_a_replaced_disk_comes_back_and_votes_only_when_it_has_caugh
     assert_eq!(completed(&cluster.client(), crawl).await, 0);
     let others = cluster.client().query(Query::Crawl(crawl)).await.unwrap();
     assert!(matches!(others, Answer::Crawl(Some(view)) if view.queued == 3_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_disk_that_cannot_be_marked_keeps_its_node_from_starting() {
+    let mut cluster = Cluster::of(3, 5000).await;
+    let leader = cluster.leader().await;
+    let replaced = cluster.peers.keys().copied().find(|&id| id != leader).unwrap();
+    cluster.stop(replaced).await;
+    let disk = cluster.disks.path().join(replaced.to_string());
+    for folder in ["log", "state"] {
+        std::fs::remove_dir_all(disk.join(folder)).unwrap();
+    }
+    std::fs::create_dir(disk.join("REJOINING")).unwrap();
+    let refused = eventually("it is the mark that it stumbles over", async || {
+        let refused = Tracker::start(cluster.options(replaced)).await.err().unwrap();
+        Some(refused.to_string()).filter(|said| said.contains("REJOINING"))
+    })
+    .await;
+    assert!(refused.contains("cannot write"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_marked_in_a_cluster_that_never_had_a_leader_takes_part_in_the_first_election() {
+    let mut cluster = Cluster::of(2, 5000).await;
+    // As if every power supply had failed between the mark and the first election.
+    for id in [1, 2] {
+        cluster.stop(id).await;
+        let disk = cluster.disks.path().join(id.to_string());
+        eventually("its folder is closed", async || {
+            let folders = ["log", "state"].map(|folder| std::fs::remove_dir_all(disk.join(folder)));
+            folders.iter().all(Result::is_ok).then_some(())
+        })
+        .await;
+        std::fs::write(disk.join("REJOINING"), "").unwrap();
+    }
+    cluster.start(1).await;
+    cluster.start(2).await;
+    cluster.leader().await;
+    for id in [1, 2] {
+        assert!(!cluster.disks.path().join(id.to_string()).join("REJOINING").exists());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

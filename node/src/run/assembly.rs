@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use raft::model::Limits;
-use raft::server::{Tracker, TrackerOptions};
+use raft::server::{ResolveError, ResolveNames, Tracker, TrackerOptions};
 use storage::dataset::{Dataset, DatasetError, FilesDataset, FilesOptions};
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};
 use tokio::runtime::Handle;
@@ -12,7 +13,8 @@ use tokio::sync::watch;
 
 use crate::address::AddressPool;
 use crate::budget::{BootTime, BudgetSettings, LedgerEnv};
-use crate::crawl::{Crawler, CrawlerParts};
+use crate::crawl::{self, Crawler, CrawlerParts};
+use crate::follow::FollowRule;
 use crate::http::{Observation, Observe};
 use crate::session::{SessionLoop, SessionOptions, SessionView, shared_storage_id};
 use crate::settings::Settings;
@@ -89,6 +91,7 @@ impl Node {
                 crawler.worker_status(workers, busy, http.clone())
             })
         });
+        node.tracker.set_resolver(resolver(&node.crawler));
         Ok((node, session))
     }
 
@@ -111,6 +114,21 @@ impl Node {
             }
         })
     }
+}
+
+/// Looks screen names up with the budgets of this node.
+fn resolver(crawler: &Arc<Crawler>) -> ResolveNames {
+    let crawler = crawler.clone();
+    Arc::new(move |names| {
+        let crawler = crawler.clone();
+        async move {
+            crawler.resolve(&names).await.map_err(|error| match &error {
+                crawl::ResolveError::Limited { .. } => ResolveError::Passing(error.to_string()),
+                crawl::ResolveError::Source(_) => ResolveError::Lasting(error.to_string()),
+            })
+        }
+        .boxed()
+    })
 }
 
 fn not_ready(tracker: &Tracker, session: SessionView) -> Vec<String> {
@@ -148,6 +166,11 @@ pub(super) fn tracker_options(settings: &Settings, world: &World) -> TrackerOpti
             session_ttl_ms: millis(settings.session_ttl),
             max_attempts: settings.max_attempts,
         },
+        election_timeout: (settings.election_timeout, settings.election_timeout * 3 / 2),
+        log_kept: settings.log_kept,
+        check_follow_rule: Some(Arc::new(|rule| {
+            FollowRule::compile(rule).map(drop).map_err(|e| e.to_string())
+        })),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..TrackerOptions::new(
             settings.id,

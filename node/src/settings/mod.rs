@@ -25,8 +25,9 @@ use table::SETTINGS;
 
 use crate::address::AddressList;
 
-/// openraft tells of each of its steps at level info, and tarpc of calls whose failure the caller deals with.
-const DEFAULT_LOG_LEVEL: &str = "info,openraft=warn,tarpc=off";
+/// openraft tells of each of its steps at level info and of each message to a node out of reach at level warn; tarpc
+/// of calls whose failure the caller deals with.
+const DEFAULT_LOG_LEVEL: &str = "info,openraft=error,tarpc=off";
 
 /// What a node is told.
 #[derive(Debug, Clone)]
@@ -63,6 +64,10 @@ pub struct Settings {
     pub compression: Option<u32>,
     /// Form of followers files.
     pub followers_format: FollowersFormat,
+    /// Shortest election timeout; the longest is half as long again.
+    pub election_timeout: Duration,
+    /// Entries kept in the log for followers that lag.
+    pub log_kept: u64,
     /// A session silent for so long is over.
     pub session_ttl: Duration,
     /// How long the files of an absent node are waited for.
@@ -181,6 +186,8 @@ impl Reader<'_> {
         let shared_output = self.read("shared-output", "false", values::switch);
         let compression = self.read("compression", "6", values::compression);
         let followers_format = self.read("followers-format", "text", values::followers_format);
+        let election_timeout = self.read("election-timeout", "120ms", values::time(millis(50)..=seconds(60)));
+        let log_kept = self.read("log-kept", "5000", values::number(100..=100_000_000));
         let session_ttl = self.read("session-ttl", "3s", values::time(millis(500)..=seconds(600)));
         let storage_grace = self.read("storage-grace", "30s", values::time(seconds(0)..=seconds(86_400)));
         let max_attempts = self.read("max-attempts", "5", values::number(1..=1000));
@@ -205,6 +212,8 @@ impl Reader<'_> {
             shared_output: shared_output?,
             compression: compression?,
             followers_format: followers_format?,
+            election_timeout: election_timeout?,
+            log_kept: log_kept?,
             session_ttl: session_ttl?,
             storage_grace: storage_grace?,
             max_attempts: max_attempts? as u32,

@@ -77,6 +77,17 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("compression", "none|1..9", "gzip level of the dataset's files [default: 6]"),
     setting("followers-format", "text|packed", "One id a line, or eight bytes each [default: text]"),
     setting(
+        "election-timeout",
+        "TIME",
+        "How long a follower misses the leader before it stands for election; at least ten round trips of the network, \
+         the same on all nodes, 50ms to 1m [default: 120ms]",
+    ),
+    setting(
+        "log-kept",
+        "N",
+        "Log entries kept for followers that lag; one that lags further gets a snapshot [default: 5000]",
+    ),
+    setting(
         "session-ttl",
         "TIME",
         "A node silent for so long loses its jobs to others, 500ms to 10m [default: 3s]",
@@ -92,7 +103,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(
         "log-level",
         "LEVEL",
-        "error, warn, info, debug, trace, or by part as in warn,node=debug [default: info,openraft=warn,tarpc=off]",
+        "error, warn, info, debug, trace, or by part as in warn,node=debug [default: info,openraft=error,tarpc=off]",
     ),
     setting("log-dir", "DIR", "Folder of daily log files, 14 of which are kept [default: stderr only]"),
 ];

@@ -121,6 +121,11 @@ impl Cluster {
         self.client.mutate(mutation).await
     }
 
+    /// Looks up screen names (without `@`), as many as one call takes. Answers those that have an account.
+    pub async fn resolve(&self, names: Vec<String>) -> Result<Vec<(String, UserId)>, ClientError> {
+        self.client.resolve(names).await
+    }
+
     /// Moves leadership, to a node or to the one that has come furthest; answers who leads then.
     pub async fn transfer_leader(&self, to: Option<NodeId>) -> Result<NodeId, ClientError> {
         self.client.transfer_leader(to).await

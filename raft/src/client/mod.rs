@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use storage::env::Entropy;
+use storage::ids::UserId;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::model::{
@@ -143,6 +144,15 @@ impl Client {
         match self.call(ApiRequest::TransferLeader { to }).await? {
             ApiReply::Transferred(leader) => Ok(leader),
             _ => Err(ClientError::Confused { asked: "transfer" }),
+        }
+    }
+
+    /// Looks up screen names (without `@`), at most [`MAX_NAMES`](crate::server::MAX_NAMES), with the budgets of any
+    /// node. Answers those that have an account.
+    pub async fn resolve(&self, names: Vec<String>) -> Result<Vec<(String, UserId)>, ClientError> {
+        match self.call(ApiRequest::ResolveNames(names)).await? {
+            ApiReply::Resolved(accounts) => Ok(accounts),
+            _ => Err(ClientError::Confused { asked: "look-up of names" }),
         }
     }
 

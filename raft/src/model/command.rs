@@ -66,7 +66,8 @@ pub enum Mutation {
     AddTargets {
         /// The crawl.
         crawl: CrawlId,
-        /// Counts the chunks of the submission from 0; a chunk that was applied already is not again.
+        /// Counts the submission's chunks of targets, and apart from them those of seeds, from 0; a chunk that was
+        /// applied already is not again.
         chunk: u64,
         /// The targets.
         users: Vec<UserId>,

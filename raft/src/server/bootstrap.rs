@@ -4,8 +4,13 @@
 //! the nodes says that it is new as well. Where an elected leader exists already, the empty disk is
 //! a replaced one: the node may have given votes and acknowledged entries that it forgot, so it
 //! neither votes nor stands for election before it holds everything that the leader has.
+//!
+//! The mark of a node that may not vote is on disk before Raft starts, and is taken away before the
+//! node's first vote. So whatever a restart finds: a leader was elected only by nodes without it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,16 +22,19 @@ use tokio::time::sleep;
 use crate::consensus::{LogStore, Member, Replica};
 use crate::model::{NodeId, NodeStatus};
 
-use super::tracker::Tracker;
+use super::tracker::{StartError, Tracker};
 
 /// Pause between two looks at the other nodes.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Pause between two tries to change the disk.
+const UNMARK_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long another node may take to say how it is.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Whether the disk holds nothing of a cluster yet.
-pub(super) async fn is_fresh(log: &LogStore, replica: &Replica) -> std::io::Result<bool> {
+pub(super) async fn is_fresh(log: &LogStore, replica: &Replica) -> io::Result<bool> {
     let mut log = log.clone();
     let LogState { last_log_id, last_purged_log_id } = log.get_log_state().await?;
     let vote = log.read_vote().await?;
@@ -43,6 +51,24 @@ fn marker(data: &DataDir) -> PathBuf {
     data.root().join("REJOINING")
 }
 
+/// Marks the disk as new, until it is known whether to a cluster or with it.
+pub(super) fn mark_rejoining(data: &DataDir) -> Result<(), StartError> {
+    let path = marker(data);
+    let written = File::create(&path).and_then(|file| file.sync_all()).and_then(|()| sync_folder(data));
+    written.map_err(|source| StartError::Mark { path, source })
+}
+
+fn unmark(data: &DataDir) -> io::Result<()> {
+    match std::fs::remove_file(marker(data)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => sync_folder(data),
+    }
+}
+
+fn sync_folder(data: &DataDir) -> io::Result<()> {
+    File::open(data.root())?.sync_all()
+}
+
 /// What the other nodes say.
 enum Surroundings {
     /// A leader was elected some time.
@@ -54,13 +80,12 @@ enum Surroundings {
 }
 
 /// Forms a cluster, or finds this node's place in one.
-pub(super) async fn run(tracker: Tracker, fresh: bool) {
+pub(super) async fn run(tracker: Tracker) {
     let work = async {
-        if fresh && !form(&tracker).await {
-            mark_rejoining(&tracker);
-        }
-        if rejoins(&tracker.inner.data) {
+        if rejoins(&tracker.inner.data) && !form(&tracker).await {
+            tracing::warn!("the disk is new to this cluster; this node votes once it has caught up");
             catch_up(&tracker).await;
+            may_vote(&tracker).await;
         }
         let inner = &tracker.inner;
         inner.may_vote.store(true, Ordering::Release);
@@ -69,6 +94,19 @@ pub(super) async fn run(tracker: Tracker, fresh: bool) {
     tokio::select! {
         () = work => {}
         () = tracker.stopped() => {}
+    }
+}
+
+/// Takes the mark away. As long as the disk does not let it, this node does not vote.
+async fn may_vote(tracker: &Tracker) {
+    let mut told = false;
+    while let Err(error) = unmark(&tracker.inner.data) {
+        if !told {
+            let path = marker(&tracker.inner.data);
+            tracing::error!(%error, path = %path.display(), "cannot be removed; until it is, this node does not vote");
+        }
+        told = true;
+        sleep(UNMARK_PAUSE).await;
     }
 }
 
@@ -82,6 +120,7 @@ async fn form(tracker: &Tracker) -> bool {
             Surroundings::Unknown => sleep(LOOK_PAUSE).await,
         }
     }
+    may_vote(tracker).await;
     let members: BTreeMap<NodeId, Member> =
         peers.iter().map(|(&id, address)| (id, Member { address: address.clone() })).collect();
     // Refused when another node's first entries are here already: then there is nothing to do.
@@ -97,23 +136,12 @@ async fn look_around(tracker: &Tracker) -> Surroundings {
     let asked = others.map(|id| tracker.status_of(id, STATUS_TIMEOUT));
     let answers: Vec<NodeStatus> = futures::future::join_all(asked).await.into_iter().flatten().collect();
     // Entry 0 is the membership that initialization writes; a leader, once elected, writes entry 1.
-    if answers.iter().any(|status| status.last_log > 0) {
+    let own_entries = tracker.status().last_log > 0;
+    if own_entries || answers.iter().any(|status| status.last_log > 0) {
         return Surroundings::Cluster;
     }
     let new = answers.len() + 1;
     if new > tracker.inner.options.peers.len() / 2 { Surroundings::AllNew } else { Surroundings::Unknown }
-}
-
-fn mark_rejoining(tracker: &Tracker) {
-    let path = marker(&tracker.inner.data);
-    let written = std::fs::File::create(&path).and_then(|file| file.sync_all());
-    match written {
-        Ok(()) => tracing::warn!("the disk is new to this cluster; this node votes once it has caught up"),
-        // Without the marker a restart in the middle would vote too early: better not to go on.
-        Err(error) => {
-            tracing::error!(%error, path = %path.display(), "cannot write; this node will not vote")
-        }
-    }
 }
 
 /// Waits until this node has applied everything that the leader had.
@@ -134,9 +162,6 @@ async fn catch_up(tracker: &Tracker) {
         if changes.changed().await.is_err() {
             return;
         }
-    }
-    if let Err(error) = std::fs::remove_file(marker(&tracker.inner.data)) {
-        tracing::error!(%error, "cannot remove the mark of a replaced disk");
     }
     tracing::info!(applied = goal, "caught up; this node votes");
 }

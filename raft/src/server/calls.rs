@@ -111,8 +111,11 @@ impl Tracker {
 
     /// Serves a call once, here or at the leader.
     pub(super) async fn serve(&self, request: ApiRequest, hops: u8) -> Result<ApiReply, ApiError> {
-        if request == ApiRequest::NodeStatus {
-            return Ok(ApiReply::NodeStatus(Box::new(self.status())));
+        match request {
+            ApiRequest::NodeStatus => return Ok(ApiReply::NodeStatus(Box::new(self.status()))),
+            ApiRequest::ResolveNames(names) => return self.resolve(names).await,
+            ApiRequest::Mutate(ref mutation) if hops == 0 => self.check_rule(mutation).await?,
+            _ => {}
         }
         if self.leads() {
             match self.serve_as_leader(&request).await {
@@ -144,6 +147,7 @@ impl Tracker {
                 self.give_leadership(*to).await.map(ApiReply::Transferred).map_err(NotDone::Failed)
             }
             ApiRequest::NodeStatus => Ok(ApiReply::NodeStatus(Box::new(self.status()))),
+            ApiRequest::ResolveNames(names) => self.resolve(names.clone()).await.map_err(NotDone::Failed),
         }
     }
 
@@ -156,7 +160,7 @@ impl Tracker {
             _ => None,
         };
         let _permit = self.inner.proposals.acquire().await.map_err(|_| stopping("the node stops"))?;
-        let now = self.inner.clock.now(self.monotonic(), self.inner.replica.state().clock());
+        let now = self.cluster_time(self.inner.replica.state().clock());
         let command = Command { now, limits: self.inner.options.limits, mutation };
         let packed = PackedCommand::pack(&command).map_err(stopping)?;
         let written = match self.inner.raft.client_write(packed).await {

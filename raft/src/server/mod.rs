@@ -10,6 +10,7 @@ mod cluster_clock;
 mod forward;
 mod limits;
 mod listener;
+mod network;
 mod options;
 mod read;
 mod sessions;
@@ -17,5 +18,6 @@ mod status;
 mod tracker;
 mod wait;
 
+pub use network::{CheckFollowRule, MAX_NAMES, ResolveError, ResolveNames};
 pub use options::TrackerOptions;
 pub use tracker::{StartError, Tracker};

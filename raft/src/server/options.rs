@@ -9,6 +9,8 @@ use storage::env::{Clock, Entropy};
 
 use crate::model::{Limits, NodeId};
 
+use super::network::CheckFollowRule;
+
 /// Settings and surroundings of a [`Tracker`](super::Tracker).
 #[derive(Clone)]
 pub struct TrackerOptions {
@@ -34,6 +36,8 @@ pub struct TrackerOptions {
     pub checkpoint_interval: Duration,
     /// Version of the program, for status.
     pub version: String,
+    /// Checks the follow rules of new crawls; absent: they are taken as they are.
+    pub check_follow_rule: Option<CheckFollowRule>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -61,6 +65,7 @@ impl TrackerOptions {
             log_kept: 5_000,
             checkpoint_interval: Duration::from_secs(1),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            check_follow_rule: None,
             clock,
             entropy,
         }

@@ -24,6 +24,20 @@ impl Tracker {
         self.inner.replica.state().crawls()
     }
 
+    /// Cluster time by this leader's clock, given the time of the last command: between two commands time goes on.
+    pub(super) fn cluster_time(&self, applied: u64) -> u64 {
+        self.inner.clock.now(self.monotonic(), applied)
+    }
+
+    /// Crawls with the time of their reading.
+    pub(super) fn at_present(&self, crawls: Vec<CrawlView>) -> Vec<CrawlView> {
+        crawls.into_iter().map(|crawl| self.of_now(crawl)).collect()
+    }
+
+    fn of_now(&self, crawl: CrawlView) -> CrawlView {
+        CrawlView { now: self.cluster_time(crawl.now), ..crawl }
+    }
+
     /// How large this replica's state is.
     pub fn sizes(&self) -> Sizes {
         self.inner.replica.state().sizes()
@@ -51,11 +65,11 @@ impl Tracker {
     fn answer_from_memory(&self, query: &Query) -> Answer {
         let state = self.inner.replica.state();
         match query {
-            Query::Crawl(id) => Answer::Crawl(state.crawl(*id).map(Box::new)),
+            Query::Crawl(id) => Answer::Crawl(state.crawl(*id).map(|crawl| Box::new(self.of_now(crawl)))),
             Query::Frontier { crawl, from } => Answer::Frontier(state.frontier(*crawl, *from)),
             Query::DraftsInUse(leases) => Answer::DraftsInUse(state.drafts_in_use(leases)),
             Query::Crawls | Query::Status | Query::Errors { .. } | Query::Gone { .. } => {
-                Answer::Crawls(state.crawls())
+                Answer::Crawls(self.at_present(state.crawls()))
             }
         }
     }

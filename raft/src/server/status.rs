@@ -83,10 +83,10 @@ impl Tracker {
             cluster: self.inner.options.cluster.clone(),
             leader: own,
             term: metrics.current_term,
-            now: state.clock(),
+            now: self.cluster_time(state.clock()),
             nodes: members.into_iter().zip(statuses).map(member).collect(),
             sessions: state.sessions().into_iter().map(with_silence).collect(),
-            crawls: state.crawls(),
+            crawls: self.at_present(state.crawls()),
         }
     }
 

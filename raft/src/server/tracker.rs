@@ -17,6 +17,7 @@ use crate::consensus::{LogStore, Machine, Network, Peers, Raft, Replica, Replica
 use crate::model::{NodeId, StorageId, WorkerStatus};
 
 use super::cluster_clock::ClusterClock;
+use super::network::ResolveNames;
 use super::options::TrackerOptions;
 use super::sessions::Heard;
 use super::{bootstrap, checkpoints, listener, sessions};
@@ -49,6 +50,7 @@ pub(super) struct Inner {
     /// False while this node may not vote: its disk is new and others may know of votes it gave.
     pub(super) may_vote: AtomicBool,
     pub(super) workers: RwLock<Option<WorkerStatusSource>>,
+    pub(super) resolver: RwLock<Option<ResolveNames>>,
     pub(super) stopping: watch::Sender<bool>,
     pub(super) started: Duration,
     pub(super) data: DataDir,
@@ -92,6 +94,14 @@ pub enum StartError {
         /// What was found.
         source: io::Error,
     },
+    /// The data directory cannot be written.
+    #[error("cannot write {path}: {source}; make room, or give this node the right to write there")]
+    Mark {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Raft did not start.
     #[error("Raft cannot start: {0}")]
     Raft(String),
@@ -117,7 +127,9 @@ impl Tracker {
         let peers = Peers::of_cluster(options.cluster.clone());
         let config = options.raft_config().validate().map_err(|e| StartError::Raft(e.to_string()))?;
         let fresh = bootstrap::is_fresh(&log, &replica).await;
-        let fresh = fresh.map_err(|e| StartError::Raft(e.to_string()))?;
+        if fresh.map_err(|e| StartError::Raft(e.to_string()))? {
+            bootstrap::mark_rejoining(&data)?;
+        }
         let raft = Raft::new(
             id,
             Arc::new(config),
@@ -126,7 +138,7 @@ impl Tracker {
             Machine::of(Arc::clone(&replica)),
         );
         let raft = raft.await.map_err(|e| StartError::Raft(e.to_string()))?;
-        let rejoins = fresh || bootstrap::rejoins(&data);
+        let rejoins = bootstrap::rejoins(&data);
         raft.runtime_config().elect(!rejoins);
         let tracker = Self {
             inner: Arc::new(Inner {
@@ -140,6 +152,7 @@ impl Tracker {
                 proposals: Semaphore::new(MAX_PROPOSALS),
                 may_vote: AtomicBool::new(!rejoins),
                 workers: RwLock::new(None),
+                resolver: RwLock::new(None),
                 stopping: watch::Sender::new(false),
                 started: options.clock.monotonic(),
                 data,
@@ -147,7 +160,7 @@ impl Tracker {
             }),
         };
         tokio::spawn(listener::run(tracker.clone(), listener));
-        tokio::spawn(bootstrap::run(tracker.clone(), fresh));
+        tokio::spawn(bootstrap::run(tracker.clone()));
         tokio::spawn(sessions::run(tracker.clone()));
         tokio::spawn(checkpoints::run(tracker.clone()));
         tracing::info!(node = id, %address, "tracker listens");

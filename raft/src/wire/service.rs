@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use storage::ids::UserId;
+
 use crate::model::{Answer, Mutation, NodeId, NodeStatus, Query, Refusal, Response, SessionId, Wants};
 
 /// Calls between nodes, and from clients to nodes.
@@ -38,6 +40,8 @@ pub enum ApiRequest {
         /// The node.
         to: Option<NodeId>,
     },
+    /// Looks up the accounts of screen names. Done by the called node, with its own budgets.
+    ResolveNames(Vec<String>),
 }
 
 /// The answer to an [`ApiRequest`], by the same name.
@@ -53,6 +57,8 @@ pub enum ApiReply {
     NodeStatus(Box<NodeStatus>),
     /// The new leader.
     Transferred(NodeId),
+    /// The names that have an account.
+    Resolved(Vec<(String, UserId)>),
 }
 
 /// Why a call failed.

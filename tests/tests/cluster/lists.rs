@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use twm_tests::cluster::{Cluster, Truth};
 use twm_tests::emulator::{Endpoint, Fault, FaultRule};
 
-use crate::world::{Test, accounts, everyone};
+use crate::world::{Test, accounts, everyone, profile};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_listed_twice_is_crawled_once_and_a_bad_line_stops_nothing() -> Test {
@@ -27,6 +27,60 @@ async fn a_target_listed_twice_is_crawled_once_and_a_bad_line_stops_nothing() ->
     let asked = emulator.stats().users.remove(&Endpoint::Timeline).unwrap_or_default();
     assert!(asked.values().all(|requests| *requests <= 2), "a page and the end of the walk: {asked:?}");
     cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_screen_name_stands_for_its_account_and_one_that_nobody_has_is_a_bad_line() -> Test {
+    let emulator = accounts(10).start().await?;
+    let cluster = Cluster::builder().crawling(&emulator).start().await?;
+    let targets = everyone(&emulator);
+    let name = |user: u64| profile(&emulator, user)["screen_name"].as_str().unwrap_or_default().to_owned();
+    let list = format!(
+        "@{}\n@nobody_has_it\n{}\n@{}\n",
+        name(targets[0]),
+        targets[1],
+        name(targets[2]).to_uppercase()
+    );
+    cluster.file("list", &list)?;
+    let submitted = cluster.twm_ctl(&["submit", "list", "-T"]).await?;
+    let said = String::from_utf8(submitted.stderr)?;
+    assert!(said.contains("list:2: \"@nobody_has_it\" names no account"), "{said}");
+    assert!(said.contains("3 accounts accepted, 0 named again, 1 bad lines"), "{said}");
+    cluster.finished(String::from_utf8(submitted.stdout)?.trim().parse()?).await?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets[..3].iter().copied()))?;
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_cannot_be_looked_up_now_leave_no_crawl_behind() -> Test {
+    let emulator = accounts(10).faults(vec![FaultRule::new(Fault::Status(503))]).start().await?;
+    let cluster = Cluster::builder().crawling(&emulator).start().await?;
+    cluster.file("list", "@jack\n")?;
+    let submitted = cluster.twm_ctl(&["submit", "list", "-T"]).await?;
+    let said = String::from_utf8(submitted.stderr)?;
+    assert_eq!(submitted.status.code(), Some(1), "{said}");
+    assert!(said.contains("the names could not be looked up"), "{said}");
+    assert!(cluster.status().await?.crawls.is_empty());
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follow_rule_that_cannot_be_used_is_refused_at_submit() -> Test {
+    let emulator = accounts(10).start().await?;
+    let cluster = Cluster::builder().nodes(3).crawling(&emulator).start().await?;
+    cluster.file("list", "12\n")?;
+    for (rule, named) in [
+        ("user.lang ==", "line 1"),
+        ("account.lang == 'it'", "account"),
+        ("user.lang", "a value of type string for a condition"),
+    ] {
+        let submitted = cluster.twm_ctl(&["submit", "list", "-F", "-A", "--follow", rule]).await?;
+        let said = String::from_utf8(submitted.stderr)?;
+        assert_eq!(submitted.status.code(), Some(1), "{rule}: {said}");
+        assert!(said.contains("the follow rule") && said.contains(named), "{rule}: {said}");
+    }
+    assert!(cluster.status().await?.crawls.is_empty());
     cluster.finish().await
 }
 

@@ -123,7 +123,7 @@ mod tests {
         draft.publish().unwrap();
         drop(draft);
         let entries: Vec<_> = TargetList::open(&path).unwrap().map(Result::unwrap).collect();
-        assert_eq!(entries, [Entry::Target(12.into()), Entry::Target("did:plc:abc".parse().unwrap())]);
+        assert_eq!(entries, [Entry::Account(12.into()), Entry::Account("did:plc:abc".parse().unwrap())]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -78,7 +78,7 @@ impl Submit {
         let mut targets = Source::open(&self.list)?;
         let seeds = self.seeds.as_deref().map(Source::open).transpose()?;
         // A list without a single target must leave no crawl behind.
-        let Some(first) = targets.next_users().await? else {
+        let Some(first) = targets.next_users(cluster).await? else {
             let (name, bad) = (targets.name(), count(targets.bad()));
             return Err(CtlError::Failed(format!(
                 "{name} names no account ({bad} bad lines); nothing was submitted"
@@ -147,7 +147,7 @@ impl Submit {
     ) -> Result<Summary, CtlError> {
         let mut summary = Summary::default();
         if let Some(mut seeds) = seeds {
-            while let Some(users) = seeds.next_users().await? {
+            while let Some(users) = seeds.next_users(upload.cluster()).await? {
                 let added = upload.add(users, true).await?;
                 summary.seeds += added.accepted;
                 seeds.show(summary.seeds);
@@ -160,7 +160,7 @@ impl Submit {
             summary.accepted += added.accepted;
             summary.duplicates += added.duplicates;
             targets.show(summary.accepted + summary.duplicates);
-            next = targets.next_users().await?;
+            next = targets.next_users(upload.cluster()).await?;
         }
         summary.bad += targets.bad();
         Ok(summary)

@@ -1,13 +1,17 @@
 //! The list that is submitted.
 
+use std::collections::HashMap;
 use std::path::Path;
 
+use raft::client::ClientError;
+use raft::server::MAX_NAMES;
 use storage::ids::UserId;
 use tokio::sync::mpsc::Receiver;
 
 use crate::ctl::progress::Spinner;
 use crate::ctl::render::count;
-use crate::ctl::targets::{Batch, ListError, TargetList, batches};
+use crate::ctl::targets::{BadLine, Batch, ListError, NAMED, TargetList, batches};
+use crate::ctl::{Cluster, CtlError};
 
 /// A list on its way to the cluster. Names its bad lines as they come.
 pub struct Source {
@@ -36,17 +40,20 @@ impl Source {
         self.bad
     }
 
-    /// The next accounts, at least one; nothing at the end of the list.
-    pub async fn next_users(&mut self) -> Result<Option<Vec<UserId>>, ListError> {
+    /// The next accounts, at least one; nothing at the end of the list. The cluster is asked for those of
+    /// screen names.
+    pub async fn next_users(&mut self, cluster: &Cluster) -> Result<Option<Vec<UserId>>, CtlError> {
         while let Some(batch) = self.batches.recv().await {
-            let batch = batch?;
-            for (line, why) in &batch.named {
-                self.spinner.note(&format!("{}:{line}: {why}", self.name));
+            let Batch { mut users, names, named, bad } = batch?;
+            for (line, why) in &named {
+                self.name_bad(*line, why);
             }
-            self.named += batch.named.len() as u64;
-            self.bad += batch.bad;
-            if !batch.users.is_empty() {
-                return Ok(Some(batch.users));
+            self.bad += bad - named.len() as u64;
+            for names in names.chunks(MAX_NAMES) {
+                self.resolve(cluster, names, &mut users).await?;
+            }
+            if !users.is_empty() {
+                return Ok(Some(users));
             }
         }
         if self.bad > self.named {
@@ -54,6 +61,31 @@ impl Source {
             self.named = self.bad;
         }
         Ok(None)
+    }
+
+    /// Puts the accounts of these names to `users`.
+    async fn resolve(
+        &mut self,
+        cluster: &Cluster,
+        names: &[(u64, String)],
+        users: &mut Vec<UserId>,
+    ) -> Result<(), ClientError> {
+        let accounts = cluster.resolve(names.iter().map(|(_, name)| name.clone()).collect()).await?;
+        let accounts: HashMap<String, UserId> = accounts.into_iter().collect();
+        for (line, name) in names {
+            match accounts.get(name) {
+                Some(user) => users.push(user.clone()),
+                None if self.named < NAMED => self.name_bad(*line, &BadLine::NoSuchName(format!("@{name}"))),
+                None => self.bad += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn name_bad(&mut self, line: u64, why: &BadLine) {
+        self.spinner.note(&format!("{}:{line}: {why}", self.name));
+        self.named += 1;
+        self.bad += 1;
     }
 
     /// Shows who watches how many accounts were sent.

@@ -22,6 +22,11 @@ impl<'a> Upload<'a> {
         Self { cluster, crawl, chunks: [0; 2], open: true }
     }
 
+    /// The cluster that it goes to.
+    pub fn cluster(&self) -> &'a Cluster {
+        self.cluster
+    }
+
     /// Sends a chunk of targets or seeds.
     pub async fn add(&mut self, users: Vec<UserId>, seeds: bool) -> Result<SubmitSummary, ClientError> {
         let chunk = &mut self.chunks[usize::from(seeds)];

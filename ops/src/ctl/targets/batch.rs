@@ -7,16 +7,18 @@ use super::{BadLine, Entry, ListError, TargetList};
 
 /// Accounts in one portion: far below the largest frame, whatever the ids.
 pub const CHUNK: usize = 5_000;
-/// Bad lines that are kept to be named; of more than these only the number counts.
-const NAMED: usize = 20;
+/// Bad lines that are named; of more than these only the number counts.
+pub const NAMED: u64 = 20;
 /// Portions read ahead.
 const AHEAD: usize = 4;
 
 /// Part of a list.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// The accounts, at most [`CHUNK`].
+    /// The accounts; with the names at most [`CHUNK`].
     pub users: Vec<UserId>,
+    /// Screen names whose accounts are not known yet, with their lines.
+    pub names: Vec<(u64, String)>,
     /// The first bad lines of the whole list, with their numbers.
     pub named: Vec<(u64, BadLine)>,
     /// All bad lines of this part.
@@ -37,7 +39,8 @@ fn read(list: TargetList, sender: &mpsc::Sender<Result<Batch, ListError>>) {
     let mut room_to_name = NAMED;
     for entry in list {
         match entry {
-            Ok(Entry::Target(user)) => batch.users.push(user),
+            Ok(Entry::Account(user)) => batch.users.push(user),
+            Ok(Entry::Name { line, name }) => batch.names.push((line, name)),
             Ok(Entry::Bad { line, why }) => {
                 batch.bad += 1;
                 if room_to_name > 0 {
@@ -53,7 +56,8 @@ fn read(list: TargetList, sender: &mpsc::Sender<Result<Batch, ListError>>) {
                 return;
             }
         }
-        if batch.users.len() == CHUNK && sender.blocking_send(Ok(std::mem::take(&mut batch))).is_err() {
+        let full = batch.users.len() + batch.names.len() == CHUNK;
+        if full && sender.blocking_send(Ok(std::mem::take(&mut batch))).is_err() {
             return;
         }
     }
@@ -89,7 +93,7 @@ mod tests {
     fn only_the_first_bad_lines_are_kept() {
         let all = collect("-1\n".repeat(10_000) + "7\n");
         assert_eq!(all.len(), 1);
-        assert_eq!((all[0].bad, all[0].named.len(), all[0].users.len()), (10_000, NAMED, 1));
+        assert_eq!((all[0].bad, all[0].named.len(), all[0].users.len()), (10_000, NAMED as usize, 1));
         assert_eq!(all[0].named[19].0, 20);
     }
 

@@ -5,6 +5,18 @@ use storage::ids::{InvalidUserId, UserId};
 /// Longest line that can name an account, bytes.
 pub const MAX_LINE: usize = 4096;
 
+/// Longest screen name.
+const MAX_NAME: usize = 50;
+
+/// Whom a line names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// An account.
+    Account(UserId),
+    /// A screen name, without its `@`; only the network knows its account.
+    Name(String),
+}
+
 /// Why a line names no account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadLine {
@@ -17,9 +29,12 @@ pub enum BadLine {
     /// Another encoding.
     #[error("no UTF-8 text; convert the list, for example with `iconv -f latin1 -t utf-8`")]
     NotUtf8,
-    /// A screen name, see [`parse_line`].
-    #[error("{0:?} is a screen name, which this release cannot look up; write the account's numeric id")]
+    /// A screen name that cannot be one.
+    #[error("{0:?} is no screen name; behind the @ stand at most {MAX_NAME} letters, digits and underscores")]
     ScreenName(String),
+    /// A screen name that nobody has.
+    #[error("{0:?} names no account of the network; check its spelling, or whether the account was renamed")]
+    NoSuchName(String),
     /// A bare word. Text ids of other networks carry a `:` or an `@`.
     #[error(
         "{0:?} is no account id; write a decimal id, or another network's id like `did:plc:...` or `id@host`"
@@ -30,10 +45,11 @@ pub enum BadLine {
     Id(#[from] InvalidUserId),
 }
 
-/// The account that a line names; nothing for a blank line or a comment.
+/// Whom a line names; nothing for a blank line or a comment.
 ///
-/// A line is an id, or a job as the original saved its frontier: `T,<id>,0`, of which the id counts.
-pub fn parse_line(line: &[u8]) -> Result<Option<UserId>, BadLine> {
+/// A line is an id, a screen name behind an `@`, or a job as the original saved its frontier: `T,<id>,0`, of which
+/// the id counts.
+pub fn parse_line(line: &[u8]) -> Result<Option<Target>, BadLine> {
     if line.contains(&0) {
         return Err(BadLine::Binary);
     }
@@ -42,14 +58,18 @@ pub fn parse_line(line: &[u8]) -> Result<Option<UserId>, BadLine> {
         return Ok(None);
     }
     let id = job_user(text).unwrap_or(text);
-    if id.starts_with('@') {
-        // The one place to change once the cluster offers a look-up by name.
-        return Err(BadLine::ScreenName(id.to_owned()));
+    if let Some(name) = id.strip_prefix('@') {
+        let fits = (1..=MAX_NAME).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        return match fits {
+            true => Ok(Some(Target::Name(name.to_owned()))),
+            false => Err(BadLine::ScreenName(id.to_owned())),
+        };
     }
     match id.parse()? {
         // A word without either is a header line or a name that lost its `@`.
         UserId::Text(text) if !text.contains([':', '@']) => Err(BadLine::Word(text.into())),
-        user => Ok(Some(user)),
+        user => Ok(Some(Target::Account(user))),
     }
 }
 
@@ -65,8 +85,8 @@ fn job_user(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn id(n: u64) -> Result<Option<UserId>, BadLine> {
-        Ok(Some(UserId::Number(n)))
+    fn id(n: u64) -> Result<Option<Target>, BadLine> {
+        Ok(Some(Target::Account(UserId::Number(n))))
     }
 
     #[test]
@@ -85,7 +105,15 @@ mod tests {
             assert_eq!(parse_line(line), expected, "{:?}", String::from_utf8_lossy(line));
         }
         for text in ["did:plc:z72i7hdynmk6r22z27h6tvur", "109@mastodon.social"] {
-            assert_eq!(parse_line(text.as_bytes()).unwrap().unwrap().to_string(), text);
+            let expected = Target::Account(text.parse().unwrap());
+            assert_eq!(parse_line(text.as_bytes()), Ok(Some(expected)));
+        }
+    }
+
+    #[test]
+    fn a_screen_name_stands_behind_an_at_sign() {
+        for line in ["@jack_9", " @jack_9\r", "T,@jack_9,0"] {
+            assert_eq!(parse_line(line.as_bytes()), Ok(Some(Target::Name("jack_9".into()))), "{line:?}");
         }
     }
 
@@ -93,7 +121,9 @@ mod tests {
     fn bad_lines_are_told_apart() {
         assert_eq!(parse_line(b"1\x002\x00"), Err(BadLine::Binary));
         assert_eq!(parse_line(b"Andr\xe9"), Err(BadLine::NotUtf8));
-        assert_eq!(parse_line(b"@jack"), Err(BadLine::ScreenName("@jack".into())));
+        for name in ["@", "@j ck", "@jack,jill", "@a@host", "@j\u{e4}ck", &format!("@{}", "j".repeat(51))] {
+            assert_eq!(parse_line(name.as_bytes()), Err(BadLine::ScreenName(name.into())));
+        }
         assert_eq!(parse_line(b"user_id"), Err(BadLine::Word("user_id".into())));
         assert_eq!(parse_line(b"-5"), Err(BadLine::Id(InvalidUserId::Negative("-5".into()))));
         for out_of_range in ["0", "18446744073709551616", "99999999999999999999999"] {

@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use storage::ids::UserId;
 
-use super::line::{BadLine, MAX_LINE, parse_line};
+use super::line::{BadLine, MAX_LINE, Target, parse_line};
 
 const BUFFER: usize = 64 * 1024;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -40,7 +40,14 @@ pub enum ListError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// It names an account.
-    Target(UserId),
+    Account(UserId),
+    /// It is a screen name.
+    Name {
+        /// Its number, from 1.
+        line: u64,
+        /// The name, without its `@`.
+        name: String,
+    },
     /// It does not.
     Bad {
         /// Its number, from 1.
@@ -118,7 +125,7 @@ impl TargetList {
         }
     }
 
-    fn parse(&self) -> Result<Option<UserId>, BadLine> {
+    fn parse(&self) -> Result<Option<Target>, BadLine> {
         if self.line.len() > MAX_LINE {
             return Err(BadLine::TooLong);
         }
@@ -144,7 +151,8 @@ impl Iterator for TargetList {
                 }
             }
             match self.parse() {
-                Ok(Some(user)) => return Some(Ok(Entry::Target(user))),
+                Ok(Some(Target::Account(user))) => return Some(Ok(Entry::Account(user))),
+                Ok(Some(Target::Name(name))) => return Some(Ok(Entry::Name { line: self.number, name })),
                 Ok(None) => {}
                 Err(why) => return Some(Ok(Entry::Bad { line: self.number, why })),
             }
@@ -170,7 +178,7 @@ mod tests {
     }
 
     fn targets(ids: &[u64]) -> Vec<Entry> {
-        ids.iter().map(|&n| Entry::Target(n.into())).collect()
+        ids.iter().map(|&n| Entry::Account(n.into())).collect()
     }
 
     fn bad(line: u64, why: BadLine) -> Entry {
@@ -206,7 +214,7 @@ mod tests {
         bytes.truncate(bytes.len() / 2);
         let list = TargetList::from_reader("torn", Cursor::new(bytes)).unwrap();
         let entries: Vec<_> = list.collect();
-        let good = entries.iter().filter(|e| matches!(e, Ok(Entry::Target(_)))).count();
+        let good = entries.iter().filter(|e| matches!(e, Ok(Entry::Account(_)))).count();
         assert!(good > 10_000, "{good}");
         match entries.last() {
             Some(Err(ListError::Read { name, line, .. })) => {
@@ -220,12 +228,12 @@ mod tests {
     fn a_bad_line_is_numbered_and_stops_nothing() {
         let text = b"1\nAndr\xe9\n-7\n99999999999999999999\n@jack\n2\n";
         let expected = [
-            Entry::Target(1.into()),
+            Entry::Account(1.into()),
             bad(2, BadLine::NotUtf8),
             bad(3, BadLine::Id(InvalidUserId::Negative("-7".into()))),
             bad(4, BadLine::Id(InvalidUserId::OutOfRange("99999999999999999999".into()))),
-            bad(5, BadLine::ScreenName("@jack".into())),
-            Entry::Target(2.into()),
+            Entry::Name { line: 5, name: "jack".to_owned() },
+            Entry::Account(2.into()),
         ];
         assert_eq!(read(*text), expected);
     }
@@ -237,7 +245,7 @@ mod tests {
         bytes.extend(b"\n2\n");
         let mut list = TargetList::from_reader("long", Cursor::new(bytes)).unwrap();
         let entries: Vec<_> = list.by_ref().map(Result::unwrap).collect();
-        assert_eq!(entries, [Entry::Target(1.into()), bad(2, BadLine::TooLong), Entry::Target(2.into())]);
+        assert_eq!(entries, [Entry::Account(1.into()), bad(2, BadLine::TooLong), Entry::Account(2.into())]);
         assert!(list.line.capacity() <= 4 * MAX_LINE, "{}", list.line.capacity());
     }
 

@@ -4,6 +4,6 @@ mod batch;
 mod line;
 mod list;
 
-pub use batch::{Batch, CHUNK, batches};
-pub use line::{BadLine, MAX_LINE, parse_line};
+pub use batch::{Batch, CHUNK, NAMED, batches};
+pub use line::{BadLine, MAX_LINE, Target, parse_line};
 pub use list::{Entry, ListError, TargetList};

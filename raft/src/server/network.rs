@@ -1,0 +1,70 @@
+//! What the tracker asks of the node around it about the social network that is crawled.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use storage::ids::UserId;
+
+use crate::model::Mutation;
+use crate::wire::{ApiError, ApiReply};
+
+use super::tracker::Tracker;
+
+/// Checks a follow rule; the error is for the person who wrote it.
+pub type CheckFollowRule = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// Looks up screen names (without `@`). Answers those that have an account, with it.
+pub type ResolveNames =
+    Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<Vec<(String, UserId)>, ResolveError>> + Send + Sync>;
+
+/// Most screen names in one call: a call must not outlast the patience of a client.
+pub const MAX_NAMES: usize = 100;
+
+/// Why names were not looked up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// Not now, or not by this node; another may be able to.
+    #[error("{0}")]
+    Passing(String),
+    /// The network did not answer as it should.
+    #[error("{0}")]
+    Lasting(String),
+}
+
+impl Tracker {
+    /// Lets clients look up screen names through this node.
+    pub fn set_resolver(&self, resolver: ResolveNames) {
+        *self.inner.resolver.write().unwrap_or_else(|e| e.into_inner()) = Some(resolver);
+    }
+
+    /// Looks names up. Each node does so itself: its budgets are its own.
+    pub(super) async fn resolve(&self, names: Vec<String>) -> Result<ApiReply, ApiError> {
+        if names.len() > MAX_NAMES {
+            let what = format!("{} names in one call; at most {MAX_NAMES} are allowed", names.len());
+            return Err(ApiError::BadRequest(what));
+        }
+        let resolver = self.inner.resolver.read().unwrap_or_else(|e| e.into_inner()).clone();
+        let Some(resolver) = resolver else {
+            let own = self.inner.options.id;
+            return Err(ApiError::Unavailable(format!("node {own} does not crawl, so it looks no names up")));
+        };
+        resolver(names).await.map(ApiReply::Resolved).map_err(|error| match error {
+            ResolveError::Passing(what) => ApiError::Unavailable(what),
+            ResolveError::Lasting(what) => ApiError::BadRequest(what),
+        })
+    }
+
+    /// Refuses a crawl whose follow rule could never be used. The node that a client talks to does it, before anything
+    /// is in the log.
+    pub(super) async fn check_rule(&self, mutation: &Mutation) -> Result<(), ApiError> {
+        let (Mutation::CreateCrawl { spec, .. }, Some(check)) =
+            (mutation, self.inner.options.check_follow_rule.clone())
+        else {
+            return Ok(());
+        };
+        let Some(rule) = spec.follow.clone() else { return Ok(()) };
+        let checked = tokio::task::spawn_blocking(move || check(&rule)).await;
+        let checked = checked.map_err(|e| ApiError::Unavailable(e.to_string()))?;
+        checked.map_err(ApiError::BadRequest)
+    }
+}
