@@ -7,6 +7,7 @@ pub mod datadir;
 pub mod dataset;
 mod durable;
 pub mod env;
+mod folder_sync;
 pub mod ids;
 pub mod snapshot;
 pub mod state;

@@ -77,7 +77,7 @@ impl FilesDataset {
         if volume(&output)? != volume(&temporary)? {
             return Err(DatasetError::OtherVolume { temporary, output });
         }
-        let layout = Arc::new(Layout { output, temporary, item_id });
+        let layout = Arc::new(Layout::new(output, temporary, item_id));
         let level = compression.map(|level| level.clamp(1, 9));
         Ok(Self { layout, level, followers, filter_bytes: FILTER_BYTES })
     }
@@ -104,7 +104,13 @@ impl FilesDataset {
             }
             other => other.naming("open", &path)?,
         };
-        let copy = Sink::copy_of(&self.layout.draft(key, new_lease)?, old, saved.bytes, self.level)?;
+        let copy = Sink::copy_of(
+            &self.layout.draft(key, new_lease)?,
+            old,
+            saved.bytes,
+            self.level,
+            &self.layout.drafts_sync,
+        )?;
         copy.ok_or_else(|| missing(key, old_lease, "it is shorter than its save point"))
     }
 }
@@ -112,13 +118,13 @@ impl FilesDataset {
 impl Dataset for FilesDataset {
     fn begin_timeline(&self, user: &UserId, lease: u64) -> Result<Box<dyn TimelineDraft>> {
         let key = FileKey::timeline(user);
-        let sink = Sink::create(&self.layout.draft(&key, lease)?, self.level)?;
+        let sink = Sink::create(&self.layout.draft(&key, lease)?, self.level, &self.layout.drafts_sync)?;
         Ok(Box::new(FileTimelineDraft::new(key, Arc::clone(&self.layout), sink)))
     }
 
     fn begin_followers(&self, user: &UserId, lease: u64) -> Result<Box<dyn FollowersDraft>> {
         let key = FileKey::followers(user);
-        let sink = Sink::create(&self.layout.draft(&key, lease)?, self.level)?;
+        let sink = Sink::create(&self.layout.draft(&key, lease)?, self.level, &self.layout.drafts_sync)?;
         Ok(Box::new(self.followers_draft(key, lease, sink)?))
     }
 
@@ -165,19 +171,26 @@ impl Dataset for FilesDataset {
         let draft = self.layout.draft(key, lease)?;
         let published = self.layout.published(key)?;
         let folder = self.layout.output.join(key.folder());
-        if draft.exists() {
+        let mut renamed = fs::rename(&draft, &published);
+        if renamed.as_ref().is_err_and(gone) && draft.exists() {
             durable::create_folder(&folder)?;
-            match fs::rename(&draft, &published) {
-                // Another node was faster, on storage that both see.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                other => other.naming("publish", &draft)?,
+            renamed = fs::rename(&draft, &published);
+        }
+        match renamed {
+            // Renamed before, or by another node on storage that both see.
+            Err(e) if gone(&e) => {
+                if !published.exists() {
+                    return Ok(());
+                }
             }
-        } else if !published.exists() {
-            return Ok(());
+            other => other.naming("publish", &draft)?,
         }
         // Also when the rename was done before: a crash may have come between it and what follows. The
         // twin is older in any case.
-        durable::remove_file(&self.layout.twin(key)?)?;
+        let twin = self.layout.twin(key)?;
+        if fs::symlink_metadata(&twin).is_ok() {
+            durable::remove_file(&twin)?;
+        }
         Ok(durable::sync_folder(&folder)?)
     }
 
@@ -235,6 +248,10 @@ impl Dataset for FilesDataset {
         let seen = fs::metadata(&path).naming("look at", &path)?;
         Ok(self.layout.set_aside(&path, &seen)?.map(|to| to.display().to_string()))
     }
+}
+
+fn gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
 }
 
 fn missing(key: &FileKey, lease: u64, why: impl Into<String>) -> DatasetError {

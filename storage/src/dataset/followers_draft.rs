@@ -19,6 +19,7 @@ pub(super) struct FileFollowersDraft {
     filter: DuplicateFilter,
     /// Where the list is written anew if repeated ids are found at the end.
     rewritten: PathBuf,
+    layout: Arc<Layout>,
     level: Option<u32>,
 }
 
@@ -34,7 +35,13 @@ impl FileFollowersDraft {
     ) -> Result<Self> {
         let rewritten = layout.rewritten(&key, lease)?;
         let filter = DuplicateFilter::new(sink.path(), filter_bytes);
-        Ok(Self { list: List { key, sink, format, items: 0, line: Vec::new() }, filter, rewritten, level })
+        Ok(Self {
+            list: List { key, sink, format, items: 0, line: Vec::new() },
+            filter,
+            rewritten,
+            layout: Arc::clone(layout),
+            level,
+        })
     }
 
     /// Takes in what the draft already holds.
@@ -74,14 +81,14 @@ impl FollowersDraft for FileFollowersDraft {
     }
 
     fn finish(self: Box<Self>) -> Result<Finished> {
-        let Self { mut list, filter, rewritten, level } = *self;
+        let Self { mut list, filter, rewritten, layout, level } = *self;
         if list.items == 0 {
             list.sink.remove()?;
             return Ok(Finished { items: 0, bytes: 0 });
         }
         let wrong = filter.into_wrong()?;
         if wrong.count > 0 {
-            list = list.without(&wrong, rewritten, level)?;
+            list = list.without(&wrong, Sink::create(&rewritten, level, &layout.drafts_sync)?)?;
         }
         Ok(Finished { items: list.items, bytes: list.sink.sync()? })
     }
@@ -139,11 +146,10 @@ impl List {
         }
     }
 
-    /// The same list without some places, in the file of the same name.
-    fn without(mut self, wrong: &Positions, rewritten: PathBuf, level: Option<u32>) -> Result<Self> {
+    /// The same list without some places, written to `sink`, which then takes the name of the old one.
+    fn without(mut self, wrong: &Positions, sink: Sink) -> Result<Self> {
         self.sink.end_member()?;
         let old = self.sink.path().to_owned();
-        let sink = Sink::create(&rewritten, level)?;
         let mut list = Self { sink, items: 0, ..self };
         for (position, id) in (0..).zip(FollowersReader::open(&old)?) {
             let id = id?;

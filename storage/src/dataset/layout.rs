@@ -4,9 +4,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{DatasetError, FileKey, ItemId, Result};
 use crate::durable::{self, Naming};
+use crate::folder_sync::FolderSync;
 
 /// Names that an unreadable file can get before something else must be wrong.
 const MAX_SET_ASIDE: u32 = 10_000;
@@ -21,9 +23,16 @@ pub(super) struct Layout {
     pub(super) output: PathBuf,
     pub(super) temporary: PathBuf,
     pub(super) item_id: ItemId,
+    /// Makes names in the temporary folder durable.
+    pub(super) drafts_sync: Arc<FolderSync>,
 }
 
 impl Layout {
+    pub(super) fn new(output: PathBuf, temporary: PathBuf, item_id: ItemId) -> Self {
+        let drafts_sync = Arc::new(FolderSync::of(temporary.clone()));
+        Self { output, temporary, item_id, drafts_sync }
+    }
+
     /// The name that a file is published under.
     pub(super) fn published(&self, key: &FileKey) -> Result<PathBuf> {
         Ok(self.output.join(key.folder()).join(key.name()?))

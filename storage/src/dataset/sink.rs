@@ -3,12 +3,14 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::Result;
 use crate::durable::{self, Naming};
+use crate::folder_sync::FolderSync;
 
 /// Bytes handed to the compressor at a time.
 const CHUNK_BYTES: usize = 32 * 1024;
@@ -19,6 +21,8 @@ const WRITE_BYTES: usize = 64 * 1024;
 /// ends a gzip member.
 pub(super) struct Sink {
     path: PathBuf,
+    /// Of `path`.
+    folder: Arc<FolderSync>,
     file: File,
     level: Option<u32>,
     /// The gzip member being written, and what it has put out so far.
@@ -33,16 +37,28 @@ pub(super) struct Sink {
 
 impl Sink {
     /// Creates a draft; an older file of that name is unlinked, never written into.
-    pub(super) fn create(path: &Path, level: Option<u32>) -> Result<Self> {
-        durable::remove_file(path)?;
-        let file = OpenOptions::new().write(true).create_new(true).open(path).naming("create", path)?;
-        let path = path.to_owned();
-        Ok(Self { path, file, level, member: None, pending: Vec::new(), written: 0, named: false })
+    pub(super) fn create(path: &Path, level: Option<u32>, folder: &Arc<FolderSync>) -> Result<Self> {
+        let create = || OpenOptions::new().write(true).create_new(true).open(path);
+        let file = match create() {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                durable::remove_file(path)?;
+                create()
+            }
+            other => other,
+        };
+        let (path, folder, file) = (path.to_owned(), Arc::clone(folder), file.naming("create", path)?);
+        Ok(Self { path, folder, file, level, member: None, pending: Vec::new(), written: 0, named: false })
     }
 
     /// Creates a draft that begins with the first `bytes` of `old`; `None` when `old` is shorter.
-    pub(super) fn copy_of(path: &Path, old: File, bytes: u64, level: Option<u32>) -> Result<Option<Self>> {
-        let mut sink = Self::create(path, level)?;
+    pub(super) fn copy_of(
+        path: &Path,
+        old: File,
+        bytes: u64,
+        level: Option<u32>,
+        folder: &Arc<FolderSync>,
+    ) -> Result<Option<Self>> {
+        let mut sink = Self::create(path, level, folder)?;
         sink.written = io::copy(&mut old.take(bytes), &mut sink.file).naming("copy a draft to", path)?;
         if sink.written == bytes {
             return Ok(Some(sink));
@@ -91,13 +107,13 @@ impl Sink {
         let bytes = self.end_member()?;
         self.file.sync_data().naming("sync", &self.path)?;
         if !self.named {
-            durable::sync_parent(&self.path)?;
+            self.folder.sync()?;
             self.named = true;
         }
         Ok(bytes)
     }
 
-    /// Gives the draft another name, over the file that has it.
+    /// Gives the draft another name in its folder, over the file that has it.
     pub(super) fn rename(&mut self, to: &Path) -> Result<()> {
         fs::rename(&self.path, to).naming("rename", &self.path)?;
         self.path = to.to_owned();
