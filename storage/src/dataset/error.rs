@@ -87,4 +87,22 @@ pub enum DatasetError {
         /// The lease.
         lease: u64,
     },
+    /// A file is in the way.
+    #[error("{} is there already and none of the files that were read; --force puts the new one in its place, --to puts it elsewhere", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is another one than it was at the beginning.
+    #[error("{} was changed by another process meanwhile and is left as it is; do it again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process writes the file.
+    #[error("{} is being written by another twm-ctl; wait for its end", path.display())]
+    Busy {
+        /// The temporary file.
+        path: PathBuf,
+    },
 }

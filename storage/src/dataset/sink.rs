@@ -36,8 +36,13 @@ impl Sink {
     pub(super) fn create(path: &Path, level: Option<u32>) -> Result<Self> {
         durable::remove_file(path)?;
         let file = OpenOptions::new().write(true).create_new(true).open(path).naming("create", path)?;
+        Ok(Self::over(path, file, level))
+    }
+
+    /// Writes to an empty file that is open already.
+    pub(super) fn over(path: &Path, file: File, level: Option<u32>) -> Self {
         let path = path.to_owned();
-        Ok(Self { path, file, level, member: None, pending: Vec::new(), written: 0, named: false })
+        Self { path, file, level, member: None, pending: Vec::new(), written: 0, named: false }
     }
 
     /// Creates a draft that begins with the first `bytes` of `old`; `None` when `old` is shorter.
