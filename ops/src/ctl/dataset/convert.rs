@@ -1,10 +1,11 @@
 //! `dataset convert`.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use storage::dataset::rewrite::{Converted, Target, convert, remove_leftovers};
+use storage::dataset::rewrite::{Converted, Target, Written, convert, remove_leftovers};
 
 use super::files::{DatasetFile, Meant, each, failure, is_folder};
 use super::form::FormArgs;
@@ -35,6 +36,9 @@ struct Tally {
     written: u64,
     renamed: u64,
     unchanged: u64,
+    /// Of the files that were written anew.
+    bytes_before: u64,
+    bytes_after: u64,
 }
 
 impl Convert {
@@ -67,11 +71,16 @@ impl Convert {
             None => file.key.path_beside(&file.path),
         };
         let target = Target { key: file.key.clone(), path: path.map_err(failure)?, force: self.force };
+        let before = fs::metadata(&file.path).map_or(0, |found| found.len());
         let converted = convert(&file.path, &target, self.form.form()).map_err(failure)?;
         match &converted {
             Converted::AsWanted | Converted::Empty => tally.unchanged += 1,
             Converted::Renamed => tally.renamed += 1,
-            Converted::Written(_) => tally.written += 1,
+            Converted::Written(written) => {
+                tally.written += 1;
+                tally.bytes_after += written.bytes;
+                tally.bytes_before += before;
+            }
         }
         tell(file, &target, &converted, output)
     }
@@ -94,25 +103,21 @@ fn tell(file: &DatasetFile, target: &Target, converted: &Converted, output: Outp
             "bytes": written.map(|w| w.bytes),
         }));
     }
-    let (from, to) = (file.path.display(), target.path.display());
+    let name = file.path.display();
     match converted {
-        Converted::AsWanted => Ok(()),
-        Converted::Empty => output.line(format!("{from}: empty, left as it is")),
-        Converted::Renamed => output.line(format!("{from}: now {to}")),
-        Converted::Written(written) => {
-            let doubled = match written.duplicates {
-                0 => String::new(),
-                n => format!(", {} that were there twice left out", count(n)),
-            };
-            let (items, bytes) = (count(written.items), count(written.bytes));
-            output.line(format!("{from}: {to} with {items} items in {bytes} bytes{doubled}"))
+        Converted::Empty => output.line(format!("{name}: empty, left as it is")),
+        Converted::Written(Written { duplicates: 1.., .. }) => {
+            let doubled = written.map_or(0, |written| written.duplicates);
+            output.line(format!("{name}: {} items that were there twice left out", count(doubled)))
         }
+        // Thousands of files are as they should be.
+        _ => Ok(()),
     }
 }
 
 impl Tally {
     fn tell(&self, output: Output, failed: u64) -> Result<(), CtlError> {
-        let Self { files, written, renamed, unchanged } = self;
+        let Self { files, written, renamed, unchanged, bytes_before, bytes_after } = self;
         if output.is_json() {
             return output.json(&json!({
                 "files": files,
@@ -120,18 +125,22 @@ impl Tally {
                 "renamed": renamed,
                 "unchanged": unchanged,
                 "failed": failed,
+                "bytes_before": bytes_before,
+                "bytes_after": bytes_after,
             }));
         }
-        let [files, written, renamed, unchanged] = [files, written, renamed, unchanged].map(|n| count(*n));
+        let [files, written, renamed, unchanged, before, after] =
+            [files, written, renamed, unchanged, bytes_before, bytes_after].map(|n| count(*n));
         output.line(format!(
-            "{files} files: {written} written anew, {renamed} renamed, {unchanged} left as they are, {} failed",
+            "{files} files: {written} written anew ({before} bytes before, {after} now), {renamed} renamed, \
+             {unchanged} left as they are, {} failed",
             count(failed)
         ))
     }
 }
 
 /// Removes what killed commands left in a dataset.
-pub fn tell_leftovers(folder: &std::path::Path) -> Result<(), CtlError> {
+pub fn tell_leftovers(folder: &Path) -> Result<(), CtlError> {
     match remove_leftovers(folder).map_err(failure)? {
         0 => {}
         n => note(format!("{}: removed {} temporary files that a command left", folder.display(), count(n))),

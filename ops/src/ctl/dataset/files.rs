@@ -5,10 +5,14 @@ use std::fs;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use storage::dataset::{self, FileKey, FileKind, dataset_files, dataset_folders, open_decoded};
+use storage::dataset::{self, FileKey, FileKind, dataset_folders, open_decoded};
 
 use crate::ctl::CtlError;
-use crate::ctl::output::note;
+use crate::ctl::progress::Spinner;
+use crate::ctl::render::count;
+
+/// Files between two signs of life.
+const SHOW_EVERY: u64 = 64;
 
 /// A file of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,34 +41,40 @@ pub fn each(
     meant: Meant,
     mut visit: impl FnMut(&DatasetFile) -> Result<(), CtlError>,
 ) -> Result<u64, CtlError> {
-    let mut failed = 0;
-    let mut visit = |file: Result<DatasetFile, CtlError>| match file.and_then(|file| visit(&file)) {
-        Err(CtlError::Failed(why)) => {
-            note(format!("twm-ctl: {why}"));
-            failed += 1;
-            Ok(())
+    let (mut seen, mut failed) = (0, 0);
+    let spinner = Spinner::new();
+    let mut visit = |file: Result<DatasetFile, CtlError>| {
+        seen += 1;
+        if seen % SHOW_EVERY == 0 {
+            spinner.show(format!("{} files", count(seen)));
         }
-        other => other,
+        match file.and_then(|file| visit(&file)) {
+            Err(CtlError::Failed(why)) => {
+                spinner.note(&format!("twm-ctl: {why}"));
+                failed += 1;
+                Ok(())
+            }
+            other => other,
+        }
     };
     for path in paths {
         if !is_folder(path) {
             visit(single(path))?;
             continue;
         }
-        match meant {
-            Meant::Published => {
-                for file in dataset_files(path).map_err(failure)? {
-                    let found = file.map_err(failure);
-                    visit(found.map(|(key, path)| DatasetFile { key, path, published: None }))?;
+        // A dataset, or one folder of it.
+        let mut found = false;
+        for folder in std::iter::once(path.clone()).chain(dataset_folders(path).map_err(failure)?) {
+            for file in folder_files(&folder)? {
+                if file.published.is_none() || meant == Meant::All {
+                    found = true;
+                    visit(Ok(file))?;
                 }
             }
-            Meant::All => {
-                for folder in dataset_folders(path).map_err(failure)? {
-                    for file in folder_files(&folder)? {
-                        visit(Ok(file))?;
-                    }
-                }
-            }
+        }
+        if !found {
+            let why = format!("{} holds no files of a dataset, ID.twt and ID.fws", path.display());
+            visit(Err(CtlError::Failed(why)))?;
         }
     }
     Ok(failed)

@@ -111,6 +111,11 @@ impl Merge {
             }
         }
         drop(spinner);
+        if tally.files == 0 {
+            return Err(CtlError::Failed(
+                "the folders hold no files of a dataset, DD/ID.twt and DD/ID.fws".to_owned(),
+            ));
+        }
         tally.tell(output)
     }
 

@@ -66,7 +66,7 @@ impl Recover {
         };
         if self.to.is_none() && file.published.is_some() && path.exists() {
             note(format!(
-                "{}: {} is there again, so this one is left; `recover --to DIR` and `merge` join them",
+                "{}: left, since {} is there again; to join them, recover it with --to DIR and merge",
                 file.path.display(),
                 path.display()
             ));
@@ -134,7 +134,8 @@ fn describe(loss: &Loss) -> Vec<String> {
         parts.push("its end is missing, and how much that was is unknown".to_owned());
     }
     if loss.unverified > 0 {
-        parts.push(format!("{} of the items have no good checksum", count(loss.unverified)));
+        let kept = count(loss.unverified);
+        parts.push(format!("the checksum over {kept} items is wrong or missing: one of them may be garbled"));
     }
     parts
 }
@@ -192,7 +193,7 @@ mod tests {
         assert_eq!(
             describe(&loss).join("; "),
             "2 torn or garbled lines dropped (1,300 bytes); 9 bytes of the file could not be decompressed; its \
-             end is missing, and how much that was is unknown; 7 of the items have no good checksum"
+             end is missing, and how much that was is unknown; the checksum over 7 items is wrong or missing: one of them may be garbled"
         );
         assert!(describe(&Loss::default()).is_empty());
     }
