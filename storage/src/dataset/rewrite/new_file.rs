@@ -2,10 +2,12 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
+use std::iter;
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{CWD, FlockOperation, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use crate::dataset::sink::Sink;
 use crate::dataset::{DatasetError, FileKey, Result, dataset_folders, layout};
@@ -77,8 +79,7 @@ impl NewFile {
     ) -> Result<Self> {
         let replaced = Self::check(target, replaces)?;
         let temporary = temporary(target);
-        let file = open_locked(&temporary)?;
-        file.set_len(0).naming("write", &temporary)?;
+        let file = create_locked(&temporary)?;
         inherit(&file, owner).naming("set the owner of", &temporary)?;
         let sink = Sink::over(&temporary, file, level.map(|level| level.clamp(1, 9)));
         let target = target.to_owned();
@@ -106,19 +107,41 @@ impl NewFile {
 impl Name {
     fn commit(&mut self) -> Result<Option<PathBuf>> {
         let found = existing(&self.target)?;
-        let unchanged = match (&self.replaced, &found) {
-            (None, None) => true,
-            (Some(before), Some(now)) => is_unchanged(before, now),
-            _ => false,
-        };
-        if !unchanged {
-            return Err(DatasetError::Changed { path: self.target.clone() });
+        if !is_unchanged(self.replaced.as_ref(), found.as_ref()) {
+            return Err(self.changed());
         }
         let aside = if self.keep && found.is_some() { Some(keep_aside(&self.target)?) } else { None };
-        fs::rename(&self.temporary, &self.target).naming("rename", &self.temporary)?;
+        self.take_place()?;
         self.committed = true;
         durable::sync_parent(&self.target)?;
         Ok(aside)
+    }
+
+    /// Renames the file. What was published since the last look keeps its place, where the file system has the
+    /// means for that.
+    fn take_place(&self) -> Result<()> {
+        let flags = if self.replaced.is_some() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+        let rename = || renameat_with(CWD, &self.temporary, CWD, &self.target, flags);
+        match rename() {
+            Ok(()) if self.replaced.is_none() => return Ok(()),
+            Ok(()) => {
+                if is_unchanged(self.replaced.as_ref(), existing(&self.temporary)?.as_ref()) {
+                    durable::remove_file(&self.temporary)?;
+                    return Ok(());
+                }
+                rename().map_err(io::Error::from).naming("put back", &self.target)?;
+                return Err(self.changed());
+            }
+            Err(Errno::EXIST) => return Err(self.changed()),
+            // Not on this file system; or what was there has another name by now.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOENT) => {}
+            Err(other) => return Ok(Err(other.into()).naming("rename", &self.temporary)?),
+        }
+        Ok(fs::rename(&self.temporary, &self.target).naming("rename", &self.temporary)?)
+    }
+
+    fn changed(&self) -> DatasetError {
+        DatasetError::Changed { path: self.target.clone() }
     }
 }
 
@@ -151,26 +174,61 @@ pub(super) fn is_same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-fn is_unchanged(a: &Metadata, b: &Metadata) -> bool {
+/// Whether what had a name before is what has it now, with the same contents.
+fn is_unchanged(before: Option<&Metadata>, now: Option<&Metadata>) -> bool {
     let stamp = |m: &Metadata| (m.len(), m.mtime(), m.mtime_nsec());
-    is_same(a, b) && stamp(a) == stamp(b)
+    match (before, now) {
+        (Some(before), Some(now)) => is_same(before, now) && stamp(before) == stamp(now),
+        (None, None) => true,
+        _ => false,
+    }
 }
 
-/// Opens a file that no other process has open so, or creates it.
-fn open_locked(path: &Path) -> Result<File> {
+/// Creates a file that is locked as long as it is open; one that a killed process left is removed before.
+fn create_locked(path: &Path) -> Result<File> {
     loop {
-        let options = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        let file = options.naming("create", path)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(DatasetError::Busy { path: path.to_owned() }),
-            other => other.map_err(io::Error::from).naming("lock", path)?,
-        }
-        // Whoever had it before may have renamed or removed it between the two calls.
-        let opened = file.metadata().naming("look at", path)?;
-        if existing(path)?.is_some_and(|named| is_same(&named, &opened)) {
+        let file = match OpenOptions::new().write(true).create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !remove_unlocked(path)? {
+                    return Err(DatasetError::Busy { path: path.to_owned() });
+                }
+                continue;
+            }
+            other => other.naming("create", path)?,
+        };
+        // Another process may have taken it for a leftover between the two calls.
+        if lock(&file, path)? && is_named(&file, path)? {
             return Ok(file);
         }
     }
+}
+
+/// Removes a file that nobody holds locked; whether nobody does.
+fn remove_unlocked(path: &Path) -> Result<bool> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        other => other.naming("open", path)?,
+    };
+    if !lock(&file, path)? {
+        return Ok(false);
+    }
+    if is_named(&file, path)? {
+        durable::remove_file(path)?;
+    }
+    Ok(true)
+}
+
+fn lock(file: &File, path: &Path) -> Result<bool> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        other => Ok(other.map(|()| true).map_err(io::Error::from).naming("lock", path)?),
+    }
+}
+
+/// Whether an open file still has the name `path`.
+fn is_named(file: &File, path: &Path) -> Result<bool> {
+    let opened = file.metadata().naming("look at", path)?;
+    Ok(existing(path)?.is_some_and(|named| is_same(&named, &opened)))
 }
 
 /// The access rights of a file go over to the one that takes its place: a node may run as another user than
@@ -193,7 +251,7 @@ fn inherit(file: &File, owner: &Metadata) -> io::Result<()> {
 /// A folder that cannot be listed, a file that cannot be removed.
 pub fn remove_leftovers(output: &Path) -> Result<u64> {
     let mut removed = 0;
-    for folder in dataset_folders(output)? {
+    for folder in iter::once(output.to_owned()).chain(dataset_folders(output)?) {
         for entry in fs::read_dir(&folder).naming("list", &folder)? {
             let path = entry.naming("list", &folder)?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -201,12 +259,7 @@ pub fn remove_leftovers(output: &Path) -> Result<u64> {
             if FileKey::of_name(file).is_none() {
                 continue;
             }
-            match open_locked(&path) {
-                Err(DatasetError::Busy { .. }) => continue,
-                other => other?,
-            };
-            durable::remove_file(&path)?;
-            removed += 1;
+            removed += u64::from(remove_unlocked(&path)?);
         }
     }
     Ok(removed)
@@ -226,4 +279,30 @@ fn keep_aside(path: &Path) -> Result<PathBuf> {
     }
     durable::sync_parent(path)?;
     Ok(aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_between_the_last_look_and_the_rename_keeps_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, newer) = (folder.path().join("5.fws"), folder.path().join("newer"));
+        for before in [None, Some("old")] {
+            if let Some(text) = before {
+                fs::write(&target, text).unwrap();
+            }
+            fs::write(&newer, "published").unwrap();
+            let seen = existing(&target).unwrap();
+            let owner = fs::metadata(&newer).unwrap();
+            let new = NewFile::create(&target, seen.as_ref(), &owner, None).unwrap();
+            fs::rename(&newer, &target).unwrap();
+            assert!(matches!(new.name.take_place(), Err(DatasetError::Changed { .. })));
+            drop(new);
+            assert_eq!(fs::read_to_string(&target).unwrap(), "published");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+            fs::remove_file(&target).unwrap();
+        }
+    }
 }
