@@ -115,3 +115,40 @@ fn fault_10_temporary_files_of_killed_tools_do_not_stay() {
         assert_eq!((names(&root.join("22")), names(&root.join("33"))), (vec!["22.twt".into()], vec![]));
     }
 }
+
+/// Starts a command and kills it while it writes `half_written`; whether it was not faster.
+fn kill_while_writing(args: &[&str], half_written: &Path) -> bool {
+    let mut child =
+        Command::new(env!("CARGO_BIN_EXE_twm-ctl")).args(args).stdout(Stdio::null()).spawn().unwrap();
+    while !fs::metadata(half_written).is_ok_and(|found| found.len() > 0) {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    half_written.exists()
+}
+
+#[test]
+fn fault_10_a_tool_killed_in_the_middle_leaves_the_old_file_and_the_next_run_ends_its_work() {
+    // A busy machine may need a longer file to be in the middle of.
+    for ids in [400_000, 1_600_000, 6_400_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let list = put(root, "22/22.fws", &packed(1..=ids));
+        let args = ["dataset", "convert", "--gzip", "9", "--followers", "text", utf8(root)];
+        if !kill_while_writing(&args, &root.join("22/22.fws.new")) {
+            continue;
+        }
+        assert_eq!(names(&root.join("22")), ["22.fws", "22.fws.new"]);
+        assert_eq!(fs::metadata(&list).unwrap().len(), ids * 8);
+        run(&args);
+        assert_eq!(names(&root.join("22")), ["22.fws"]);
+        let found = run(&["-o", "json", "dataset", "verify", utf8(root)]);
+        assert!(found.contains(&format!("\"followers\":{ids}")), "{found}");
+        return;
+    }
+    panic!("it could not be killed in the middle");
+}

@@ -136,3 +136,35 @@ fn merge_joins_copies_of_a_file_and_refuses_what_is_no_copy() {
     assert_eq!(no_name.status.code(), Some(2));
     assert_eq!(ids(&to), ["3", "2", "1"]);
 }
+
+/// Runs `twm-ctl dataset` with at most 96 MiB of address space.
+fn run_small(args: &str, folder: &Path) -> Output {
+    let command = format!("ulimit -v 98304; exec {} dataset {args}", env!("CARGO_BIN_EXE_twm-ctl"));
+    Command::new("sh").args(["-c", &command]).current_dir(folder).output().unwrap()
+}
+
+#[test]
+fn memory_is_bounded_whatever_the_files_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    // 110 MB of tweets, oldest first and so all to be sorted, and 1.2 million followers, each there twice.
+    let noise = "x".repeat(1_400);
+    let lines = (1..75_000).map(|id| format!("{{\"id\": {id}, \"text\": \"{noise}\"}}\n"));
+    let path = put(root, "7.twt", b"");
+    let mut file = std::io::BufWriter::new(fs::File::create(&path).unwrap());
+    lines.for_each(|line| file.write_all(line.as_bytes()).unwrap());
+    file.flush().unwrap();
+    put(root, "7.fws", &packed((1..1_200_000).chain(1..1_200_000)));
+    for (args, told) in [
+        ("stat 7.twt 7.fws", "1,199,999 of 2,399,998 items are there twice"),
+        ("convert --gzip 1 7.twt", "1 written anew"),
+        ("merge 7.twt 7.twt --to 8.twt", "74,999 items"),
+        ("recover 7.fws", "1,199,999 items saved"),
+        ("merge 7.fws 7.fws.unreadable --to 8.fws", "1,199,999 items"),
+    ] {
+        let output = run_small(args, root);
+        assert!(output.status.success(), "{args}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).contains(told), "{args}: {}", text(&output.stdout));
+    }
+    assert!(ctl(&["dataset", "verify", utf8(&root.join("8.twt"))]).status.success());
+}

@@ -81,9 +81,10 @@ impl Recover {
             }
             Recovered::Nothing { loss, aside } => {
                 tally.lose(&loss);
-                let aside = aside.map(|aside| format!("; it is now {}", aside.display())).unwrap_or_default();
-                let why = format!("{}: nothing can be read of it{aside}", file.path.display());
-                Err(CtlError::Failed(why))
+                let mut parts = vec!["nothing can be read of it".to_owned()];
+                parts.extend(describe(&loss));
+                parts.extend(aside.map(|aside| format!("it is now {}", aside.display())));
+                Err(CtlError::Failed(format!("{}: {}", file.path.display(), parts.join("; "))))
             }
             Recovered::Written(recovery) => {
                 tally.recovered += 1;

@@ -211,7 +211,12 @@ impl Salvage {
 
     /// Begins the member whose header is at `start`; nothing when there is none.
     fn open_member(&mut self, start: u64) -> Result<Option<State>> {
-        let Some(header) = header_length(self.stored(start, WINDOW_BYTES)?) else { return Ok(None) };
+        // Mostly the header is at hand; a long one may go on behind the window.
+        let header = match header_length(self.stored(start, HEADER_BYTES)?) {
+            None => header_length(self.stored(start, WINDOW_BYTES)?),
+            some => some,
+        };
+        let Some(header) = header else { return Ok(None) };
         self.at = start + header as u64;
         let (decoder, checksum) = (Decompress::new(false), Crc::new());
         Ok(Some(State::Member(Box::new(Member { start, decoder, checksum }))))
