@@ -4,7 +4,7 @@
 //! that were there when it began, so those who come while one runs share the next.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::durable::{FileError, Naming, sync_folder};
@@ -35,6 +35,12 @@ impl FolderSync {
     /// Of this folder.
     pub(crate) fn of(folder: PathBuf) -> Self {
         Self { folder, syncs: Mutex::default(), ended: Condvar::new() }
+    }
+
+    /// Of the folder that names `path`.
+    pub(crate) fn of_parent(path: &Path) -> Self {
+        let parent = path.parent().filter(|parent| *parent != Path::new(""));
+        Self::of(parent.unwrap_or(Path::new(".")).to_owned())
     }
 
     /// Returns when the names that the folder has now are durable.

@@ -86,7 +86,7 @@ enum Command {
     Node(node::Node),
     /// Restart node after node, without a pause of the cluster.
     RollingRestart(rolling_restart::RollingRestart),
-    /// Look at crawled files.
+    /// Look at crawled files, mend, convert and merge them.
     #[command(subcommand)]
     Dataset(dataset::Dataset),
     /// Print a shell's completion script.

@@ -58,10 +58,16 @@ impl DuplicateFilter {
     /// The places that were admitted wrongly.
     pub(super) fn into_wrong(self) -> Result<Positions> {
         let mut wrong = Positions::default();
-        if let Some(spill) = self.spill {
-            spill.duplicates(|position| wrong.insert(position))?;
-        }
+        self.find_wrong(&mut wrong)?;
         Ok(wrong)
+    }
+
+    /// Adds the places that were admitted wrongly to `wrong`.
+    pub(super) fn find_wrong(self, wrong: &mut Positions) -> Result<()> {
+        match self.spill {
+            Some(spill) => spill.duplicates(|position| wrong.insert(position)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -74,7 +80,7 @@ pub(super) struct Positions {
 
 impl Positions {
     /// Adds a place that is not there.
-    fn insert(&mut self, position: u64) {
+    pub(super) fn insert(&mut self, position: u64) {
         let word = (position / 64) as usize;
         if self.words.len() <= word {
             self.words.resize(word + 1, 0);

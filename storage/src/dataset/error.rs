@@ -22,7 +22,7 @@ pub enum DatasetError {
         why: String,
     },
     /// A file of the dataset is damaged, or is in no known format.
-    #[error("{} is unreadable at item {item}: {why}; set it aside and fetch it again, or try `twm-ctl dataset recover`", path.display())]
+    #[error("{0} is unreadable at item {item}: {why}; `twm-ctl dataset recover {0}` saves what is good of it", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum DatasetError {
         why: String,
     },
     /// An unreadable file is out of the way; the caller goes on as if there had been none.
-    #[error("{} was unreadable ({why}) and is now {}; see whether `twm-ctl dataset recover` can save it", path.display(), to.display())]
+    #[error("{} was unreadable ({why}) and is now {1}; `twm-ctl dataset recover {1}` saves what is good of it", path.display(), to.display())]
     SetAside {
         /// Its name before.
         path: PathBuf,
@@ -86,5 +86,23 @@ pub enum DatasetError {
         key: FileKey,
         /// The lease.
         lease: u64,
+    },
+    /// A file is in the way.
+    #[error("{} is there already and was not read; `twm-ctl dataset merge` joins files, --force replaces it", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is another one than it was at the beginning.
+    #[error("{} was changed by another process meanwhile and is left as it is; do it again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process writes the file.
+    #[error("{} is being written by another twm-ctl; wait for its end", path.display())]
+    Busy {
+        /// The temporary file.
+        path: PathBuf,
     },
 }

@@ -58,6 +58,25 @@ impl FollowersReader {
         matches!(self.ids, Ids::Packed { .. })
     }
 
+    /// Bytes read, decompressed.
+    pub(super) fn bytes(&self) -> u64 {
+        match &self.ids {
+            Ids::Text(lines) => lines.bytes(),
+            Ids::Packed { count, .. } => count * PACKED_BYTES as u64,
+        }
+    }
+
+    /// Refuses a last line without a line end. Each list is written with one: without it, the id may be cut
+    /// off, and the first digits of an id are somebody else's.
+    pub(super) fn check_end(&self) -> Result<()> {
+        match &self.ids {
+            Ids::Text(lines) if !lines.ended() => {
+                Err(lines.unreadable("the last line has no line end: its id may be cut off"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn read(&mut self) -> Result<Option<UserId>> {
         match &mut self.ids {
             Ids::Text(lines) => {

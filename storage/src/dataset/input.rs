@@ -12,7 +12,7 @@ use crate::durable::{FileError, Naming};
 /// Longest line that is read or written, in bytes.
 pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+pub(super) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The decompressed bytes of a file.
@@ -62,11 +62,15 @@ pub(super) struct LineReader {
     line: String,
     /// Lines read.
     count: u64,
+    /// Bytes read.
+    bytes: u64,
+    /// Whether the line read last has a line end.
+    ended: bool,
 }
 
 impl LineReader {
     pub(super) fn new(path: &Path, input: Box<dyn BufRead + Send>) -> Self {
-        Self { path: path.to_owned(), input, line: String::new(), count: 0 }
+        Self { path: path.to_owned(), input, line: String::new(), count: 0, bytes: 0, ended: true }
     }
 
     /// The next line without the white space at its end; `None` at the end of the file.
@@ -75,17 +79,31 @@ impl LineReader {
         while self.line.is_empty() {
             let mut limited = (&mut self.input).take(MAX_LINE_BYTES as u64 + 1);
             let read = limited.read_line(&mut self.line);
-            if read.map_err(|source| read_error(&self.path, self.count + 1, source))? == 0 {
+            let read = read.map_err(|source| read_error(&self.path, self.count + 1, source))?;
+            if read == 0 {
                 return Ok(None);
             }
+            self.bytes += read as u64;
+            let ended = self.line.ends_with('\n');
             if self.line.len() > MAX_LINE_BYTES {
                 self.count += 1;
                 return Err(self.unreadable("a line that is longer than any line"));
             }
             self.line.truncate(self.line.trim_end().len());
+            self.ended = ended || self.line.is_empty();
         }
         self.count += 1;
         Ok(Some(&self.line))
+    }
+
+    /// Bytes read, decompressed.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether the line that was read last has a line end.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
     }
 
     /// The line that was read last.

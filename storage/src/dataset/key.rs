@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,35 @@ impl FileKey {
     pub fn of_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         Self::of_name(name.strip_suffix(".gz").unwrap_or(name))
+    }
+
+    /// The key and the published name of a file that was set aside: `ID.twt.unreadable`, also with a number.
+    pub fn of_set_aside(path: &Path) -> Option<(Self, PathBuf)> {
+        let name = path.file_name()?.to_str()?;
+        let (published, mark) = name.rsplit_once('.')?;
+        let number = mark.strip_prefix("unreadable")?;
+        if !number.is_empty() && number.strip_prefix('-')?.parse::<u32>().is_err() {
+            return None;
+        }
+        let published = Path::new(published);
+        let key = Self::of_path(published)?;
+        Some((key, path.with_file_name(published)))
+    }
+
+    /// The name that the file is published under in the dataset of a folder.
+    ///
+    /// # Errors
+    /// [`DatasetError::NameTooLong`].
+    pub fn path_under(&self, output: &Path) -> Result<PathBuf> {
+        Ok(output.join(self.folder()).join(self.name()?))
+    }
+
+    /// The name that the file is published under, in the folder of another one.
+    ///
+    /// # Errors
+    /// [`DatasetError::NameTooLong`].
+    pub fn path_beside(&self, other: &Path) -> Result<PathBuf> {
+        Ok(other.with_file_name(self.name()?))
     }
 
     /// The key of `ID.twt` or `ID.fws`.

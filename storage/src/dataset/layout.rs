@@ -35,7 +35,7 @@ impl Layout {
 
     /// The name that a file is published under.
     pub(super) fn published(&self, key: &FileKey) -> Result<PathBuf> {
-        Ok(self.output.join(key.folder()).join(key.name()?))
+        key.path_under(&self.output)
     }
 
     /// The same file as the original program called it.
@@ -102,7 +102,8 @@ impl Layout {
     }
 }
 
-fn free_name(path: &Path) -> Result<PathBuf> {
+/// The name that an unreadable file gets: the first that is free.
+pub(super) fn free_name(path: &Path) -> Result<PathBuf> {
     let name = path.as_os_str().to_string_lossy();
     let names = (1..MAX_SET_ASIDE).map(|n| match n {
         1 => format!("{name}.unreadable"),
@@ -128,12 +129,8 @@ fn parse_draft(name: &str) -> Option<(FileKey, u64)> {
 /// The published files under `output`, in the order of the folders; drafts and what was set aside are
 /// left out, and so is everything else that lies there.
 pub fn dataset_files(output: &Path) -> Result<impl Iterator<Item = Result<(FileKey, PathBuf)>> + use<>> {
-    let folders = sorted(output)?.into_iter().filter(|path| {
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        !hidden && path.is_dir()
-    });
     // One folder's names at a time: a dataset has a hundred folders, and maybe millions of files.
-    Ok(folders.flat_map(|folder| {
+    Ok(dataset_folders(output)?.into_iter().flat_map(|folder| {
         let (files, error) = match sorted(&folder) {
             Ok(files) => (files, None),
             Err(error) => (Vec::new(), Some(Err(error))),
@@ -141,6 +138,16 @@ pub fn dataset_files(output: &Path) -> Result<impl Iterator<Item = Result<(FileK
         let keyed = files.into_iter().filter_map(|path| Some(Ok((FileKey::of_path(&path)?, path))));
         error.into_iter().chain(keyed)
     }))
+}
+
+/// The folders under `output` that files are published in.
+pub fn dataset_folders(output: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders = sorted(output)?;
+    folders.retain(|path| {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.is_dir()
+    });
+    Ok(folders)
 }
 
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -20,6 +20,7 @@
 //! OUTPUT/a7/did%3Aplc%3Ax.twt  a text id: percent-encoded, under two hex digits of its CRC-32
 //! OUTPUT/22/22013880.twt.unreadable[-N]   a file that could not be read, set aside
 //! OUTPUT/.tmp/22013880.twt.LEASE          a draft
+//! OUTPUT/22/22013880.twt.new              a file being made anew, see [`rewrite`]
 //! ```
 //!
 //! Files are gzip (any number of members) or plain; readers tell by the first two bytes, and also take
@@ -34,6 +35,8 @@ mod followers_reader;
 mod input;
 mod key;
 mod layout;
+mod list_encoder;
+pub mod rewrite;
 mod sink;
 mod spill;
 mod timeline_draft;
@@ -47,9 +50,9 @@ pub use files::{FilesDataset, FilesOptions, FollowersFormat};
 pub use followers_reader::FollowersReader;
 pub use input::{Decoded, MAX_LINE_BYTES, open_decoded};
 pub use key::{FileKey, FileKind};
-pub use layout::dataset_files;
+pub use layout::{dataset_files, dataset_folders};
 pub use timeline_reader::{ItemId, TimelineReader, tweet_id};
-pub use verify::{Verification, verify};
+pub use verify::{Edge, Verification, verify};
 
 use crate::ids::UserId;
 

@@ -46,8 +46,13 @@ impl Sink {
             }
             other => other,
         };
-        let (path, folder, file) = (path.to_owned(), Arc::clone(folder), file.naming("create", path)?);
-        Ok(Self { path, folder, file, level, member: None, pending: Vec::new(), written: 0, named: false })
+        Ok(Self::over(path, file.naming("create", path)?, level, folder))
+    }
+
+    /// Writes to an empty file that is open already.
+    pub(super) fn over(path: &Path, file: File, level: Option<u32>, folder: &Arc<FolderSync>) -> Self {
+        let (path, folder) = (path.to_owned(), Arc::clone(folder));
+        Self { path, folder, file, level, member: None, pending: Vec::new(), written: 0, named: false }
     }
 
     /// Creates a draft that begins with the first `bytes` of `old`; `None` when `old` is shorter.

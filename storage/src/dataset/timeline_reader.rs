@@ -50,6 +50,11 @@ impl TimelineReader {
         self.compressed
     }
 
+    /// Bytes read, decompressed.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lines.bytes()
+    }
+
     /// The next tweet: its id and its line; `None` at the end.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
+
 use super::duplicates::{DuplicateFilter, FILTER_BYTES};
 use super::{DatasetError, FileKind, FollowersReader, Result, TimelineReader};
 use crate::ids::UserId;
@@ -19,8 +21,23 @@ pub struct Verification {
     pub compressed: bool,
     /// Whether it is a packed follower list.
     pub packed: bool,
+    /// Size of what could be read, decompressed, in bytes.
+    pub plain_bytes: u64,
+    /// The item at the head of the file.
+    pub first: Option<Edge>,
+    /// The item at its end, or before the place where it becomes unreadable.
+    pub last: Option<Edge>,
     /// Why the rest cannot be read: torn or damaged gzip, a line that is none.
     pub unreadable: Option<String>,
+}
+
+/// The first or the last item of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// Id of the tweet or the follower.
+    pub id: UserId,
+    /// When a tweet was written, as its network spells it; `None` for followers, and for tweets that do not say.
+    pub created_at: Option<String>,
 }
 
 impl Verification {
@@ -55,24 +72,63 @@ pub fn verify(path: &Path, kind: FileKind) -> Result<Verification> {
 fn verify_timeline(path: &Path, found: &mut Verification, filter: &mut DuplicateFilter) -> Result<()> {
     let mut tweets = TimelineReader::open(path)?;
     found.compressed = tweets.compressed();
-    let mut last = None;
-    while let Some((id, _)) = tweets.next_tweet()? {
+    let mut last: Option<(u64, String)> = None;
+    let read = loop {
+        let (id, line) = match tweets.next_tweet() {
+            Ok(Some(tweet)) => tweet,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
         let new = filter.admit(&UserId::Number(id), found.items)?;
         found.items += 1;
         found.duplicates += u64::from(!new);
-        found.out_of_order += u64::from(new && last.is_some_and(|last| id > last));
-        last = Some(id);
-    }
-    Ok(())
+        match &mut last {
+            None => {
+                found.first = Some(Edge::of_tweet(id, line));
+                last = Some((id, line.to_owned()));
+            }
+            Some((before, text)) => {
+                found.out_of_order += u64::from(new && id > *before);
+                *before = id;
+                text.clear();
+                text.push_str(line);
+            }
+        }
+    };
+    found.plain_bytes = tweets.bytes();
+    found.last = last.map(|(id, line)| Edge::of_tweet(id, &line));
+    read
 }
 
 fn verify_followers(path: &Path, found: &mut Verification, filter: &mut DuplicateFilter) -> Result<()> {
     let mut followers = FollowersReader::open(path)?;
     (found.compressed, found.packed) = (followers.compressed(), followers.packed());
-    while let Some(id) = followers.next().transpose()? {
+    let read = loop {
+        let id = match followers.next() {
+            Some(Ok(id)) => id,
+            None => break followers.check_end(),
+            Some(Err(error)) => break Err(error),
+        };
         let new = filter.admit(&id, found.items)?;
         found.items += 1;
         found.duplicates += u64::from(!new);
+        let edge = Edge { id, created_at: None };
+        if found.first.is_none() {
+            found.first = Some(edge.clone());
+        }
+        found.last = Some(edge);
+    };
+    found.plain_bytes = followers.bytes();
+    read
+}
+
+impl Edge {
+    fn of_tweet(id: u64, line: &str) -> Self {
+        #[derive(Deserialize)]
+        struct Dated {
+            created_at: Option<String>,
+        }
+        let dated: Option<Dated> = serde_json::from_str(line).ok();
+        Self { id: UserId::Number(id), created_at: dated.and_then(|dated| dated.created_at) }
     }
-    Ok(())
 }

@@ -1,19 +1,20 @@
 //! `dataset cat`.
 
 use std::fmt::Display;
-use std::fs;
-use std::io::{self, BufRead, BufWriter, Write};
+use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use storage::dataset::{
-    self, Dataset, FileKey, FileKind, FilesDataset, FilesOptions, FollowersReader, TimelineReader,
-    open_decoded,
+    self, Dataset, FileKind, FilesDataset, FilesOptions, FollowersReader, TimelineReader, tweet_id,
 };
 use storage::ids::UserId;
 
-use crate::ctl::CtlError;
+use super::fields::Fields;
+use super::files::{failure, kind};
 use crate::ctl::output::{note, writing};
+use crate::ctl::render::count;
+use crate::ctl::{CtlError, Output};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -33,23 +34,27 @@ pub struct Cat {
     /// Of an account, only the followers.
     #[arg(short = 'F', long, requires = "user")]
     followers: bool,
+    /// Of each tweet, only these fields, with tabs between; `/` leads into an object or an array.
+    #[arg(short = 'e', long, value_name = "FIELD,...", conflicts_with = "followers")]
+    fields: Option<Fields>,
 }
 
 impl Cat {
     /// Prints the lines. A damaged file is printed up to where it breaks, and is an error at the end.
-    pub fn run(&self) -> Result<(), CtlError> {
-        let mut out = BufWriter::new(io::stdout().lock());
+    pub fn run(&self, output: Output) -> Result<(), CtlError> {
+        let mut out =
+            Printer { out: BufWriter::new(io::stdout().lock()), fields: self.fields.as_ref(), output };
         match (&self.output, &self.user) {
             (Some(output), Some(user)) => self.cat_user(output, user, &mut out)?,
             _ => self.cat_files(&mut out)?,
         }
-        out.flush().map_err(writing)
+        out.out.flush().map_err(writing)
     }
 
-    fn cat_files(&self, out: &mut impl Write) -> Result<(), CtlError> {
+    fn cat_files(&self, out: &mut Printer) -> Result<(), CtlError> {
         let mut failed = 0;
         for path in &self.files {
-            match cat_file(path, out) {
+            match out.file(path) {
                 Err(CtlError::Failed(why)) => {
                     note(format!("twm-ctl: {why}"));
                     failed += 1;
@@ -60,33 +65,33 @@ impl Cat {
         if failed == 0 {
             return Ok(());
         }
-        out.flush().map_err(writing)?;
+        out.out.flush().map_err(writing)?;
         Err(CtlError::Failed(format!(
             "{failed} of {} files could not be read to their ends",
             self.files.len()
         )))
     }
 
-    fn cat_user(&self, output: &Path, user: &UserId, out: &mut impl Write) -> Result<(), CtlError> {
+    fn cat_user(&self, output: &Path, user: &UserId, out: &mut Printer) -> Result<(), CtlError> {
         // Opening a dataset makes its folders; a mistyped one shall not come into being.
         if !output.is_dir() {
             return Err(CtlError::Failed(format!("--output: {} is no folder", output.display())));
         }
         let temporary = Some(output.to_owned());
         let dataset =
-            FilesDataset::open(FilesOptions { temporary, ..FilesOptions::new(output) }).map_err(failed)?;
+            FilesDataset::open(FilesOptions { temporary, ..FilesOptions::new(output) }).map_err(failure)?;
         let both = self.timeline == self.followers;
         let mut found = false;
         if both || self.timeline {
-            if let Some(lines) = dataset.open_timeline(user).map_err(failed)? {
+            if let Some(lines) = dataset.open_timeline(user).map_err(failure)? {
                 found = true;
-                print(lines, out)?;
+                out.tweets(output, lines)?;
             }
         }
-        if both || self.followers {
-            if let Some(ids) = dataset.open_followers(user).map_err(failed)? {
+        if (both && self.fields.is_none()) || self.followers {
+            if let Some(ids) = dataset.open_followers(user).map_err(failure)? {
                 found = true;
-                print(ids, out)?;
+                out.items(ids)?;
             }
         }
         if found {
@@ -96,41 +101,61 @@ impl Cat {
     }
 }
 
-fn cat_file(path: &Path, out: &mut impl Write) -> Result<(), CtlError> {
-    match kind(path)? {
-        FileKind::Timeline => print(TimelineReader::open(path).map_err(failed)?, out),
-        FileKind::Followers => print(FollowersReader::open(path).map_err(failed)?, out),
-    }
+/// Prints items to standard output.
+struct Printer<'a> {
+    out: BufWriter<StdoutLock<'static>>,
+    fields: Option<&'a Fields>,
+    output: Output,
 }
 
-/// What a file holds: by its name, or where that says nothing (a file that was set aside) by its
-/// first byte.
-fn kind(path: &Path) -> Result<FileKind, CtlError> {
-    if let Some(key) = FileKey::of_path(path) {
-        return Ok(key.kind);
+impl Printer<'_> {
+    fn file(&mut self, path: &Path) -> Result<(), CtlError> {
+        match kind(path)? {
+            FileKind::Timeline => self.tweets(path, TimelineReader::open(path).map_err(failure)?),
+            FileKind::Followers if self.fields.is_some() => {
+                Err(CtlError::Failed(format!("{} is a follower list, which has no fields", path.display())))
+            }
+            FileKind::Followers => self.items(FollowersReader::open(path).map_err(failure)?),
+        }
     }
-    let name = path.display();
-    if fs::metadata(path).is_ok_and(|found| found.is_dir()) {
-        return Err(CtlError::Failed(format!(
-            "{name} is a folder; name a file, or an account with --user and --output"
-        )));
-    }
-    let mut decoded = open_decoded(path).map_err(failed)?;
-    let start = decoded.bytes.fill_buf().map_err(|error| CtlError::Failed(format!("{name}: {error}")))?;
-    Ok(if start.first() == Some(&b'{') { FileKind::Timeline } else { FileKind::Followers })
-}
 
-/// Prints the good items, up to an error.
-fn print<Item: Display>(
-    items: impl IntoIterator<Item = dataset::Result<Item>>,
-    out: &mut impl Write,
-) -> Result<(), CtlError> {
-    for item in items {
-        writeln!(out, "{}", item.map_err(failed)?).map_err(writing)?;
+    /// Prints tweets, or their fields.
+    fn tweets(
+        &mut self,
+        file: &Path,
+        lines: impl IntoIterator<Item = dataset::Result<String>>,
+    ) -> Result<(), CtlError> {
+        let Some(fields) = self.fields else { return self.items(lines) };
+        let mut line = String::new();
+        for (n, tweet) in (1..).zip(lines) {
+            let tweet = tweet.map_err(failure)?;
+            if tweet_id(&tweet).is_none() {
+                return Err(CtlError::Failed(format!(
+                    "{}: line {} is no tweet; try `twm-ctl dataset recover`",
+                    file.display(),
+                    count(n)
+                )));
+            }
+            line.clear();
+            if self.output.is_json() {
+                fields.write_json(&tweet, &mut line);
+            } else {
+                fields.write_tabbed(&tweet, &mut line);
+            }
+            line.push('\n');
+            self.out.write_all(line.as_bytes()).map_err(writing)?;
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-fn failed(error: dataset::DatasetError) -> CtlError {
-    CtlError::Failed(error.to_string())
+    /// Prints the good items, up to an error.
+    fn items<Item: Display>(
+        &mut self,
+        items: impl IntoIterator<Item = dataset::Result<Item>>,
+    ) -> Result<(), CtlError> {
+        for item in items {
+            writeln!(self.out, "{}", item.map_err(failure)?).map_err(writing)?;
+        }
+        Ok(())
+    }
 }

@@ -1,6 +1,14 @@
-//! `dataset`: looking at crawled files. Needs no cluster.
+//! `dataset`: looking at crawled files, and making them anew. Needs no cluster.
 
 mod cat;
+mod convert;
+mod dates;
+mod fields;
+mod files;
+mod form;
+mod merge;
+mod recover;
+mod stat;
 mod verify;
 
 use clap::Subcommand;
@@ -12,16 +20,28 @@ use super::{CtlError, Output};
 pub enum Dataset {
     /// Print the tweets and followers of files or of an account, one a line.
     Cat(cat::Cat),
+    /// Count what files hold: items, dates, sizes, what is wrong.
+    Stat(stat::Stat),
     /// Read a whole dataset and name every file that is damaged.
     Verify(verify::Verify),
+    /// Write files in another form: packed or as lines, compressed or plain, under our names.
+    Convert(convert::Convert),
+    /// Save what can be read of damaged files, and set those aside.
+    Recover(recover::Recover),
+    /// Join copies of a file, or whole datasets: each tweet and each follower once.
+    Merge(merge::Merge),
 }
 
 impl Dataset {
     /// Runs the verb; it blocks.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
         match self {
-            Self::Cat(args) => args.run(),
+            Self::Cat(args) => args.run(output),
+            Self::Stat(args) => args.run(output),
             Self::Verify(args) => args.run(output),
+            Self::Convert(args) => args.run(output),
+            Self::Recover(args) => args.run(output),
+            Self::Merge(args) => args.run(output),
         }
     }
 }

@@ -126,12 +126,16 @@ impl Tally {
         }
         match self.unsound {
             0 => Ok(()),
-            n => Err(CtlError::Failed(format!("{} files are not sound; they are named above", count(n)))),
+            n => Err(CtlError::Failed(format!(
+                "{} files are not sound; they are named above, and `twm-ctl dataset recover` mends what can be",
+                count(n)
+            ))),
         }
     }
 }
 
-fn why(found: &Verification) -> String {
+/// What is wrong with a file, in words.
+pub fn why(found: &Verification) -> String {
     let mut parts = Vec::new();
     if let Some(unreadable) = &found.unreadable {
         parts.push(format!("unreadable: {unreadable}"));

@@ -120,6 +120,21 @@ fn a_list_that_packing_cannot_hold_is_written_as_text_or_refused() {
 }
 
 #[test]
+fn a_plain_packed_list_that_would_look_like_gzip_is_written_as_text() {
+    for (compression, bytes) in [(None, 20), (Some(6), 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = dataset(&folder, FollowersFormat::Packed, compression);
+        let mut draft = dataset.begin_followers(&user(), 1).unwrap();
+        let id = UserId::Number(0x1f8b << 48);
+        draft.push(&id).unwrap();
+        let finished = draft.finish().unwrap();
+        dataset.publish(&FileKey::followers(&user()), 1).unwrap();
+        assert_eq!(published(&dataset), [id]);
+        assert!(compression.is_some() || finished.bytes == bytes);
+    }
+}
+
+#[test]
 fn a_damaged_list_ends_with_an_error_that_names_it() {
     let packed: Vec<u8> = (1..100u64).flat_map(|id| id.to_be_bytes()).collect();
     let zipped = gzip(&packed);

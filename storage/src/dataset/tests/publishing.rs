@@ -110,7 +110,12 @@ fn verification_counts_what_is_wrong_and_where_a_file_is_torn() {
         verify(&path, FileKind::Timeline).unwrap()
     };
     let sound = check(&gzip(tweets([9, 5, 1]).as_bytes()));
-    assert_eq!(sound, Verification { items: 3, compressed: true, ..Default::default() });
+    let edge = |id| Some(Edge { id: UserId::Number(id), created_at: None });
+    let plain_bytes = tweets([9, 5, 1]).len() as u64;
+    let (first, last) = (edge(9), edge(1));
+    let expected =
+        Verification { items: 3, compressed: true, plain_bytes, first, last, ..Default::default() };
+    assert_eq!(sound, expected);
     assert!(sound.is_sound());
     let messy = check(tweets([5, 9, 5, 9, 1]).as_bytes());
     assert_eq!((messy.items, messy.duplicates, messy.out_of_order), (5, 2, 1));
@@ -119,4 +124,17 @@ fn verification_counts_what_is_wrong_and_where_a_file_is_torn() {
     assert_eq!((torn.items, torn.duplicates), (198, 99));
     assert!(torn.unreadable.unwrap().contains("ends in the middle"));
     assert!(verify(&folder.path().join("none"), FileKind::Timeline).is_err());
+    let dated = check(b"{\"id\": 2, \"created_at\": \"Tue\"}\n{\"id\": 1, \"created_at\": 7}\n");
+    let dates = [dated.first, dated.last].map(|edge| edge.unwrap().created_at);
+    assert_eq!(dates, [Some("Tue".to_owned()), None]);
+}
+
+#[test]
+fn a_list_whose_last_line_has_no_end_is_not_sound() {
+    let (folder, _) = folder();
+    let path = folder.path().join("22/22013880.fws");
+    for (bytes, sound) in [("1\n2\n", true), ("1\n2\n ", true), ("", true), ("1\n2", false)] {
+        place(&folder, "22013880.fws", bytes.as_bytes());
+        assert_eq!(verify(&path, FileKind::Followers).unwrap().is_sound(), sound, "{bytes:?}");
+    }
 }

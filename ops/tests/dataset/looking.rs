@@ -1,48 +1,6 @@
-//! `twm-ctl dataset` on datasets as the crawler writes them, whole and damaged.
+//! `cat`, `stat` and `verify`.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
-
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-
-use storage::dataset::{Dataset, FileKey, FilesDataset, FilesOptions, FollowersFormat};
-use storage::ids::UserId;
-
-/// A dataset with the timelines and followers of accounts 22013880 and 7.
-fn dataset(folder: &Path) -> PathBuf {
-    let output = folder.join("dataset");
-    let followers = FollowersFormat::Packed;
-    let dataset = FilesDataset::open(FilesOptions { followers, ..FilesOptions::new(&output) }).unwrap();
-    for user in [22_013_880, 7] {
-        let user = UserId::Number(user);
-        let mut timeline = dataset.begin_timeline(&user, 1).unwrap();
-        for id in (1..=500).rev() {
-            timeline.push(id, &format!("{{\"id\":{id},\"text\":\"{user}\"}}")).unwrap();
-        }
-        timeline.finish().unwrap();
-        dataset.publish(&FileKey::timeline(&user), 1).unwrap();
-        let mut list = dataset.begin_followers(&user, 2).unwrap();
-        for id in 1_u64..=300 {
-            list.push(&id.into()).unwrap();
-        }
-        list.finish().unwrap();
-        dataset.publish(&FileKey::followers(&user), 2).unwrap();
-    }
-    output
-}
-
-fn ctl(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_twm-ctl")).args(args).stdin(Stdio::null()).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn utf8(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
+use super::*;
 
 #[test]
 fn cat_prints_files_of_any_format_and_an_accounts_files() {
@@ -150,4 +108,67 @@ fn a_reader_that_goes_away_ends_a_long_cat_well() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
+
+#[test]
+fn cat_prints_fields_with_tabs_between_and_nothing_for_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let tweet =
+        r#"{"id": 7, "created_at": "Tue Dec 04", "user": {"screen_name": "jack"}, "text": "a\tb\nc"}"#;
+    let path = put(folder.path(), "22/22.twt.gz", &gzip(format!("{tweet}\n{{\"id\": 6}}\n").as_bytes()));
+    let fields = "created_at,user/screen_name,text";
+    let printed = ctl(&["dataset", "cat", "-e", fields, utf8(&path)]);
+    assert_eq!(text(&printed.stdout), "Tue Dec 04\tjack\ta\\tb\\nc\n\t\t\n");
+    let by_user = ["dataset", "cat", "--output", utf8(folder.path()), "--user", "22", "-e", fields];
+    assert_eq!(ctl(&by_user).stdout, printed.stdout);
+    let json = ctl(&["-o", "json", "dataset", "cat", "-e", fields, utf8(&path)]);
+    let rows = documents(&json);
+    assert_eq!(rows[0], serde_json::json!(["Tue Dec 04", "jack", "a\tb\nc"]));
+    assert_eq!(rows[1], serde_json::json!([null, null, null]));
+    assert_eq!(ctl(&["dataset", "cat", "-e", "a,,b", utf8(&path)]).status.code(), Some(2));
+    let list = put(folder.path(), "22/22.fws", b"1\n");
+    let refused = ctl(&["dataset", "cat", "-e", "id", utf8(&list)]);
+    assert!(refused.status.code() == Some(1) && text(&refused.stderr).contains("no fields"));
+}
+
+#[test]
+fn stat_tells_of_each_file_and_of_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = dataset(folder.path());
+    let dated = |id: u64, date: &str| format!("{{\"id\":{id},\"created_at\":\"{date}\"}}\n");
+    let old = dated(9, "Thu May 30 21:15:48 +0000 2013") + &dated(8, "Tue Dec 04 14:46:47 +0000 2012");
+    let plain = put(&output, "33/33.twt", old.as_bytes());
+    put(&output, "33/34.fws", b"5\n5\n\xff");
+    let stat = ctl(&["-o", "json", "dataset", "stat", utf8(&output)]);
+    assert!(stat.status.success(), "{}", text(&stat.stderr));
+    let found = documents(&stat);
+    assert_eq!(found.len(), 7);
+    let of = |name: &str| found.iter().find(|file| file["file"] == utf8(&output.join(name))).unwrap();
+    let packed = of("22/22013880.fws");
+    assert_eq!(
+        (&packed["items"], &packed["packed"], &packed["gzip"]),
+        (&300.into(), &true.into(), &true.into())
+    );
+    assert_eq!((&packed["first"]["id"], &packed["last"]["id"]), (&"1".into(), &"300".into()));
+    assert_eq!(packed["plain_bytes"], 2_400);
+    let dated = of("33/33.twt");
+    assert_eq!(dated["first"]["created_at"], "Thu May 30 21:15:48 +0000 2013");
+    assert_eq!((&dated["bytes"], &dated["plain_bytes"]), (&old.len().into(), &old.len().into()));
+    let bad = of("33/34.fws");
+    assert_eq!((&bad["items"], &bad["duplicates"]), (&2.into(), &1.into()));
+    assert!(bad["unreadable"].as_str().unwrap().starts_with("item 3"));
+    let total = &found[6];
+    assert_eq!((&total["timelines"]["files"], &total["timelines"]["items"]), (&3.into(), &1_002.into()));
+    assert_eq!(total["timelines"]["oldest"], "2012-12-04T14:46:47Z");
+    assert_eq!(total["followers"]["not_sound"], 1);
+
+    let table = text(&ctl(&["dataset", "stat", utf8(&plain)]).stdout);
+    assert!(table.lines().nth(1).unwrap().contains("2012-12-04  2013-05-30"), "{table}");
+    let summary = text(&ctl(&["dataset", "stat", "-s", utf8(&output.join("33"))]).stdout);
+    assert_eq!(summary.lines().count(), 2);
+    assert!(summary.contains("1 timelines, 2 tweets") && summary.contains("1 not sound"), "{summary}");
+    let nothing = ctl(&["dataset", "stat", utf8(folder.path()), "/nowhere"]);
+    assert_eq!(nothing.status.code(), Some(1));
+    let err = text(&nothing.stderr);
+    assert!(err.contains("holds no files of a dataset") && err.contains("/nowhere"), "{err}");
 }

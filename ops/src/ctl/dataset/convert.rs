@@ -1,0 +1,149 @@
+//! `dataset convert`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use storage::dataset::rewrite::{Converted, Target, Written, convert, remove_leftovers};
+
+use super::files::{DatasetFile, Meant, each, failure, is_folder};
+use super::form::FormArgs;
+use crate::ctl::output::note;
+use crate::ctl::render::count;
+use crate::ctl::{CtlError, Output};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// Datasets' folders, or single files.
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    form: FormArgs,
+    /// Write into this dataset and leave the old files; without it, new files take the place of old ones.
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// Replace files that are there already.
+    #[arg(long)]
+    force: bool,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+struct Tally {
+    files: u64,
+    written: u64,
+    renamed: u64,
+    unchanged: u64,
+    /// Of the files that were written anew.
+    bytes_before: u64,
+    bytes_after: u64,
+}
+
+impl Convert {
+    /// Converts each file, tells of each that was changed, and counts at the end.
+    pub fn run(&self, output: Output) -> Result<(), CtlError> {
+        for folder in self.paths.iter().chain(&self.to).filter(|path| is_folder(path)) {
+            tell_leftovers(folder)?;
+        }
+        let mut tally = Tally::default();
+        let failed = each(&self.paths, Meant::Published, |file| {
+            tally.files += 1;
+            self.convert(file, &mut tally, output)
+        })?;
+        tally.tell(output, failed)?;
+        match failed {
+            0 => Ok(()),
+            n => {
+                Err(CtlError::Failed(format!("{} files were not converted; they are named above", count(n))))
+            }
+        }
+    }
+
+    fn convert(&self, file: &DatasetFile, tally: &mut Tally, output: Output) -> Result<(), CtlError> {
+        if file.published.is_some() {
+            let why = format!("{} was set aside as unreadable; use `dataset recover`", file.path.display());
+            return Err(CtlError::Failed(why));
+        }
+        let path = match &self.to {
+            Some(folder) => file.key.path_under(folder),
+            None => file.key.path_beside(&file.path),
+        };
+        let target = Target { key: file.key.clone(), path: path.map_err(failure)?, force: self.force };
+        let before = fs::metadata(&file.path).map_or(0, |found| found.len());
+        let converted = convert(&file.path, &target, self.form.form()).map_err(failure)?;
+        match &converted {
+            Converted::AsWanted | Converted::Empty => tally.unchanged += 1,
+            Converted::Renamed => tally.renamed += 1,
+            Converted::Written(written) => {
+                tally.written += 1;
+                tally.bytes_after += written.bytes;
+                tally.bytes_before += before;
+            }
+        }
+        tell(file, &target, &converted, output)
+    }
+}
+
+fn tell(file: &DatasetFile, target: &Target, converted: &Converted, output: Output) -> Result<(), CtlError> {
+    let (action, written) = match converted {
+        Converted::AsWanted => ("unchanged", None),
+        Converted::Empty => ("empty", None),
+        Converted::Renamed => ("renamed", None),
+        Converted::Written(written) => ("written", Some(written)),
+    };
+    if output.is_json() {
+        return output.json(&json!({
+            "file": file.path,
+            "to": target.path,
+            "action": action,
+            "items": written.map(|w| w.items),
+            "duplicates": written.map(|w| w.duplicates),
+            "bytes": written.map(|w| w.bytes),
+        }));
+    }
+    let name = file.path.display();
+    match converted {
+        Converted::Empty => output.line(format!("{name}: empty, left as it is")),
+        Converted::Written(Written { duplicates: 1.., .. }) => {
+            let doubled = written.map_or(0, |written| written.duplicates);
+            output.line(format!("{name}: {} items that were there twice left out", count(doubled)))
+        }
+        // Thousands of files are as they should be.
+        _ => Ok(()),
+    }
+}
+
+impl Tally {
+    fn tell(&self, output: Output, failed: u64) -> Result<(), CtlError> {
+        let Self { files, written, renamed, unchanged, bytes_before, bytes_after } = self;
+        if output.is_json() {
+            return output.json(&json!({
+                "files": files,
+                "written": written,
+                "renamed": renamed,
+                "unchanged": unchanged,
+                "failed": failed,
+                "bytes_before": bytes_before,
+                "bytes_after": bytes_after,
+            }));
+        }
+        let [files, written, renamed, unchanged, before, after] =
+            [files, written, renamed, unchanged, bytes_before, bytes_after].map(|n| count(*n));
+        output.line(format!(
+            "{files} files: {written} written anew ({before} bytes before, {after} now), {renamed} renamed, \
+             {unchanged} left as they are, {} failed",
+            count(failed)
+        ))
+    }
+}
+
+/// Removes what killed commands left in a dataset.
+pub fn tell_leftovers(folder: &Path) -> Result<(), CtlError> {
+    match remove_leftovers(folder).map_err(failure)? {
+        0 => {}
+        n => note(format!("{}: removed {} temporary files that a command left", folder.display(), count(n))),
+    }
+    Ok(())
+}

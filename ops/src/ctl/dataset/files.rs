@@ -1,0 +1,165 @@
+//! The files that a command line names.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use storage::dataset::{self, FileKey, FileKind, dataset_folders, open_decoded};
+
+use crate::ctl::CtlError;
+use crate::ctl::progress::Spinner;
+use crate::ctl::render::count;
+
+/// Files between two signs of life.
+const SHOW_EVERY: u64 = 64;
+
+/// A file of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetFile {
+    /// What it holds.
+    pub key: FileKey,
+    /// Where it is.
+    pub path: PathBuf,
+    /// The name that it had, if it was set aside as unreadable.
+    pub published: Option<PathBuf>,
+}
+
+/// Which files of a folder are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meant {
+    /// Those that are published.
+    Published,
+    /// Also those that were set aside.
+    All,
+}
+
+/// Calls `visit` with each file that `paths` name, folders being datasets. A file that fails is named and does not
+/// stop the others; returns how many did.
+pub fn each(
+    paths: &[PathBuf],
+    meant: Meant,
+    mut visit: impl FnMut(&DatasetFile) -> Result<(), CtlError>,
+) -> Result<u64, CtlError> {
+    let (mut seen, mut failed) = (0, 0);
+    let spinner = Spinner::new();
+    let mut visit = |file: Result<DatasetFile, CtlError>| {
+        seen += 1;
+        if seen % SHOW_EVERY == 0 {
+            spinner.show(format!("{} files", count(seen)));
+        }
+        match file.and_then(|file| visit(&file)) {
+            Err(CtlError::Failed(why)) => {
+                spinner.note(&format!("twm-ctl: {why}"));
+                failed += 1;
+                Ok(())
+            }
+            other => other,
+        }
+    };
+    for path in paths {
+        if !is_folder(path) {
+            visit(single(path))?;
+            continue;
+        }
+        // A dataset, or one folder of it.
+        let mut found = false;
+        for folder in std::iter::once(path.clone()).chain(dataset_folders(path).map_err(failure)?) {
+            for file in folder_files(&folder)? {
+                if file.published.is_none() || meant == Meant::All {
+                    found = true;
+                    visit(Ok(file))?;
+                }
+            }
+        }
+        if !found {
+            let why = format!("{} holds no files of a dataset, ID.twt and ID.fws", path.display());
+            visit(Err(CtlError::Failed(why)))?;
+        }
+    }
+    Ok(failed)
+}
+
+/// Whether a path leads to a folder.
+pub fn is_folder(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.is_dir())
+}
+
+/// The file that a path names.
+fn single(path: &Path) -> Result<DatasetFile, CtlError> {
+    fs::metadata(path).map_err(|error| CtlError::Failed(format!("{}: {error}", path.display())))?;
+    named(path).ok_or_else(|| {
+        CtlError::Failed(format!(
+            "{} is no file of a dataset; they are named ID.twt and ID.fws, and ID.twt.unreadable when set aside",
+            path.display()
+        ))
+    })
+}
+
+fn named(path: &Path) -> Option<DatasetFile> {
+    if let Some(key) = FileKey::of_path(path) {
+        return Some(DatasetFile { key, path: path.to_owned(), published: None });
+    }
+    let (key, published) = FileKey::of_set_aside(path)?;
+    Some(DatasetFile { key, path: path.to_owned(), published: Some(published) })
+}
+
+/// The files of one folder of a dataset, those that were set aside behind the others.
+fn folder_files(folder: &Path) -> Result<Vec<DatasetFile>, CtlError> {
+    let failed = |error: std::io::Error| CtlError::Failed(format!("{}: {error}", folder.display()));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        files.extend(named(&entry.map_err(failed)?.path()));
+    }
+    files.sort_by(|a, b| (a.published.is_some(), &a.path).cmp(&(b.published.is_some(), &b.path)));
+    Ok(files)
+}
+
+/// The copies of each file in one folder of several datasets, in the order of the datasets; where a dataset has a
+/// file under both names, the one that counts is the later.
+pub fn copies(datasets: &[PathBuf], folder: &Path) -> Result<BTreeMap<FileKey, Vec<Copy>>, CtlError> {
+    let mut copies: BTreeMap<FileKey, Vec<Copy>> = BTreeMap::new();
+    for (dataset, root) in datasets.iter().enumerate() {
+        let folder = root.join(folder);
+        if !is_folder(&folder) {
+            continue;
+        }
+        let mut files = folder_files(&folder)?;
+        // The name of the original program counts for less than ours, and is longer.
+        files.sort_by(|a, b| b.path.cmp(&a.path));
+        for file in files.into_iter().filter(|file| file.published.is_none()) {
+            copies.entry(file.key).or_default().push(Copy { dataset, path: file.path });
+        }
+    }
+    Ok(copies)
+}
+
+/// A copy of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    /// In which of the datasets.
+    pub dataset: usize,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// What a file holds: by its name, or where that says nothing by its first byte.
+pub fn kind(path: &Path) -> Result<FileKind, CtlError> {
+    if let Some(file) = named(path) {
+        return Ok(file.key.kind);
+    }
+    let name = path.display();
+    if is_folder(path) {
+        return Err(CtlError::Failed(format!(
+            "{name} is a folder; name a file, or an account with --user and --output"
+        )));
+    }
+    let mut decoded = open_decoded(path).map_err(failure)?;
+    let start = decoded.bytes.fill_buf().map_err(|error| CtlError::Failed(format!("{name}: {error}")))?;
+    Ok(if start.first() == Some(&b'{') { FileKind::Timeline } else { FileKind::Followers })
+}
+
+/// The failure of one file, which is no reason to stop.
+pub fn failure(error: dataset::DatasetError) -> CtlError {
+    CtlError::Failed(error.to_string())
+}

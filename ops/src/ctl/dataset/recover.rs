@@ -1,0 +1,201 @@
+//! `dataset recover`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+use storage::dataset::rewrite::{Form, Loss, Recovered, Recovery, Target, recover};
+
+use super::convert::tell_leftovers;
+use super::files::{DatasetFile, Meant, each, failure, is_folder};
+use crate::ctl::output::note;
+use crate::ctl::render::count;
+use crate::ctl::{CtlError, Output};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Recover {
+    /// Datasets' folders, or single files, also those that were set aside (`ID.twt.unreadable`).
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// Write into this dataset and leave the damaged files where they are.
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// Replace files that are there already.
+    #[arg(long, requires = "to")]
+    force: bool,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+struct Tally {
+    files: u64,
+    sound: u64,
+    recovered: u64,
+    /// Set aside earlier, and there again meanwhile.
+    left: u64,
+    items: u64,
+    lost: Loss,
+}
+
+impl Recover {
+    /// Recovers each damaged file, tells what was lost of it, and counts at the end.
+    pub fn run(&self, output: Output) -> Result<(), CtlError> {
+        for folder in self.paths.iter().chain(&self.to).filter(|path| is_folder(path)) {
+            tell_leftovers(folder)?;
+        }
+        let mut tally = Tally::default();
+        let failed = each(&self.paths, Meant::All, |file| {
+            tally.files += 1;
+            self.recover(file, &mut tally, output)
+        })?;
+        tally.tell(output, failed)?;
+        match failed {
+            0 => Ok(()),
+            n => {
+                Err(CtlError::Failed(format!("{} files were not recovered; they are named above", count(n))))
+            }
+        }
+    }
+
+    fn recover(&self, file: &DatasetFile, tally: &mut Tally, output: Output) -> Result<(), CtlError> {
+        let path = match (&self.to, &file.published) {
+            (Some(folder), _) => file.key.path_under(folder).map_err(failure)?,
+            (None, Some(published)) => published.clone(),
+            (None, None) => file.path.clone(),
+        };
+        if self.to.is_none() && file.published.is_some() && path.exists() {
+            note(format!(
+                "{}: left, since {} is there again; to join them, recover it with --to DIR and merge",
+                file.path.display(),
+                path.display()
+            ));
+            tally.left += 1;
+            return Ok(());
+        }
+        let target = Target { key: file.key.clone(), path, force: self.force };
+        match recover(&file.path, &target, Form::default()).map_err(failure)? {
+            Recovered::Sound => {
+                tally.sound += 1;
+                Ok(())
+            }
+            Recovered::Nothing { loss, aside } => {
+                tally.lose(&loss);
+                let mut parts = vec!["nothing can be read of it".to_owned()];
+                parts.extend(describe(&loss));
+                parts.extend(aside.map(|aside| format!("it is now {}", aside.display())));
+                Err(CtlError::Failed(format!("{}: {}", file.path.display(), parts.join("; "))))
+            }
+            Recovered::Written(recovery) => {
+                tally.recovered += 1;
+                tally.items += recovery.written.items;
+                tally.lose(&recovery.loss);
+                tell(file, &target, &recovery, output)
+            }
+        }
+    }
+}
+
+fn tell(file: &DatasetFile, target: &Target, recovery: &Recovery, output: Output) -> Result<(), CtlError> {
+    let Recovery { written, reordered, loss } = recovery;
+    if output.is_json() {
+        return output.json(&json!({
+            "file": file.path,
+            "to": target.path,
+            "aside": written.aside,
+            "items": written.items,
+            "bytes": written.bytes,
+            "duplicates": written.duplicates,
+            "reordered": reordered,
+            "lost": losses(loss),
+        }));
+    }
+    let mut parts = vec![format!("{} items saved in {}", count(written.items), target.path.display())];
+    parts.extend(describe(loss));
+    match (written.duplicates, reordered) {
+        (0, false) => {}
+        (0, true) => parts.push("put in order".to_owned()),
+        (n, _) => parts.push(format!("{} that were there twice left out", count(n))),
+    }
+    parts.extend(written.aside.as_ref().map(|aside| format!("the damaged file is now {}", aside.display())));
+    output.line(format!("{}: {}", file.path.display(), parts.join("; ")))
+}
+
+/// What was lost, in words; nothing where nothing was.
+fn describe(loss: &Loss) -> Vec<String> {
+    let mut parts = Vec::new();
+    if loss.bad_items > 0 {
+        let (items, bytes) = (count(loss.bad_items), count(loss.bad_bytes));
+        parts.push(format!("{items} torn or garbled lines dropped ({bytes} bytes)"));
+    }
+    if loss.skipped_bytes > 0 {
+        parts.push(format!("{} bytes of the file could not be decompressed", count(loss.skipped_bytes)));
+    }
+    if loss.truncated {
+        parts.push("its end is missing, and how much that was is unknown".to_owned());
+    }
+    if loss.unverified > 0 {
+        let kept = count(loss.unverified);
+        parts.push(format!("the checksum over {kept} items is wrong or missing: one of them may be garbled"));
+    }
+    parts
+}
+
+fn losses(loss: &Loss) -> Value {
+    json!({
+        "bad_items": loss.bad_items,
+        "bad_bytes": loss.bad_bytes,
+        "skipped_bytes": loss.skipped_bytes,
+        "truncated": loss.truncated,
+        "unverified": loss.unverified,
+    })
+}
+
+impl Tally {
+    fn lose(&mut self, loss: &Loss) {
+        self.lost.bad_items += loss.bad_items;
+        self.lost.bad_bytes += loss.bad_bytes;
+        self.lost.skipped_bytes += loss.skipped_bytes;
+        self.lost.truncated |= loss.truncated;
+        self.lost.unverified += loss.unverified;
+    }
+
+    fn tell(&self, output: Output, failed: u64) -> Result<(), CtlError> {
+        if output.is_json() {
+            return output.json(&json!({
+                "files": self.files,
+                "sound": self.sound,
+                "recovered": self.recovered,
+                "left": self.left,
+                "items": self.items,
+                "lost": losses(&self.lost),
+                "failed": failed,
+            }));
+        }
+        let left = match self.left {
+            0 => String::new(),
+            n => format!("{} set aside and left, ", count(n)),
+        };
+        let [files, sound, recovered] = [self.files, self.sound, self.recovered].map(count);
+        output.line(format!(
+            "{files} files: {sound} sound, {recovered} recovered, {left}{} failed",
+            count(failed)
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_loss_is_told_in_numbers() {
+        let loss = Loss { bad_items: 2, bad_bytes: 1_300, skipped_bytes: 9, truncated: true, unverified: 7 };
+        assert_eq!(
+            describe(&loss).join("; "),
+            "2 torn or garbled lines dropped (1,300 bytes); 9 bytes of the file could not be decompressed; its \
+             end is missing, and how much that was is unknown; the checksum over 7 items is wrong or missing: one of them may be garbled"
+        );
+        assert!(describe(&Loss::default()).is_empty());
+    }
+}

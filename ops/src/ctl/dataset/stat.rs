@@ -1,0 +1,179 @@
+//! `dataset stat`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+use storage::dataset::{Edge, FileKind, Verification, verify};
+
+use super::dates::normal;
+use super::files::{DatasetFile, Meant, each, failure};
+use super::verify::why;
+use crate::ctl::render::{count, printable};
+use crate::ctl::{CtlError, Output};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Stat {
+    /// Datasets' folders, or single files.
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// Only the totals.
+    #[arg(short, long)]
+    summary: bool,
+}
+
+/// The files of one kind.
+#[derive(Debug, Default)]
+struct Totals {
+    files: u64,
+    items: u64,
+    bytes: u64,
+    plain_bytes: u64,
+    not_sound: u64,
+    oldest: Option<String>,
+    newest: Option<String>,
+}
+
+impl Stat {
+    /// Prints what each file holds as it is read, and what all hold together.
+    pub fn run(&self, output: Output) -> Result<(), CtlError> {
+        let (mut timelines, mut followers) = (Totals::default(), Totals::default());
+        if !self.summary && !output.is_json() {
+            output.line(row(
+                ["KIND", "ITEMS", "BYTES", "PLAIN", "FORM", "FIRST", "LAST", "FROM", "TO"],
+                "FILE",
+            ))?;
+        }
+        let failed = each(&self.paths, Meant::Published, |file| {
+            let bytes = fs::metadata(&file.path)
+                .map_err(|error| CtlError::Failed(format!("{}: {error}", file.path.display())))?
+                .len();
+            let found = verify(&file.path, file.key.kind).map_err(failure)?;
+            let totals = match file.key.kind {
+                FileKind::Timeline => &mut timelines,
+                FileKind::Followers => &mut followers,
+            };
+            totals.add(&found, bytes);
+            if self.summary { Ok(()) } else { tell(file, bytes, &found, output) }
+        })?;
+        if output.is_json() {
+            let (timelines, followers) = (timelines.json(), followers.json());
+            output.json(&json!({ "timelines": timelines, "followers": followers, "failed": failed }))?;
+        } else {
+            output.line(timelines.line("timelines", "tweets"))?;
+            output.line(followers.line("follower lists", "followers"))?;
+        }
+        match failed {
+            0 => Ok(()),
+            n => Err(CtlError::Failed(format!(
+                "{} files could not be looked at; they are named above",
+                count(n)
+            ))),
+        }
+    }
+}
+
+impl Totals {
+    fn add(&mut self, found: &Verification, bytes: u64) {
+        self.files += 1;
+        self.items += found.items.saturating_sub(found.duplicates);
+        self.bytes += bytes;
+        self.plain_bytes += found.plain_bytes;
+        self.not_sound += u64::from(!found.is_sound());
+        for date in [date(&found.first), date(&found.last)].into_iter().flatten() {
+            if self.oldest.as_ref().is_none_or(|oldest| date < *oldest) {
+                self.oldest = Some(date.clone());
+            }
+            if self.newest.as_ref().is_none_or(|newest| date > *newest) {
+                self.newest = Some(date);
+            }
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "files": self.files,
+            "items": self.items,
+            "bytes": self.bytes,
+            "plain_bytes": self.plain_bytes,
+            "not_sound": self.not_sound,
+            "oldest": self.oldest,
+            "newest": self.newest,
+        })
+    }
+
+    fn line(&self, files: &str, items: &str) -> String {
+        let [number, held, bytes, plain] = [self.files, self.items, self.bytes, self.plain_bytes].map(count);
+        let mut line = format!("{number} {files}, {held} {items}, {bytes} bytes ({plain} plain)");
+        if let (Some(oldest), Some(newest)) = (&self.oldest, &self.newest) {
+            line += &format!(", from {} to {}", printable(oldest), printable(newest));
+        }
+        if self.not_sound > 0 {
+            line += &format!(", {} not sound", count(self.not_sound));
+        }
+        line
+    }
+}
+
+fn date(edge: &Option<Edge>) -> Option<String> {
+    edge.as_ref().and_then(|edge| edge.created_at.as_deref()).map(normal)
+}
+
+fn tell(file: &DatasetFile, bytes: u64, found: &Verification, output: Output) -> Result<(), CtlError> {
+    if output.is_json() {
+        let edge = |edge: &Option<Edge>| {
+            edge.as_ref().map(|edge| json!({ "id": edge.id.to_string(), "created_at": edge.created_at }))
+        };
+        return output.json(&json!({
+            "file": file.path,
+            "user": file.key.user.to_string(),
+            "kind": kind(file.key.kind),
+            "items": found.items,
+            "bytes": bytes,
+            "plain_bytes": found.plain_bytes,
+            "gzip": found.compressed,
+            "packed": found.packed,
+            "first": edge(&found.first),
+            "last": edge(&found.last),
+            "duplicates": found.duplicates,
+            "out_of_order": found.out_of_order,
+            "unreadable": found.unreadable,
+        }));
+    }
+    let id =
+        |edge: &Option<Edge>| edge.as_ref().map_or("-".to_owned(), |edge| printable(&edge.id.to_string()));
+    let day = |edge: &Option<Edge>| {
+        date(edge).map_or("-".to_owned(), |date| printable(&date.chars().take(10).collect::<String>()))
+    };
+    let form = match (found.packed, found.compressed) {
+        (true, true) => "packed, gzip",
+        (true, false) => "packed",
+        (false, true) => "lines, gzip",
+        (false, false) => "lines",
+    };
+    let (items, bytes, plain) = (count(found.items), count(bytes), count(found.plain_bytes));
+    let (first, last) = (id(&found.first), id(&found.last));
+    let (from, to) = (day(&found.last), day(&found.first));
+    let fields = [kind(file.key.kind), &items, &bytes, &plain, form, &first, &last, &from, &to];
+    let mut name = file.path.display().to_string();
+    if !found.is_sound() {
+        name += &format!(": {}", printable(&why(found)));
+    }
+    output.line(row(fields, &name))
+}
+
+fn kind(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Timeline => "timeline",
+        FileKind::Followers => "followers",
+    }
+}
+
+/// A line of the table. Its columns have fixed widths, since it is printed while files are read.
+fn row([kind, items, bytes, plain, form, first, last, from, to]: [&str; 9], name: &str) -> String {
+    format!(
+        "{kind:<9} {items:>10} {bytes:>13} {plain:>14}  {form:<12}  {first:>19} {last:>19}  {from:<10}  {to:<10}  {name}"
+    )
+}

@@ -1,0 +1,170 @@
+//! `convert`, `recover` and `merge`.
+
+use super::*;
+
+#[test]
+fn convert_changes_form_in_place_and_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = dataset(folder.path());
+    let before = cat(&output.join("7/7.fws"));
+    let elsewhere = folder.path().join("text");
+    let args =
+        ["dataset", "convert", "--followers", "text", "--plain", "--to", utf8(&elsewhere), utf8(&output)];
+    let converted = ctl(&args);
+    assert!(converted.status.success(), "{}", text(&converted.stderr));
+    assert!(text(&converted.stdout).contains("4 written anew"), "{}", text(&converted.stdout));
+    assert_eq!(fs::read_to_string(elsewhere.join("7/7.fws")).unwrap(), before.join("\n") + "\n");
+    let again = ctl(&args);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("7.fws is there already"), "{}", text(&again.stderr));
+    assert!(ctl(&[&args[..], &["--force"]].concat()).status.success());
+
+    let back =
+        ctl(&["-o", "json", "dataset", "convert", "--followers", "packed", "--gzip", "9", utf8(&elsewhere)]);
+    let told = documents(&back);
+    assert_eq!((told.len(), &told[4]["written"]), (5, &4.into()));
+    assert_eq!(cat(&elsewhere.join("7/7.fws")), before);
+    assert!(fs::metadata(elsewhere.join("7/7.fws")).unwrap().len() < 2_400);
+    let unchanged = ctl(&["dataset", "convert", utf8(&elsewhere)]);
+    assert!(text(&unchanged.stdout).contains("4 left as they are"), "{}", text(&unchanged.stdout));
+    assert_eq!(ctl(&["dataset", "convert", "--gzip", "10", utf8(&output)]).status.code(), Some(2));
+    assert_eq!(ctl(&["dataset", "convert", "--gzip", "1", "--plain", utf8(&output)]).status.code(), Some(2));
+}
+
+#[test]
+fn recover_saves_what_is_good_and_tells_what_was_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = dataset(folder.path());
+    let torn = output.join("7/7.twt");
+    let bytes = fs::read(&torn).unwrap();
+    fs::write(&torn, &bytes[..bytes.len() - 12]).unwrap();
+    let list = put(&output, "33/33.fws", b"51\n52\nx\n5");
+    let recovered = ctl(&["-o", "json", "dataset", "recover", utf8(&output)]);
+    assert!(recovered.status.success(), "{}", text(&recovered.stderr));
+    let told = documents(&recovered);
+    let of = |path: &Path| told.iter().find(|file| file["file"] == utf8(path)).unwrap();
+    assert_eq!((&of(&list)["items"], &of(&list)["lost"]["bad_items"]), (&2.into(), &2.into()));
+    assert_eq!(of(&torn)["lost"]["truncated"], true);
+    assert_eq!(of(&torn)["aside"], utf8(&output.join("7/7.twt.unreadable")));
+    assert_eq!(fs::read(output.join("7/7.twt.unreadable")).unwrap(), bytes[..bytes.len() - 12]);
+    assert_eq!((&told[2]["sound"], &told[2]["recovered"]), (&3.into(), &2.into()));
+    let items = ids(&torn);
+    assert!(items.len() > 400 && items[0] == "500", "{} tweets", items.len());
+    assert!(ctl(&["dataset", "verify", utf8(&output)]).status.success());
+    let again = ctl(&["dataset", "recover", utf8(&output)]);
+    assert!(again.status.success() && text(&again.stdout).contains("2 set aside and left"));
+}
+
+#[test]
+fn recover_does_for_a_file_set_aside_by_a_node_what_the_error_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = dataset(folder.path());
+    let whole = gzip(&tweets((1..=2_000).rev()));
+    put(&output, "22/22013880.twt", &whole[..whole.len() / 2]);
+    let dataset = FilesDataset::open(FilesOptions::new(&output)).unwrap();
+    let user = UserId::Number(22_013_880);
+    let mut update = dataset.begin_timeline(&user, 9).unwrap();
+    let error = update.append_existing().unwrap().set_aside.unwrap().to_string();
+    update.finish().unwrap();
+    let aside = output.join("22/22013880.twt.unreadable");
+    let command = format!("dataset recover {}", utf8(&aside));
+    assert!(error.contains(&format!("`twm-ctl {command}`")), "{error}");
+    assert_eq!(dataset.newest_tweet(&user).unwrap(), None);
+    let recovered = ctl(&command.split(' ').collect::<Vec<_>>());
+    assert!(recovered.status.success(), "{}", text(&recovered.stderr));
+    assert_eq!(dataset.newest_tweet(&user).unwrap(), Some(2_000));
+    assert!(aside.exists());
+
+    // Meanwhile a node has fetched it again: then what was saved goes elsewhere, and both are merged.
+    let refused = ctl(&["dataset", "recover", utf8(&aside)]);
+    assert!(text(&refused.stderr).contains("left, since"), "{}", text(&refused.stderr));
+    put(&output, "22/22013880.twt", &gzip(&tweets([2_002, 2_001])));
+    let saved = folder.path().join("saved");
+    assert!(ctl(&["dataset", "recover", "--to", utf8(&saved), utf8(&aside)]).status.success());
+    let merged = ctl(&["dataset", "merge", utf8(&saved), utf8(&output), "--to", utf8(&output)]);
+    assert!(merged.status.success(), "{}", text(&merged.stderr));
+    assert_eq!(ids(&output.join("22/22013880.twt"))[..4], ["2002", "2001", "2000", "1999"]);
+}
+
+#[test]
+fn merge_joins_datasets_and_leaves_the_inputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new, to) = (folder.path().join("old"), folder.path().join("new"), folder.path().join("to"));
+    put(&old, "22/22.twt.gz", &gzip(&tweets([5, 4, 3])));
+    put(&old, "22/22.fws.gz", &gzip(&packed([7, 8])));
+    put(&old, "33/33.twt", &tweets([1]));
+    put(&new, "22/22.twt", &gzip(&tweets([6, 5])));
+    put(&new, "22/22.fws", b"9\n7\n");
+    let merged = ctl(&["-o", "json", "dataset", "merge", utf8(&old), utf8(&new), "--to", utf8(&to)]);
+    assert!(merged.status.success(), "{}", text(&merged.stderr));
+    let told = &documents(&merged)[0];
+    assert_eq!((&told["files"], &told["items"], &told["duplicates"]), (&3.into(), &8.into(), &2.into()));
+    assert_eq!(ids(&to.join("22/22.twt")), ["6", "5", "4", "3"]);
+    assert_eq!(gunzip(&to.join("22/22.twt")).into_bytes(), tweets([6, 5, 4, 3]));
+    assert_eq!(cat(&to.join("22/22.fws")), ["9", "7", "8"]);
+    assert_eq!(ids(&to.join("33/33.twt")), ["1"]);
+    assert_eq!(names(&old.join("22")), ["22.fws.gz", "22.twt.gz"]);
+    let refused = ctl(&["dataset", "merge", utf8(&old), utf8(&new), "--to", utf8(&to)]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("there already"), "{}", text(&refused.stderr));
+    let into_old = ctl(&["dataset", "merge", utf8(&old), utf8(&new), "--to", utf8(&old)]);
+    assert!(text(&into_old.stdout).contains("1 left as they are"), "{}", text(&into_old.stdout));
+    assert_eq!(names(&old.join("22")), ["22.fws", "22.twt"], "our names alone");
+    assert_eq!(fs::read(old.join("22/22.twt")).unwrap(), fs::read(to.join("22/22.twt")).unwrap());
+}
+
+#[test]
+fn merge_joins_copies_of_a_file_and_refuses_what_is_no_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = put(folder.path(), "one", &gzip(&tweets([3, 1])));
+    let two = put(folder.path(), "two", &tweets([2, 3]));
+    let list = put(folder.path(), "5.fws", b"1\n");
+    let to = folder.path().join("5.twt");
+    let merged = ctl(&["dataset", "merge", utf8(&one), utf8(&two), "--to", utf8(&to)]);
+    assert!(merged.status.success(), "{}", text(&merged.stderr));
+    assert_eq!(ids(&to), ["3", "2", "1"]);
+    for (paths, code, why) in [
+        ([&one, &list], 2, "does not hold what a .twt file holds"),
+        ([&one, &folder.path().to_owned()], 2, "not both"),
+        ([&one, &folder.path().join("none")], 1, "is not there"),
+    ] {
+        let refused = ctl(&["dataset", "merge", utf8(paths[0]), utf8(paths[1]), "--to", utf8(&to)]);
+        assert_eq!(refused.status.code(), Some(code));
+        assert!(text(&refused.stderr).contains(why), "{}", text(&refused.stderr));
+    }
+    let no_name = ctl(&["dataset", "merge", utf8(&one), "--to", utf8(&folder.path().join("notes"))]);
+    assert_eq!(no_name.status.code(), Some(2));
+    assert_eq!(ids(&to), ["3", "2", "1"]);
+}
+
+/// Runs `twm-ctl dataset` with at most 96 MiB of address space.
+fn run_small(args: &str, folder: &Path) -> Output {
+    let command = format!("ulimit -v 98304; exec {} dataset {args}", env!("CARGO_BIN_EXE_twm-ctl"));
+    Command::new("sh").args(["-c", &command]).current_dir(folder).output().unwrap()
+}
+
+#[test]
+fn memory_is_bounded_whatever_the_files_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    // 110 MB of tweets, oldest first and so all to be sorted, and 1.2 million followers, each there twice.
+    let noise = "x".repeat(1_400);
+    let lines = (1..75_000).map(|id| format!("{{\"id\": {id}, \"text\": \"{noise}\"}}\n"));
+    let path = put(root, "7.twt", b"");
+    let mut file = std::io::BufWriter::new(fs::File::create(&path).unwrap());
+    lines.for_each(|line| file.write_all(line.as_bytes()).unwrap());
+    file.flush().unwrap();
+    put(root, "7.fws", &packed((1..1_200_000).chain(1..1_200_000)));
+    for (args, told) in [
+        ("stat 7.twt 7.fws", "1,199,999 of 2,399,998 items are there twice"),
+        ("convert --gzip 1 7.twt", "1 written anew"),
+        ("merge 7.twt 7.twt --to 8.twt", "74,999 items"),
+        ("recover 7.fws", "1,199,999 items saved"),
+        ("merge 7.fws 7.fws.unreadable --to 8.fws", "1,199,999 items"),
+    ] {
+        let output = run_small(args, root);
+        assert!(output.status.success(), "{args}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).contains(told), "{args}: {}", text(&output.stdout));
+    }
+    assert!(ctl(&["dataset", "verify", utf8(&root.join("8.twt"))]).status.success());
+}

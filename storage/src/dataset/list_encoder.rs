@@ -1,0 +1,75 @@
+//! The ids of a follower list as they are written.
+
+use std::io::Write as _;
+
+use super::followers_reader::FIRST_TEXT_BYTE;
+use super::input::GZIP_MAGIC;
+use super::{DatasetError, FileKey, FollowersFormat, Result};
+use crate::ids::UserId;
+
+/// Turns ids into bytes, one after the other.
+pub(super) struct ListEncoder {
+    key: FileKey,
+    pub(super) format: FollowersFormat,
+    /// Whether the bytes are compressed afterwards.
+    compressed: bool,
+    /// Ids so far.
+    pub(super) items: u64,
+    bytes: Vec<u8>,
+}
+
+impl ListEncoder {
+    pub(super) fn new(key: FileKey, format: FollowersFormat, compressed: bool) -> Self {
+        Self { key, format, compressed, items: 0, bytes: Vec::new() }
+    }
+
+    /// Whether `follower` can be written; the first one decides how the list is.
+    pub(super) fn check(&mut self, follower: &UserId) -> Result<()> {
+        let unfit = |why| {
+            let (key, follower) = (self.key.clone(), follower.to_string());
+            Err(DatasetError::UnfitFollower { key, follower, why })
+        };
+        match (self.format, follower) {
+            (_, UserId::Number(0)) => return unfit("zero is no account id"),
+            (FollowersFormat::Packed, UserId::Text(_)) if self.items > 0 => {
+                return unfit("the list is packed, and has numbers alone");
+            }
+            (FollowersFormat::Packed, UserId::Number(number)) => {
+                if self.items == 0 && self.looks_otherwise(*number) {
+                    self.format = FollowersFormat::Text;
+                }
+            }
+            (_, UserId::Text(text)) => {
+                if self.items == 0 {
+                    if text.as_bytes().first().is_some_and(|byte| *byte < FIRST_TEXT_BYTE) {
+                        return unfit("at the head of a list it would look packed");
+                    }
+                    self.format = FollowersFormat::Text;
+                }
+            }
+            (FollowersFormat::Text, UserId::Number(_)) => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a packed list that begins with `number` would be read as lines, or as gzip.
+    fn looks_otherwise(&self, number: u64) -> bool {
+        let [first, second, ..] = number.to_be_bytes();
+        first >= FIRST_TEXT_BYTE || (!self.compressed && [first, second] == GZIP_MAGIC)
+    }
+
+    /// The bytes of one more id.
+    pub(super) fn encode(&mut self, follower: &UserId) -> Result<&[u8]> {
+        self.check(follower)?;
+        self.items += 1;
+        self.bytes.clear();
+        match (self.format, follower) {
+            (FollowersFormat::Packed, UserId::Number(number)) => {
+                self.bytes.extend_from_slice(&number.to_be_bytes());
+            }
+            // Writing to a Vec cannot fail.
+            _ => drop(writeln!(self.bytes, "{follower}")),
+        }
+        Ok(&self.bytes)
+    }
+}

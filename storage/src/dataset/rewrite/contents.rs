@@ -1,0 +1,78 @@
+//! What the files hold that another one is made of.
+
+use std::path::Path;
+
+use super::form::Found;
+use super::lenient::Loss;
+use super::new_file::NewFile;
+use super::source::{Source, Survey};
+use super::{Form, Written, followers, timelines};
+use crate::dataset::{FileKey, FileKind, Result};
+
+/// Files that were read through once, and are read again to be written. The newest is the last.
+pub(super) struct Contents {
+    key: FileKey,
+    sources: Vec<Source>,
+    seen: Seen,
+}
+
+enum Seen {
+    Timelines(Vec<Survey>),
+    Followers(followers::Survey),
+}
+
+impl Contents {
+    /// Reads files through. What does not fit into memory lies in files without names beside `path`.
+    pub(super) fn read(key: &FileKey, sources: Vec<Source>, path: &Path) -> Result<Self> {
+        let seen = match key.kind {
+            FileKind::Timeline => Seen::Timelines(sources.iter().map(Source::survey).collect::<Result<_>>()?),
+            FileKind::Followers => Seen::Followers(followers::survey(path, sources.iter().rev())?),
+        };
+        Ok(Self { key: key.clone(), sources, seen })
+    }
+
+    /// Items read.
+    pub(super) fn items(&self) -> u64 {
+        match &self.seen {
+            Seen::Timelines(surveys) => surveys.iter().map(|survey| survey.items).sum(),
+            Seen::Followers(survey) => survey.items,
+        }
+    }
+
+    /// The form of the newest file.
+    pub(super) fn found(&self) -> Found {
+        match &self.seen {
+            Seen::Timelines(surveys) => {
+                Found { compressed: surveys.last().is_some_and(|newest| newest.compressed), packed: false }
+            }
+            Seen::Followers(survey) => Found { compressed: survey.compressed, packed: survey.packed },
+        }
+    }
+
+    /// Whether items are in order and each is there once.
+    pub(super) fn in_order(&self) -> bool {
+        match &self.seen {
+            Seen::Timelines(surveys) => surveys.iter().all(|survey| survey.descending),
+            Seen::Followers(survey) => survey.duplicates() == 0,
+        }
+    }
+
+    /// What could not be read of the newest file.
+    pub(super) fn loss(&self) -> Loss {
+        match &self.seen {
+            Seen::Timelines(surveys) => surveys.last().map(|newest| newest.loss).unwrap_or_default(),
+            Seen::Followers(survey) => survey.loss,
+        }
+    }
+
+    /// Writes the items, in order and each once.
+    pub(super) fn write(&self, new: NewFile, form: Form) -> Result<Written> {
+        match &self.seen {
+            Seen::Timelines(surveys) => timelines::write(new, &self.sources, surveys),
+            Seen::Followers(survey) => {
+                let newest_first = self.sources.iter().rev();
+                followers::write(new, &self.key, form.ids(self.found()), newest_first, survey)
+            }
+        }
+    }
+}

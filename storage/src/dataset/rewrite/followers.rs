@@ -1,0 +1,76 @@
+//! Writing one follower list from several.
+
+use std::path::Path;
+
+use super::Written;
+use super::lenient::Loss;
+use super::new_file::{Committed, NewFile};
+use super::source::Source;
+use crate::dataset::duplicates::{DuplicateFilter, FILTER_BYTES, Positions};
+use crate::dataset::list_encoder::ListEncoder;
+use crate::dataset::{FileKey, FollowersFormat, Result};
+
+/// What a whole reading of follower lists shows.
+#[derive(Default)]
+pub(super) struct Survey {
+    /// Ids read.
+    pub(super) items: u64,
+    /// The places of ids that were there before, counted through all lists.
+    repeated: Positions,
+    /// Of the first list.
+    pub(super) compressed: bool,
+    /// Of the first list.
+    pub(super) packed: bool,
+    /// Of the first list.
+    pub(super) loss: Loss,
+}
+
+impl Survey {
+    /// Ids that were there before.
+    pub(super) fn duplicates(&self) -> u64 {
+        self.repeated.count
+    }
+}
+
+/// Reads lists through, as one. Memory is bounded; beyond a million ids, files without names lie beside `path`.
+pub(super) fn survey<'a>(path: &Path, lists: impl IntoIterator<Item = &'a Source>) -> Result<Survey> {
+    let mut filter = DuplicateFilter::new(path, FILTER_BYTES);
+    let mut survey = Survey::default();
+    for (n, list) in lists.into_iter().enumerate() {
+        let mut ids = list.ids()?;
+        while let Some(id) = ids.next_id()? {
+            if !filter.admit(&id, survey.items)? {
+                survey.repeated.insert(survey.items);
+            }
+            survey.items += 1;
+        }
+        if n == 0 {
+            (survey.compressed, survey.packed, survey.loss) = (ids.compressed(), ids.packed(), ids.loss());
+        }
+    }
+    filter.find_wrong(&mut survey.repeated)?;
+    Ok(survey)
+}
+
+/// Writes the ids of lists, one list after the other and each id once, as `survey` found them.
+pub(super) fn write<'a>(
+    mut new: NewFile,
+    key: &FileKey,
+    format: FollowersFormat,
+    lists: impl IntoIterator<Item = &'a Source>,
+    survey: &Survey,
+) -> Result<Written> {
+    let mut list = ListEncoder::new(key.clone(), format, new.sink.compresses());
+    let mut position = 0;
+    for source in lists {
+        let mut ids = source.ids()?;
+        while let Some(id) = ids.next_id()? {
+            if !survey.repeated.contains(position) {
+                new.sink.write(list.encode(&id)?)?;
+            }
+            position += 1;
+        }
+    }
+    let Committed { bytes, aside } = new.commit()?;
+    Ok(Written { items: list.items, bytes, duplicates: survey.duplicates(), aside })
+}

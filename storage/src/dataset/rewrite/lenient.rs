@@ -1,0 +1,286 @@
+//! The items of a file that may be damaged: the good ones are handed out, the others counted.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::salvage::{Salvage, Then};
+use crate::dataset::followers_reader::{FIRST_TEXT_BYTE, PACKED_BYTES};
+use crate::dataset::{ItemId, MAX_LINE_BYTES, Result};
+use crate::ids::UserId;
+
+/// Bytes of a list's beginning that show whether it is packed.
+const SAMPLE_BYTES: usize = 4096;
+
+/// What could not be read of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Loss {
+    /// Lines or packed ids that are no items, torn ones among them.
+    pub bad_items: u64,
+    /// Length of those, decompressed.
+    pub bad_bytes: u64,
+    /// Stored bytes of the file that could not be decompressed; nobody knows what was in them.
+    pub skipped_bytes: u64,
+    /// Whether the file ends too early: how much more there was cannot be known.
+    pub truncated: bool,
+    /// Items that were kept although the checksum over them is wrong or missing: one of them may hold a
+    /// changed character.
+    pub unverified: u64,
+}
+
+impl Loss {
+    /// Whether nothing was lost and all that was kept is as it was written.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The decoded bytes of a file, cut into items.
+struct Pieces {
+    salvage: Salvage,
+    bytes: Vec<u8>,
+    /// Bytes handed out.
+    taken: usize,
+    /// What stands behind `bytes`.
+    then: Then,
+    /// Items since the last right checksum.
+    unchecked: u64,
+    /// In a line that is longer than any line.
+    oversize: bool,
+    loss: Loss,
+}
+
+/// What comes next in a file of lines.
+enum Line {
+    /// A line with its end, as a range of `bytes`.
+    Whole(std::ops::Range<usize>),
+    /// The last one, which has no end.
+    Last(std::ops::Range<usize>),
+}
+
+impl Pieces {
+    fn new(path: &Path, file: File) -> Result<Self> {
+        let salvage = Salvage::new(path, file)?;
+        let (bytes, then, loss) = (Vec::new(), Then::More, Loss::default());
+        Ok(Self { salvage, bytes, taken: 0, then, unchecked: 0, oversize: false, loss })
+    }
+
+    /// Reads on. What is left of an item before a gap is lost.
+    fn more(&mut self) -> Result<()> {
+        if self.then == Then::Break {
+            self.drop_rest();
+        }
+        self.bytes.drain(..self.taken);
+        self.taken = 0;
+        self.then = self.salvage.next(&mut self.bytes)?;
+        Ok(())
+    }
+
+    /// Takes note of what stands behind the bytes, once all items in them are handed out.
+    fn pass_boundary(&mut self) {
+        match self.then {
+            Then::More => {}
+            Then::Checked => self.unchecked = 0,
+            Then::Break | Then::End => {
+                if self.salvage.compressed() {
+                    self.loss.unverified += self.unchecked;
+                }
+                self.unchecked = 0;
+            }
+        }
+    }
+
+    fn rest(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
+    fn drop_rest(&mut self) {
+        if self.rest() > 0 {
+            self.loss.bad_items += u64::from(!self.oversize);
+            self.loss.bad_bytes += self.rest() as u64;
+        }
+        self.taken = self.bytes.len();
+        self.oversize = false;
+    }
+
+    fn bad(&mut self, bytes: usize) {
+        self.loss.bad_items += 1;
+        self.loss.bad_bytes += bytes as u64;
+    }
+
+    fn next_line(&mut self) -> Result<Option<Line>> {
+        let mut searched = self.taken;
+        loop {
+            if let Some(n) = self.bytes[searched..].iter().position(|byte| *byte == b'\n') {
+                let line = self.taken..searched + n;
+                self.taken = line.end + 1;
+                if !std::mem::take(&mut self.oversize) {
+                    return Ok(Some(Line::Whole(line)));
+                }
+                self.loss.bad_bytes += line.len() as u64;
+                searched = self.taken;
+                continue;
+            }
+            self.pass_boundary();
+            if self.then == Then::End {
+                if self.oversize {
+                    self.drop_rest();
+                }
+                let line = self.taken..self.bytes.len();
+                self.taken = line.end;
+                return Ok((!line.is_empty()).then_some(Line::Last(line)));
+            }
+            if self.rest() > MAX_LINE_BYTES {
+                self.loss.bad_items += u64::from(!self.oversize);
+                self.loss.bad_bytes += self.rest() as u64;
+                self.taken = self.bytes.len();
+                self.oversize = true;
+            }
+            let rest = if self.then == Then::Break { 0 } else { self.rest() };
+            self.more()?;
+            searched = self.taken + rest;
+        }
+    }
+
+    fn next_packed(&mut self) -> Result<Option<[u8; PACKED_BYTES]>> {
+        loop {
+            if let Some(id) = self.bytes[self.taken..].first_chunk() {
+                self.taken += PACKED_BYTES;
+                return Ok(Some(*id));
+            }
+            self.pass_boundary();
+            if self.then == Then::End {
+                self.drop_rest();
+                return Ok(None);
+            }
+            self.more()?;
+        }
+    }
+
+    fn loss(&self) -> Loss {
+        let (skipped_bytes, truncated) = (self.salvage.skipped, self.salvage.truncated);
+        Loss { skipped_bytes, truncated, ..self.loss }
+    }
+}
+
+/// The tweets of a timeline that may be damaged.
+pub(super) struct LenientTimeline {
+    pieces: Pieces,
+    item_id: ItemId,
+}
+
+impl LenientTimeline {
+    pub(super) fn new(path: &Path, file: File, item_id: ItemId) -> Result<Self> {
+        Ok(Self { pieces: Pieces::new(path, file)?, item_id })
+    }
+
+    pub(super) fn compressed(&self) -> bool {
+        self.pieces.salvage.compressed()
+    }
+
+    /// The next good tweet, into `line`.
+    pub(super) fn next_tweet(&mut self, line: &mut Vec<u8>) -> Result<Option<u64>> {
+        while let Some(Line::Whole(range) | Line::Last(range)) = self.pieces.next_line()? {
+            let text = self.pieces.bytes[range.clone()].trim_ascii();
+            if text.is_empty() {
+                continue;
+            }
+            let found = std::str::from_utf8(text).ok().and_then(self.item_id);
+            if let Some(id) = found {
+                line.clear();
+                line.extend_from_slice(text);
+                self.pieces.unchecked += 1;
+                return Ok(Some(id));
+            }
+            self.pieces.bad(range.len());
+        }
+        Ok(None)
+    }
+
+    pub(super) fn loss(&self) -> Loss {
+        self.pieces.loss()
+    }
+}
+
+/// The ids of a follower list that may be damaged.
+pub(super) struct LenientFollowers {
+    pieces: Pieces,
+    packed: bool,
+}
+
+impl LenientFollowers {
+    pub(super) fn new(path: &Path, file: File) -> Result<Self> {
+        let mut pieces = Pieces::new(path, file)?;
+        while pieces.rest() < SAMPLE_BYTES && pieces.then == Then::More {
+            pieces.more()?;
+        }
+        let packed = looks_packed(&pieces.bytes[..pieces.bytes.len().min(SAMPLE_BYTES)]);
+        Ok(Self { pieces, packed })
+    }
+
+    pub(super) fn compressed(&self) -> bool {
+        self.pieces.salvage.compressed()
+    }
+
+    pub(super) fn packed(&self) -> bool {
+        self.packed
+    }
+
+    /// The next good id.
+    pub(super) fn next_id(&mut self) -> Result<Option<UserId>> {
+        let id = if self.packed { self.next_number()? } else { self.next_text()? };
+        self.pieces.unchecked += u64::from(id.is_some());
+        Ok(id)
+    }
+
+    fn next_number(&mut self) -> Result<Option<UserId>> {
+        while let Some(id) = self.pieces.next_packed()? {
+            match u64::from_be_bytes(id) {
+                0 => self.pieces.bad(PACKED_BYTES),
+                number => return Ok(Some(UserId::Number(number))),
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_text(&mut self) -> Result<Option<UserId>> {
+        while let Some(line) = self.pieces.next_line()? {
+            let (range, whole) = match line {
+                Line::Whole(range) => (range, true),
+                // The first digits of an id are an id as well, of somebody else.
+                Line::Last(range) => (range, false),
+            };
+            let text = self.pieces.bytes[range.clone()].trim_ascii();
+            if text.is_empty() {
+                continue;
+            }
+            match std::str::from_utf8(text).ok().and_then(likely_id) {
+                Some(id) if whole => return Ok(Some(id)),
+                _ => self.pieces.bad(range.len()),
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn loss(&self) -> Loss {
+        self.pieces.loss()
+    }
+}
+
+/// An id that no damage made of a number: `12y4` is one too, but networks with text ids have `:` or `@`
+/// in them.
+fn likely_id(text: &str) -> Option<UserId> {
+    match text.parse().ok()? {
+        UserId::Text(text) if !text.contains([':', '@']) => None,
+        id => Some(id),
+    }
+}
+
+/// Whether a list that begins with `sample` is packed, also when its first byte is damaged.
+fn looks_packed(sample: &[u8]) -> bool {
+    let printable = sample.iter().filter(|byte| matches!(byte, b'\n' | b'\r' | b' '..=b'~')).count();
+    match sample.first() {
+        Some(first) if sample.len() < 4 * PACKED_BYTES => *first < FIRST_TEXT_BYTE,
+        Some(_) => printable * 10 < sample.len() * 9,
+        None => false,
+    }
+}

@@ -1,0 +1,292 @@
+//! The bytes of a file that may be damaged.
+//!
+//! A gzip member (RFC 1952) that breaks off is read up to the place where it breaks, and reading goes on
+//! at the next member that can be found behind it. Save points and updates end members, so damage in
+//! one costs only what is left of it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+
+use crate::dataset::Result;
+use crate::dataset::input::GZIP_MAGIC;
+use crate::durable::Naming;
+
+/// Stored bytes at hand.
+const WINDOW_BYTES: usize = 64 * 1024;
+/// Decompressed bytes handed out at a time.
+const PIECE_BYTES: usize = 32 * 1024;
+/// A decoder that lost its way can swallow the beginning of the next member before it notices: so far
+/// before the place where it noticed, the search begins.
+const LOOK_BACK: u64 = 64 * 1024;
+const HEADER_BYTES: usize = 10;
+const TRAILER_BYTES: usize = 8;
+
+/// What stands behind the bytes that a call handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// More of the same.
+    More,
+    /// A member ended, and its checksum is right for all bytes since the last such place.
+    Checked,
+    /// Something is missing here: what follows begins anew.
+    Break,
+    /// The end of the file.
+    End,
+}
+
+/// Hands out what can be decoded of a file.
+pub(super) struct Salvage {
+    path: PathBuf,
+    file: File,
+    window: Vec<u8>,
+    /// Place of the window in the file.
+    window_at: u64,
+    /// Place of the next stored byte.
+    at: u64,
+    state: State,
+    compressed: bool,
+    /// Stored bytes that nothing could be made of.
+    pub(super) skipped: u64,
+    /// Whether the file ends in the middle of a member.
+    pub(super) truncated: bool,
+}
+
+enum State {
+    Plain,
+    Member(Box<Member>),
+    Ended,
+}
+
+/// A gzip member being read.
+struct Member {
+    start: u64,
+    decoder: Decompress,
+    checksum: Crc,
+}
+
+impl Salvage {
+    /// Reads `file`; `path` is for messages.
+    pub(super) fn new(path: &Path, file: File) -> Result<Self> {
+        let mut salvage = Self {
+            path: path.to_owned(),
+            file,
+            window: Vec::new(),
+            window_at: 0,
+            at: 0,
+            state: State::Plain,
+            compressed: false,
+            skipped: 0,
+            truncated: false,
+        };
+        if let Some(member) = salvage.next_member(0)? {
+            (salvage.compressed, salvage.state) = (true, member);
+        } else if salvage.stored(0, HEADER_BYTES)?.starts_with(&GZIP_MAGIC) {
+            salvage.compressed = true;
+            salvage.search(0, 0)?;
+        }
+        Ok(salvage)
+    }
+
+    /// Whether the file is gzip.
+    pub(super) fn compressed(&self) -> bool {
+        self.compressed
+    }
+
+    /// Appends the next bytes to `out`, maybe none, and tells what is behind them.
+    pub(super) fn next(&mut self, out: &mut Vec<u8>) -> Result<Then> {
+        match self.state {
+            State::Ended => Ok(Then::End),
+            State::Plain => {
+                let bytes = self.stored(self.at, 1)?;
+                let length = bytes.len() as u64;
+                out.extend_from_slice(bytes);
+                self.at += length;
+                Ok(if length == 0 { Then::End } else { Then::More })
+            }
+            State::Member(_) => self.decode(out),
+        }
+    }
+
+    fn decode(&mut self, out: &mut Vec<u8>) -> Result<Then> {
+        self.stored(self.at, 1)?;
+        let State::Member(member) = &mut self.state else { return Ok(Then::End) };
+        let input = behind(&self.window, self.window_at, self.at);
+        if input.is_empty() {
+            self.truncated = true;
+            return self.damage();
+        }
+        let (before_in, before_out) = (member.decoder.total_in(), member.decoder.total_out());
+        let start = out.len();
+        out.resize(start + PIECE_BYTES, 0);
+        let status = member.decoder.decompress(input, &mut out[start..], FlushDecompress::None);
+        let produced = (member.decoder.total_out() - before_out) as usize;
+        let consumed = member.decoder.total_in() - before_in;
+        out.truncate(start + produced);
+        member.checksum.update(&out[start..]);
+        self.at += consumed;
+        match status {
+            Ok(Status::StreamEnd) => self.end_member(),
+            Ok(_) if produced > 0 || consumed > 0 => Ok(Then::More),
+            _ => self.damage(),
+        }
+    }
+
+    /// Behind a member's data: its checksum and length, and the next member.
+    fn end_member(&mut self) -> Result<Then> {
+        let State::Member(member) = &self.state else { return Ok(Then::End) };
+        let (sum, length) = (member.checksum.sum(), member.checksum.amount());
+        let trailer = self.stored(self.at, TRAILER_BYTES)?;
+        let Some(trailer) = trailer.first_chunk::<TRAILER_BYTES>() else {
+            self.truncated = true;
+            return self.damage();
+        };
+        let [a, b, c, d, e, f, g, h] = *trailer;
+        let good = (sum, length) == (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+        let end = self.at + TRAILER_BYTES as u64;
+        if self.stored(end, 1)?.is_empty() {
+            self.at = end;
+            self.state = State::Ended;
+        } else if let Some(next) = self.next_member(end)? {
+            self.state = next;
+        } else if good {
+            // Something was written behind the file.
+            self.search(end, end)?;
+        } else {
+            // A decoder that lost its way can come to an end where there is none.
+            return self.damage();
+        }
+        Ok(if good { Then::Checked } else { Then::Break })
+    }
+
+    /// Leaves a member that cannot be read on, for the next one that is there.
+    fn damage(&mut self) -> Result<Then> {
+        let State::Member(member) = &self.state else { return Ok(Then::End) };
+        let from = (member.start + 1).max(self.at.saturating_sub(LOOK_BACK));
+        self.search(from, self.at)?;
+        Ok(Then::Break)
+    }
+
+    /// Looks for a member that starts at `from` or later. What lies between `lost` and it is skipped.
+    fn search(&mut self, from: u64, lost: u64) -> Result<()> {
+        let mut at = from;
+        loop {
+            let bytes = self.stored(at, HEADER_BYTES)?;
+            if bytes.is_empty() {
+                self.skipped += at.saturating_sub(lost);
+                self.at = at;
+                self.state = State::Ended;
+                return Ok(());
+            }
+            // A header that the window cuts off is looked at again in the next one.
+            let whole = (bytes.len() + 1).saturating_sub(HEADER_BYTES).max(1);
+            match (0..whole).find(|n| is_likely_header(&bytes[*n..])) {
+                None => at += whole as u64,
+                Some(n) => {
+                    at += n as u64;
+                    if let Some(member) = self.open_member(at)? {
+                        self.skipped += at.saturating_sub(lost);
+                        self.state = member;
+                        return Ok(());
+                    }
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    /// The member that is at `start`, if one is. A damaged byte of its magic number counts as skipped.
+    fn next_member(&mut self, start: u64) -> Result<Option<State>> {
+        let header = self.stored(start, HEADER_BYTES)?;
+        let damaged = !header.starts_with(&GZIP_MAGIC);
+        if damaged && !is_damaged_header(header) {
+            return Ok(None);
+        }
+        self.skipped += u64::from(damaged);
+        self.open_member(start)
+    }
+
+    /// Begins the member whose header is at `start`; nothing when there is none.
+    fn open_member(&mut self, start: u64) -> Result<Option<State>> {
+        // Mostly the header is at hand; a long one may go on behind the window.
+        let header = match header_length(self.stored(start, HEADER_BYTES)?) {
+            None => header_length(self.stored(start, WINDOW_BYTES)?),
+            some => some,
+        };
+        let Some(header) = header else { return Ok(None) };
+        self.at = start + header as u64;
+        let (decoder, checksum) = (Decompress::new(false), Crc::new());
+        Ok(Some(State::Member(Box::new(Member { start, decoder, checksum }))))
+    }
+
+    /// The stored bytes from `at` on: `want` of them or more, fewer only at the end of the file.
+    fn stored(&mut self, at: u64, want: usize) -> Result<&[u8]> {
+        let end = self.window_at + self.window.len() as u64;
+        if at < self.window_at || at + want as u64 > end {
+            self.window.resize(WINDOW_BYTES, 0);
+            let mut length = 0;
+            while length < WINDOW_BYTES {
+                match self.file.read_at(&mut self.window[length..], at + length as u64) {
+                    Ok(0) => break,
+                    Ok(read) => length += read,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Ok(Err(error).naming("read", &self.path)?),
+                }
+            }
+            self.window.truncate(length);
+            self.window_at = at;
+        }
+        Ok(behind(&self.window, self.window_at, at))
+    }
+}
+
+fn behind(window: &[u8], window_at: u64, at: u64) -> &[u8] {
+    window.get((at - window_at) as usize..).unwrap_or_default()
+}
+
+/// Length of the header that `bytes` begin with: its magic number counts for nothing, since the caller has
+/// looked at it.
+fn header_length(bytes: &[u8]) -> Option<usize> {
+    const CHECK: u8 = 2;
+    const EXTRA: u8 = 4;
+    const NAME: u8 = 8;
+    const COMMENT: u8 = 16;
+    const RESERVED: u8 = 0xe0;
+    let (fixed, mut rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+    let flags = fixed[3];
+    if fixed[2] != 8 || flags & RESERVED != 0 {
+        return None;
+    }
+    if flags & EXTRA != 0 {
+        let (length, behind) = rest.split_first_chunk()?;
+        rest = behind.get(usize::from(u16::from_le_bytes(*length))..)?;
+    }
+    for text in [NAME, COMMENT] {
+        if flags & text != 0 {
+            let end = rest.iter().position(|byte| *byte == 0)?;
+            rest = rest.get(end + 1..)?;
+        }
+    }
+    if flags & CHECK != 0 {
+        rest = rest.get(2..)?;
+    }
+    Some(bytes.len() - rest.len())
+}
+
+/// Whether a member of this program or of the original may begin here: no flags but a file's name.
+fn is_likely_header(bytes: &[u8]) -> bool {
+    bytes.starts_with(&GZIP_MAGIC) && has_usual_fields(bytes)
+}
+
+/// Whether a file begins with a member whose magic number has a damaged byte.
+fn is_damaged_header(bytes: &[u8]) -> bool {
+    let magic = bytes.first() == Some(&0x1f) || bytes.get(1) == Some(&0x8b);
+    magic && has_usual_fields(bytes)
+}
+
+fn has_usual_fields(bytes: &[u8]) -> bool {
+    matches!(bytes, [_, _, 8, 0 | 8, _, _, _, _, 0 | 2 | 4, 0..=13 | 255, ..])
+}

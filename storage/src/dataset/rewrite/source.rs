@@ -1,0 +1,144 @@
+//! A file that is read to write another one.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Seek};
+use std::path::{Path, PathBuf};
+
+use super::lenient::{LenientFollowers, LenientTimeline, Loss};
+use super::tweets::{Rank, Strict, Tweets};
+use crate::dataset::{FollowersReader, Result, TimelineReader, tweet_id};
+use crate::durable::Naming;
+use crate::ids::UserId;
+
+/// A file, open as long as it is worked on: it stays the same one when its name goes to another.
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    file: File,
+    pub(super) seen: Metadata,
+    /// Whether damage is passed over and counted, or is an error.
+    lenient: bool,
+}
+
+/// What a whole reading of a timeline shows.
+#[derive(Default)]
+pub(super) struct Survey {
+    pub(super) items: u64,
+    /// Whether each tweet is older than the one before.
+    pub(super) descending: bool,
+    pub(super) compressed: bool,
+    pub(super) loss: Loss,
+}
+
+impl Source {
+    /// Opens a file in which damage is an error.
+    pub(super) fn strict(path: &Path) -> Result<Self> {
+        Self::open(path, false)
+    }
+
+    /// Opens a file of which only what is good shall be read.
+    pub(super) fn lenient(path: &Path) -> Result<Self> {
+        Self::open(path, true)
+    }
+
+    fn open(path: &Path, lenient: bool) -> Result<Self> {
+        let file = File::open(path).naming("open", path)?;
+        let seen = file.metadata().naming("look at", path)?;
+        if !seen.is_file() {
+            return Ok(Err(io::Error::other("it is no regular file")).naming("read", path)?);
+        }
+        Ok(Self { path: path.to_owned(), file, seen, lenient })
+    }
+
+    /// The file from its beginning. Only one reader may be at work at a time.
+    fn rewound(&self) -> Result<File> {
+        let mut file = self.file.try_clone().naming("read", &self.path)?;
+        file.rewind().naming("read", &self.path)?;
+        Ok(file)
+    }
+
+    /// The tweets of a timeline.
+    pub(super) fn tweets(&self, rank: Rank) -> Result<Box<dyn Tweets>> {
+        let file = self.rewound()?;
+        Ok(if self.lenient {
+            Box::new(LenientTimeline::new(&self.path, file, tweet_id)?)
+        } else {
+            Box::new(Strict { reader: TimelineReader::of_file(&self.path, file, tweet_id)?, rank })
+        })
+    }
+
+    /// Reads a timeline through.
+    pub(super) fn survey(&self) -> Result<Survey> {
+        let file = self.rewound()?;
+        if self.lenient {
+            let mut tweets = LenientTimeline::new(&self.path, file, tweet_id)?;
+            let survey = Survey::of(&mut tweets)?;
+            return Ok(Survey { compressed: tweets.compressed(), loss: tweets.loss(), ..survey });
+        }
+        let reader = TimelineReader::of_file(&self.path, file, tweet_id)?;
+        let compressed = reader.compressed();
+        Ok(Survey { compressed, ..Survey::of(&mut Strict { reader, rank: 0 })? })
+    }
+
+    /// The ids of a follower list.
+    pub(super) fn ids(&self) -> Result<Ids> {
+        let file = self.rewound()?;
+        Ok(if self.lenient {
+            Ids::Lenient(LenientFollowers::new(&self.path, file)?)
+        } else {
+            Ids::Strict(FollowersReader::of_file(&self.path, file)?)
+        })
+    }
+}
+
+impl Survey {
+    fn of(tweets: &mut dyn Tweets) -> Result<Self> {
+        let mut survey = Self { descending: true, ..Self::default() };
+        let (mut line, mut last) = (Vec::new(), None);
+        while let Some((id, _)) = tweets.next_into(&mut line)? {
+            survey.descending &= last.is_none_or(|last| id < last);
+            last = Some(id);
+            survey.items += 1;
+        }
+        Ok(survey)
+    }
+}
+
+/// The ids of a follower list.
+pub(super) enum Ids {
+    Strict(FollowersReader),
+    Lenient(LenientFollowers),
+}
+
+impl Ids {
+    /// The next id; nothing at the end.
+    pub(super) fn next_id(&mut self) -> Result<Option<UserId>> {
+        match self {
+            Self::Strict(reader) => match reader.next().transpose()? {
+                None => reader.check_end().map(|()| None),
+                id => Ok(id),
+            },
+            Self::Lenient(reader) => reader.next_id(),
+        }
+    }
+
+    pub(super) fn compressed(&self) -> bool {
+        match self {
+            Self::Strict(reader) => reader.compressed(),
+            Self::Lenient(reader) => reader.compressed(),
+        }
+    }
+
+    pub(super) fn packed(&self) -> bool {
+        match self {
+            Self::Strict(reader) => reader.packed(),
+            Self::Lenient(reader) => reader.packed(),
+        }
+    }
+
+    pub(super) fn loss(&self) -> Loss {
+        match self {
+            Self::Strict(_) => Loss::default(),
+            Self::Lenient(reader) => reader.loss(),
+        }
+    }
+}

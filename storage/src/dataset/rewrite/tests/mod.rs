@@ -1,0 +1,89 @@
+//! Files made anew, from outside.
+
+mod joining;
+mod recovery;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::TempDir;
+
+use super::*;
+use crate::dataset::{
+    DatasetError, FileKind, FollowersFormat, FollowersReader, TimelineReader, tweet_id, verify,
+};
+use crate::env::{Entropy, SeededEntropy};
+
+struct Rig {
+    folder: TempDir,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn target(path: &Path) -> Target {
+    Target { key: FileKey::of_path(path).unwrap(), path: path.to_owned(), force: false }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Lines of tweets whose text does not compress well, so that damage in the middle is in the middle.
+fn tweets(ids: impl IntoIterator<Item = u64>, version: &str) -> Vec<u8> {
+    let entropy = SeededEntropy::new(7);
+    let line = |id: u64| {
+        let noise: String = (0..12).map(|_| format!("{:016x}", entropy.next_u64())).collect();
+        format!("{{\"id\": {id}, \"v\": \"{version}\", \"text\": \"{noise}\"}}\n")
+    };
+    ids.into_iter().map(line).collect::<String>().into_bytes()
+}
+
+fn lines(ids: impl IntoIterator<Item = u64>) -> Vec<u8> {
+    ids.into_iter().map(|id| format!("{id}\n")).collect::<String>().into_bytes()
+}
+
+fn packed(ids: impl IntoIterator<Item = u64>) -> Vec<u8> {
+    ids.into_iter().flat_map(u64::to_be_bytes).collect()
+}
+
+fn timeline(path: &Path) -> Vec<u64> {
+    TimelineReader::open(path).unwrap().map(|line| tweet_id(&line.unwrap()).unwrap()).collect()
+}
+
+fn followers(path: &Path) -> Vec<String> {
+    FollowersReader::open(path).unwrap().map(|id| id.unwrap().to_string()).collect()
+}
+
+fn recovered(path: &Path) -> Recovery {
+    match recover(path, &target(path), Form::default()).unwrap() {
+        Recovered::Written(recovery) => recovery,
+        other => panic!("{other:?}"),
+    }
+}

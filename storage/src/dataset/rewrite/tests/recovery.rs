@@ -1,0 +1,156 @@
+//! Recovery of damaged files.
+
+use super::*;
+
+#[test]
+fn a_gzip_that_ends_too_early_gives_what_was_before_its_end() {
+    let whole = gzip(&tweets((1..=1_000).rev(), "a"));
+    for cut in [1, 8, 9, whole.len() / 2] {
+        let rig = Rig::new();
+        let torn = &whole[..whole.len() - cut];
+        let path = rig.put("5.twt", torn);
+        let recovery = recovered(&path);
+        let ids = timeline(&path);
+        assert_eq!(recovery.written.items, ids.len() as u64);
+        assert!(ids.iter().rev().is_sorted() && ids[0] == 1_000, "its head is there");
+        let expected = if cut <= 9 { 999 } else { 400 };
+        assert!(ids.len() >= expected, "{} of a file that lost {cut} bytes", ids.len());
+        assert!(recovery.loss.truncated && recovery.loss.unverified == recovery.written.items);
+        assert_eq!(fs::read(recovery.written.aside.unwrap()).unwrap(), torn, "nothing is deleted");
+        assert_eq!(rig.names(), ["5.twt", "5.twt.unreadable"]);
+        assert!(verify(&path, FileKind::Timeline).unwrap().is_sound());
+    }
+}
+
+#[test]
+fn a_flipped_bit_costs_the_rest_of_its_member_alone() {
+    let members: Vec<Vec<u8>> =
+        [(2_001..=3_000), (1_001..=2_000), (1..=1_000)].map(|ids| gzip(&tweets(ids.rev(), "a"))).into();
+    let entropy = SeededEntropy::new(3);
+    for _ in 0..40 {
+        let rig = Rig::new();
+        let mut bytes = members.concat();
+        let at = members[0].len() + entropy.next_u64() as usize % members[1].len();
+        bytes[at] ^= 1 << (entropy.next_u64() % 8);
+        let path = rig.put("5.twt", &bytes);
+        match recover(&path, &target(&path), Form::default()).unwrap() {
+            // The time in a member's header means nothing.
+            Recovered::Sound => assert!((3..10).contains(&(at - members[0].len())), "byte {at}"),
+            Recovered::Written(recovery) => {
+                let ids = timeline(&path);
+                let of = |from, to| ids.iter().filter(|id| (from..=to).contains(*id)).count();
+                assert_eq!((of(2_001, 3_000), of(1, 1_000)), (1_000, 1_000), "byte {at}");
+                assert!(recovery.loss.unverified as usize >= of(1_001, 2_000), "byte {at}");
+                assert!(!recovery.loss.is_none() && !recovery.loss.truncated);
+            }
+            Recovered::Nothing { .. } => panic!("byte {at}"),
+        }
+        assert!(verify(&path, FileKind::Timeline).unwrap().is_sound(), "byte {at}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_a_file_of_one_member_is_told() {
+    let whole = gzip(&packed(1_000..2_000));
+    for at in (0..whole.len()).step_by(7).filter(|at| !(3..10).contains(at)) {
+        let rig = Rig::new();
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        let path = rig.put("5.fws", &bytes);
+        match recover(&path, &target(&path), Form::default()).unwrap() {
+            Recovered::Sound => panic!("byte {at} was flipped unnoticed"),
+            Recovered::Written(_) => assert!(verify(&path, FileKind::Followers).unwrap().is_sound()),
+            Recovered::Nothing { aside, .. } => assert!(aside.is_some() && !path.exists()),
+        }
+    }
+}
+
+#[test]
+fn torn_and_foreign_lines_are_dropped_and_counted() {
+    let rig = Rig::new();
+    let good = tweets([9, 7], "a");
+    let bytes =
+        [&good[..], b"{\"id\": 6, \"te", b"\n\xff\xfe\x00\n[]\n", &tweets([5], "a"), b"{\"id\": 4"].concat();
+    let path = rig.put("5.twt", &bytes);
+    let recovery = recovered(&path);
+    assert_eq!(timeline(&path), [9, 7, 5]);
+    assert_eq!((recovery.loss.bad_items, recovery.loss.bad_bytes), (4, 13 + 3 + 2 + 8));
+    assert_eq!((recovery.loss.skipped_bytes, recovery.loss.unverified), (0, 0));
+
+    let path = rig.put("5.fws", b"50\n51\n5x2\n0\ndid:plc:a\n53\n1");
+    let recovery = recovered(&path);
+    assert_eq!(followers(&path), ["50", "51", "did:plc:a", "53"], "a cut id is somebody else's");
+    assert_eq!((recovery.loss.bad_items, recovery.loss.bad_bytes), (3, 5));
+
+    let bytes = [packed([5, 6, 0, 7]), vec![0, 0, 1]].concat();
+    let path = rig.put("6.fws", &bytes);
+    assert_eq!(recovered(&path).loss.bad_items, 2);
+    assert_eq!(followers(&path), ["5", "6", "7"]);
+    assert_eq!(fs::metadata(&path).unwrap().len(), 24, "plain and packed as it was");
+}
+
+#[test]
+fn garbage_around_members_is_passed_over() {
+    let rig = Rig::new();
+    let noise: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let members = [9, 5].map(|id| gzip(&tweets([id], "a")));
+    let path = rig.put("5.twt", &[&members[0][..], &noise, &members[1], b"end"].concat());
+    let recovery = recovered(&path);
+    assert_eq!(timeline(&path), [9, 5]);
+    assert_eq!((recovery.loss.skipped_bytes, recovery.loss.bad_items), (100_003, 0));
+    assert_eq!(recovery.loss.unverified, 0);
+    let mut headless = members[0].clone();
+    headless[0] = 0;
+    let path = rig.put("6.twt", &headless);
+    // Its data and checksum are whole, so nothing is lost but the first byte.
+    assert!(verify(&path, FileKind::Timeline).unwrap().unreadable.is_some());
+    recovered(&path);
+    assert_eq!(timeline(&path), [9]);
+}
+
+#[test]
+fn nothing_readable_makes_no_file_and_stays_aside() {
+    let rig = Rig::new();
+    for bytes in [&b"\x1f\x8b\x08 no gzip"[..], b"GIF89a", b"\x00\x00"] {
+        let path = rig.put("5.twt", bytes);
+        rig.put("5.twt.unreadable", b"an earlier one");
+        let result = recover(&path, &target(&path), Form::default()).unwrap();
+        let Recovered::Nothing { aside, .. } = result else { panic!("{result:?}") };
+        assert_eq!(aside.unwrap(), rig.path("5.twt.unreadable-2"));
+        assert!(!path.exists());
+        assert_eq!(fs::read(rig.path("5.twt.unreadable-2")).unwrap(), bytes);
+        fs::remove_file(rig.path("5.twt.unreadable-2")).unwrap();
+    }
+}
+
+#[test]
+fn a_sound_file_is_not_touched_and_a_doubled_one_is_put_in_order() {
+    let rig = Rig::new();
+    let path = rig.put("5.twt", &gzip(&tweets([9, 5], "a")));
+    let before = fs::metadata(&path).unwrap();
+    assert_eq!(recover(&path, &target(&path), Form::default()).unwrap(), Recovered::Sound);
+    assert!(new_file::is_same(&before, &fs::metadata(&path).unwrap()));
+
+    let path = rig.put("6.twt", &gzip(&tweets([5, 3, 9, 5, 3], "a")));
+    let recovery = recovered(&path);
+    assert!(recovery.reordered && recovery.loss.is_none() && recovery.written.duplicates == 2);
+    assert_eq!(timeline(&path), [9, 5, 3]);
+    let path = rig.put("6.fws", &packed([5, 3, 5]));
+    assert_eq!(recovered(&path).written.duplicates, 1);
+    assert_eq!(followers(&path), ["5", "3"]);
+}
+
+#[test]
+fn what_was_set_aside_is_recovered_to_the_free_name_alone() {
+    let rig = Rig::new();
+    let whole = gzip(&tweets((1..=500).rev(), "a"));
+    let aside = rig.put("5.twt.unreadable-3", &whole[..whole.len() / 2]);
+    let (key, path) = FileKey::of_set_aside(&aside).unwrap();
+    assert_eq!(path, rig.path("5.twt"));
+    let target = Target { key, path: path.clone(), force: false };
+    let result = recover(&aside, &target, Form::default()).unwrap();
+    let Recovered::Written(recovery) = result else { panic!("{result:?}") };
+    assert!(recovery.written.aside.is_none() && aside.exists() && timeline(&path)[0] == 500);
+    let again = recover(&aside, &target, Form::default());
+    assert!(matches!(again, Err(DatasetError::Exists { .. })), "{again:?}");
+}
