@@ -98,6 +98,7 @@ fn spec() -> CrawlSpec {
         depth: None,
         follow: None,
         priority: 10,
+        fingerprint: None,
     }
 }
 

@@ -25,6 +25,7 @@ fn crawl(phase: CrawlPhase) -> CrawlView {
             depth: None,
             follow: None,
             priority: 1,
+            fingerprint: None,
         },
         phase,
         counters: CrawlCounters::default(),
@@ -34,6 +35,7 @@ fn crawl(phase: CrawlPhase) -> CrawlView {
         delayed: 0,
         submitted_at: 0,
         ended_at: None,
+        chunks: [0; 2],
         now: 0,
     }
 }

@@ -67,7 +67,15 @@ impl LocalTracker {
     ) -> CrawlId {
         let operations: Operations = operations.parse().unwrap();
         let follow = follow.map(str::to_owned);
-        let spec = CrawlSpec { name: String::new(), operations, traversal, depth: None, follow, priority: 1 };
+        let spec = CrawlSpec {
+            name: String::new(),
+            operations,
+            traversal,
+            depth: None,
+            follow,
+            priority: 1,
+            fingerprint: None,
+        };
         let request = RequestId { client: 1, sequence: self.index.load(Ordering::SeqCst) };
         let Response::CrawlCreated(crawl) = self.apply(Mutation::CreateCrawl { request, spec }) else {
             panic!("the crawl is refused")

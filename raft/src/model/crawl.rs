@@ -42,6 +42,8 @@ pub struct CrawlSpec {
     pub follow: Option<String>,
     /// Share of the cluster's work among running crawls, 1 to 100.
     pub priority: u8,
+    /// What the submitter knows its lists again by, to go on with a submission that was cut off.
+    pub fingerprint: Option<u64>,
 }
 
 /// Where a crawl stands.
@@ -157,6 +159,8 @@ pub struct CrawlView {
     pub leased: u64,
     /// Jobs that wait for a reset or a retry.
     pub delayed: u64,
+    /// Chunks of targets and of seeds that came.
+    pub chunks: [u64; 2],
     /// Cluster time of the submission, ms.
     pub submitted_at: u64,
     /// Cluster time of the end, ms.

@@ -90,6 +90,7 @@ impl State {
             ready: crawl.ready.len(),
             leased: crawl.leased,
             delayed: crawl.delayed,
+            chunks: record.next_chunk,
             submitted_at: record.submitted_at,
             ended_at: record.ended_at,
             now: self.head.clock,

@@ -23,6 +23,7 @@ pub(super) async fn submit(
         depth: None,
         follow: None,
         priority: 10,
+        fingerprint: None,
     };
     let create = Mutation::CreateCrawl { request: client.request_id(), spec };
     let Response::CrawlCreated(crawl) = client.mutate(create).await? else { bail!("no crawl was made") };

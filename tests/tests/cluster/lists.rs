@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use twm_tests::cluster::{Cluster, Truth};
 use twm_tests::emulator::{Endpoint, Fault, FaultRule};
 
-use crate::world::{Test, accounts, everyone, profile};
+use crate::world::{Test, accounts, everyone, mend, profile};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_listed_twice_is_crawled_once_and_a_bad_line_stops_nothing() -> Test {
@@ -62,6 +62,36 @@ async fn names_that_cannot_be_looked_up_now_leave_no_crawl_behind() -> Test {
     assert_eq!(submitted.status.code(), Some(1), "{said}");
     assert!(said.contains("the names could not be looked up"), "{said}");
     assert!(cluster.status().await?.crawls.is_empty());
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_submission_that_was_cut_off_goes_on_when_it_is_repeated() -> Test {
+    let emulator = accounts(10).faults(vec![FaultRule::new(Fault::Status(503))]).start().await?;
+    let cluster = Cluster::builder().crawling(&emulator).start().await?;
+    let targets = everyone(&emulator);
+    let last = profile(&emulator, targets[9])["screen_name"].as_str().unwrap_or_default().to_owned();
+    let mut list: String = targets[..9].iter().cycle().take(5_000).map(|user| format!("{user}\n")).collect();
+    list.push_str(&format!("@{last}\n"));
+    cluster.file("list", &list)?;
+
+    // The first part is in when the name in the second cannot be looked up.
+    let cut = cluster.twm_ctl(&["submit", "list", "-T"]).await?;
+    let said = String::from_utf8(cut.stderr)?;
+    assert_eq!(cut.status.code(), Some(1), "{said}");
+    assert!(said.contains("the same submission of an unchanged file goes on with it"), "{said}");
+
+    mend(&emulator)?;
+    let crawl = cluster.submit_list("list", &["-T"]).await?;
+    let view = cluster.finished(crawl).await?;
+    let crawls = cluster.status().await?.crawls;
+    assert_eq!((crawls.len(), crawls[0].id), (1, crawl));
+    assert_eq!((view.counters.users.accepted, view.counters.users.duplicates), (10, 4_991));
+    cluster.holds(&Truth::of(&emulator).timelines(targets))?;
+
+    let again = cluster.submit_list("list", &["-T"]).await?;
+    assert_ne!(again, crawl, "the first one is whole");
+    cluster.finished(again).await?;
     cluster.finish().await
 }
 

@@ -83,6 +83,7 @@ pub async fn submit_by(client: &Client, accounts: &[u64]) -> anyhow::Result<Craw
         depth: None,
         follow: None,
         priority: 10,
+        fingerprint: None,
     };
     let created = client.mutate(Mutation::CreateCrawl { request: client.request_id(), spec }).await?;
     let Response::CrawlCreated(crawl) = created else { anyhow::bail!("no crawl was made: {created:?}") };

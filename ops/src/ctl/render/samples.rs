@@ -100,6 +100,7 @@ pub fn crawl() -> CrawlView {
             depth: None,
             follow: None,
             priority: 10,
+            fingerprint: None,
         },
         phase: CrawlPhase::Running,
         counters,
@@ -109,6 +110,7 @@ pub fn crawl() -> CrawlView {
         delayed: 0,
         submitted_at: 50_000,
         ended_at: None,
+        chunks: [0; 2],
         now: 650_000,
     }
 }

@@ -1,5 +1,6 @@
 //! `submit FILE`.
 
+mod fingerprint;
 mod source;
 mod upload;
 
@@ -7,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use raft::client::ClientError;
-use raft::model::{CrawlId, CrawlSpec, Mutation, Operation, Operations, Response, Traversal};
+use raft::model::{
+    CrawlId, CrawlPhase, CrawlSpec, CrawlView, Mutation, Operation, Operations, Response, Traversal,
+};
 use serde_json::json;
 use storage::ids::UserId;
 
@@ -15,6 +18,7 @@ use super::crawl::wait;
 use super::output::note;
 use super::render::count;
 use super::{Cluster, CtlError, Output};
+use fingerprint::fingerprint;
 use source::Source;
 use upload::Upload;
 
@@ -77,17 +81,21 @@ impl Submit {
         }
         let mut targets = Source::open(&self.list)?;
         let seeds = self.seeds.as_deref().map(Source::open).transpose()?;
+        let spec = self.spec(self.fingerprint()?);
         // A list without a single target must leave no crawl behind.
-        let Some(first) = targets.next_users(cluster).await? else {
+        let Some(head) = targets.head(cluster).await? else {
             let (name, bad) = (targets.name(), count(targets.bad()));
             return Err(CtlError::Failed(format!(
                 "{name} names no account ({bad} bad lines); nothing was submitted"
             )));
         };
 
-        let crawl = self.create(cluster).await?;
-        let mut upload = Upload::new(cluster, crawl);
-        let sent = self.send(&mut upload, first, &mut targets, seeds).await;
+        let mut upload = match begun(cluster, &spec).await? {
+            Some(crawl) => Upload::resume(cluster, crawl),
+            None => Upload::new(cluster, create(cluster, spec).await?),
+        };
+        let crawl = upload.crawl();
+        let sent = self.send(&mut upload, head, &mut targets, seeds).await;
         if let Err(CtlError::List(error)) = sent {
             upload.cancel().await?;
             return Err(CtlError::Failed(format!(
@@ -102,15 +110,15 @@ impl Submit {
         if self.wait { wait::wait(cluster, output, crawl).await } else { Ok(()) }
     }
 
-    async fn create(&self, cluster: &Cluster) -> Result<CrawlId, ClientError> {
-        let request = cluster.request_id();
-        match cluster.mutate(Mutation::CreateCrawl { request, spec: self.spec() }).await? {
-            Response::CrawlCreated(crawl) => Ok(crawl),
-            _ => Err(ClientError::Confused { asked: "creation of a crawl" }),
+    fn fingerprint(&self) -> Result<Option<u64>, CtlError> {
+        let lists = std::iter::once(&self.list).chain(&self.seeds).map(PathBuf::as_path);
+        if self.list == Path::new("-") || self.seeds.as_deref() == Some(Path::new("-")) {
+            return Ok(None);
         }
+        fingerprint(lists).map_err(CtlError::io("cannot look at the lists"))
     }
 
-    fn spec(&self) -> CrawlSpec {
+    fn spec(&self, fingerprint: Option<u64>) -> CrawlSpec {
         CrawlSpec {
             name: self.name.clone().unwrap_or_else(|| file_name(&self.list)),
             operations: self.operations(),
@@ -122,6 +130,7 @@ impl Submit {
             depth: self.depth,
             follow: self.follow.clone(),
             priority: self.priority,
+            fingerprint,
         }
     }
 
@@ -141,11 +150,11 @@ impl Submit {
     async fn send(
         &self,
         upload: &mut Upload<'_>,
-        first: Vec<UserId>,
+        head: Vec<Vec<UserId>>,
         targets: &mut Source,
         seeds: Option<Source>,
     ) -> Result<Summary, CtlError> {
-        let mut summary = Summary::default();
+        let mut summary = upload.so_far();
         if let Some(mut seeds) = seeds {
             while let Some(users) = seeds.next_users(upload.cluster()).await? {
                 let added = upload.add(users, true).await?;
@@ -154,13 +163,19 @@ impl Submit {
             }
             summary.bad += seeds.bad();
         }
-        let mut next = Some(first);
-        while let Some(users) = next {
+        let mut head = head.into_iter();
+        loop {
+            let users = match head.next() {
+                Some(users) => users,
+                None => match targets.next_users(upload.cluster()).await? {
+                    Some(users) => users,
+                    None => break,
+                },
+            };
             let added = upload.add(users, false).await?;
             summary.accepted += added.accepted;
             summary.duplicates += added.duplicates;
             targets.show(summary.accepted + summary.duplicates);
-            next = targets.next_users(upload.cluster()).await?;
         }
         summary.bad += targets.bad();
         Ok(summary)
@@ -183,6 +198,23 @@ impl Submit {
             "bad": summary.bad,
             "seeds": summary.seeds,
         }))
+    }
+}
+
+/// The crawl of the same submission that was cut off, if there is one.
+async fn begun(cluster: &Cluster, spec: &CrawlSpec) -> Result<Option<CrawlView>, ClientError> {
+    if spec.fingerprint.is_none() {
+        return Ok(None);
+    }
+    let same = |crawl: &CrawlView| crawl.phase == CrawlPhase::Loading && crawl.spec == *spec;
+    Ok(cluster.crawls().await?.into_iter().find(same))
+}
+
+async fn create(cluster: &Cluster, spec: CrawlSpec) -> Result<CrawlId, ClientError> {
+    let request = cluster.request_id();
+    match cluster.mutate(Mutation::CreateCrawl { request, spec }).await? {
+        Response::CrawlCreated(crawl) => Ok(crawl),
+        _ => Err(ClientError::Confused { asked: "creation of a crawl" }),
     }
 }
 
@@ -215,7 +247,7 @@ mod tests {
     }
 
     fn spec(args: &[&str]) -> CrawlSpec {
-        Line::try_parse_from([&["submit"], args].concat()).unwrap().submit.spec()
+        Line::try_parse_from([&["submit"], args].concat()).unwrap().submit.spec(None)
     }
 
     #[test]

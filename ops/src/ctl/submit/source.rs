@@ -40,10 +40,24 @@ impl Source {
         self.bad
     }
 
-    /// The next accounts, at least one; nothing at the end of the list. The cluster is asked for those of
-    /// screen names.
+    /// What stands before the first account and the part with it; nothing when the list has none.
+    pub async fn head(&mut self, cluster: &Cluster) -> Result<Option<Vec<Vec<UserId>>>, CtlError> {
+        let mut head = Vec::new();
+        while let Some(users) = self.next_users(cluster).await? {
+            let found = !users.is_empty();
+            head.push(users);
+            if found {
+                return Ok(Some(head));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The accounts of the next part of the list; nothing at its end. The cluster is asked for those of screen
+    /// names. A part can be empty, and counts all the same: which part of a list is which must not depend on
+    /// what the network says of a name.
     pub async fn next_users(&mut self, cluster: &Cluster) -> Result<Option<Vec<UserId>>, CtlError> {
-        while let Some(batch) = self.batches.recv().await {
+        if let Some(batch) = self.batches.recv().await {
             let Batch { mut users, names, named, bad } = batch?;
             for (line, why) in &named {
                 self.name_bad(*line, why);
@@ -52,9 +66,7 @@ impl Source {
             for names in names.chunks(MAX_NAMES) {
                 self.resolve(cluster, names, &mut users).await?;
             }
-            if !users.is_empty() {
-                return Ok(Some(users));
-            }
+            return Ok(Some(users));
         }
         if self.bad > self.named {
             self.spinner.note(&format!("{}: {} more bad lines", self.name, count(self.bad - self.named)));

@@ -1,11 +1,14 @@
 //! The targets on their way into a crawl.
 
 use raft::client::ClientError;
-use raft::model::{CrawlId, Mutation, Response, SubmitSummary};
+use raft::model::{CrawlId, CrawlView, Mutation, Response, SubmitSummary};
 use storage::ids::UserId;
 
 use crate::ctl::Cluster;
 use crate::ctl::output::note;
+use crate::ctl::render::count;
+
+use super::Summary;
 
 /// A crawl that gets its targets. Says what is left behind when it is dropped too early.
 pub struct Upload<'a> {
@@ -13,13 +16,40 @@ pub struct Upload<'a> {
     crawl: CrawlId,
     /// The next chunk's number; targets and seeds are counted apart.
     chunks: [u64; 2],
+    /// Chunks that came before this run.
+    known: [u64; 2],
+    so_far: SubmitSummary,
     open: bool,
 }
 
 impl<'a> Upload<'a> {
     /// Of a crawl that is loading.
     pub fn new(cluster: &'a Cluster, crawl: CrawlId) -> Self {
-        Self { cluster, crawl, chunks: [0; 2], open: true }
+        let so_far = SubmitSummary::default();
+        Self { cluster, crawl, chunks: [0; 2], known: [0; 2], so_far, open: true }
+    }
+
+    /// Goes on with a crawl whose submission was cut off: the chunks that came are not sent again.
+    pub fn resume(cluster: &'a Cluster, crawl: CrawlView) -> Self {
+        let users = crawl.counters.users;
+        note(format!(
+            "crawl {} was begun with this list and goes on: {} accounts are in",
+            crawl.id,
+            count(users.accepted)
+        ));
+        let so_far = SubmitSummary { accepted: users.accepted, duplicates: users.duplicates };
+        Self { known: crawl.chunks, so_far, ..Self::new(cluster, crawl.id) }
+    }
+
+    /// The crawl.
+    pub fn crawl(&self) -> CrawlId {
+        self.crawl
+    }
+
+    /// What came before this run.
+    pub fn so_far(&self) -> Summary {
+        let SubmitSummary { accepted, duplicates } = self.so_far;
+        Summary { accepted, duplicates, ..Summary::default() }
     }
 
     /// The cluster that it goes to.
@@ -29,7 +59,12 @@ impl<'a> Upload<'a> {
 
     /// Sends a chunk of targets or seeds.
     pub async fn add(&mut self, users: Vec<UserId>, seeds: bool) -> Result<SubmitSummary, ClientError> {
-        let chunk = &mut self.chunks[usize::from(seeds)];
+        let kind = usize::from(seeds);
+        let chunk = &mut self.chunks[kind];
+        if *chunk < self.known[kind] {
+            *chunk += 1;
+            return Ok(SubmitSummary::default());
+        }
         let mutation = Mutation::AddTargets { crawl: self.crawl, chunk: *chunk, users, seeds };
         match self.cluster.mutate(mutation).await? {
             Response::Added(summary) => {
@@ -60,7 +95,8 @@ impl Drop for Upload<'_> {
         if self.open {
             let crawl = self.crawl;
             note(format!(
-                "crawl {crawl} is left without all of its targets; `twm-ctl crawl cancel {crawl}` ends it"
+                "crawl {crawl} is left without all of its targets; the same submission of an unchanged file goes on with it, \
+                 `twm-ctl crawl cancel {crawl}` ends it"
             ));
         }
     }

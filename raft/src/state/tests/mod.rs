@@ -215,6 +215,7 @@ fn spec(operations: &str) -> CrawlSpec {
         depth: None,
         follow: None,
         priority: 1,
+        fingerprint: None,
     }
 }
 

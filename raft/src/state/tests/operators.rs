@@ -16,7 +16,15 @@ impl World {
         let traversal = [Traversal::Default, Traversal::Bfs, Traversal::Dfs][self.below(3) as usize];
         let depth = self.one_in(2).then(|| self.below(3) as u32);
         let priority = 1 + self.below(100) as u8;
-        let spec = CrawlSpec { name: String::new(), operations, traversal, depth, follow: None, priority };
+        let spec = CrawlSpec {
+            name: String::new(),
+            operations,
+            traversal,
+            depth,
+            follow: None,
+            priority,
+            fingerprint: None,
+        };
         self.requests += 1;
         let request = RequestId { client: 1, sequence: self.requests };
         let create = Mutation::CreateCrawl { request, spec };
