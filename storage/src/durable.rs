@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// What could not be done to which file.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}", path.display())]
+#[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
 pub struct FileError {
     /// A verb: `read`, `sync`.
     pub action: &'static str,
@@ -18,6 +18,36 @@ pub struct FileError {
     pub path: PathBuf,
     /// What the system said.
     pub source: io::Error,
+}
+
+impl FileError {
+    /// Whether it says something about the place, and nothing about this one file: any other would fail as well, and
+    /// this one will do once the place is well again.
+    pub fn is_of_the_place(&self) -> bool {
+        let of_the_place = matches!(
+            self.source.kind(),
+            ErrorKind::StorageFull
+                | ErrorKind::QuotaExceeded
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::NotFound
+        );
+        of_the_place || self.action == CREATE
+    }
+}
+
+/// The action of making a new file, which no other file can stand in the way of.
+pub(crate) const CREATE: &str = "create";
+
+/// What a person can do about it.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free space on its volume",
+        ErrorKind::ReadOnlyFilesystem => "; mount its volume for writing",
+        ErrorKind::PermissionDenied => "; check the owner and the permissions",
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "; something else is in its place",
+        ErrorKind::NotFound => "; see whether its folder was removed or its volume is not mounted",
+        _ => "",
+    }
 }
 
 /// Names action and file of a failed operation.
@@ -97,5 +127,33 @@ pub(crate) fn remove_file(path: &Path) -> Result<bool, FileError> {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e).naming("remove", path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(action: &'static str, kind: ErrorKind) -> FileError {
+        FileError { action, path: "a/b".into(), source: kind.into() }
+    }
+
+    #[test]
+    fn trouble_of_the_place_is_told_from_that_of_one_file() {
+        for kind in [ErrorKind::StorageFull, ErrorKind::ReadOnlyFilesystem, ErrorKind::NotFound] {
+            assert!(failed("write", kind).is_of_the_place(), "{kind}");
+        }
+        assert!(failed(CREATE, ErrorKind::PermissionDenied).is_of_the_place());
+        assert!(!failed("open", ErrorKind::PermissionDenied).is_of_the_place());
+        assert!(!failed("read", ErrorKind::InvalidData).is_of_the_place());
+    }
+
+    #[test]
+    fn an_error_names_the_action_the_file_and_the_remedy() {
+        let text = failed("write", ErrorKind::StorageFull).to_string();
+        assert!(
+            text.starts_with("cannot write a/b: ") && text.ends_with("; free space on its volume"),
+            "{text}"
+        );
     }
 }

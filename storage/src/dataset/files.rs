@@ -165,14 +165,16 @@ impl Dataset for FilesDataset {
         let draft = self.layout.draft(key, lease)?;
         let published = self.layout.published(key)?;
         let folder = self.layout.output.join(key.folder());
-        if draft.exists() {
+        if draft.try_exists().naming("look for", &draft)? {
             durable::create_folder(&folder)?;
             match fs::rename(&draft, &published) {
                 // Another node was faster, on storage that both see.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 other => other.naming("publish", &draft)?,
             }
-        } else if !published.exists() {
+        } else if !published.try_exists().naming("look for", &published)? {
+            // A draft that cannot be seen is not one that is not there.
+            fs::metadata(&self.layout.temporary).naming("look into", &self.layout.temporary)?;
             return Ok(());
         }
         // Also when the rename was done before: a crash may have come between it and what follows. The

@@ -35,7 +35,8 @@ impl Sink {
     /// Creates a draft; an older file of that name is unlinked, never written into.
     pub(super) fn create(path: &Path, level: Option<u32>) -> Result<Self> {
         durable::remove_file(path)?;
-        let file = OpenOptions::new().write(true).create_new(true).open(path).naming("create", path)?;
+        let file =
+            OpenOptions::new().write(true).create_new(true).open(path).naming(durable::CREATE, path)?;
         let path = path.to_owned();
         Ok(Self { path, file, level, member: None, pending: Vec::new(), written: 0, named: false })
     }
