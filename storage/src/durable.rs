@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// What could not be done to which file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
@@ -31,11 +33,13 @@ impl FileError {
                 | ErrorKind::ReadOnlyFilesystem
                 | ErrorKind::NotFound
         );
-        of_the_place || self.action == CREATE
+        let none_left = [Errno::MFILE, Errno::NFILE].map(|none_left| Some(none_left.raw_os_error()));
+        let closed = self.action == CREATE && self.source.kind() == ErrorKind::PermissionDenied;
+        of_the_place || closed || none_left.contains(&self.source.raw_os_error())
     }
 }
 
-/// The action of making a new file, which no other file can stand in the way of.
+/// The action of making a new file: if it is not permitted, it is the folder that does not permit it.
 pub(crate) const CREATE: &str = "create";
 
 /// What a person can do about it.
@@ -144,6 +148,9 @@ mod tests {
             assert!(failed("write", kind).is_of_the_place(), "{kind}");
         }
         assert!(failed(CREATE, ErrorKind::PermissionDenied).is_of_the_place());
+        assert!(!failed(CREATE, ErrorKind::InvalidInput).is_of_the_place());
+        let source = io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
+        assert!(FileError { action: "open", path: "a/b".into(), source }.is_of_the_place());
         assert!(!failed("open", ErrorKind::PermissionDenied).is_of_the_place());
         assert!(!failed("read", ErrorKind::InvalidData).is_of_the_place());
     }
