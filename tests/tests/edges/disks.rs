@@ -119,6 +119,7 @@ async fn a_node_with_a_full_data_disk_stops_with_the_reason_and_goes_on_once_the
     // With the disk still full it does not start, and says why.
     node.start()?;
     assert_eq!(node.ended_by_itself().await?, Some(1));
+    assert!(node.log()?.contains("bytes free, and a node needs"), "{}", node.log()?);
     disk.free()?;
     cluster.restart(1).await?;
     let view = cluster.finished(crawl).await?;
