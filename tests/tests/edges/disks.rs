@@ -114,7 +114,7 @@ async fn a_node_with_a_full_data_disk_stops_with_the_reason_and_goes_on_once_the
     assert_eq!(node.ended_by_itself().await?, Some(1));
     let last =
         node.log()?.lines().rev().find(|line| line.contains("node stops")).unwrap_or_default().to_owned();
-    assert!(last.contains("No space left on device") && last.contains("data-1"), "{last}");
+    assert!(last.contains("see whether the disk of") && last.contains("data-1 is full"), "{last}");
 
     // With the disk still full it does not start, and says why.
     node.start()?;
