@@ -6,7 +6,9 @@ mod signals;
 use std::io;
 use std::time::Duration;
 
+use anyhow::Context;
 use raft::server::Tracker;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
@@ -32,11 +34,12 @@ const CRAWL_NICENESS: i32 = 5;
 /// What kept it from starting or from going on.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let _logs = logs::start(&settings.logs, settings.id)?;
+    raise_file_limit();
     let raft_runtime = runtime("raft", 0)?;
     let crawl_runtime = runtime("crawl", CRAWL_NICENESS)?;
     let outcome = raft_runtime.block_on(live(settings, crawl_runtime.handle().clone()));
     if let Err(error) = &outcome {
-        tracing::error!("node stops: {error:#}");
+        tracing::error!("node stops: {}", complaint(error));
     }
     // What still runs is a request nobody waits for, or a publication that the next session repeats.
     crawl_runtime.shutdown_background();
@@ -44,11 +47,18 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     outcome
 }
 
+/// An error with its causes, each said once: most errors name their cause themselves.
+pub fn complaint(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |said, cause| {
+        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
+    })
+}
+
 /// Start-up, running and shutdown, in order.
 async fn live(settings: &Settings, crew_runtime: Handle) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let world = World::of_this_machine();
-    let dataset = open_dataset(settings)?;
+    let dataset = open_dataset(settings).context("the dataset's folder (--output)")?;
     let addresses = settings.ips.resolve()?;
     let port = HttpPort::open(&settings.http).await?;
     let tracker = Tracker::start(tracker_options(settings, &world)).await?;
@@ -63,7 +73,10 @@ async fn live(settings: &Settings, crew_runtime: Handle) -> anyhow::Result<()> {
     let failure = tokio::select! {
         () = signals.next() => None,
         // Without the replica there is nobody to hand jobs back to: the session times out.
-        reason = node.tracker.failed() => anyhow::bail!("this node's replica cannot go on: {reason}"),
+        reason = node.tracker.failed() => anyhow::bail!(
+            "this node's replica cannot go on: {reason}; see whether the disk of {} is full or damaged, and start the node again",
+            settings.data_dir.display()
+        ),
         reason = node.crawler.failed() => Some(anyhow::anyhow!("this node cannot crawl: {reason}")),
         ended = &mut session => Some(anyhow::anyhow!("the session loop broke down: {ended:?}")),
     };
@@ -88,6 +101,15 @@ async fn live(settings: &Settings, crew_runtime: Handle) -> anyhow::Result<()> {
     }
     tracing::info!("node stopped");
     failure.map_or(Ok(()), Err)
+}
+
+/// Takes all file descriptors that the system allows: connections and drafts must not fight over the first thousand.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = ?limit.current, "the limit of open files stays as it is");
+    }
 }
 
 /// Threads for one of the two halves of a node: Raft and all that answers others, and the crawl.

@@ -8,9 +8,11 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// What could not be done to which file.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}", path.display())]
+#[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
 pub struct FileError {
     /// A verb: `read`, `sync`.
     pub action: &'static str,
@@ -18,6 +20,38 @@ pub struct FileError {
     pub path: PathBuf,
     /// What the system said.
     pub source: io::Error,
+}
+
+impl FileError {
+    /// Whether it says something about the place, and nothing about this one file: any other would fail as well, and
+    /// this one will do once the place is well again.
+    pub fn is_of_the_place(&self) -> bool {
+        let of_the_place = matches!(
+            self.source.kind(),
+            ErrorKind::StorageFull
+                | ErrorKind::QuotaExceeded
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::NotFound
+        );
+        let none_left = [Errno::MFILE, Errno::NFILE].map(|none_left| Some(none_left.raw_os_error()));
+        let closed = self.action == CREATE && self.source.kind() == ErrorKind::PermissionDenied;
+        of_the_place || closed || none_left.contains(&self.source.raw_os_error())
+    }
+}
+
+/// The action of making a new file: if it is not permitted, it is the folder that does not permit it.
+pub(crate) const CREATE: &str = "create";
+
+/// What a person can do about it.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free space on its volume",
+        ErrorKind::ReadOnlyFilesystem => "; mount its volume for writing",
+        ErrorKind::PermissionDenied => "; check the owner and the permissions",
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "; something else is in its place",
+        ErrorKind::NotFound => "; see whether its folder was removed or its volume is not mounted",
+        _ => "",
+    }
 }
 
 /// Names action and file of a failed operation.
@@ -97,5 +131,36 @@ pub(crate) fn remove_file(path: &Path) -> Result<bool, FileError> {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e).naming("remove", path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(action: &'static str, kind: ErrorKind) -> FileError {
+        FileError { action, path: "a/b".into(), source: kind.into() }
+    }
+
+    #[test]
+    fn trouble_of_the_place_is_told_from_that_of_one_file() {
+        for kind in [ErrorKind::StorageFull, ErrorKind::ReadOnlyFilesystem, ErrorKind::NotFound] {
+            assert!(failed("write", kind).is_of_the_place(), "{kind}");
+        }
+        assert!(failed(CREATE, ErrorKind::PermissionDenied).is_of_the_place());
+        assert!(!failed(CREATE, ErrorKind::InvalidInput).is_of_the_place());
+        let source = io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
+        assert!(FileError { action: "open", path: "a/b".into(), source }.is_of_the_place());
+        assert!(!failed("open", ErrorKind::PermissionDenied).is_of_the_place());
+        assert!(!failed("read", ErrorKind::InvalidData).is_of_the_place());
+    }
+
+    #[test]
+    fn an_error_names_the_action_the_file_and_the_remedy() {
+        let text = failed("write", ErrorKind::StorageFull).to_string();
+        assert!(
+            text.starts_with("cannot write a/b: ") && text.ends_with("; free space on its volume"),
+            "{text}"
+        );
     }
 }

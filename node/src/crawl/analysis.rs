@@ -209,7 +209,7 @@ impl Reading {
 
     fn halt(&self, trouble: Trouble) -> Halt {
         let progress = match trouble {
-            Trouble::Abandoned | Trouble::Disk { .. } => None,
+            Trouble::Abandoned | Trouble::Disk { .. } | Trouble::Place { .. } => None,
             _ => Some(self.progress()),
         };
         Halt { trouble, progress }

@@ -14,6 +14,7 @@
 mod analysis;
 mod counters;
 mod draft;
+mod outage;
 mod requests;
 mod resolve;
 mod rules;
@@ -29,11 +30,13 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use raft::model::{Finding, Operation, StorageId};
-use storage::dataset::{Dataset, DatasetError, FileKind};
+use storage::dataset::{Dataset, DatasetError, FileKind, Finished};
 use storage::env::{Clock, Entropy};
 use tokio::sync::watch;
 
 pub use counters::{CrawlCounters, RequestCount};
+use draft::Draft;
+use outage::{PlaceHealth, Seldom};
 pub use resolve::ResolveError;
 use rules::Rules;
 use trouble::{Halt, Trouble};
@@ -44,6 +47,8 @@ use crate::source::{Endpoint, Source};
 
 /// Wait before a failed job is tried again, for the first time and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Most bytes of a failure's reason: it may quote what came from outside, and a report has bounds.
+const LONGEST_REASON: usize = 1024;
 
 /// What a crawler works with.
 pub struct CrawlerParts {
@@ -68,14 +73,22 @@ pub struct Crawler {
     parts: CrawlerParts,
     rules: Rules,
     counters: CrawlCounters,
+    place: PlaceHealth,
+    unreachable: Seldom,
     failure: watch::Sender<Option<String>>,
 }
 
 impl Crawler {
     /// A crawler with nothing to do.
     pub fn new(parts: CrawlerParts) -> Self {
-        let (rules, counters) = (Rules::default(), CrawlCounters::default());
-        Self { parts, rules, counters, failure: watch::Sender::new(None) }
+        Self {
+            parts,
+            rules: Rules::default(),
+            counters: CrawlCounters::default(),
+            place: PlaceHealth::default(),
+            unreachable: Seldom::default(),
+            failure: watch::Sender::new(None),
+        }
     }
 
     /// What was done since the start.
@@ -108,8 +121,15 @@ impl Crawler {
         let Some(draft) = self.walk(assignment, kind, None).await? else {
             return Ok(Finding::Completed { file: false, items: 0 });
         };
-        let finished = on_disk(move || draft.finish()).await?;
+        let finished = self.finish(draft).await?;
         Ok(Finding::Completed { file: finished.items > 0, items: finished.items })
+    }
+
+    /// Makes a draft whole and durable.
+    async fn finish(&self, draft: Draft) -> Result<Finished, Trouble> {
+        let finished = on_disk(move || draft.finish()).await?;
+        self.place.written();
+        Ok(finished)
     }
 
     /// What to tell the tracker about a job that came to a halt.
@@ -117,7 +137,9 @@ impl Crawler {
         let Halt { trouble, progress } = halt;
         let job = &assignment.job;
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let failed = |reason: String, retry: bool, at_least: Option<Duration>| {
+        let failed = |mut reason: String, retry: bool, at_least: Option<Duration>| {
+            let whole = (0..=LONGEST_REASON).rev().find(|&end| reason.is_char_boundary(end));
+            reason.truncate(whole.unwrap_or_default());
             let own = Backoff::new(RETRY.0, RETRY.1).after(job.attempt, &*self.parts.entropy);
             let after_ms = millis(own.max(at_least.unwrap_or_default()));
             tracing::debug!(user = %job.user, operation = %job.operation, retry, after_ms, "job failed: {reason}");
@@ -127,6 +149,17 @@ impl Crawler {
             Trouble::Abandoned => return Ending::Abandoned,
             Trouble::HandBack => Finding::HandedBack { progress },
             Trouble::Limited { after } => Finding::Limited { progress, after_ms: millis(after) },
+            Trouble::Place { what } => {
+                let wait = self.place.failed(&what, &*self.parts.clock, &*self.parts.entropy);
+                Finding::Limited { progress, after_ms: millis(wait) }
+            }
+            Trouble::Unreachable { what } => {
+                if self.unreachable.is_due(&*self.parts.clock) {
+                    tracing::warn!("{what}; check --api-url and the network");
+                }
+                let wait = Backoff::new(RETRY.0, RETRY.0).next(&*self.parts.entropy);
+                Finding::Limited { progress, after_ms: millis(wait) }
+            }
             Trouble::Gone(reason) => Finding::Gone(reason),
             Trouble::Passing { what, after } => failed(what, true, after),
             Trouble::Disk { what } | Trouble::Loops { what } => failed(what, true, None),
@@ -161,7 +194,12 @@ impl Crew for Crawler {
             Operation::Followers => Endpoint::Followers,
             Operation::Analysis => Endpoint::Lookup,
         };
-        self.parts.pool.capacity(&self.parts.source.scope(endpoint, None))
+        let room = self.parts.pool.capacity(&self.parts.source.scope(endpoint, None));
+        match operation {
+            // It only reads.
+            Operation::Analysis => room,
+            _ => self.place.room(room, &*self.parts.clock),
+        }
     }
 }
 

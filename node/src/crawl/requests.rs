@@ -10,7 +10,7 @@ use super::draft::Page;
 use super::trouble::Trouble;
 use crate::address::Permit;
 use crate::budget::Acquired;
-use crate::source::{Answer, Endpoint, Profile, SourceError};
+use crate::source::{Answer, Delivery, Endpoint, Profile, SourceError};
 
 /// How long a worker waits for a budget before it gives its job back.
 const BUDGET_WAIT: Duration = Duration::from_secs(2);
@@ -76,10 +76,14 @@ impl Crawler {
         answer: Answer<T>,
     ) -> Result<Option<T>, Trouble> {
         self.counters.add_request(endpoint, permit.client().address(), &answer.rate);
+        let not_sent = answer.rate.delivery == Delivery::NotSent;
         let (outcome, _cost) = permit.settle_with(answer);
         match outcome {
             Ok(value) => Ok(Some(value)),
             Err(SourceError::Limited { .. }) => Ok(None),
+            Err(error @ SourceError::Passing { .. }) if not_sent => {
+                Err(Trouble::Unreachable { what: error.to_string() })
+            }
             Err(error) => Err(error.into()),
         }
     }

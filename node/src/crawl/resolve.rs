@@ -28,9 +28,10 @@ impl Crawler {
         for batch in names.chunks(self.parts.source.lookup_batch()) {
             let profiles = self.resolve_batch(batch).await.map_err(|trouble| match trouble {
                 Trouble::Limited { after } => ResolveError::Limited { after },
-                Trouble::Passing { what, .. } | Trouble::Lasting { what } | Trouble::NoAddress(what) => {
-                    ResolveError::Source(what)
-                }
+                Trouble::Passing { what, .. }
+                | Trouble::Unreachable { what }
+                | Trouble::Lasting { what }
+                | Trouble::NoAddress(what) => ResolveError::Source(what),
                 other => ResolveError::Source(format!("{other:?}")),
             })?;
             for name in batch {

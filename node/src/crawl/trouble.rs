@@ -30,6 +30,10 @@ pub(super) enum Trouble {
     },
     /// A file could not be written or read: what the worker has of it cannot be trusted.
     Disk { what: String },
+    /// The same, and it would be so with any other file: the disk is full, or the dataset's folder is gone.
+    Place { what: String },
+    /// Nobody answers at the network's address. The account has no part in it.
+    Unreachable { what: String },
     /// The pages go round in a circle.
     Loops { what: String },
     /// Another attempt would fail as well.
@@ -65,6 +69,7 @@ impl From<DatasetError> for Trouble {
         let what = error.to_string();
         match error {
             DatasetError::NameTooLong { .. } | DatasetError::UnfitFollower { .. } => Self::Lasting { what },
+            DatasetError::File(file) if file.is_of_the_place() => Self::Place { what },
             _ => Self::Disk { what },
         }
     }

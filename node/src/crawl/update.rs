@@ -26,7 +26,7 @@ impl Crawler {
         let new = draft.items();
         if new == 0 {
             // Nothing but the empty draft to be removed.
-            on_disk(move || draft.finish()).await?;
+            self.finish(Draft::Timeline(draft)).await?;
             return Ok(Finding::Completed { file: false, items: 0 });
         }
         let (draft, Appended { items, set_aside }) = on_disk(move || {
@@ -42,7 +42,7 @@ impl Crawler {
             // It was there when the walk began. Without it the new tweets are not the whole timeline.
             return Ok(Finding::InputMissing);
         }
-        on_disk(move || draft.finish()).await?;
+        self.finish(Draft::Timeline(draft)).await?;
         Ok(Finding::Completed { file: true, items: new })
     }
 

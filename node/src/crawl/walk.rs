@@ -10,6 +10,12 @@ use super::{Crawler, on_disk};
 use crate::session::Assignment;
 use crate::source::CursorWatch;
 
+/// Longest cursor, bytes, that a job can be saved with.
+const LONGEST_CURSOR: usize = 1024;
+/// Pages without anything new that are followed. Some are empty, where all accounts of a page were suspended; a walk
+/// of nothing else is one without an end, though every cursor be a new one.
+const MOST_FRUITLESS: u32 = 100;
+
 /// A walk under way.
 struct Walk {
     kind: FileKind,
@@ -19,6 +25,8 @@ struct Walk {
     cursor: Option<String>,
     watch: CursorWatch,
     saver: Saver,
+    /// Pages in a row that brought nothing new.
+    fruitless: u32,
 }
 
 impl Crawler {
@@ -51,7 +59,8 @@ impl Crawler {
     async fn begin_walk(&self, assignment: &Assignment, kind: FileKind) -> Result<Walk, Halt> {
         let saver = Saver::new(&*self.parts.clock);
         let job = &assignment.job;
-        let mut walk = Walk { kind, draft: None, cursor: None, watch: CursorWatch::new(), saver };
+        let (watch, fruitless) = (CursorWatch::new(), 0);
+        let mut walk = Walk { kind, draft: None, cursor: None, watch, saver, fruitless };
         let Some(Progress { cursor, draft: Some(from) }) = job.progress.clone() else { return Ok(walk) };
         let (dataset, user, lease) = (self.parts.dataset.clone(), job.user.clone(), job.lease.0);
         let resumed = on_disk(move || match Draft::resume(&*dataset, kind, &user, &from, lease) {
@@ -95,12 +104,26 @@ impl Crawler {
         }
         let next = page.next().map(str::to_owned);
         if let Some(next) = &next {
+            if next.len() > LONGEST_CURSOR {
+                let what = format!(
+                    "user {user}: the next page has a cursor of {} bytes, which is garbage",
+                    next.len()
+                );
+                return Err(Trouble::Passing { what, after: None });
+            }
             if let Err(loops) = walk.watch.check(next) {
                 return Err(Trouble::Loops { what: format!("user {user}: {loops}") });
             }
         }
-        self.write(assignment, walk, page).await?;
+        let new = self.write(assignment, walk, page).await?;
         let Some(next) = next else { return Ok(true) };
+        walk.fruitless = if new > 0 { 0 } else { walk.fruitless + 1 };
+        if walk.fruitless > MOST_FRUITLESS {
+            let what = format!(
+                "user {user}: {MOST_FRUITLESS} pages in a row brought nothing new and none was the last; the walk has to start anew"
+            );
+            return Err(Trouble::Loops { what });
+        }
         walk.cursor = Some(next);
         walk.saver.page_done();
         if walk.saver.is_due(&*self.parts.clock) {
@@ -111,9 +134,10 @@ impl Crawler {
         Ok(false)
     }
 
-    async fn write(&self, assignment: &Assignment, walk: &mut Walk, page: Page) -> Result<(), Trouble> {
+    /// Gives the number of new items.
+    async fn write(&self, assignment: &Assignment, walk: &mut Walk, page: Page) -> Result<u64, Trouble> {
         if page.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         if let Some(stop) = assignment.stop() {
             return Err(stop.into());
@@ -125,7 +149,7 @@ impl Crawler {
             FileKind::Timeline => self.counters.add_tweets(new),
             FileKind::Followers => self.counters.add_followers(new),
         }
-        Ok(())
+        Ok(new)
     }
 
     /// Makes the draft durable; `None` when nothing has come since it was.
@@ -133,6 +157,7 @@ impl Crawler {
         let Some(cursor) = walk.cursor.clone().filter(|_| walk.saver.has_unsaved()) else { return Ok(None) };
         let (draft, saved) = self.with_draft(assignment, walk, Draft::save_point).await?;
         walk.draft = Some(draft);
+        self.place.written();
         walk.saver.saved(&*self.parts.clock);
         let (lease, storage) = (assignment.job.lease, self.parts.storage);
         let draft = DraftProgress { lease, storage, bytes: saved.bytes, items: saved.items };
@@ -162,11 +187,14 @@ impl Crawler {
     /// Saves what is worth it before the job is left.
     async fn halt(&self, assignment: &Assignment, mut walk: Walk, trouble: Trouble) -> Halt {
         match trouble {
-            Trouble::Abandoned | Trouble::Gone(_) | Trouble::Disk { .. } => return trouble.into(),
+            Trouble::Abandoned | Trouble::Gone(_) | Trouble::Disk { .. } | Trouble::Place { .. } => {
+                return trouble.into();
+            }
             Trouble::Loops { .. } => return Halt { trouble, progress: Some(from_the_beginning()) },
             Trouble::HandBack
             | Trouble::Limited { .. }
             | Trouble::Passing { .. }
+            | Trouble::Unreachable { .. }
             | Trouble::Lasting { .. }
             | Trouble::NoAddress(_) => {}
         }

@@ -1,18 +1,34 @@
 //! The port and its pages.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Observation, metrics};
+
+/// Connections at most. One more ends the oldest: pages are small, so that is one that does nothing or too little.
+const MOST_CONNECTIONS: usize = 128;
+/// How long a request's head may take to come, or the next request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may last at all; whoever still needs it connects anew.
+const LONGEST_CONNECTION: Duration = Duration::from_secs(300);
+/// Pause after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the port cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +78,7 @@ impl HttpPort {
         self.address
     }
 
-    /// Answers requests until `stop` is cancelled.
+    /// Answers requests until `stop` is cancelled, and those that came before it.
     pub async fn serve(self, observe: Observe, stop: CancellationToken) -> io::Result<()> {
         let pages = Router::new()
             .route("/", get(index))
@@ -70,7 +86,66 @@ impl HttpPort {
             .route("/readyz", get(readiness))
             .route("/metrics", get(metrics_page))
             .with_state(observe);
-        axum::serve(self.listener, pages).with_graceful_shutdown(stop.cancelled_owned()).await
+        let mut connections = Connections::default();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => connections.begin(stream, &pages, &stop),
+                Err(error) => {
+                    // Out of file descriptors, most likely: others must close theirs first.
+                    tracing::warn!(%error, "cannot accept a connection at the HTTP port");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        while connections.tasks.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// The open connections, oldest first.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    oldest_first: VecDeque<AbortHandle>,
+}
+
+impl Connections {
+    fn begin(&mut self, stream: TcpStream, pages: &Router, stop: &CancellationToken) {
+        while self.tasks.try_join_next().is_some() {}
+        self.oldest_first.retain(|connection| !connection.is_finished());
+        if self.oldest_first.len() >= MOST_CONNECTIONS {
+            if let Some(oldest) = self.oldest_first.pop_front() {
+                oldest.abort();
+            }
+        }
+        let (pages, stop) = (pages.clone(), stop.clone());
+        self.oldest_first.push_back(self.tasks.spawn(answer(stream, pages, stop)));
+    }
+}
+
+/// Answers the requests of one connection.
+async fn answer(stream: TcpStream, pages: Router, stop: CancellationToken) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(pages));
+    let mut connection = std::pin::pin!(connection);
+    let served = timeout(LONGEST_CONNECTION, async {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = stop.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    });
+    match served.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("a connection of the HTTP port broke: {error}"),
+        Err(_) => tracing::debug!("a connection of the HTTP port lasted too long"),
     }
 }
 

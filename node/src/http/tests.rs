@@ -7,6 +7,7 @@ use raft::model::{
     NodeStatus, Operation, Operations, Traversal, WorkerStatus,
 };
 use raft::state::Sizes;
+use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::render;
@@ -160,4 +161,19 @@ async fn a_port_in_use_is_named_with_the_flag_and_the_way_out() {
     assert!(matches!(error, HttpPortError::InUse { .. }));
     let text = error.to_string();
     assert!(text.contains(&address) && text.contains("--http 127.0.0.1:0"), "{text}");
+}
+
+#[tokio::test]
+async fn silent_connections_keep_nobody_out_and_are_closed_for_others() {
+    let port = HttpPort::open("127.0.0.1:0").await.unwrap();
+    let address = port.address();
+    tokio::spawn(port.serve(Arc::new(observation), CancellationToken::new()));
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    assert_eq!(get(format!("http://{address}/livez")).await.0, 200);
+    let mut rest = Vec::new();
+    silent[0].read_to_end(&mut rest).await.unwrap();
+    assert!(rest.is_empty(), "the oldest was closed");
 }

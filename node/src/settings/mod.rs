@@ -178,8 +178,8 @@ impl Reader<'_> {
         let http = self.read("http", "127.0.0.1:9898", values::host_port);
         let ips = self.read("ips", "none", values::ips);
         let workers = self.optional("workers", None, values::number(1..=10_000));
-        let api_url = self.read("api-url", "http://127.0.0.1:5000/1/", values::text);
-        let api_token = self.optional("api-token", None, values::text);
+        let api_url = self.read("api-url", "http://127.0.0.1:5000/1/", values::api_url);
+        let api_token = self.optional("api-token", None, values::token);
         let request_timeout = self.read("request-timeout", "30s", values::time(millis(100)..=seconds(3600)));
         let output = self.read("output", "./twm-dataset", values::text);
         let temporary_dir = self.optional("temporary-dir", None, values::text);

@@ -8,6 +8,7 @@ use storage::dataset::FollowersFormat;
 
 use super::LogFormat;
 use crate::address::{AddressError, AddressList};
+use crate::source::twitter::{check_base_url, check_bearer};
 
 /// A whole number within bounds.
 pub(super) fn number(allowed: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
@@ -29,6 +30,17 @@ pub(super) fn number(allowed: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u6
 /// A text that is not empty.
 pub(super) fn text(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("it is empty; give a value".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// Base URL of the API.
+pub(super) fn api_url(text: &str) -> Result<String, String> {
+    check_base_url(text).map(|()| text.to_owned()).map_err(|e| e.to_string())
+}
+
+/// A token that a header can carry.
+pub(super) fn token(token: &str) -> Result<String, String> {
+    let token = text(token)?;
+    check_bearer(&token).map(|()| token).map_err(|e| e.to_string())
 }
 
 /// On or off.

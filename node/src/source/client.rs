@@ -43,7 +43,7 @@ impl Default for HttpSettings {
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(15),
-            body_limit: 64 << 20,
+            body_limit: 16 << 20,
             proxy: None,
             accept_gzip: true,
             user_agent: concat!("twm/", env!("CARGO_PKG_VERSION")).to_owned(),

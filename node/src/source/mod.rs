@@ -9,6 +9,7 @@
 
 mod answer;
 mod body;
+mod bounded;
 mod client;
 mod cursor;
 mod error;
@@ -35,6 +36,11 @@ pub use rate::{Delivery, RateInfo};
 pub use tls::ClientTls;
 
 use crate::budget::BudgetScope;
+
+/// Most posts or profiles of a page. Networks send 40 to 1,000.
+const MOST_ITEMS: usize = 10_000;
+/// Most followers of a page. Twitter sends 5,000.
+const MOST_FOLLOWERS: usize = 200_000;
 
 /// What a request asks for. A source maps each to one of its budgets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,7 +9,8 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use storage::ids::UserId;
 
-use super::Profile;
+use super::bounded::AtMost;
+use super::{MOST_ITEMS, Profile};
 
 /// The id of a post, opaque to everything but its source.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,7 +56,8 @@ impl TimelinePage {
     pub fn parse(body: Vec<u8>) -> Result<Self, String> {
         let body = String::from_utf8(body)
             .map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))?;
-        let posts: Vec<&RawValue> = serde_json::from_str(&body).map_err(|e| e.to_string())?;
+        let AtMost(posts) =
+            serde_json::from_str::<AtMost<&RawValue, MOST_ITEMS>>(&body).map_err(|e| e.to_string())?;
         let mut items = Vec::with_capacity(posts.len());
         let mut unusable = 0;
         for post in posts {
@@ -222,6 +224,12 @@ mod tests {
         }
         let deep = [vec![b'['; 1_000_000], vec![b']'; 1_000_000]].concat();
         assert_eq!(TimelinePage::parse(deep).unwrap().unusable, 1);
+    }
+
+    #[test]
+    fn a_page_of_a_million_nothings_is_garbage_and_takes_no_room() {
+        let body = format!("[{}0]", "0,".repeat(1_000_000));
+        assert!(TimelinePage::parse(body.into_bytes()).unwrap_err().contains("more than 10000 items"));
     }
 
     #[test]

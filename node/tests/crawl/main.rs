@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's way to fail")]
 
 mod api;
+mod clocks;
 mod leases;
 mod operations;
 mod rig;

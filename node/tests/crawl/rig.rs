@@ -85,7 +85,16 @@ pub struct Rig {
 
 impl Rig {
     pub async fn start(api: &Api, tracker: &Arc<LocalTracker>, folder: &Folder) -> Self {
-        let (clock, entropy) = world();
+        Self::start_with_clock(api, tracker, folder, world().0).await
+    }
+
+    pub async fn start_with_clock(
+        api: &Api,
+        tracker: &Arc<LocalTracker>,
+        folder: &Folder,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let entropy = world().1;
         let dataset: Arc<dyn Dataset> = Arc::new(folder.dataset());
         let settings = TwitterSettings { base_url: api.url.clone(), bearer: None, budget_per: None };
         let env = LedgerEnv { clock: clock.clone(), entropy: entropy.clone(), boot: BootTime::read() };

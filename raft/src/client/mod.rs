@@ -166,7 +166,7 @@ impl Client {
                 Ok(Err(Trouble::Final(error))) => return Err(ClientError::Api(error)),
                 Ok(Err(Trouble::Passing(trouble))) => self.note(trouble),
                 Err(_) => {
-                    self.note(format!("no answer within {TRY_TIMEOUT:?}"));
+                    self.note("no answer in time".to_owned());
                     self.connection.lock().await.take();
                 }
             }

@@ -1,14 +1,18 @@
 //! The port that peers and clients connect to.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use rustix::net::sockopt;
 use tarpc::server::{BaseChannel, Channel};
 use tarpc::{context, serde_transport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::consensus::RaftMessage;
 use crate::wire::{
@@ -16,35 +20,56 @@ use crate::wire::{
     send_welcome,
 };
 
+use super::lobby::Lobby;
 use super::tracker::Tracker;
 
-/// Connections at most. Further ones wait in the system's queue.
-const MAX_CONNECTIONS: usize = 4096;
+/// Connections for the API, and connections for Raft, at most. Further ones are refused.
+const MAX_CONNECTIONS: usize = 1024;
 
 /// Calls under way on one connection at most.
 const MAX_CALLS: usize = 4096;
 
+/// Seconds of silence on a connection after which its other end is asked whether it is still there, and between such
+/// questions. One that vanished without a word answers none.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_AGAIN: Duration = Duration::from_secs(10);
+
+/// What all connections share.
+#[derive(Default)]
+struct Doors {
+    lobby: Lobby,
+    api: Slots,
+    raft: Slots,
+}
+
+struct Slots(Arc<Semaphore>);
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_CONNECTIONS)))
+    }
+}
+
 /// Accepts connections until the tracker stops; then all of them end.
 pub(super) async fn run(tracker: Tracker, listener: TcpListener) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let doors = Arc::new(Doors::default());
     let mut connections = JoinSet::new();
     let accept = async {
         loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    let tracker = tracker.clone();
+                    let (tracker, doors) = (tracker.clone(), Arc::clone(&doors));
+                    let waiting = doors.lobby.enter();
                     connections.spawn(async move {
-                        if let Err(error) = serve(tracker, stream).await {
+                        if let Err(error) = serve(tracker, stream, &doors, waiting).await {
                             tracing::debug!(%from, %error, "connection ended");
                         }
-                        drop(slot);
                     });
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: others must close theirs first.
                     tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
             while connections.try_join_next().is_some() {}
@@ -56,11 +81,26 @@ pub(super) async fn run(tracker: Tracker, listener: TcpListener) {
     }
 }
 
-async fn serve(tracker: Tracker, stream: TcpStream) -> std::io::Result<()> {
+async fn serve(
+    tracker: Tracker,
+    stream: TcpStream,
+    doors: &Doors,
+    waiting: CancellationToken,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let (stream, greeting) = receive_greeting(stream).await?;
+    keep_alive(&stream)?;
+    let _left = waiting.clone().drop_guard();
+    let (stream, greeting) = tokio::select! {
+        greeted = receive_greeting(stream) => greeted?,
+        () = waiting.cancelled() => return Err(io::Error::other("it did not greet, and others came")),
+    };
+    waiting.cancel();
+    let slots = if greeting.purpose == Purpose::Api { &doors.api } else { &doors.raft };
+    let slot = Arc::clone(&slots.0).try_acquire_owned();
     let options = &tracker.inner.options;
-    if let Some(reason) = greeting.refusal(&options.cluster, options.id) {
+    let full =
+        || slot.is_err().then(|| format!("all {MAX_CONNECTIONS} connections are taken; try again later"));
+    if let Some(reason) = greeting.refusal(&options.cluster, options.id).or_else(full) {
         tracing::warn!(%reason, "refused a connection");
         send_welcome(stream, &Welcome::Refused(reason)).await?;
         return Ok(());
@@ -79,6 +119,13 @@ async fn serve(tracker: Tracker, stream: TcpStream) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Lets the system notice that the other end has vanished without a word.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;
+    Ok(sockopt::set_tcp_keepintvl(stream, KEEP_ALIVE_AGAIN)?)
 }
 
 #[derive(Clone)]

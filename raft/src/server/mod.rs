@@ -10,6 +10,7 @@ mod cluster_clock;
 mod forward;
 mod limits;
 mod listener;
+mod lobby;
 mod network;
 mod options;
 mod read;

@@ -91,13 +91,20 @@ pub(crate) async fn greet(stream: TcpStream, greeting: &Greeting) -> io::Result<
     let bytes = postcard::to_stdvec(greeting).map_err(io::Error::other)?;
     let welcome = timeout(GREETING_TIMEOUT, async {
         frames.send(Bytes::from(bytes)).await?;
-        let answer = frames.next().await.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))??;
-        postcard::from_bytes(&answer)
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "this is no twm node"))
+        let answer = frames.next().await.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        let answer =
+            answer.map_err(|e| if e.kind() == io::ErrorKind::InvalidData { stranger() } else { e })?;
+        postcard::from_bytes(&answer).map_err(|_| stranger())
     })
     .await
     .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no greeting within 3 s"))??;
     Ok((frames.into_inner(), welcome))
+}
+
+/// Something else than a node answered.
+fn stranger() -> io::Error {
+    let what = "what answers there is no twm node; give the port that --peers names, not that of --http";
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// Waits for a greeting.

@@ -25,6 +25,8 @@ use crate::env::Entropy;
 
 const LOCK: &str = "LOCK";
 const IDENTITY: &str = "IDENTITY";
+/// Bytes that have to be free before anything is opened.
+const NEEDED: u64 = 16 << 20;
 
 /// Why a node cannot use a folder.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +88,14 @@ pub enum DataDirError {
         /// One of the things in it.
         found: String,
     },
+    /// Too little room to open what is in it. Opening the state writes: on a full disk that left it unreadable.
+    #[error("the volume of {} has {free} bytes free, and a node needs {NEEDED} to start; free space there", path.display())]
+    NoRoom {
+        /// The folder.
+        path: PathBuf,
+        /// Bytes free.
+        free: u64,
+    },
     /// A cluster's name that the identity cannot hold.
     #[error("{0:?} is no name for a cluster; take 1 to 255 visible characters")]
     BadClusterName(String),
@@ -115,6 +125,7 @@ impl DataDir {
             return Err(DataDirError::BadClusterName(cluster.to_owned()));
         }
         durable::create_folder(root)?;
+        require_room(root)?;
         let path = root.join(IDENTITY);
         let found = Identity::read(&path)?;
         if found.is_none() {
@@ -170,6 +181,12 @@ impl DataDir {
     pub fn budgets(&self) -> PathBuf {
         self.root.join("budgets")
     }
+}
+
+fn require_room(root: &Path) -> Result<(), DataDirError> {
+    let volume = rustix::fs::statvfs(root).map_err(io::Error::from).naming("look at", root)?;
+    let free = volume.f_bavail.saturating_mul(volume.f_frsize);
+    if free < NEEDED { Err(DataDirError::NoRoom { path: root.to_owned(), free }) } else { Ok(()) }
 }
 
 /// A folder without an identity must be empty, but for what an interrupted first start leaves.

@@ -172,14 +172,16 @@ impl Dataset for FilesDataset {
         let published = self.layout.published(key)?;
         let folder = self.layout.output.join(key.folder());
         let mut renamed = fs::rename(&draft, &published);
-        if renamed.as_ref().is_err_and(gone) && draft.exists() {
+        if renamed.as_ref().is_err_and(gone) && draft.try_exists().naming("look for", &draft)? {
             durable::create_folder(&folder)?;
             renamed = fs::rename(&draft, &published);
         }
         match renamed {
             // Renamed before, or by another node on storage that both see.
             Err(e) if gone(&e) => {
-                if !published.exists() {
+                if !published.try_exists().naming("look for", &published)? {
+                    // A draft that cannot be seen is not one that is not there.
+                    fs::metadata(&self.layout.temporary).naming("look into", &self.layout.temporary)?;
                     return Ok(());
                 }
             }

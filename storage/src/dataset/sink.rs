@@ -46,7 +46,7 @@ impl Sink {
             }
             other => other,
         };
-        Ok(Self::over(path, file.naming("create", path)?, level, folder))
+        Ok(Self::over(path, file.naming(durable::CREATE, path)?, level, folder))
     }
 
     /// Writes to an empty file that is open already.

@@ -8,6 +8,7 @@
 mod builder;
 mod datasets;
 mod folder;
+mod mount;
 mod node;
 mod operate;
 mod page;
@@ -20,6 +21,7 @@ mod wait;
 
 pub use builder::{Builder, Output};
 pub use folder::Folder;
+pub use mount::Tmpfs;
 pub use node::Node;
 pub use page::Page;
 pub use program::Program;

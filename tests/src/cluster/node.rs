@@ -35,6 +35,32 @@ impl Node {
         &self.arguments
     }
 
+    /// The id of its process.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn process_id(&self) -> anyhow::Result<u32> {
+        self.process.as_ref().and_then(Child::id).with_context(|| format!("node {} does not run", self.id))
+    }
+
+    /// Waits until it ends by itself; gives its exit code.
+    ///
+    /// # Errors
+    /// It does not run, or does not end.
+    pub async fn ended_by_itself(&mut self) -> anyhow::Result<Option<i32>> {
+        Ok(self.exited().await?.code())
+    }
+
+    /// Waits until it has logged this.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub async fn says(&self, words: &str) -> anyhow::Result<()> {
+        let what = format!("node {} says {words:?}", self.id);
+        let said = eventually(&what, async || Ok(self.log()?.contains(words).then_some(()))).await;
+        said.with_context(|| self.last_words())
+    }
+
     /// Starts the process.
     ///
     /// # Errors

@@ -202,6 +202,26 @@ async fn cursors_loop() {
 }
 
 #[tokio::test]
+async fn pages_of_followers_never_end() {
+    let site = Site::new().await;
+    site.set(Fault::Unending);
+    let far = 1_300_000_000_000_000_000u64 + 1_000_000;
+    let page = get(&format!("{}&cursor={far}", site.followers())).await.json();
+    assert_eq!((&page["ids"], &page["next_cursor_str"]), (&json!([]), &json!((far + 1).to_string())));
+    site.set(Fault::LongCursor(5000));
+    assert_eq!(get(&site.followers()).await.json()["next_cursor_str"].as_str().unwrap().len(), 5000);
+}
+
+#[tokio::test]
+async fn headers_about_limits_make_no_sense() {
+    let site = Site::new().await;
+    site.set(Fault::LimitNonsense);
+    let reply = get(&site.timeline()).await;
+    assert_eq!((reply.status, reply.header("x-rate-limit-reset")), (200, Some("soon")));
+    assert_eq!(reply.json().as_array().unwrap().len(), site.emulator.expected_timeline(site.user).len());
+}
+
+#[tokio::test]
 async fn rules_are_set_and_counted_over_http() {
     let site = Site::new().await;
     let faults = format!("{}/_emulator/faults", site.emulator.url());

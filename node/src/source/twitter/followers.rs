@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use storage::ids::UserId;
 
-use crate::source::FollowersPage;
+use crate::source::{FollowersPage, MOST_FOLLOWERS};
 
 /// A page of followers and its next cursor.
 pub(super) fn parse_followers(body: &[u8]) -> Result<(FollowersPage, String), String> {
@@ -42,6 +42,9 @@ impl<'de> Deserialize<'de> for Ids {
             fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Ids, A::Error> {
                 let mut ids = Ids { good: Vec::new(), unusable: 0 };
                 while let Some(entry) = entries.next_element::<Entry>()? {
+                    if ids.good.len() + ids.unusable == MOST_FOLLOWERS {
+                        return Err(A::Error::custom(format_args!("more than {MOST_FOLLOWERS} followers")));
+                    }
                     match entry.0 {
                         Some(id) => ids.good.push(id),
                         None => ids.unusable += 1,

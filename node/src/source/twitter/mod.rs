@@ -15,17 +15,21 @@ use reqwest::Request;
 use storage::ids::UserId;
 
 use request::{Requests, Resource};
-pub use request::{TwitterSettings, TwitterSettingsError};
+pub use request::{TwitterSettings, TwitterSettingsError, check_base_url, check_bearer};
 use verdict::{lacks_matches, refusal};
 
+use super::bounded::AtMost;
 use super::{
-    Answer, Asked, CursorLoops, Endpoint, FollowersPage, HttpClient, Profile, RateInfo, Source, SourceError,
-    TimelinePage,
+    Answer, Asked, CursorLoops, Endpoint, FollowersPage, HttpClient, MOST_ITEMS, Profile, RateInfo, Source,
+    SourceError, TimelinePage,
 };
 use crate::budget::BudgetScope;
 
 /// Ids or names in one look-up.
 const LOOKUP_BATCH: usize = 100;
+
+/// Most characters of a complaint about an answer.
+const LONGEST_COMPLAINT: usize = 200;
 
 /// The cursor of the first page of followers, and the one behind the last.
 const FIRST_CURSOR: &str = "-1";
@@ -81,8 +85,9 @@ impl TwitterSource {
         let answer = self.ask(via, request, &asked, false).await;
         answer.and_then(|body| {
             let text = String::from_utf8(body).map_err(|_| garbage(&asked, "not UTF-8"))?;
-            let objects: Vec<Box<serde_json::value::RawValue>> =
-                serde_json::from_str(&text).map_err(|e| garbage(&asked, e.to_string()))?;
+            let AtMost(objects) =
+                serde_json::from_str::<AtMost<Box<serde_json::value::RawValue>, MOST_ITEMS>>(&text)
+                    .map_err(|e| garbage(&asked, e.to_string()))?;
             let profiles: Vec<Profile> = objects.into_iter().filter_map(usable_profile).collect();
             Ok(profiles)
         })
@@ -167,8 +172,14 @@ impl Source for TwitterSource {
     }
 }
 
+/// `what` may quote the answer, however long it is; an error repeats its beginning.
 fn garbage(asked: &Asked, what: impl Into<String>) -> SourceError {
-    SourceError::Garbage { asked: asked.clone(), what: what.into() }
+    let mut what: String = what.into();
+    if let Some((end, _)) = what.char_indices().nth(LONGEST_COMPLAINT) {
+        what.truncate(end);
+        what.push_str("...");
+    }
+    SourceError::Garbage { asked: asked.clone(), what }
 }
 
 /// The next `max_id` is the lowest id less one: `max_id` is inclusive. It has to fall from page to page.

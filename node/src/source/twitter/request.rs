@@ -194,6 +194,22 @@ impl Requests {
     }
 }
 
+/// Whether a text can be [`TwitterSettings::base_url`].
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_base_url(text: &str) -> Result<(), TwitterSettingsError> {
+    parse_base(text).map(|_url| ())
+}
+
+/// Whether a text can be [`TwitterSettings::bearer`].
+///
+/// # Errors
+/// It has characters that no header carries.
+pub fn check_bearer(text: &str) -> Result<(), TwitterSettingsError> {
+    bearer_header(text).map(|_header| ())
+}
+
 fn parse_base(text: &str) -> Result<Url, TwitterSettingsError> {
     let error = |what: String| TwitterSettingsError::BaseUrl { url: text.to_owned(), what };
     let mut url = Url::parse(text).map_err(|e| error(e.to_string()))?;

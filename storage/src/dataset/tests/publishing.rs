@@ -25,6 +25,26 @@ fn publishing_may_be_repeated_and_is_finished_after_a_crash() {
 }
 
 #[test]
+fn a_draft_that_cannot_be_seen_is_not_taken_for_a_published_one() {
+    let (folder, dataset) = folder();
+    let key = FileKey::timeline(&user());
+    let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
+    push_all(&mut *draft, [2]);
+    draft.finish().unwrap();
+    // As when the volume is not mounted for a while.
+    let (drafts, away) = (folder.path().join(".tmp"), folder.path().join("away"));
+    std::fs::rename(&drafts, &away).unwrap();
+    let error = dataset.publish(&key, 6).unwrap_err();
+    assert!(matches!(&error, DatasetError::File(file) if file.is_of_the_place()), "{error}");
+    assert!(error.to_string().contains(".tmp") && error.to_string().contains("not mounted"), "{error}");
+    let error = dataset.begin_timeline(&user(), 7).err().unwrap();
+    assert!(matches!(&error, DatasetError::File(file) if file.is_of_the_place()), "{error}");
+    std::fs::rename(&away, &drafts).unwrap();
+    dataset.publish(&key, 6).unwrap();
+    assert_eq!(timeline(&dataset), [2]);
+}
+
+#[test]
 fn leftovers_of_dead_workers_are_listed_and_removed() {
     let (folder, dataset) = folder();
     let text: UserId = "did:plc:a.b".parse().unwrap();

@@ -112,7 +112,7 @@ impl Api {
             self.ledger.count_fault(fault.name());
             return self.fail(fault, client, route, call, allowance).await;
         }
-        let answer = call.and_then(|call| self.perform(&call, client.address, false));
+        let answer = call.and_then(|call| self.perform(&call, client.address, None));
         Ok(self.respond(route, answer, allowance))
     }
 
@@ -131,16 +131,16 @@ impl Api {
         Call::read(endpoint, &query, &self.accounts, self.page_size)
     }
 
-    /// The good answer to a call; `looping` spoils its cursor.
-    fn perform(&self, call: &Call, address: IpAddr, looping: bool) -> Answer {
+    /// The good answer to a call; a fault can spoil its cursor.
+    fn perform(&self, call: &Call, address: IpAddr, fault: Option<Fault>) -> Answer {
         let accounts = &self.accounts;
         match call {
             Call::Timeline { user, page } => {
-                let max = page.max.filter(|_| !looping);
+                let max = page.max.filter(|_| fault != Some(Fault::Looping));
                 pages::timeline(accounts, *user, TimelinePage { max, ..*page })
             }
             Call::Followers { user, offset, count, as_text } => {
-                pages::followers(accounts, *user, *offset, *count, *as_text, looping)
+                pages::followers(accounts, *user, *offset, *count, *as_text, fault)
             }
             Call::Lookup { users } => pages::lookup(accounts, users),
             Call::Show { user } => pages::show(accounts, *user),
@@ -202,7 +202,7 @@ impl Api {
             }
             _ => {}
         }
-        let answer = call.and_then(|call| self.perform(&call, client.address, fault == Fault::Looping));
+        let answer = call.and_then(|call| self.perform(&call, client.address, Some(fault)));
         let parts = match answer {
             Ok(parts) => parts,
             Err(refusal) => return Ok(self.respond(route, Err(refusal), allowance)),
@@ -214,7 +214,10 @@ impl Api {
                 if gzip {
                     response::set_gzip(&mut response);
                 }
-                self.add_limits(&mut response, route, allowance);
+                match fault {
+                    Fault::LimitNonsense => response::set_limit_nonsense(&mut response),
+                    _ => self.add_limits(&mut response, route, allowance),
+                }
                 Ok(response)
             }
             Err(error) => {

@@ -9,6 +9,7 @@ use super::answer::{Answer, Refusal};
 use super::call::CURSOR_BASE;
 use crate::emulator::Endpoint;
 use crate::emulator::body::Parts;
+use crate::emulator::faults::Fault;
 use crate::emulator::limits::Allowance;
 use crate::emulator::world::{Accounts, Standing, TimelinePage};
 
@@ -24,24 +25,25 @@ pub(super) fn timeline(accounts: &Accounts, user: u64, page: TimelinePage) -> An
     Ok(accounts.timeline_page(user, page))
 }
 
-/// A page of followers; with `looping` it leads back to the first one.
+/// A page of followers; a fault can lead it back to the first one, or on beyond the last.
 pub(super) fn followers(
     accounts: &Accounts,
     user: u64,
     offset: u64,
     count: usize,
     as_text: bool,
-    looping: bool,
+    fault: Option<Fault>,
 ) -> Answer {
     require_open(accounts, user)?;
     let mut ids = Vec::with_capacity(count);
     accounts.followers(user, offset, count, &mut ids);
     let end = offset + ids.len() as u64;
     let more = end < accounts.follower_count(user);
-    let next = match (looping, more) {
-        (true, _) => CURSOR_BASE,
-        (false, true) => CURSOR_BASE + end,
-        (false, false) => 0,
+    let next = match (fault, more) {
+        (Some(Fault::Looping), _) => CURSOR_BASE,
+        (Some(Fault::Unending), _) => CURSOR_BASE + end.max(offset + 1),
+        (_, true) => CURSOR_BASE + end,
+        (_, false) => 0,
     };
     // The API gave the way back as a negative cursor.
     let previous = if offset == 0 { "0".to_owned() } else { format!("-{}", CURSOR_BASE + offset) };

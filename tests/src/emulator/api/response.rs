@@ -42,6 +42,22 @@ pub(super) fn set_limits(response: &mut Response<Body>, old_spelling: bool, allo
     }
 }
 
+/// Adds limit headers that make no sense.
+pub(super) fn set_limit_nonsense(response: &mut Response<Body>) {
+    let nonsense = [
+        ("x-rate-limit-limit", "18446744073709551616"),
+        ("x-rate-limit-remaining", "plenty"),
+        ("x-rate-limit-reset", "soon"),
+        ("x-ratelimit-remaining", "-1e9"),
+        ("x-ratelimit-reset", "-5"),
+        ("retry-after", "when the moon is blue"),
+        ("date", "yesterday"),
+    ];
+    for (name, value) in nonsense {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+}
+
 pub(super) fn set_retry_after(response: &mut Response<Body>, seconds: u64) {
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
 }

@@ -34,6 +34,13 @@ pub(in crate::emulator) fn mangle(fault: Fault, body: Bytes) -> Result<Bytes, se
             |object| edit_ids(object, |ids| ids.into_iter().flat_map(|id| [id.clone(), id]).collect()),
         ),
         Fault::Unordered => rewrite(&body, shuffled, |object| edit_ids(object, shuffled)),
+        Fault::LongCursor(length) => rewrite(
+            &body,
+            |items| items,
+            |object| object["next_cursor_str"] = Value::String("7".repeat(length as usize)),
+        ),
+        Fault::Babble(length) => Ok(babble(&body, length as usize)),
+        Fault::Crowded(count) => Ok(crowded(&body, count as usize)),
         _ => Ok(body),
     }
 }
@@ -88,6 +95,20 @@ fn with_first(first: &Value, items: Items) -> Items {
     to_raw_value(first).into_iter().chain(items).collect()
 }
 
+/// A text where the array should be.
+fn babble(body: &[u8], length: usize) -> Bytes {
+    let text = "x".repeat(length);
+    if body.starts_with(b"[") { format!("\"{text}\"") } else { format!("{{\"ids\":\"{text}\"}}") }.into()
+}
+
+/// Two bytes an item, which are many more in the memory of a careless reader.
+fn crowded(body: &[u8], count: usize) -> Bytes {
+    let items = "0,".repeat(count);
+    let array = format!("[{}]", items.trim_end_matches(','));
+    if body.starts_with(b"[") { array } else { format!("{{\"ids\":{array},\"next_cursor_str\":\"0\"}}") }
+        .into()
+}
+
 /// Puts bytes that are no UTF-8 into a text, or wherever else the body has a string.
 fn corrupt(body: &[u8]) -> Bytes {
     let starts = [&b"\"text\":\""[..], b"\"name\":\"", b"[\"", b"\""];
@@ -129,6 +150,15 @@ mod tests {
         assert!(value(Fault::WrongTypes, OBJECT)["ids"].is_object());
         assert!(value(Fault::MissingFields, ARRAY)[0].get("id").is_none());
         assert_eq!(value(Fault::MissingFields, OBJECT), json!({}));
+    }
+
+    #[test]
+    fn texts_cursors_and_arrays_can_be_of_any_size() {
+        assert_eq!(value(Fault::Babble(3), ARRAY), "xxx");
+        assert_eq!(value(Fault::Babble(3), OBJECT), json!({"ids": "xxx"}));
+        assert_eq!(value(Fault::LongCursor(3), OBJECT)["next_cursor_str"], "777");
+        assert_eq!(value(Fault::Crowded(2), ARRAY), json!([0, 0]));
+        assert_eq!(value(Fault::Crowded(2), OBJECT)["ids"], json!([0, 0]));
     }
 
     #[test]

@@ -54,6 +54,16 @@ pub enum Fault {
     Unordered,
     /// Every page of followers leads to the first one again; every page of a timeline is the first one.
     Looping,
+    /// Pages of followers never end: behind the last one come empty ones, each with a cursor of its own.
+    Unending,
+    /// The cursor of the next page has so many characters.
+    LongCursor(u64),
+    /// Texts of so many characters where the body should have something else.
+    Babble(u64),
+    /// An array of so many numbers that mean nothing.
+    Crowded(u64),
+    /// A good body, and headers about limits that make no sense.
+    LimitNonsense,
 }
 
 impl Fault {
@@ -81,6 +91,11 @@ impl Fault {
             Self::Duplicates => "duplicates",
             Self::Unordered => "unordered",
             Self::Looping => "looping",
+            Self::Unending => "unending",
+            Self::LongCursor(_) => "long_cursor",
+            Self::Babble(_) => "babble",
+            Self::Crowded(_) => "crowded",
+            Self::LimitNonsense => "limit_nonsense",
         }
     }
 }
@@ -253,6 +268,8 @@ mod tests {
             Fault::Duplicates,
             Fault::Unordered,
             Fault::Looping,
+            Fault::Unending,
+            Fault::LimitNonsense,
         ] {
             assert_eq!(parse_fault(fault.name()), Ok(fault));
         }
@@ -263,6 +280,9 @@ mod tests {
             Fault::Slow(500),
             Fault::Huge(500),
             Fault::GzipBomb(500),
+            Fault::LongCursor(500),
+            Fault::Babble(500),
+            Fault::Crowded(500),
         ] {
             assert_eq!(parse_fault(&format!("{}=500", fault.name())), Ok(fault));
         }

@@ -1,0 +1,133 @@
+//! Disks that are full, gone or not to be written to.
+
+use std::fs;
+
+use raft::model::CrawlId;
+use twm_tests::cluster::{Cluster, Tmpfs, Truth};
+use twm_tests::emulator::Emulator;
+
+use crate::world::{Test, accounts, everyone, slow};
+
+const MIB: u64 = 1 << 20;
+
+/// A cluster of one, started on a small disk of its own for the dataset.
+async fn on_a_small_disk(emulator: &Emulator, bytes: u64) -> anyhow::Result<(Tmpfs, Cluster)> {
+    let mut cluster = Cluster::builder().crawling(emulator).prepare()?;
+    let disk = Tmpfs::mount(&cluster.output(1), bytes)?;
+    cluster.start_all()?;
+    cluster.ready().await?;
+    Ok((disk, cluster))
+}
+
+/// The crawl comes to a good end for all its accounts, none of which ever counted as failed.
+async fn ends_well(cluster: &mut Cluster, crawl: CrawlId, emulator: &Emulator) -> Test {
+    let view = cluster.finished(crawl).await?;
+    let targets = everyone(emulator);
+    assert_eq!(view.counters.users.completed, targets.len() as u64, "{:?}", view.counters);
+    let retried: u64 = view.counters.operations.iter().map(|operation| operation.retried).sum();
+    assert_eq!(retried, 0, "a disk in trouble is no account's failure: {:?}", view.counters);
+    cluster.drafts_removed().await?;
+    cluster.holds(&Truth::of(emulator).timelines(targets.clone()).followers(targets))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_dataset_disk_makes_jobs_wait_until_there_is_room() -> Test {
+    let emulator = accounts(40).start().await?;
+    let (disk, mut cluster) = on_a_small_disk(&emulator, 16 * MIB).await?;
+    disk.fill(150_000)?;
+    let crawl = cluster.submit(&everyone(&emulator), &["-T", "-F"]).await?;
+    let node = cluster.node(1)?;
+    node.says("the dataset cannot be written, jobs wait").await?;
+    node.says("free space on its volume").await?;
+    let meanwhile = cluster.crawl_until(crawl, "some jobs wait", |crawl| crawl.delayed > 0).await?;
+    assert_eq!(meanwhile.counters.users.failed, 0, "{:?}", meanwhile.counters);
+    disk.free()?;
+    ends_well(&mut cluster, crawl, &emulator).await?;
+    drop(disk);
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dataset_folder_that_vanishes_and_comes_back_loses_nothing() -> Test {
+    let emulator = accounts(40).faults(slow(20)).start().await?;
+    let mut cluster = Cluster::builder().crawling(&emulator).start().await?;
+    let crawl = cluster.submit(&everyone(&emulator), &["-T", "-F"]).await?;
+    cluster.crawl_until(crawl, "some are done", |crawl| crawl.counters.users.completed > 5).await?;
+    // As when its volume is not mounted any more.
+    let (output, away) = (cluster.output(1), cluster.folder().join("away"));
+    fs::rename(&output, &away)?;
+    let node = cluster.node(1)?;
+    node.says("the dataset cannot be written, jobs wait").await?;
+    node.says("its folder was removed or its volume is not mounted").await?;
+    assert_eq!(node.page("/livez").await?.status, 200);
+    assert!(!output.exists(), "nothing is written beside the volume");
+    fs::rename(&away, &output)?;
+    ends_well(&mut cluster, crawl, &emulator).await?;
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dataset_folder_that_was_removed_is_made_anew_by_a_restart() -> Test {
+    let emulator = accounts(30).faults(slow(20)).start().await?;
+    let mut cluster = Cluster::builder().crawling(&emulator).start().await?;
+    let crawl = cluster.submit(&everyone(&emulator), &["-T"]).await?;
+    cluster.crawl_until(crawl, "some are done", |crawl| crawl.counters.users.completed > 5).await?;
+    // Under another name first: the node makes new files in it all the time.
+    let removed = cluster.folder().join("removed");
+    fs::rename(cluster.output(1), &removed)?;
+    fs::remove_dir_all(&removed)?;
+    cluster.node(1)?.says("the dataset cannot be written, jobs wait").await?;
+    cluster.node(1)?.stop().await?;
+    cluster.restart(1).await?;
+    let view = cluster.finished(crawl).await?;
+    assert_eq!(view.counters.users.completed, 30, "{:?}", view.counters);
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dataset_disk_that_turns_read_only_makes_jobs_wait() -> Test {
+    let emulator = accounts(40).faults(slow(20)).start().await?;
+    let (disk, mut cluster) = on_a_small_disk(&emulator, 64 * MIB).await?;
+    let crawl = cluster.submit(&everyone(&emulator), &["-T", "-F"]).await?;
+    cluster.crawl_until(crawl, "some are done", |crawl| crawl.counters.users.completed > 5).await?;
+    cluster.ctl_json(&["crawl", "pause", &crawl.to_string()]).await?;
+    disk.read_only(true).await?;
+    cluster.ctl_json(&["crawl", "resume", &crawl.to_string()]).await?;
+    cluster.node(1)?.says("mount its volume for writing").await?;
+    disk.read_only(false).await?;
+    ends_well(&mut cluster, crawl, &emulator).await?;
+    drop(disk);
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_a_full_data_disk_stops_with_the_reason_and_goes_on_once_there_is_room() -> Test {
+    let emulator = accounts(40).faults(slow(20)).start().await?;
+    let mut cluster = Cluster::builder().crawling(&emulator).prepare()?;
+    let disk = Tmpfs::mount(&cluster.data_dir(1), 64 * MIB)?;
+    cluster.start_all()?;
+    cluster.ready().await?;
+    let crawl = cluster.submit(&everyone(&emulator), &["-T", "-F"]).await?;
+    cluster.crawl_until(crawl, "some are done", |crawl| crawl.counters.users.completed > 5).await?;
+    disk.fill(0)?;
+    let node = cluster.node(1)?;
+    assert_eq!(node.ended_by_itself().await?, Some(1));
+    let last =
+        node.log()?.lines().rev().find(|line| line.contains("node stops")).unwrap_or_default().to_owned();
+    assert!(last.contains("see whether the disk of") && last.contains("data-1 is full"), "{last}");
+
+    // With the disk still full it does not start, and says why.
+    node.start()?;
+    assert_eq!(node.ended_by_itself().await?, Some(1));
+    assert!(node.log()?.contains("bytes free, and a node needs"), "{}", node.log()?);
+    disk.free()?;
+    cluster.restart(1).await?;
+    let view = cluster.finished(crawl).await?;
+    assert_eq!(view.counters.users.completed, 40, "{:?}", view.counters);
+    cluster.drafts_removed().await?;
+    let targets = everyone(&emulator);
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.node(1)?.stop().await?;
+    drop(disk);
+    cluster.finish().await
+}

@@ -1,0 +1,188 @@
+//! Garbage and silence on the cluster's and the HTTP port.
+
+use std::fs;
+use std::time::Duration;
+
+use raft::model::WIRE_VERSION;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use storage::env::{Entropy, SeededEntropy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use twm_tests::cluster::{Cluster, Truth, eventually};
+
+use crate::world::{Test, accounts, everyone, slow};
+
+/// Far more connections than a port keeps.
+const FLOOD: usize = 1_500;
+/// File descriptors that a node may have in a flood at both of its ports.
+const MOST_FILES: usize = 700;
+/// Bytes that a node may grow by in a flood.
+const MOST_GROWTH: u64 = 100 << 20;
+
+/// A greeting that the node takes, as a client of the API says it.
+fn greeting() -> Vec<u8> {
+    let mut body = Vec::new();
+    for number in [u32::from_be_bytes(*b"twm\x01"), WIRE_VERSION, 0, 0, 0] {
+        varint(number, &mut body);
+    }
+    frame(&body)
+}
+
+fn varint(mut number: u32, to: &mut Vec<u8>) {
+    while number >= 0x80 {
+        to.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    to.push(number as u8);
+}
+
+fn frame(body: &[u8]) -> Vec<u8> {
+    [&(body.len() as u32).to_be_bytes()[..], body].concat()
+}
+
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let entropy = SeededEntropy::new(seed);
+    (0..bytes).map(|_| entropy.next_u64() as u8).collect()
+}
+
+/// What somebody who is no peer may send first.
+fn openings() -> Vec<Vec<u8>> {
+    let good = greeting();
+    let mut openings = vec![
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
+        good[..good.len() - 1].to_vec(),
+        vec![0xff; 4],
+        frame(&[]),
+        // After a good greeting: noise, an empty frame, and one said to have 4 GiB.
+        [&good[..], &noise(1, 100_000)].concat(),
+        [&good[..], &frame(&[])].concat(),
+        [&good[..], &[0xff; 4]].concat(),
+        [&good[..], &frame(&noise(2, 10_000))].concat(),
+    ];
+    openings.extend((10..40).map(|seed| noise(seed, 1 << (seed % 14))));
+    openings.extend((40..70).map(|seed| frame(&noise(seed, 1 << (seed % 11)))));
+    openings
+}
+
+async fn throw(address: &str, bytes: &[u8]) -> anyhow::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    // The node may hang up in the middle.
+    let _refused = stream.write_all(bytes).await;
+    Ok(stream)
+}
+
+/// As many file descriptors as the system allows: those of a flood are this process's as well.
+fn allow_many_files() -> Test {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
+}
+
+fn open_files(process: u32) -> anyhow::Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{process}/fd"))?.count())
+}
+
+/// Resident bytes of a process, at this moment.
+fn resident(process: u32) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_at_both_ports_changes_nothing() -> Test {
+    let emulator = accounts(40).faults(slow(20)).start().await?;
+    let mut cluster = Cluster::builder().nodes(3).crawling(&emulator).start().await?;
+    let targets = everyone(&emulator);
+    let crawl = cluster.submit(&targets, &["-T", "-F"]).await?;
+    let ports: Vec<String> = (1..=3)
+        .flat_map(|id| cluster.address(id).map(|peer| [peer.to_owned(), peer.replace(":8000", ":9898")]))
+        .flatten()
+        .collect();
+    let mut open = Vec::new();
+    for port in &ports {
+        for opening in openings() {
+            open.push(throw(port, &opening).await?);
+        }
+    }
+    let view = cluster.finished(crawl).await?;
+    assert_eq!(view.counters.users.completed, 40);
+    drop(open);
+    cluster.drafts_removed().await?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_silent_connections_keep_nobody_out() -> Test {
+    allow_many_files()?;
+    let emulator = accounts(20).start().await?;
+    let mut cluster = Cluster::builder().crawling(&emulator).start().await?;
+    let peer = cluster.address(1)?.to_owned();
+    let web = peer.replace(":8000", ":9898");
+    let process = cluster.node(1)?.process_id()?;
+    let before = resident(process)?;
+    let mut silent = Vec::new();
+    for n in 0..FLOOD {
+        // Some begin with a few bytes and never go on.
+        let (to_peer, to_web) =
+            if n % 2 == 0 { (&b""[..], &b""[..]) } else { (&b"\0\0"[..], &b"GET / HT"[..]) };
+        silent.push(throw(&peer, to_peer).await?);
+        silent.push(throw(&web, to_web).await?);
+    }
+    // Both ports answer at once, with all of them open at their other ends.
+    let status = timeout(Duration::from_secs(5), cluster.twm_ctl(&["status"])).await??;
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    assert_eq!(timeout(Duration::from_secs(5), cluster.node(1)?.page("/livez")).await??.status, 200);
+    let files = open_files(process)?;
+    assert!(files < MOST_FILES, "{files} files are open");
+    let grown = resident(process)?.saturating_sub(before);
+    assert!(grown < MOST_GROWTH, "{grown} bytes more are resident");
+    let crawl = cluster.submit(&everyone(&emulator), &["-T"]).await?;
+    assert_eq!(cluster.finished(crawl).await?.counters.users.completed, 20);
+    drop(silent);
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_beyond_the_most_are_refused_and_peers_are_not() -> Test {
+    allow_many_files()?;
+    let emulator = accounts(4).start().await?;
+    let mut cluster = Cluster::builder().crawling(&emulator).start().await?;
+    let peer = cluster.address(1)?.to_owned();
+    let mut clients = Vec::new();
+    let mut refused = 0;
+    for _ in 0..1_100 {
+        let mut client = throw(&peer, &greeting()).await?;
+        let mut answer = [0; 5];
+        timeout(Duration::from_secs(5), client.read_exact(&mut answer)).await??;
+        refused += usize::from(answer[4] != 0);
+        clients.push(client);
+    }
+    assert!((70..90).contains(&refused), "{refused} of 1,100 were refused, where 1,024 have room");
+    let process = cluster.node(1)?.process_id()?;
+    drop(clients);
+    eventually("their file descriptors are given back", async || {
+        Ok((open_files(process)? < 200).then_some(()))
+    })
+    .await?;
+    cluster.ctl_json(&["status"]).await?;
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_slow_to_ask_is_left_and_its_connection_closed() -> Test {
+    let emulator = accounts(1).start().await?;
+    let mut cluster = Cluster::builder().crawling(&emulator).start().await?;
+    let peer = cluster.address(1)?.to_owned();
+    for (port, patience) in [(peer.clone(), 10), (peer.replace(":8000", ":9898"), 20)] {
+        let mut stream = throw(&port, b"\0").await?;
+        let mut rest = Vec::new();
+        // A reset is an end as well.
+        let ended = timeout(Duration::from_secs(patience), stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "{port} keeps a connection that says nothing");
+    }
+    assert_eq!(cluster.node(1)?.page("/livez").await?.status, 200);
+    cluster.finish().await
+}
