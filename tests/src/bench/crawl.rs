@@ -89,7 +89,7 @@ async fn crawl(
     };
     let requests_before = requests().await?;
     let (begin, cpu, others) = (Instant::now(), cluster.cpu_seconds()?, emulator.cpu_seconds()?);
-    let crawl = submit(client, operation, 1..=users).await?;
+    let crawl = submit(cluster.client(1), operation, 1..=users).await?;
     let view = loop {
         let view = view(client, crawl).await?;
         if view.phase.is_over() {

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
-use twm_tests::bench::{self, Benchmark, Settings, TrackerArguments, run_tracker};
+use twm_tests::bench::{
+    self, Benchmark, ReplicaArguments, Settings, TrackerArguments, run_replica, run_tracker,
+};
 
 /// Measures a cluster on this machine: a table for people and a line of JSON for each benchmark.
 ///
@@ -26,6 +28,9 @@ enum Role {
     /// Be a tracker under measurement.
     #[command(hide = true)]
     Tracker(TrackerArguments),
+    /// Be a replica's state under measurement.
+    #[command(hide = true)]
+    Replica(ReplicaArguments),
 }
 
 fn main() -> ExitCode {
@@ -44,8 +49,10 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    if let Some(Role::Tracker(arguments)) = role {
-        return runtime.block_on(run_tracker(arguments));
+    match role {
+        Some(Role::Tracker(arguments)) => return runtime.block_on(run_tracker(arguments)),
+        Some(Role::Replica(arguments)) => return run_replica(&arguments),
+        None => {}
     }
     if benchmarks.is_empty() {
         benchmarks = Benchmark::value_variants().to_vec();
