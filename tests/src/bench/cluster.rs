@@ -193,6 +193,7 @@ impl Cluster {
     }
 }
 
-fn free_address() -> std::io::Result<String> {
+/// An address of this machine that nothing listens on.
+pub(super) fn free_address() -> std::io::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }

@@ -20,6 +20,7 @@ mod lifecycles;
 mod machine;
 mod membership;
 mod pauses;
+mod peers;
 mod process;
 mod rate;
 mod report;
@@ -65,6 +66,8 @@ pub enum Benchmark {
     Crawl,
     /// A cluster with nothing to do.
     Idle,
+    /// etcd, Redis and Scrapy beside this project; `ops/bench --peers` installs them.
+    Peers,
 }
 
 impl Benchmark {
@@ -81,6 +84,7 @@ impl Benchmark {
             Self::Install => "install",
             Self::Crawl => "crawl",
             Self::Idle => "idle",
+            Self::Peers => "peers",
         }
     }
 
@@ -102,6 +106,7 @@ impl Benchmark {
             Self::Install => install::measure(settings, report).await,
             Self::Crawl => crawl::measure(settings, report).await,
             Self::Idle => idle::measure(settings, report).await,
+            Self::Peers => peers::measure(settings, report).await,
         }
     }
 }
@@ -136,6 +141,12 @@ pub struct Settings {
     /// Accounts whose timelines `crawl` fetches; ten times as many for followers.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub users: u64,
+    /// Measure everything, and etcd, Redis and Scrapy beside this project.
+    #[arg(long)]
+    pub peers: bool,
+    /// Where `tests/peers/install` has put their programs.
+    #[arg(long, value_name = "DIR", default_value = ".cache/peers")]
+    pub peers_folder: PathBuf,
     /// Folder for the nodes' disks; what is put there is removed again.
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     pub dir: PathBuf,
@@ -152,12 +163,18 @@ impl Settings {
     }
 }
 
-/// Measures and prints: a table for people, then a line of JSON for programs, for each benchmark.
+/// Measures and prints: a table for people, then a line of JSON for programs, for each benchmark that is
+/// named, or for all but the peers if none is.
 ///
 /// # Errors
 /// When a process cannot be started or stops by itself, or the cluster does not serve.
-pub async fn run(benchmarks: &[Benchmark], settings: &Settings) -> anyhow::Result<()> {
-    for &benchmark in benchmarks {
+pub async fn run(named: &[Benchmark], settings: &Settings) -> anyhow::Result<()> {
+    let all = Benchmark::value_variants().iter().copied().filter(|&one| one != Benchmark::Peers);
+    let mut benchmarks = if named.is_empty() { all.collect() } else { named.to_vec() };
+    if settings.peers && !benchmarks.contains(&Benchmark::Peers) {
+        benchmarks.push(Benchmark::Peers);
+    }
+    for benchmark in benchmarks {
         let machine = Machine::look(&settings.dir)?;
         let mut report = Report::new(benchmark.name());
         let runs = if benchmark.repeats() { 1 } else { settings.runs };

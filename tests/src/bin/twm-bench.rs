@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use twm_tests::bench::{
     self, Benchmark, ReplicaArguments, Settings, TrackerArguments, run_replica, run_tracker,
@@ -44,8 +44,9 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { mut benchmarks, settings, role } = arguments;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    let Arguments { benchmarks, settings, role } = arguments;
+    // tarpc warns of every connection that a killed node breaks.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,tarpc=error".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
@@ -53,9 +54,6 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         Some(Role::Tracker(arguments)) => return runtime.block_on(run_tracker(arguments)),
         Some(Role::Replica(arguments)) => return run_replica(&arguments),
         None => {}
-    }
-    if benchmarks.is_empty() {
-        benchmarks = Benchmark::value_variants().to_vec();
     }
     runtime.block_on(async {
         tokio::select! {
