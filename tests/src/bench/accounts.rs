@@ -7,7 +7,7 @@ const BITS: u32 = 60;
 /// The account of an index below 2^60: an odd number of 61 bits, spread as evenly as random ones.
 /// Different indexes give different accounts.
 pub(super) fn account(index: u64) -> UserId {
-    UserId::Number(permuted(index) << 1 | 1)
+    UserId::Number((permuted(index) << 1) | 1)
 }
 
 /// A number that is no index's account, as evenly spread.
@@ -50,7 +50,7 @@ mod tests {
         let mut tenths = [0; 10];
         for index in 0..10_000 {
             let UserId::Number(number) = account(index) else { continue };
-            tenths[(u128::from(number) * 10 >> 61) as usize] += 1;
+            tenths[((u128::from(number) * 10) >> 61) as usize] += 1;
         }
         assert!(tenths.iter().all(|count| (850..1_150).contains(count)), "{tenths:?}");
     }

@@ -19,7 +19,7 @@ const CLIENTS: u64 = 4;
 const JOBS: u16 = 64;
 
 /// One job of so many fails and joins the error list.
-const FAILING_EVERY: u64 = 200;
+const FAILING_EVERY: u64 = 20;
 
 /// Failed accounts asked for at once, the most that the tracker gives.
 const PAGE: u32 = 1_000;
@@ -69,6 +69,9 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     let views = [ended.targets.view().await?.counters, other.view().await?.counters];
     let finished: u64 = views.iter().map(|view| view.users.completed + view.users.failed).sum();
     ensure!(finished == done, "{done} jobs were finished; the tracker has {views:?}");
+    let failed = views[0].users.failed.min(PAGE.into());
+    let listed = error_list(&operator, ended.targets.crawl()).await?;
+    ensure!(listed > 0 && listed == failed, "{failed} failed accounts should be listed, not {listed}");
     ensure!(views[1].discovered == found, "{found} accounts were discovered; the tracker has {views:?}");
     for Calls { name, times } in &calls {
         report.add(format!("{name}, median"), "ms", "< 100", percentile(times, 0.5));
@@ -96,16 +99,20 @@ async fn round(
         }
         answer => bail!("asked for the status, got {answer:?}"),
     }
-    let query = Query::Errors { crawl: worked_on, after: None, limit: PAGE };
-    match errors.timed(operator.query(query)).await? {
-        Answer::Errors(_) => {}
-        answer => bail!("asked for the error list, got {answer:?}"),
-    }
+    errors.timed(error_list(operator, worked_on)).await?;
     pause.timed(operator.mutate(Mutation::PauseCrawl { crawl: other })).await?;
     let phase = view(operator, other).await?.phase;
     ensure!(phase == CrawlPhase::Paused, "the crawl is {} after its pause", phase.name());
     resume.timed(operator.mutate(Mutation::ResumeCrawl { crawl: other })).await?;
     Ok(())
+}
+
+/// Asks for the first page of a crawl's error list. Returns its length.
+async fn error_list(operator: &Client, crawl: CrawlId) -> anyhow::Result<u64> {
+    match operator.query(Query::Errors { crawl, after: None, limit: PAGE }).await? {
+        Answer::Errors(listed) => Ok(listed.len() as u64),
+        answer => bail!("asked for the error list, got {answer:?}"),
+    }
 }
 
 impl Calls {

