@@ -55,3 +55,26 @@ impl Pauses {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_longest_pause_is_found_also_while_it_goes_on() {
+        let ms = Duration::from_millis;
+        let pauses = Pauses::default();
+        let (mut first, mut second) = (Instant::now(), Instant::now());
+        sleep(ms(3)).await;
+        pauses.granted(&mut first);
+        sleep(ms(4)).await;
+        pauses.granted(&mut second);
+        let longest = pauses.take();
+        assert!(longest.to_any >= ms(4) && longest.to_one >= ms(7) && longest.to_one > longest.to_any);
+        sleep(ms(9)).await;
+        let longest = pauses.take();
+        assert!(longest.to_any >= ms(9) && longest.to_one >= ms(9));
+    }
+}

@@ -120,3 +120,84 @@ impl Stock {
         Ok(Rate { seconds, jobs, cpu: work.cpu_seconds()? - cpu })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::super::crew::{Turn, Turns};
+    use super::*;
+
+    /// A queue in memory whose one client takes a job every millisecond and reports `reported` for each.
+    struct Counter {
+        queued: Arc<AtomicU64>,
+        taken: Arc<AtomicU64>,
+        reported: u64,
+    }
+
+    struct Client(Arc<AtomicU64>, Arc<AtomicU64>, u64);
+
+    impl Turns for Client {
+        async fn turn(&mut self) -> anyhow::Result<Turn> {
+            sleep(Duration::from_millis(1)).await;
+            let take = |queued: u64| queued.checked_sub(1);
+            if self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+                return Ok(Turn { done: 0, granted: false });
+            }
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Ok(Turn { done: self.2, granted: true })
+        }
+
+        async fn close(self) -> anyhow::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Work for Counter {
+        async fn put(&mut self, jobs: u64) -> anyhow::Result<()> {
+            self.queued.fetch_add(jobs, Ordering::Relaxed);
+            Ok(())
+        }
+
+        async fn crew(&mut self) -> anyhow::Result<Crew> {
+            let mut crew = Crew::default();
+            crew.add(Client(Arc::clone(&self.queued), Arc::clone(&self.taken), self.reported));
+            Ok(crew)
+        }
+
+        fn held(&self) -> u64 {
+            1
+        }
+
+        fn probe_jobs(&self) -> u64 {
+            100
+        }
+
+        fn cpu_seconds(&self) -> anyhow::Result<f64> {
+            Ok(0.0)
+        }
+
+        async fn verify(&mut self, finished: u64) -> anyhow::Result<()> {
+            let taken = self.taken.load(Ordering::Relaxed);
+            anyhow::ensure!(taken == finished, "{taken} jobs were taken, not {finished}");
+            Ok(())
+        }
+    }
+
+    fn counter(reported: u64) -> Counter {
+        Counter { queued: Arc::default(), taken: Arc::default(), reported }
+    }
+
+    #[tokio::test]
+    async fn work_that_was_done_gives_a_number() {
+        let rate = Stock::default().measure(&mut counter(1), Duration::from_millis(300)).await.unwrap();
+        assert!(rate.jobs > 0.0 && rate.seconds >= 0.15, "{} jobs in {} s", rate.jobs, rate.seconds);
+    }
+
+    #[tokio::test]
+    async fn work_that_was_not_done_gives_no_number() {
+        let measured = Stock::default().measure(&mut counter(2), Duration::from_millis(300)).await;
+        assert!(measured.is_err(), "two jobs were reported for each that was taken");
+    }
+}

@@ -37,12 +37,14 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
         let started = Instant::now();
         cluster.start_node(node)?;
         let seconds = asker.grant_after(started).await?.duration_since(started).as_secs_f64();
+        let cpu = cluster.cpu_seconds()?;
         completed += asker.end().await?;
         targets.verify(completed).await?;
         let users = targets.view().await?.counters.users;
         ensure!(users.waiting > 0, "the frontier is empty: {users:?}");
         eprintln!("  run {run} of {}: {seconds:.2} s", settings.runs);
         report.add("killed node started to first job granted", "s", "3", seconds);
+        report.add("the node's CPU until then", "s", "", cpu);
         let process = cluster.process(node)?;
         let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         report.add("memory after the start", "MiB resident", "", mebibytes(process.resident_bytes()?));
