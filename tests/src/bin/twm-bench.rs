@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use twm_tests::bench::{
     self, Benchmark, ReplicaArguments, Settings, TrackerArguments, run_replica, run_tracker,
@@ -56,9 +57,12 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         None => {}
     }
     runtime.block_on(async {
+        // Told to stop, it still ends the processes that it has started and removes their disks.
+        let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
             measured = bench::run(&benchmarks, &settings) => measured,
             _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            _ = terminate.recv() => bail!("terminated"),
         }
     })
 }
