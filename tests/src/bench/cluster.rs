@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -17,6 +17,9 @@ use super::process::Process;
 
 /// How long a cluster may take to be healthy, and a call to be served.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the checkpoint of a large load may take.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long a node may take to say how it is.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
@@ -56,10 +59,10 @@ impl Cluster {
     /// Starts a node, on the disk of its last life if it had one.
     pub(super) fn start_node(&mut self, id: NodeId) -> anyhow::Result<()> {
         let peers: Vec<_> = self.peers.iter().map(|(id, address)| format!("{id}={address}")).collect();
-        let path = |what: &str| self.disk().join(format!("{what}-{id}")).to_string_lossy().into_owned();
+        let path = |what: &str| self.folder(what, id).to_string_lossy().into_owned();
         let common = [("--id", id.to_string()), ("--peers", peers.join(",")), ("--data-dir", path("data"))];
         let common = common.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-        let log = self.disk().join(format!("log-{id}"));
+        let log = self.folder("log", id);
         let process = match &self.program {
             Program::Tracker => {
                 let arguments = std::iter::once("tracker".to_owned()).chain(common);
@@ -81,16 +84,59 @@ impl Cluster {
         self.nodes.remove(&id).context("the node does not run")?.kill().await
     }
 
-    /// Waits until all nodes agree on a leader and have applied what it had, and their workers, if they
-    /// have any, have started. Returns the leader.
+    /// Stops a node as an operator does (SIGTERM).
+    pub(super) async fn stop_node(&mut self, id: NodeId) -> anyhow::Result<()> {
+        self.nodes.remove(&id).context("the node does not run")?.stop().await
+    }
+
+    /// Empties the disk of a node that does not run.
+    pub(super) fn wipe(&self, id: NodeId) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.nodes.contains_key(&id), "node {id} runs");
+        Ok(std::fs::remove_dir_all(self.data_dir(id))?)
+    }
+
+    /// Waits until every node that runs has all on disk as a checkpoint, so that work done before does
+    /// not disturb what is measured next. Nobody may write meanwhile.
+    pub(super) async fn settled(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + SETTLE_PATIENCE;
+        loop {
+            let statuses: Vec<_> = self.statuses().await.into_iter().flatten().collect();
+            let goal = statuses.iter().map(|status| status.last_log).max().unwrap_or(0);
+            let behind = statuses.iter().filter(|status| status.checkpoint < goal).count();
+            if behind == 0 && statuses.len() == self.nodes.len() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("after {SETTLE_PATIENCE:?} {behind} nodes have no checkpoint of log entry {goal}");
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// What one node says of itself, if it answers.
+    pub(super) async fn status(&self, id: NodeId) -> Option<NodeStatus> {
+        let address = self.peers.get(&id)?.clone();
+        Client::new(vec![address], STATUS_TIMEOUT, &SystemEntropy::new()).node_status().await.ok()
+    }
+
+    /// Waits until all nodes agree on a leader and have applied what it had when they first did, and their
+    /// workers, if they have any, have started. Returns the leader.
     pub(super) async fn healthy(&mut self) -> anyhow::Result<NodeId> {
         let deadline = Instant::now() + PATIENCE;
+        let mut first: Option<NodeStatus> = None;
         loop {
             for process in self.nodes.values_mut() {
                 process.check()?;
             }
-            if let Some(leader) = self.agreed(&self.statuses().await) {
-                return Ok(leader);
+            let statuses: Vec<_> = self.statuses().await.into_iter().flatten().collect();
+            let leader = self.agreed(&statuses);
+            if leader.map(|status| status.id) != first.as_ref().map(|status| status.id) {
+                first = leader.cloned();
+            }
+            if let Some(leader) = &first {
+                if statuses.iter().all(|status| status.applied >= leader.last_log) {
+                    return Ok(leader.id);
+                }
             }
             if Instant::now() > deadline {
                 bail!("the cluster is not healthy after {PATIENCE:?}");
@@ -99,23 +145,17 @@ impl Cluster {
         }
     }
 
-    fn agreed(&self, statuses: &[Option<NodeStatus>]) -> Option<NodeId> {
-        let statuses: Vec<&NodeStatus> = statuses.iter().map(Option::as_ref).collect::<Option<_>>()?;
-        let leader = statuses.first()?.leader?;
-        let goal = statuses.iter().find(|status| status.id == leader)?.last_log;
+    /// The leader, if all nodes have answered and name the same one.
+    fn agreed<'a>(&self, statuses: &'a [NodeStatus]) -> Option<&'a NodeStatus> {
+        let leader = statuses.first()?.leader;
         let crawls = matches!(self.program, Program::Node(_));
-        let well = |status: &NodeStatus| {
-            status.leader == Some(leader) && status.applied >= goal && (status.workers.is_some() || !crawls)
-        };
-        statuses.into_iter().all(well).then_some(leader)
+        let well = |status: &NodeStatus| status.leader == leader && (status.workers.is_some() || !crawls);
+        let all = statuses.len() == self.peers.len() && statuses.iter().all(well);
+        statuses.iter().find(|status| all && Some(status.id) == leader)
     }
 
     async fn statuses(&self) -> Vec<Option<NodeStatus>> {
-        let asked = self.peers.values().map(async |address| {
-            let client = Client::new(vec![address.clone()], STATUS_TIMEOUT, &SystemEntropy::new());
-            client.node_status().await.ok()
-        });
-        futures::future::join_all(asked).await
+        futures::future::join_all(self.peers.keys().map(|&id| self.status(id))).await
     }
 
     /// A client that first talks to one node, then, when that fails, to the others.
@@ -138,11 +178,22 @@ impl Cluster {
         self.processes().map(Process::cpu_seconds).sum()
     }
 
-    pub(super) fn disk(&self) -> &Path {
-        self.disks.path()
+    /// A node's process.
+    pub(super) fn process(&self, id: NodeId) -> anyhow::Result<&Process> {
+        self.nodes.get(&id).with_context(|| format!("node {id} does not run"))
+    }
+
+    /// Where a node keeps its log and its state.
+    pub(super) fn data_dir(&self, id: NodeId) -> PathBuf {
+        self.folder("data", id)
+    }
+
+    fn folder(&self, what: &str, id: NodeId) -> PathBuf {
+        self.disks.path().join(format!("{what}-{id}"))
     }
 }
 
-fn free_address() -> std::io::Result<String> {
+/// An address of this machine that nothing listens on.
+pub(super) fn free_address() -> std::io::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }

@@ -22,12 +22,12 @@ const TWEETS: &str = "311";
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a crawl took.
-struct Cost {
-    seconds: f64,
-    node_cpu: f64,
+pub(super) struct Cost {
+    pub(super) seconds: f64,
+    pub(super) node_cpu: f64,
     emulator_cpu: f64,
     requests: u64,
-    view: CrawlView,
+    pub(super) view: CrawlView,
 }
 
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
@@ -65,7 +65,8 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     Ok(())
 }
 
-async fn emulate(users: u64, dir: &std::path::Path) -> anyhow::Result<(Process, String)> {
+/// Starts an emulator of so many accounts. Returns it and its URL.
+pub(super) async fn emulate(users: u64, dir: &std::path::Path) -> anyhow::Result<(Process, String)> {
     let users = users.to_string();
     let arguments = ["--synthetic", &users, "--tweets-mean", TWEETS, "--listen", "127.0.0.1:0"];
     let program = binaries::beside_this("twm-emulator")?;
@@ -76,7 +77,7 @@ async fn emulate(users: u64, dir: &std::path::Path) -> anyhow::Result<(Process, 
 }
 
 /// Submits accounts 1 and on and waits for the end.
-async fn crawl(
+pub(super) async fn crawl(
     client: &Client,
     cluster: &Cluster,
     emulator: &Process,
@@ -89,7 +90,7 @@ async fn crawl(
     };
     let requests_before = requests().await?;
     let (begin, cpu, others) = (Instant::now(), cluster.cpu_seconds()?, emulator.cpu_seconds()?);
-    let crawl = submit(client, operation, 1..=users).await?;
+    let crawl = submit(cluster.client(1), operation, 1..=users).await?;
     let view = loop {
         let view = view(client, crawl).await?;
         if view.phase.is_over() {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::Settings;
 use super::cluster::{Cluster, Program};
 use super::report::{Report, percentile};
-use super::targets::submit;
+use super::targets::Targets;
 use super::worker::Worker;
 
 /// Jobs taken and completed, each by a report of its own.
@@ -20,10 +20,11 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
         let follower = cluster.ids().find(|&id| id != leader);
         let doors = [("at the leader", Some(leader)), ("at a follower", follower)];
         for (at, door) in doors.into_iter().filter_map(|(at, door)| Some((at, door?))) {
-            let operator = cluster.client(leader);
-            submit(&operator, Operation::Timeline, 0..JOBS).await?;
+            let mut targets = Targets::open(cluster.client(leader), Operation::Timeline, 0).await?;
+            targets.add(JOBS).await?;
             let worker = Worker::open(cluster.client(door), 1, 1).await?;
             let [grants, completions] = round_trips(worker).await?;
+            targets.verify(JOBS).await?;
             let what = |step: &str| format!("{replicas} replicas, {step} {at}");
             report.add(format!("{} median", what("grant")), "ms", "< 1", percentile(&grants, 0.5));
             report.add(format!("{} p99", what("grant")), "ms", "", percentile(&grants, 0.99));

@@ -1,33 +1,25 @@
 //! Job lifecycles: granted, completed, both on a majority's disks before the answer.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
-
-use anyhow::ensure;
-use raft::model::{Mutation, NodeId, Operation};
-use storage::env::{Entropy, SeededEntropy};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use raft::model::{NodeId, Operation};
+use tokio::time::Instant;
 
 use super::Settings;
 use super::cluster::{Cluster, Program};
+use super::crew::{Crew, Jobs};
+use super::rate::{Stock, Work};
 use super::report::Report;
-use super::targets::{CHUNK, submit, view};
+use super::targets::{CHUNK, Targets};
 use super::worker::Worker;
 
 /// Jobs that a report completes and asks for.
 const JOBS: u16 = 256;
 
-/// Before anything is counted, the first checkpoints have been written.
-const WARM_UP: Duration = Duration::from_secs(1);
-
-/// Targets for each second: more than one replica can do in it, and more than a cluster can.
-const TARGETS_PER_SECOND: [u64; 2] = [1_500_000, 600_000];
+/// Targets from which on the speed of a submission counts.
+const LARGE: u64 = 100_000;
 
 /// Where the clients connect.
 #[derive(Clone, Copy, PartialEq)]
-enum Entrance {
+pub(super) enum Entrance {
     /// At the leader.
     Leader,
     /// At all nodes in turn, as the workers of the nodes do: two of three reports are forwarded.
@@ -40,12 +32,30 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     report.setting("targets a chunk", CHUNK);
     for &replicas in &settings.replicas {
         let mut cluster = Cluster::start(Program::Tracker, replicas, settings.disks()?).await?;
+        let leader = cluster.healthy().await?;
+        let targets = Targets::open(cluster.client(leader), Operation::Timeline, 0).await?;
+        let mut stock = Stock::default();
+        let mut lifecycles = Lifecycles {
+            cluster,
+            leader,
+            targets,
+            clients: 1,
+            entrance: Entrance::Leader,
+            jobs: JOBS,
+            submitted: Vec::new(),
+        };
         for &clients in &settings.clients {
             for entrance in [Entrance::Leader, Entrance::Spread] {
                 if entrance == Entrance::Leader || (replicas > 1 && clients > 1) {
-                    phase(settings, &mut cluster, clients, entrance, report).await?;
+                    (lifecycles.clients, lifecycles.entrance) = (clients, entrance);
+                    phase(settings, &mut lifecycles, &mut stock, report).await?;
                 }
             }
+        }
+        let speeds = lifecycles.submitted;
+        if !speeds.is_empty() {
+            let mean = speeds.iter().sum::<f64>() / speeds.len() as f64;
+            report.add(format!("{replicas} replicas: targets submitted by one client"), "ids/s", "", mean);
         }
     }
     Ok(())
@@ -53,85 +63,68 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
 
 async fn phase(
     settings: &Settings,
-    cluster: &mut Cluster,
-    clients: u64,
-    entrance: Entrance,
+    lifecycles: &mut Lifecycles,
+    stock: &mut Stock,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let leader = cluster.healthy().await?;
-    let operator = cluster.client(leader);
+    lifecycles.leader = lifecycles.cluster.healthy().await?;
+    let rate = stock.measure(lifecycles, settings.window()).await?;
+    let Lifecycles { cluster, clients, entrance, .. } = lifecycles;
     let size = cluster.ids().count();
-    let a_second = TARGETS_PER_SECOND[usize::from(size > 1)];
-    let total = (settings.seconds + WARM_UP.as_secs()) * a_second;
-    let entropy = SeededEntropy::new(clients);
-    let begin = Instant::now();
-    let crawl = submit(&operator, Operation::Timeline, (0..total).map(|_| entropy.next_u64() >> 3)).await?;
-    let submitted = total as f64 / begin.elapsed().as_secs_f64();
-
-    let mut crew = Crew::default();
-    let doors: Vec<NodeId> = match entrance {
-        Entrance::Leader => vec![leader],
-        Entrance::Spread => cluster.ids().collect(),
-    };
-    for (client, &door) in (1..=clients).zip(doors.iter().cycle()) {
-        crew.add(Worker::open(cluster.client(door), client, JOBS.into()).await?);
-    }
-    sleep(WARM_UP).await;
-    let (begin, done_before, cpu_before) = (Instant::now(), crew.done(), cluster.cpu_seconds()?);
-    sleep(settings.window()).await;
-    let (took, done) = (begin.elapsed().as_secs_f64(), (crew.done() - done_before) as f64);
-    let cpu = cluster.cpu_seconds()? - cpu_before;
-    let all_done = crew.dismiss().await?;
-    let known = view(&operator, crawl).await?.counters.users.completed;
-    ensure!(known == all_done, "{all_done} completions were acknowledged and the tracker has {known}");
-    operator.mutate(Mutation::CancelCrawl { crawl }).await?;
-
-    let at = if entrance == Entrance::Leader { "at the leader" } else { "spread" };
+    let at = if *entrance == Entrance::Leader { "at the leader" } else { "spread" };
     let what = format!("{size} replicas, {clients} clients {at}");
-    let reach = if size == 3 && clients > 1 { "100,000" } else { "" };
-    report.add(&what, "jobs/s", reach, done / took);
-    report.add(format!("{what}: trackers' CPU"), "s/1,000 jobs", "", cpu / done * 1e3);
-    report.add(format!("{size} replicas: targets submitted by one client"), "ids/s", "", submitted);
+    let reach = if size == 3 && *clients > 1 { "100,000" } else { "" };
+    eprintln!("  {what}: {:.0} jobs/s", rate.a_second());
+    report.add(&what, "jobs/s", reach, rate.a_second());
+    report.add(format!("{what}: trackers' CPU"), "s/1,000 jobs", "", rate.cpu / rate.jobs * 1e3);
     Ok(())
 }
 
-/// Workers in closed loops.
-#[derive(Default)]
-struct Crew {
-    shared: Arc<Shared>,
-    loops: JoinSet<anyhow::Result<()>>,
+/// Clients of our own cluster.
+pub(super) struct Lifecycles {
+    pub(super) cluster: Cluster,
+    pub(super) leader: NodeId,
+    pub(super) targets: Targets,
+    pub(super) clients: u64,
+    pub(super) entrance: Entrance,
+    /// Jobs that a report completes and asks for.
+    pub(super) jobs: u16,
+    /// Targets a second, of each large submission.
+    pub(super) submitted: Vec<f64>,
 }
 
-#[derive(Default)]
-struct Shared {
-    done: AtomicU64,
-    stop: AtomicBool,
-}
-
-impl Crew {
-    fn add(&mut self, mut worker: Worker) {
-        let shared = Arc::clone(&self.shared);
-        self.loops.spawn(async move {
-            while !shared.stop.load(Ordering::Relaxed) {
-                let completed = worker.turn(JOBS).await?;
-                shared.done.fetch_add(completed as u64, Ordering::Relaxed);
-                ensure!(worker.held() > 0, "the targets ran out before the time did");
-            }
-            worker.close().await
-        });
-    }
-
-    fn done(&self) -> u64 {
-        self.shared.done.load(Ordering::Relaxed)
-    }
-
-    /// Ends all loops; an error when one had ended before.
-    /// Returns the jobs completed in all.
-    async fn dismiss(mut self) -> anyhow::Result<u64> {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        while let Some(ended) = self.loops.join_next().await {
-            ended??;
+impl Work for Lifecycles {
+    async fn put(&mut self, jobs: u64) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        self.targets.add(jobs).await?;
+        if jobs >= LARGE {
+            self.submitted.push(jobs as f64 / begin.elapsed().as_secs_f64());
         }
-        Ok(self.done())
+        self.cluster.settled().await
+    }
+
+    async fn crew(&mut self) -> anyhow::Result<Crew> {
+        let doors: Vec<NodeId> = match self.entrance {
+            Entrance::Leader => vec![self.leader],
+            Entrance::Spread => self.cluster.ids().collect(),
+        };
+        let mut crew = Crew::default();
+        for (client, &door) in (1..=self.clients).zip(doors.iter().cycle()) {
+            let worker = Worker::open(self.cluster.client(door), client, self.jobs.into()).await?;
+            crew.add(Jobs { worker, each: self.jobs });
+        }
+        Ok(crew)
+    }
+
+    fn held(&self) -> u64 {
+        self.clients * u64::from(self.jobs)
+    }
+
+    fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        self.cluster.cpu_seconds()
+    }
+
+    async fn verify(&mut self, finished: u64) -> anyhow::Result<()> {
+        self.targets.verify(finished).await
     }
 }

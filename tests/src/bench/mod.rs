@@ -1,17 +1,31 @@
 //! Benchmarks of a whole cluster: real processes, real disks, the loopback network.
 //!
-//! Each benchmark is one file that measures and adds to a `Report`; none of them passes or fails.
+//! Each benchmark is one file that measures and adds to a `Report`. None of them passes or fails by its
+//! numbers; it fails when what it counted is not what the cluster then has.
 
+mod accounts;
+mod asker;
 mod binaries;
 mod cluster;
 mod crawl;
+mod crew;
+mod discoveries;
 mod failover;
+mod full_load;
+mod handover;
 mod idle;
+mod install;
 mod latency;
 mod lifecycles;
 mod machine;
+mod membership;
+mod pauses;
+mod peers;
 mod process;
+mod rate;
 mod report;
+mod responsiveness;
+mod restart;
 mod targets;
 mod tracker_process;
 mod worker;
@@ -21,6 +35,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+pub use membership::{ReplicaArguments, run_replica};
 pub use tracker_process::{TrackerArguments, run_tracker};
 
 use machine::Machine;
@@ -33,12 +48,26 @@ pub enum Benchmark {
     Lifecycles,
     /// Round trips of a single client.
     Latency,
+    /// New ids a second that analyses report, half of what they send being known.
+    Discoveries,
+    /// Tests against the seen-set, and bytes of an id and of a waiting job.
+    Membership,
     /// The leader is killed: time until the next job is granted.
     Failover,
+    /// The leader changes as planned, at full load.
+    Handover,
+    /// Calls of an operator and pauses in grants at full load.
+    Responsiveness,
+    /// A killed node with a large frontier: time until it serves again.
+    Restart,
+    /// An empty node joins a cluster with a large frontier.
+    Install,
     /// Timelines and followers fetched by one node.
     Crawl,
     /// A cluster with nothing to do.
     Idle,
+    /// etcd, Redis and Scrapy beside this project; `ops/bench --peers` installs them.
+    Peers,
 }
 
 impl Benchmark {
@@ -46,9 +75,38 @@ impl Benchmark {
         match self {
             Self::Lifecycles => "lifecycles",
             Self::Latency => "latency",
+            Self::Discoveries => "discoveries",
+            Self::Membership => "membership",
             Self::Failover => "failover",
+            Self::Handover => "handover",
+            Self::Responsiveness => "responsiveness",
+            Self::Restart => "restart",
+            Self::Install => "install",
             Self::Crawl => "crawl",
             Self::Idle => "idle",
+            Self::Peers => "peers",
+        }
+    }
+
+    /// Whether it makes its runs itself, on what it prepares once for all of them.
+    fn repeats(self) -> bool {
+        matches!(self, Self::Membership | Self::Restart | Self::Install)
+    }
+
+    async fn measure(self, settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+        match self {
+            Self::Lifecycles => lifecycles::measure(settings, report).await,
+            Self::Latency => latency::measure(settings, report).await,
+            Self::Discoveries => discoveries::measure(settings, report).await,
+            Self::Membership => membership::measure(settings, report).await,
+            Self::Failover => failover::measure(settings, report).await,
+            Self::Handover => handover::measure(settings, report).await,
+            Self::Responsiveness => responsiveness::measure(settings, report).await,
+            Self::Restart => restart::measure(settings, report).await,
+            Self::Install => install::measure(settings, report).await,
+            Self::Crawl => crawl::measure(settings, report).await,
+            Self::Idle => idle::measure(settings, report).await,
+            Self::Peers => peers::measure(settings, report).await,
         }
     }
 }
@@ -60,20 +118,35 @@ pub struct Settings {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: u32,
     /// Length of one measured stretch, in seconds.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: u64,
-    /// Leaders killed in one run of `failover`.
+    /// Leaders killed in one run of `failover`; the table of the README has 100.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub kills: u32,
-    /// Replicas that `lifecycles` and `latency` are measured with.
+    /// Leaders changed in each way in one run of `handover`.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub handovers: u32,
+    /// Ids that `membership` is measured with; the table of the README has 100000000 as well.
+    #[arg(long, value_delimiter = ',', default_value = "1000000,10000000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub ids: Vec<u64>,
+    /// Users in the frontier of `restart` and `install`.
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(50_000..=1_000_000_000))]
+    pub frontier: u64,
+    /// Replicas that `lifecycles`, `latency` and `discoveries` are measured with.
     #[arg(long, value_delimiter = ',', default_value = "1,3", value_parser = clap::value_parser!(u64).range(1..=9))]
     pub replicas: Vec<u64>,
     /// Client nodes that `lifecycles` is measured with.
-    #[arg(long, value_delimiter = ',', default_value = "1,16", value_parser = clap::value_parser!(u64).range(1..=256))]
+    #[arg(long, value_delimiter = ',', default_value = "1,4,16", value_parser = clap::value_parser!(u64).range(1..=256))]
     pub clients: Vec<u64>,
     /// Accounts whose timelines `crawl` fetches; ten times as many for followers.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub users: u64,
+    /// Measure everything, and etcd, Redis and Scrapy beside this project.
+    #[arg(long)]
+    pub peers: bool,
+    /// Where `tests/peers/install` has put their programs.
+    #[arg(long, value_name = "DIR", default_value = ".cache/peers")]
+    pub peers_folder: PathBuf,
     /// Folder for the nodes' disks; what is put there is removed again.
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     pub dir: PathBuf,
@@ -90,23 +163,24 @@ impl Settings {
     }
 }
 
-/// Measures and prints: a table for people, then a line of JSON for programs, for each benchmark.
+/// Measures and prints: a table for people, then a line of JSON for programs, for each benchmark that is
+/// named, or for all but the peers if none is.
 ///
 /// # Errors
 /// When a process cannot be started or stops by itself, or the cluster does not serve.
-pub async fn run(benchmarks: &[Benchmark], settings: &Settings) -> anyhow::Result<()> {
-    for &benchmark in benchmarks {
+pub async fn run(named: &[Benchmark], settings: &Settings) -> anyhow::Result<()> {
+    let all = Benchmark::value_variants().iter().copied().filter(|&one| one != Benchmark::Peers);
+    let mut benchmarks = if named.is_empty() { all.collect() } else { named.to_vec() };
+    if settings.peers && !benchmarks.contains(&Benchmark::Peers) {
+        benchmarks.push(Benchmark::Peers);
+    }
+    for benchmark in benchmarks {
         let machine = Machine::look(&settings.dir)?;
         let mut report = Report::new(benchmark.name());
-        for run in 1..=settings.runs {
-            eprintln!("{}: run {run} of {}", benchmark.name(), settings.runs);
-            match benchmark {
-                Benchmark::Lifecycles => lifecycles::measure(settings, &mut report).await?,
-                Benchmark::Latency => latency::measure(settings, &mut report).await?,
-                Benchmark::Failover => failover::measure(settings, &mut report).await?,
-                Benchmark::Crawl => crawl::measure(settings, &mut report).await?,
-                Benchmark::Idle => idle::measure(settings, &mut report).await?,
-            }
+        let runs = if benchmark.repeats() { 1 } else { settings.runs };
+        for run in 1..=runs {
+            eprintln!("{}: run {run} of {runs}", benchmark.name());
+            benchmark.measure(settings, &mut report).await?;
         }
         print!("{}", report.table(&machine));
         println!("{}", report.json(&machine)?);

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use super::machine::Machine;
 
+/// A setting with more bytes than this has a line of its own.
+const LONG_SETTING: usize = 40;
+
 /// What one benchmark found, over all its runs.
 #[derive(Serialize)]
 pub(super) struct Report {
@@ -52,7 +55,7 @@ impl Report {
         value: f64,
     ) {
         let name = name.into();
-        match self.measures.iter_mut().find(|m| m.name == name) {
+        match self.measures.iter_mut().find(|m| m.name == name && m.unit == unit) {
             Some(measure) => measure.values.push(value),
             None => self.measures.push(Measure { name, unit, reach, values: vec![value] }),
         }
@@ -60,17 +63,25 @@ impl Report {
 
     pub(super) fn table(&self, machine: &Machine) -> String {
         let mut out = format!("\n{}\n  machine: {}\n", self.benchmark, machine.line());
-        let settings: Vec<_> = self.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let (long, short_ones): (Vec<_>, Vec<_>) =
+            self.settings.iter().partition(|(_, value)| value.len() > LONG_SETTING);
+        let settings: Vec<_> = short_ones.iter().map(|(name, value)| format!("{name} {value}")).collect();
         // Writing to a string does not fail.
         let _ = writeln!(out, "  settings: {}", settings.join(", "));
+        for (name, value) in long {
+            let _ = writeln!(out, "  {name}: {value}");
+        }
+        let label = |measure: &Measure| format!("{}, {}", measure.name, measure.unit);
+        let width = self.measures.iter().map(|measure| label(measure).len()).max().unwrap_or(0);
         let head = ("measure", "median", "min .. max", "runs", "to reach");
-        let _ = writeln!(out, "  {:<66} {:>12} {:>24} {:>5}  {}", head.0, head.1, head.2, head.3, head.4);
-        for Measure { name, unit, reach, values } in &self.measures {
+        let _ = writeln!(out, "  {:<width$} {:>12} {:>24} {:>5}  {}", head.0, head.1, head.2, head.3, head.4);
+        for measure in &self.measures {
+            let Measure { reach, values, .. } = measure;
             let (low, high) = (percentile(values, 0.0), percentile(values, 1.0));
             let spread = format!("{} .. {}", short(low), short(high));
-            let label = format!("{name}, {unit}");
             let median = short(percentile(values, 0.5));
-            let _ = writeln!(out, "  {label:<66} {median:>12} {spread:>24} {:>5}  {reach}", values.len());
+            let (label, runs) = (label(measure), values.len());
+            let _ = writeln!(out, "  {label:<width$} {median:>12} {spread:>24} {runs:>5}  {reach}");
         }
         out
     }

@@ -1,41 +1,107 @@
 //! Crawls to be worked on.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use raft::client::Client;
 use raft::model::{
     Answer, CrawlId, CrawlSpec, CrawlView, Mutation, Operation, Operations, Query, Response, Traversal,
 };
 use storage::ids::UserId;
 
-/// Accounts in one chunk, as `twm-ctl submit` sends them.
-pub(super) const CHUNK: usize = 5_000;
+use super::accounts::account;
 
-/// Submits a crawl of one operation.
+/// Accounts in one chunk, as `twm-ctl submit` sends them.
+pub(super) const CHUNK: u64 = 5_000;
+
+/// A crawl of one operation, and how far its submission has come. Its jobs can be granted from the first
+/// chunk on.
+pub(super) struct Targets {
+    client: Client,
+    crawl: CrawlId,
+    chunk: u64,
+    /// Index of the next account.
+    next: u64,
+    first: u64,
+}
+
+impl Targets {
+    /// An empty crawl. What it discovers joins the end of its queue; its own targets are the accounts
+    /// from index `first` on.
+    pub(super) async fn open(client: Client, operation: Operation, first: u64) -> anyhow::Result<Self> {
+        let spec = CrawlSpec {
+            name: "benchmark".to_owned(),
+            operations: Operations::only(operation),
+            traversal: Traversal::Bfs,
+            depth: None,
+            follow: None,
+            priority: 10,
+            fingerprint: None,
+        };
+        let create = Mutation::CreateCrawl { request: client.request_id(), spec };
+        let Response::CrawlCreated(crawl) = client.mutate(create).await? else { bail!("no crawl was made") };
+        Ok(Self { client, crawl, chunk: 0, next: first, first })
+    }
+
+    /// Submits so many further accounts.
+    pub(super) async fn add(&mut self, count: u64) -> anyhow::Result<()> {
+        let end = self.next + count;
+        while self.next < end {
+            let next = end.min(self.next + CHUNK);
+            self.add_chunk((self.next..next).map(account).collect()).await?;
+            self.next = next;
+        }
+        Ok(())
+    }
+
+    async fn add_chunk(&mut self, users: Vec<UserId>) -> anyhow::Result<()> {
+        let add = Mutation::AddTargets { crawl: self.crawl, chunk: self.chunk, users, seeds: false };
+        self.client.mutate(add).await?;
+        self.chunk += 1;
+        Ok(())
+    }
+
+    /// Accounts submitted so far.
+    pub(super) fn count(&self) -> u64 {
+        self.next - self.first
+    }
+
+    pub(super) fn crawl(&self) -> CrawlId {
+        self.crawl
+    }
+
+    pub(super) async fn view(&self) -> anyhow::Result<CrawlView> {
+        view(&self.client, self.crawl).await
+    }
+
+    /// Makes sure that the tracker has every target once, and so many of them completed.
+    pub(super) async fn verify(&self, completed: u64) -> anyhow::Result<()> {
+        let users = self.view().await?.counters.users;
+        let count = self.count();
+        ensure!(users.accepted == count, "{count} targets were submitted; the tracker has {users:?}");
+        ensure!(
+            users.completed == completed,
+            "{completed} completions were acknowledged; the tracker has {users:?}"
+        );
+        Ok(())
+    }
+}
+
+/// Submits a crawl of one operation over these numbers.
 pub(super) async fn submit(
-    client: &Client,
+    client: Client,
     operation: Operation,
-    mut users: impl Iterator<Item = u64>,
+    numbers: impl Iterator<Item = u64>,
 ) -> anyhow::Result<CrawlId> {
-    let spec = CrawlSpec {
-        name: "benchmark".to_owned(),
-        operations: Operations::only(operation),
-        traversal: Traversal::Default,
-        depth: None,
-        follow: None,
-        priority: 10,
-        fingerprint: None,
-    };
-    let create = Mutation::CreateCrawl { request: client.request_id(), spec };
-    let Response::CrawlCreated(crawl) = client.mutate(create).await? else { bail!("no crawl was made") };
-    for chunk in 0.. {
-        let users: Vec<_> = users.by_ref().take(CHUNK).map(UserId::Number).collect();
-        if users.is_empty() {
+    let mut targets = Targets::open(client, operation, 0).await?;
+    let mut users = numbers.map(UserId::Number);
+    loop {
+        let chunk: Vec<_> = users.by_ref().take(CHUNK as usize).collect();
+        if chunk.is_empty() {
             break;
         }
-        client.mutate(Mutation::AddTargets { crawl, chunk, users, seeds: false }).await?;
+        targets.add_chunk(chunk).await?;
     }
-    client.mutate(Mutation::SealCrawl { crawl }).await?;
-    Ok(crawl)
+    targets.client.mutate(Mutation::SealCrawl { crawl: targets.crawl }).await?;
+    Ok(targets.crawl)
 }
 
 /// How a crawl stands.

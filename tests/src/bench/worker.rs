@@ -1,11 +1,12 @@
-//! The tracker's side of a crawling node: takes jobs and completes them at once.
+//! The tracker's side of a crawling node: takes jobs and reports on them at once.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use raft::client::Client;
 use raft::model::{
-    Finding, JobId, LeaseId, Mutation, NodeId, OpenSession, Report, SessionId, StorageId, Wants,
+    Finding, JobId, LeaseId, Mutation, NodeId, OpenSession, Progress, Report, SessionId, StorageId, Wants,
 };
 use storage::env::{Entropy, SystemEntropy};
+use storage::ids::UserId;
 
 /// One node's session.
 pub(super) struct Worker {
@@ -13,6 +14,9 @@ pub(super) struct Worker {
     session: SessionId,
     sequence: u64,
     held: Vec<(JobId, LeaseId)>,
+    /// Jobs reported on so far.
+    finished: u64,
+    failing_every: Option<u64>,
 }
 
 impl Worker {
@@ -21,22 +25,60 @@ impl Worker {
         let incarnation = SystemEntropy::new().next_u64();
         let open = OpenSession { node, incarnation, storage: StorageId(node), workers };
         let session = client.open_session(open).await?.session;
-        Ok(Self { client, session, sequence: 0, held: Vec::new() })
+        Ok(Self { client, session, sequence: 0, held: Vec::new(), finished: 0, failing_every: None })
     }
 
-    /// One report: completes what is held and asks for up to `want` jobs. Returns how many were
-    /// completed.
+    /// Lets every so manieth job fail for good.
+    pub(super) fn failing_every(mut self, jobs: u64) -> Self {
+        self.failing_every = Some(jobs);
+        self
+    }
+
+    /// One report: finishes what is held and asks for up to `want` jobs. Returns how many were finished.
     pub(super) async fn turn(&mut self, want: u16) -> anyhow::Result<usize> {
+        let held = std::mem::take(&mut self.held);
+        let done = held.into_iter().map(|(job, lease)| (job, lease, self.outcome())).collect::<Vec<_>>();
+        let count = done.len();
+        self.held = self.report(done, want).await?;
+        Ok(count)
+    }
+
+    /// One report of an analysis: each batch was looked up and admitted for one of the jobs that are held.
+    pub(super) async fn discover(&mut self, batches: Vec<Vec<UserId>>) -> anyhow::Result<()> {
+        ensure!(batches.len() <= self.held.len(), "there are more batches than jobs");
+        let progress = Progress { cursor: self.sequence.to_string(), draft: None };
+        let discovered = |((job, lease), admitted): (&(JobId, LeaseId), Vec<UserId>)| {
+            let progress = progress.clone();
+            (*job, *lease, Finding::Discovered { admitted, discarded: Vec::new(), progress })
+        };
+        let findings = self.held.iter().zip(batches).map(discovered).collect();
+        let granted = self.report(findings, 0).await?;
+        ensure!(granted.is_empty(), "jobs were granted that nobody asked for");
+        Ok(())
+    }
+
+    fn outcome(&mut self) -> Finding {
+        self.finished += 1;
+        match self.failing_every {
+            Some(every) if self.finished % every == 0 => {
+                let reason = "the server answered 500 Internal Server Error".to_owned();
+                Finding::Failed { progress: None, reason, after_ms: 0, retry: false }
+            }
+            _ => Finding::Completed { file: false, items: 1 },
+        }
+    }
+
+    async fn report(
+        &mut self,
+        findings: Vec<(JobId, LeaseId, Finding)>,
+        want: u16,
+    ) -> anyhow::Result<Vec<(JobId, LeaseId)>> {
         self.sequence += 1;
-        let done = |(job, lease)| (job, lease, Finding::Completed { file: false, items: 1 });
-        let findings: Vec<_> = self.held.drain(..).map(done).collect();
-        let completed = findings.len();
-        let wants = Wants::any(want);
-        let report = Report { session: self.session, sequence: self.sequence, findings, wants };
-        let answer = self.client.report(report).await?;
+        let report =
+            Report { session: self.session, sequence: self.sequence, findings, wants: Wants::any(want) };
+        let answer = self.client.report(report).await.context("report")?;
         ensure!(answer.stale.is_empty(), "jobs were taken from a session that is alive");
-        self.held = answer.granted.iter().map(|job| (job.id, job.lease)).collect();
-        Ok(completed)
+        Ok(answer.granted.iter().map(|job| (job.id, job.lease)).collect())
     }
 
     /// Jobs that it holds.

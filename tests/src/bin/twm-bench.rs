@@ -3,9 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use twm_tests::bench::{self, Benchmark, Settings, TrackerArguments, run_tracker};
+use twm_tests::bench::{
+    self, Benchmark, ReplicaArguments, Settings, TrackerArguments, run_replica, run_tracker,
+};
 
 /// Measures a cluster on this machine: a table for people and a line of JSON for each benchmark.
 ///
@@ -26,6 +29,9 @@ enum Role {
     /// Be a tracker under measurement.
     #[command(hide = true)]
     Tracker(TrackerArguments),
+    /// Be a replica's state under measurement.
+    #[command(hide = true)]
+    Replica(ReplicaArguments),
 }
 
 fn main() -> ExitCode {
@@ -39,21 +45,24 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { mut benchmarks, settings, role } = arguments;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    let Arguments { benchmarks, settings, role } = arguments;
+    // tarpc warns of every connection that a killed node breaks.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,tarpc=error".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    if let Some(Role::Tracker(arguments)) = role {
-        return runtime.block_on(run_tracker(arguments));
-    }
-    if benchmarks.is_empty() {
-        benchmarks = Benchmark::value_variants().to_vec();
+    match role {
+        Some(Role::Tracker(arguments)) => return runtime.block_on(run_tracker(arguments)),
+        Some(Role::Replica(arguments)) => return run_replica(&arguments),
+        None => {}
     }
     runtime.block_on(async {
+        // Told to stop, it still ends the processes that it has started and removes their disks.
+        let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
             measured = bench::run(&benchmarks, &settings) => measured,
             _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            _ = terminate.recv() => bail!("terminated"),
         }
     })
 }

@@ -1,0 +1,95 @@
+//! A cluster at full load for as long as it is wanted: closed loops at all nodes, and a submission that
+//! keeps them in work.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use raft::model::{CrawlId, Operation};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::cluster::Cluster;
+use super::crew::{Crew, Dismissed, Jobs};
+use super::pauses::Pauses;
+use super::targets::{CHUNK, Targets};
+use super::worker::Worker;
+
+/// Jobs that wait, or more.
+const WAITING: u64 = 400_000;
+
+/// Pause of the submission while enough jobs wait.
+const FEED_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// Clients at work on one crawl.
+pub(super) struct FullLoad {
+    crawl: CrawlId,
+    crew: Arc<Crew>,
+    stop: Arc<AtomicBool>,
+    feeding: JoinHandle<anyhow::Result<Targets>>,
+}
+
+/// How the load came to its end.
+pub(super) struct Ended {
+    pub(super) dismissed: Dismissed,
+    pub(super) targets: Targets,
+}
+
+impl FullLoad {
+    /// Lets so many clients begin, each with `jobs` a report, of which every `failing`-th fails.
+    pub(super) async fn start(
+        cluster: &Cluster,
+        clients: u64,
+        jobs: u16,
+        failing: Option<u64>,
+    ) -> anyhow::Result<Self> {
+        let mut targets = Targets::open(cluster.client(1), Operation::Timeline, 0).await?;
+        targets.add(WAITING + CHUNK).await?;
+        let mut crew = Crew::default();
+        let doors: Vec<_> = cluster.ids().collect();
+        for (client, &door) in (1..=clients).zip(doors.iter().cycle()) {
+            let mut worker = Worker::open(cluster.client(door), client, jobs.into()).await?;
+            if let Some(every) = failing {
+                worker = worker.failing_every(every);
+            }
+            crew.add(Jobs { worker, each: jobs });
+        }
+        let (crew, stop) = (Arc::new(crew), Arc::new(AtomicBool::new(false)));
+        let crawl = targets.crawl();
+        let feeding = tokio::spawn(feed(targets, Arc::clone(&crew), Arc::clone(&stop)));
+        Ok(Self { crawl, crew, stop, feeding })
+    }
+
+    /// Jobs finished so far.
+    pub(super) fn done(&self) -> u64 {
+        self.crew.done()
+    }
+
+    /// The crawl that it works on.
+    pub(super) fn crawl(&self) -> CrawlId {
+        self.crawl
+    }
+
+    /// The times between grants.
+    pub(super) fn pauses(&self) -> &Pauses {
+        self.crew.pauses()
+    }
+
+    /// Ends the submission, then the clients.
+    pub(super) async fn end(self) -> anyhow::Result<Ended> {
+        self.stop.store(true, Ordering::Relaxed);
+        let targets = self.feeding.await??;
+        let crew = Arc::into_inner(self.crew).ok_or_else(|| anyhow::anyhow!("the clients are still used"))?;
+        Ok(Ended { dismissed: crew.dismiss().await, targets })
+    }
+}
+
+async fn feed(mut targets: Targets, crew: Arc<Crew>, stop: Arc<AtomicBool>) -> anyhow::Result<Targets> {
+    while !stop.load(Ordering::Relaxed) {
+        if targets.count().saturating_sub(crew.done()) < WAITING {
+            targets.add(CHUNK).await?;
+        } else {
+            sleep(FEED_PAUSE).await;
+        }
+    }
+    Ok(targets)
+}

@@ -1,0 +1,203 @@
+//! How many jobs a second closed loops get done.
+//!
+//! Jobs are put in between the measured stretches, never in one. How many are needed is found out by a
+//! short stretch first; should the clients be faster later on, a stretch ends before the jobs do.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use tokio::time::{Instant, sleep};
+
+use super::crew::Crew;
+
+/// Before anything is counted, the first checkpoints have been written.
+const WARM_UP: Duration = Duration::from_millis(700);
+
+/// Length of the stretch that finds out how many jobs are needed.
+const PROBE: Duration = Duration::from_millis(700);
+
+/// Jobs for that stretch.
+const PROBE_JOBS: u64 = 100_000;
+
+/// Stretches that are tried until one had enough jobs.
+const TRIES: u32 = 3;
+
+/// Jobs put in for each one that is expected to be done.
+const ROOM: f64 = 1.25;
+
+/// Time between two looks at how far the clients are.
+const LOOK_PAUSE: Duration = Duration::from_millis(2);
+
+/// Work to be done by clients in closed loops.
+pub(super) trait Work {
+    /// Puts in further jobs and waits until nothing is left to do for them but the work itself.
+    async fn put(&mut self, jobs: u64) -> anyhow::Result<()>;
+
+    /// Lets the clients begin.
+    async fn crew(&mut self) -> anyhow::Result<Crew>;
+
+    /// Jobs that all clients together may hold.
+    fn held(&self) -> u64;
+
+    /// Jobs for the first stretch; fewer than usual where putting them in is slow.
+    fn probe_jobs(&self) -> u64 {
+        PROBE_JOBS
+    }
+
+    /// CPU time of the measured processes so far, in seconds.
+    fn cpu_seconds(&self) -> anyhow::Result<f64>;
+
+    /// Makes sure that so many jobs were finished in all, and no others.
+    async fn verify(&mut self, finished: u64) -> anyhow::Result<()>;
+}
+
+/// What is known of a queue of [`Work`].
+#[derive(Default)]
+pub(super) struct Stock {
+    put: u64,
+    finished: u64,
+}
+
+/// A measured stretch.
+pub(super) struct Rate {
+    /// Its length, in seconds.
+    pub(super) seconds: f64,
+    /// Jobs finished in it.
+    pub(super) jobs: f64,
+    /// CPU time of the measured processes in it, in seconds.
+    pub(super) cpu: f64,
+}
+
+impl Rate {
+    /// Jobs finished a second.
+    pub(super) fn a_second(&self) -> f64 {
+        self.jobs / self.seconds
+    }
+}
+
+impl Stock {
+    /// Measures a stretch of this length, or one at least half as long.
+    pub(super) async fn measure(&mut self, work: &mut impl Work, window: Duration) -> anyhow::Result<Rate> {
+        self.fill(work, work.probe_jobs() + 2 * work.held()).await?;
+        let crew = work.crew().await?;
+        let mut expected = self.stretch(work, &crew, PROBE).await?.a_second();
+        self.finished += crew.dismiss().await.without_errors()?;
+        for _ in 0..TRIES {
+            let jobs = expected * (WARM_UP + window).as_secs_f64() * ROOM;
+            self.fill(work, jobs as u64 + 2 * work.held()).await?;
+            let crew = work.crew().await?;
+            self.stretch(work, &crew, WARM_UP).await?;
+            let rate = self.stretch(work, &crew, window).await?;
+            let ended = crew.dismiss().await;
+            let whole = !ended.starved && rate.seconds >= window.as_secs_f64() / 2.0;
+            self.finished += ended.without_errors()?;
+            work.verify(self.finished).await?;
+            if whole {
+                return Ok(rate);
+            }
+            expected = expected.max(rate.a_second()) * ROOM;
+        }
+        bail!("the jobs ran out early {TRIES} times: how fast the clients are changes too much")
+    }
+
+    async fn fill(&mut self, work: &mut impl Work, jobs: u64) -> anyhow::Result<()> {
+        let missing = jobs.saturating_sub(self.put - self.finished);
+        if missing > 0 {
+            work.put(missing).await?;
+        }
+        self.put += missing;
+        Ok(())
+    }
+
+    /// Watches clients for so long, or until hardly more jobs are left than they may hold.
+    async fn stretch(&self, work: &impl Work, crew: &Crew, length: Duration) -> anyhow::Result<Rate> {
+        let last = (self.put - self.finished).saturating_sub(2 * work.held());
+        let (begin, before, cpu) = (Instant::now(), crew.done(), work.cpu_seconds()?);
+        while begin.elapsed() < length && crew.done() < last && !crew.starved() {
+            sleep(LOOK_PAUSE).await;
+        }
+        let (seconds, jobs) = (begin.elapsed().as_secs_f64(), (crew.done() - before) as f64);
+        Ok(Rate { seconds, jobs, cpu: work.cpu_seconds()? - cpu })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::super::crew::{Turn, Turns};
+    use super::*;
+
+    /// A queue in memory whose one client takes a job every millisecond and reports `reported` for each.
+    struct Counter {
+        queued: Arc<AtomicU64>,
+        taken: Arc<AtomicU64>,
+        reported: u64,
+    }
+
+    struct Client(Arc<AtomicU64>, Arc<AtomicU64>, u64);
+
+    impl Turns for Client {
+        async fn turn(&mut self) -> anyhow::Result<Turn> {
+            sleep(Duration::from_millis(1)).await;
+            let take = |queued: u64| queued.checked_sub(1);
+            if self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+                return Ok(Turn { done: 0, granted: false });
+            }
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Ok(Turn { done: self.2, granted: true })
+        }
+
+        async fn close(self) -> anyhow::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Work for Counter {
+        async fn put(&mut self, jobs: u64) -> anyhow::Result<()> {
+            self.queued.fetch_add(jobs, Ordering::Relaxed);
+            Ok(())
+        }
+
+        async fn crew(&mut self) -> anyhow::Result<Crew> {
+            let mut crew = Crew::default();
+            crew.add(Client(Arc::clone(&self.queued), Arc::clone(&self.taken), self.reported));
+            Ok(crew)
+        }
+
+        fn held(&self) -> u64 {
+            1
+        }
+
+        fn probe_jobs(&self) -> u64 {
+            100
+        }
+
+        fn cpu_seconds(&self) -> anyhow::Result<f64> {
+            Ok(0.0)
+        }
+
+        async fn verify(&mut self, finished: u64) -> anyhow::Result<()> {
+            let taken = self.taken.load(Ordering::Relaxed);
+            anyhow::ensure!(taken == finished, "{taken} jobs were taken, not {finished}");
+            Ok(())
+        }
+    }
+
+    fn counter(reported: u64) -> Counter {
+        Counter { queued: Arc::default(), taken: Arc::default(), reported }
+    }
+
+    #[tokio::test]
+    async fn work_that_was_done_gives_a_number() {
+        let rate = Stock::default().measure(&mut counter(1), Duration::from_millis(300)).await.unwrap();
+        assert!(rate.jobs > 0.0 && rate.seconds >= 0.15, "{} jobs in {} s", rate.jobs, rate.seconds);
+    }
+
+    #[tokio::test]
+    async fn work_that_was_not_done_gives_no_number() {
+        let measured = Stock::default().measure(&mut counter(2), Duration::from_millis(300)).await;
+        assert!(measured.is_err(), "two jobs were reported for each that was taken");
+    }
+}
