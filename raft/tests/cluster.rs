@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where its scene cannot be set")]
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +75,18 @@ impl Cluster {
         })
         .await
     }
+}
+
+/// Empties the disk of a stopped node, which may still be closing its files.
+async fn replace(disk: &Path) {
+    eventually("its folder is empty", async || {
+        let gone = |folder| match std::fs::remove_dir_all(disk.join(folder)) {
+            Err(error) => error.kind() == ErrorKind::NotFound,
+            Ok(()) => true,
+        };
+        ["log", "state"].into_iter().all(gone).then_some(())
+    })
+    .await;
 }
 
 fn free_port() -> u16 {
@@ -260,12 +274,12 @@ async fn a_replaced_disk_that_cannot_be_marked_keeps_its_node_from_starting() {
     let mut cluster = Cluster::of(3, 5000).await;
     let leader = cluster.leader().await;
     let replaced = cluster.peers.keys().copied().find(|&id| id != leader).unwrap();
-    cluster.stop(replaced).await;
     let disk = cluster.disks.path().join(replaced.to_string());
-    for folder in ["log", "state"] {
-        std::fs::remove_dir_all(disk.join(folder)).unwrap();
-    }
-    std::fs::create_dir(disk.join("REJOINING")).unwrap();
+    let mark = disk.join("REJOINING");
+    eventually("its first start is over", async || (!mark.exists()).then_some(())).await;
+    cluster.stop(replaced).await;
+    replace(&disk).await;
+    std::fs::create_dir(&mark).unwrap();
     let refused = eventually("it is the mark that it stumbles over", async || {
         let refused = Tracker::start(cluster.options(replaced)).await.err().unwrap();
         Some(refused.to_string()).filter(|said| said.contains("REJOINING"))
@@ -281,11 +295,7 @@ async fn a_node_marked_in_a_cluster_that_never_had_a_leader_takes_part_in_the_fi
     for id in [1, 2] {
         cluster.stop(id).await;
         let disk = cluster.disks.path().join(id.to_string());
-        eventually("its folder is closed", async || {
-            let folders = ["log", "state"].map(|folder| std::fs::remove_dir_all(disk.join(folder)));
-            folders.iter().all(Result::is_ok).then_some(())
-        })
-        .await;
+        replace(&disk).await;
         std::fs::write(disk.join("REJOINING"), "").unwrap();
     }
     cluster.start(1).await;

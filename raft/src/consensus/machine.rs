@@ -252,7 +252,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Checkpoint {
             let value = postcard::to_stdvec(&applied).map_err(io::Error::other)?;
             let own = vec![(APPLIED.to_vec(), value)];
             write_checkpoint(&*replica.store, frozen?, own).map_err(io::Error::other)?;
-            replica.state_mut().checkpoint_written();
+            let written = replica.state_mut().checkpoint_written();
+            drop(written);
             *lock(&replica.checkpointed) = Some(applied.clone());
             drop(on_disk);
             let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };

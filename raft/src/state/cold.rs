@@ -201,8 +201,8 @@ impl Cold {
         Arc::clone(&self.frozen)
     }
 
-    /// The checkpoint is on disk.
-    pub(super) fn written(&mut self) {
-        self.frozen = Arc::default();
+    /// The checkpoint is on disk. Answers what it held.
+    pub(super) fn written(&mut self) -> Arc<Overlay> {
+        std::mem::take(&mut self.frozen)
     }
 }

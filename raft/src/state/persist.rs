@@ -37,7 +37,7 @@ impl Changes {
 pub struct Frozen {
     changes: Changes,
     cold: Arc<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
-    /// New numbers of each crawl's seen-set, sorted.
+    /// New numbers of each crawl's seen-set, in no order: sorting them must not hold commands up.
     seen: Vec<(CrawlId, Vec<u64>)>,
 }
 
@@ -200,9 +200,10 @@ impl State {
         Ok(Frozen { changes, cold: self.cold.freeze(), seen })
     }
 
-    /// The last [`Frozen`] is durable.
-    pub fn checkpoint_written(&mut self) {
-        self.cold.written();
+    /// The last [`Frozen`] is durable. Answers what is no longer needed: to free it takes a while, which no command
+    /// should wait for.
+    pub fn checkpoint_written(&mut self) -> impl Send + use<> {
+        self.cold.written()
     }
 }
 
@@ -229,7 +230,8 @@ pub fn write_checkpoint(
             None => batch.delete(key.clone()),
         }
     }
-    for (crawl, numbers) in frozen.seen {
+    for (crawl, mut numbers) in frozen.seen {
+        numbers.sort_unstable();
         seen_runs::add(store, crawl, numbers, &mut batch)?;
     }
     Ok(store.write(batch)?)
