@@ -8,6 +8,7 @@
 mod builder;
 mod datasets;
 mod folder;
+mod loop_disk;
 mod mount;
 mod node;
 mod operate;
@@ -21,6 +22,7 @@ mod wait;
 
 pub use builder::{Builder, Output};
 pub use folder::Folder;
+pub use loop_disk::LoopDisk;
 pub use mount::Tmpfs;
 pub use node::Node;
 pub use page::Page;

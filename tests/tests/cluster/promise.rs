@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use twm_tests::cluster::{Cluster, Truth};
+use twm_tests::cluster::{Cluster, LoopDisk, Truth};
 use twm_tests::emulator::{Endpoint, Fault, FaultRule};
 
 use crate::world::{Test, accounts, everyone, mend, slow};
@@ -131,5 +131,40 @@ async fn an_acknowledged_submit_survives_any_number_of_kills() -> Test {
     let targets = everyone(&emulator);
     cluster.drafts_removed().await?;
     cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledged_submit_survives_any_number_of_power_cuts() -> Test {
+    let emulator = accounts(60).faults(slow(30)).start().await?;
+    let mut cluster = Cluster::builder().nodes(3).crawling(&emulator).prepare()?;
+    let mut disks = Vec::new();
+    for folder in cluster.ids().into_iter().map(|id| cluster.data_dir(id)).chain(cluster.outputs()) {
+        disks.push(LoopDisk::mount(&folder).await?);
+    }
+    cluster.start_all()?;
+    cluster.ready().await?;
+    let mut crawls = Vec::new();
+    for round in 0..4 {
+        crawls.push(cluster.submit(&emulator.users(round * 15, 15), &["-T", "-F"]).await?);
+        cluster.kill_all().await?;
+        for disk in &mut disks {
+            disk.cut().await?;
+        }
+        cluster.start_all()?;
+        cluster.ready().await?;
+    }
+    for crawl in crawls {
+        let users = cluster.finished(crawl).await?.counters.users;
+        assert_eq!((users.accepted, users.completed), (15, 15));
+    }
+    let targets = everyone(&emulator);
+    cluster.drafts_removed().await?;
+    for output in cluster.outputs() {
+        fs::remove_dir(output.join("lost+found"))?;
+    }
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.kill_all().await?;
+    drop(disks);
     cluster.finish().await
 }
