@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tokio::time::{Instant, sleep};
 
 use super::crew::Crew;
@@ -101,7 +101,7 @@ impl Stock {
     }
 
     async fn fill(&mut self, work: &mut impl Work, jobs: u64) -> anyhow::Result<()> {
-        let missing = jobs.saturating_sub(self.put - self.finished);
+        let missing = jobs.saturating_sub(self.left()?);
         if missing > 0 {
             work.put(missing).await?;
         }
@@ -109,9 +109,15 @@ impl Stock {
         Ok(())
     }
 
+    /// Jobs that were put in and not finished.
+    fn left(&self) -> anyhow::Result<u64> {
+        let (put, finished) = (self.put, self.finished);
+        put.checked_sub(finished).with_context(|| format!("{finished} jobs were finished of {put} put in"))
+    }
+
     /// Watches clients for so long, or until hardly more jobs are left than they may hold.
     async fn stretch(&self, work: &impl Work, crew: &Crew, length: Duration) -> anyhow::Result<Rate> {
-        let last = (self.put - self.finished).saturating_sub(2 * work.held());
+        let last = self.left()?.saturating_sub(2 * work.held());
         let (begin, before, cpu) = (Instant::now(), crew.done(), work.cpu_seconds()?);
         while begin.elapsed() < length && crew.done() < last && !crew.starved() {
             sleep(LOOK_PAUSE).await;
@@ -197,7 +203,10 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_was_not_done_gives_no_number() {
-        let measured = Stock::default().measure(&mut counter(2), Duration::from_millis(300)).await;
-        assert!(measured.is_err(), "two jobs were reported for each that was taken");
+        // The queue is so short that more jobs are reported than there are, or so long that they only do not add up.
+        for reported in [2, 1_000] {
+            let measured = Stock::default().measure(&mut counter(reported), Duration::from_millis(300)).await;
+            assert!(measured.is_err(), "{reported} jobs were reported for each that was taken");
+        }
     }
 }
