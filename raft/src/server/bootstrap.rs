@@ -85,7 +85,7 @@ pub(super) async fn run(tracker: Tracker) {
         if rejoins(&tracker.inner.data) && !form(&tracker).await {
             tracing::warn!("the disk is new to this cluster; this node votes once it has caught up");
             catch_up(&tracker).await;
-            may_vote(&tracker).await;
+            take_mark_away(&tracker).await;
         }
         let inner = &tracker.inner;
         inner.may_vote.store(true, Ordering::Release);
@@ -98,7 +98,7 @@ pub(super) async fn run(tracker: Tracker) {
 }
 
 /// Takes the mark away. As long as the disk does not let it, this node does not vote.
-async fn may_vote(tracker: &Tracker) {
+async fn take_mark_away(tracker: &Tracker) {
     let mut told = false;
     while let Err(error) = unmark(&tracker.inner.data) {
         if !told {
@@ -120,7 +120,7 @@ async fn form(tracker: &Tracker) -> bool {
             Surroundings::Unknown => sleep(LOOK_PAUSE).await,
         }
     }
-    may_vote(tracker).await;
+    take_mark_away(tracker).await;
     let members: BTreeMap<NodeId, Member> =
         peers.iter().map(|(&id, address)| (id, Member { address: address.clone() })).collect();
     // Refused when another node's first entries are here already: then there is nothing to do.

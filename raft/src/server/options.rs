@@ -78,9 +78,8 @@ impl TrackerOptions {
             cluster_name: self.cluster.clone(),
             election_timeout_min: millis(self.election_timeout.0),
             election_timeout_max: millis(self.election_timeout.1),
-            // Raft's clock ticks 13 times in 64 of these, and the ticks are most of what an idle node does. A
-            // follower stands for election after the longest and a random timeout, so that it still hears
-            // the leader four times before.
+            // A follower stands for election after the longest and a random timeout, so that it hears the
+            // leader four times before.
             heartbeat_interval: (millis(self.election_timeout.0) / 2).max(1),
             enable_pre_vote: Some(true),
             // A restarted leader may lag behind what it acknowledged; an election finds that out.
