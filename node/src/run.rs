@@ -63,7 +63,10 @@ async fn live(settings: &Settings, crew_runtime: Handle) -> anyhow::Result<()> {
     let port = HttpPort::open(&settings.http).await?;
     let tracker = Tracker::start(tracker_options(settings, &world)).await?;
     let http = port.address().to_string();
-    let (node, session) = Node::assemble(settings, &world, dataset, addresses, tracker, http, crew_runtime)?;
+    let (mut node, session) =
+        Node::assemble(settings, &world, dataset, addresses, tracker, http, crew_runtime)?;
+    let mirror_stop = CancellationToken::new();
+    let mirror = node.mirror(settings, &world).map(|mirror| tokio::spawn(mirror.run(mirror_stop.clone())));
     let pages_stop = CancellationToken::new();
     let pages = tokio::spawn(port.serve(node.observe(), pages_stop.clone()));
     let stop = CancellationToken::new();
@@ -86,6 +89,11 @@ async fn live(settings: &Settings, crew_runtime: Handle) -> anyhow::Result<()> {
     let leave = async {
         if !session.is_finished() && tokio::time::timeout(HAND_BACK, session).await.is_err() {
             tracing::warn!("not all jobs were handed back in time; the cluster takes them back itself");
+        }
+        // The next leader goes on where this one's last answer from Redis was.
+        mirror_stop.cancel();
+        if let Some(Err(broken)) = futures::future::OptionFuture::from(mirror).await {
+            tracing::warn!("the mirror broke down: {broken}");
         }
         if tokio::time::timeout(LEAVE, node.tracker.stop()).await.is_err() {
             tracing::warn!("raft did not stop in time");

@@ -13,6 +13,7 @@ pub(super) fn render(node: &Observation) -> String {
     workers(&mut page, node);
     requests(&mut page, node);
     state(&mut page, node);
+    mirror(&mut page, node);
     crawls(&mut page, &node.crawls);
     page.into_text()
 }
@@ -45,6 +46,24 @@ fn raft(page: &mut Exposition, observed: &Observation) {
     page.gauge("twm_raft_checkpoint_index", "Index of the last log entry in the checkpoint on disk.")
         .sample(&[], node.checkpoint);
     page.gauge("twm_raft_log_bytes", "Size of the Raft log on disk.").sample(&[], observed.log_bytes);
+}
+
+fn mirror(page: &mut Exposition, node: &Observation) {
+    let Some(mirror) = &node.mirror else { return };
+    let outbox = node.outbox;
+    page.counter("twm_events_total", "Events of the cluster since the mirror was set up.")
+        .sample(&[], outbox.newest);
+    page.counter("twm_events_dropped_total", "Events that left the outbox before Redis had them.")
+        .sample(&[], outbox.dropped);
+    page.gauge("twm_outbox_bytes", "Events that are kept for the mirror.").sample(&[], outbox.bytes);
+    page.gauge("twm_outbox_capacity_bytes", "Events that may be kept.").sample(&[], outbox.capacity);
+    page.gauge("twm_mirror_writes", "Whether this node leads and writes to Redis.")
+        .sample(&[], u8::from(mirror.writes));
+    page.gauge("twm_mirror_trouble", "Whether this node leads and cannot write to Redis.")
+        .sample(&[], u8::from(mirror.trouble.is_some()));
+    page.counter("twm_mirror_events_total", "Events that this node appended to twm:events.")
+        .sample(&[], mirror.appended);
+    page.counter("twm_mirror_gaps_total", "Gap entries that it appended.").sample(&[], mirror.gaps);
 }
 
 fn workers(page: &mut Exposition, node: &Observation) {

@@ -74,6 +74,8 @@ fn observation() -> Observation {
         crawls: vec![crawl(CrawlPhase::Running)],
         sizes: Sizes::default(),
         log_bytes: 5,
+        outbox: Default::default(),
+        mirror: None,
         profiles: 0,
         requests: vec![RequestCount { endpoint: "lookup", address: None, status: Some(200), count: 9 }],
     }

@@ -16,8 +16,9 @@ use crate::budget::{BootTime, BudgetSettings, LedgerEnv};
 use crate::crawl::{self, Crawler, CrawlerParts};
 use crate::follow::FollowRule;
 use crate::http::{Observation, Observe};
+use crate::mirror::{Mirror, MirrorOptions, MirrorView};
 use crate::session::{SessionLoop, SessionOptions, SessionView, shared_storage_id};
-use crate::settings::Settings;
+use crate::settings::{MirrorSettings, Settings};
 use crate::source::HttpSettings;
 use crate::source::twitter::{TwitterSettings, TwitterSource};
 
@@ -44,7 +45,10 @@ pub(super) struct Node {
     pub(super) workers: u32,
     cluster: String,
     view: watch::Receiver<SessionView>,
+    mirror: Option<ViewMirror>,
 }
+
+type ViewMirror = Arc<dyn Fn() -> MirrorView + Send + Sync>;
 
 impl Node {
     /// Puts a node together around its tracker. Nothing is crawled before the session loop runs.
@@ -83,7 +87,7 @@ impl Node {
         };
         let session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset);
         let (view, cluster) = (session.view(), settings.cluster.clone());
-        let node = Self { tracker, crawler, http, workers, cluster, view };
+        let node = Self { tracker, crawler, http, workers, cluster, view, mirror: None };
         node.tracker.set_worker_status({
             let (crawler, view, http) = (node.crawler.clone(), node.view.clone(), node.http.clone());
             Arc::new(move || {
@@ -95,10 +99,20 @@ impl Node {
         Ok((node, session))
     }
 
+    /// The mirror, if the settings ask for one.
+    pub(super) fn mirror(&mut self, settings: &Settings, world: &World) -> Option<Mirror> {
+        let MirrorSettings { url, events_length, .. } = settings.redis.clone()?;
+        let (clock, entropy) = (world.clock.clone(), world.entropy.clone());
+        let options = MirrorOptions { url, events_length, clock, entropy };
+        let mirror = Mirror::new(options, self.tracker.clone());
+        self.mirror = Some(Arc::new(mirror.view()));
+        Some(mirror)
+    }
+
     /// What the HTTP port shows.
     pub(super) fn observe(&self) -> Observe {
         let (tracker, crawler) = (self.tracker.clone(), self.crawler.clone());
-        let (cluster, view) = (self.cluster.clone(), self.view.clone());
+        let (cluster, view, mirror) = (self.cluster.clone(), self.view.clone(), self.mirror.clone());
         Arc::new(move || {
             let session = *view.borrow();
             Observation {
@@ -109,6 +123,8 @@ impl Node {
                 crawls: tracker.crawls(),
                 sizes: tracker.sizes(),
                 log_bytes: tracker.log_bytes(),
+                outbox: tracker.outbox(),
+                mirror: mirror.as_ref().map(|view| view()),
                 profiles: crawler.counters().profiles(),
                 requests: crawler.counters().requests(),
             }
@@ -168,6 +184,7 @@ pub(super) fn tracker_options(settings: &Settings, world: &World) -> TrackerOpti
         },
         election_timeout: (settings.election_timeout, settings.election_timeout * 3 / 2),
         log_kept: settings.log_kept,
+        events_kept: settings.redis.as_ref().map_or(0, |mirror| mirror.outbox),
         check_follow_rule: Some(Arc::new(|rule| {
             FollowRule::compile(rule).map(drop).map_err(|e| e.to_string())
         })),

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use storage::dataset::FollowersFormat;
+use storage::redis::RedisUrl;
 
 use layers::Layers;
 pub use layers::Origin;
@@ -76,8 +77,21 @@ pub struct Settings {
     pub max_attempts: u32,
     /// Added to reset times of rate budgets.
     pub margin: Duration,
+    /// Where what happens is mirrored to, if anywhere.
+    pub redis: Option<MirrorSettings>,
     /// What is logged, and how.
     pub logs: LogSettings,
+}
+
+/// A mirror in Redis. The same on all nodes: the leader's counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorSettings {
+    /// Where Redis is.
+    pub url: RedisUrl,
+    /// Most bytes of events that wait for it in every node's memory.
+    pub outbox: u64,
+    /// Entries at about which the stream of events is trimmed.
+    pub events_length: u64,
 }
 
 /// What is logged, and how.
@@ -192,6 +206,9 @@ impl Reader<'_> {
         let storage_grace = self.read("storage-grace", "30s", values::time(seconds(0)..=seconds(86_400)));
         let max_attempts = self.read("max-attempts", "5", values::number(1..=1000));
         let margin = self.read("margin", "500ms", values::time(seconds(0)..=seconds(3600)));
+        let redis = self.optional("redis", None, values::redis_url);
+        let outbox = self.read("redis-outbox", "16", values::number(1..=1024));
+        let events_length = self.read("redis-events", "1000000", values::number(1000..=u64::MAX));
         let format = self.read("log-format", "text", values::log_format);
         let level = self.read("log-level", DEFAULT_LOG_LEVEL, values::log_level);
         let log_dir = self.optional("log-dir", None, values::text);
@@ -218,6 +235,12 @@ impl Reader<'_> {
             storage_grace: storage_grace?,
             max_attempts: max_attempts? as u32,
             margin: margin?,
+            redis: match redis {
+                Some(url) => {
+                    Some(MirrorSettings { url, outbox: outbox? << 20, events_length: events_length? })
+                }
+                None => None,
+            },
             logs: LogSettings { format: format?, level: level?, dir: log_dir.map(PathBuf::from) },
         })
     }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use storage::dataset::FollowersFormat;
+use storage::redis::RedisUrl;
 
 use super::LogFormat;
 use crate::address::{AddressError, AddressList};
@@ -41,6 +42,11 @@ pub(super) fn api_url(text: &str) -> Result<String, String> {
 pub(super) fn token(token: &str) -> Result<String, String> {
     let token = text(token)?;
     check_bearer(&token).map(|()| token).map_err(|e| e.to_string())
+}
+
+/// Where a Redis is.
+pub(super) fn redis_url(text: &str) -> Result<RedisUrl, String> {
+    RedisUrl::parse(text).map_err(|e| e.to_string())
 }
 
 /// On or off.

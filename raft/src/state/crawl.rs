@@ -158,6 +158,12 @@ impl ReadyJobs {
         }
     }
 
+    /// All of them: by place and operation, each part in the order in which it is granted.
+    pub(super) fn iter(&self) -> impl Iterator<Item = JobId> + '_ {
+        let lanes = std::iter::once(&self.anywhere).chain(self.pinned.values());
+        lanes.flatten().flat_map(|lane| lane.values().copied())
+    }
+
     /// The job that a node with this storage gets first.
     pub(super) fn first(&self, storage: StorageId, wants: &Wants) -> Option<JobId> {
         let here = [Some(&self.anywhere), self.pinned.get(&storage)];

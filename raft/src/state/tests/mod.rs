@@ -4,6 +4,7 @@ mod chain;
 mod checkpoints;
 mod model;
 mod operators;
+mod outbox;
 mod phases;
 mod replica;
 mod replicas;
