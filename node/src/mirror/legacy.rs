@@ -27,7 +27,8 @@ const LINES: i64 = 300;
 pub(super) struct Legacy {
     counters: BTreeMap<String, u64>,
     stream: Option<u64>,
-    failed: Option<u64>,
+    /// Accounts in the error lists, and jobs that have failed for good.
+    failed: Option<(u64, u64)>,
 }
 
 impl Legacy {
@@ -49,7 +50,7 @@ impl Legacy {
         if self.stream != Some(stream) {
             replace(&mut batch, "stream", upcoming.iter().map(job_line).collect());
         }
-        let failed = crawls.iter().map(|crawl| crawl.counters.users.failed).sum();
+        let failed = failures(&crawls);
         let errors = if self.failed == Some(failed) { None } else { errors(tracker, &crawls).await };
         if let Some(errors) = &errors {
             replace(&mut batch, "error_stream", errors.clone());
@@ -60,6 +61,11 @@ impl Legacy {
         self.failed = errors.map(|_| failed).or(self.failed);
         Ok(())
     }
+}
+
+fn failures(crawls: &[CrawlView]) -> (u64, u64) {
+    let jobs = crawls.iter().flat_map(|crawl| crawl.counters.operations.iter().map(|of| of.failed));
+    (crawls.iter().map(|crawl| crawl.counters.users.failed).sum(), jobs.sum())
 }
 
 /// The original's name of an operation in channels and counters.
