@@ -1,5 +1,9 @@
 //! What is crawled here.
 
+use std::collections::BTreeSet;
+
+use raft::model::CrawlId;
+use twm_tests::cluster::Cluster;
 use twm_tests::emulator::{Builder, Emulator, Fault, FaultRule, SyntheticOptions};
 
 /// How a test ends.
@@ -20,4 +24,16 @@ pub fn slow(millis: u64) -> Vec<FaultRule> {
 /// All accounts of a population.
 pub fn everyone(emulator: &Emulator) -> Vec<u64> {
     emulator.users(0, u64::MAX)
+}
+
+/// The followers of these accounts that are none of them.
+pub fn followers(emulator: &Emulator, accounts: &[u64]) -> BTreeSet<u64> {
+    let all = accounts.iter().flat_map(|account| emulator.expected_followers(*account));
+    all.filter(|follower| !accounts.contains(follower)).collect()
+}
+
+/// The accounts of a crawl's frontier, in its order.
+pub async fn frontier(cluster: &Cluster, crawl: CrawlId) -> anyhow::Result<Vec<u64>> {
+    let exported = cluster.twm_ctl(&["frontier", "export", &crawl.to_string(), "--file", "-"]).await?;
+    String::from_utf8(exported.stdout)?.lines().map(|line| Ok(line.parse()?)).collect()
 }
