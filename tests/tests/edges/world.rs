@@ -37,3 +37,25 @@ pub async fn frontier(cluster: &Cluster, crawl: CrawlId) -> anyhow::Result<Vec<u
     let exported = cluster.twm_ctl(&["frontier", "export", &crawl.to_string(), "--file", "-"]).await?;
     String::from_utf8(exported.stdout)?.lines().map(|line| Ok(line.parse()?)).collect()
 }
+
+/// Node 1 tells of an outage wherever somebody may look: `/readyz`, `/metrics`, and `twm-ctl status` with its exit code.
+pub async fn shown(cluster: &mut Cluster, of: &str, words: &str) -> Test {
+    let node = cluster.node(1)?;
+    let ready = node.page("/readyz").await?;
+    anyhow::ensure!(ready.body.contains(words), "/readyz: {}", ready.body);
+    let label = format!("of=\"{of}\"");
+    anyhow::ensure!(node.page("/metrics").await?.metric("twm_outage", &label) == 1.0, "no metric of {of}");
+    let status = cluster.twm_ctl(&["status"]).await?;
+    let said = String::from_utf8_lossy(&status.stderr);
+    anyhow::ensure!(status.status.code() == Some(5), "status ended with {}: {said}", status.status);
+    anyhow::ensure!(said.contains("node 1: ") && said.contains(words), "status: {said}");
+    Ok(())
+}
+
+/// Nothing of an outage is left to see.
+pub async fn no_outage_is_shown(cluster: &mut Cluster) -> Test {
+    let node = cluster.node(1)?;
+    anyhow::ensure!(node.page("/readyz").await?.body == "ready\n", "/readyz still tells of it");
+    anyhow::ensure!(node.page("/metrics").await?.metric("twm_outage", "") == 0.0, "metrics still tell of it");
+    cluster.ctl_json(&["status"]).await.map(drop)
+}
