@@ -58,6 +58,8 @@ const SURROUNDINGS: &[Row] = &[
     node("{new} --data-dir=damaged", 1, &["damaged/IDENTITY", "is damaged"]),
     node("{new} --data-dir=newer", 1, &["newer/IDENTITY", "format 9", "start the newer twm-node"]),
     node("{new} --data-dir={data}", 1, &["another node runs there", "--data-dir"]),
+    node("{new} --id=2 --peers=2={free} --data-dir=moved", 1, &["moved", "node 1", "node 2"]),
+    node("{new} --cluster=other --data-dir=moved", 1, &["moved", "\"twm\"", "\"other\""]),
     node("{new} --shared-output --output=shared", 1, &[".twm-storage is damaged", "16 hex digits"]),
     node("{new} --log-dir=noise", 1, &["noise", "--log-dir"]),
 ];
@@ -120,6 +122,7 @@ fn write_files(cluster: &Cluster) -> Test {
     for (folder, file, content) in [
         ("foreign", "thesis.txt", "mine".to_owned()),
         ("damaged", "IDENTITY", identity.replace("node 1", "node 7")),
+        ("moved", "IDENTITY", identity.clone()),
         ("newer", "IDENTITY", identity.replace("twm-data 1", "twm-data 9")),
         ("shared", ".twm-storage", "hello".to_owned()),
     ] {
