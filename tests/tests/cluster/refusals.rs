@@ -157,6 +157,12 @@ async fn twm_ctl_tells_by_its_exit_code_what_kind_of_trouble_it_met() -> Test {
 async fn the_leadership_goes_to_no_node_that_rejoins_or_is_down() -> Test {
     let emulator = accounts(1).start().await?;
     let mut cluster = Cluster::builder().nodes(3).crawling(&emulator).start().await?;
+    // Those that came second to a new cluster rejoin for a moment.
+    eventually("all vote", async || {
+        let members = cluster.ctl_json(&["member", "list"]).await?;
+        Ok((!members[0].to_string().contains("rejoining")).then_some(()))
+    })
+    .await?;
     let node = cluster.follower().await?;
     cluster.node(node)?.stop().await?;
     let leader = cluster.leader().await?;
