@@ -33,9 +33,14 @@ fn process(page: &mut Exposition, node: &Observation) {
 fn raft(page: &mut Exposition, observed: &Observation) {
     let node = &observed.node;
     page.gauge("twm_raft_role", "The node's part in Raft: 1 for the role that it has.");
-    for role in
-        [NodeRole::Leader, NodeRole::Follower, NodeRole::Candidate, NodeRole::Learner, NodeRole::Stopping]
-    {
+    for role in [
+        NodeRole::Leader,
+        NodeRole::Follower,
+        NodeRole::Candidate,
+        NodeRole::Learner,
+        NodeRole::Stopping,
+        NodeRole::Rejoining,
+    ] {
         page.sample(&[("role", role.name())], u8::from(role == node.role));
     }
     let leader = node.leader.unwrap_or(0);
@@ -80,6 +85,10 @@ fn workers(page: &mut Exposition, node: &Observation) {
     let Some(workers) = &node.node.workers else { return };
     page.gauge("twm_workers", "Jobs that can run at once.").sample(&[], workers.total);
     page.gauge("twm_workers_busy", "Jobs that run.").sample(&[], workers.busy);
+    page.gauge("twm_outage", "Whether jobs wait because this cannot be used; `twm-ctl status` says why.");
+    for (of, trouble) in [("dataset", &workers.dataset_trouble), ("api", &workers.api_trouble)] {
+        page.sample(&[("of", of)], u8::from(trouble.is_some()));
+    }
     page.counter("twm_tweets_total", "Tweets written.").sample(&[], workers.tweets);
     page.counter("twm_followers_total", "Followers written.").sample(&[], workers.followers);
     page.counter("twm_profiles_total", "Profiles looked up.").sample(&[], node.profiles);

@@ -150,9 +150,10 @@ async fn answer(stream: TcpStream, pages: Router, stop: CancellationToken) {
 }
 
 async fn readiness(State(observe): State<Observe>) -> Response {
-    let not_ready = observe().not_ready;
+    let Observation { not_ready, node, .. } = observe();
     if not_ready.is_empty() {
-        return "ready\n".into_response();
+        let but = node.workers.and_then(|workers| workers.api_trouble);
+        return format!("ready\n{}", but.map_or_else(String::new, |but| format!("{but}\n"))).into_response();
     }
     let reasons: String = not_ready.iter().map(|reason| format!("{reason}\n")).collect();
     (StatusCode::SERVICE_UNAVAILABLE, reasons).into_response()

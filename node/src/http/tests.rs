@@ -66,6 +66,7 @@ fn observation() -> Observation {
                 total: 32,
                 busy: 3,
                 addresses: vec![address],
+                api_trouble: Some("no route".to_owned()),
                 ..Default::default()
             }),
         },
@@ -95,6 +96,8 @@ fn a_node_shows_what_it_is_and_does() {
         "twm_crawls{phase=\"running\"} 1",
         "twm_crawl_jobs{crawl=\"7\",state=\"queued\"} 12",
         "twm_ready 1",
+        "twm_outage{of=\"dataset\"} 0",
+        "twm_outage{of=\"api\"} 1",
     ] {
         assert!(text.lines().any(|l| l == line), "{line:?} is not in\n{text}");
     }
@@ -141,7 +144,7 @@ async fn pages_tell_supervisors_and_people_how_the_node_is() {
     let serving = tokio::spawn(port.serve(observe, stop.clone()));
 
     assert_eq!(get(format!("{url}/livez")).await.0, 200);
-    assert_eq!(get(format!("{url}/readyz")).await, (200, "ready\n".to_owned()));
+    assert_eq!(get(format!("{url}/readyz")).await, (200, "ready\nno route\n".to_owned()));
     let (status, index) = get(format!("{url}/")).await;
     assert_eq!(status, 200);
     assert!(index.contains("twm-node 1 of cluster twm") && index.contains("/metrics"), "{index}");

@@ -118,7 +118,7 @@ impl Node {
             Observation {
                 cluster: cluster.clone(),
                 node: tracker.status(),
-                not_ready: not_ready(&tracker, session),
+                not_ready: not_ready(&tracker, session, &crawler),
                 session,
                 crawls: tracker.crawls(),
                 sizes: tracker.sizes(),
@@ -147,7 +147,8 @@ fn resolver(crawler: &Arc<Crawler>) -> ResolveNames {
     })
 }
 
-fn not_ready(tracker: &Tracker, session: SessionView) -> Vec<String> {
+/// An API out of reach is no reason: all nodes share it, and another one could do no better.
+fn not_ready(tracker: &Tracker, session: SessionView, crawler: &Crawler) -> Vec<String> {
     let mut reasons = Vec::new();
     if tracker.leader().is_none() {
         reasons
@@ -158,6 +159,7 @@ fn not_ready(tracker: &Tracker, session: SessionView) -> Vec<String> {
     if !session.open {
         reasons.push("no session is open, so the workers have no jobs".to_owned());
     }
+    reasons.extend(crawler.dataset_trouble());
     reasons
 }
 

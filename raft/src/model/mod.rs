@@ -29,4 +29,4 @@ pub use status::{
 };
 
 /// Version of everything in this module as it crosses the network. Nodes refuse to talk to another one.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;

@@ -88,7 +88,12 @@ impl TwitterSource {
             let AtMost(objects) =
                 serde_json::from_str::<AtMost<Box<serde_json::value::RawValue>, MOST_ITEMS>>(&text)
                     .map_err(|e| garbage(&asked, e.to_string()))?;
+            let found = objects.len();
             let profiles: Vec<Profile> = objects.into_iter().filter_map(usable_profile).collect();
+            if found > 0 && profiles.is_empty() {
+                // Taken as an answer, all that were asked for would count as suspended.
+                return Err(garbage(&asked, format!("none of {found} profiles has a usable id")));
+            }
             Ok(profiles)
         })
     }
