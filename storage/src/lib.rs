@@ -1,4 +1,5 @@
-//! Durable bytes, and the few things every layer above shares: time, randomness and account ids.
+//! Durable bytes, and the few things every layer above shares: time, randomness, account ids,
+//! and the way to a Redis.
 //!
 //! This crate knows nothing of consensus, of crawls or of HTTP. Everything it does on a disk is
 //! synchronous: callers on an async runtime move it to a blocking thread.
@@ -9,6 +10,7 @@ mod durable;
 pub mod env;
 mod folder_sync;
 pub mod ids;
+pub mod redis;
 pub mod snapshot;
 pub mod state;
 

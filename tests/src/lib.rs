@@ -3,3 +3,5 @@
 pub mod bench;
 pub mod cluster;
 pub mod emulator;
+pub mod redis_server;
+pub mod server_process;

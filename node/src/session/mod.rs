@@ -9,7 +9,6 @@
 //! (`crew_runtime`), so that a busy crew never delays a heartbeat.
 
 mod assignment;
-mod backoff;
 mod crew;
 mod jobs;
 mod lease_clock;
@@ -21,9 +20,9 @@ mod storage_id;
 mod tracker;
 
 pub use assignment::{Assignment, Ending, Stop};
-pub use backoff::Backoff;
 pub use crew::{Crew, SessionView};
 pub use lease_clock::LeaseClock;
 pub use session_loop::{SessionLoop, SessionOptions};
+pub use storage::env::Backoff;
 pub use storage_id::{StorageIdError, shared_storage_id};
 pub use tracker::JobTracker;
