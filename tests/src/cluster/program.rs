@@ -14,6 +14,8 @@ pub enum Program {
     Node,
     /// `twm-ctl`.
     Ctl,
+    /// `twm-stats`.
+    Stats,
 }
 
 impl Program {
@@ -21,6 +23,7 @@ impl Program {
         match self {
             Self::Node => "twm-node",
             Self::Ctl => "twm-ctl",
+            Self::Stats => "twm-stats",
         }
     }
 

@@ -1,3 +1,6 @@
 //! What reads the mirror in Redis: against real servers that die and come back.
 
+mod consumer;
 mod redis_url;
+mod statistics;
+mod tls;
