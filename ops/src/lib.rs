@@ -4,5 +4,6 @@
 //! streaming consumers read Redis only. Nothing here knows of nodes, sources or openraft.
 
 pub mod ctl;
+pub mod lookup;
 pub mod service;
 pub mod stats;

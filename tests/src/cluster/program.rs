@@ -16,6 +16,8 @@ pub enum Program {
     Ctl,
     /// `twm-stats`.
     Stats,
+    /// `twm-lookup`.
+    Lookup,
 }
 
 impl Program {
@@ -24,6 +26,7 @@ impl Program {
             Self::Node => "twm-node",
             Self::Ctl => "twm-ctl",
             Self::Stats => "twm-stats",
+            Self::Lookup => "twm-lookup",
         }
     }
 
