@@ -1,7 +1,7 @@
 //! Durable bytes, and the few things every layer above shares: time, randomness, account ids,
-//! and the way to a Redis.
+//! the way to a Redis and a bounded HTTP port.
 //!
-//! This crate knows nothing of consensus, of crawls or of HTTP. Everything it does on a disk is
+//! This crate knows nothing of consensus, of crawls or of what is said over HTTP. Everything it does on a disk is
 //! synchronous: callers on an async runtime move it to a blocking thread.
 
 pub mod datadir;
@@ -9,6 +9,7 @@ pub mod dataset;
 mod durable;
 pub mod env;
 mod folder_sync;
+pub mod http_port;
 pub mod ids;
 pub mod redis;
 pub mod snapshot;
