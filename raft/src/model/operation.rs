@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One kind of job. The order is the order in which one account's jobs run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,7 +67,7 @@ impl fmt::Display for Operation {
 /// A set of operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Operations(u8);
+pub struct Operations(#[serde(deserialize_with = "known_operations")] u8);
 
 impl Operations {
     /// No operation.
@@ -110,6 +111,17 @@ impl Operations {
     }
 }
 
+/// A set from a peer with more than the known operations would be neither empty nor have one to run: its accounts
+/// would wait for ever.
+fn known_operations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let set = u8::deserialize(deserializer)?;
+    let all: Operations = Operation::ALL.into_iter().collect();
+    match set & !all.0 {
+        0 => Ok(set),
+        _ => Err(D::Error::custom("a set of operations has one that is not known")),
+    }
+}
+
 impl FromIterator<Operation> for Operations {
     fn from_iter<I: IntoIterator<Item = Operation>>(operations: I) -> Self {
         operations.into_iter().fold(Self::NONE, Self::with)
@@ -146,5 +158,14 @@ mod tests {
         assert_eq!(all.to_string(), "TFA");
         assert_eq!(all.first(), Some(Operation::Timeline));
         assert_eq!("TX".parse::<Operations>(), Err(UnknownOperation('X')));
+    }
+
+    #[test]
+    fn a_set_with_an_unknown_operation_is_refused_when_decoded() {
+        for set in 0..=u8::MAX {
+            let decoded = postcard::from_bytes::<Operations>(&[set]);
+            assert_eq!(decoded.is_ok(), set < 16, "{set}");
+            assert!(decoded.map_or(true, |set| set.is_empty() == set.first().is_none()));
+        }
     }
 }

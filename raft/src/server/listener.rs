@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use rustix::net::sockopt;
-use tarpc::server::{BaseChannel, Channel};
-use tarpc::{context, serde_transport};
+use tarpc::context;
+use tarpc::server::Channel;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -16,8 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::consensus::RaftMessage;
 use crate::wire::{
-    ApiError, ApiReply, ApiRequest, MAX_FRAME, Peer, Postcard, Purpose, Welcome, framed, receive_greeting,
-    send_welcome,
+    ApiError, ApiReply, ApiRequest, Peer, Purpose, Welcome, calls_on, receive_greeting, send_welcome,
 };
 
 use super::lobby::Lobby;
@@ -106,11 +105,9 @@ async fn serve(
         return Ok(());
     }
     let stream = send_welcome(stream, &Welcome::Welcome).await?;
-    let transport = serde_transport::new(framed(stream, MAX_FRAME), Postcard);
     let server = PeerServer { tracker, purpose: greeting.purpose };
-    let channel = BaseChannel::with_defaults(transport);
     let mut calls = JoinSet::new();
-    let mut requests = Box::pin(channel.execute(server.serve()));
+    let mut requests = Box::pin(calls_on(stream).execute(server.serve()));
     while let Some(call) = requests.next().await {
         calls.spawn(call);
         while calls.try_join_next().is_some() {}

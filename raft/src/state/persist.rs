@@ -32,6 +32,16 @@ impl Changes {
     pub(super) fn delete(&mut self, key: Vec<u8>) {
         self.records.push((key, None));
     }
+
+    /// Moves the changes to a batch, in their order.
+    pub(super) fn add_to(self, batch: &mut WriteBatch) {
+        for (key, value) in self.records {
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
+    }
 }
 
 /// What a checkpoint writes.
@@ -222,12 +232,7 @@ pub fn write_checkpoint(
     for (key, value) in own {
         batch.put(key, value);
     }
-    for (key, value) in frozen.changes.records {
-        match value {
-            Some(value) => batch.put(key, value),
-            None => batch.delete(key),
-        }
-    }
+    frozen.changes.add_to(&mut batch);
     for (key, value) in frozen.cold.iter() {
         match value {
             Some(value) => batch.put(key.clone(), value.clone()),

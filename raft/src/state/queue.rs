@@ -143,3 +143,111 @@ impl Segment {
         Self { number, depth, ids, dirty: true, on_disk: false }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use storage::env::{Entropy, SeededEntropy};
+    use storage::state::{MemoryStore, StateStore, WriteBatch};
+
+    use super::super::persist::scan;
+    use super::*;
+
+    const CRAWL: CrawlId = CrawlId(3);
+
+    /// The plain thing that a queue behaves as.
+    type Model = VecDeque<(UserId, u32)>;
+
+    fn user(dice: &SeededEntropy) -> UserId {
+        let random = dice.next_u64();
+        match random % 8 {
+            0 => format!("did:plc:{random:x}").parse().unwrap(),
+            1 => UserId::Number(1 + random % 300),
+            _ => UserId::Number(random >> 3),
+        }
+    }
+
+    /// Mostly some accounts, at times more than a segment holds.
+    fn users(dice: &SeededEntropy) -> Vec<UserId> {
+        let most = if dice.next_u64() % 12 == 0 { 9_000 } else { 40 };
+        (0..dice.next_u64() % most).map(|_| user(dice)).collect()
+    }
+
+    fn save(queue: &mut SegmentQueue, store: &MemoryStore) {
+        let (mut changes, mut batch) = (Changes::default(), WriteBatch::new());
+        queue.freeze(keys::QUEUE, CRAWL, &mut changes);
+        changes.add_to(&mut batch);
+        store.write(batch).unwrap();
+    }
+
+    fn load(store: &MemoryStore) -> SegmentQueue {
+        let mut queue = SegmentQueue::default();
+        for entry in scan(store, keys::of_crawl(keys::QUEUE, CRAWL)) {
+            let (key, value) = entry.unwrap();
+            queue.load(&key, &value).unwrap();
+        }
+        queue
+    }
+
+    fn step(dice: &SeededEntropy, queue: &mut SegmentQueue, model: &mut Model) {
+        let depth = (dice.next_u64() % 3) as u32;
+        match dice.next_u64() % 100 {
+            0..45 => {
+                for user in users(dice) {
+                    queue.push_back(&user, depth);
+                    model.push_back((user, depth));
+                }
+            }
+            45..60 => {
+                let users = users(dice);
+                queue.push_front(&users, depth);
+                users.into_iter().rev().for_each(|user| model.push_front((user, depth)));
+            }
+            60..90 => {
+                for _ in 0..users(dice).len() * 2 {
+                    assert_eq!(queue.pop_front(), model.pop_front());
+                }
+            }
+            90..99 => {
+                let (from, limit) = (dice.next_u64() % 6_000, dice.next_u64() as usize % 6_000);
+                let page = model.iter().skip(from as usize).take(limit).map(|(user, _)| user.clone());
+                assert_eq!(queue.page(from, limit), page.collect::<Vec<_>>());
+            }
+            _ => {
+                queue.clear();
+                model.clear();
+            }
+        }
+        assert_eq!((queue.len(), queue.is_empty()), (model.len() as u64, model.is_empty()));
+    }
+
+    #[test]
+    fn behaves_as_a_queue_and_restarts_at_its_last_checkpoint() {
+        for seed in 0..12 {
+            let dice = SeededEntropy::new(seed);
+            let store = MemoryStore::new();
+            let (mut queue, mut model) = (SegmentQueue::default(), Model::new());
+            let mut saved = Model::new();
+            for _ in 0..400 {
+                step(&dice, &mut queue, &mut model);
+                match dice.next_u64() % 20 {
+                    0..3 => {
+                        save(&mut queue, &store);
+                        saved.clone_from(&model);
+                    }
+                    3 => {
+                        queue = load(&store);
+                        model.clone_from(&saved);
+                    }
+                    _ => {}
+                }
+            }
+            save(&mut queue, &store);
+            let mut loaded = load(&store);
+            assert!(
+                model.iter().all(|expected| loaded.pop_front().as_ref() == Some(expected)),
+                "seed {seed}"
+            );
+            assert_eq!((loaded.pop_front(), queue.page(0, usize::MAX).len()), (None, model.len()));
+        }
+    }
+}

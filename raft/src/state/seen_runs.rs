@@ -104,6 +104,9 @@ fn decode(key: &[u8], value: &[u8]) -> Result<Vec<u64>, LoadError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use storage::env::{Entropy, SeededEntropy};
     use storage::ids::UserId;
     use storage::state::MemoryStore;
 
@@ -130,6 +133,67 @@ mod tests {
         assert!(
             seen.contains(&UserId::Number(3 * next - 2)) && !seen.contains(&UserId::Number(3 * next + 1))
         );
+    }
+
+    /// Accounts of which some came before, mostly few, at times enough for a run of a higher level.
+    fn users(dice: &SeededEntropy) -> Vec<UserId> {
+        let most = [50, 2_000, 12_000, 12_000][dice.next_u64() as usize % 4];
+        let user = |random: u64| match random % 16 {
+            0 => format!("{}@host", random % 5_000).parse().unwrap(),
+            1..6 => UserId::Number(1 + random % 200_000),
+            _ => UserId::Number(random >> 3),
+        };
+        (0..dice.next_u64() % most).map(|_| user(dice.next_u64())).collect()
+    }
+
+    /// One checkpoint: what came since the last one.
+    fn save(store: &MemoryStore, crawl: CrawlId, seen: &mut SeenSet) {
+        let (mut numbers, texts) = seen.take_new();
+        let mut batch = WriteBatch::new();
+        texts.iter().for_each(|text| batch.put(keys::seen_text(crawl, text), Vec::new()));
+        numbers.sort_unstable();
+        add(store, crawl, numbers, &mut batch).unwrap();
+        store.write(batch).unwrap();
+    }
+
+    #[test]
+    fn behaves_as_a_set_that_restarts_at_its_last_checkpoint_whatever_was_merged() {
+        let mut highest = 0;
+        for seed in 0..4 {
+            let dice = SeededEntropy::new(seed);
+            let (store, crawl) = (MemoryStore::new(), CrawlId(seed));
+            let (mut seen, mut model) = (SeenSet::default(), BTreeSet::new());
+            let mut saved = model.clone();
+            for _ in 0..120 {
+                let users = users(&dice);
+                let expected = users.iter().filter(|user| model.insert((*user).clone())).cloned();
+                let expected: Vec<UserId> = expected.collect();
+                assert_eq!(seen.insert(users), expected);
+                assert_eq!(seen.len(), model.len() as u64);
+                match dice.next_u64() % 16 {
+                    0..12 => {
+                        save(&store, crawl, &mut seen);
+                        saved.clone_from(&model);
+                    }
+                    12 => {
+                        seen = SeenSet::default();
+                        load(&store, crawl, &mut seen).unwrap();
+                        model.clone_from(&saved);
+                        assert!(seen.iter().eq(model.iter().cloned()), "seed {seed}");
+                    }
+                    _ => {}
+                }
+                for level in 0..TOP_LEVEL {
+                    assert!(count_runs(&store, crawl, level).unwrap() < RUNS_PER_LEVEL);
+                }
+            }
+            highest = (0..=TOP_LEVEL)
+                .rev()
+                .find(|&n| count_runs(&store, crawl, n).unwrap() > 0)
+                .max(Some(highest))
+                .unwrap();
+        }
+        assert!(highest >= 2, "no runs were merged twice over");
     }
 
     #[test]

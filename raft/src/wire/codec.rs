@@ -6,14 +6,14 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 /// Longest frame, bytes. A longer one ends the connection before it is read.
 pub(crate) const MAX_FRAME: usize = 16 << 20;
 
 /// Frames of at most `max` bytes, each after its length.
-pub(crate) fn framed(stream: TcpStream, max: usize) -> Framed<TcpStream, LengthDelimitedCodec> {
+pub(crate) fn framed<S: AsyncRead + AsyncWrite>(stream: S, max: usize) -> Framed<S, LengthDelimitedCodec> {
     LengthDelimitedCodec::builder().max_frame_length(max).new_framed(stream)
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tarpc::serde_transport;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -50,10 +51,18 @@ pub(crate) async fn connect(address: &str, greeting: &Greeting) -> Result<Connec
     if let Welcome::Refused(reason) = welcome {
         return Err(ConnectError::Refused { address: address.to_owned(), reason });
     }
+    Ok(connect_over(stream))
+}
+
+/// Calls over a stream that was greeted.
+pub(crate) fn connect_over<S>(stream: S) -> Connection
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let transport = serde_transport::new(framed(stream, MAX_FRAME), Postcard);
     let mut config = tarpc::client::Config::default();
     // Callers bound what they have under way; the channel must not add a queue of its own.
     config.pending_request_buffer = 4096;
     config.max_in_flight_requests = 4096;
-    Ok(PeerClient::new(config, transport).spawn())
+    PeerClient::new(config, transport).spawn()
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -108,7 +109,10 @@ fn stranger() -> io::Error {
 }
 
 /// Waits for a greeting.
-pub(crate) async fn receive_greeting(stream: TcpStream) -> io::Result<(TcpStream, Greeting)> {
+pub(crate) async fn receive_greeting<S>(stream: S) -> io::Result<(S, Greeting)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut frames = framed(stream, MAX_GREETING);
     let frame = timeout(GREETING_TIMEOUT, frames.next())
         .await
@@ -123,7 +127,10 @@ pub(crate) async fn receive_greeting(stream: TcpStream) -> io::Result<(TcpStream
 }
 
 /// Answers a greeting.
-pub(crate) async fn send_welcome(stream: TcpStream, welcome: &Welcome) -> io::Result<TcpStream> {
+pub(crate) async fn send_welcome<S>(stream: S, welcome: &Welcome) -> io::Result<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut frames = framed(stream, MAX_GREETING);
     let bytes = postcard::to_stdvec(welcome).map_err(io::Error::other)?;
     frames.send(Bytes::from(bytes)).await?;

@@ -3,12 +3,13 @@
 //! A connection serves one [`Purpose`], so that a vote never waits behind a snapshot: on a shared
 //! connection a small message waited 52 ms behind 16 MB ones.
 
+mod accept;
 mod codec;
 mod connect;
 mod greeting;
 mod service;
 
-pub(crate) use codec::{MAX_FRAME, Postcard, framed};
+pub(crate) use accept::calls_on;
 pub(crate) use connect::{ConnectError, Connection, connect};
 pub(crate) use greeting::{Greeting, Purpose, Welcome, receive_greeting, send_welcome};
 pub(crate) use service::Peer;

@@ -81,7 +81,7 @@ impl FollowersReader {
         match &mut self.ids {
             Ids::Text(lines) => {
                 let Some(line) = lines.next_line()? else { return Ok(None) };
-                match line.parse() {
+                match line.trim_start().parse() {
                     Ok(id) => Ok(Some(id)),
                     Err(invalid) => Err(lines.unreadable(format!("{invalid}"))),
                 }

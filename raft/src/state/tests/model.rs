@@ -26,6 +26,7 @@ pub(super) struct ModelCrawl {
     pub(super) traversal: Option<Traversal>,
     pub(super) depth: Option<u32>,
     pub(super) chunks: u64,
+    pub(super) seed_chunks: u64,
     pub(super) sealed: bool,
     pub(super) paused: bool,
     pub(super) cancelled: bool,

@@ -44,7 +44,10 @@ impl World {
         let crawl = crawls[self.below(crawls.len() as u64) as usize];
         let phase = self.model.phase(crawl);
         match self.below(12) {
-            0..5 if !self.model.crawls[&crawl].sealed && !phase.is_over() => self.add_targets(crawl),
+            0..5 if !self.model.crawls[&crawl].sealed && !phase.is_over() => match self.one_in(4) {
+                true => self.add_seeds(crawl),
+                false => self.add_targets(crawl),
+            },
             5..7 => self.change(crawl, Mutation::SealCrawl { crawl }, |c| c.sealed = true),
             7..9 => self.change(crawl, Mutation::PauseCrawl { crawl }, |c| c.paused = true),
             9..11 => self.change(crawl, Mutation::ResumeCrawl { crawl }, |c| c.paused = false),
@@ -85,6 +88,68 @@ impl World {
         }
     }
 
+    /// Accounts that count as seen and are not crawled.
+    fn add_seeds(&mut self, crawl: CrawlId) {
+        let users = self.users(4);
+        let chunk = self.model.crawls[&crawl].seed_chunks;
+        let add = Mutation::AddTargets { crawl, chunk, users: users.clone(), seeds: true };
+        let response = self.apply(add.clone());
+        let model = self.model.crawls.get_mut(&crawl).unwrap();
+        let accepted = users.iter().filter(|user| model.seen.insert((*user).clone())).count() as u64;
+        let summary = SubmitSummary { accepted, duplicates: users.len() as u64 - accepted };
+        assert_eq!(response, Response::Added(summary));
+        model.seed_chunks += 1;
+        if self.one_in(3) {
+            assert_eq!(self.apply(add), response);
+        }
+    }
+
+    /// What the tracker refuses changes nothing.
+    pub(super) fn refused_change(&mut self) {
+        let (crawl, unknown) = match self.model.crawls.keys().last() {
+            Some(&last) if self.one_in(2) => (last, false),
+            _ => (CrawlId(1_000), true),
+        };
+        let request = RequestId { client: 2, sequence: self.below(100) };
+        let chunk = self.model.crawls.get(&crawl).map_or(0, |c| c.chunks + 1);
+        let mutation = match self.below(8) {
+            0..3 => Mutation::AddTargets { crawl, chunk, users: self.users(3), seeds: false },
+            3 => {
+                let user = Some("never@seen".parse().unwrap());
+                Mutation::RetryErrors { request, crawl, user, limit: 1 }
+            }
+            4 => Mutation::CreateCrawl { request, spec: self.bad_spec() },
+            5 if unknown => Mutation::SealCrawl { crawl },
+            6 if unknown => Mutation::PauseCrawl { crawl },
+            _ if unknown => Mutation::CancelCrawl { crawl },
+            _ => return,
+        };
+        let counters = |views: Vec<CrawlView>| views.into_iter().map(|v| v.counters).collect::<Vec<_>>();
+        let before = counters(self.replicas[0].state.crawls());
+        let response = self.apply(mutation);
+        assert!(matches!(response, Response::Refused(_)), "{response:?}");
+        assert_eq!(counters(self.replicas[0].state.crawls()), before);
+    }
+
+    fn bad_spec(&self) -> CrawlSpec {
+        let mut spec = CrawlSpec {
+            name: String::new(),
+            operations: "T".parse().unwrap(),
+            traversal: Traversal::Bfs,
+            depth: None,
+            follow: None,
+            priority: 1,
+            fingerprint: None,
+        };
+        match self.below(4) {
+            0 => spec.operations = Operations::NONE,
+            1 => spec.operations = "TU".parse().unwrap(),
+            2 => spec.priority = [0, 101][self.below(2) as usize],
+            _ => spec.name = "n".repeat(257),
+        }
+        spec
+    }
+
     pub(super) fn retry(&mut self) {
         let crawls: Vec<CrawlId> = self.model.crawls.keys().copied().collect();
         let crawls = crawls.into_iter().filter(|&c| self.model.phase(c) != CrawlPhase::Cancelled);
@@ -100,9 +165,13 @@ impl World {
         };
         self.requests += 1;
         let request = RequestId { client: 1, sequence: self.requests };
-        let response = self.apply(Mutation::RetryErrors { request, crawl, user, limit });
+        let retry = Mutation::RetryErrors { request, crawl, user, limit };
+        let response = self.apply(retry.clone());
         assert_eq!(response, Response::Retried(retried.len() as u32));
         assert!(retried.iter().all(|user| self.model.retry(crawl, user)));
+        if self.one_in(3) {
+            assert_eq!(self.apply(retry), response);
+        }
     }
 
     pub(super) fn drain(&mut self) {

@@ -117,6 +117,7 @@ impl World {
             88..90 => self.drain(),
             90..92 => self.refused_report(),
             92 => self.now += 3_000,
+            93 => self.refused_change(),
             _ => self.tick(),
         }
         self.model.check(&self.replicas[0].state);

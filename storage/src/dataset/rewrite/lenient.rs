@@ -158,14 +158,14 @@ impl LenientTimeline {
     /// The next good tweet, into `line`.
     pub(super) fn next_tweet(&mut self, line: &mut Vec<u8>) -> Result<Option<u64>> {
         while let Some(Line::Whole(range) | Line::Last(range)) = self.pieces.next_line()? {
-            let text = self.pieces.bytes[range.clone()].trim_ascii();
-            if text.is_empty() {
+            // White space is what a reader takes for it.
+            let text = std::str::from_utf8(&self.pieces.bytes[range.clone()]).map(str::trim_end);
+            if text == Ok("") {
                 continue;
             }
-            let found = std::str::from_utf8(text).ok().and_then(self.item_id);
-            if let Some(id) = found {
+            if let Some((text, id)) = text.ok().and_then(|text| Some((text, (self.item_id)(text)?))) {
                 line.clear();
-                line.extend_from_slice(text);
+                line.extend_from_slice(text.as_bytes());
                 self.pieces.unchecked += 1;
                 return Ok(Some(id));
             }
@@ -227,11 +227,11 @@ impl LenientFollowers {
                 // The first digits of an id are an id as well, of somebody else.
                 Line::Last(range) => (range, false),
             };
-            let text = self.pieces.bytes[range.clone()].trim_ascii();
-            if text.is_empty() {
+            let text = std::str::from_utf8(&self.pieces.bytes[range.clone()]).map(str::trim);
+            if text == Ok("") {
                 continue;
             }
-            match std::str::from_utf8(text).ok().and_then(likely_id) {
+            match text.ok().and_then(likely_id) {
                 Some(id) if whole => return Ok(Some(id)),
                 _ => self.pieces.bad(range.len()),
             }

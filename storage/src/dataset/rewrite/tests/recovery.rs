@@ -154,3 +154,18 @@ fn what_was_set_aside_is_recovered_to_the_free_name_alone() {
     let again = recover(&aside, &target, Form::default());
     assert!(matches!(again, Err(DatasetError::Exists { .. })), "{again:?}");
 }
+
+#[test]
+fn white_space_around_an_item_means_the_same_to_readers_and_to_recovery() {
+    let followers = "15\n 16\n\u{a0}17\u{3000}\n\u{a0}\n18\t\n";
+    let timeline = "{\"id\":9}\u{a0}\n \u{2003}\n  {\"id\":8}\r\n";
+    for (name, kind, text, items) in
+        [("5.fws", FileKind::Followers, followers, 4), ("5.twt", FileKind::Timeline, timeline, 2)]
+    {
+        let rig = Rig::new();
+        let path = rig.put(name, text.as_bytes());
+        let found = verify(&path, kind).unwrap();
+        assert!(found.is_sound() && found.items == items, "{found:?}");
+        assert_eq!(recover(&path, &target(&path), Form::default()).unwrap(), Recovered::Sound);
+    }
+}
