@@ -10,6 +10,7 @@ pub mod crawl;
 pub mod follow;
 pub mod http;
 pub mod logs;
+pub mod monitor;
 pub mod run;
 pub mod session;
 pub mod settings;

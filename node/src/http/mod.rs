@@ -3,7 +3,8 @@
 //! - `GET /livez`: 200 while the process runs.
 //! - `GET /readyz`: 200 when the node takes part in the cluster and its workers run; else 503 and the reasons.
 //! - `GET /metrics`: Prometheus text format 0.0.4.
-//! - `GET /`: what this node is and where to look.
+//! - `GET /`: the monitor for a browser; for others, what this node is and where to look.
+//! - What else the [monitor](crate::monitor) has.
 
 mod exposition;
 mod metrics;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::server::conn::http1;
@@ -20,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Observation, metrics};
+use crate::monitor;
 
 /// Connections at most. One more ends the oldest: pages are small, so that is one that does nothing or too little.
 const MOST_CONNECTIONS: usize = 128;
@@ -78,14 +80,16 @@ impl HttpPort {
         self.address
     }
 
-    /// Answers requests until `stop` is cancelled, and those that came before it.
-    pub async fn serve(self, observe: Observe, stop: CancellationToken) -> io::Result<()> {
+    /// Answers requests until `stop` is cancelled, and those that came before it. `monitor` is what there is beside
+    /// health, metrics and the index.
+    pub async fn serve(self, observe: Observe, monitor: Router, stop: CancellationToken) -> io::Result<()> {
         let pages = Router::new()
-            .route("/", get(index))
+            .route("/", get(index).layer(from_fn(monitor::harden)))
             .route("/livez", get(async || "alive\n"))
             .route("/readyz", get(readiness))
             .route("/metrics", get(metrics_page))
-            .with_state(observe);
+            .with_state(observe)
+            .merge(monitor);
         let mut connections = Connections::default();
         loop {
             let accepted = tokio::select! {
@@ -163,7 +167,15 @@ async fn metrics_page(State(observe): State<Observe>) -> Response {
     (format, metrics::render(&observe())).into_response()
 }
 
-async fn index(State(observe): State<Observe>) -> String {
+/// For browsers the monitor; for others what they can read.
+async fn index(State(observe): State<Observe>, headers: HeaderMap) -> Response {
+    if monitor::wants_html(&headers) {
+        return monitor::page(headers).await;
+    }
+    ([(header::VARY, "Accept")], text_index(&observe)).into_response()
+}
+
+fn text_index(observe: &Observe) -> String {
     let Observation { cluster, node, not_ready, .. } = observe();
     let leader =
         node.leader.map_or_else(|| "no leader".to_owned(), |leader| format!("leader is node {leader}"));
@@ -176,8 +188,9 @@ async fn index(State(observe): State<Observe>) -> String {
         "twm-node {} of cluster {cluster}, version {}\n{}, {leader}, term {}, applied {} of {}\n{ready}\n\n\
          /livez    whether the process runs\n\
          /readyz   whether the node takes part and its workers run\n\
-         /metrics  counters, in Prometheus' text format\n\n\
-         twm-ctl status shows the whole cluster.\n",
+         /metrics  counters, in Prometheus' text format\n\
+         /api/v1/cluster, described in /api/openapi.json: the cluster as JSON\n\n\
+         A browser shows the monitor here. twm-ctl status shows the whole cluster.\n",
         node.id,
         node.version,
         node.role.name(),

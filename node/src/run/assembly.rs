@@ -16,7 +16,9 @@ use crate::budget::{BootTime, BudgetSettings, LedgerEnv};
 use crate::crawl::{self, Crawler, CrawlerParts};
 use crate::follow::FollowRule;
 use crate::http::{Observation, Observe};
-use crate::session::{SessionLoop, SessionOptions, SessionView, shared_storage_id};
+use crate::logs::LogRing;
+use crate::monitor::{Monitor, MonitorParts, MonitorSettings, WatchedNode};
+use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView, shared_storage_id};
 use crate::settings::Settings;
 use crate::source::HttpSettings;
 use crate::source::twitter::{TwitterSettings, TwitterSource};
@@ -44,6 +46,7 @@ pub(super) struct Node {
     pub(super) workers: u32,
     cluster: String,
     view: watch::Receiver<SessionView>,
+    board: Arc<JobBoard>,
 }
 
 impl Node {
@@ -82,8 +85,8 @@ impl Node {
             crew_runtime,
         };
         let session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset);
-        let (view, cluster) = (session.view(), settings.cluster.clone());
-        let node = Self { tracker, crawler, http, workers, cluster, view };
+        let (view, board, cluster) = (session.view(), session.board(), settings.cluster.clone());
+        let node = Self { tracker, crawler, http, workers, cluster, view, board };
         node.tracker.set_worker_status({
             let (crawler, view, http) = (node.crawler.clone(), node.view.clone(), node.http.clone());
             Arc::new(move || {
@@ -112,6 +115,25 @@ impl Node {
                 profiles: crawler.counters().profiles(),
                 requests: crawler.counters().requests(),
             }
+        })
+    }
+}
+
+impl Node {
+    /// What browsers see.
+    pub(super) fn monitor(&self, settings: &Settings, world: &World, log: LogRing) -> Monitor {
+        let (tracker, board, clock) = (self.tracker.clone(), self.board.clone(), world.clock.clone());
+        let addresses = settings.peers.values().chain([&settings.http]);
+        let host = |address: &String| address.rsplit_once(':').map(|(host, _)| host.to_owned());
+        Monitor::new(MonitorParts {
+            settings: MonitorSettings {
+                token: settings.monitor_token.clone(),
+                hosts: addresses.filter_map(host).collect(),
+            },
+            cluster: self.cluster.clone(),
+            watched: Arc::new(WatchedNode { tracker, board, log, clock: clock.clone() }),
+            clock,
+            entropy: world.entropy.clone(),
         })
     }
 }

@@ -3,6 +3,7 @@
 //! - [`JobTracker`]: what the session needs of the replicated tracker.
 //! - [`Crew`]: who runs the jobs. A job comes as an [`Assignment`] and ends with an [`Ending`].
 //! - [`SessionLoop`]: opens a session, keeps it alive, opens a new one when it is over, ends it when the node stops.
+//! - [`JobBoard`]: what runs, to be looked at.
 //! - [`LeaseClock`]: until when the session's leases are surely valid.
 //!
 //! The loop runs beside Raft and does nothing that takes long; jobs and disk work run on a runtime of their own
@@ -10,6 +11,7 @@
 
 mod assignment;
 mod backoff;
+mod board;
 mod crew;
 mod jobs;
 mod lease_clock;
@@ -22,6 +24,7 @@ mod tracker;
 
 pub use assignment::{Assignment, Ending, Stop};
 pub use backoff::Backoff;
+pub use board::{JobBoard, JobGauge, ShownJob};
 pub use crew::{Crew, SessionView};
 pub use lease_clock::LeaseClock;
 pub use session_loop::{SessionLoop, SessionOptions};

@@ -36,6 +36,7 @@ mod seen_runs;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -47,6 +48,7 @@ use crate::model::{CrawlId, JobId, Limits, NodeId, RequestId, Response, SessionI
 pub use cold::ColdError;
 pub use persist::{Frozen, LoadError, write_checkpoint};
 pub use read::Sizes;
+pub use waits::{Delays, PinnedJobs, Waits};
 
 use cold::Cold;
 use crawl::Crawl;
