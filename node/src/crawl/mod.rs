@@ -36,7 +36,7 @@ use tokio::sync::watch;
 
 pub use counters::{CrawlCounters, RequestCount};
 use draft::Draft;
-use outage::{PlaceHealth, Seldom};
+use outage::{Lately, PlaceHealth, Seldom};
 pub use resolve::ResolveError;
 use rules::Rules;
 use trouble::{Halt, Trouble};
@@ -75,6 +75,7 @@ pub struct Crawler {
     counters: CrawlCounters,
     place: PlaceHealth,
     unreachable: Seldom,
+    out_of_reach: Lately,
     failure: watch::Sender<Option<String>>,
 }
 
@@ -87,6 +88,7 @@ impl Crawler {
             counters: CrawlCounters::default(),
             place: PlaceHealth::default(),
             unreachable: Seldom::default(),
+            out_of_reach: Lately::default(),
             failure: watch::Sender::new(None),
         }
     }
@@ -94,6 +96,15 @@ impl Crawler {
     /// What was done since the start.
     pub fn counters(&self) -> &CrawlCounters {
         &self.counters
+    }
+
+    /// What all jobs of this node suffer from now, and what to do about it.
+    pub fn troubles(&self) -> Vec<String> {
+        let place =
+            self.place.trouble().map(|what| format!("the dataset cannot be written, jobs wait: {what}"));
+        let api = self.out_of_reach.noted(&*self.parts.clock);
+        let api = api.map(|what| format!("{what}; check --api-url and the network"));
+        place.into_iter().chain(api).collect()
     }
 
     /// Resolves when this node cannot crawl any more, with the reason: it must stop, or it would take jobs for
@@ -154,6 +165,7 @@ impl Crawler {
                 Finding::Limited { progress, after_ms: millis(wait) }
             }
             Trouble::Unreachable { what } => {
+                self.out_of_reach.note(&what, &*self.parts.clock);
                 if self.unreachable.is_due(&*self.parts.clock) {
                     tracing::warn!("{what}; check --api-url and the network");
                 }

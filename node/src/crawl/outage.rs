@@ -14,6 +14,8 @@ use crate::session::Backoff;
 
 /// First and longest rest of the dataset's place.
 const REST: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// Trouble that no job has met for so long is over.
+const LATELY: Duration = Duration::from_secs(10);
 /// Trouble that every job meets is told so often.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
@@ -25,6 +27,7 @@ pub(super) struct PlaceHealth {
 }
 
 struct Rest {
+    what: String,
     until: Duration,
     backoff: Backoff,
 }
@@ -38,12 +41,14 @@ impl PlaceHealth {
     pub(super) fn failed(&self, what: &str, clock: &dyn Clock, entropy: &dyn Entropy) -> Duration {
         let now = clock.monotonic();
         let mut trouble = self.lock();
-        let new = || Rest { until: Duration::ZERO, backoff: Backoff::new(REST.0, REST.1) };
+        let new =
+            || Rest { what: String::new(), until: Duration::ZERO, backoff: Backoff::new(REST.0, REST.1) };
         let rest = trouble.get_or_insert_with(new);
         // Those that were under way fail together: the first of them has said it.
         if now >= rest.until {
             let wait = rest.backoff.next(entropy);
             rest.until = now + wait;
+            what.clone_into(&mut rest.what);
             tracing::error!(retry_in = ?wait, "the dataset cannot be written, jobs wait: {what}");
         }
         rest.until.saturating_sub(now)
@@ -56,6 +61,11 @@ impl PlaceHealth {
         }
     }
 
+    /// What is wrong with it.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.lock().as_ref().map(|rest| rest.what.clone())
+    }
+
     /// How many jobs that write may begin now, of `usual`.
     pub(super) fn room(&self, usual: usize, clock: &dyn Clock) -> usize {
         match &*self.lock() {
@@ -63,6 +73,26 @@ impl PlaceHealth {
             Some(rest) if clock.monotonic() < rest.until => 0,
             Some(_) => usual.min(1),
         }
+    }
+}
+
+/// What was so just now.
+#[derive(Default)]
+pub(super) struct Lately {
+    last: Mutex<Option<(Duration, String)>>,
+}
+
+impl Lately {
+    /// It is so.
+    pub(super) fn note(&self, what: &str, clock: &dyn Clock) {
+        let now = clock.monotonic();
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, what.to_owned()));
+    }
+
+    /// What was noted in the last [`LATELY`].
+    pub(super) fn noted(&self, clock: &dyn Clock) -> Option<String> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        (clock.monotonic().saturating_sub(last.0) < LATELY).then_some(last.1)
     }
 }
 
@@ -105,14 +135,25 @@ mod tests {
                 "jobs that fail together count once"
             );
             assert_eq!(place.room(32, &clock), 0);
+            assert_eq!(place.trouble().as_deref(), Some("no space"));
             clock.advance(wait);
             assert_eq!((place.room(32, &clock), place.room(0, &clock)), (1, 0));
             waits.push(wait);
         }
         assert!(waits[0] <= REST.0 && waits[19] >= REST.1 / 2 && waits[19] <= REST.1, "{waits:?}");
         place.written();
-        assert_eq!(place.room(32, &clock), 32);
+        assert_eq!((place.room(32, &clock), place.trouble()), (32, None));
         assert!(place.failed("no space", &clock, &entropy) <= REST.0);
+    }
+
+    #[test]
+    fn what_nobody_has_met_for_a_while_is_over() {
+        let (clock, lately) = (ManualClock::default(), Lately::default());
+        assert_eq!(lately.noted(&clock), None);
+        lately.note("no route", &clock);
+        assert_eq!(lately.noted(&clock).as_deref(), Some("no route"));
+        clock.advance(LATELY);
+        assert_eq!(lately.noted(&clock), None);
     }
 
     #[test]

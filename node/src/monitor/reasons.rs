@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use raft::model::{ClusterStatus, CrawlPhase, CrawlView};
+use raft::model::{AddressStatus, ClusterStatus, CrawlPhase, CrawlView};
 use raft::state::{Delays, Waits};
 use serde_json::{Value, json};
 
 /// How far a follower may be behind before it is worth a word, log entries.
 const MUCH_LAG: u64 = 10_000;
-/// A session silent for so long is worth a word, ms.
-const LONG_SILENCE: u64 = 1_500;
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +105,29 @@ pub(super) fn of_crawl(crawl: &CrawlView, waits: &Waits, cluster: Option<&Cluste
         let text = "all workers are busy with other crawls; a higher priority at submit gives a larger share";
         reasons.push(Reason::new("crowded", Weight::Info, text.to_owned()));
     }
+    let waits = crawl.phase != CrawlPhase::Paused && crawl.queued + crawl.ready > 0;
+    if waits && crawl.leased == 0 && !busy {
+        reasons.extend(all_spent(crawl.queued + crawl.ready, cluster));
+    }
     reasons
+}
+
+/// Said when no address of the cluster has anything left of some budget: its workers then take no jobs that need it.
+fn all_spent(waiting: u64, cluster: &ClusterStatus) -> Option<Reason> {
+    let workers = cluster.nodes.iter().filter_map(|m| m.node.as_ref()?.workers.as_ref());
+    let addresses: Vec<_> = workers.flat_map(|workers| &workers.addresses).collect();
+    let spent = |address: &AddressStatus| {
+        let spent = address.budgets.iter().filter(|budget| budget.remaining == Some(0));
+        spent.filter_map(|budget| budget.reset_in_ms).min()
+    };
+    let resets: Vec<u64> = addresses.iter().filter_map(|address| spent(address)).collect();
+    let first = resets.iter().copied().min().filter(|_| resets.len() == addresses.len())?;
+    let text = format!(
+        "{waiting} more could run, but all {} addresses have spent a rate budget; the first is renewed in {}",
+        addresses.len(),
+        words(first)
+    );
+    Some(Reason { for_ms: Some(first), ..Reason::new("spent", Weight::Warning, text) })
 }
 
 /// What is wrong with the cluster, as its leader sees it.
@@ -143,13 +163,12 @@ pub(super) fn of_cluster(cluster: &ClusterStatus) -> Vec<Reason> {
         let text = format!("a majority is at risk: {up} of {voters} voters answer and {majority} must");
         add("majority", Weight::Trouble, text);
     }
-    for session in cluster.sessions.iter().filter(|session| session.silent_ms >= LONG_SILENCE) {
-        let (id, node, silent) = (session.id, session.node, words(session.silent_ms));
-        let text =
-            format!("session {id} of node {node} has been silent for {silent} and will soon lose its jobs");
-        add("silent", Weight::Warning, text);
-    }
     reasons
+}
+
+/// What all jobs of this page's node suffer from; each node knows only of itself.
+pub(super) fn of_node(id: u64, trouble: &str) -> Reason {
+    Reason::new("node-trouble", Weight::Trouble, format!("node {id}: {trouble}"))
 }
 
 fn drained(cluster: &ClusterStatus, node: u64) -> bool {

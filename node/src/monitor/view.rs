@@ -71,7 +71,7 @@ impl Monitor {
 
     fn cluster_document(&self, view: &View, budgets: bool) -> Value {
         let own = self.inner.watched.own();
-        let (nodes, sessions, reasons) = match &view.status {
+        let (nodes, sessions, mut reasons) = match &view.status {
             Ok(status) => {
                 let sessions = status.sessions.iter().map(documents::session).collect();
                 (status.nodes.clone(), sessions, reasons::of_cluster(status))
@@ -89,6 +89,8 @@ impl Monitor {
                 (vec![alone], Vec::new(), vec![no_leader(text)])
             }
         };
+        let troubles = self.inner.watched.troubles();
+        reasons.extend(troubles.iter().map(|trouble| reasons::of_node(own.id, trouble)));
         let newest = nodes.iter().filter_map(|m| m.node.as_ref()).map(|n| n.last_log).max().unwrap_or(0);
         let nodes: Vec<_> = nodes.iter().map(|m| documents::member(m, newest, budgets)).collect();
         let status = view.status.as_ref().ok();

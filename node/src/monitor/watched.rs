@@ -10,6 +10,7 @@ use raft::server::Tracker;
 use raft::state::Waits;
 use storage::env::Clock;
 
+use crate::crawl::Crawler;
 use crate::logs::{LogLine, LogRing};
 use crate::session::{JobBoard, ShownJob};
 
@@ -30,6 +31,9 @@ pub trait Watched: Send + Sync + 'static {
     /// What a crawl's jobs wait for, as this replica knows it. No network, no waiting.
     fn waits(&self, crawl: CrawlId) -> Waits;
 
+    /// What all jobs of this node suffer from.
+    fn troubles(&self) -> Vec<String>;
+
     /// The jobs of this node that have run longest, and how many run.
     fn jobs(&self, most: usize) -> (Vec<ShownJob>, usize);
 
@@ -41,6 +45,8 @@ pub trait Watched: Send + Sync + 'static {
 pub struct WatchedNode {
     /// Its replica.
     pub tracker: Tracker,
+    /// Its workers.
+    pub crawler: Arc<Crawler>,
     /// Its running jobs.
     pub board: Arc<JobBoard>,
     /// Its log.
@@ -68,6 +74,10 @@ impl Watched for WatchedNode {
 
     fn waits(&self, crawl: CrawlId) -> Waits {
         self.tracker.waits(crawl)
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        self.crawler.troubles()
     }
 
     fn jobs(&self, most: usize) -> (Vec<ShownJob>, usize) {

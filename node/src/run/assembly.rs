@@ -122,7 +122,8 @@ impl Node {
 impl Node {
     /// What browsers see.
     pub(super) fn monitor(&self, settings: &Settings, world: &World, log: LogRing) -> Monitor {
-        let (tracker, board, clock) = (self.tracker.clone(), self.board.clone(), world.clock.clone());
+        let (tracker, crawler, board) = (self.tracker.clone(), self.crawler.clone(), self.board.clone());
+        let clock = world.clock.clone();
         let addresses = settings.peers.values().chain([&settings.http]);
         let host = |address: &String| address.rsplit_once(':').map(|(host, _)| host.to_owned());
         Monitor::new(MonitorParts {
@@ -131,7 +132,7 @@ impl Node {
                 hosts: addresses.filter_map(host).collect(),
             },
             cluster: self.cluster.clone(),
-            watched: Arc::new(WatchedNode { tracker, board, log, clock: clock.clone() }),
+            watched: Arc::new(WatchedNode { tracker, crawler, board, log, clock: clock.clone() }),
             clock,
             entropy: world.entropy.clone(),
         })

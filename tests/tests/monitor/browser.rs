@@ -114,7 +114,8 @@ impl Browser {
     /// It does not in time.
     pub async fn shows(&self, words: &[&str]) -> anyhow::Result<()> {
         let mut last = String::new();
-        let shown = eventually(&format!("the page shows {words:?}"), async || {
+        let what = format!("the page shows {words:?}");
+        let shown = eventually(&what, async || {
             last = self.text().await?;
             Ok(words.iter().all(|word| last.contains(word)).then_some(()))
         });

@@ -62,7 +62,7 @@ export function render({ cluster, redraw }, params) {
   };
   const columns = [
     { name: "Account", cell: (row) => h("span", { class: "strong" }, row.user) },
-    { name: errors ? "What failed, and why" : "Why", kind: "wide", cell: (row) => h("ul", { class: "why" }, row.why.map((w) => h("li", {}, h("b", {}, w.operation), w.attempts ? ` (${count(w.attempts)} attempts): ` : ": ", w.reason))) },
+    { name: errors ? "What failed, and why" : "Why", kind: "wide", cell: (row) => h("ul", { class: "why" }, row.why.map((w) => h("li", {}, h("b", {}, w.operation), w.attempts ? ` (${count(w.attempts)} ${w.attempts === 1 ? "attempt" : "attempts"}): ` : ": ", w.reason))) },
     { name: "Steps from a target", number: true, cell: (row) => count(row.depth) },
   ];
   if (errors) columns.push({ name: "Again", cell: (row) => h("button", { type: "button", disabled: !allowed, title: off, "aria-label": `Retry account ${row.user}`, onclick: () => retry(row.user) }, "Retry") });

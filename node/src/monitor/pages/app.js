@@ -78,7 +78,7 @@ function cluster(data) {
     if (before && before.phase !== now.phase) say(`Crawl ${now.id} is ${now.phase}`);
   }
   store.cluster = data;
-  document.getElementById("cluster").textContent = data.cluster;
+  document.getElementById("cluster").textContent = `cluster ${data.cluster}`;
   offer(data.actions);
   warn();
 }

@@ -110,7 +110,8 @@ function charts() {
 }
 
 function operations(crawl) {
-  const rows = Object.entries(crawl.jobs).map(([name, jobs]) => ({ name, ...jobs }));
+  const order = ["timeline", "update", "followers", "analysis"];
+  const rows = order.filter((name) => crawl.jobs[name]).map((name) => ({ name, ...crawl.jobs[name] }));
   const of = (name, field) => ({ name, number: true, cell: (row) => count(row[field]) });
   const columns = [
     { name: "Operation", cell: (row) => h("span", { class: "strong" }, row.name) },

@@ -18,7 +18,7 @@ export function short(n) {
   if (n >= 1e9) return `${(n / 1e9).toFixed(1)}G`;
   if (n >= 1e6) return `${(n / 1e6).toFixed(1)}M`;
   if (n >= 1e4) return `${(n / 1e3).toFixed(1)}k`;
-  return n < 10 && n % 1 ? n.toFixed(1) : NUMBER.format(Math.round(n));
+  return n < 100 && n % 1 ? n.toFixed(1) : NUMBER.format(Math.round(n));
 }
 
 /** `800 ms`, `12 s`, `3 min 20 s`, `2 h 5 min`, `4 d 1 h`. */

@@ -1,7 +1,10 @@
 // The node: questions, and what it tells by itself.
 
 const STATE = { loading: "connecting", live: "live", lost: "disconnected" };
+/** Something is told every second, and a connection that ended is back within a second or two: longer is a loss, ms. */
+const PATIENCE = 5000;
 let source = null;
+let watch = null;
 
 /** Asks the node. An error carries what the node says of it. */
 export async function ask(path, options) {
@@ -28,21 +31,26 @@ function state(name) {
 /** Listens to topics: `heard(topic, data)`; `changed(live)` when the connection goes or comes. */
 export function listen(topics, after, heard, changed) {
   source?.close();
+  clearInterval(watch);
   source = new EventSource(`/api/v1/events?topics=${topics.join(",")}&after=${after}`);
   const mine = source;
+  let last = Date.now();
   for (const topic of topics) {
     source.addEventListener(topic, (event) => {
       if (mine !== source) return;
+      last = Date.now();
       state("live");
       changed(true);
       heard(topic, JSON.parse(event.data));
     });
   }
-  source.onerror = () => {
-    if (mine !== source) return;
-    state("lost");
-    changed(false);
-    // The browser comes back by itself after a lost connection, and gives up after an answer that is an error.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => mine === source && listen(topics, after, heard, changed), 2000);
-  };
+  // A node that hangs keeps its connections, and one that refuses is not asked again by the browser.
+  watch = setInterval(() => {
+    const silent = Date.now() - last;
+    if (silent > PATIENCE) {
+      state("lost");
+      changed(false);
+    }
+    if (silent > 2 * PATIENCE || source.readyState === EventSource.CLOSED) listen(topics, after, heard, changed);
+  }, 1000);
 }

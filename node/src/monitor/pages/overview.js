@@ -50,7 +50,7 @@ function attention(cluster) {
 
 function crawls(cluster) {
   const columns = [
-    { name: "Crawl", cell: (c) => h("a", { class: "strong", href: `#/crawls/${c.id}` }, c.name ? `${c.id} · ${c.name}` : `${c.id}`) },
+    { name: "Crawl", kind: "name-cell", cell: (c) => h("a", { class: "strong", href: `#/crawls/${c.id}` }, c.name ? `${c.id} · ${c.name}` : `${c.id}`) },
     { name: "Phase", cell: (c) => phase(c.phase) },
     { name: "Does", cell: (c) => c.operations },
     { name: "Progress", kind: "wide", cell: (c) => [progress(c), h("span", { class: "under" }, position(c))] },

@@ -115,6 +115,7 @@ async fn a_hundred_questions_cost_the_leader_one() {
     assert_eq!(cluster["as_told_by"], "leader");
     assert_eq!(cluster["nodes"][0]["node"]["workers"]["addresses"][0]["budgets"][0]["remaining"], 0);
     assert_eq!(cluster["reasons"][0]["kind"], "node-down");
+    assert_eq!(cluster["reasons"][2]["text"], "node 1: the dataset cannot be written");
 }
 
 #[tokio::test]

@@ -196,6 +196,10 @@ impl Watched for Fake {
         Waits { limited, ..Waits::default() }
     }
 
+    fn troubles(&self) -> Vec<String> {
+        vec!["the dataset cannot be written".to_owned()]
+    }
+
     fn jobs(&self, _: usize) -> (Vec<ShownJob>, usize) {
         let job = ShownJob {
             lease: LeaseId(u64::MAX),
@@ -227,7 +231,6 @@ pub(super) struct Port {
     pub(super) address: String,
     pub(super) fake: Arc<Fake>,
     pub(super) clock: Arc<ManualClock>,
-    pub(super) monitor: Monitor,
     pub(super) stop: CancellationToken,
     pub(super) serving: JoinHandle<std::io::Result<()>>,
 }
@@ -247,10 +250,10 @@ impl Port {
         let observe: Observe = Arc::new(|| panic!("the API does not look at health"));
         let serving = tokio::spawn(port.serve(observe, monitor.routes(), stop.clone()));
         tokio::spawn({
-            let (monitor, stop) = (monitor.clone(), stop.clone());
+            let stop = stop.clone();
             async move { monitor.run(stop).await }
         });
-        Self { address, fake, clock, monitor, stop, serving }
+        Self { address, fake, clock, stop, serving }
     }
 
     /// Sends a request with these lines of headers.
