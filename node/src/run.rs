@@ -16,7 +16,7 @@ use assembly::{Node, World, open_dataset, tracker_options};
 use signals::Signals;
 
 use crate::http::HttpPort;
-use crate::logs;
+use crate::logs::{self, LogRing};
 use crate::settings::Settings;
 
 /// How long jobs may take to be handed back when the node stops.
@@ -33,11 +33,11 @@ const CRAWL_NICENESS: i32 = 5;
 /// # Errors
 /// What kept it from starting or from going on.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
-    let _logs = logs::start(&settings.logs, settings.id)?;
+    let logs = logs::start(&settings.logs, settings.id)?;
     raise_file_limit();
     let raft_runtime = runtime("raft", 0)?;
     let crawl_runtime = runtime("crawl", CRAWL_NICENESS)?;
-    let outcome = raft_runtime.block_on(live(settings, crawl_runtime.handle().clone()));
+    let outcome = raft_runtime.block_on(live(settings, logs.newest.clone(), crawl_runtime.handle().clone()));
     if let Err(error) = &outcome {
         tracing::error!("node stops: {}", complaint(error));
     }
@@ -55,7 +55,7 @@ pub fn complaint(error: &anyhow::Error) -> String {
 }
 
 /// Start-up, running and shutdown, in order.
-async fn live(settings: &Settings, crew_runtime: Handle) -> anyhow::Result<()> {
+async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let world = World::of_this_machine();
     let dataset = open_dataset(settings).context("the dataset's folder (--output)")?;
@@ -68,7 +68,12 @@ async fn live(settings: &Settings, crew_runtime: Handle) -> anyhow::Result<()> {
     let mirror_stop = CancellationToken::new();
     let mirror = node.mirror(settings, &world).map(|mirror| tokio::spawn(mirror.run(mirror_stop.clone())));
     let pages_stop = CancellationToken::new();
-    let pages = tokio::spawn(port.serve(node.observe(), pages_stop.clone()));
+    let monitor = node.monitor(settings, &world, log);
+    let pages = tokio::spawn(port.serve(node.observe(), monitor.routes(), pages_stop.clone()));
+    tokio::spawn({
+        let stop = pages_stop.clone();
+        async move { monitor.run(stop).await }
+    });
     let stop = CancellationToken::new();
     let mut session = tokio::spawn(session.run(stop.clone()));
     tracing::info!(node = settings.id, http = %node.http, workers = node.workers, "node runs");

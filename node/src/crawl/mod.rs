@@ -96,6 +96,12 @@ impl Crawler {
         &self.counters
     }
 
+    /// What all jobs of this node suffer from now, and what to do about it.
+    pub fn troubles(&self) -> Vec<String> {
+        let api = self.reach.trouble(&*self.parts.clock);
+        self.dataset_trouble().into_iter().chain(api).collect()
+    }
+
     /// Resolves when this node cannot crawl any more, with the reason: it must stop, or it would take jobs for
     /// nothing.
     pub async fn failed(&self) -> String {

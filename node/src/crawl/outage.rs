@@ -148,7 +148,7 @@ mod tests {
         }
         assert!(waits[0] <= REST.0 && waits[19] >= REST.1 / 2 && waits[19] <= REST.1, "{waits:?}");
         place.written();
-        assert_eq!(place.room(32, &clock), 32);
+        assert_eq!((place.room(32, &clock), place.trouble(&clock)), (32, None));
         assert!(place.failed("no space", &clock, &entropy) <= REST.0);
     }
 

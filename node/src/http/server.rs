@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use storage::http_port;
@@ -13,6 +14,7 @@ pub use storage::http_port::HttpPortError;
 use tokio_util::sync::CancellationToken;
 
 use super::{Observation, metrics};
+use crate::monitor;
 
 /// What looks at the node for a page.
 pub type Observe = Arc<dyn Fn() -> Observation + Send + Sync>;
@@ -32,14 +34,21 @@ impl HttpPort {
         self.0.address()
     }
 
-    /// Answers requests until `stop` is cancelled, and those that came before it.
-    pub async fn serve(self, observe: Observe, stop: CancellationToken) -> std::io::Result<()> {
+    /// Answers requests until `stop` is cancelled, and those that came before it. `monitor` is what there is beside
+    /// health, metrics and the index.
+    pub async fn serve(
+        self,
+        observe: Observe,
+        monitor: Router,
+        stop: CancellationToken,
+    ) -> std::io::Result<()> {
         let pages = Router::new()
-            .route("/", get(index))
+            .route("/", get(index).layer(from_fn(monitor::harden)))
             .route("/livez", get(async || "alive\n"))
             .route("/readyz", get(readiness))
             .route("/metrics", get(metrics_page))
-            .with_state(observe);
+            .with_state(observe)
+            .merge(monitor);
         self.0.serve(pages, stop).await;
         Ok(())
     }
@@ -60,7 +69,15 @@ async fn metrics_page(State(observe): State<Observe>) -> Response {
     (format, metrics::render(&observe())).into_response()
 }
 
-async fn index(State(observe): State<Observe>) -> String {
+/// For browsers the monitor; for others what they can read.
+async fn index(State(observe): State<Observe>, headers: HeaderMap) -> Response {
+    if monitor::wants_html(&headers) {
+        return monitor::page(headers).await;
+    }
+    ([(header::VARY, "Accept")], text_index(&observe)).into_response()
+}
+
+fn text_index(observe: &Observe) -> String {
     let Observation { cluster, node, not_ready, .. } = observe();
     let leader =
         node.leader.map_or_else(|| "no leader".to_owned(), |leader| format!("leader is node {leader}"));
@@ -73,8 +90,9 @@ async fn index(State(observe): State<Observe>) -> String {
         "twm-node {} of cluster {cluster}, version {}\n{}, {leader}, term {}, applied {} of {}\n{ready}\n\n\
          /livez    whether the process runs\n\
          /readyz   whether the node takes part and its workers run\n\
-         /metrics  counters, in Prometheus' text format\n\n\
-         twm-ctl status shows the whole cluster.\n",
+         /metrics  counters, in Prometheus' text format\n\
+         /api/v1/cluster, described in /api/openapi.json: the cluster as JSON\n\n\
+         A browser shows the monitor here. twm-ctl status shows the whole cluster.\n",
         node.id,
         node.version,
         node.role.name(),

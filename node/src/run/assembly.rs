@@ -16,8 +16,10 @@ use crate::budget::{BootTime, BudgetSettings, LedgerEnv};
 use crate::crawl::{self, Crawler, CrawlerParts};
 use crate::follow::FollowRule;
 use crate::http::{Observation, Observe};
+use crate::logs::LogRing;
 use crate::mirror::{Mirror, MirrorOptions, MirrorView};
-use crate::session::{SessionLoop, SessionOptions, SessionView, shared_storage_id};
+use crate::monitor::{Monitor, MonitorParts, MonitorSettings, WatchedNode};
+use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView, shared_storage_id};
 use crate::settings::{MirrorSettings, Settings};
 use crate::source::HttpSettings;
 use crate::source::twitter::{TwitterSettings, TwitterSource};
@@ -46,6 +48,7 @@ pub(super) struct Node {
     cluster: String,
     view: watch::Receiver<SessionView>,
     mirror: Option<ViewMirror>,
+    board: Arc<JobBoard>,
 }
 
 type ViewMirror = Arc<dyn Fn() -> MirrorView + Send + Sync>;
@@ -86,8 +89,8 @@ impl Node {
             crew_runtime,
         };
         let session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset);
-        let (view, cluster) = (session.view(), settings.cluster.clone());
-        let node = Self { tracker, crawler, http, workers, cluster, view, mirror: None };
+        let (view, board, cluster) = (session.view(), session.board(), settings.cluster.clone());
+        let node = Self { tracker, crawler, http, workers, cluster, view, mirror: None, board };
         node.tracker.set_worker_status({
             let (crawler, view, http) = (node.crawler.clone(), node.view.clone(), node.http.clone());
             Arc::new(move || {
@@ -128,6 +131,26 @@ impl Node {
                 profiles: crawler.counters().profiles(),
                 requests: crawler.counters().requests(),
             }
+        })
+    }
+}
+
+impl Node {
+    /// What browsers see.
+    pub(super) fn monitor(&self, settings: &Settings, world: &World, log: LogRing) -> Monitor {
+        let (tracker, crawler, board) = (self.tracker.clone(), self.crawler.clone(), self.board.clone());
+        let clock = world.clock.clone();
+        let addresses = settings.peers.values().chain([&settings.http]);
+        let host = |address: &String| address.rsplit_once(':').map(|(host, _)| host.to_owned());
+        Monitor::new(MonitorParts {
+            settings: MonitorSettings {
+                token: settings.monitor_token.clone(),
+                hosts: addresses.filter_map(host).collect(),
+            },
+            cluster: self.cluster.clone(),
+            watched: Arc::new(WatchedNode { tracker, crawler, board, log, clock: clock.clone() }),
+            clock,
+            entropy: world.entropy.clone(),
         })
     }
 }

@@ -45,6 +45,8 @@ pub struct Settings {
     pub listen: Option<String>,
     /// Where the HTTP port is.
     pub http: String,
+    /// Who knows it may act through the monitor.
+    pub monitor_token: Option<String>,
     /// Addresses to crawl from.
     pub ips: AddressList,
     /// Jobs that run at once; absent: as many as seem right for the addresses.
@@ -190,6 +192,7 @@ impl Reader<'_> {
         let data_dir = self.optional("data-dir", default_dir.as_deref(), values::text);
         let listen = self.optional("listen", None, values::host_port);
         let http = self.read("http", "127.0.0.1:9898", values::host_port);
+        let monitor_token = self.optional("monitor-token", None, values::monitor_token);
         let ips = self.read("ips", "none", values::ips);
         let workers = self.optional("workers", None, values::number(1..=10_000));
         let api_url = self.read("api-url", "http://127.0.0.1:5000/1/", values::api_url);
@@ -219,6 +222,7 @@ impl Reader<'_> {
             data_dir: data_dir?.into(),
             listen,
             http: http?,
+            monitor_token,
             ips: ips?,
             workers: workers.map(|n| n as u32),
             api_url: api_url?,

@@ -50,6 +50,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "HOST:PORT",
         "Port of the monitor, metrics and health; port 0 takes a free one [default: 127.0.0.1:9898]",
     ),
+    secret(
+        "monitor-token",
+        "TOKEN",
+        "Who knows it may pause, resume, cancel and retry in the monitor; absent: nobody. Better in TWM_MONITOR_TOKEN or \
+         the file than in a flag",
+    ),
     setting(
         "ips",
         "auto|none|LIST",

@@ -11,6 +11,9 @@ use super::LogFormat;
 use crate::address::{AddressError, AddressList};
 use crate::source::twitter::{check_base_url, check_bearer};
 
+/// Characters of a monitor token at least.
+const SHORTEST_MONITOR_TOKEN: usize = 8;
+
 /// A whole number within bounds.
 pub(super) fn number(allowed: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
     move |text| {
@@ -47,6 +50,18 @@ pub(super) fn token(token: &str) -> Result<String, String> {
 /// Where a Redis is.
 pub(super) fn redis_url(text: &str) -> Result<RedisUrl, String> {
     RedisUrl::parse(text).map_err(|e| e.to_string())
+}
+
+/// A token that keeps strangers from acting.
+pub(super) fn monitor_token(text: &str) -> Result<String, String> {
+    let token = token(text)?;
+    if token.len() < SHORTEST_MONITOR_TOKEN {
+        return Err(format!(
+            "it has {} characters and could be guessed; give at least {SHORTEST_MONITOR_TOKEN}",
+            token.len()
+        ));
+    }
+    Ok(token)
 }
 
 /// On or off.

@@ -3,7 +3,7 @@
 use storage::ids::UserId;
 
 use crate::model::{Answer, CrawlId, CrawlSpec, CrawlView, Query};
-use crate::state::{ColdError, Sizes};
+use crate::state::{ColdError, Sizes, Waits};
 use crate::wire::ApiError;
 
 use super::tracker::Tracker;
@@ -22,6 +22,11 @@ impl Tracker {
     /// All crawls as this replica knows them.
     pub fn crawls(&self) -> Vec<CrawlView> {
         self.inner.replica.state().crawls()
+    }
+
+    /// What a crawl's jobs wait for, as far as this replica knows.
+    pub fn waits(&self, crawl: CrawlId) -> Waits {
+        self.inner.replica.state().waits(crawl)
     }
 
     /// Cluster time by this leader's clock, given the time of the last command: between two commands time goes on.

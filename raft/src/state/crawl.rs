@@ -134,6 +134,12 @@ impl ReadyJobs {
         self.len
     }
 
+    /// How many can run on one storage only, by storage.
+    pub(super) fn by_storage(&self) -> impl Iterator<Item = (StorageId, u64)> {
+        let count = |lanes: &Lanes| lanes.iter().map(|lane| lane.len() as u64).sum();
+        self.pinned.iter().map(move |(&storage, lanes)| (storage, count(lanes)))
+    }
+
     pub(super) fn insert(&mut self, pin: Option<StorageId>, operation: Operation, rank: Rank, job: JobId) {
         let lanes = match pin {
             None => &mut self.anywhere,

@@ -39,6 +39,7 @@ mod seen_runs;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -54,6 +55,7 @@ pub use cold::ColdError;
 pub use outbox::{KeptEvents, OutboxView};
 pub use persist::{Frozen, LoadError, write_checkpoint};
 pub use read::{Sizes, Upcoming};
+pub use waits::{Delays, PinnedJobs, Waits};
 
 use cold::Cold;
 use crawl::Crawl;

@@ -16,6 +16,7 @@ mod submission;
 mod traversal;
 mod verdict;
 mod waiting;
+mod waits;
 mod world;
 
 use std::sync::Arc;
