@@ -74,14 +74,17 @@ impl Tracker {
         }
     }
 
+    /// Whoever reads the store may wait for a checkpoint to be written: commands must not wait for that, so
+    /// that the state is let go before.
     fn answer_from_store(&self, query: &Query) -> Result<Answer, ColdError> {
-        let state = self.inner.replica.state();
         match query {
             Query::Errors { crawl, after, limit } => {
-                state.errors(*crawl, after.as_ref(), *limit).map(Answer::Errors)
+                let read = self.inner.replica.state().errors_reader(*crawl, after.as_ref(), *limit);
+                read().map(Answer::Errors)
             }
             Query::Gone { crawl, after, limit } => {
-                state.gone_users(*crawl, after.as_ref(), *limit).map(Answer::Gone)
+                let read = self.inner.replica.state().gone_reader(*crawl, after.as_ref(), *limit);
+                read().map(Answer::Gone)
             }
             other => Ok(self.answer_from_memory(other)),
         }

@@ -10,7 +10,7 @@ use crate::model::{
 };
 
 use super::State;
-use super::cold::ColdError;
+use super::cold::{ColdError, ErrorRecord, GoneRecord};
 use super::crawl::Crawl;
 
 /// Most records in one page of an answer, so that an answer always fits into a frame.
@@ -113,8 +113,20 @@ impl State {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Vec<FailedUser<Failure>>, ColdError> {
-        let page = self.cold.errors(crawl, after, (limit as usize).min(MAX_PAGE))?;
-        Ok(page.into_iter().map(|r| FailedUser { user: r.user, depth: r.depth, why: r.failures }).collect())
+        self.errors_reader(crawl, after, limit)()
+    }
+
+    /// Reads part of a crawl's error list from the store, where whoever reads can wait long: the state must not
+    /// be held meanwhile.
+    pub fn errors_reader(
+        &self,
+        crawl: CrawlId,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> impl FnOnce() -> Result<Vec<FailedUser<Failure>>, ColdError> + Send + use<> {
+        let page = self.cold.errors(crawl, after, (limit as usize).min(MAX_PAGE));
+        let listed = |r: ErrorRecord| FailedUser { user: r.user, depth: r.depth, why: r.failures };
+        move || Ok(page.read()?.into_iter().map(listed).collect())
     }
 
     /// Part of a crawl's gone accounts.
@@ -124,8 +136,19 @@ impl State {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Vec<FailedUser<Gone>>, ColdError> {
-        let page = self.cold.gone(crawl, after, (limit as usize).min(MAX_PAGE))?;
-        Ok(page.into_iter().map(|r| FailedUser { user: r.user, depth: r.depth, why: r.gone }).collect())
+        self.gone_reader(crawl, after, limit)()
+    }
+
+    /// Reads part of a crawl's gone accounts from the store, as [`Self::errors_reader`] does.
+    pub fn gone_reader(
+        &self,
+        crawl: CrawlId,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> impl FnOnce() -> Result<Vec<FailedUser<Gone>>, ColdError> + Send + use<> {
+        let page = self.cold.gone(crawl, after, (limit as usize).min(MAX_PAGE));
+        let listed = |r: GoneRecord| FailedUser { user: r.user, depth: r.depth, why: r.gone };
+        move || Ok(page.read()?.into_iter().map(listed).collect())
     }
 
     /// Part of a crawl's frontier.
