@@ -42,15 +42,11 @@ pub(crate) struct LogStore {
 impl LogStore {
     /// Opens the log in a folder. A torn tail is cut off; any other damage is an error.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        Self::open_with(dir, FILE_RECORDS)
-    }
-
-    fn open_with(dir: &Path, file_records: usize) -> io::Result<Self> {
         let mut config = raft_log::Config::new(dir.display());
         config.wal.flush_batch_wait = Some(FLUSH_WAIT);
         config.wal.read_buffer_size = Some(1 << 20);
         config.wal.chunk_max_size = Some(FILE_SIZE);
-        config.wal.chunk_max_records = Some(file_records);
+        config.wal.chunk_max_records = Some(FILE_RECORDS);
         config.log_cache_capacity = Some(CACHE_BYTES);
         let log = RaftLog::open(Arc::new(config))?;
         Ok(Self { log: Arc::new(RwLock::new(log)), folder: Arc::new(dir.to_owned()) })
@@ -205,39 +201,5 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
         self.synced(move |log| log.purge(StoredLogId(upto)).map(drop)).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(index: u64) -> Entry {
-        let leader_id = openraft::impls::leader_id_adv::LeaderId { term: 1, node_id: 1 };
-        Entry { log_id: LogId { leader_id, index }, payload: Payload::Blank }
-    }
-
-    #[tokio::test]
-    async fn after_its_writer_has_failed_the_log_says_why_and_where_and_not_that_a_channel_is_closed() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut log = LogStore::open_with(folder.path(), 8).unwrap();
-        log.append((0..40).map(entry), IOFlushed::noop()).await.unwrap();
-        // The writer removes the files of what is purged, and ends when it cannot.
-        for file in std::fs::read_dir(folder.path()).unwrap() {
-            std::fs::remove_file(file.unwrap().path()).unwrap();
-        }
-        let purged = log.purge(entry(30).log_id).await;
-        let mut said = vec![purged.unwrap_err()];
-        said.push(log.append([entry(40)], IOFlushed::noop()).await.unwrap_err());
-        said.push(log.save_committed(Some(entry(39).log_id)).await.unwrap_err());
-        for error in said {
-            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
-            let path = folder.path().display().to_string();
-            let error = error.to_string();
-            assert!(
-                error.contains(&path) && error.contains("No such file") && error.contains("its volume"),
-                "{error}"
-            );
-        }
     }
 }
