@@ -24,7 +24,9 @@ pub enum AskError {
     #[error("this node knows no leader; a majority of the nodes has to run and reach each other")]
     NoLeader,
     /// The leader is silent.
-    #[error("the leader did not answer within {PATIENCE:?}; an election may be under way")]
+    #[error(
+        "the leader did not answer within {PATIENCE:?}; an election may be under way, or no majority of the nodes runs"
+    )]
     Silent,
     /// The leader, or the way to it, says no.
     #[error(transparent)]

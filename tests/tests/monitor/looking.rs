@@ -125,7 +125,7 @@ async fn a_node_without_its_majority_tells_what_it_knows() -> Test {
     for id in [2, 3] {
         cluster.node(id)?.kill().await?;
     }
-    browser.shows(&["knows no leader", "this is what node 1 knows by itself", "cut off"]).await?;
+    browser.shows(&["majority of the nodes", "this is what node 1 knows by itself", "cut off"]).await?;
     browser.close().await?;
     for id in [2, 3] {
         cluster.node(id)?.start()?;

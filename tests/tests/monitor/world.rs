@@ -38,7 +38,7 @@ pub async fn fail_one(client: &Client, crawl: CrawlId, reason: &str) -> anyhow::
     };
     let one = Wants { total: 1, each: Operation::ALL.map(|_| 1) };
     let job = eventually("a job is granted", async || {
-        let answer = report(Vec::new(), one.clone()).await?;
+        let answer = report(Vec::new(), one).await?;
         Ok(answer.granted.into_iter().find(|job| job.crawl == crawl))
     })
     .await?;

@@ -43,7 +43,7 @@ export function render({ cluster, redraw }, { id }) {
       buttons(crawl, cluster.actions, redraw),
     ),
     failure && fail(failure),
-    h("div", { class: "part big", "data-key": "progress" }, h("p", { class: "position" }, position(crawl), h("span", { class: "ends" }, "ends ", end(crawl))), progress(crawl), legend(crawl)),
+    h("div", { class: "part big", "data-key": "progress" }, h("p", { class: "position" }, position(crawl), h("span", { class: "ends" }, ["running", "loading"].includes(crawl.phase) && "ends ", end(crawl))), progress(crawl), legend(crawl)),
     crawl.reasons.length ? part("What holds it up", reasons(crawl.reasons)) : null,
     tiles(crawl),
     charts(),

@@ -47,15 +47,15 @@ impl Default for Fake {
 
 impl Fake {
     pub(super) fn crawl(&self) -> CrawlView {
-        let mut counters = CrawlCounters::default();
-        counters.users = UserCounters {
+        let users = UserCounters {
             accepted: 100,
             waiting: 30,
             active: 20,
             completed: 48,
             failed: 2,
-            ..counters.users
+            ..UserCounters::default()
         };
+        let mut counters = CrawlCounters { users, ..CrawlCounters::default() };
         counters.of(Operation::Timeline).items = 9_600;
         CrawlView {
             id: CrawlId(7),
