@@ -64,9 +64,12 @@ async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow
     let tracker = Tracker::start(tracker_options(settings, &world)).await?;
     let http = port.address().to_string();
     let (mut node, session) =
-        Node::assemble(settings, &world, dataset, addresses, tracker, http, crew_runtime)?;
+        Node::assemble(settings, &world, dataset, addresses, tracker, http, crew_runtime.clone())?;
     let mirror_stop = CancellationToken::new();
     let mirror = node.mirror(settings, &world).map(|mirror| tokio::spawn(mirror.run(mirror_stop.clone())));
+    if let Some(feed) = node.run_feed(&mirror_stop) {
+        crew_runtime.spawn(feed);
+    }
     let pages_stop = CancellationToken::new();
     let monitor = node.monitor(settings, &world, log);
     let pages = tokio::spawn(port.serve(node.observe(), monitor.routes(), pages_stop.clone()));

@@ -69,6 +69,11 @@ fn mirror(page: &mut Exposition, node: &Observation) {
     page.counter("twm_mirror_events_total", "Events that this node appended to twm:events.")
         .sample(&[], mirror.appended);
     page.counter("twm_mirror_gaps_total", "Gap entries that it appended.").sample(&[], mirror.gaps);
+    let (waiting, dropped) = node.feed.unwrap_or_default();
+    page.gauge("twm_spool_bytes", "Tweets (by reference) and profiles that wait for Redis.")
+        .sample(&[], waiting);
+    page.counter("twm_spool_dropped_total", "Items that were not kept for Redis: the spool was full.")
+        .sample(&[], dropped);
 }
 
 fn workers(page: &mut Exposition, node: &Observation) {

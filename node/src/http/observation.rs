@@ -28,6 +28,8 @@ pub struct Observation {
     pub outbox: OutboxView,
     /// The mirror, if there is one.
     pub mirror: Option<MirrorView>,
+    /// Bytes of tweets and profiles that wait for Redis, and items that could not; absent without a mirror.
+    pub feed: Option<(u64, u64)>,
     /// Profiles looked up since the start.
     pub profiles: u64,
     /// Requests since the start.

@@ -79,6 +79,7 @@ fn observation() -> Observation {
         log_bytes: 5,
         outbox: Default::default(),
         mirror: None,
+        feed: None,
         profiles: 0,
         requests: vec![RequestCount { endpoint: "lookup", address: None, status: Some(200), count: 9 }],
     }

@@ -10,6 +10,7 @@ use storage::dataset::{Dataset, DatasetError, FilesDataset, FilesOptions};
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::address::AddressPool;
 use crate::budget::{BootTime, BudgetSettings, LedgerEnv};
@@ -17,12 +18,12 @@ use crate::crawl::{self, Crawler, CrawlerParts};
 use crate::follow::FollowRule;
 use crate::http::{Observation, Observe};
 use crate::logs::LogRing;
-use crate::mirror::{Mirror, MirrorOptions, MirrorView};
+use crate::mirror::{Feed, FeedOptions, Mirror, MirrorOptions, MirrorView};
 use crate::monitor::{Monitor, MonitorParts, MonitorSettings, WatchedNode};
 use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView, shared_storage_id};
 use crate::settings::{MirrorSettings, Settings};
-use crate::source::HttpSettings;
 use crate::source::twitter::{TwitterSettings, TwitterSource};
+use crate::source::{HttpSettings, Source};
 
 /// Workers of a node that is not told how many.
 const WORKERS: usize = 32;
@@ -48,6 +49,8 @@ pub(super) struct Node {
     cluster: String,
     view: watch::Receiver<SessionView>,
     mirror: Option<ViewMirror>,
+    feed: Option<Feed>,
+    dataset: Arc<dyn Dataset>,
     board: Arc<JobBoard>,
 }
 
@@ -71,8 +74,15 @@ impl Node {
             false => tracker.storage_id(),
         };
         let shared_tracker = Arc::new(tracker.clone());
+        let feed = open_feed(settings, world, &tracker)?;
+        let untapped = dataset.clone();
+        let mut source: Arc<dyn Source> = Arc::new(TwitterSource::new(&twitter_settings(settings))?);
+        let mut dataset = dataset;
+        if let Some(feed) = &feed {
+            (source, dataset) = (feed.tap_source(source), feed.tap_dataset(dataset));
+        }
         let crawler = Arc::new(Crawler::new(CrawlerParts {
-            source: Arc::new(TwitterSource::new(&twitter_settings(settings))?),
+            source,
             pool: Arc::new(open_pool(settings, world, addresses, &tracker)?),
             dataset: dataset.clone(),
             tracker: shared_tracker.clone(),
@@ -90,7 +100,18 @@ impl Node {
         };
         let session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset);
         let (view, board, cluster) = (session.view(), session.board(), settings.cluster.clone());
-        let node = Self { tracker, crawler, http, workers, cluster, view, mirror: None, board };
+        let node = Self {
+            tracker,
+            crawler,
+            http,
+            workers,
+            cluster,
+            view,
+            mirror: None,
+            feed,
+            dataset: untapped,
+            board,
+        };
         node.tracker.set_worker_status({
             let (crawler, view, http) = (node.crawler.clone(), node.view.clone(), node.http.clone());
             Arc::new(move || {
@@ -112,10 +133,20 @@ impl Node {
         Some(mirror)
     }
 
+    /// Sends what this node finds to Redis, if the settings ask for it.
+    pub(super) fn run_feed(
+        &self,
+        stop: &CancellationToken,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let feed = self.feed.clone()?;
+        Some(feed.run(self.dataset.clone(), stop.clone()))
+    }
+
     /// What the HTTP port shows.
     pub(super) fn observe(&self) -> Observe {
         let (tracker, crawler) = (self.tracker.clone(), self.crawler.clone());
         let (cluster, view, mirror) = (self.cluster.clone(), self.view.clone(), self.mirror.clone());
+        let feed = self.feed.clone();
         Arc::new(move || {
             let session = *view.borrow();
             Observation {
@@ -128,6 +159,7 @@ impl Node {
                 log_bytes: tracker.log_bytes(),
                 outbox: tracker.outbox(),
                 mirror: mirror.as_ref().map(|view| view()),
+                feed: feed.as_ref().map(Feed::waiting),
                 profiles: crawler.counters().profiles(),
                 requests: crawler.counters().requests(),
             }
@@ -223,6 +255,19 @@ pub(super) fn tracker_options(settings: &Settings, world: &World) -> TrackerOpti
             world.entropy.clone(),
         )
     }
+}
+
+fn open_feed(settings: &Settings, world: &World, tracker: &Tracker) -> anyhow::Result<Option<Feed>> {
+    let Some(MirrorSettings { url, tweets_length, .. }) = settings.redis.clone() else { return Ok(None) };
+    let options = FeedOptions {
+        url,
+        node: settings.id,
+        length: tweets_length,
+        folder: tracker.spool_path(),
+        clock: world.clock.clone(),
+        entropy: world.entropy.clone(),
+    };
+    Ok(Some(Feed::open(options)?))
 }
 
 fn twitter_settings(settings: &Settings) -> TwitterSettings {

@@ -94,6 +94,8 @@ pub struct MirrorSettings {
     pub outbox: u64,
     /// Entries at about which the stream of events is trimmed.
     pub events_length: u64,
+    /// Entries at about which the streams of tweets and of profiles are trimmed.
+    pub tweets_length: u64,
 }
 
 /// What is logged, and how.
@@ -212,6 +214,7 @@ impl Reader<'_> {
         let redis = self.optional("redis", None, values::redis_url);
         let outbox = self.read("redis-outbox", "16", values::number(1..=1024));
         let events_length = self.read("redis-events", "1000000", values::number(1000..=u64::MAX));
+        let tweets_length = self.read("redis-tweets", "100000", values::number(1000..=u64::MAX));
         let format = self.read("log-format", "text", values::log_format);
         let level = self.read("log-level", DEFAULT_LOG_LEVEL, values::log_level);
         let log_dir = self.optional("log-dir", None, values::text);
@@ -240,9 +243,12 @@ impl Reader<'_> {
             max_attempts: max_attempts? as u32,
             margin: margin?,
             redis: match redis {
-                Some(url) => {
-                    Some(MirrorSettings { url, outbox: outbox? << 20, events_length: events_length? })
-                }
+                Some(url) => Some(MirrorSettings {
+                    url,
+                    outbox: outbox? << 20,
+                    events_length: events_length?,
+                    tweets_length: tweets_length?,
+                }),
                 None => None,
             },
             logs: LogSettings { format: format?, level: level?, dir: log_dir.map(PathBuf::from) },

@@ -117,6 +117,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "N",
         "Entries at about which twm:events is trimmed, from 1000 [default: 1000000]",
     ),
+    setting(
+        "redis-tweets",
+        "N",
+        "Entries at about which twm:tweets and twm:profiles are trimmed, from 1000 [default: 100000]",
+    ),
     setting("log-format", "text|json", "Form of the log on stderr and in --log-dir [default: text]"),
     setting(
         "log-level",

@@ -12,11 +12,14 @@ pub const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where Redis is.
 #[derive(Debug, clap::Args)]
 pub struct RedisFlags {
-    /// The Redis that the nodes mirror to: redis://[:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or
-    /// redis+sentinel://[:PASSWORD@]HOST[:PORT],.../MASTER[/DB].
+    /// The Redis that the nodes mirror to, as [`RedisUrl`] reads it.
     // Read later than the other flags: clap's own errors would show the password.
     #[arg(long = "redis", value_name = "URL", env = "TWM_REDIS", hide_env_values = true)]
     #[arg(default_value = "redis://127.0.0.1:6379/0")]
+    #[arg(
+        help = "The Redis that the nodes mirror to: redis://[:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or \
+                  redis+sentinel://[:PASSWORD@]HOST[:PORT],.../MASTER[/DB]"
+    )]
     url: String,
 }
 

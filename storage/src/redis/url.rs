@@ -233,7 +233,7 @@ mod tests {
             ("redis://a:0", "redis://a:0", "a port is no number from 1 to 65535"),
             ("redis://:secret@a:70000", "redis://***@a:70000", "a port is no number from 1 to 65535"),
             ("redis://::1", "redis://::1", "an IPv6 address needs brackets, like [::1]:6379"),
-            ("redis://[::1", "redis://***", "the bracket of an IPv6 address is not closed"),
+            ("redis://[::1", "redis://[::1", "the bracket of an IPv6 address is not closed"),
             ("redis://a/x", "redis://a/x", "its database is no number"),
             ("redis://a/-1", "redis://a/-1", "its database is no number"),
             ("redis://a/0?protocol=3", "redis://a/0?protocol=3", "it takes no options"),
