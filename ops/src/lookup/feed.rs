@@ -39,7 +39,12 @@ enum Over {
 
 impl From<redis::RedisError> for Over {
     fn from(error: redis::RedisError) -> Self {
-        Self::Redis(error.to_string())
+        Self::Redis(match error.code() {
+            Some("WRONGTYPE") => {
+                format!("its key {} is no stream: {error}; remove or rename it", stream::STREAM)
+            }
+            _ => error.to_string(),
+        })
     }
 }
 

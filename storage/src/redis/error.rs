@@ -61,6 +61,9 @@ fn remedy(source: &redis::RedisError) -> &'static str {
         Some("WRONGPASS") => "; check the password in the URL",
         Some("NOPERM") => "; allow the user of the URL these commands",
         _ if source.kind() == redis::ErrorKind::AuthenticationFailed => "; check the password in the URL",
+        _ if source.to_string().contains("peer certificate") => {
+            "; add its authority to the system's certificates, or name the authority's file in SSL_CERT_FILE"
+        }
         _ if source.is_io_error() => "; check that it runs and that host and port are right",
         _ => "",
     }
