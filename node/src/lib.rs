@@ -10,6 +10,8 @@ pub mod crawl;
 pub mod follow;
 pub mod http;
 pub mod logs;
+pub mod mirror;
+pub mod monitor;
 pub mod run;
 pub mod session;
 pub mod settings;

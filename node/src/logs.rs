@@ -1,13 +1,19 @@
-//! Log lines: to stderr always, and to daily files where a folder is given.
+//! Log lines: to stderr always, to daily files where a folder is given, and the newest to the monitor.
+
+mod ring;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use storage::env::SystemClock;
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+pub use ring::{LogLine, LogRing};
 
 use crate::settings::{LogFormat, LogSettings};
 
@@ -38,6 +44,8 @@ pub enum LogError {
 #[derive(Debug)]
 pub struct LogGuard {
     _files: Option<WorkerGuard>,
+    /// The newest lines.
+    pub newest: LogRing,
 }
 
 /// Begins to log as this process's only log.
@@ -58,12 +66,14 @@ pub fn start(settings: &LogSettings, node: u64) -> Result<LogGuard, LogError> {
         }
     };
     let filter = EnvFilter::builder().parse(&settings.level)?;
+    let newest = LogRing::new(Arc::new(SystemClock::new()));
     let subscriber = Registry::default()
         .with(filter)
+        .with(newest.clone())
         .with(files.map(|files| lines(settings.format, files)))
         .with(lines(settings.format, std::io::stderr));
     tracing::subscriber::set_global_default(subscriber)?;
-    Ok(LogGuard { _files: guard })
+    Ok(LogGuard { _files: guard, newest })
 }
 
 fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>

@@ -16,7 +16,7 @@ use assembly::{Node, World, open_dataset, tracker_options};
 use signals::Signals;
 
 use crate::http::HttpPort;
-use crate::logs;
+use crate::logs::{self, LogRing};
 use crate::settings::Settings;
 
 /// How long jobs may take to be handed back when the node stops.
@@ -33,11 +33,11 @@ const CRAWL_NICENESS: i32 = 5;
 /// # Errors
 /// What kept it from starting or from going on.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
-    let _logs = logs::start(&settings.logs, settings.id)?;
+    let logs = logs::start(&settings.logs, settings.id)?;
     raise_file_limit();
     let raft_runtime = runtime("raft", 0)?;
     let crawl_runtime = runtime("crawl", CRAWL_NICENESS)?;
-    let outcome = raft_runtime.block_on(live(settings, crawl_runtime.handle().clone()));
+    let outcome = raft_runtime.block_on(live(settings, logs.newest.clone(), crawl_runtime.handle().clone()));
     if let Err(error) = &outcome {
         tracing::error!("node stops: {}", complaint(error));
     }
@@ -55,7 +55,7 @@ pub fn complaint(error: &anyhow::Error) -> String {
 }
 
 /// Start-up, running and shutdown, in order.
-async fn live(settings: &Settings, crew_runtime: Handle) -> anyhow::Result<()> {
+async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let world = World::of_this_machine();
     let dataset = open_dataset(settings).context("the dataset's folder (--output)")?;
@@ -63,9 +63,20 @@ async fn live(settings: &Settings, crew_runtime: Handle) -> anyhow::Result<()> {
     let port = HttpPort::open(&settings.http).await?;
     let tracker = Tracker::start(tracker_options(settings, &world)).await?;
     let http = port.address().to_string();
-    let (node, session) = Node::assemble(settings, &world, dataset, addresses, tracker, http, crew_runtime)?;
+    let (mut node, session) =
+        Node::assemble(settings, &world, dataset, addresses, tracker, http, crew_runtime.clone())?;
+    let mirror_stop = CancellationToken::new();
+    let mirror = node.mirror(settings, &world).map(|mirror| tokio::spawn(mirror.run(mirror_stop.clone())));
+    if let Some(feed) = node.run_feed(&mirror_stop) {
+        crew_runtime.spawn(feed);
+    }
     let pages_stop = CancellationToken::new();
-    let pages = tokio::spawn(port.serve(node.observe(), pages_stop.clone()));
+    let monitor = node.monitor(settings, &world, log);
+    let pages = tokio::spawn(port.serve(node.observe(), monitor.routes(), pages_stop.clone()));
+    tokio::spawn({
+        let stop = pages_stop.clone();
+        async move { monitor.run(stop).await }
+    });
     let stop = CancellationToken::new();
     let mut session = tokio::spawn(session.run(stop.clone()));
     tracing::info!(node = settings.id, http = %node.http, workers = node.workers, "node runs");
@@ -86,6 +97,11 @@ async fn live(settings: &Settings, crew_runtime: Handle) -> anyhow::Result<()> {
     let leave = async {
         if !session.is_finished() && tokio::time::timeout(HAND_BACK, session).await.is_err() {
             tracing::warn!("not all jobs were handed back in time; the cluster takes them back itself");
+        }
+        // The next leader goes on where this one's last answer from Redis was.
+        mirror_stop.cancel();
+        if let Some(Err(broken)) = futures::future::OptionFuture::from(mirror).await {
+            tracing::warn!("the mirror broke down: {broken}");
         }
         if tokio::time::timeout(LEAVE, node.tracker.stop()).await.is_err() {
             tracing::warn!("raft did not stop in time");

@@ -1,6 +1,7 @@
-//! Durable bytes, and the few things every layer above shares: time, randomness and account ids.
+//! Durable bytes, and the few things every layer above shares: time, randomness, account ids,
+//! the way to a Redis and a bounded HTTP port.
 //!
-//! This crate knows nothing of consensus, of crawls or of HTTP. Everything it does on a disk is
+//! This crate knows nothing of consensus, of crawls or of what is said over HTTP. Everything it does on a disk is
 //! synchronous: callers on an async runtime move it to a blocking thread.
 
 pub mod datadir;
@@ -8,7 +9,9 @@ pub mod dataset;
 mod durable;
 pub mod env;
 mod folder_sync;
+pub mod http_port;
 pub mod ids;
+pub mod redis;
 pub mod snapshot;
 pub mod state;
 

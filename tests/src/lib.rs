@@ -1,5 +1,8 @@
 //! What tests the whole system: the double of the outer world and the means to shake a cluster.
 
 pub mod bench;
+pub mod carbon;
 pub mod cluster;
 pub mod emulator;
+pub mod redis_server;
+pub mod server_process;

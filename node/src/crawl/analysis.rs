@@ -94,14 +94,14 @@ impl Crawler {
                 Ok(Some(followers)) => followers,
                 Ok(None) => return Ok(Opened::Missing),
                 Err(error) => {
-                    return missing_if_unreadable(&*dataset, &user, error).map(|()| Opened::Missing);
+                    return missing_if_unreadable(&*dataset, &user, error).map(|_| Opened::Missing);
                 }
             };
             for _ in 0..done {
                 match followers.next() {
                     Some(Ok(_)) => {}
                     Some(Err(error)) => {
-                        return missing_if_unreadable(&*dataset, &user, error).map(|()| Opened::Missing);
+                        return missing_if_unreadable(&*dataset, &user, error).map(|_| Opened::Missing);
                     }
                     None => break,
                 }
@@ -171,7 +171,7 @@ impl Crawler {
             for follower in followers.by_ref().take(READ) {
                 match follower {
                     Ok(follower) => users.push(follower),
-                    Err(error) => return missing_if_unreadable(&*dataset, &user, error).map(|()| None),
+                    Err(error) => return missing_if_unreadable(&*dataset, &user, error).map(|_| None),
                 }
             }
             let read = users.len() as u64;
@@ -216,21 +216,25 @@ impl Reading {
     }
 }
 
-/// Sets an unreadable list aside, so that it is made again; any other error stays one.
+/// Sets an unreadable list aside, so that it is made again, and says where it is now; any other error stays one.
 fn missing_if_unreadable(
     dataset: &dyn storage::dataset::Dataset,
     user: &UserId,
     error: DatasetError,
-) -> Result<(), DatasetError> {
-    match error {
-        DatasetError::SetAside { .. } => tracing::warn!(%user, "{error}"),
-        DatasetError::Unreadable { .. } => {
-            let place = dataset.set_aside(&FileKey::followers(user))?;
-            tracing::warn!(%user, now = place.unwrap_or_default(), "set a follower list aside: {error}");
+) -> Result<DatasetError, DatasetError> {
+    let error = match error {
+        DatasetError::SetAside { .. } => error,
+        DatasetError::Unreadable { path, item, why } => {
+            // What is to be recovered lies under the new name.
+            match dataset.set_aside(&FileKey::followers(user))? {
+                Some(to) => DatasetError::SetAside { path, to: to.into(), why },
+                None => DatasetError::Unreadable { path, item, why },
+            }
         }
         other => return Err(other),
-    }
-    Ok(())
+    };
+    tracing::warn!(%user, "{error}");
+    Ok(error)
 }
 
 /// Accounts that the rule admits, and the others: those without a profile are suspended or unknown.
@@ -250,4 +254,27 @@ fn sort_out(
         }),
     };
     users.into_iter().partition(admits)
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::dataset::{Dataset, FilesDataset, FilesOptions};
+
+    use super::*;
+
+    #[test]
+    fn a_list_set_aside_is_named_by_where_it_is_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = FilesDataset::open(FilesOptions::new(folder.path())).unwrap();
+        let path = folder.path().join("7/7.fws");
+        std::fs::create_dir_all(folder.path().join("7")).unwrap();
+        std::fs::write(&path, b"\x1f\x8b garbage").unwrap();
+        let user = UserId::Number(7);
+        let list = dataset.open_followers(&user);
+        let error = list.and_then(|list| list.unwrap().collect::<Result<Vec<_>, _>>()).unwrap_err();
+        let said = missing_if_unreadable(&dataset, &user, error).unwrap().to_string();
+        let now = folder.path().join("7/7.fws.unreadable");
+        assert!(now.exists() && !path.exists());
+        assert!(said.contains(&format!("`twm-ctl dataset recover {}`", now.display())), "{said}");
+    }
 }

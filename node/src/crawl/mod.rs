@@ -36,7 +36,7 @@ use tokio::sync::watch;
 
 pub use counters::{CrawlCounters, RequestCount};
 use draft::Draft;
-use outage::{PlaceHealth, Seldom};
+use outage::{PlaceHealth, Reach};
 pub use resolve::ResolveError;
 use rules::Rules;
 use trouble::{Halt, Trouble};
@@ -74,7 +74,7 @@ pub struct Crawler {
     rules: Rules,
     counters: CrawlCounters,
     place: PlaceHealth,
-    unreachable: Seldom,
+    reach: Reach,
     failure: watch::Sender<Option<String>>,
 }
 
@@ -86,7 +86,7 @@ impl Crawler {
             rules: Rules::default(),
             counters: CrawlCounters::default(),
             place: PlaceHealth::default(),
-            unreachable: Seldom::default(),
+            reach: Reach::default(),
             failure: watch::Sender::new(None),
         }
     }
@@ -94,6 +94,12 @@ impl Crawler {
     /// What was done since the start.
     pub fn counters(&self) -> &CrawlCounters {
         &self.counters
+    }
+
+    /// What all jobs of this node suffer from now, and what to do about it.
+    pub fn troubles(&self) -> Vec<String> {
+        let api = self.reach.trouble(&*self.parts.clock);
+        self.dataset_trouble().into_iter().chain(api).collect()
     }
 
     /// Resolves when this node cannot crawl any more, with the reason: it must stop, or it would take jobs for
@@ -154,9 +160,7 @@ impl Crawler {
                 Finding::Limited { progress, after_ms: millis(wait) }
             }
             Trouble::Unreachable { what } => {
-                if self.unreachable.is_due(&*self.parts.clock) {
-                    tracing::warn!("{what}; check --api-url and the network");
-                }
+                self.reach.failed(&what, &*self.parts.clock);
                 let wait = Backoff::new(RETRY.0, RETRY.0).next(&*self.parts.entropy);
                 Finding::Limited { progress, after_ms: millis(wait) }
             }

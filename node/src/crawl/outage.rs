@@ -16,6 +16,9 @@ use crate::session::Backoff;
 const REST: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 /// Trouble that every job meets is told so often.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+/// Trouble that no job has met for so long is not shown any more: without jobs nobody would notice its end. Those that
+/// wait try again far sooner.
+const OF_LATE: Duration = Duration::from_secs(120);
 
 /// Whether the dataset's place can be written to, as far as the jobs have noticed.
 #[derive(Default)]
@@ -25,6 +28,7 @@ pub(super) struct PlaceHealth {
 }
 
 struct Rest {
+    what: String,
     until: Duration,
     backoff: Backoff,
 }
@@ -38,12 +42,14 @@ impl PlaceHealth {
     pub(super) fn failed(&self, what: &str, clock: &dyn Clock, entropy: &dyn Entropy) -> Duration {
         let now = clock.monotonic();
         let mut trouble = self.lock();
-        let new = || Rest { until: Duration::ZERO, backoff: Backoff::new(REST.0, REST.1) };
+        let new =
+            || Rest { what: String::new(), until: Duration::ZERO, backoff: Backoff::new(REST.0, REST.1) };
         let rest = trouble.get_or_insert_with(new);
         // Those that were under way fail together: the first of them has said it.
         if now >= rest.until {
             let wait = rest.backoff.next(entropy);
             rest.until = now + wait;
+            rest.what = format!("the dataset cannot be written: {what}");
             tracing::error!(retry_in = ?wait, "the dataset cannot be written, jobs wait: {what}");
         }
         rest.until.saturating_sub(now)
@@ -56,6 +62,12 @@ impl PlaceHealth {
         }
     }
 
+    /// Why nothing can be written, if a job has tried of late.
+    pub(super) fn trouble(&self, clock: &dyn Clock) -> Option<String> {
+        let of_late = |rest: &&Rest| clock.monotonic() < rest.until + OF_LATE;
+        self.lock().as_ref().filter(of_late).map(|rest| rest.what.clone())
+    }
+
     /// How many jobs that write may begin now, of `usual`.
     pub(super) fn room(&self, usual: usize, clock: &dyn Clock) -> usize {
         match &*self.lock() {
@@ -66,22 +78,47 @@ impl PlaceHealth {
     }
 }
 
-/// Says now and then what would be said all the time.
+/// Whether the network that is crawled can be reached, as far as the jobs have noticed.
 #[derive(Default)]
-pub(super) struct Seldom {
-    last: Mutex<Option<Duration>>,
+pub(super) struct Reach {
+    /// Absent while it answers.
+    trouble: Mutex<Option<Unreached>>,
 }
 
-impl Seldom {
-    /// Whether it is time to say it again.
-    pub(super) fn is_due(&self, clock: &dyn Clock) -> bool {
+struct Unreached {
+    what: String,
+    /// When a request failed for the last time.
+    last: Duration,
+    told: Duration,
+}
+
+impl Reach {
+    fn lock(&self) -> MutexGuard<'_, Option<Unreached>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request could not be sent. That every job says so is told now and then.
+    pub(super) fn failed(&self, what: &str, clock: &dyn Clock) {
         let now = clock.monotonic();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = last.is_none_or(|last| now.saturating_sub(last) >= TELL_EVERY);
+        let mut trouble = self.lock();
+        let told = trouble.as_ref().map(|unreached| unreached.told);
+        let due = told.is_none_or(|told| now.saturating_sub(told) >= TELL_EVERY);
+        let what = format!("{what}; check --api-url and the network");
         if due {
-            *last = Some(now);
+            tracing::warn!("{what}");
         }
-        due
+        *trouble = Some(Unreached { what, last: now, told: if due { now } else { told.unwrap_or(now) } });
+    }
+
+    /// An answer came, whatever it said.
+    pub(super) fn answered(&self) {
+        self.lock().take();
+    }
+
+    /// Why it cannot be reached, if a job has tried of late.
+    pub(super) fn trouble(&self, clock: &dyn Clock) -> Option<String> {
+        let of_late = |unreached: &&Unreached| clock.monotonic() < unreached.last + OF_LATE;
+        self.lock().as_ref().filter(of_late).map(|unreached| unreached.what.clone())
     }
 }
 
@@ -111,15 +148,29 @@ mod tests {
         }
         assert!(waits[0] <= REST.0 && waits[19] >= REST.1 / 2 && waits[19] <= REST.1, "{waits:?}");
         place.written();
-        assert_eq!(place.room(32, &clock), 32);
+        assert_eq!((place.room(32, &clock), place.trouble(&clock)), (32, None));
         assert!(place.failed("no space", &clock, &entropy) <= REST.0);
     }
 
     #[test]
-    fn what_is_said_seldom_is_said_at_once_and_then_now_and_then() {
-        let (clock, seldom) = (ManualClock::default(), Seldom::default());
-        assert!(seldom.is_due(&clock) && !seldom.is_due(&clock));
-        clock.advance(TELL_EVERY);
-        assert!(seldom.is_due(&clock) && !seldom.is_due(&clock));
+    fn trouble_is_shown_until_it_ends_or_nobody_meets_it_any_more() {
+        let (clock, entropy) = (ManualClock::default(), SeededEntropy::new(1));
+        let (place, reach) = (PlaceHealth::default(), Reach::default());
+        assert_eq!((place.trouble(&clock), reach.trouble(&clock)), (None, None));
+        let fail = || {
+            place.failed("no space", &clock, &entropy);
+            reach.failed("no route", &clock);
+        };
+        fail();
+        assert_eq!(place.trouble(&clock).unwrap(), "the dataset cannot be written: no space");
+        assert_eq!(reach.trouble(&clock).unwrap(), "no route; check --api-url and the network");
+        place.written();
+        reach.answered();
+        assert_eq!((place.trouble(&clock), reach.trouble(&clock)), (None, None));
+        fail();
+        clock.advance(OF_LATE + REST.1);
+        assert_eq!((place.trouble(&clock), reach.trouble(&clock)), (None, None));
+        fail();
+        assert!(place.trouble(&clock).is_some() && reach.trouble(&clock).is_some());
     }
 }

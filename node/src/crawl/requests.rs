@@ -77,6 +77,9 @@ impl Crawler {
     ) -> Result<Option<T>, Trouble> {
         self.counters.add_request(endpoint, permit.client().address(), &answer.rate);
         let not_sent = answer.rate.delivery == Delivery::NotSent;
+        if matches!(answer.rate.delivery, Delivery::Answered(_)) {
+            self.reach.answered();
+        }
         let (outcome, _cost) = permit.settle_with(answer);
         match outcome {
             Ok(value) => Ok(Some(value)),

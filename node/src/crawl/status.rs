@@ -25,7 +25,14 @@ impl Crawler {
             followers: self.counters.followers(),
             http,
             addresses: self.address_status(),
+            dataset_trouble: self.dataset_trouble(),
+            api_trouble: self.reach.trouble(&*self.parts.clock),
         }
+    }
+
+    /// Why the dataset cannot be written, as far as jobs have noticed of late.
+    pub fn dataset_trouble(&self) -> Option<String> {
+        self.place.trouble(&*self.parts.clock)
     }
 
     /// The addresses that have been used, and what is left of their budgets.

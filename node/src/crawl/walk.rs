@@ -137,6 +137,7 @@ impl Crawler {
     /// Gives the number of new items.
     async fn write(&self, assignment: &Assignment, walk: &mut Walk, page: Page) -> Result<u64, Trouble> {
         if page.is_empty() {
+            assignment.page_done(0);
             return Ok(0);
         }
         if let Some(stop) = assignment.stop() {
@@ -145,6 +146,7 @@ impl Crawler {
         let kind = walk.kind;
         let (draft, new) = self.with_draft(assignment, walk, move |draft| draft.push(&page)).await?;
         walk.draft = Some(draft);
+        assignment.page_done(new);
         match kind {
             FileKind::Timeline => self.counters.add_tweets(new),
             FileKind::Followers => self.counters.add_followers(new),

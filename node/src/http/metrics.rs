@@ -13,6 +13,7 @@ pub(super) fn render(node: &Observation) -> String {
     workers(&mut page, node);
     requests(&mut page, node);
     state(&mut page, node);
+    mirror(&mut page, node);
     crawls(&mut page, &node.crawls);
     page.into_text()
 }
@@ -32,9 +33,14 @@ fn process(page: &mut Exposition, node: &Observation) {
 fn raft(page: &mut Exposition, observed: &Observation) {
     let node = &observed.node;
     page.gauge("twm_raft_role", "The node's part in Raft: 1 for the role that it has.");
-    for role in
-        [NodeRole::Leader, NodeRole::Follower, NodeRole::Candidate, NodeRole::Learner, NodeRole::Stopping]
-    {
+    for role in [
+        NodeRole::Leader,
+        NodeRole::Follower,
+        NodeRole::Candidate,
+        NodeRole::Learner,
+        NodeRole::Stopping,
+        NodeRole::Rejoining,
+    ] {
         page.sample(&[("role", role.name())], u8::from(role == node.role));
     }
     let leader = node.leader.unwrap_or(0);
@@ -45,6 +51,29 @@ fn raft(page: &mut Exposition, observed: &Observation) {
     page.gauge("twm_raft_checkpoint_index", "Index of the last log entry in the checkpoint on disk.")
         .sample(&[], node.checkpoint);
     page.gauge("twm_raft_log_bytes", "Size of the Raft log on disk.").sample(&[], observed.log_bytes);
+}
+
+fn mirror(page: &mut Exposition, node: &Observation) {
+    let Some(mirror) = &node.mirror else { return };
+    let outbox = node.outbox;
+    page.counter("twm_events_total", "Events of the cluster since the mirror was set up.")
+        .sample(&[], outbox.newest);
+    page.counter("twm_events_dropped_total", "Events that left the outbox before Redis had them.")
+        .sample(&[], outbox.dropped);
+    page.gauge("twm_outbox_bytes", "Events that are kept for the mirror.").sample(&[], outbox.bytes);
+    page.gauge("twm_outbox_capacity_bytes", "Events that may be kept.").sample(&[], outbox.capacity);
+    page.gauge("twm_mirror_writes", "Whether this node leads and writes to Redis.")
+        .sample(&[], u8::from(mirror.writes));
+    page.gauge("twm_mirror_trouble", "Whether this node leads and cannot write to Redis.")
+        .sample(&[], u8::from(mirror.trouble.is_some()));
+    page.counter("twm_mirror_events_total", "Events that this node appended to twm:events.")
+        .sample(&[], mirror.appended);
+    page.counter("twm_mirror_gaps_total", "Gap entries that it appended.").sample(&[], mirror.gaps);
+    let (waiting, dropped) = node.feed.unwrap_or_default();
+    page.gauge("twm_spool_bytes", "Tweets (by reference) and profiles that wait for Redis.")
+        .sample(&[], waiting);
+    page.counter("twm_spool_dropped_total", "Items that were not kept for Redis: the spool was full.")
+        .sample(&[], dropped);
 }
 
 fn workers(page: &mut Exposition, node: &Observation) {
@@ -61,6 +90,10 @@ fn workers(page: &mut Exposition, node: &Observation) {
     let Some(workers) = &node.node.workers else { return };
     page.gauge("twm_workers", "Jobs that can run at once.").sample(&[], workers.total);
     page.gauge("twm_workers_busy", "Jobs that run.").sample(&[], workers.busy);
+    page.gauge("twm_outage", "Whether jobs wait because this cannot be used; `twm-ctl status` says why.");
+    for (of, trouble) in [("dataset", &workers.dataset_trouble), ("api", &workers.api_trouble)] {
+        page.sample(&[("of", of)], u8::from(trouble.is_some()));
+    }
     page.counter("twm_tweets_total", "Tweets written.").sample(&[], workers.tweets);
     page.counter("twm_followers_total", "Followers written.").sample(&[], workers.followers);
     page.counter("twm_profiles_total", "Profiles looked up.").sample(&[], node.profiles);

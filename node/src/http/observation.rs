@@ -1,9 +1,10 @@
 //! What a node shows of itself.
 
 use raft::model::{CrawlView, NodeStatus};
-use raft::state::Sizes;
+use raft::state::{OutboxView, Sizes};
 
 use crate::crawl::RequestCount;
+use crate::mirror::MirrorView;
 use crate::session::SessionView;
 
 /// A node at one moment.
@@ -23,6 +24,12 @@ pub struct Observation {
     pub sizes: Sizes,
     /// Bytes of the Raft log on disk.
     pub log_bytes: u64,
+    /// Events that wait for a mirror.
+    pub outbox: OutboxView,
+    /// The mirror, if there is one.
+    pub mirror: Option<MirrorView>,
+    /// Bytes of tweets and profiles that wait for Redis, and items that could not; absent without a mirror.
+    pub feed: Option<(u64, u64)>,
     /// Profiles looked up since the start.
     pub profiles: u64,
     /// Requests since the start.

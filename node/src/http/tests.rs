@@ -1,13 +1,15 @@
 //! What the port answers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::Router;
 use raft::model::{
     AddressStatus, BudgetStatus, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, CrawlView, NodeRole,
     NodeStatus, Operation, Operations, Traversal, WorkerStatus,
 };
 use raft::state::Sizes;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::render;
@@ -66,6 +68,7 @@ fn observation() -> Observation {
                 total: 32,
                 busy: 3,
                 addresses: vec![address],
+                api_trouble: Some("no route".to_owned()),
                 ..Default::default()
             }),
         },
@@ -74,6 +77,9 @@ fn observation() -> Observation {
         crawls: vec![crawl(CrawlPhase::Running)],
         sizes: Sizes::default(),
         log_bytes: 5,
+        outbox: Default::default(),
+        mirror: None,
+        feed: None,
         profiles: 0,
         requests: vec![RequestCount { endpoint: "lookup", address: None, status: Some(200), count: 9 }],
     }
@@ -93,6 +99,8 @@ fn a_node_shows_what_it_is_and_does() {
         "twm_crawls{phase=\"running\"} 1",
         "twm_crawl_jobs{crawl=\"7\",state=\"queued\"} 12",
         "twm_ready 1",
+        "twm_outage{of=\"dataset\"} 0",
+        "twm_outage{of=\"api\"} 1",
     ] {
         assert!(text.lines().any(|l| l == line), "{line:?} is not in\n{text}");
     }
@@ -136,10 +144,10 @@ async fn pages_tell_supervisors_and_people_how_the_node_is() {
         let seen = seen.clone();
         Arc::new(move || seen.lock().unwrap().clone())
     };
-    let serving = tokio::spawn(port.serve(observe, stop.clone()));
+    let serving = tokio::spawn(port.serve(observe, Router::new(), stop.clone()));
 
     assert_eq!(get(format!("{url}/livez")).await.0, 200);
-    assert_eq!(get(format!("{url}/readyz")).await, (200, "ready\n".to_owned()));
+    assert_eq!(get(format!("{url}/readyz")).await, (200, "ready\nno route\n".to_owned()));
     let (status, index) = get(format!("{url}/")).await;
     assert_eq!(status, 200);
     assert!(index.contains("twm-node 1 of cluster twm") && index.contains("/metrics"), "{index}");
@@ -167,7 +175,7 @@ async fn a_port_in_use_is_named_with_the_flag_and_the_way_out() {
 async fn silent_connections_keep_nobody_out_and_are_closed_for_others() {
     let port = HttpPort::open("127.0.0.1:0").await.unwrap();
     let address = port.address();
-    tokio::spawn(port.serve(Arc::new(observation), CancellationToken::new()));
+    tokio::spawn(port.serve(Arc::new(observation), Router::new(), CancellationToken::new()));
     let mut silent = Vec::new();
     for _ in 0..300 {
         silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
@@ -176,4 +184,51 @@ async fn silent_connections_keep_nobody_out_and_are_closed_for_others() {
     let mut rest = Vec::new();
     silent[0].read_to_end(&mut rest).await.unwrap();
     assert!(rest.is_empty(), "the oldest was closed");
+}
+
+/// Names of metrics in a text of expressions.
+fn metrics_in(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("twm_") || word.starts_with("process_")).collect()
+}
+
+#[test]
+fn the_board_and_the_alerts_ask_only_for_metrics_that_exist() {
+    let text = render(&observation());
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let exported: BTreeSet<_> = families.collect();
+    for (name, text) in [
+        ("ops/grafana/twm.json", include_str!("../../../ops/grafana/twm.json")),
+        ("ops/prometheus/alerts.yml", include_str!("../../../ops/prometheus/alerts.yml")),
+    ] {
+        let asked = metrics_in(text);
+        assert!(asked.len() > 10, "{name} asks for {asked:?}");
+        let unknown: Vec<_> = asked.difference(&exported).collect();
+        assert!(unknown.is_empty(), "{name} asks for what nobody exports: {unknown:?}");
+    }
+    let board: serde_json::Value =
+        serde_json::from_str(include_str!("../../../ops/grafana/twm.json")).unwrap();
+    let ids: Vec<_> = board["panels"].as_array().unwrap().iter().map(|panel| panel["id"].as_u64()).collect();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "panels have ids of their own");
+}
+
+#[tokio::test]
+async fn a_browser_gets_the_monitor_and_others_the_text() {
+    let port = HttpPort::open("127.0.0.1:0").await.unwrap();
+    let address = port.address();
+    tokio::spawn(port.serve(Arc::new(observation), Router::new(), CancellationToken::new()));
+    for (accept, begins) in [
+        ("Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n", "<!doctype html>"),
+        ("Accept: */*\r\n", "twm-node 1 of cluster twm"),
+        ("", "twm-node 1 of cluster twm"),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{accept}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(body.starts_with(begins), "{accept:?}: {body}");
+        assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
+    }
 }

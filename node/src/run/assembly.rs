@@ -10,16 +10,20 @@ use storage::dataset::{Dataset, DatasetError, FilesDataset, FilesOptions};
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::address::AddressPool;
 use crate::budget::{BootTime, BudgetSettings, LedgerEnv};
 use crate::crawl::{self, Crawler, CrawlerParts};
 use crate::follow::FollowRule;
 use crate::http::{Observation, Observe};
-use crate::session::{SessionLoop, SessionOptions, SessionView, shared_storage_id};
-use crate::settings::Settings;
-use crate::source::HttpSettings;
+use crate::logs::LogRing;
+use crate::mirror::{Feed, FeedOptions, Mirror, MirrorOptions, MirrorView};
+use crate::monitor::{Monitor, MonitorParts, MonitorSettings, WatchedNode};
+use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView, shared_storage_id};
+use crate::settings::{MirrorSettings, Settings};
 use crate::source::twitter::{TwitterSettings, TwitterSource};
+use crate::source::{HttpSettings, Source};
 
 /// Workers of a node that is not told how many.
 const WORKERS: usize = 32;
@@ -44,7 +48,13 @@ pub(super) struct Node {
     pub(super) workers: u32,
     cluster: String,
     view: watch::Receiver<SessionView>,
+    mirror: Option<ViewMirror>,
+    feed: Option<Feed>,
+    dataset: Arc<dyn Dataset>,
+    board: Arc<JobBoard>,
 }
+
+type ViewMirror = Arc<dyn Fn() -> MirrorView + Send + Sync>;
 
 impl Node {
     /// Puts a node together around its tracker. Nothing is crawled before the session loop runs.
@@ -64,8 +74,15 @@ impl Node {
             false => tracker.storage_id(),
         };
         let shared_tracker = Arc::new(tracker.clone());
+        let feed = open_feed(settings, world, &tracker)?;
+        let untapped = dataset.clone();
+        let mut source: Arc<dyn Source> = Arc::new(TwitterSource::new(&twitter_settings(settings))?);
+        let mut dataset = dataset;
+        if let Some(feed) = &feed {
+            (source, dataset) = (feed.tap_source(source), feed.tap_dataset(dataset));
+        }
         let crawler = Arc::new(Crawler::new(CrawlerParts {
-            source: Arc::new(TwitterSource::new(&twitter_settings(settings))?),
+            source,
             pool: Arc::new(open_pool(settings, world, addresses, &tracker)?),
             dataset: dataset.clone(),
             tracker: shared_tracker.clone(),
@@ -82,8 +99,19 @@ impl Node {
             crew_runtime,
         };
         let session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset);
-        let (view, cluster) = (session.view(), settings.cluster.clone());
-        let node = Self { tracker, crawler, http, workers, cluster, view };
+        let (view, board, cluster) = (session.view(), session.board(), settings.cluster.clone());
+        let node = Self {
+            tracker,
+            crawler,
+            http,
+            workers,
+            cluster,
+            view,
+            mirror: None,
+            feed,
+            dataset: untapped,
+            board,
+        };
         node.tracker.set_worker_status({
             let (crawler, view, http) = (node.crawler.clone(), node.view.clone(), node.http.clone());
             Arc::new(move || {
@@ -95,23 +123,66 @@ impl Node {
         Ok((node, session))
     }
 
+    /// The mirror, if the settings ask for one.
+    pub(super) fn mirror(&mut self, settings: &Settings, world: &World) -> Option<Mirror> {
+        let MirrorSettings { url, events_length, .. } = settings.redis.clone()?;
+        let (clock, entropy) = (world.clock.clone(), world.entropy.clone());
+        let options = MirrorOptions { url, events_length, clock, entropy };
+        let mirror = Mirror::new(options, self.tracker.clone());
+        self.mirror = Some(Arc::new(mirror.view()));
+        Some(mirror)
+    }
+
+    /// Sends what this node finds to Redis, if the settings ask for it.
+    pub(super) fn run_feed(
+        &self,
+        stop: &CancellationToken,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let feed = self.feed.clone()?;
+        Some(feed.run(self.dataset.clone(), stop.clone()))
+    }
+
     /// What the HTTP port shows.
     pub(super) fn observe(&self) -> Observe {
         let (tracker, crawler) = (self.tracker.clone(), self.crawler.clone());
-        let (cluster, view) = (self.cluster.clone(), self.view.clone());
+        let (cluster, view, mirror) = (self.cluster.clone(), self.view.clone(), self.mirror.clone());
+        let feed = self.feed.clone();
         Arc::new(move || {
             let session = *view.borrow();
             Observation {
                 cluster: cluster.clone(),
                 node: tracker.status(),
-                not_ready: not_ready(&tracker, session),
+                not_ready: not_ready(&tracker, session, &crawler),
                 session,
                 crawls: tracker.crawls(),
                 sizes: tracker.sizes(),
                 log_bytes: tracker.log_bytes(),
+                outbox: tracker.outbox(),
+                mirror: mirror.as_ref().map(|view| view()),
+                feed: feed.as_ref().map(Feed::waiting),
                 profiles: crawler.counters().profiles(),
                 requests: crawler.counters().requests(),
             }
+        })
+    }
+}
+
+impl Node {
+    /// What browsers see.
+    pub(super) fn monitor(&self, settings: &Settings, world: &World, log: LogRing) -> Monitor {
+        let (tracker, crawler, board) = (self.tracker.clone(), self.crawler.clone(), self.board.clone());
+        let clock = world.clock.clone();
+        let addresses = settings.peers.values().chain([&settings.http]);
+        let host = |address: &String| address.rsplit_once(':').map(|(host, _)| host.to_owned());
+        Monitor::new(MonitorParts {
+            settings: MonitorSettings {
+                token: settings.monitor_token.clone(),
+                hosts: addresses.filter_map(host).collect(),
+            },
+            cluster: self.cluster.clone(),
+            watched: Arc::new(WatchedNode { tracker, crawler, board, log, clock: clock.clone() }),
+            clock,
+            entropy: world.entropy.clone(),
         })
     }
 }
@@ -131,7 +202,8 @@ fn resolver(crawler: &Arc<Crawler>) -> ResolveNames {
     })
 }
 
-fn not_ready(tracker: &Tracker, session: SessionView) -> Vec<String> {
+/// An API out of reach is no reason: all nodes share it, and another one could do no better.
+fn not_ready(tracker: &Tracker, session: SessionView, crawler: &Crawler) -> Vec<String> {
     let mut reasons = Vec::new();
     if tracker.leader().is_none() {
         reasons
@@ -142,6 +214,7 @@ fn not_ready(tracker: &Tracker, session: SessionView) -> Vec<String> {
     if !session.open {
         reasons.push("no session is open, so the workers have no jobs".to_owned());
     }
+    reasons.extend(crawler.dataset_trouble());
     reasons
 }
 
@@ -168,6 +241,7 @@ pub(super) fn tracker_options(settings: &Settings, world: &World) -> TrackerOpti
         },
         election_timeout: (settings.election_timeout, settings.election_timeout * 3 / 2),
         log_kept: settings.log_kept,
+        events_kept: settings.redis.as_ref().map_or(0, |mirror| mirror.outbox),
         check_follow_rule: Some(Arc::new(|rule| {
             FollowRule::compile(rule).map(drop).map_err(|e| e.to_string())
         })),
@@ -181,6 +255,19 @@ pub(super) fn tracker_options(settings: &Settings, world: &World) -> TrackerOpti
             world.entropy.clone(),
         )
     }
+}
+
+fn open_feed(settings: &Settings, world: &World, tracker: &Tracker) -> anyhow::Result<Option<Feed>> {
+    let Some(MirrorSettings { url, tweets_length, .. }) = settings.redis.clone() else { return Ok(None) };
+    let options = FeedOptions {
+        url,
+        node: settings.id,
+        length: tweets_length,
+        folder: tracker.spool_path(),
+        clock: world.clock.clone(),
+        entropy: world.entropy.clone(),
+    };
+    Ok(Some(Feed::open(options)?))
 }
 
 fn twitter_settings(settings: &Settings) -> TwitterSettings {

@@ -6,7 +6,7 @@ use raft::model::{Finding, Job, LeaseId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::LeaseClock;
+use super::{JobGauge, LeaseClock};
 
 /// Why a worker has to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub struct Assignment {
     pub(super) abandon: CancellationToken,
     pub(super) hand_back: CancellationToken,
     pub(super) messages: mpsc::Sender<Message>,
+    pub(super) gauge: Arc<JobGauge>,
 }
 
 impl Assignment {
@@ -52,6 +53,11 @@ impl Assignment {
     pub async fn report(&self, finding: Finding) {
         // The loop ends only after all its workers: a failed send means that the process stops at once.
         let _ = self.messages.send(Message::Found(self.job.lease, finding)).await;
+    }
+
+    /// Shows that a page came, with so many new items.
+    pub fn page_done(&self, items: u64) {
+        self.gauge.page(items);
     }
 
     /// Whether to stop, and why. Cheap: ask before each write and each request.

@@ -258,12 +258,14 @@ impl SessionLoop {
             return;
         }
         let messages = self.sender.clone();
+        let gauge = self.board.begin(&job, self.options.clock.monotonic());
         let assignment = Assignment {
             job,
             lease_clock: live.lease_clock.clone(),
             abandon,
             hand_back: live.stop.clone(),
             messages: messages.clone(),
+            gauge,
         };
         let work = self.options.crew_runtime.spawn(self.crew.clone().run(assignment));
         self.options.crew_runtime.spawn(async move {

@@ -3,13 +3,14 @@
 //! - [`JobTracker`]: what the session needs of the replicated tracker.
 //! - [`Crew`]: who runs the jobs. A job comes as an [`Assignment`] and ends with an [`Ending`].
 //! - [`SessionLoop`]: opens a session, keeps it alive, opens a new one when it is over, ends it when the node stops.
+//! - [`JobBoard`]: what runs, to be looked at.
 //! - [`LeaseClock`]: until when the session's leases are surely valid.
 //!
 //! The loop runs beside Raft and does nothing that takes long; jobs and disk work run on a runtime of their own
 //! (`crew_runtime`), so that a busy crew never delays a heartbeat.
 
 mod assignment;
-mod backoff;
+mod board;
 mod crew;
 mod jobs;
 mod lease_clock;
@@ -21,9 +22,10 @@ mod storage_id;
 mod tracker;
 
 pub use assignment::{Assignment, Ending, Stop};
-pub use backoff::Backoff;
+pub use board::{JobBoard, JobGauge, ShownJob};
 pub use crew::{Crew, SessionView};
 pub use lease_clock::LeaseClock;
 pub use session_loop::{SessionLoop, SessionOptions};
+pub use storage::env::Backoff;
 pub use storage_id::{StorageIdError, shared_storage_id};
 pub use tracker::JobTracker;

@@ -17,7 +17,7 @@ use super::jobs::RunningJobs;
 use super::leftovers::remove_leftovers;
 use super::live::{Live, Over};
 use super::publisher::Publisher;
-use super::{Backoff, Crew, JobTracker, LeaseClock, SessionView};
+use super::{Backoff, Crew, JobBoard, JobTracker, LeaseClock, SessionView};
 
 /// Who and what a session is for.
 pub struct SessionOptions {
@@ -50,6 +50,7 @@ pub struct SessionLoop {
     pub(super) messages: mpsc::Receiver<Message>,
     pub(super) sender: mpsc::Sender<Message>,
     pub(super) jobs: RunningJobs,
+    pub(super) board: Arc<JobBoard>,
     pub(super) publisher: Publisher,
     pub(super) view: watch::Sender<SessionView>,
     dataset: Arc<dyn Dataset>,
@@ -70,6 +71,7 @@ impl SessionLoop {
         let publisher = Publisher::new(dataset.clone(), entropy, runtime, sender.clone());
         let (jobs, view) = (RunningJobs::default(), watch::Sender::default());
         let (tidying, last_tidied) = (None, None);
+        let board = Arc::default();
         Self {
             options,
             tracker,
@@ -77,6 +79,7 @@ impl SessionLoop {
             messages,
             sender,
             jobs,
+            board,
             publisher,
             view,
             dataset,
@@ -88,6 +91,11 @@ impl SessionLoop {
     /// The session as it is shown, always the newest.
     pub fn view(&self) -> watch::Receiver<SessionView> {
         self.view.subscribe()
+    }
+
+    /// The jobs that run, always the newest.
+    pub fn board(&self) -> Arc<JobBoard> {
+        self.board.clone()
     }
 
     /// Takes jobs and reports until `stop` is cancelled; then hands all jobs back, ends the session and returns.
@@ -168,6 +176,7 @@ impl SessionLoop {
             Message::Ended(lease, ending) => {
                 let valid = self.jobs.valid(lease, live.session).map(|running| running.job);
                 self.jobs.remove(lease);
+                self.board.end(lease);
                 if let (Some(job), Ending::Found(finding)) = (valid, ending) {
                     live.pending.push(job, lease, finding);
                 }

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use storage::dataset::FollowersFormat;
+use storage::redis::RedisUrl;
 
 use layers::Layers;
 pub use layers::Origin;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub listen: Option<String>,
     /// Where the HTTP port is.
     pub http: String,
+    /// Who knows it may act through the monitor.
+    pub monitor_token: Option<String>,
     /// Addresses to crawl from.
     pub ips: AddressList,
     /// Jobs that run at once; absent: as many as seem right for the addresses.
@@ -76,8 +79,23 @@ pub struct Settings {
     pub max_attempts: u32,
     /// Added to reset times of rate budgets.
     pub margin: Duration,
+    /// Where what happens is mirrored to, if anywhere.
+    pub redis: Option<MirrorSettings>,
     /// What is logged, and how.
     pub logs: LogSettings,
+}
+
+/// A mirror in Redis. The same on all nodes: the leader's counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorSettings {
+    /// Where Redis is.
+    pub url: RedisUrl,
+    /// Most bytes of events that wait for it in every node's memory.
+    pub outbox: u64,
+    /// Entries at about which the stream of events is trimmed.
+    pub events_length: u64,
+    /// Entries at about which the streams of tweets and of profiles are trimmed.
+    pub tweets_length: u64,
 }
 
 /// What is logged, and how.
@@ -176,6 +194,7 @@ impl Reader<'_> {
         let data_dir = self.optional("data-dir", default_dir.as_deref(), values::text);
         let listen = self.optional("listen", None, values::host_port);
         let http = self.read("http", "127.0.0.1:9898", values::host_port);
+        let monitor_token = self.optional("monitor-token", None, values::monitor_token);
         let ips = self.read("ips", "none", values::ips);
         let workers = self.optional("workers", None, values::number(1..=10_000));
         let api_url = self.read("api-url", "http://127.0.0.1:5000/1/", values::api_url);
@@ -192,6 +211,10 @@ impl Reader<'_> {
         let storage_grace = self.read("storage-grace", "30s", values::time(seconds(0)..=seconds(86_400)));
         let max_attempts = self.read("max-attempts", "5", values::number(1..=1000));
         let margin = self.read("margin", "500ms", values::time(seconds(0)..=seconds(3600)));
+        let redis = self.optional("redis", None, values::redis_url);
+        let outbox = self.read("redis-outbox", "16", values::number(1..=1024));
+        let events_length = self.read("redis-events", "1000000", values::number(1000..=u64::MAX));
+        let tweets_length = self.read("redis-tweets", "100000", values::number(1000..=u64::MAX));
         let format = self.read("log-format", "text", values::log_format);
         let level = self.read("log-level", DEFAULT_LOG_LEVEL, values::log_level);
         let log_dir = self.optional("log-dir", None, values::text);
@@ -202,6 +225,7 @@ impl Reader<'_> {
             data_dir: data_dir?.into(),
             listen,
             http: http?,
+            monitor_token,
             ips: ips?,
             workers: workers.map(|n| n as u32),
             api_url: api_url?,
@@ -218,6 +242,15 @@ impl Reader<'_> {
             storage_grace: storage_grace?,
             max_attempts: max_attempts? as u32,
             margin: margin?,
+            redis: match redis {
+                Some(url) => Some(MirrorSettings {
+                    url,
+                    outbox: outbox? << 20,
+                    events_length: events_length?,
+                    tweets_length: tweets_length?,
+                }),
+                None => None,
+            },
             logs: LogSettings { format: format?, level: level?, dir: log_dir.map(PathBuf::from) },
         })
     }

@@ -50,6 +50,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "HOST:PORT",
         "Port of the monitor, metrics and health; port 0 takes a free one [default: 127.0.0.1:9898]",
     ),
+    secret(
+        "monitor-token",
+        "TOKEN",
+        "Who knows it may pause, resume, cancel and retry in the monitor; absent: nobody. Better in TWM_MONITOR_TOKEN or \
+         the file than in a flag",
+    ),
     setting(
         "ips",
         "auto|none|LIST",
@@ -99,6 +105,23 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting("max-attempts", "N", "Failures after which a job goes to the error list, 1 to 1000 [default: 5]"),
     setting("margin", "TIME", "Added to every reset time of a rate budget [default: 500ms]"),
+    secret(
+        "redis",
+        "URL",
+        "Redis to which what happens is mirrored, redis://, rediss:// or redis+sentinel://HOST,HOST/MASTER, the same \
+         on all nodes; with a password better in TWM_REDIS or the file [default: no mirror]",
+    ),
+    setting("redis-outbox", "MIB", "Most memory for events that wait for Redis, 1 to 1024 [default: 16]"),
+    setting(
+        "redis-events",
+        "N",
+        "Entries at about which twm:events is trimmed, from 1000 [default: 1000000]",
+    ),
+    setting(
+        "redis-tweets",
+        "N",
+        "Entries at about which twm:tweets and twm:profiles are trimmed, from 1000 [default: 100000]",
+    ),
     setting("log-format", "text|json", "Form of the log on stderr and in --log-dir [default: text]"),
     setting(
         "log-level",

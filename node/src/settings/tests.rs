@@ -81,6 +81,16 @@ fn a_secret_is_not_shown() {
 }
 
 #[test]
+fn a_monitor_token_that_could_be_guessed_is_refused_and_never_shown() {
+    let loaded = load_with(&[], &[("TWM_MONITOR_TOKEN", "correct-horse")]).unwrap();
+    assert_eq!(loaded.settings.monitor_token.as_deref(), Some("correct-horse"));
+    assert!(!loaded.to_string().contains("correct-horse"));
+    let error = errors(&["--monitor-token", "hunter2"]);
+    assert!(error.contains("--monitor-token") && error.contains("at least 8"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
 fn peers_come_in_any_order_and_mistakes_in_them_are_named() {
     let settings = load(&["--id", "2", "--peers", " 3=c:3, 1=a:1,2=[::1]:2 "]).settings;
     assert_eq!(

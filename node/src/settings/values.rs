@@ -5,10 +5,14 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use storage::dataset::FollowersFormat;
+use storage::redis::RedisUrl;
 
 use super::LogFormat;
 use crate::address::{AddressError, AddressList};
 use crate::source::twitter::{check_base_url, check_bearer};
+
+/// Characters of a monitor token at least.
+const SHORTEST_MONITOR_TOKEN: usize = 8;
 
 /// A whole number within bounds.
 pub(super) fn number(allowed: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
@@ -41,6 +45,23 @@ pub(super) fn api_url(text: &str) -> Result<String, String> {
 pub(super) fn token(token: &str) -> Result<String, String> {
     let token = text(token)?;
     check_bearer(&token).map(|()| token).map_err(|e| e.to_string())
+}
+
+/// Where a Redis is.
+pub(super) fn redis_url(text: &str) -> Result<RedisUrl, String> {
+    RedisUrl::parse(text).map_err(|e| e.to_string())
+}
+
+/// A token that keeps strangers from acting.
+pub(super) fn monitor_token(text: &str) -> Result<String, String> {
+    let token = token(text)?;
+    if token.len() < SHORTEST_MONITOR_TOKEN {
+        return Err(format!(
+            "it has {} characters and could be guessed; give at least {SHORTEST_MONITOR_TOKEN}",
+            token.len()
+        ));
+    }
+    Ok(token)
 }
 
 /// On or off.

@@ -9,6 +9,9 @@ use super::timestamp::parse_iso8601;
 /// Longest wait believed, whatever a server says. X API v2 has windows of 24 hours.
 const LONGEST_WAIT: Duration = Duration::from_secs(25 * 3600);
 
+/// Longest wait believed that only the local clock speaks for: Twitter's longest window (v1; v1.1 has 15 minutes).
+const LONGEST_UNDATED_WAIT: Duration = Duration::from_secs(3600);
+
 /// Numbers from here on are Unix seconds, smaller ones are seconds from now (2001-09-09).
 const SMALLEST_EPOCH: u64 = 1_000_000_000;
 /// Numbers from here on are Unix milliseconds.
@@ -39,6 +42,9 @@ pub struct RateInfo {
     /// Time to the next window, by the server's own clock where it sent its `Date`: a wrong local clock does
     /// no harm then. Both are whole seconds, so up to a second may be missing.
     pub reset_in: Option<Duration>,
+    /// Whether `reset_in` is a guess: the server named a moment and not its own time, and the local clock may be
+    /// wrong. It can be too short then, and is never over an hour.
+    pub undated: bool,
     /// The end of the window as the server writes it, in Unix seconds. Answers of one window agree in it.
     pub window: Option<u64>,
     /// `Retry-After`, on any status.
@@ -48,7 +54,7 @@ pub struct RateInfo {
 impl RateInfo {
     fn silent(delivery: Delivery) -> Self {
         let (limit, remaining, reset_in, window, retry_after) = (None, None, None, None, None);
-        Self { delivery, limited: false, limit, remaining, reset_in, window, retry_after }
+        Self { delivery, limited: false, limit, remaining, reset_in, undated: false, window, retry_after }
     }
 
     /// Nothing left this machine.
@@ -69,14 +75,19 @@ impl RateInfo {
         let date = text(headers, DATE.as_str()).and_then(parse_http_date);
         let now = date.unwrap_or(wall.as_secs());
         let reset = field(headers, "reset").and_then(|text| parse_reset(text, now));
+        let undated = date.is_none() && reset.is_some_and(|(_, absolute)| absolute);
+        let longest = if undated { LONGEST_UNDATED_WAIT } else { LONGEST_WAIT };
+        let reset = reset.map(|(moment, _)| moment);
+        let retry_after = text(headers, RETRY_AFTER.as_str());
         Self {
             delivery: Delivery::Answered(status),
             limited: matches!(status, 420 | 429),
             limit: field(headers, "limit").and_then(parse_count),
             remaining: field(headers, "remaining").and_then(parse_count),
-            reset_in: reset.map(|reset| until(reset, now)),
+            reset_in: reset.map(|reset| until(reset, now).min(longest)),
+            undated,
             window: reset,
-            retry_after: text(headers, RETRY_AFTER.as_str()).and_then(|text| parse_retry_after(text, now)),
+            retry_after: retry_after.and_then(|text| parse_retry_after(text, now, date.is_some())),
         }
     }
 }
@@ -106,20 +117,25 @@ fn until(moment: u64, now: u64) -> Duration {
     Duration::from_secs(moment.saturating_sub(now)).min(LONGEST_WAIT)
 }
 
-fn parse_reset(text: &str, now: u64) -> Option<u64> {
+/// The moment, and whether the server named it as such, not as a time from now.
+fn parse_reset(text: &str, now: u64) -> Option<(u64, bool)> {
     let number = text.split('.').next().unwrap_or(text);
     match number.parse::<u64>() {
-        Ok(n) if n >= SMALLEST_EPOCH_MILLIS => Some(n / 1000),
-        Ok(n) if n >= SMALLEST_EPOCH => Some(n),
-        Ok(n) => now.checked_add(n),
-        Err(_) => parse_iso8601(text),
+        Ok(n) if n >= SMALLEST_EPOCH_MILLIS => Some((n / 1000, true)),
+        Ok(n) if n >= SMALLEST_EPOCH => Some((n, true)),
+        Ok(n) => Some((now.checked_add(n)?, false)),
+        Err(_) => Some((parse_iso8601(text)?, true)),
     }
 }
 
-fn parse_retry_after(text: &str, now: u64) -> Option<Duration> {
+fn parse_retry_after(text: &str, now: u64, dated: bool) -> Option<Duration> {
     match text.parse::<u64>() {
         Ok(seconds) => Some(Duration::from_secs(seconds).min(LONGEST_WAIT)),
-        Err(_) => parse_http_date(text).map(|moment| until(moment, now)),
+        Err(_) if dated => parse_http_date(text).map(|moment| until(moment, now)),
+        // A moment that has passed by a clock that may be wrong says nothing.
+        Err(_) => parse_http_date(text)
+            .map(|moment| until(moment, now).min(LONGEST_UNDATED_WAIT))
+            .filter(|wait| !wait.is_zero()),
     }
 }
 
@@ -162,8 +178,13 @@ mod tests {
     #[test]
     fn the_servers_clock_counts_and_the_local_one_only_without_it() {
         let reset = (NOW + 100).to_string();
-        assert_eq!(rate(&[DATE, ("x-ratelimit-reset", &reset)]).reset_in, Some(Duration::from_secs(100)));
-        assert_eq!(rate(&[("x-ratelimit-reset", &reset)]).reset_in, Some(Duration::from_secs(3700)));
+        let dated = rate(&[DATE, ("x-ratelimit-reset", &reset)]);
+        assert_eq!((dated.reset_in, dated.undated), (Some(Duration::from_secs(100)), false));
+        // The local clock would have it that there is more than an hour to go.
+        let undated = rate(&[("x-ratelimit-reset", &reset)]);
+        assert_eq!((undated.reset_in, undated.undated), (Some(LONGEST_UNDATED_WAIT), true));
+        let from_now = rate(&[("ratelimit-reset", "7000")]);
+        assert_eq!((from_now.reset_in, from_now.undated), (Some(Duration::from_secs(7000)), false));
     }
 
     #[test]
@@ -187,6 +208,9 @@ mod tests {
         assert_eq!(rate(&[("retry-after", "7")]).retry_after, Some(Duration::from_secs(7)));
         let date = ("retry-after", "Mon, 23 Nov 2026 08:22:01 GMT");
         assert_eq!(rate(&[DATE, date]).retry_after, Some(Duration::from_secs(60)));
+        let undated = |date| rate(&[("retry-after", date)]).retry_after;
+        assert_eq!(undated("Tue, 24 Nov 2026 08:22:01 GMT"), Some(LONGEST_UNDATED_WAIT));
+        assert_eq!(undated("Sun, 22 Nov 2026 08:22:01 GMT"), None);
         assert_eq!(rate(&[("retry-after", "whenever")]).retry_after, None);
     }
 

@@ -4,6 +4,7 @@
 
 mod api;
 mod clocks;
+mod faults;
 mod leases;
 mod operations;
 mod rig;

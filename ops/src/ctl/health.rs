@@ -1,6 +1,8 @@
 //! What is wrong with a cluster.
 
-use raft::model::{ClusterStatus, NodeStatus};
+use raft::model::{ClusterStatus, MemberStatus, NodeStatus};
+
+use super::render::printable;
 
 /// What an operator has to look at, worst last; nothing when the cluster is well. A drained node is
 /// well: an operator wanted it so.
@@ -21,6 +23,17 @@ pub fn troubles(status: &ClusterStatus) -> Vec<String> {
         ));
     }
     troubles
+}
+
+/// What keeps the jobs of nodes that are up from being done, a line for each node.
+pub fn outages(status: &ClusterStatus) -> Vec<String> {
+    let of = |member: &MemberStatus| {
+        let workers = member.node.as_ref().and_then(|node| node.workers.as_ref());
+        let troubles = workers.map(|workers| [&workers.dataset_trouble, &workers.api_trouble]);
+        let troubles = troubles.into_iter().flatten().flatten();
+        troubles.map(|trouble| format!("node {}: {}", member.id, printable(trouble))).collect::<Vec<_>>()
+    };
+    status.nodes.iter().flat_map(of).collect()
 }
 
 /// What is wrong when no leader answered, but these nodes did; `asked` is how many were asked.
@@ -56,6 +69,16 @@ mod tests {
         assert_eq!(troubles(&status), Vec::<String>::new());
         status.nodes.truncate(1);
         assert_eq!(troubles(&status), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_node_whose_jobs_wait_is_named_with_the_reason() {
+        let mut status = samples::status();
+        assert_eq!(outages(&status), Vec::<String>::new());
+        let workers = status.nodes[0].node.as_mut().unwrap().workers.as_mut().unwrap();
+        workers.dataset_trouble = Some("no space; free some".to_owned());
+        workers.api_trouble = Some("no\x1b[2Jroute".to_owned());
+        assert_eq!(outages(&status), ["node 1: no space; free some", "node 1: no\\u{1b}[2Jroute"]);
     }
 
     #[test]

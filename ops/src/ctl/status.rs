@@ -134,7 +134,7 @@ impl Picture {
 
     fn troubles(&self) -> Vec<String> {
         match self {
-            Self::Whole(status) => health::troubles(status),
+            Self::Whole(status) => [health::troubles(status), health::outages(status)].concat(),
             Self::Leaderless { answers, asked } => health::leaderless(answers, *asked),
         }
     }

@@ -56,6 +56,28 @@ fn recover_saves_what_is_good_and_tells_what_was_lost() {
 }
 
 #[test]
+fn a_file_of_which_nothing_can_be_read_is_reported_once_and_then_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = dataset(folder.path());
+    let hopeless = put(&output, "33/33.fws", b"\x89PNG\r\n");
+    let aside = output.join("33/33.fws.unreadable");
+    let first = ctl(&["dataset", "recover", utf8(&output)]);
+    assert_eq!(first.status.code(), Some(1), "somebody has to know");
+    assert!(text(&first.stderr).contains(&format!("it is now {}", utf8(&aside))), "{}", text(&first.stderr));
+    for _ in 0..2 {
+        let later = ctl(&["dataset", "recover", utf8(&output)]);
+        let (out, err) = (text(&later.stdout), text(&later.stderr));
+        assert!(later.status.success(), "{out}{err}");
+        assert!(err.contains(utf8(&aside)) && err.contains("nothing can be read of it"), "{err}");
+        assert!(out.contains("1 set aside and left, 0 failed"), "{out}");
+    }
+    assert_eq!(fs::read(&aside).unwrap(), b"\x89PNG\r\n");
+    assert!(!hopeless.exists());
+    // Who asks for this very file wants to know.
+    assert_eq!(ctl(&["dataset", "recover", utf8(&aside)]).status.code(), Some(1));
+}
+
+#[test]
 fn recover_does_for_a_file_set_aside_by_a_node_what_the_error_says() {
     let folder = tempfile::tempdir().unwrap();
     let output = dataset(folder.path());

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter;
+use storage::FileError;
 use tokio::sync::oneshot;
 
 use super::log_codec::{Flushed, LogTypes, StoredLogId, StoredPayload, StoredVote};
@@ -35,6 +36,7 @@ const CACHE_BYTES: usize = 32 << 20;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     log: Arc<RwLock<RaftLog<LogTypes>>>,
+    folder: Arc<PathBuf>,
 }
 
 impl LogStore {
@@ -47,7 +49,7 @@ impl LogStore {
         config.wal.chunk_max_records = Some(FILE_RECORDS);
         config.log_cache_capacity = Some(CACHE_BYTES);
         let log = RaftLog::open(Arc::new(config))?;
-        Ok(Self { log: Arc::new(RwLock::new(log)) })
+        Ok(Self { log: Arc::new(RwLock::new(log)), folder: Arc::new(dir.to_owned()) })
     }
 
     /// Bytes on disk.
@@ -63,6 +65,18 @@ impl LogStore {
         self.log.write().unwrap_or_else(|e| e.into_inner())
     }
 
+    /// Names the log and what is wrong with its disk. After its writer has ended, the log itself says only that nobody
+    /// takes what is written.
+    fn failed(&self, log: &RaftLog<LogTypes>, error: io::Error) -> io::Error {
+        let source = log.wait_worker_idle().err().unwrap_or(error);
+        self.named(source)
+    }
+
+    fn named(&self, source: io::Error) -> io::Error {
+        let path = self.folder.as_ref().clone();
+        io::Error::new(source.kind(), FileError { action: "write the Raft log in", path, source })
+    }
+
     /// Writes under the lock, then waits for the sync outside of it.
     async fn synced<W>(&self, write: W) -> io::Result<()>
     where
@@ -71,11 +85,16 @@ impl LogStore {
         let (tell, told) = oneshot::channel();
         {
             let mut log = self.write();
-            write(&mut log)?;
-            // The receiver is gone only when the caller is; nobody waits for the result then.
-            log.flush(true, Some(Flushed::call(move |result| drop(tell.send(result)))))?;
+            let written = write(&mut log).and_then(|()| {
+                // The receiver is gone only when the caller is; nobody waits for the result then.
+                log.flush(true, Some(Flushed::call(move |result| drop(tell.send(result)))))
+            });
+            written.map_err(|error| self.failed(&log, error))?;
         }
-        told.await.map_err(|_| io::Error::other("the log's writer stopped"))?
+        match told.await {
+            Ok(result) => result.map_err(|error| self.named(error)),
+            Err(_) => Err(self.failed(&self.read(), io::Error::other("its writer stopped"))),
+        }
     }
 
     fn entries(&self, start: u64, end: u64, max_bytes: usize) -> io::Result<Vec<Entry>> {
@@ -148,8 +167,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         let Some(committed) = committed else { return Ok(()) };
         let mut log = self.write();
-        log.commit(StoredLogId(committed))?;
-        log.flush(false, None)
+        let written = log.commit(StoredLogId(committed)).and_then(|_| log.flush(false, None));
+        written.map_err(|error| self.failed(&log, error))
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
@@ -163,8 +182,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     {
         let entries = entries.into_iter().map(|e| (StoredLogId(e.log_id), StoredPayload(e.payload)));
         let mut log = self.write();
-        log.append(entries)?;
-        log.flush(true, Some(Flushed::call(move |result| callback.io_completed(result))))
+        let store = self.clone();
+        let synced = move |result: io::Result<()>| {
+            callback.io_completed(result.map_err(|error| store.named(error)));
+        };
+        let written = log.append(entries).and_then(|_| log.flush(true, Some(Flushed::call(synced))));
+        written.map_err(|error| self.failed(&log, error))
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {

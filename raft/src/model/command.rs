@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
 use super::{
-    CrawlId, CrawlSpec, NodeId, OpenSession, Report, ReportAnswer, RequestId, SessionId, SessionOpened,
+    CrawlId, CrawlSpec, EventId, NodeId, OpenSession, Report, ReportAnswer, RequestId, SessionId,
+    SessionOpened,
 };
 
 /// Times that the leader's settings give to the state machine. They travel with each command, so
@@ -111,6 +112,23 @@ pub enum Mutation {
         node: NodeId,
         /// Whether it is drained.
         drained: bool,
+    },
+    /// A leader tells the term that it leads.
+    Lead {
+        /// The node.
+        node: NodeId,
+        /// The term.
+        term: u64,
+    },
+    /// Sets how much of what happens is kept for a mirror.
+    KeepEvents {
+        /// Most bytes; 0 when there is no mirror.
+        bytes: u64,
+    },
+    /// A mirror has passed on what happened.
+    EventsPassed {
+        /// All up to here.
+        through: EventId,
     },
 }
 

@@ -6,6 +6,7 @@
 mod answer;
 mod command;
 mod crawl;
+mod event;
 mod ident;
 mod job;
 mod operation;
@@ -17,6 +18,7 @@ pub use command::{Command, Limits, Mutation, Refusal, Response, SubmitSummary};
 pub use crawl::{
     CrawlCounters, CrawlPhase, CrawlSpec, CrawlView, OperationCounters, Traversal, UserCounters,
 };
+pub use event::{CrawlChange, Event, EventId, EventKind, FinalState, JobChange, NoEventId, SessionChange};
 pub use ident::{CrawlId, JobId, LeaseId, NodeId, RequestId, SessionId, StorageId, UnknownCrawl};
 pub use job::{DraftProgress, Failure, Gone, GoneReason, Job, Progress};
 pub use operation::{Operation, Operations, UnknownOperation};
@@ -27,4 +29,4 @@ pub use status::{
 };
 
 /// Version of everything in this module as it crosses the network. Nodes refuse to talk to another one.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;

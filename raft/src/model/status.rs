@@ -51,6 +51,8 @@ pub enum NodeRole {
     Learner,
     /// Shuts down.
     Stopping,
+    /// Follows, with a disk that is new to the cluster: it neither votes nor leads before it has caught up.
+    Rejoining,
 }
 
 impl NodeRole {
@@ -62,6 +64,7 @@ impl NodeRole {
             Self::Candidate => "candidate",
             Self::Learner => "learner",
             Self::Stopping => "stopping",
+            Self::Rejoining => "rejoining",
         }
     }
 }
@@ -110,6 +113,10 @@ pub struct WorkerStatus {
     pub http: String,
     /// The addresses it crawls from.
     pub addresses: Vec<AddressStatus>,
+    /// Why its dataset cannot be written, with the remedy; its jobs that write wait for it.
+    pub dataset_trouble: Option<String>,
+    /// Why the network that is crawled cannot be reached, with the remedy; its jobs wait for it.
+    pub api_trouble: Option<String>,
 }
 
 /// A local address.

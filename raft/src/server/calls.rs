@@ -159,6 +159,11 @@ impl Tracker {
             Mutation::Report(report) => Some(report.session),
             _ => None,
         };
+        // A cluster with a mirror tells everything from its first entry on.
+        let kept = self.inner.options.events_kept;
+        if !matches!(mutation, Mutation::KeepEvents { .. }) && self.outbox().capacity != kept {
+            Box::pin(self.propose(Mutation::KeepEvents { bytes: kept })).await?;
+        }
         let _permit = self.inner.proposals.acquire().await.map_err(|_| stopping("the node stops"))?;
         let now = self.cluster_time(self.inner.replica.state().clock());
         let command = Command { now, limits: self.inner.options.limits, mutation };

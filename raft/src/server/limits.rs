@@ -15,6 +15,8 @@ const MAX_CURSOR: usize = 1_024;
 const MAX_REASON: usize = 16_384;
 /// Longest delay that a node may ask for, ms.
 const MAX_DELAY: u64 = 7 * 24 * 3_600_000;
+/// Most bytes of events that are kept: they are in every replica's memory.
+pub(super) const MAX_EVENTS_KEPT: u64 = 1 << 30;
 
 /// Refuses what is out of bounds.
 pub(crate) fn check(mutation: &Mutation) -> Result<(), ApiError> {
@@ -22,6 +24,9 @@ pub(crate) fn check(mutation: &Mutation) -> Result<(), ApiError> {
         Mutation::AddTargets { users, .. } if users.len() > MAX_TARGETS => {
             Err(bad(format!("a chunk has {} targets; at most {MAX_TARGETS} are allowed", users.len())))
         }
+        Mutation::KeepEvents { bytes } if *bytes > MAX_EVENTS_KEPT => Err(bad(format!(
+            "{bytes} bytes of events are too many to keep; at most {MAX_EVENTS_KEPT} are allowed"
+        ))),
         Mutation::Report(report) => check_report(report),
         _ => Ok(()),
     }

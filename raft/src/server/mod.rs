@@ -7,6 +7,7 @@ mod bootstrap;
 mod calls;
 mod checkpoints;
 mod cluster_clock;
+mod events;
 mod forward;
 mod limits;
 mod listener;

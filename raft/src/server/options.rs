@@ -34,6 +34,8 @@ pub struct TrackerOptions {
     pub log_kept: u64,
     /// Time between two checkpoints.
     pub checkpoint_interval: Duration,
+    /// Most bytes of events kept for a mirror, and the part of them that is kept behind it; 0 when there is none.
+    pub events_kept: u64,
     /// Version of the program, for status.
     pub version: String,
     /// Checks the follow rules of new crawls; absent: they are taken as they are.
@@ -64,6 +66,7 @@ impl TrackerOptions {
             election_timeout: (Duration::from_millis(120), Duration::from_millis(180)),
             log_kept: 5_000,
             checkpoint_interval: Duration::from_secs(1),
+            events_kept: 0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             check_follow_rule: None,
             clock,

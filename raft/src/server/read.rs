@@ -3,7 +3,7 @@
 use storage::ids::UserId;
 
 use crate::model::{Answer, CrawlId, CrawlSpec, CrawlView, Query};
-use crate::state::{ColdError, Sizes};
+use crate::state::{ColdError, Sizes, Waits};
 use crate::wire::ApiError;
 
 use super::tracker::Tracker;
@@ -22,6 +22,11 @@ impl Tracker {
     /// All crawls as this replica knows them.
     pub fn crawls(&self) -> Vec<CrawlView> {
         self.inner.replica.state().crawls()
+    }
+
+    /// What a crawl's jobs wait for, as far as this replica knows.
+    pub fn waits(&self, crawl: CrawlId) -> Waits {
+        self.inner.replica.state().waits(crawl)
     }
 
     /// Cluster time by this leader's clock, given the time of the last command: between two commands time goes on.
@@ -74,14 +79,17 @@ impl Tracker {
         }
     }
 
+    /// Whoever reads the store may wait for a checkpoint to be written: commands must not wait for that, so
+    /// that the state is let go before.
     fn answer_from_store(&self, query: &Query) -> Result<Answer, ColdError> {
-        let state = self.inner.replica.state();
         match query {
             Query::Errors { crawl, after, limit } => {
-                state.errors(*crawl, after.as_ref(), *limit).map(Answer::Errors)
+                let read = self.inner.replica.state().errors_reader(*crawl, after.as_ref(), *limit);
+                read().map(Answer::Errors)
             }
             Query::Gone { crawl, after, limit } => {
-                state.gone_users(*crawl, after.as_ref(), *limit).map(Answer::Gone)
+                let read = self.inner.replica.state().gone_reader(*crawl, after.as_ref(), *limit);
+                read().map(Answer::Gone)
             }
             other => Ok(self.answer_from_memory(other)),
         }

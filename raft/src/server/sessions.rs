@@ -81,6 +81,7 @@ pub(super) async fn run(tracker: Tracker) {
         if tracker.leads() {
             tracker.look_after_sessions().await;
             tracker.look_after_time().await;
+            tracker.look_after_events().await;
         }
     }
 }
@@ -112,7 +113,7 @@ impl Tracker {
     }
 
     /// Proposes once and says whether that was applied; else the next look tries again.
-    async fn propose_own(&self, mutation: Mutation) -> bool {
+    pub(super) async fn propose_own(&self, mutation: Mutation) -> bool {
         let proposed = timeout(PROPOSE_TIMEOUT, self.propose(mutation)).await;
         matches!(proposed, Ok(Ok(_)))
     }

@@ -17,6 +17,9 @@ const STATUS_TIMEOUT: Duration = Duration::from_millis(800);
 /// How long a transfer of leadership may take.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a node that may lead next may take to say how it is. A stopping leader waits for it.
+const ASK_TIMEOUT: Duration = Duration::from_millis(300);
+
 impl Tracker {
     /// The leader that this node knows.
     pub fn leader(&self) -> Option<NodeId> {
@@ -41,6 +44,7 @@ impl Tracker {
             id: self.inner.options.id,
             version: self.inner.options.version.clone(),
             role: match metrics.state {
+                ServerState::Learner | ServerState::Follower if !self.may_vote() => NodeRole::Rejoining,
                 ServerState::Learner => NodeRole::Learner,
                 ServerState::Follower => NodeRole::Follower,
                 ServerState::Candidate => NodeRole::Candidate,
@@ -95,11 +99,6 @@ impl Tracker {
         let own = self.inner.options.id;
         let metrics = self.inner.raft.metrics().borrow_watched().clone();
         let voters: BTreeSet<NodeId> = metrics.membership_config.membership().voter_ids().collect();
-        let furthest = || {
-            let progress = metrics.replication.iter().flatten();
-            let others = progress.filter(|(id, _)| **id != own && voters.contains(id));
-            others.max_by_key(|(id, matched)| (matched.map(|m| m.index), **id)).map(|(id, _)| *id)
-        };
         let to = match to {
             Some(to) if to == own => return Ok(own),
             Some(to) if !voters.contains(&to) => {
@@ -107,8 +106,12 @@ impl Tracker {
                     "node {to} is no voter; `twm-ctl member list` shows them"
                 )));
             }
-            Some(to) => to,
-            None => furthest().ok_or_else(|| ApiError::BadRequest("there is no other voter".to_owned()))?,
+            Some(to) => self.able_to_lead(to).await?,
+            None => {
+                let progress = metrics.replication.iter().flatten();
+                let others = progress.filter(|(id, _)| **id != own && voters.contains(id));
+                self.furthest(others.map(|(id, matched)| (*id, matched.map(|m| m.index))).collect()).await?
+            }
         };
         let trigger = self.inner.raft.trigger().transfer_leader(to).await;
         trigger.map_err(|e| ApiError::Unavailable(e.to_string()))?;
@@ -118,5 +121,32 @@ impl Tracker {
             Ok(Ok(metrics)) => Ok(metrics.current_leader.unwrap_or(to)),
             _ => Err(ApiError::Unavailable(format!("node {to} did not take the leadership over within 2 s"))),
         }
+    }
+
+    /// Refuses a node that would not win: then a third one would be elected, and nobody had asked for it.
+    async fn able_to_lead(&self, to: NodeId) -> Result<NodeId, ApiError> {
+        match self.status_of(to, STATUS_TIMEOUT).await.map(|status| status.role) {
+            Some(NodeRole::Rejoining) => Err(ApiError::BadRequest(format!(
+                "node {to} has a disk that is new to the cluster and cannot lead before it has caught up; wait until \
+                 `twm-ctl member list` does not call it rejoining any more"
+            ))),
+            Some(_) => Ok(to),
+            None => Err(ApiError::BadRequest(format!(
+                "node {to} does not answer; start it, or transfer the leadership to another one"
+            ))),
+        }
+    }
+
+    /// The one that has come furthest of those that can lead, better one that answers.
+    async fn furthest(&self, others: Vec<(NodeId, Option<u64>)>) -> Result<NodeId, ApiError> {
+        let asked = others.into_iter().map(|(id, matched)| async move {
+            let role = self.status_of(id, ASK_TIMEOUT).await.map(|status| status.role);
+            (role, matched, id)
+        });
+        let asked = futures::future::join_all(asked).await.into_iter();
+        let able = asked.filter(|(role, ..)| *role != Some(NodeRole::Rejoining));
+        let furthest = able.max_by_key(|(role, matched, id)| (role.is_some(), *matched, *id));
+        let none = || ApiError::BadRequest("there is no other voter that could lead now".to_owned());
+        furthest.map(|(_, _, id)| id).ok_or_else(none)
     }
 }

@@ -215,6 +215,11 @@ impl Tracker {
         self.inner.data.budgets()
     }
 
+    /// The folder in which what waits for a mirror is kept.
+    pub fn spool_path(&self) -> PathBuf {
+        self.inner.data.root().join("spool")
+    }
+
     /// Lets status say what the node's workers do.
     pub fn set_worker_status(&self, source: WorkerStatusSource) {
         *self.inner.workers.write().unwrap_or_else(|e| e.into_inner()) = Some(source);

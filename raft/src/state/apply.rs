@@ -3,8 +3,8 @@
 use storage::ids::UserId;
 
 use crate::model::{
-    Command, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, JobId, Mutation, NodeId, Operation, Refusal,
-    RequestId, Response, SubmitSummary,
+    Command, CrawlChange, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, EventKind, JobId, Mutation, NodeId,
+    Operation, Refusal, RequestId, Response, SubmitSummary,
 };
 
 use super::crawl::{Crawl, CrawlRecord};
@@ -23,6 +23,7 @@ impl State {
         // TWM-T1: a new leader whose clock starts lower does not turn time back.
         self.head.clock = self.head.clock.max(command.now);
         self.limits = command.limits;
+        self.outbox.begin(index);
         self.release_delayed();
         let response = match command.mutation {
             Mutation::Tick => {
@@ -36,14 +37,34 @@ impl State {
             Mutation::AddTargets { crawl, chunk, users, seeds } => {
                 self.add_targets(crawl, chunk, users, seeds)
             }
-            Mutation::SealCrawl { crawl } => self.change_crawl(crawl, "be sealed", seal),
-            Mutation::PauseCrawl { crawl } => self.change_crawl(crawl, "be paused", pause),
-            Mutation::ResumeCrawl { crawl } => self.change_crawl(crawl, "be resumed", resume),
+            Mutation::SealCrawl { crawl } => {
+                self.change_crawl(crawl, "be sealed", CrawlChange::Sealed, |r| &mut r.sealed, true)
+            }
+            Mutation::PauseCrawl { crawl } => {
+                self.change_crawl(crawl, "be paused", CrawlChange::Paused, |r| &mut r.paused, true)
+            }
+            Mutation::ResumeCrawl { crawl } => {
+                self.change_crawl(crawl, "be resumed", CrawlChange::Resumed, |r| &mut r.paused, false)
+            }
             Mutation::CancelCrawl { crawl } => self.cancel_crawl(crawl),
             Mutation::RetryErrors { request, crawl, user, limit } => {
                 self.once(request, |state| state.retry_errors(crawl, user, limit))
             }
             Mutation::Drain { node, drained } => self.drain(node, drained),
+            Mutation::Lead { node, term } => {
+                if self.outbox.take_term(term) {
+                    self.outbox.push(self.head.clock, EventKind::Leader { node, term });
+                }
+                Response::Done
+            }
+            Mutation::KeepEvents { bytes } => {
+                self.outbox.resize(bytes);
+                Response::Done
+            }
+            Mutation::EventsPassed { through } => {
+                self.outbox.passed(through);
+                Response::Done
+            }
         };
         #[cfg(any(test, feature = "check-invariants"))]
         self.check_invariants();
@@ -84,6 +105,7 @@ impl State {
         }
         self.head.last_crawl += 1;
         let id = CrawlId(self.head.last_crawl);
+        self.tell_crawl(id, CrawlChange::Submitted { name: spec.name.clone(), operations: spec.operations });
         let record = CrawlRecord {
             spec,
             counters: CrawlCounters::default(),
@@ -135,18 +157,27 @@ impl State {
         users.accepted += summary.accepted;
         users.waiting += summary.accepted;
         users.duplicates += summary.duplicates;
+        let SubmitSummary { accepted, duplicates } = summary;
+        self.tell_crawl(id, CrawlChange::Targets { accepted, duplicates });
         Response::Added(summary)
     }
 
-    fn change_crawl(&mut self, id: CrawlId, verb: &str, change: impl FnOnce(&mut CrawlRecord)) -> Response {
+    fn change_crawl(
+        &mut self,
+        id: CrawlId,
+        verb: &str,
+        change: CrawlChange,
+        switch: impl FnOnce(&mut CrawlRecord) -> &mut bool,
+        on: bool,
+    ) -> Response {
         let Some(crawl) = self.crawls.get_mut(&id) else {
             return Response::Refused(Refusal::NoSuchCrawl(id));
         };
         if crawl.record.cancelled || (crawl.record.ended_at.is_some() && !crawl.record.sealed) {
             return wrong_phase(id, crawl.phase(), verb);
         }
-        if crawl.phase() != CrawlPhase::Finished {
-            change(crawl.change());
+        if crawl.phase() != CrawlPhase::Finished && std::mem::replace(switch(crawl.change()), on) != on {
+            self.tell_crawl(id, change);
         }
         self.finish_if_done(id);
         Response::Done
@@ -178,6 +209,7 @@ impl State {
         users.cancelled += users.waiting + users.active;
         users.waiting = 0;
         users.active = 0;
+        self.tell_crawl(id, CrawlChange::Cancelled);
         Response::Done
     }
 
@@ -189,6 +221,7 @@ impl State {
         if done && !crawl.phase().is_over() {
             crawl.change().ended_at = Some(clock);
             self.active.remove(&id);
+            self.tell_crawl(id, CrawlChange::Finished);
         }
     }
 
@@ -223,6 +256,7 @@ impl State {
             record.counters.users.active += count;
             record.ended_at = None;
             self.active.insert(id);
+            self.tell_crawl(id, CrawlChange::Retried { accounts: count });
         }
         Response::Retried(failed.len() as u32)
     }
@@ -235,18 +269,6 @@ impl State {
         }
         Response::Done
     }
-}
-
-fn seal(record: &mut CrawlRecord) {
-    record.sealed = true;
-}
-
-fn pause(record: &mut CrawlRecord) {
-    record.paused = true;
-}
-
-fn resume(record: &mut CrawlRecord) {
-    record.paused = false;
 }
 
 fn wrong_phase(crawl: CrawlId, phase: CrawlPhase, verb: &str) -> Response {

@@ -1,10 +1,11 @@
 //! Records that are read rarely and can be many: failed and gone accounts. They live in the state
 //! store; only what changed since the last finished checkpoint is in memory.
 
+mod page;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 use storage::state::StateStore;
@@ -13,6 +14,7 @@ use crate::model::{CrawlId, Failure, Gone};
 
 use super::jobs::JobRecord;
 use super::keys;
+pub(super) use page::Page;
 
 type Overlay = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
@@ -83,11 +85,11 @@ impl Cold {
         user: Option<&UserId>,
         limit: usize,
     ) -> Vec<(UserId, ErrorRecord)> {
-        let found = match user {
-            Some(user) => self.page_of::<ErrorRecord>(keys::ERROR, crawl, None, Some(user), 1),
-            None => self.page_of::<ErrorRecord>(keys::ERROR, crawl, None, None, limit),
+        let found: Page<ErrorRecord> = match user {
+            Some(user) => self.page_of(keys::ERROR, crawl, None, Some(user), 1),
+            None => self.page_of(keys::ERROR, crawl, None, None, limit),
         };
-        let found = found.unwrap_or_else(|error| {
+        let found = found.read().unwrap_or_else(|error| {
             self.failure.get_or_insert(error);
             Vec::new()
         });
@@ -97,33 +99,23 @@ impl Cold {
         found.into_iter().map(|record| (record.user.clone(), record)).collect()
     }
 
-    pub(super) fn errors(
-        &self,
-        crawl: CrawlId,
-        after: Option<&UserId>,
-        limit: usize,
-    ) -> Result<Vec<ErrorRecord>, ColdError> {
+    pub(super) fn errors(&self, crawl: CrawlId, after: Option<&UserId>, limit: usize) -> Page<ErrorRecord> {
         self.page_of(keys::ERROR, crawl, after, None, limit)
     }
 
-    pub(super) fn gone(
-        &self,
-        crawl: CrawlId,
-        after: Option<&UserId>,
-        limit: usize,
-    ) -> Result<Vec<GoneRecord>, ColdError> {
+    pub(super) fn gone(&self, crawl: CrawlId, after: Option<&UserId>, limit: usize) -> Page<GoneRecord> {
         self.page_of(keys::GONE, crawl, after, None, limit)
     }
 
     /// Records of a crawl in order: those after an account, or only one account's.
-    fn page_of<R: DeserializeOwned>(
+    fn page_of<R>(
         &self,
         tag: u8,
         crawl: CrawlId,
         after: Option<&UserId>,
         only: Option<&UserId>,
         limit: usize,
-    ) -> Result<Vec<R>, ColdError> {
+    ) -> Page<R> {
         let (mut start, mut end) = keys::of_crawl(tag, crawl);
         if let Some(after) = after {
             start = keys::account(tag, crawl, after);
@@ -134,53 +126,7 @@ impl Cold {
             end = start.clone();
             end.push(0);
         }
-        let mut page = Vec::new();
-        for value in self.merged(&start, &end) {
-            if page.len() == limit {
-                break;
-            }
-            page.push(postcard::from_bytes(&value?).map_err(|e| ColdError(e.to_string()))?);
-        }
-        Ok(page)
-    }
-
-    /// Values of a key range: the overlays over the store, in the order of keys.
-    fn merged<'a>(
-        &'a self,
-        start: &[u8],
-        end: &[u8],
-    ) -> impl Iterator<Item = Result<Vec<u8>, ColdError>> + use<'a> {
-        let range = start.to_vec()..end.to_vec();
-        let mut overlay: Overlay =
-            self.frozen.range(range.clone()).map(|(k, v)| (k.clone(), v.clone())).collect();
-        overlay.extend(self.changed.range(range).map(|(k, v)| (k.clone(), v.clone())));
-        let mut overlay = overlay.into_iter().peekable();
-        let mut stored = self.store.scan(start, Some(end)).peekable();
-        std::iter::from_fn(move || {
-            loop {
-                let from_overlay = match (overlay.peek(), stored.peek()) {
-                    (Some((key, _)), Some(Ok((other, _)))) => {
-                        let same = key == other;
-                        let first = key <= other;
-                        if same {
-                            stored.next();
-                        }
-                        first
-                    }
-                    (Some(_), None) => true,
-                    (_, Some(_)) => false,
-                    (None, None) => return None,
-                };
-                if from_overlay {
-                    if let Some((_, Some(value))) = overlay.next() {
-                        return Some(Ok(value));
-                    }
-                } else {
-                    let next = stored.next()?;
-                    return Some(next.map(|(_, value)| value).map_err(|e| ColdError(e.to_string())));
-                }
-            }
-        })
+        Page::new(Arc::clone(&self.store), Arc::clone(&self.frozen), &self.changed, start..end, limit)
     }
 
     fn put<R: Serialize>(&mut self, key: Vec<u8>, record: &R) {

@@ -134,6 +134,12 @@ impl ReadyJobs {
         self.len
     }
 
+    /// How many can run on one storage only, by storage.
+    pub(super) fn by_storage(&self) -> impl Iterator<Item = (StorageId, u64)> {
+        let count = |lanes: &Lanes| lanes.iter().map(|lane| lane.len() as u64).sum();
+        self.pinned.iter().map(move |(&storage, lanes)| (storage, count(lanes)))
+    }
+
     pub(super) fn insert(&mut self, pin: Option<StorageId>, operation: Operation, rank: Rank, job: JobId) {
         let lanes = match pin {
             None => &mut self.anywhere,
@@ -156,6 +162,12 @@ impl ReadyJobs {
         if let Some(storage) = pin.filter(|_| lanes.iter().all(BTreeMap::is_empty)) {
             self.pinned.remove(&storage);
         }
+    }
+
+    /// All of them: by place and operation, each part in the order in which it is granted.
+    pub(super) fn iter(&self) -> impl Iterator<Item = JobId> + '_ {
+        let lanes = std::iter::once(&self.anywhere).chain(self.pinned.values());
+        lanes.flatten().flat_map(|lane| lane.values().copied())
     }
 
     /// The job that a node with this storage gets first.

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    Failure, Finding, Gone, GoneReason, JobId, LeaseId, Operation, Progress, SessionId, Traversal,
+    EventKind, Failure, FinalState, Finding, Gone, GoneReason, JobChange, JobId, LeaseId, Operation,
+    Progress, SessionId, Traversal,
 };
 use storage::ids::UserId;
 
 use super::State;
-use super::jobs::Phase;
+use super::jobs::{JobRecord, Phase};
 
 /// Longest reason that the error list keeps, bytes.
 const MAX_REASON: usize = 512;
@@ -38,6 +39,7 @@ impl State {
             Finding::HandedBack { progress } => {
                 self.advanced(job, session, progress);
                 self.unlease(job);
+                self.tell_job(job, || JobChange::Returned);
                 self.make_ready(job, false);
             }
             Finding::InputMissing => self.input_missing(job, session),
@@ -59,6 +61,7 @@ impl State {
             return;
         }
         holder.leased.remove(&job);
+        self.tell_job(job, || JobChange::Fetched { items });
         let Some(record) = self.jobs.get_mut(job) else { return };
         record.phase = Phase::Publishing { lease, session: Some(session), adopted: false, storage, items };
     }
@@ -75,6 +78,7 @@ impl State {
 
     /// Counts a completed operation and goes on to the next one. The job is in no queue.
     fn operation_done(&mut self, job: JobId, items: u64) {
+        self.tell_job(job, || JobChange::Completed { items });
         let Some(record) = self.jobs.get_mut(job) else { return };
         record.completed = true;
         let (crawl, operation) = (record.crawl, record.current);
@@ -92,8 +96,14 @@ impl State {
         let current = record.current;
         let (done, later): (Vec<_>, Vec<_>) = record.later.iter().partition(|op| op.input() == Some(current));
         record.later = later.into_iter().collect();
-        if let Some(crawl) = self.crawls.get_mut(&record.crawl) {
-            done.into_iter().for_each(|operation| crawl.counters().of(operation).completed += 1);
+        let (id, user) = (record.crawl, record.user.clone());
+        for operation in done {
+            if let Some(crawl) = self.crawls.get_mut(&id) {
+                crawl.counters().of(operation).completed += 1;
+            }
+            let change = JobChange::Completed { items: 0 };
+            let kind = EventKind::Job { crawl: id, job, user: user.clone(), operation, change };
+            self.outbox.push(self.head.clock, kind);
         }
     }
 
@@ -113,18 +123,18 @@ impl State {
 
     /// The account has reached a final state (TWM-C1).
     fn user_done(&mut self, job: JobId) {
+        let Some(state) = self.jobs.get(job).map(JobRecord::final_state) else { return };
+        self.tell_job(job, || JobChange::Ended { state });
         let Some(record) = self.jobs.remove(job) else { return };
         let id = record.crawl;
         let Some(crawl) = self.crawls.get_mut(&id) else { return };
         crawl.open -= 1;
         let users = &mut crawl.counters().users;
         users.active -= 1;
-        if !record.failures.is_empty() {
-            users.failed += 1;
-        } else if record.completed || record.gone.is_empty() {
-            users.completed += 1;
-        } else {
-            users.gone += 1;
+        match state {
+            FinalState::Failed => users.failed += 1,
+            FinalState::Completed => users.completed += 1,
+            FinalState::Gone => users.gone += 1,
         }
         self.cold.record_end(id, &record);
         self.finish_if_done(id);
@@ -144,17 +154,26 @@ impl State {
             // A cursor into the file that is here means nothing in another storage's.
             record.holder = Some(here);
         }
+        let told = self.outbox.is_watched().then(|| JobChange::Progressed {
+            cursor: progress.cursor.clone(),
+            items: progress.draft.as_ref().map(|draft| draft.items),
+        });
         record.progress = Some(progress);
+        if let Some(told) = told {
+            self.tell_job(job, || told);
+        }
     }
 
     fn limited(&mut self, job: JobId, after_ms: u64) {
         self.unlease(job);
+        self.tell_job(job, || JobChange::Limited { after_ms });
         self.count(job, |counters| counters.limited += 1);
         self.delay(job, after_ms);
     }
 
     fn gone(&mut self, job: JobId, reason: GoneReason) {
         self.unlease(job);
+        self.tell_job(job, || JobChange::Gone { reason });
         self.count(job, |counters| counters.gone += 1);
         let Some(record) = self.jobs.get_mut(job) else { return };
         let operation = record.current;
@@ -163,12 +182,14 @@ impl State {
         self.next_operation(job);
     }
 
-    fn failed(&mut self, job: JobId, reason: String, after_ms: u64, retry: bool) {
+    fn failed(&mut self, job: JobId, mut reason: String, after_ms: u64, retry: bool) {
+        truncate(&mut reason, MAX_REASON);
         self.unlease(job);
         let max_attempts = self.limits.max_attempts;
         let Some(record) = self.jobs.get_mut(job) else { return };
         record.failed_attempts += 1;
         if retry && record.failed_attempts < max_attempts {
+            self.tell_job(job, || JobChange::Retried { reason, after_ms });
             self.count(job, |counters| counters.retried += 1);
             self.delay(job, after_ms);
         } else {
@@ -176,8 +197,9 @@ impl State {
         }
     }
 
-    fn failed_for_good(&mut self, job: JobId, mut reason: String) {
-        truncate(&mut reason, MAX_REASON);
+    fn failed_for_good(&mut self, job: JobId, reason: String) {
+        let cursor = self.jobs.get(job).and_then(|r| r.progress.as_ref()).map(|p| p.cursor.clone());
+        self.tell_job(job, || JobChange::Failed { reason: reason.clone(), cursor });
         let Some(record) = self.jobs.get_mut(job) else { return };
         let (operation, attempts) = (record.current, record.failed_attempts);
         record.failures.push(Failure { operation, reason, attempts });
@@ -227,6 +249,7 @@ impl State {
                 return;
             }
         }
+        self.tell_job(job, || JobChange::Returned);
         self.make_ready(job, false);
     }
 
@@ -254,6 +277,7 @@ impl State {
             counters.users.accepted += count;
             counters.users.waiting += count;
         }
+        self.tell_job(job, || JobChange::Discovered { admitted: count, discarded });
     }
 }
 

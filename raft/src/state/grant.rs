@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{CrawlId, JobId, LeaseId, Operation, SessionId, StorageId, Wants};
+use crate::model::{CrawlId, JobChange, JobId, LeaseId, Operation, SessionId, StorageId, Wants};
 
 use super::State;
 use super::jobs::{JobRecord, Phase, Rank};
@@ -107,13 +107,14 @@ impl State {
     fn lease(&mut self, job: JobId, lease: LeaseId, session: SessionId) {
         let Some(record) = self.jobs.get_mut(job) else { return };
         record.phase = Phase::Leased { lease, session };
-        let crawl = record.crawl;
-        if let Some(holder) = self.sessions.get_mut(&session) {
-            holder.leased.insert(job);
-        }
+        let (crawl, attempt) = (record.crawl, record.failed_attempts + 1);
         if let Some(crawl) = self.crawls.get_mut(&crawl) {
             crawl.leased += 1;
         }
+        let Some(holder) = self.sessions.get_mut(&session) else { return };
+        holder.leased.insert(job);
+        let node = holder.record.node;
+        self.tell_job(job, || JobChange::Granted { node, lease, attempt });
     }
 
     /// Puts a job that is in no queue among its crawl's ready ones; `late` ones after those that were

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
 use crate::model::{
-    CrawlId, Failure, Gone, Job, JobId, LeaseId, Operation, Operations, Progress, SessionId, StorageId,
+    CrawlId, Failure, FinalState, Gone, Job, JobId, LeaseId, Operation, Operations, Progress, SessionId,
+    StorageId,
 };
 
 use super::keys;
@@ -125,6 +126,17 @@ impl JobRecord {
     pub(super) fn pin(&self) -> Option<StorageId> {
         let draft = self.progress.as_ref().and_then(|p| p.draft.as_ref()).map(|d| d.storage);
         draft.or_else(|| self.current.input().and(self.holder))
+    }
+
+    /// How the account ends when nothing is left to do for it.
+    pub(super) fn final_state(&self) -> FinalState {
+        if !self.failures.is_empty() {
+            FinalState::Failed
+        } else if self.completed || self.gone.is_empty() {
+            FinalState::Completed
+        } else {
+            FinalState::Gone
+        }
     }
 
     pub(super) fn lease(&self) -> Option<LeaseId> {

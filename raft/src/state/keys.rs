@@ -14,6 +14,8 @@
 //! | `j` job | job record |
 //! | `n` session | session record |
 //! | `e`, `g` crawl, account | failed, gone account |
+//! | `p` | the outbox's scalars |
+//! | `o` block | a block of events in the outbox |
 
 use storage::ids::UserId;
 
@@ -21,6 +23,7 @@ use crate::model::{CrawlId, JobId, SessionId};
 
 pub(super) const HEAD: &[u8] = b"h";
 pub(super) const REQUESTS: &[u8] = b"r";
+pub(super) const OUTBOX_HEAD: &[u8] = b"p";
 pub(super) const CRAWL: u8 = b'c';
 pub(super) const QUEUE: u8 = b'q';
 pub(super) const FRONTIER: u8 = b'f';
@@ -30,6 +33,7 @@ pub(super) const JOB: u8 = b'j';
 pub(super) const SESSION: u8 = b'n';
 pub(super) const ERROR: u8 = b'e';
 pub(super) const GONE: u8 = b'g';
+pub(super) const OUTBOX: u8 = b'o';
 
 fn tagged(tag: u8, numbers: &[u64]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + 8 * numbers.len());
@@ -50,6 +54,10 @@ pub(super) fn job(id: JobId) -> Vec<u8> {
 
 pub(super) fn session(id: SessionId) -> Vec<u8> {
     tagged(SESSION, &[id.0])
+}
+
+pub(super) fn outbox_block(number: u64) -> Vec<u8> {
+    tagged(OUTBOX, &[number])
 }
 
 /// A segment's number can be negative, in front of the first; the sign bit is flipped so that keys

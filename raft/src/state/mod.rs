@@ -17,6 +17,8 @@
 //! - **TWM-S2** A repeated report changes nothing and gets the same answer.
 //! - **TWM-F1** Crawls that can be served share the grants by their priorities, whatever each was granted
 //!   or had to go without before.
+//! - **TWM-M1** Events are numbered without a gap, the same on every replica; what leaves the outbox before it was
+//!   passed on is counted.
 //! - **TWM-T1** Cluster time never goes back and never depends on a wall clock.
 
 mod apply;
@@ -27,6 +29,7 @@ mod grant;
 mod invariants;
 mod jobs;
 mod keys;
+mod outbox;
 mod persist;
 mod queue;
 mod read;
@@ -36,21 +39,28 @@ mod seen_runs;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
-use crate::model::{CrawlId, JobId, Limits, NodeId, RequestId, Response, SessionId, StorageId};
+use crate::model::{
+    CrawlChange, CrawlId, EventKind, JobChange, JobId, Limits, NodeId, RequestId, Response, SessionId,
+    StorageId,
+};
 
 pub use cold::ColdError;
+pub use outbox::{KeptEvents, OutboxView};
 pub use persist::{Frozen, LoadError, write_checkpoint};
-pub use read::Sizes;
+pub use read::{Sizes, Upcoming};
+pub use waits::{Delays, PinnedJobs, Waits};
 
 use cold::Cold;
 use crawl::Crawl;
 use jobs::{FileKind, JobTable};
+use outbox::Outbox;
 use sessions::Session;
 
 /// Everything that the cluster agrees on.
@@ -69,6 +79,8 @@ pub struct State {
     /// Which job writes a file (TWM-L3). Never iterated, so its order does not matter.
     writers: HashMap<(UserId, FileKind), JobId>,
     cold: Cold,
+    /// What happened, for a mirror.
+    outbox: Outbox,
     /// Settings of the command that is being applied.
     limits: Limits,
 }
@@ -104,6 +116,22 @@ impl State {
     /// Whether some session uses this storage.
     fn is_present(&self, storage: StorageId) -> bool {
         self.sessions.values().any(|s| s.record.storage == storage)
+    }
+
+    /// Tells what happened to a crawl.
+    fn tell_crawl(&mut self, crawl: CrawlId, change: CrawlChange) {
+        self.outbox.push(self.head.clock, EventKind::Crawl { crawl, change });
+    }
+
+    /// Tells what happened to a job at its current operation.
+    fn tell_job(&mut self, job: JobId, change: impl FnOnce() -> JobChange) {
+        if !self.outbox.is_watched() {
+            return;
+        }
+        let Some(record) = self.jobs.get(job) else { return };
+        let (crawl, user, operation) = (record.crawl, record.user.clone(), record.current);
+        let kind = EventKind::Job { crawl, job, user, operation, change: change() };
+        self.outbox.push(self.head.clock, kind);
     }
 
     fn next_order(&mut self) -> u64 {

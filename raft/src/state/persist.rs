@@ -14,6 +14,7 @@ use crate::model::{CrawlId, Limits, SessionId};
 use super::cold::Cold;
 use super::crawl::Crawl;
 use super::jobs::{JobTable, Phase};
+use super::outbox::Outbox;
 use super::sessions::Session;
 use super::{Head, State, keys, seen_runs};
 
@@ -87,6 +88,7 @@ impl State {
             state.requests = postcard::from_bytes(&value)
                 .map_err(|_| LoadError::damaged("list of requests", keys::REQUESTS))?;
         }
+        state.outbox = Outbox::load(&*store)?;
         state.load_crawls(&*store)?;
         state.load_sessions(&*store)?;
         state.load_jobs(&*store)?;
@@ -105,6 +107,7 @@ impl State {
             ended_sessions: Vec::new(),
             writers: HashMap::new(),
             cold: Cold::over(store),
+            outbox: Outbox::default(),
             limits: Limits::default(),
         }
     }
@@ -207,6 +210,7 @@ impl State {
             }
         }
         self.jobs.freeze(&mut changes)?;
+        self.outbox.freeze(&mut changes)?;
         Ok(Frozen { changes, cold: self.cold.freeze(), seen })
     }
 

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use storage::ids::UserId;
 
 use crate::model::{
-    CrawlId, CrawlPhase, CrawlSpec, CrawlView, FailedUser, Failure, FrontierPage, Gone, LeaseId, NodeId,
-    SessionId, SessionStatus, StorageId, Wants,
+    CrawlId, CrawlPhase, CrawlSpec, CrawlView, EventId, FailedUser, Failure, FrontierPage, Gone, LeaseId,
+    NodeId, Operation, SessionId, SessionStatus, StorageId, Wants,
 };
 
 use super::State;
-use super::cold::ColdError;
+use super::cold::{ColdError, ErrorRecord, GoneRecord};
 use super::crawl::Crawl;
+use super::{KeptEvents, OutboxView};
 
 /// Most records in one page of an answer, so that an answer always fits into a frame.
 const MAX_PAGE: usize = 1000;
@@ -113,8 +114,20 @@ impl State {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Vec<FailedUser<Failure>>, ColdError> {
-        let page = self.cold.errors(crawl, after, (limit as usize).min(MAX_PAGE))?;
-        Ok(page.into_iter().map(|r| FailedUser { user: r.user, depth: r.depth, why: r.failures }).collect())
+        self.errors_reader(crawl, after, limit)()
+    }
+
+    /// Reads part of a crawl's error list from the store, where whoever reads can wait long: the state must not
+    /// be held meanwhile.
+    pub fn errors_reader(
+        &self,
+        crawl: CrawlId,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> impl FnOnce() -> Result<Vec<FailedUser<Failure>>, ColdError> + Send + use<> {
+        let page = self.cold.errors(crawl, after, (limit as usize).min(MAX_PAGE));
+        let listed = |r: ErrorRecord| FailedUser { user: r.user, depth: r.depth, why: r.failures };
+        move || Ok(page.read()?.into_iter().map(listed).collect())
     }
 
     /// Part of a crawl's gone accounts.
@@ -124,8 +137,19 @@ impl State {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Vec<FailedUser<Gone>>, ColdError> {
-        let page = self.cold.gone(crawl, after, (limit as usize).min(MAX_PAGE))?;
-        Ok(page.into_iter().map(|r| FailedUser { user: r.user, depth: r.depth, why: r.gone }).collect())
+        self.gone_reader(crawl, after, limit)()
+    }
+
+    /// Reads part of a crawl's gone accounts from the store, as [`Self::errors_reader`] does.
+    pub fn gone_reader(
+        &self,
+        crawl: CrawlId,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> impl FnOnce() -> Result<Vec<FailedUser<Gone>>, ColdError> + Send + use<> {
+        let page = self.cold.gone(crawl, after, (limit as usize).min(MAX_PAGE));
+        let listed = |r: GoneRecord| FailedUser { user: r.user, depth: r.depth, why: r.gone };
+        move || Ok(page.read()?.into_iter().map(listed).collect())
     }
 
     /// Part of a crawl's frontier.
@@ -154,6 +178,47 @@ impl State {
         Sizes { jobs: self.jobs.len(), queue_bytes: queues, seen_ids, seen_bytes: seen }
     }
 
+    /// What happened after `id`, oldest first: about `bytes` in stored form, and at least one event if there is one.
+    pub fn events_after(&self, id: EventId, bytes: usize) -> KeptEvents {
+        self.outbox.after(id, bytes)
+    }
+
+    /// How the outbox of events is.
+    pub fn outbox(&self) -> OutboxView {
+        self.outbox.view()
+    }
+
+    /// Jobs that run, by [`Operation::index`].
+    pub fn ongoing(&self) -> [u64; 4] {
+        let mut ongoing = [0; 4];
+        let leased = self.sessions.values().flat_map(|session| &session.leased);
+        for record in leased.filter_map(|&job| self.jobs.get(job)) {
+            ongoing[record.current.index()] += 1;
+        }
+        ongoing
+    }
+
+    /// The next jobs of the crawls that are not over, crawl by crawl, `limit` of them at the most.
+    pub fn upcoming(&self, limit: usize) -> Vec<Upcoming> {
+        let mut upcoming = Vec::new();
+        for crawl in self.active.iter().filter_map(|id| self.crawls.get(id)) {
+            let begun = crawl.ready.iter().filter_map(|job| self.jobs.get(job));
+            let begun = begun.map(|record| Upcoming {
+                operation: record.current,
+                user: record.user.clone(),
+                cursor: record.progress.as_ref().map(|progress| progress.cursor.clone()),
+            });
+            upcoming.extend(begun.take(limit - upcoming.len()));
+            let Some(operation) = crawl.first_operation() else { continue };
+            let fresh = crawl.queue.page(0, limit - upcoming.len()).into_iter();
+            upcoming.extend(fresh.map(|user| Upcoming { operation, user, cursor: None }));
+            if upcoming.len() >= limit {
+                break;
+            }
+        }
+        upcoming
+    }
+
     /// Whether the state store failed while a command was applied.
     pub fn failure(&self) -> Option<&ColdError> {
         self.cold.failure()
@@ -163,6 +228,17 @@ impl State {
     pub fn count_crawls(&self, phase: CrawlPhase) -> usize {
         self.crawls.values().filter(|c| c.phase() == phase).count()
     }
+}
+
+/// A job that waits to run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Upcoming {
+    /// What it will do.
+    pub operation: Operation,
+    /// The account.
+    pub user: UserId,
+    /// Where it goes on; absent at the beginning.
+    pub cursor: Option<String>,
 }
 
 /// How large the state is.

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{JobId, NodeId, OpenSession, Refusal, Response, SessionId, SessionOpened, StorageId};
+use crate::model::{
+    EventKind, JobChange, JobId, NodeId, OpenSession, Refusal, Response, SessionChange, SessionId,
+    SessionOpened, StorageId,
+};
 
 use super::State;
 use super::jobs::Phase;
@@ -92,6 +95,8 @@ impl State {
         };
         self.sessions.insert(id, Session::of(record));
         self.adopt_publications(storage);
+        let change = SessionChange::Opened;
+        self.outbox.push(self.head.clock, EventKind::Session { node, session: id, change });
         Response::SessionOpened(SessionOpened { session: id, ttl_ms })
     }
 
@@ -102,6 +107,8 @@ impl State {
             return Response::Refused(Refusal::SessionOver(id));
         };
         self.ended_sessions.push(id);
+        let (node, change) = (session.record.node, SessionChange::Ended { graceful });
+        self.outbox.push(self.head.clock, EventKind::Session { node, session: id, change });
         let storage = session.record.storage;
         if !self.is_present(storage) {
             self.head.absent.insert(storage, self.head.clock);
@@ -109,6 +116,7 @@ impl State {
         let give_up = !graceful && !self.is_present(storage);
         for job in session.leased {
             self.unlease(job);
+            self.tell_job(job, || JobChange::Returned);
             if give_up {
                 self.forget_storage(job, storage);
             }

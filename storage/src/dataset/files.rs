@@ -119,7 +119,7 @@ impl Dataset for FilesDataset {
     fn begin_timeline(&self, user: &UserId, lease: u64) -> Result<Box<dyn TimelineDraft>> {
         let key = FileKey::timeline(user);
         let sink = Sink::create(&self.layout.draft(&key, lease)?, self.level, &self.layout.drafts_sync)?;
-        Ok(Box::new(FileTimelineDraft::new(key, Arc::clone(&self.layout), sink)))
+        Ok(Box::new(FileTimelineDraft::new(key, Arc::clone(&self.layout), sink, self.filter_bytes)))
     }
 
     fn begin_followers(&self, user: &UserId, lease: u64) -> Result<Box<dyn FollowersDraft>> {
@@ -137,7 +137,8 @@ impl Dataset for FilesDataset {
     ) -> Result<Box<dyn TimelineDraft>> {
         let key = FileKey::timeline(user);
         let sink = self.copy_draft(&key, saved, old_lease, new_lease)?;
-        let draft = FileTimelineDraft::resumed(key.clone(), Arc::clone(&self.layout), sink);
+        let draft =
+            FileTimelineDraft::resumed(key.clone(), Arc::clone(&self.layout), sink, self.filter_bytes);
         match verified(draft, saved, TimelineDraft::items) {
             Ok(draft) => Ok(Box::new(draft)),
             Err(why) => {

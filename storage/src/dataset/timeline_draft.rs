@@ -1,11 +1,11 @@
 //! A timeline being written to a file.
 
-use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::io::Seek;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::duplicates::{DuplicateFilter, Positions};
 use super::input::MAX_LINE_BYTES;
 use super::layout::{Layout, report_set_aside};
 use super::sink::Sink;
@@ -13,7 +13,7 @@ use super::{
     Appended, DatasetError, FileKey, Finished, ItemId, Result, SavePoint, TimelineDraft, TimelineReader,
 };
 use crate::durable::Naming;
-use crate::ids::IdHash;
+use crate::ids::UserId;
 
 /// A [`TimelineDraft`] on a file.
 pub(super) struct FileTimelineDraft {
@@ -23,16 +23,23 @@ pub(super) struct FileTimelineDraft {
     items: u64,
     /// Id of the last tweet: all further ones must be older.
     last: Option<u64>,
+    /// Memory for the ids of a timeline in disorder.
+    filter_bytes: usize,
 }
 
 impl FileTimelineDraft {
-    pub(super) fn new(key: FileKey, layout: Arc<Layout>, sink: Sink) -> Self {
-        Self { key, layout, sink, items: 0, last: None }
+    pub(super) fn new(key: FileKey, layout: Arc<Layout>, sink: Sink, filter_bytes: usize) -> Self {
+        Self { key, layout, sink, items: 0, last: None, filter_bytes }
     }
 
     /// A draft that `sink` already holds the beginning of; reads it.
-    pub(super) fn resumed(key: FileKey, layout: Arc<Layout>, sink: Sink) -> Result<Self> {
-        let mut draft = Self::new(key, layout, sink);
+    pub(super) fn resumed(
+        key: FileKey,
+        layout: Arc<Layout>,
+        sink: Sink,
+        filter_bytes: usize,
+    ) -> Result<Self> {
+        let mut draft = Self::new(key, layout, sink, filter_bytes);
         let mut written = TimelineReader::open_with(draft.sink.path(), draft.layout.item_id)?;
         while let Some((id, _)) = written.next_tweet()? {
             draft.items += 1;
@@ -63,20 +70,25 @@ impl FileTimelineDraft {
     /// Appends `old`, which is sound. Where it can simply follow, compressed bytes are copied as they
     /// are: compressing is three quarters of what writing a timeline costs.
     fn append(&mut self, path: &Path, old: &mut File, survey: &Survey) -> Result<u64> {
-        old.rewind().naming("read", path)?;
         let follows = self.last.is_none_or(|last| survey.first.is_none_or(|first| first < last));
         if survey.descending && follows && survey.compressed && self.sink.compresses() {
+            old.rewind().naming("read", path)?;
             self.sink.append_encoded(old)?;
             self.items += survey.items;
             self.last = survey.last.or(self.last);
             return Ok(survey.items);
         }
-        let old = old.try_clone().naming("read", path)?;
-        let reader = TimelineReader::of_file(path, old, self.layout.item_id)?;
         match survey.descending {
-            true => self.append_older(reader),
-            false => self.append_unordered(reader),
+            true => self.append_older(self.reader(path, old)?),
+            false => self.append_unordered(path, old),
         }
+    }
+
+    /// Reads `old` from its beginning.
+    fn reader(&self, path: &Path, old: &mut File) -> Result<TimelineReader> {
+        old.rewind().naming("read", path)?;
+        let old = old.try_clone().naming("read", path)?;
+        TimelineReader::of_file(path, old, self.layout.item_id)
     }
 
     fn append_older(&mut self, mut old: TimelineReader) -> Result<u64> {
@@ -91,22 +103,41 @@ impl FileTimelineDraft {
     }
 
     /// Appends a timeline that has tweets twice or out of order, as a killed worker of the original
-    /// program left them: each tweet once, in the order found.
-    fn append_unordered(&mut self, mut old: TimelineReader) -> Result<u64> {
+    /// program left them: each tweet once, in the order found. Reads it twice, for its ids need not fit into memory.
+    fn append_unordered(&mut self, path: &Path, old: &mut File) -> Result<u64> {
         self.sink.end_member()?;
-        let mut seen: HashSet<u64, IdHash> = HashSet::default();
-        let mut new = TimelineReader::open_with(self.sink.path(), self.layout.item_id)?;
-        while let Some((id, _)) = new.next_tweet()? {
-            seen.insert(id);
-        }
+        let repeated = self.repeated(self.reader(path, old)?)?;
         let before = self.items;
+        let mut old = self.reader(path, old)?;
+        let mut place = before;
         while let Some((id, line)) = old.next_tweet()? {
-            if seen.insert(id) {
+            if !repeated.contains(place) {
                 self.write_line(line)?;
                 self.last = self.last.map_or(Some(id), |last| Some(last.min(id)));
             }
+            place += 1;
         }
         Ok(self.items - before)
+    }
+
+    /// The places of tweets in `old` that come earlier in it, or are in the draft: its own come first, each once.
+    fn repeated(&self, mut old: TimelineReader) -> Result<Positions> {
+        let mut filter = DuplicateFilter::new(self.sink.path(), self.filter_bytes);
+        let mut new = TimelineReader::open_with(self.sink.path(), self.layout.item_id)?;
+        let mut place = 0;
+        while let Some((id, _)) = new.next_tweet()? {
+            filter.admit(&UserId::Number(id), place)?;
+            place += 1;
+        }
+        let mut repeated = Positions::default();
+        while let Some((id, _)) = old.next_tweet()? {
+            if !filter.admit(&UserId::Number(id), place)? {
+                repeated.insert(place);
+            }
+            place += 1;
+        }
+        filter.find_wrong(&mut repeated)?;
+        Ok(repeated)
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use raft::client::Client;
-use raft::model::{CrawlView, Operation};
+use raft::model::{CrawlView, Operation, Operations};
+use storage::ids::UserId;
 use tokio::time::{Instant, sleep};
 
 use super::Settings;
@@ -90,7 +91,8 @@ pub(super) async fn crawl(
     };
     let requests_before = requests().await?;
     let (begin, cpu, others) = (Instant::now(), cluster.cpu_seconds()?, emulator.cpu_seconds()?);
-    let crawl = submit(cluster.client(1), operation, 1..=users).await?;
+    let crawl =
+        submit(cluster.client(1), Operations::only(operation), (1..=users).map(UserId::Number)).await?;
     let view = loop {
         let view = view(client, crawl).await?;
         if view.phase.is_over() {

@@ -6,6 +6,7 @@
 mod accounts;
 mod asker;
 mod binaries;
+mod celebrity;
 mod cluster;
 mod crawl;
 mod crew;
@@ -64,6 +65,8 @@ pub enum Benchmark {
     Install,
     /// Timelines and followers fetched by one node.
     Crawl,
+    /// One account with very many followers: memory of the node that fetches and analyses them.
+    Celebrity,
     /// A cluster with nothing to do.
     Idle,
     /// etcd, Redis and Scrapy beside this project; `ops/bench --peers` installs them.
@@ -83,6 +86,7 @@ impl Benchmark {
             Self::Restart => "restart",
             Self::Install => "install",
             Self::Crawl => "crawl",
+            Self::Celebrity => "celebrity",
             Self::Idle => "idle",
             Self::Peers => "peers",
         }
@@ -105,6 +109,7 @@ impl Benchmark {
             Self::Restart => restart::measure(settings, report).await,
             Self::Install => install::measure(settings, report).await,
             Self::Crawl => crawl::measure(settings, report).await,
+            Self::Celebrity => celebrity::measure(settings, report).await,
             Self::Idle => idle::measure(settings, report).await,
             Self::Peers => peers::measure(settings, report).await,
         }
@@ -141,6 +146,9 @@ pub struct Settings {
     /// Accounts whose timelines `crawl` fetches; ten times as many for followers.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub users: u64,
+    /// Followers of the one account of `celebrity`; the table of the README has 10000000.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub followers: u64,
     /// Measure everything, and etcd, Redis and Scrapy beside this project.
     #[arg(long)]
     pub peers: bool,

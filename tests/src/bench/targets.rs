@@ -27,10 +27,19 @@ impl Targets {
     /// An empty crawl. What it discovers joins the end of its queue; its own targets are the accounts
     /// from index `first` on.
     pub(super) async fn open(client: Client, operation: Operation, first: u64) -> anyhow::Result<Self> {
+        Self::open_for(client, Operations::only(operation), Traversal::Bfs, first).await
+    }
+
+    async fn open_for(
+        client: Client,
+        operations: Operations,
+        traversal: Traversal,
+        first: u64,
+    ) -> anyhow::Result<Self> {
         let spec = CrawlSpec {
             name: "benchmark".to_owned(),
-            operations: Operations::only(operation),
-            traversal: Traversal::Bfs,
+            operations,
+            traversal,
             depth: None,
             follow: None,
             priority: 10,
@@ -85,14 +94,14 @@ impl Targets {
     }
 }
 
-/// Submits a crawl of one operation over these numbers.
+/// Submits a crawl of these accounts; what it discovers goes to its frontier.
 pub(super) async fn submit(
     client: Client,
-    operation: Operation,
-    numbers: impl Iterator<Item = u64>,
+    operations: Operations,
+    users: impl IntoIterator<Item = UserId>,
 ) -> anyhow::Result<CrawlId> {
-    let mut targets = Targets::open(client, operation, 0).await?;
-    let mut users = numbers.map(UserId::Number);
+    let mut targets = Targets::open_for(client, operations, Traversal::Default, 0).await?;
+    let mut users = users.into_iter();
     loop {
         let chunk: Vec<_> = users.by_ref().take(CHUNK as usize).collect();
         if chunk.is_empty() {

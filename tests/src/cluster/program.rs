@@ -14,6 +14,10 @@ pub enum Program {
     Node,
     /// `twm-ctl`.
     Ctl,
+    /// `twm-stats`.
+    Stats,
+    /// `twm-lookup`.
+    Lookup,
 }
 
 impl Program {
@@ -21,6 +25,8 @@ impl Program {
         match self {
             Self::Node => "twm-node",
             Self::Ctl => "twm-ctl",
+            Self::Stats => "twm-stats",
+            Self::Lookup => "twm-lookup",
         }
     }
 

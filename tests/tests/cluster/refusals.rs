@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use twm_tests::cluster::{Cluster, Program, ended};
+use twm_tests::cluster::{Cluster, Program, ended, eventually};
 
 use crate::world::{Test, accounts};
 
@@ -150,5 +150,43 @@ async fn twm_ctl_tells_by_its_exit_code_what_kind_of_trouble_it_met() -> Test {
     assert_eq!(code(&cluster, &["status"]).await?, Some(5));
     cluster.kill_all().await?;
     assert_eq!(code(&cluster, &["--timeout", "1", "status"]).await?, Some(4));
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leadership_goes_to_no_node_that_rejoins_or_is_down() -> Test {
+    let emulator = accounts(1).start().await?;
+    let mut cluster = Cluster::builder().nodes(3).crawling(&emulator).start().await?;
+    // Those that came second to a new cluster rejoin for a moment.
+    eventually("all vote", async || {
+        let members = cluster.ctl_json(&["member", "list"]).await?;
+        Ok((!members[0].to_string().contains("rejoining")).then_some(()))
+    })
+    .await?;
+    let node = cluster.follower().await?;
+    cluster.node(node)?.stop().await?;
+    let leader = cluster.leader().await?;
+    let transfer = ["leader", "transfer", "--to", &node.to_string()];
+    let refused = async |cluster: &Cluster, words: &str| -> Test {
+        let output = cluster.twm_ctl(&transfer).await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("node {node} ")) && said.contains(words), "{said}");
+        assert_eq!(cluster.leader().await?, leader, "nobody else was elected");
+        Ok(())
+    };
+    refused(&cluster, "does not answer; start it").await?;
+
+    // A mark that the node cannot take away: it stays one that rejoins.
+    let mark = cluster.data_dir(node).join("REJOINING");
+    fs::create_dir_all(mark.join("x"))?;
+    cluster.restart(node).await?;
+    refused(&cluster, "cannot lead before it has caught up").await?;
+    let members = cluster.ctl_json(&["member", "list"]).await?;
+    assert!(members[0].to_string().contains("rejoining"), "{members:?}");
+    fs::remove_dir_all(&mark)?;
+    eventually("it leads", async || Ok(cluster.twm_ctl(&transfer).await?.status.success().then_some(())))
+        .await?;
+    assert_eq!(cluster.leader().await?, node);
     cluster.finish().await
 }

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use twm_tests::cluster::{Cluster, Truth};
 use twm_tests::emulator::{Endpoint, Fault, FaultRule};
 
-use crate::world::{Test, accounts, everyone};
+use crate::world::{Test, accounts, everyone, no_outage_is_shown, shown};
 
 /// Resident bytes that a node may have at the worst moment, with eight workers at once on the largest answers.
 const MOST_MEMORY: u64 = 400 << 20;
@@ -21,10 +21,12 @@ fn peak(process: u32) -> anyhow::Result<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_fails_its_accounts_with_a_reason_and_takes_no_memory() -> Test {
-    let emulator = accounts(60).start().await?;
+    let emulator = accounts(80).start().await?;
     let users = everyone(&emulator);
-    // Accounts whose walk has at least two pages.
-    let mut candidates = users.iter().copied().filter(|user| emulator.expected_followers(*user).len() > 5);
+    // Accounts with tweets whose walk of followers has at least two pages.
+    let walks = |user: &u64| emulator.expected_followers(*user).len() > 5;
+    let has_tweets = |user: &u64| !emulator.expected_timeline(*user).is_empty();
+    let mut candidates = users.iter().copied().filter(|user| walks(user) && has_tweets(user));
     let timeline = Endpoint::Timeline;
     let followers = Endpoint::Followers;
     let faults = [
@@ -39,6 +41,7 @@ async fn garbage_fails_its_accounts_with_a_reason_and_takes_no_memory() -> Test 
         (Fault::Babble(10 << 20), followers, "garbage"),
         (Fault::LongCursor(1 << 20), followers, "cursor of 1048576 bytes"),
         (Fault::Looping, followers, "circle"),
+        (Fault::Looping, timeline, "circle"),
         (Fault::Unending, followers, "nothing new"),
         (Fault::NotUtf8, timeline, "UTF-8"),
         (Fault::Truncated, followers, "garbage"),
@@ -99,9 +102,13 @@ async fn an_api_that_is_away_for_a_while_costs_no_account() -> Test {
     cluster.node(1)?.says("check --api-url and the network").await?;
     let meanwhile = cluster.crawl_until(crawl, "jobs wait", |crawl| crawl.delayed > 0).await?;
     assert_eq!(meanwhile.counters.users.failed, 0, "{:?}", meanwhile.counters);
+    shown(&mut cluster, "api", "check --api-url and the network").await?;
+    // No other node could do better.
+    assert_eq!(cluster.node(1)?.page("/readyz").await?.status, 200);
     let _back = accounts(20).listen(address).start().await?;
     let view = cluster.finished(crawl).await?;
     assert_eq!(view.counters.users.completed, 20, "{:?}", view.counters);
+    no_outage_is_shown(&mut cluster).await?;
     cluster.drafts_removed().await?;
     cluster.holds(&Truth::of(&truth).timelines(users.clone()).followers(users))?;
     cluster.finish().await

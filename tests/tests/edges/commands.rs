@@ -58,6 +58,8 @@ const SURROUNDINGS: &[Row] = &[
     node("{new} --data-dir=damaged", 1, &["damaged/IDENTITY", "is damaged"]),
     node("{new} --data-dir=newer", 1, &["newer/IDENTITY", "format 9", "start the newer twm-node"]),
     node("{new} --data-dir={data}", 1, &["another node runs there", "--data-dir"]),
+    node("{new} --id=2 --peers=2={free} --data-dir=moved", 1, &["moved", "node 1", "node 2"]),
+    node("{new} --cluster=other --data-dir=moved", 1, &["moved", "\"twm\"", "\"other\""]),
     node("{new} --shared-output --output=shared", 1, &[".twm-storage is damaged", "16 hex digits"]),
     node("{new} --log-dir=noise", 1, &["noise", "--log-dir"]),
 ];
@@ -83,8 +85,8 @@ const OPERATORS: &[Row] = &[
     ctl("{at} frontier export 77", 1, &["no crawl 77", "crawl list"]),
     ctl("{at} node drain 9", 1, &["node 9 is no member", "member list"]),
     ctl("{at} node drain x", 2, &["x"]),
-    ctl("--timeout=1 --endpoints={closed} status", 4, &["{closed}", "refused", "check --endpoints"]),
-    ctl("--timeout=1 --endpoints={web} status", 4, &["{web}", "no twm node", "that --peers names"]),
+    ctl("--timeout=5 --endpoints={closed} status", 4, &["{closed}", "refused", "check --endpoints"]),
+    ctl("--timeout=5 --endpoints={web} status", 4, &["{web}", "no twm node", "that --peers names"]),
     ctl("--timeout=1 --endpoints={noise} status", 4, &["{noise}", "no twm node", "check --endpoints"]),
     ctl("--timeout=1 --endpoints={silent} status", 4, &["{silent}", "no answer", "check --endpoints"]),
     ctl("--timeout=1 --endpoints={endless} status", 4, &["{endless}", "no twm node", "check --endpoints"]),
@@ -120,6 +122,7 @@ fn write_files(cluster: &Cluster) -> Test {
     for (folder, file, content) in [
         ("foreign", "thesis.txt", "mine".to_owned()),
         ("damaged", "IDENTITY", identity.replace("node 1", "node 7")),
+        ("moved", "IDENTITY", identity.clone()),
         ("newer", "IDENTITY", identity.replace("twm-data 1", "twm-data 9")),
         ("shared", ".twm-storage", "hello".to_owned()),
     ] {

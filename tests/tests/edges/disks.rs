@@ -6,7 +6,7 @@ use raft::model::CrawlId;
 use twm_tests::cluster::{Cluster, Tmpfs, Truth};
 use twm_tests::emulator::Emulator;
 
-use crate::world::{Test, accounts, everyone, slow};
+use crate::world::{Test, accounts, everyone, no_outage_is_shown, shown, slow};
 
 const MIB: u64 = 1 << 20;
 
@@ -41,8 +41,11 @@ async fn a_full_dataset_disk_makes_jobs_wait_until_there_is_room() -> Test {
     node.says("free space on its volume").await?;
     let meanwhile = cluster.crawl_until(crawl, "some jobs wait", |crawl| crawl.delayed > 0).await?;
     assert_eq!(meanwhile.counters.users.failed, 0, "{:?}", meanwhile.counters);
+    shown(&mut cluster, "dataset", "free space on its volume").await?;
+    assert_eq!(cluster.node(1)?.page("/readyz").await?.status, 503);
     disk.free()?;
     ends_well(&mut cluster, crawl, &emulator).await?;
+    no_outage_is_shown(&mut cluster).await?;
     drop(disk);
     cluster.finish().await
 }
@@ -115,6 +118,7 @@ async fn a_node_with_a_full_data_disk_stops_with_the_reason_and_goes_on_once_the
     let last =
         node.log()?.lines().rev().find(|line| line.contains("node stops")).unwrap_or_default().to_owned();
     assert!(last.contains("see whether the disk of") && last.contains("data-1 is full"), "{last}");
+    assert!(last.contains("No space left") && !last.contains("channel"), "{last}");
 
     // With the disk still full it does not start, and says why.
     node.start()?;

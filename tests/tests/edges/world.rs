@@ -1,5 +1,9 @@
 //! What is crawled here.
 
+use std::collections::BTreeSet;
+
+use raft::model::CrawlId;
+use twm_tests::cluster::Cluster;
 use twm_tests::emulator::{Builder, Emulator, Fault, FaultRule, SyntheticOptions};
 
 /// How a test ends.
@@ -20,4 +24,38 @@ pub fn slow(millis: u64) -> Vec<FaultRule> {
 /// All accounts of a population.
 pub fn everyone(emulator: &Emulator) -> Vec<u64> {
     emulator.users(0, u64::MAX)
+}
+
+/// The followers of these accounts that are none of them.
+pub fn followers(emulator: &Emulator, accounts: &[u64]) -> BTreeSet<u64> {
+    let all = accounts.iter().flat_map(|account| emulator.expected_followers(*account));
+    all.filter(|follower| !accounts.contains(follower)).collect()
+}
+
+/// The accounts of a crawl's frontier, in its order.
+pub async fn frontier(cluster: &Cluster, crawl: CrawlId) -> anyhow::Result<Vec<u64>> {
+    let exported = cluster.twm_ctl(&["frontier", "export", &crawl.to_string(), "--file", "-"]).await?;
+    String::from_utf8(exported.stdout)?.lines().map(|line| Ok(line.parse()?)).collect()
+}
+
+/// Node 1 tells of an outage wherever somebody may look: `/readyz`, `/metrics`, and `twm-ctl status` with its exit code.
+pub async fn shown(cluster: &mut Cluster, of: &str, words: &str) -> Test {
+    let node = cluster.node(1)?;
+    let ready = node.page("/readyz").await?;
+    anyhow::ensure!(ready.body.contains(words), "/readyz: {}", ready.body);
+    let label = format!("of=\"{of}\"");
+    anyhow::ensure!(node.page("/metrics").await?.metric("twm_outage", &label) == 1.0, "no metric of {of}");
+    let status = cluster.twm_ctl(&["status"]).await?;
+    let said = String::from_utf8_lossy(&status.stderr);
+    anyhow::ensure!(status.status.code() == Some(5), "status ended with {}: {said}", status.status);
+    anyhow::ensure!(said.contains("node 1: ") && said.contains(words), "status: {said}");
+    Ok(())
+}
+
+/// Nothing of an outage is left to see.
+pub async fn no_outage_is_shown(cluster: &mut Cluster) -> Test {
+    let node = cluster.node(1)?;
+    anyhow::ensure!(node.page("/readyz").await?.body == "ready\n", "/readyz still tells of it");
+    anyhow::ensure!(node.page("/metrics").await?.metric("twm_outage", "") == 0.0, "metrics still tell of it");
+    cluster.ctl_json(&["status"]).await.map(drop)
 }

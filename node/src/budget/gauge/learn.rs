@@ -80,8 +80,15 @@ impl Gauge {
         let refused = rate.limited && rate.reset_in.is_some();
         let Some(remaining) = (if refused { Some(0) } else { rate.remaining }) else { return false };
         self.limit = self.seen_limit(rate);
-        let reset_in = rate.reset_in.unwrap_or_else(|| self.window_length(settings));
-        self.window = self.window.max(Some(reset_in + GRANULARITY));
+        let reset_in = match rate.reset_in {
+            Some(reset_in) if !rate.undated => {
+                self.window = self.window.max(Some(reset_in + GRANULARITY));
+                reset_in
+            }
+            // By a local clock that is fast the window would end too early. It cannot last longer than a whole one
+            // from now; what a slow clock says teaches nothing of its length.
+            guess => self.window_length(settings).max(guess.unwrap_or_default()),
+        };
         let its_end = now + reset_in + GRANULARITY + settings.margin;
         let others = u64::from(self.in_flight);
         match &mut self.state {

@@ -26,6 +26,7 @@ pub(super) fn answer(status: u16, remaining: Option<u64>, reset_in: u64, window:
         limit: None,
         remaining,
         reset_in: remaining.map(|_| Duration::from_secs(reset_in)),
+        undated: false,
         window: remaining.map(|_| window),
         retry_after: None,
     }
@@ -91,6 +92,22 @@ fn remaining_zero_on_a_good_answer_waits_for_the_reset_and_its_margin() {
     assert!(matches!(hand.ready(), Ready::Wait(_)));
     hand.clock.advance(MS);
     assert_eq!(hand.ready(), Ready::Reserve);
+}
+
+#[test]
+fn a_reset_by_the_local_clock_alone_never_ends_a_window_early_and_teaches_nothing_of_its_length() {
+    // A clock that is fast, one that is right, and one that is slow.
+    for (guess, waits) in [(0, 40_000), (39, 40_000), (3_600, 3_600_000)] {
+        let mut hand = Hand::new();
+        let probe = hand.take();
+        hand.settle(probe, &RateInfo { undated: true, ..answer(200, Some(0), guess, 1000) });
+        assert_eq!(hand.ready(), Ready::Wait(Some(ms(waits + 1_100))), "{guess}");
+        hand.clock.advance(ms(waits + 1_100));
+        // The next window is one whose answer names no moment at all.
+        let probe = hand.take();
+        hand.settle(probe, &RateInfo { reset_in: None, ..answer(200, Some(0), 0, 9_000) });
+        assert_eq!(hand.ready(), Ready::Wait(Some(ms(waits + 40_000 + 2_200))), "{guess}");
+    }
 }
 
 #[test]

@@ -178,7 +178,13 @@ fn profiles(body: Vec<u8>, asked: &Asked) -> Result<Vec<Profile>, SourceError> {
     let text = String::from_utf8(body).map_err(|_| garbage(asked, "not UTF-8"))?;
     let AtMost(objects) = serde_json::from_str::<AtMost<Box<serde_json::value::RawValue>, MOST_ITEMS>>(&text)
         .map_err(|e| garbage(asked, e.to_string()))?;
-    Ok(objects.into_iter().filter_map(usable_profile).collect())
+    let found = objects.len();
+    let profiles: Vec<Profile> = objects.into_iter().filter_map(usable_profile).collect();
+    if found > 0 && profiles.is_empty() {
+        // Taken as an answer, all that were asked for would count as suspended.
+        return Err(garbage(asked, format!("none of {found} profiles has a usable id")));
+    }
+    Ok(profiles)
 }
 
 fn timeline(body: Vec<u8>, cursor: Option<&str>, asked: &Asked) -> Result<TimelinePage, SourceError> {

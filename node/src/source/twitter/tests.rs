@@ -134,6 +134,14 @@ async fn lookups_are_posted_and_unknown_accounts_are_missing() {
 }
 
 #[tokio::test]
+async fn profiles_of_which_none_has_an_id_are_garbage_and_no_missing_accounts() {
+    let url = serve(|_| std::future::ready(answer(200, r#"[{"name":"x"},[]]"#))).await;
+    let error = source(&url).lookup(&client(None), &[USER]).await.outcome.unwrap_err();
+    assert!(matches!(error, SourceError::Garbage { .. }) && error.is_retryable(), "{error}");
+    assert!(error.to_string().contains("none of 2 profiles has a usable id"), "{error}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_asked_is_refused_before_it_is_sent() {
     let (source, client) = (source("http://127.0.0.1:1/1"), client(None));
     let text: UserId = "did:plc:abc".parse().unwrap();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 use storage::dataset::rewrite::{Form, Loss, Recovered, Recovery, Target, recover};
 
 use super::convert::tell_leftovers;
@@ -32,7 +32,7 @@ struct Tally {
     files: u64,
     sound: u64,
     recovered: u64,
-    /// Set aside earlier, and there again meanwhile.
+    /// Set aside earlier, and there again meanwhile, or of no use.
     left: u64,
     items: u64,
     lost: Loss,
@@ -79,8 +79,13 @@ impl Recover {
                 tally.sound += 1;
                 Ok(())
             }
+            Recovered::Nothing { .. } if self.is_settled(file) => {
+                note(format!("{}: left, since nothing can be read of it", file.path.display()));
+                tally.left += 1;
+                Ok(())
+            }
             Recovered::Nothing { loss, aside } => {
-                tally.lose(&loss);
+                tally.lost += loss;
                 let mut parts = vec!["nothing can be read of it".to_owned()];
                 parts.extend(describe(&loss));
                 parts.extend(aside.map(|aside| format!("it is now {}", aside.display())));
@@ -89,10 +94,16 @@ impl Recover {
             Recovered::Written(recovery) => {
                 tally.recovered += 1;
                 tally.items += recovery.written.items;
-                tally.lose(&recovery.loss);
+                tally.lost += recovery.loss;
                 tell(file, &target, &recovery, output)
             }
         }
+    }
+
+    /// Whether a file of which nothing can be read is no failure: it was set aside and nobody asks for this one. A
+    /// damaged file is reported once, by the run that sets it aside; the runs of every night after it end well.
+    fn is_settled(&self, file: &DatasetFile) -> bool {
+        self.to.is_none() && file.published.is_some() && !self.paths.contains(&file.path)
     }
 }
 
@@ -107,7 +118,7 @@ fn tell(file: &DatasetFile, target: &Target, recovery: &Recovery, output: Output
             "bytes": written.bytes,
             "duplicates": written.duplicates,
             "reordered": reordered,
-            "lost": losses(loss),
+            "lost": loss,
         }));
     }
     let mut parts = vec![format!("{} items saved in {}", count(written.items), target.path.display())];
@@ -141,25 +152,7 @@ fn describe(loss: &Loss) -> Vec<String> {
     parts
 }
 
-fn losses(loss: &Loss) -> Value {
-    json!({
-        "bad_items": loss.bad_items,
-        "bad_bytes": loss.bad_bytes,
-        "skipped_bytes": loss.skipped_bytes,
-        "truncated": loss.truncated,
-        "unverified": loss.unverified,
-    })
-}
-
 impl Tally {
-    fn lose(&mut self, loss: &Loss) {
-        self.lost.bad_items += loss.bad_items;
-        self.lost.bad_bytes += loss.bad_bytes;
-        self.lost.skipped_bytes += loss.skipped_bytes;
-        self.lost.truncated |= loss.truncated;
-        self.lost.unverified += loss.unverified;
-    }
-
     fn tell(&self, output: Output, failed: u64) -> Result<(), CtlError> {
         if output.is_json() {
             return output.json(&json!({
@@ -168,7 +161,7 @@ impl Tally {
                 "recovered": self.recovered,
                 "left": self.left,
                 "items": self.items,
-                "lost": losses(&self.lost),
+                "lost": self.lost,
                 "failed": failed,
             }));
         }

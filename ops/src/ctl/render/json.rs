@@ -81,6 +81,8 @@ fn workers(workers: &WorkerStatus) -> Value {
         "followers": workers.followers,
         "http": workers.http,
         "addresses": workers.addresses.iter().map(address).collect::<Vec<_>>(),
+        "dataset_trouble": workers.dataset_trouble,
+        "api_trouble": workers.api_trouble,
     })
 }
 

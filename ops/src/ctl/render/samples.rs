@@ -72,6 +72,8 @@ fn workers() -> WorkerStatus {
             AddressStatus { address: "127.0.1.1".into(), budgets: vec![budget] },
             AddressStatus { address: "127.0.1.2".into(), budgets: vec![] },
         ],
+        dataset_trouble: None,
+        api_trouble: None,
     }
 }
 

@@ -105,3 +105,49 @@ fn damaged_records_are_named_and_never_panic() {
     }
     tracker.restart();
 }
+
+#[test]
+fn a_page_of_the_error_list_is_read_while_commands_and_checkpoints_go_on() {
+    let mut tracker = Tracker::without_restarts();
+    let crawl = tracker.submit(spec("T"), 1..=40);
+    let mut node = tracker.open(1);
+    let mut fail = |tracker: &mut Tracker, jobs: u16| {
+        for job in tracker.take(&mut node, jobs) {
+            tracker.tell(&mut node, &job, failed("fault", false));
+        }
+    };
+    let numbers = |page: Vec<FailedUser<Failure>>| -> Vec<String> {
+        page.iter().map(|failed| failed.user.to_string()).collect()
+    };
+    // Those on disk, those of a checkpoint under way, and those since; some of each are retried.
+    fail(&mut tracker, 10);
+    tracker.restart();
+    fail(&mut tracker, 10);
+    let frozen = tracker.state.freeze().unwrap();
+    fail(&mut tracker, 10);
+    for user in [3, 4, 5, 6, 14, 24, 25] {
+        let (request, user) = (RequestId { client: 5, sequence: user }, Some(UserId::Number(user)));
+        let retry = Mutation::RetryErrors { request, crawl, user, limit: 1 };
+        assert_eq!(tracker.apply(retry), Response::Retried(1));
+    }
+    let all = numbers(tracker.errors(crawl));
+    assert_eq!(all.len(), 23);
+
+    let mut after: Option<UserId> = None;
+    let mut paged = Vec::new();
+    loop {
+        let page = tracker.state.errors_reader(crawl, after.as_ref(), 2)().unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.user.clone());
+        paged.extend(numbers(page));
+    }
+    assert_eq!(paged, all);
+
+    let read = tracker.state.errors_reader(crawl, None, 1000);
+    write_checkpoint(&*tracker.store, frozen, Vec::new()).unwrap();
+    drop(tracker.state.checkpoint_written());
+    tracker.restart();
+    fail(&mut tracker, 1);
+    assert_eq!(numbers(read().unwrap()), all, "as it was when the state was let go");
+    assert_eq!(tracker.errors(crawl).len(), 24);
+}

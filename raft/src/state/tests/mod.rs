@@ -4,6 +4,7 @@ mod chain;
 mod checkpoints;
 mod model;
 mod operators;
+mod outbox;
 mod phases;
 mod replica;
 mod replicas;
@@ -15,6 +16,7 @@ mod submission;
 mod traversal;
 mod verdict;
 mod waiting;
+mod waits;
 mod world;
 
 use std::sync::Arc;

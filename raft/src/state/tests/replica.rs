@@ -6,7 +6,7 @@ use std::sync::Arc;
 use storage::state::{MemoryStore, SledStore, StateStore};
 
 use super::super::{Frozen, State, write_checkpoint};
-use crate::model::{Command, Response};
+use crate::model::{Command, EventId, Response};
 
 /// A state machine, its store, and what it would find in its log after a restart.
 pub(super) struct Replica {
@@ -86,6 +86,9 @@ impl Replica {
         let (a, b) = (&self.state, &other.state);
         assert_eq!(a.head, b.head);
         assert_eq!(a.requests, b.requests);
+        assert_eq!(a.outbox(), b.outbox());
+        let events = |state: &State| state.events_after(EventId::default(), usize::MAX).read();
+        assert_eq!(events(a), events(b), "TWM-M1: the events differ");
         assert_eq!(a.crawls(), b.crawls());
         assert_eq!(a.sessions(), b.sessions());
         assert_eq!(a.active, b.active);

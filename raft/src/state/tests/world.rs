@@ -6,6 +6,7 @@ use storage::env::{Entropy, SeededEntropy};
 use storage::ids::UserId;
 
 use super::model::{Fate, MAX_ATTEMPTS, Model};
+use super::outbox::m1_check_against_counters;
 use super::replica::Replica;
 use crate::model::*;
 
@@ -47,7 +48,7 @@ impl World {
             sequence: 0,
             last: None,
         };
-        Self {
+        let mut world = Self {
             dice: SeededEntropy::new(seed),
             replicas,
             restarts,
@@ -57,7 +58,10 @@ impl World {
             requests: 0,
             nodes: [(1, 5), (2, 5), (3, 3), (4, 4)].map(node).into(),
             past: Vec::new(),
-        }
+        };
+        // Room for everything that happens in a run.
+        assert_eq!(world.apply(Mutation::KeepEvents { bytes: 1 << 30 }), Response::Done);
+        world
     }
 
     pub(super) fn below(&self, n: u64) -> u64 {
@@ -311,6 +315,7 @@ impl World {
         let state = &self.replicas[0].state;
         self.model.check(state);
         self.model.check_lists(state);
+        m1_check_against_counters(state);
         assert!(crawls.iter().all(|&c| self.model.phase(c).is_over()), "something never ends");
         assert_eq!((state.sizes().jobs, state.writers.len()), (0, 0));
         self.replicas.windows(2).for_each(|pair| pair[0].assert_same(&pair[1]));

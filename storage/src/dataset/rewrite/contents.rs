@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::form::Found;
-use super::lenient::Loss;
+use super::loss::Loss;
 use super::new_file::NewFile;
 use super::source::{Source, Survey};
 use super::{Form, Written, followers, timelines};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Written;
-use super::lenient::Loss;
+use super::loss::Loss;
 use super::new_file::{Committed, NewFile};
 use super::source::Source;
 use crate::dataset::duplicates::{DuplicateFilter, FILTER_BYTES, Positions};

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use super::loss::Loss;
 use super::salvage::{Salvage, Then};
 use crate::dataset::followers_reader::{FIRST_TEXT_BYTE, PACKED_BYTES};
 use crate::dataset::{ItemId, MAX_LINE_BYTES, Result};
@@ -10,29 +11,6 @@ use crate::ids::UserId;
 
 /// Bytes of a list's beginning that show whether it is packed.
 const SAMPLE_BYTES: usize = 4096;
-
-/// What could not be read of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Loss {
-    /// Lines or packed ids that are no items, torn ones among them.
-    pub bad_items: u64,
-    /// Length of those, decompressed.
-    pub bad_bytes: u64,
-    /// Stored bytes of the file that could not be decompressed; nobody knows what was in them.
-    pub skipped_bytes: u64,
-    /// Whether the file ends too early: how much more there was cannot be known.
-    pub truncated: bool,
-    /// Items that were kept although the checksum over them is wrong or missing: one of them may hold a
-    /// changed character.
-    pub unverified: u64,
-}
-
-impl Loss {
-    /// Whether nothing was lost and all that was kept is as it was written.
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
-}
 
 /// The decoded bytes of a file, cut into items.
 struct Pieces {

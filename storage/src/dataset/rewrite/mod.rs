@@ -12,6 +12,7 @@ mod convert;
 mod followers;
 mod form;
 mod lenient;
+mod loss;
 mod merge;
 mod new_file;
 mod recover;
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 
 pub use convert::{Converted, convert};
 pub use form::{Form, Gzip};
-pub use lenient::Loss;
+pub use loss::Loss;
 pub use merge::merge;
 pub use new_file::remove_leftovers;
 pub use recover::{Recovered, Recovery, recover};

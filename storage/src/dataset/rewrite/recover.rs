@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::contents::Contents;
-use super::lenient::Loss;
+use super::loss::Loss;
 use super::new_file::{NewFile, existing, is_same};
 use super::source::Source;
 use super::{Form, Target, Written};

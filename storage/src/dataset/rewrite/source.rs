@@ -4,7 +4,8 @@ use std::fs::{File, Metadata};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
-use super::lenient::{LenientFollowers, LenientTimeline, Loss};
+use super::lenient::{LenientFollowers, LenientTimeline};
+use super::loss::Loss;
 use super::tweets::{Rank, Strict, Tweets};
 use crate::dataset::{FollowersReader, Result, TimelineReader, tweet_id};
 use crate::durable::Naming;

@@ -1,4 +1,7 @@
+use std::collections::HashSet;
+
 use super::*;
+use crate::env::{Entropy, SeededEntropy};
 
 #[test]
 fn a_timeline_is_newest_first_and_has_no_tweet_twice() {
@@ -138,6 +141,28 @@ fn a_doubled_or_disordered_old_file_comes_out_with_each_tweet_once() {
     assert_eq!(update("22013880.twt", &doubled, &[8, 7], Some(6)).0, [8, 7, 5, 3, 1]);
     let disordered = gzip(tweets([1, 5, 3, 8]).as_bytes());
     assert_eq!(update("22013880.twt", &disordered, &[9, 8, 7], Some(6)).0, [9, 8, 7, 1, 5, 3]);
+}
+
+#[test]
+fn a_disordered_file_whose_ids_do_not_fit_into_memory_comes_out_with_each_tweet_once() {
+    let entropy = SeededEntropy::new(47);
+    let old: Vec<u64> = (0..20_000).map(|_| 1 + entropy.next_u64() % 12_000).collect();
+    let new: Vec<u64> = (11_000..13_000).rev().collect();
+    let mut seen = HashSet::new();
+    let expected: Vec<u64> = new.iter().chain(&old).copied().filter(|id| seen.insert(*id)).collect();
+    // Nothing in memory; a part of the new ids; a part of the old ones.
+    for filter_bytes in [0, 18_000, 90_000] {
+        let (folder, dataset) = folder();
+        let dataset = dataset.with_filter_bytes(filter_bytes);
+        place(&folder, "22013880.twt", &gzip(tweets(old.iter().copied()).as_bytes()));
+        let mut draft = dataset.begin_timeline(&user(), 4).unwrap();
+        push_all(&mut *draft, new.iter().copied());
+        assert_eq!(draft.append_existing().unwrap().items, (expected.len() - new.len()) as u64);
+        assert_eq!(draft.finish().unwrap().items, expected.len() as u64);
+        assert_eq!(names(&folder.path().join(".tmp")), ["22013880.twt.4"], "spilled ids have no names");
+        dataset.publish(&FileKey::timeline(&user()), 4).unwrap();
+        assert_eq!(timeline(&dataset), expected, "{filter_bytes}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use storage::env::Entropy;
+use super::Entropy;
 
 /// Waits that double from one to the next, with jitter, so that many who failed together do not return together.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
-    use storage::env::SeededEntropy;
+    use crate::env::SeededEntropy;
 
     use super::*;
 

@@ -1,0 +1,283 @@
+//! A node's own part of the mirror: tweets and profiles to streams and channels, and the pulse of its operations.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft::model::Operation;
+use redis::aio::MultiplexedConnection;
+use redis::{RedisResult, pipe};
+use storage::dataset::{Dataset, tweet_id};
+use storage::env::{Backoff, Clock, Entropy};
+use storage::ids::UserId;
+use storage::redis::RedisUrl;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::legacy::operation_name;
+use super::spool::{Item, Place, Spool};
+use super::tap::{Tap, TappedDataset, TappedSource};
+use crate::source::Source;
+
+/// Streams of what is found.
+const TWEETS: &str = "twm:tweets";
+const PROFILES: &str = "twm:profiles";
+/// Channels of the original for the same.
+const NEW_TWEET: &str = "events.timeline.new_tweet";
+const PROFILE: &str = "extra.lookupinfos";
+/// How long Redis may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Waits between two attempts to reach it.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Most that waits for Redis on disk, bytes.
+const SPOOL: u64 = 256 << 20;
+/// Entries that are sent at once, and most of their bytes.
+const CHUNK: (usize, usize) = (200, 256 * 1024);
+/// How often operations are counted.
+const PULSE: Duration = Duration::from_secs(1);
+/// Wait for a file that is being renamed.
+const RENAME: Duration = Duration::from_millis(20);
+
+/// What a feed works with.
+pub struct FeedOptions {
+    /// Where Redis is.
+    pub url: RedisUrl,
+    /// This node.
+    pub node: u64,
+    /// Entries at about which each stream is trimmed.
+    pub length: u64,
+    /// Where what was not sent yet is kept.
+    pub folder: PathBuf,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Sends what passes by, at least once.
+#[derive(Clone)]
+pub struct Feed {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    options: FeedOptions,
+    tap: Arc<Tap>,
+}
+
+/// The folder of what waits for Redis cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot use {folder}, where tweets and profiles wait for Redis: {source}; make room, or give this node the right to write there"
+)]
+pub struct FeedError {
+    folder: PathBuf,
+    source: std::io::Error,
+}
+
+/// One entry of a stream.
+struct Entry {
+    stream: &'static str,
+    channel: &'static str,
+    fields: Vec<(&'static str, String)>,
+    json: String,
+}
+
+impl Feed {
+    /// Opens what an earlier process left.
+    ///
+    /// # Errors
+    /// The folder cannot be used.
+    pub fn open(options: FeedOptions) -> Result<Self, FeedError> {
+        let folder = options.folder.clone();
+        let spool = Spool::open(folder.clone(), SPOOL).map_err(|source| FeedError { folder, source })?;
+        Ok(Self { inner: Arc::new(Inner { options, tap: Arc::new(Tap::new(spool)) }) })
+    }
+
+    /// The source with a tap.
+    pub fn tap_source(&self, source: Arc<dyn Source>) -> Arc<dyn Source> {
+        Arc::new(TappedSource { source, tap: self.inner.tap.clone() })
+    }
+
+    /// The dataset with a tap.
+    pub fn tap_dataset(&self, dataset: Arc<dyn Dataset>) -> Arc<dyn Dataset> {
+        Arc::new(TappedDataset { dataset, tap: self.inner.tap.clone() })
+    }
+
+    /// Bytes that wait for Redis, and items that could not wait any more.
+    pub fn waiting(&self) -> (u64, u64) {
+        (self.inner.tap.spool.bytes(), self.inner.tap.spool.dropped())
+    }
+
+    /// Sends until `stop` is cancelled. Timelines are read from `dataset`.
+    pub async fn run(self, dataset: Arc<dyn Dataset>, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.inner.pulse() => {}
+            () = self.inner.send_all(dataset) => {}
+        }
+    }
+}
+
+impl Inner {
+    /// Tells each second how much was fetched. Nobody listens to the past: what cannot be told is not kept.
+    async fn pulse(&self) {
+        let mut beats = interval(PULSE);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut redis = None;
+        loop {
+            beats.tick().await;
+            let now = self.options.clock.wall().as_secs();
+            let mut batch = pipe();
+            for operation in Operation::ALL {
+                let fetched = self.tap.take_fetched(operation);
+                if fetched > 0 {
+                    let channel =
+                        format!("stats.ops.{}.node-{}", operation_name(operation), self.options.node);
+                    batch.publish(channel, format!("[{fetched}, {now}]")).ignore();
+                }
+            }
+            if batch.is_empty() {
+                continue;
+            }
+            if redis.is_none() {
+                redis = self.options.url.connect(ANSWER).await.ok();
+            }
+            let Some(connection) = &mut redis else { continue };
+            if batch.query_async::<()>(connection).await.is_err() {
+                redis = None;
+            }
+        }
+    }
+
+    async fn send_all(&self, dataset: Arc<dyn Dataset>) {
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let (mut redis, mut place) = (None, None);
+        loop {
+            match self.send_next(&dataset, &mut redis, place).await {
+                Ok(Some(next)) => {
+                    place = Some(next);
+                    backoff.reset();
+                }
+                Ok(None) => self.tap.spool.grown().await,
+                Err(what) => {
+                    redis = None;
+                    tracing::debug!("tweets and profiles wait: {what}");
+                    sleep(backoff.next(&*self.options.entropy)).await;
+                }
+            }
+        }
+    }
+
+    /// Sends the item at a place; answers the place behind it, or nothing when there is none.
+    async fn send_next(
+        &self,
+        dataset: &Arc<dyn Dataset>,
+        redis: &mut Option<MultiplexedConnection>,
+        place: Option<Place>,
+    ) -> Result<Option<Place>, String> {
+        let tap = self.tap.clone();
+        let read = tokio::task::spawn_blocking(move || tap.spool.read(place)).await;
+        let read = read.map_err(|e| e.to_string())?.map_err(|e| format!("the spool cannot be read: {e}"))?;
+        let Some((item, next)) = read else { return Ok(None) };
+        if redis.is_none() {
+            *redis = Some(self.options.url.connect(ANSWER).await.map_err(|e| e.to_string())?);
+        }
+        let Some(connection) = redis else { return Ok(None) };
+        match item {
+            Item::Profiles(profiles) => {
+                let entries: Vec<Entry> = profiles.into_iter().map(profile_entry).collect();
+                for chunk in entries.chunks(CHUNK.0) {
+                    self.send(connection, chunk).await.map_err(|e| e.to_string())?;
+                }
+            }
+            Item::Timeline { user, since } => {
+                while self.tap.is_publishing(&user) {
+                    sleep(RENAME).await;
+                }
+                self.send_timeline(connection, dataset.clone(), user, since).await?;
+            }
+        }
+        Ok(Some(next))
+    }
+
+    async fn send_timeline(
+        &self,
+        redis: &mut MultiplexedConnection,
+        dataset: Arc<dyn Dataset>,
+        user: UserId,
+        since: u64,
+    ) -> Result<(), String> {
+        let (sender, mut chunks) = mpsc::channel(2);
+        let reading = tokio::task::spawn_blocking(move || read_timeline(&*dataset, &user, since, &sender));
+        while let Some(chunk) = chunks.recv().await {
+            self.send(redis, &chunk).await.map_err(|e| e.to_string())?;
+        }
+        reading.await.map_err(|e| e.to_string())
+    }
+
+    /// Into the streams; and into the channels of the original, where somebody listens.
+    async fn send(&self, redis: &mut MultiplexedConnection, entries: &[Entry]) -> RedisResult<()> {
+        let listeners: Vec<(String, u64)> =
+            redis::cmd("PUBSUB").arg("NUMSUB").arg(NEW_TWEET).arg(PROFILE).query_async(redis).await?;
+        let patterns: u64 = redis::cmd("PUBSUB").arg("NUMPAT").query_async(redis).await?;
+        let heard =
+            |channel: &str| patterns > 0 || listeners.iter().any(|(name, n)| name == channel && *n > 0);
+        let mut batch = pipe();
+        for Entry { stream, channel, fields, json } in entries {
+            let add = batch.cmd("XADD").arg(stream).arg("MAXLEN").arg("~").arg(self.options.length).arg("*");
+            fields.iter().for_each(|(name, value)| {
+                add.arg(name).arg(value);
+            });
+            add.arg("json").arg(json).ignore();
+            if heard(channel) {
+                batch.publish(channel, json).ignore();
+            }
+        }
+        batch.query_async(redis).await
+    }
+}
+
+/// Gives the tweets newer than `since`, newest first, until nobody takes them any more.
+fn read_timeline(dataset: &dyn Dataset, user: &UserId, since: u64, chunks: &mpsc::Sender<Vec<Entry>>) {
+    let lines = match dataset.open_timeline(user) {
+        Ok(Some(lines)) => lines,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!(%user, "the tweets of a timeline are not mirrored: {error}");
+            return;
+        }
+    };
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
+    for line in lines {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => {
+                tracing::warn!(%user, "the rest of a timeline is not mirrored: {error}");
+                break;
+            }
+        };
+        let Some(id) = tweet_id(&line) else { continue };
+        if id <= since {
+            break;
+        }
+        bytes += line.len();
+        let fields = vec![("id", id.to_string()), ("user", user.to_string())];
+        chunk.push(Entry { stream: TWEETS, channel: NEW_TWEET, fields, json: line });
+        if chunk.len() >= CHUNK.0 || bytes >= CHUNK.1 {
+            bytes = 0;
+            if chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
+                return;
+            }
+        }
+    }
+    if !chunk.is_empty() {
+        // Nobody takes it when the sending failed: then the whole item comes again.
+        let _ = chunks.blocking_send(chunk);
+    }
+}
+
+fn profile_entry((user, json): (UserId, String)) -> Entry {
+    Entry { stream: PROFILES, channel: PROFILE, fields: vec![("id", user.to_string())], json }
+}

@@ -1,0 +1,227 @@
+//! Where the crawl's results pass by: a source and a dataset that note what goes through them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use raft::model::Operation;
+use storage::dataset::{
+    Dataset, DatasetError, FileKey, FileKind, Followers, FollowersDraft, Lines, Result, SavePoint, Stat,
+    TimelineDraft,
+};
+use storage::ids::UserId;
+
+use super::spool::{Item, Spool};
+use crate::budget::BudgetScope;
+use crate::source::{Answer, Endpoint, FollowersPage, HttpClient, Profile, Source, TimelinePage};
+
+/// What has passed by and was not sent yet.
+pub(super) struct Tap {
+    pub(super) spool: Spool,
+    /// Items fetched since the last pulse, by [`Operation::index`].
+    fetched: [AtomicU64; 4],
+    /// Timelines that are being published: until they are, their files are the old ones.
+    publishing: Mutex<BTreeMap<UserId, usize>>,
+}
+
+impl Tap {
+    pub(super) fn new(spool: Spool) -> Self {
+        Self { spool, fetched: Default::default(), publishing: Mutex::default() }
+    }
+
+    fn count(&self, operation: Operation, items: usize) {
+        self.fetched[operation.index()].fetch_add(items as u64, Ordering::Relaxed);
+    }
+
+    /// Takes what was counted.
+    pub(super) fn take_fetched(&self, operation: Operation) -> u64 {
+        self.fetched[operation.index()].swap(0, Ordering::Relaxed)
+    }
+
+    pub(super) fn is_publishing(&self, user: &UserId) -> bool {
+        self.publishing().contains_key(user)
+    }
+
+    fn publishing(&self) -> std::sync::MutexGuard<'_, BTreeMap<UserId, usize>> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A source whose pages are counted and whose profiles are mirrored.
+pub(super) struct TappedSource {
+    pub(super) source: Arc<dyn Source>,
+    pub(super) tap: Arc<Tap>,
+}
+
+impl TappedSource {
+    async fn keep(&self, answer: Answer<Vec<Profile>>) -> Answer<Vec<Profile>> {
+        let Ok(profiles) = &answer.outcome else { return answer };
+        if profiles.is_empty() {
+            return answer;
+        }
+        self.tap.count(Operation::Analysis, profiles.len());
+        let texts = profiles.iter().map(|profile| (profile.id.clone(), profile.raw.get().to_owned()));
+        let (tap, item) = (self.tap.clone(), Item::Profiles(texts.collect()));
+        if let Err(broken) = tokio::task::spawn_blocking(move || tap.spool.add(&item)).await {
+            tracing::warn!("profiles are not mirrored: {broken}");
+        }
+        answer
+    }
+}
+
+impl Source for TappedSource {
+    fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope {
+        self.source.scope(endpoint, user)
+    }
+
+    fn lookup_batch(&self) -> usize {
+        self.source.lookup_batch()
+    }
+
+    fn timeline_page<'a>(
+        &'a self,
+        via: &'a HttpClient,
+        user: &'a UserId,
+        cursor: Option<&'a str>,
+        since: Option<&'a str>,
+    ) -> BoxFuture<'a, Answer<TimelinePage>> {
+        let operation = if since.is_some() { Operation::Update } else { Operation::Timeline };
+        let page = self.source.timeline_page(via, user, cursor, since);
+        page.inspect(move |answer| {
+            if let Ok(page) = &answer.outcome {
+                self.tap.count(operation, page.items().len());
+            }
+        })
+        .boxed()
+    }
+
+    fn followers_page<'a>(
+        &'a self,
+        via: &'a HttpClient,
+        user: &'a UserId,
+        cursor: Option<&'a str>,
+    ) -> BoxFuture<'a, Answer<FollowersPage>> {
+        let page = self.source.followers_page(via, user, cursor);
+        page.inspect(|answer| {
+            if let Ok(page) = &answer.outcome {
+                self.tap.count(Operation::Followers, page.ids.len());
+            }
+        })
+        .boxed()
+    }
+
+    fn lookup<'a>(&'a self, via: &'a HttpClient, ids: &'a [UserId]) -> BoxFuture<'a, Answer<Vec<Profile>>> {
+        async move { self.keep(self.source.lookup(via, ids).await).await }.boxed()
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        via: &'a HttpClient,
+        names: &'a [String],
+    ) -> BoxFuture<'a, Answer<Vec<Profile>>> {
+        async move { self.keep(self.source.resolve(via, names).await).await }.boxed()
+    }
+}
+
+/// A dataset whose published timelines are mirrored.
+pub(super) struct TappedDataset {
+    pub(super) dataset: Arc<dyn Dataset>,
+    pub(super) tap: Arc<Tap>,
+}
+
+impl TappedDataset {
+    fn newest(&self, user: &UserId) -> Result<u64> {
+        match self.dataset.newest_tweet(user) {
+            Ok(newest) => Ok(newest.unwrap_or(0)),
+            Err(error @ DatasetError::SetAside { .. }) => {
+                tracing::warn!(%user, "{error}");
+                Ok(0)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Dataset for TappedDataset {
+    /// Noted before the file has its name: a crash between the two then costs a look at an old file, where the other
+    /// order would cost the tweets.
+    fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
+        if key.kind != FileKind::Timeline {
+            return self.dataset.publish(key, lease);
+        }
+        let since = self.newest(&key.user)?;
+        *self.tap.publishing().entry(key.user.clone()).or_default() += 1;
+        self.tap.spool.add(&Item::Timeline { user: key.user.clone(), since });
+        let published = self.dataset.publish(key, lease);
+        let mut publishing = self.tap.publishing();
+        if let Some(count) = publishing.get_mut(&key.user) {
+            *count -= 1;
+            if *count == 0 {
+                publishing.remove(&key.user);
+            }
+        }
+        published
+    }
+
+    fn begin_timeline(&self, user: &UserId, lease: u64) -> Result<Box<dyn TimelineDraft>> {
+        self.dataset.begin_timeline(user, lease)
+    }
+
+    fn begin_followers(&self, user: &UserId, lease: u64) -> Result<Box<dyn FollowersDraft>> {
+        self.dataset.begin_followers(user, lease)
+    }
+
+    fn resume_timeline(
+        &self,
+        user: &UserId,
+        saved: SavePoint,
+        old_lease: u64,
+        new_lease: u64,
+    ) -> Result<Box<dyn TimelineDraft>> {
+        self.dataset.resume_timeline(user, saved, old_lease, new_lease)
+    }
+
+    fn resume_followers(
+        &self,
+        user: &UserId,
+        saved: SavePoint,
+        old_lease: u64,
+        new_lease: u64,
+    ) -> Result<Box<dyn FollowersDraft>> {
+        self.dataset.resume_followers(user, saved, old_lease, new_lease)
+    }
+
+    fn discard(&self, key: &FileKey, lease: u64) -> Result<()> {
+        self.dataset.discard(key, lease)
+    }
+
+    fn drafts(&self) -> Result<Vec<(FileKey, u64)>> {
+        self.dataset.drafts()
+    }
+
+    fn exists(&self, key: &FileKey) -> Result<bool> {
+        self.dataset.exists(key)
+    }
+
+    fn stat(&self, key: &FileKey) -> Result<Option<Stat>> {
+        self.dataset.stat(key)
+    }
+
+    fn newest_tweet(&self, user: &UserId) -> Result<Option<u64>> {
+        self.dataset.newest_tweet(user)
+    }
+
+    fn open_timeline(&self, user: &UserId) -> Result<Option<Lines>> {
+        self.dataset.open_timeline(user)
+    }
+
+    fn open_followers(&self, user: &UserId) -> Result<Option<Followers>> {
+        self.dataset.open_followers(user)
+    }
+
+    fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
+        self.dataset.set_aside(key)
+    }
+}

@@ -1,0 +1,117 @@
+//! The part of the API that changes something.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use raft::client::ClientError;
+use raft::model::{self, Answer, CrawlId, Mutation, Refusal, RequestId, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use storage::ids::UserId;
+use tokio::time::timeout;
+
+use super::Monitor;
+use super::problem::Problem;
+use super::reading::{crawl_id, user};
+
+/// How long a change may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Accounts put back by one command of the cluster.
+const STEP: u64 = 1_000;
+
+type Acted = Result<Json<Value>, Problem>;
+
+pub(super) async fn pause(state: State<Monitor>, id: Path<String>, headers: HeaderMap) -> Acted {
+    change(state, id, headers, "paused", |crawl| Mutation::PauseCrawl { crawl }).await
+}
+
+pub(super) async fn resume(state: State<Monitor>, id: Path<String>, headers: HeaderMap) -> Acted {
+    change(state, id, headers, "resumed", |crawl| Mutation::ResumeCrawl { crawl }).await
+}
+
+pub(super) async fn cancel(state: State<Monitor>, id: Path<String>, headers: HeaderMap) -> Acted {
+    change(state, id, headers, "cancelled", |crawl| Mutation::CancelCrawl { crawl }).await
+}
+
+async fn change(
+    State(monitor): State<Monitor>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    done: &'static str,
+    mutation: impl FnOnce(CrawlId) -> Mutation,
+) -> Acted {
+    monitor.inner.access.check_action(&headers)?;
+    let crawl = crawl_id(&id)?;
+    monitor.mutate(mutation(crawl)).await?;
+    tracing::info!(%crawl, "an operator of the monitor: {done}");
+    Ok(Json(json!({ "crawl": crawl.0, "done": done })))
+}
+
+/// Which accounts.
+#[derive(Debug, Deserialize)]
+pub(super) struct Which {
+    user: Option<String>,
+}
+
+pub(super) async fn retry(
+    State(monitor): State<Monitor>,
+    Path(id): Path<String>,
+    Query(which): Query<Which>,
+    headers: HeaderMap,
+) -> Acted {
+    monitor.inner.access.check_action(&headers)?;
+    let crawl = crawl_id(&id)?;
+    let user = which.user.as_deref().map(user).transpose()?;
+    let retried = monitor.retry(crawl, user).await?;
+    tracing::info!(%crawl, retried, "an operator of the monitor: errors are retried");
+    Ok(Json(json!({ "crawl": crawl.0, "retried": retried })))
+}
+
+impl Monitor {
+    async fn mutate(&self, mutation: Mutation) -> Result<Response, Problem> {
+        let changed = timeout(PATIENCE, self.inner.watched.mutate(mutation)).await;
+        self.inner.asked.forget();
+        let silent = || {
+            let what =
+                format!("the cluster did not answer within {PATIENCE:?}; it may or may not have happened");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, what)
+        };
+        Ok(changed.map_err(|_| silent())??)
+    }
+
+    /// Puts the accounts back that are in the error list now.
+    async fn retry(&self, crawl: CrawlId, user: Option<UserId>) -> Result<u64, Problem> {
+        let goal = match &user {
+            Some(_) => 1,
+            None => self.failed(crawl).await?,
+        };
+        let mut retried = 0;
+        // Accounts that fail again while this goes on are not taken twice: it would not end.
+        while retried < goal {
+            let sequence = self.inner.writes.fetch_add(1, Ordering::Relaxed);
+            let request = RequestId { client: self.inner.writer, sequence };
+            let limit = STEP.min(goal - retried) as u32;
+            let retry = Mutation::RetryErrors { request, crawl, user: user.clone(), limit };
+            match self.mutate(retry).await? {
+                Response::Retried(0) => break,
+                Response::Retried(n) => retried += u64::from(n),
+                _ => return Err(ClientError::Confused { asked: "retry" }.into()),
+            }
+        }
+        Ok(retried)
+    }
+
+    /// How many accounts are in a crawl's error list.
+    async fn failed(&self, crawl: CrawlId) -> Result<u64, Problem> {
+        match &*self.inner.asked.ask(model::Query::Crawl(crawl)).await? {
+            Answer::Crawl(Some(view)) => Ok(view.counters.users.failed),
+            Answer::Crawl(None) => {
+                Err(Problem::new(StatusCode::NOT_FOUND, Refusal::NoSuchCrawl(crawl).to_string()))
+            }
+            _ => Err(ClientError::Confused { asked: "crawl query" }.into()),
+        }
+    }
+}

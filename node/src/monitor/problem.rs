@@ -1,0 +1,66 @@
+//! Answers that are errors.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use raft::client::{ApiError, ClientError};
+use raft::model::Refusal;
+use serde_json::json;
+
+use super::asked::AskError;
+
+/// An error as the API tells it: what is wrong, and what to do about it.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    text: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { status, text: text.into() }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Json(json!({ "error": self.text }));
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                (self.status, [(header::WWW_AUTHENTICATE, "Bearer")], body).into_response()
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                (self.status, [(header::RETRY_AFTER, "1")], body).into_response()
+            }
+            status => (status, body).into_response(),
+        }
+    }
+}
+
+impl From<AskError> for Problem {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::NoLeader | AskError::Silent => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
+            AskError::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl From<ClientError> for Problem {
+    fn from(error: ClientError) -> Self {
+        let status = match &error {
+            ClientError::Api(ApiError::Refused(Refusal::NoSuchCrawl(_) | Refusal::NotFailed { .. })) => {
+                StatusCode::NOT_FOUND
+            }
+            ClientError::Api(ApiError::Refused(_)) => StatusCode::CONFLICT,
+            ClientError::Api(ApiError::BadRequest(_)) => StatusCode::BAD_REQUEST,
+            ClientError::Api(ApiError::Unavailable(_)) | ClientError::Unreachable { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            ClientError::Confused { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}

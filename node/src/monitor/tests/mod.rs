@@ -1,0 +1,6 @@
+//! What the API answers.
+
+mod acting;
+mod looking;
+mod reasons;
+mod world;

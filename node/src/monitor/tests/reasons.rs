@@ -1,0 +1,86 @@
+//! What holds crawls up.
+
+use raft::model::*;
+use raft::state::{PinnedJobs, Waits};
+
+use super::world::Fake;
+use crate::monitor::pace::{Pace, Rates};
+use crate::monitor::reasons::{Weight, of_cluster, of_crawl};
+
+fn kinds(crawl: &CrawlView, waits: &Waits, cluster: &ClusterStatus) -> Vec<&'static str> {
+    of_crawl(crawl, waits, Some(cluster)).iter().map(|reason| reason.kind).collect()
+}
+
+#[test]
+fn a_crawl_that_stands_still_says_why() {
+    let fake = Fake::default();
+    let (mut cluster, mut crawl, none) = (fake.status(), fake.crawl(), Waits::default());
+    assert_eq!(kinds(&crawl, &none, &cluster), [""; 0]);
+    crawl.phase = CrawlPhase::Paused;
+    assert_eq!(kinds(&crawl, &none, &cluster), ["paused"]);
+    crawl.phase = CrawlPhase::Loading;
+    assert_eq!(kinds(&crawl, &none, &cluster), ["loading"]);
+    crawl.phase = CrawlPhase::Running;
+    cluster.nodes[0].drained = true;
+    assert_eq!(kinds(&crawl, &none, &cluster), ["drained"]);
+    cluster.nodes[0].drained = false;
+    (crawl.leased, cluster.sessions[0].leased) = (0, 8);
+    assert_eq!(kinds(&crawl, &none, &cluster), ["crowded"]);
+    // The one address has spent a budget, and idle workers take no jobs.
+    cluster.sessions[0].leased = 0;
+    assert_eq!(kinds(&crawl, &none, &cluster), ["spent"]);
+    cluster.sessions.clear();
+    assert_eq!(kinds(&crawl, &none, &cluster), ["no-workers"]);
+    assert_eq!(of_crawl(&crawl, &none, None)[0].kind, "no-leader");
+    crawl.phase = CrawlPhase::Finished;
+    assert_eq!(of_crawl(&crawl, &none, None), []);
+}
+
+#[test]
+fn jobs_whose_files_are_elsewhere_are_named_with_the_place() {
+    let fake = Fake::default();
+    let (cluster, crawl) = (fake.status(), fake.crawl());
+    let pinned = |storage, absent_since| PinnedJobs { storage: StorageId(storage), jobs: 3, absent_since };
+    let waits = Waits { pinned: vec![pinned(1, Some(41_000)), pinned(u64::MAX, None)], ..Waits::default() };
+    let reasons = of_crawl(&crawl, &waits, Some(&cluster));
+    assert_eq!(
+        reasons.iter().map(|r| (r.kind, r.weight)).collect::<Vec<_>>(),
+        [("absent", Weight::Warning), ("pinned", Weight::Info)]
+    );
+    assert!(reasons[0].text.contains("storage 0000000000000001, whose node has been away for 1 min 0 s"));
+    assert!(reasons[1].text.contains("wait for a worker of node 1"), "{}", reasons[1].text);
+}
+
+#[test]
+fn a_cluster_names_nodes_that_are_down_and_the_majority_at_risk() {
+    let mut cluster = Fake::default().status();
+    let kinds = |cluster: &ClusterStatus| of_cluster(cluster).iter().map(|r| r.kind).collect::<Vec<_>>();
+    // One of two voters is no majority.
+    assert_eq!(kinds(&cluster), ["node-down", "majority"]);
+    cluster.nodes[1].voter = false;
+    assert_eq!(kinds(&cluster), ["node-down"]);
+    cluster.nodes.truncate(1);
+    assert_eq!(kinds(&cluster), [""; 0]);
+    cluster.nodes[0].drained = true;
+    assert_eq!(kinds(&cluster), ["node-drained"]);
+}
+
+#[test]
+fn a_rate_looks_back_a_while_and_nobody_knows_the_end_while_nothing_moves() {
+    let mut crawl = Fake::default().crawl();
+    crawl.counters = CrawlCounters::default();
+    let mut pace = Pace::default();
+    for second in 0..100 {
+        // Slow for a minute, then ten a second.
+        crawl.counters.users.completed += if second < 60 { 1 } else { 10 };
+        pace.take(std::time::Duration::from_secs(second), std::slice::from_ref(&crawl));
+    }
+    assert_eq!(pace.of(&crawl).users, 10.0);
+    crawl.counters.users.waiting = 70;
+    assert_eq!(pace.of(&crawl).estimate(&crawl), Some(7.0));
+    assert_eq!(Rates::default().estimate(&crawl), None);
+    // Accounts that are retried are taken back.
+    crawl.counters.users.completed = 0;
+    pace.take(std::time::Duration::from_secs(101), std::slice::from_ref(&crawl));
+    assert_eq!(pace.of(&crawl).users, 0.0);
+}

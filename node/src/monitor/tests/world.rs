@@ -1,0 +1,305 @@
+//! A cluster that does what a test says, and a client.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use raft::client::{ApiError, ClientError};
+use raft::model::*;
+use raft::state::{Delays, Waits};
+use serde_json::Value;
+use storage::env::{ManualClock, SeededEntropy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::Level;
+
+use crate::http::{HttpPort, Observe};
+use crate::logs::LogLine;
+use crate::monitor::{Monitor, MonitorParts, MonitorSettings, Watched};
+use crate::session::ShownJob;
+
+pub(super) const TOKEN: &str = "correct horse";
+
+/// A cluster of two nodes with one crawl.
+pub(super) struct Fake {
+    pub(super) leaderless: AtomicBool,
+    pub(super) asked: AtomicU32,
+    pub(super) phase: Mutex<CrawlPhase>,
+    pub(super) mutations: Mutex<Vec<Mutation>>,
+    pub(super) sessions: AtomicBool,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            leaderless: AtomicBool::default(),
+            asked: AtomicU32::default(),
+            phase: Mutex::new(CrawlPhase::Running),
+            mutations: Mutex::default(),
+            sessions: AtomicBool::new(true),
+        }
+    }
+}
+
+impl Fake {
+    pub(super) fn crawl(&self) -> CrawlView {
+        let users = UserCounters {
+            accepted: 100,
+            waiting: 30,
+            active: 20,
+            completed: 48,
+            failed: 2,
+            ..UserCounters::default()
+        };
+        let mut counters = CrawlCounters { users, ..CrawlCounters::default() };
+        counters.of(Operation::Timeline).items = 9_600;
+        CrawlView {
+            id: CrawlId(7),
+            spec: CrawlSpec {
+                name: "<b>friends</b>".to_owned(),
+                operations: Operations::only(Operation::Timeline),
+                traversal: Traversal::Default,
+                depth: None,
+                follow: None,
+                priority: 1,
+                fingerprint: None,
+            },
+            phase: *self.phase.lock().unwrap(),
+            counters,
+            queued: 30,
+            ready: 0,
+            leased: 5,
+            delayed: 15,
+            submitted_at: 1_000,
+            ended_at: None,
+            chunks: [1, 0],
+            now: 101_000,
+        }
+    }
+
+    pub(super) fn status(&self) -> ClusterStatus {
+        let member = |id, node| MemberStatus {
+            id,
+            address: format!("10.0.0.{id}:8000"),
+            voter: true,
+            drained: false,
+            node,
+        };
+        let session = SessionStatus {
+            id: SessionId(3),
+            node: 1,
+            storage: StorageId(u64::MAX),
+            workers: 8,
+            leased: 5,
+            completed: 48,
+            silent_ms: 20,
+        };
+        ClusterStatus {
+            cluster: "twm".to_owned(),
+            leader: 1,
+            term: 4,
+            now: 101_000,
+            nodes: vec![member(1, Some(self.own())), member(2, None)],
+            sessions: self.sessions.load(Ordering::Relaxed).then_some(session).into_iter().collect(),
+            crawls: vec![self.crawl()],
+        }
+    }
+}
+
+impl Watched for Fake {
+    fn query(&self, query: Query) -> BoxFuture<'_, Result<Answer, ClientError>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let failure = |user: u64| FailedUser {
+            user: user.into(),
+            depth: 0,
+            why: vec![Failure {
+                operation: Operation::Timeline,
+                reason: "<script>alert(1)</script>".into(),
+                attempts: 5,
+            }],
+        };
+        let answer = match query {
+            Query::Status => Answer::Status(Box::new(self.status())),
+            Query::Crawl(CrawlId(7)) => Answer::Crawl(Some(Box::new(self.crawl()))),
+            Query::Crawl(_) => Answer::Crawl(None),
+            Query::Errors { after: None, limit, .. } => {
+                Answer::Errors([5, u64::MAX].into_iter().take(limit as usize).map(failure).collect())
+            }
+            Query::Errors { .. } => Answer::Errors(vec![failure(u64::MAX)]),
+            Query::Gone { .. } => {
+                let why = vec![Gone { operation: Operation::Timeline, reason: GoneReason::Protected }];
+                Answer::Gone(vec![FailedUser { user: 9.into(), depth: 1, why }])
+            }
+            other => panic!("nobody asks {other:?}"),
+        };
+        async { Ok(answer) }.boxed()
+    }
+
+    fn mutate(&self, mutation: Mutation) -> BoxFuture<'_, Result<Response, ClientError>> {
+        let refused = |refusal| Err(ClientError::Api(ApiError::Refused(refusal)));
+        let answer = match &mutation {
+            Mutation::PauseCrawl { crawl: CrawlId(7) } => {
+                *self.phase.lock().unwrap() = CrawlPhase::Paused;
+                Ok(Response::Done)
+            }
+            Mutation::ResumeCrawl { crawl: CrawlId(7) } => refused(Refusal::WrongPhase {
+                crawl: CrawlId(7),
+                phase: "running".to_owned(),
+                verb: "be resumed".to_owned(),
+            }),
+            Mutation::RetryErrors { user: Some(_), .. } => Ok(Response::Retried(1)),
+            Mutation::RetryErrors { limit, .. } => Ok(Response::Retried(*limit)),
+            Mutation::PauseCrawl { crawl } => refused(Refusal::NoSuchCrawl(*crawl)),
+            _ => Ok(Response::Done),
+        };
+        self.mutations.lock().unwrap().push(mutation);
+        async { answer }.boxed()
+    }
+
+    fn own(&self) -> NodeStatus {
+        let budget = BudgetStatus {
+            endpoint: "http://host/1/users/lookup".to_owned(),
+            limit: Some(180),
+            remaining: Some(0),
+            reset_in_ms: Some(1_500),
+            in_flight: 2,
+        };
+        NodeStatus {
+            id: 1,
+            version: "1.2.3".to_owned(),
+            role: NodeRole::Leader,
+            term: 4,
+            leader: (!self.leaderless.load(Ordering::Relaxed)).then_some(1),
+            last_log: 20,
+            applied: 19,
+            checkpoint: 10,
+            uptime_ms: 1_500,
+            workers: Some(WorkerStatus {
+                total: 8,
+                busy: 5,
+                addresses: vec![AddressStatus { address: "127.0.0.5".to_owned(), budgets: vec![budget] }],
+                ..WorkerStatus::default()
+            }),
+        }
+    }
+
+    fn crawls(&self) -> Vec<CrawlView> {
+        vec![self.crawl()]
+    }
+
+    fn waits(&self, _: CrawlId) -> Waits {
+        let limited = Delays { jobs: 15, first_at: 103_000, last_at: 161_000 };
+        Waits { limited, ..Waits::default() }
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        vec!["the dataset cannot be written".to_owned()]
+    }
+
+    fn jobs(&self, _: usize) -> (Vec<ShownJob>, usize) {
+        let job = ShownJob {
+            lease: LeaseId(u64::MAX),
+            crawl: CrawlId(7),
+            user: 12.into(),
+            operation: Operation::Followers,
+            attempt: 2,
+            running: Duration::from_millis(1_200),
+            pages: 3,
+            items: 60,
+        };
+        (vec![job], 1)
+    }
+
+    fn log(&self, after: u64, _: usize) -> Vec<LogLine> {
+        let line = |sequence| LogLine {
+            sequence,
+            at_ms: 5,
+            level: Level::WARN,
+            target: "node::crawl",
+            text: "the disk is full".to_owned(),
+        };
+        (1..=3).filter(|&sequence| sequence > after).map(line).collect()
+    }
+}
+
+/// A port with a monitor of such a cluster.
+pub(super) struct Port {
+    pub(super) address: String,
+    pub(super) fake: Arc<Fake>,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) stop: CancellationToken,
+    pub(super) serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Port {
+    pub(super) async fn open(token: Option<&str>) -> Self {
+        let (fake, clock) = (Arc::new(Fake::default()), Arc::new(ManualClock::default()));
+        let monitor = Monitor::new(MonitorParts {
+            settings: MonitorSettings { token: token.map(str::to_owned), hosts: vec!["node1".to_owned()] },
+            cluster: "twm".to_owned(),
+            watched: fake.clone(),
+            clock: clock.clone(),
+            entropy: Arc::new(SeededEntropy::new(1)),
+        });
+        let port = HttpPort::open("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (port.address().to_string(), CancellationToken::new());
+        let observe: Observe = Arc::new(|| panic!("the API does not look at health"));
+        let serving = tokio::spawn(port.serve(observe, monitor.routes(), stop.clone()));
+        tokio::spawn({
+            let stop = stop.clone();
+            async move { monitor.run(stop).await }
+        });
+        Self { address, fake, clock, stop, serving }
+    }
+
+    /// Sends a request with these lines of headers.
+    pub(super) async fn send(&self, method: &str, path: &str, headers: &[&str]) -> Answered {
+        let mut stream = self.connect(method, path, headers).await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answered { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    pub(super) async fn connect(&self, method: &str, path: &str, headers: &[&str]) -> TcpStream {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers.iter().any(|header| header.starts_with("Host:")) {
+            request += &format!("Host: {}\r\n", self.address);
+        }
+        headers.iter().for_each(|header| request += &format!("{header}\r\n"));
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        stream.write_all((request + "\r\n").as_bytes()).await.unwrap();
+        stream
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Value {
+        let answer = self.send("GET", path, &[]).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.json()
+    }
+
+    pub(super) async fn post(&self, path: &str) -> Answered {
+        self.send("POST", path, &[&format!("Authorization: Bearer {TOKEN}")]).await
+    }
+}
+
+pub(super) struct Answered {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Answered {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
+    }
+
+    pub(super) fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap_or_else(|| panic!("{}", self.body)).to_owned()
+    }
+}

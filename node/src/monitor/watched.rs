@@ -1,0 +1,90 @@
+//! What the monitor looks at.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use raft::client::ClientError;
+use raft::model::{Answer, CrawlId, CrawlView, Mutation, NodeStatus, Query, Response};
+use raft::server::Tracker;
+use raft::state::Waits;
+use storage::env::Clock;
+
+use crate::crawl::Crawler;
+use crate::logs::{LogLine, LogRing};
+use crate::session::{JobBoard, ShownJob};
+
+/// A node and its cluster, as the monitor sees them. In a node it is [`WatchedNode`]; a test can put anything behind it.
+pub trait Watched: Send + Sync + 'static {
+    /// Asks the leader.
+    fn query(&self, query: Query) -> BoxFuture<'_, Result<Answer, ClientError>>;
+
+    /// Lets the leader change something.
+    fn mutate(&self, mutation: Mutation) -> BoxFuture<'_, Result<Response, ClientError>>;
+
+    /// What this node says of itself. No network, no waiting.
+    fn own(&self) -> NodeStatus;
+
+    /// The crawls, as this replica knows them. No network, no waiting.
+    fn crawls(&self) -> Vec<CrawlView>;
+
+    /// What a crawl's jobs wait for, as this replica knows it. No network, no waiting.
+    fn waits(&self, crawl: CrawlId) -> Waits;
+
+    /// What all jobs of this node suffer from.
+    fn troubles(&self) -> Vec<String>;
+
+    /// The jobs of this node that have run longest, and how many run.
+    fn jobs(&self, most: usize) -> (Vec<ShownJob>, usize);
+
+    /// Log lines of this node after this one, the newest `most`.
+    fn log(&self, after: u64, most: usize) -> Vec<LogLine>;
+}
+
+/// A running node.
+pub struct WatchedNode {
+    /// Its replica.
+    pub tracker: Tracker,
+    /// Its workers.
+    pub crawler: Arc<Crawler>,
+    /// Its running jobs.
+    pub board: Arc<JobBoard>,
+    /// Its log.
+    pub log: LogRing,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Watched for WatchedNode {
+    fn query(&self, query: Query) -> BoxFuture<'_, Result<Answer, ClientError>> {
+        self.tracker.query(query).boxed()
+    }
+
+    fn mutate(&self, mutation: Mutation) -> BoxFuture<'_, Result<Response, ClientError>> {
+        self.tracker.mutate(mutation).boxed()
+    }
+
+    fn own(&self) -> NodeStatus {
+        self.tracker.status()
+    }
+
+    fn crawls(&self) -> Vec<CrawlView> {
+        self.tracker.crawls()
+    }
+
+    fn waits(&self, crawl: CrawlId) -> Waits {
+        self.tracker.waits(crawl)
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        self.crawler.troubles()
+    }
+
+    fn jobs(&self, most: usize) -> (Vec<ShownJob>, usize) {
+        self.board.show(self.clock.monotonic(), most)
+    }
+
+    fn log(&self, after: u64, most: usize) -> Vec<LogLine> {
+        self.log.after(after, most)
+    }
+}

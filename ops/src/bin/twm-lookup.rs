@@ -1,0 +1,7 @@
+//! Profiles of the crawl, by id and by name.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ops::lookup::main()
+}

@@ -1,0 +1,180 @@
+//! Profiles from Redis: from the durable stream, or, where there is none, from the channel.
+
+mod entries;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt as _, StreamExt as _};
+use redis::aio::{MultiplexedConnection, PubSubStream};
+use storage::env::{Backoff, SystemEntropy};
+use storage::redis::RedisUrl;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::profile::Profile;
+use super::stamp::{RedisTime, Stamp};
+use super::store::{Offered, Position, Profiles, StoreError};
+use crate::service::REDIS_TIMEOUT;
+use entries::{Found, Refusals};
+use stream::ProfileStream;
+
+/// Where the original publishes profiles, and the mirror too.
+const CHANNEL: &str = "extra.lookupinfos";
+/// Messages that are stored together at most.
+const MESSAGES: usize = 500;
+/// How often it is looked for a stream while there is none.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Waits between two attempts to reach Redis.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// Why a connection is over.
+enum Over {
+    /// Redis; it is connected anew.
+    Redis(String),
+    /// The store: there is no going on.
+    Store(StoreError),
+}
+
+impl From<redis::RedisError> for Over {
+    fn from(error: redis::RedisError) -> Self {
+        Self::Redis(error.to_string())
+    }
+}
+
+impl From<storage::redis::RedisError> for Over {
+    fn from(error: storage::redis::RedisError) -> Self {
+        Self::Redis(error.to_string())
+    }
+}
+
+impl From<StoreError> for Over {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Brings profiles from Redis to the store.
+pub(super) struct Feed {
+    url: RedisUrl,
+    profiles: Arc<Profiles>,
+    time: Arc<RedisTime>,
+    refusals: Refusals,
+}
+
+impl Feed {
+    pub(super) fn new(url: RedisUrl, profiles: Arc<Profiles>, time: Arc<RedisTime>) -> Self {
+        Self { url, profiles, time, refusals: Refusals::default() }
+    }
+
+    /// Runs until `stop` is cancelled.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
+        let entropy = SystemEntropy::new();
+        let mut backoff = Backoff::new(RECONNECT.0, RECONNECT.1);
+        loop {
+            // Dropped where it waits: what is not stored yet is read again by the next start.
+            let over = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                over = self.follow(&mut backoff) => over,
+            };
+            let why = match over {
+                Ok(never) => match never {},
+                Err(Over::Store(error)) => return Err(error),
+                Err(Over::Redis(why)) => why,
+            };
+            let wait = backoff.next(&entropy);
+            tracing::warn!("no profiles from {} ({why}); trying again in {wait:?}", self.url);
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Follows one connection to its end.
+    async fn follow(&mut self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Over> {
+        let mut connection = self.url.connect(REDIS_TIMEOUT).await?;
+        self.correct_time(&mut connection).await?;
+        let position = self.store(|profiles| profiles.position()).await?;
+        let mut stream = ProfileStream::new(connection, position);
+        let mut lost = position.lost;
+        if stream.begin().await? {
+            tracing::info!("reading profiles from {}, after {}", self.url, stream.position().last());
+        }
+        let mut channel = None;
+        loop {
+            let found = stream.read().await?;
+            backoff.reset();
+            let position = stream.position();
+            if !found.is_empty() || position.lost != lost {
+                lost = position.lost;
+                let profiles = self.refusals.sift(found);
+                self.offer(profiles, Some(position)).await?;
+                channel = None;
+                continue;
+            }
+            // A store that failed when a profile was added fails here too, and ends the service.
+            self.store(|profiles| profiles.position()).await?;
+            match stream.exists() {
+                true => stream.wait().await?,
+                false => self.listen(&mut channel).await?,
+            }
+        }
+    }
+
+    /// Takes profiles from the channel for a while.
+    async fn listen(&mut self, channel: &mut Option<PubSubStream>) -> Result<(), Over> {
+        let messages = match channel {
+            Some(messages) => messages,
+            None => {
+                let mut subscription = self.url.subscribe(REDIS_TIMEOUT).await?;
+                let subscribed = timeout(REDIS_TIMEOUT, subscription.subscribe(CHANNEL)).await;
+                subscribed.map_err(|_| Over::Redis("no answer to a subscription".to_owned()))??;
+                tracing::info!("{} has no stream {}: listening to {CHANNEL}", self.url, stream::STREAM);
+                channel.insert(subscription.into_on_message())
+            }
+        };
+        let Ok(first) = timeout(LOOK_EVERY, messages.next()).await else { return Ok(()) };
+        let mut found = vec![first.ok_or_else(|| Over::Redis("the subscription ended".to_owned()))?];
+        while let Some(Some(more)) = messages.next().now_or_never().filter(|_| found.len() < MESSAGES) {
+            found.push(more);
+        }
+        let now = self.time.now();
+        let found = found.iter().map(|message| {
+            let json = Some(message.get_payload_bytes().to_vec());
+            Found { stamp: now, id: None, json }
+        });
+        let profiles = self.refusals.sift(found.collect());
+        self.offer(profiles, None).await?;
+        Ok(())
+    }
+
+    async fn offer(
+        &self,
+        profiles: Vec<(Profile, Stamp)>,
+        position: Option<Position>,
+    ) -> Result<Offered, Over> {
+        let offered = self.store(move |store| store.offer(&profiles, position)).await?;
+        tracing::debug!(?offered, ?position, "profiles");
+        Ok(offered)
+    }
+
+    async fn store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Profiles) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Over> {
+        let profiles = Arc::clone(&self.profiles);
+        let done = tokio::task::spawn_blocking(move || work(&profiles)).await;
+        Ok(done.map_err(|error| Over::Redis(error.to_string()))??)
+    }
+
+    async fn correct_time(&self, connection: &mut MultiplexedConnection) -> Result<(), Over> {
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await?;
+        self.time.correct(Duration::from_secs(seconds) + Duration::from_micros(micros));
+        Ok(())
+    }
+}

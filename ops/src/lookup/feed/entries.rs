@@ -1,0 +1,48 @@
+//! What Redis brought, sifted.
+
+use crate::lookup::profile::Profile;
+use crate::lookup::stamp::Stamp;
+
+/// How often refused entries are complained about: the first, and each of this number.
+const COMPLAIN_EVERY: u64 = 1_000;
+
+/// Something from Redis.
+pub(super) struct Found {
+    /// When it came.
+    pub(super) stamp: Stamp,
+    /// The account's id, where it is said beside the JSON.
+    pub(super) id: Option<String>,
+    /// The JSON, if there is any.
+    pub(super) json: Option<Vec<u8>>,
+}
+
+/// Counts what is no profile.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    count: u64,
+}
+
+impl Refusals {
+    /// The profiles among what was found. Whatever else is there is left out, counted and complained about.
+    pub(super) fn sift(&mut self, found: Vec<Found>) -> Vec<(Profile, Stamp)> {
+        let mut profiles = Vec::with_capacity(found.len());
+        for Found { stamp, id, json } in found {
+            let parsed = match json {
+                Some(json) => Profile::parse_of(id.as_deref(), &json).map_err(|error| error.to_string()),
+                None => Err("it has no field `json`".to_owned()),
+            };
+            match parsed {
+                Ok(profile) => profiles.push((profile, stamp)),
+                Err(why) => self.refuse(stamp, &why),
+            }
+        }
+        profiles
+    }
+
+    fn refuse(&mut self, stamp: Stamp, why: &str) {
+        self.count += 1;
+        if self.count % COMPLAIN_EVERY == 1 {
+            tracing::warn!(count = self.count, %stamp, "this is no profile and is left out: {why}");
+        }
+    }
+}

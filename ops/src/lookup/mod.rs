@@ -1,0 +1,81 @@
+//! `twm-lookup`: the profiles that the crawl has seen, by id and by name.
+//!
+//! ```text
+//! Redis -> feed (stream, or channel) -+
+//!                                     +-> store (sled) -> web (HTTP)
+//! POST /lookup/add -------------------+
+//! ```
+
+mod feed;
+mod profile;
+mod stamp;
+mod store;
+mod web;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use storage::state::SledStore;
+
+use crate::service::{self, RedisFlags, ServiceEnd};
+use feed::Feed;
+use stamp::RedisTime;
+use store::Profiles;
+
+/// Keeps the profiles that the crawl has seen, and answers them by id and by name over HTTP.
+///
+/// Runs until SIGTERM or Ctrl-C, and survives Redis going away. Exit codes: 0 well, 1 failed, 2 usage.
+#[derive(Debug, Parser)]
+#[command(name = "twm-lookup", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    redis: RedisFlags,
+    /// Where it answers; port 0 takes a free one.
+    #[arg(long, value_name = "HOST:PORT", env = "TWM_LOOKUP_LISTEN", default_value = "127.0.0.1:9797")]
+    listen: String,
+    /// The folder of the profiles.
+    #[arg(long, value_name = "DIR", env = "TWM_LOOKUP_DATA_DIR", default_value = "twm-lookup-data")]
+    data_dir: PathBuf,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    service::run("twm-lookup", Box::pin(run(cli)))
+}
+
+/// Start-up: the port first, as a second one beside the first fails there; then the profiles; then the feed.
+async fn run(cli: Cli) -> Result<(), ServiceEnd> {
+    let url = cli.redis.url()?;
+    let port = web::open(&cli.listen).await.map_err(ServiceEnd::failed)?;
+    let folder = cli.data_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || Profiles::open(Arc::new(SledStore::open(&folder)?)));
+    let profiles = opened.await.map_err(ServiceEnd::failed)?.map_err(ServiceEnd::failed)?;
+    let profiles = Arc::new(profiles);
+    let time = Arc::new(RedisTime::new());
+    let stop = service::stop_signal()?;
+    tracing::info!("answering at http://{}/lookup/, profiles in {}", port.address(), cli.data_dir.display());
+
+    let feed = Feed::new(url, Arc::clone(&profiles), Arc::clone(&time));
+    let fed = tokio::spawn(feed.run(stop.clone()));
+    let served = tokio::spawn(port.serve(web::pages(profiles, time), stop.clone()));
+    // A store that failed takes nothing more: end, so that a supervisor starts anew.
+    let fed = fed.await.map_err(ServiceEnd::failed)?;
+    stop.cancel();
+    served.await.map_err(ServiceEnd::failed)?;
+    fed.map_err(ServiceEnd::failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,162 @@
+//! The profiles on disk.
+//!
+//! | key | value |
+//! |---|---|
+//! | `m/format` | the version of this layout |
+//! | `m/profiles` | how many there are |
+//! | `m/stream` | the [`Position`] |
+//! | `n/NAME` | the id of the profile that has this name, in lower case |
+//! | `p/ID` | its stamp, then its JSON as it came |
+
+mod draft;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use storage::state::{StateError, StateStore};
+
+use super::profile::{Profile, fold_name};
+use super::stamp::{STAMP_BYTES, Stamp};
+use draft::Draft;
+
+const FORMAT: u64 = 1;
+const FORMAT_KEY: &[u8] = b"m/format";
+const COUNT_KEY: &[u8] = b"m/profiles";
+const STREAM_KEY: &[u8] = b"m/stream";
+
+/// Why profiles cannot be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    #[error("the profiles: {0}")]
+    State(#[from] StateError),
+    #[error(
+        "the profiles have format {found}, this program knows {FORMAT}; start the newer twm-lookup again"
+    )]
+    NewerFormat { found: u64 },
+    #[error(
+        "the profiles' entry {key} is damaged; move the data folder away and start anew: profiles come back from the stream"
+    )]
+    Damaged { key: String },
+}
+
+/// How far the stream was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    /// The last entry that was read.
+    pub(super) millis: u64,
+    pub(super) sequence: u64,
+    /// The number of that entry, counted from the stream's first ever; absent where Redis does not count.
+    pub(super) number: Option<u64>,
+    /// Entries that were trimmed away before they were read, in all.
+    pub(super) lost: u64,
+}
+
+impl Position {
+    /// Before the first entry.
+    pub(super) const START: Self = Self { millis: 0, sequence: 0, number: None, lost: 0 };
+
+    pub(super) fn last(&self) -> Stamp {
+        Stamp { millis: self.millis, sequence: self.sequence }
+    }
+}
+
+/// What became of profiles that were offered.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Offered {
+    pub(super) stored: u64,
+    /// Left out because a newer one is there.
+    pub(super) older: u64,
+}
+
+/// All profiles. Every call may wait for the disk.
+pub(super) struct Profiles {
+    store: Arc<dyn StateStore>,
+    /// Held from reading what a change depends on until it is written.
+    writer: Mutex<()>,
+}
+
+impl Profiles {
+    /// The profiles of a store.
+    ///
+    /// # Errors
+    /// It cannot be read, or was written by a newer program.
+    pub(super) fn open(store: Arc<dyn StateStore>) -> Result<Self, StoreError> {
+        match number(&*store, FORMAT_KEY)? {
+            None | Some(FORMAT) => Ok(Self { store, writer: Mutex::new(()) }),
+            Some(found) => Err(StoreError::NewerFormat { found }),
+        }
+    }
+
+    /// The JSON of a profile, as it came.
+    pub(super) fn by_id(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let value = self.store.get(&profile_key(id))?;
+        Ok(value.and_then(|value| Some(value.get(STAMP_BYTES..)?.to_vec())))
+    }
+
+    /// The same, by the name that it has now, in upper or lower case.
+    pub(super) fn by_name(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let id = self.store.get(&name_key(&fold_name(name)))?;
+        id.map_or(Ok(None), |id| self.by_id(&String::from_utf8_lossy(&id)))
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> Result<u64, StoreError> {
+        Ok(number(&*self.store, COUNT_KEY)?.unwrap_or(0))
+    }
+
+    /// How far the stream was read.
+    pub(super) fn position(&self) -> Result<Position, StoreError> {
+        let Some(bytes) = self.store.get(STREAM_KEY)? else { return Ok(Position::START) };
+        serde_json::from_slice(&bytes).map_err(|_| damaged(STREAM_KEY))
+    }
+
+    /// Keeps those profiles that are the newest of their account, and how far the stream was read, all or nothing; they
+    /// are durable when this returns.
+    pub(super) fn offer(
+        &self,
+        profiles: &[(Profile, Stamp)],
+        position: Option<Position>,
+    ) -> Result<Offered, StoreError> {
+        let _alone = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut draft = Draft::new(&*self.store);
+        let mut offered = Offered::default();
+        for (profile, stamp) in profiles {
+            match draft.offer(profile, *stamp)? {
+                true => offered.stored += 1,
+                false => offered.older += 1,
+            }
+        }
+        if let Some(position) = position {
+            let json = serde_json::to_vec(&position).map_err(|_| damaged(STREAM_KEY))?;
+            draft.put(STREAM_KEY, json);
+        }
+        let (batch, new) = draft.finish();
+        if !batch.is_empty() {
+            let mut batch = batch;
+            batch.put(FORMAT_KEY, FORMAT.to_string());
+            batch.put(COUNT_KEY, (self.count()? + new).to_string());
+            self.store.write(batch)?;
+        }
+        Ok(offered)
+    }
+}
+
+fn profile_key(id: &str) -> Vec<u8> {
+    format!("p/{id}").into_bytes()
+}
+
+fn name_key(folded: &str) -> Vec<u8> {
+    format!("n/{folded}").into_bytes()
+}
+
+fn damaged(key: &[u8]) -> StoreError {
+    StoreError::Damaged { key: String::from_utf8_lossy(key).into_owned() }
+}
+
+fn number(store: &dyn StateStore, key: &[u8]) -> Result<Option<u64>, StoreError> {
+    let Some(bytes) = store.get(key)? else { return Ok(None) };
+    let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
+    number.map(Some).ok_or_else(|| damaged(key))
+}

@@ -1,0 +1,56 @@
+//! What the programs that run on and on have in common: their Redis, their log, what stops them.
+
+mod redis_flags;
+mod stop;
+
+use std::process::ExitCode;
+
+pub use redis_flags::{REDIS_TIMEOUT, RedisFlags};
+pub use stop::stop_signal;
+
+/// Bad settings.
+const USAGE: u8 = 2;
+
+/// Why a service ended.
+#[derive(Debug)]
+pub enum ServiceEnd {
+    /// A setting is wrong; the text says which.
+    Usage(String),
+    /// It could not go on; the text says why and what to do.
+    Failed(String),
+}
+
+impl ServiceEnd {
+    /// For failures that only need their words.
+    pub fn failed(error: impl ToString) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Logs to standard error from here on; `RUST_LOG` chooses what, by default all from `info`.
+pub fn start_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+/// Runs a service to its end: 0 when it was stopped, 1 when it failed, 2 for bad settings.
+pub fn run(name: &str, service: impl Future<Output = Result<(), ServiceEnd>>) -> ExitCode {
+    start_log();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(service),
+        Err(error) => Err(ServiceEnd::Failed(format!("starting the asynchronous runtime: {error}"))),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(ServiceEnd::Usage(why)) => {
+            eprintln!("{name}: {why}");
+            ExitCode::from(USAGE)
+        }
+        Err(ServiceEnd::Failed(why)) => {
+            eprintln!("{name}: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The counters that are read each second.
+
+use redis::aio::ConnectionLike;
+
+/// Every counter of the mirror; a counter that was never written is 0.
+pub(super) const COUNTERS: [&str; 15] = [
+    "timeline.total_included",
+    "timeline.total_fetched",
+    "follower.total_fetched",
+    "analyzer.total_included",
+    "analyzer.total_fetched",
+    "update.total_included",
+    "update.total_fetched",
+    "stats.worker.ongoing.timeline",
+    "stats.worker.ongoing.follower",
+    "stats.worker.ongoing.analyzer",
+    "stats.worker.ongoing.update",
+    "stats.worker.completed.timeline",
+    "stats.worker.completed.follower",
+    "stats.worker.completed.analyzer",
+    "stats.worker.completed.update",
+];
+
+/// What is read: a line for each counter, and the counters that hold no number.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) lines: Vec<u8>,
+    pub(super) points: u64,
+    pub(super) odd: Vec<&'static str>,
+}
+
+/// Reads all counters at once.
+pub(super) async fn read(connection: &mut impl ConnectionLike, now: u64) -> redis::RedisResult<Reading> {
+    // `MGET` answers nothing for a key that is no string: one such key spoils none of the others.
+    let values: Vec<Option<Vec<u8>>> = redis::cmd("MGET").arg(&COUNTERS).query_async(connection).await?;
+    Ok(reading(&values, now))
+}
+
+fn reading(values: &[Option<Vec<u8>>], now: u64) -> Reading {
+    let mut reading = Reading::default();
+    for (label, value) in COUNTERS.into_iter().zip(values) {
+        let value = value.as_deref().map_or(Some("0"), number);
+        match value {
+            Some(value) => {
+                reading.lines.extend_from_slice(format!("{label} {value} {now}\n").as_bytes());
+                reading.points += 1;
+            }
+            None => reading.odd.push(label),
+        }
+    }
+    reading
+}
+
+fn number(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    text.parse::<f64>().ok().filter(|number| number.is_finite()).map(|_| text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_makes_a_line_and_one_that_holds_no_number_spoils_no_other() {
+        let mut values = vec![None; COUNTERS.len()];
+        values[0] = Some(b"12".to_vec());
+        values[1] = Some(b"nan".to_vec());
+        values[2] = Some(b"1\n2".to_vec());
+        let reading = reading(&values, 1_700_000_000);
+        let text = String::from_utf8(reading.lines).unwrap();
+        assert!(
+            text.starts_with("timeline.total_included 12 1700000000\nanalyzer.total_included 0 1700000000\n")
+        );
+        assert_eq!((reading.points, text.lines().count()), (13, 13));
+        assert_eq!(reading.odd, ["timeline.total_fetched", "follower.total_fetched"]);
+    }
+}

@@ -1,0 +1,219 @@
+//! The file of all points.
+//!
+//! It is a row of gzip members, one for each [`append`](PointsFile::append): any gzip reader takes them as one text, and
+//! a process that is killed leaves whole members behind. Only a power cut can tear the last one; what can be read of
+//! it is kept.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
+use rustix::fs::FlockOperation;
+
+/// Bytes of text in a member that can be mended: more than ever is appended at once.
+const LARGEST_MEMBER: usize = 32 * 1024 * 1024;
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PointsFileError {
+    /// The system refused.
+    #[error("cannot {action} {}: {source}; check the path, its permissions and the free space", path.display())]
+    Io {
+        /// A verb.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process writes it.
+    #[error("{} is written by another twm-stats; give this one a file of its own", .0.display())]
+    InUse(PathBuf),
+}
+
+/// A file that points are added to. Locked as long as it is open.
+#[derive(Debug)]
+pub(super) struct PointsFile {
+    path: PathBuf,
+    file: File,
+    /// Where whole members end.
+    end: u64,
+    /// The file came without a line's end at its end: the next line must not be glued to its last.
+    unfinished_line: bool,
+}
+
+impl PointsFile {
+    /// Opens a file, or creates it, and goes on after its last whole line.
+    ///
+    /// A torn end is mended. A file that is damaged elsewhere, or is no gzip of ours, is moved aside untouched, to its
+    /// name with `.damaged-N` behind it, and a new one is begun.
+    ///
+    /// # Errors
+    /// It cannot be read or written, or another process writes it.
+    pub(super) fn open(path: &Path) -> Result<Self, PointsFileError> {
+        let failed = |action| move |source| PointsFileError::Io { action, path: path.to_owned(), source };
+        let mut file = open_locked(path)?;
+        let contents = Contents::of(&file).map_err(failed("read"))?;
+        if let Damage::Elsewhere(why) = &contents.damage {
+            let aside = free_name(path);
+            fs::rename(path, &aside).map_err(failed("move aside"))?;
+            tracing::warn!(
+                "{} is damaged ({why}); it is kept as {}, and a new file is begun",
+                path.display(),
+                aside.display()
+            );
+            file = open_locked(path)?;
+            return Ok(Self { path: path.to_owned(), file, end: 0, unfinished_line: false });
+        }
+        let mut points = Self {
+            path: path.to_owned(),
+            file,
+            end: contents.end,
+            unfinished_line: contents.unfinished_line,
+        };
+        if let Damage::Torn(kept) = contents.damage {
+            tracing::warn!(
+                "the end of {} was torn; {} bytes of whole lines of it are kept",
+                path.display(),
+                kept.len()
+            );
+            points.append(&kept)?;
+        }
+        Ok(points)
+    }
+
+    /// Adds lines, whole ones, and returns when they are on the disk. After an error nothing of them is there.
+    ///
+    /// # Errors
+    /// The disk is full or broken. It can be tried again.
+    pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), PointsFileError> {
+        let added = self.try_append(lines);
+        if added.is_err() {
+            // What a full disk took of the member. If even this fails, the next attempt writes over it.
+            if let Err(error) = self.file.set_len(self.end) {
+                tracing::debug!("cannot cut {}: {error}", self.path.display());
+            }
+        }
+        added.map_err(|source| PointsFileError::Io { action: "write", path: self.path.clone(), source })
+    }
+
+    fn try_append(&mut self, lines: &[u8]) -> io::Result<()> {
+        let mut member = Vec::new();
+        if !lines.is_empty() {
+            let mut encoder = GzEncoder::new(&mut member, Compression::default());
+            encoder.write_all(if self.unfinished_line { b"\n" } else { b"" })?;
+            encoder.write_all(lines)?;
+            encoder.finish()?;
+        }
+        // One call for the whole member: a killed process has written all of it or nothing.
+        self.file.write_all_at(&member, self.end)?;
+        let end = self.end + member.len() as u64;
+        // Longer only after a torn end or a failed attempt.
+        self.file.set_len(end)?;
+        self.file.sync_data()?;
+        self.end = end;
+        self.unfinished_line &= lines.is_empty();
+        Ok(())
+    }
+}
+
+fn open_locked(path: &Path) -> Result<File, PointsFileError> {
+    let failed = |action| move |source| PointsFileError::Io { action, path: path.to_owned(), source };
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(failed("open"))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(PointsFileError::InUse(path.to_owned())),
+        other => other.map(|()| file).map_err(io::Error::from).map_err(failed("lock")),
+    }
+}
+
+fn free_name(path: &Path) -> PathBuf {
+    let name = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".damaged-{number}"));
+        PathBuf::from(name)
+    };
+    (1..).map(name).find(|name| !name.exists()).unwrap_or_else(|| name(0))
+}
+
+/// What is in a file.
+struct Contents {
+    end: u64,
+    unfinished_line: bool,
+    damage: Damage,
+}
+
+enum Damage {
+    None,
+    /// The last member is cut off; these are its whole lines.
+    Torn(Vec<u8>),
+    Elsewhere(io::Error),
+}
+
+impl Contents {
+    fn of(file: &File) -> io::Result<Self> {
+        let mut reader = BufReader::with_capacity(64 * 1024, file);
+        reader.rewind()?;
+        let mut contents = Self { end: 0, unfinished_line: false, damage: Damage::None };
+        let length = file.metadata()?.len();
+        while contents.end < length {
+            let mut member = Member::default();
+            match member.read(&mut reader) {
+                Ok(()) => {
+                    contents.unfinished_line =
+                        member.last.map_or(contents.unfinished_line, |byte| byte != b'\n');
+                    contents.end = reader.stream_position()?;
+                }
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof && !member.too_large => {
+                    let whole = member.text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                    member.text.truncate(whole);
+                    contents.damage = Damage::Torn(member.text);
+                    break;
+                }
+                Err(error) => {
+                    contents.damage = Damage::Elsewhere(error);
+                    break;
+                }
+            }
+        }
+        Ok(contents)
+    }
+}
+
+/// One member's text.
+#[derive(Default)]
+struct Member {
+    text: Vec<u8>,
+    /// It is longer than what is kept of it: nothing that we wrote.
+    too_large: bool,
+    last: Option<u8>,
+}
+
+impl Member {
+    fn read(&mut self, reader: &mut impl io::BufRead) -> io::Result<()> {
+        let mut decoder = GzDecoder::new(reader);
+        let mut part = [0; 16 * 1024];
+        loop {
+            match decoder.read(&mut part) {
+                Ok(0) => return Ok(()),
+                Ok(read) => {
+                    self.last = Some(part[read - 1]);
+                    self.too_large |= self.text.len() + read > LARGEST_MEMBER;
+                    if !self.too_large {
+                        self.text.extend_from_slice(&part[..read]);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "points_file_tests.rs"]
+mod tests;

@@ -1,0 +1,91 @@
+use flate2::read::MultiGzDecoder;
+use tempfile::TempDir;
+
+use super::*;
+
+fn text(path: &Path) -> String {
+    let mut text = String::new();
+    MultiGzDecoder::new(File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_file_goes_on_where_it_ended_and_is_whole_after_every_append() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("stats.gz");
+    for number in 0..5 {
+        let mut points = PointsFile::open(&path).unwrap();
+        points.append(format!("a {number} 1\n").as_bytes()).unwrap();
+        points.append(b"").unwrap();
+        assert_eq!(text(&path).lines().count(), number + 1);
+    }
+    assert_eq!(text(&path), "a 0 1\na 1 1\na 2 1\na 3 1\na 4 1\n");
+}
+
+#[test]
+fn wherever_the_end_was_torn_off_whole_lines_stay_and_new_ones_follow() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("stats.gz");
+    let second: String = (0..200).map(|number| format!("b.{number} {number} 2\n")).collect();
+    let mut points = PointsFile::open(&path).unwrap();
+    points.append(b"a 1 1\n").unwrap();
+    let first = points.end;
+    points.append(second.as_bytes()).unwrap();
+    drop(points);
+    let whole = fs::read(&path).unwrap();
+    let mut kept_most = 0;
+    for cut in first as usize..whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        PointsFile::open(&path).unwrap().append(b"c 3 3\n").unwrap();
+        let text = text(&path);
+        let kept = text.strip_prefix("a 1 1\n").and_then(|text| text.strip_suffix("c 3 3\n")).unwrap();
+        assert!(second.starts_with(kept) && (kept.is_empty() || kept.ends_with('\n')), "{cut}: {kept}");
+        kept_most = kept_most.max(kept.lines().count());
+    }
+    assert!(kept_most > 150, "{kept_most}");
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_and_never_overwritten() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("stats.gz");
+    for foreign in [&b"plain text\n"[..], b"other text that is no gzip\n"] {
+        fs::write(&path, foreign).unwrap();
+        PointsFile::open(&path).unwrap().append(b"a 1 1\n").unwrap();
+        assert_eq!(text(&path), "a 1 1\n");
+    }
+    assert_eq!(fs::read(folder.path().join("stats.gz.damaged-1")).unwrap(), b"plain text\n");
+    assert_eq!(fs::read(folder.path().join("stats.gz.damaged-2")).unwrap(), b"other text that is no gzip\n");
+}
+
+#[test]
+fn a_foreign_file_without_a_last_line_end_gets_one() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("stats.gz");
+    let mut encoder = GzEncoder::new(File::create(&path).unwrap(), Compression::default());
+    encoder.write_all(b"a 1 1").unwrap();
+    encoder.finish().unwrap();
+    let mut points = PointsFile::open(&path).unwrap();
+    points.append(b"b 1 1\n").unwrap();
+    points.append(b"c 1 1\n").unwrap();
+    assert_eq!(text(&path), "a 1 1\nb 1 1\nc 1 1\n");
+}
+
+#[test]
+fn two_cannot_write_one_file() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("stats.gz");
+    let _first = PointsFile::open(&path).unwrap();
+    let second = PointsFile::open(&path).unwrap_err();
+    assert!(matches!(second, PointsFileError::InUse(_)), "{second}");
+}
+
+#[test]
+fn what_a_full_disk_took_of_a_member_is_cut_off_again() {
+    let full = Path::new("/dev/full");
+    let file = File::options().read(true).write(true).open(full).unwrap();
+    let mut points = PointsFile { path: full.to_owned(), file, end: 0, unfinished_line: false };
+    let refused = points.append(b"a 1 1\n").unwrap_err().to_string();
+    assert!(refused.starts_with("cannot write /dev/full"), "{refused}");
+    assert_eq!(points.end, 0);
+}

@@ -1,0 +1,276 @@
+//! Events on their way to those who watch, replicated with the state and bounded.
+//!
+//! The outbox keeps the newest events. The mirror takes them from any replica by id, tells the cluster how far
+//! it has come, and can go back as long as what it needs is kept. Nobody waits for it: when the outbox is
+//! full, the oldest events leave it, and those that were not passed on are counted (TWM-M1).
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use storage::state::StateStore;
+
+use crate::model::{Event, EventId, EventKind};
+
+use super::keys;
+use super::persist::{Changes, LoadError, scan};
+
+/// A block is closed at this size, bytes; with one more event it still fits in a value of the state store.
+const BLOCK: usize = 32 * 1024;
+/// This part of the outbox may hold events that were passed on already, for a watcher that lost some.
+const KEPT_BEHIND: u64 = 4;
+
+/// The newest events.
+#[derive(Default)]
+pub(super) struct Outbox {
+    head: OutboxHead,
+    head_dirty: bool,
+    blocks: VecDeque<Block>,
+    bytes: u64,
+    /// Blocks that left and are still on disk.
+    left: Vec<u64>,
+    /// The entry that is being applied, and how many events it has caused.
+    now: EventId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct OutboxHead {
+    /// Most bytes of events; 0: nobody watches, nothing is kept.
+    capacity: u64,
+    /// Number of the newest event.
+    number: u64,
+    /// Number of the newest block.
+    block: u64,
+    /// All up to here was passed on.
+    passed: EventId,
+    /// All up to here has left the outbox.
+    left: EventId,
+    /// Events that left before they were passed on.
+    dropped: u64,
+    /// The term of the last leader that was told.
+    term: u64,
+}
+
+struct Block {
+    number: u64,
+    last: EventId,
+    bytes: Vec<u8>,
+    dirty: bool,
+    on_disk: bool,
+}
+
+/// How the outbox is, for status and for the mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutboxView {
+    /// Most bytes of events; 0 when nothing is kept.
+    pub capacity: u64,
+    /// Bytes of events that are kept.
+    pub bytes: u64,
+    /// Number of the newest event.
+    pub newest: u64,
+    /// All up to here was passed on.
+    pub passed: EventId,
+    /// All up to here has left the outbox.
+    pub left: EventId,
+    /// Events that left before they were passed on.
+    pub dropped: u64,
+    /// The term of the last leader that was told.
+    pub term: u64,
+}
+
+impl Outbox {
+    /// An entry begins.
+    pub(super) fn begin(&mut self, index: u64) {
+        self.now = EventId { index, place: 0 };
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.head.capacity > 0
+    }
+
+    /// Sets how much is kept, bytes. With 0 everything leaves, and nothing is dropped: nobody watches.
+    pub(super) fn resize(&mut self, capacity: u64) {
+        if self.head.capacity == capacity {
+            return;
+        }
+        self.head_dirty = true;
+        self.head.capacity = capacity;
+        if capacity == 0 {
+            self.head.passed = self.blocks.back().map_or(self.head.passed, |block| block.last);
+        }
+        self.shrink();
+    }
+
+    pub(super) fn push(&mut self, at: u64, kind: EventKind) {
+        if !self.is_watched() {
+            return;
+        }
+        self.now.place += 1;
+        self.head.number += 1;
+        self.head_dirty = true;
+        let event = Event { id: self.now, number: self.head.number, at, kind };
+        let room = self.blocks.back().is_some_and(|block| block.bytes.len() < BLOCK);
+        if !room {
+            self.head.block += 1;
+            self.blocks.push_back(Block::empty(self.head.block));
+        }
+        let Some(block) = self.blocks.back_mut() else { return };
+        let before = block.bytes.len();
+        // Writing plain data into memory does not fail; an event that did would leave a hole in the numbers.
+        if let Ok(bytes) = postcard::to_extend(&event, std::mem::take(&mut block.bytes)) {
+            block.bytes = bytes;
+        }
+        block.dirty = true;
+        block.last = event.id;
+        self.bytes += (block.bytes.len() - before) as u64;
+        self.shrink();
+    }
+
+    /// All up to here was passed on.
+    pub(super) fn passed(&mut self, through: EventId) {
+        if through > self.head.passed {
+            self.head.passed = through;
+            self.head_dirty = true;
+            self.forget_passed();
+        }
+    }
+
+    /// Whether the leader of this term is new to the outbox.
+    pub(super) fn take_term(&mut self, term: u64) -> bool {
+        let new = term > self.head.term;
+        if new {
+            self.head.term = term;
+            self.head_dirty = true;
+        }
+        new
+    }
+
+    /// Lets the oldest events go until the rest fits. The block that is being filled stays while anybody watches.
+    fn shrink(&mut self) {
+        let keep = usize::from(self.is_watched());
+        while self.bytes > self.head.capacity && self.blocks.len() > keep {
+            self.let_first_go();
+        }
+    }
+
+    /// Lets events go that were passed on, beyond the part kept for a watcher that lost some.
+    fn forget_passed(&mut self) {
+        let passed = self.head.passed;
+        let behind = self.blocks.iter().take_while(|block| block.last <= passed);
+        let mut bytes: u64 = behind.map(|block| block.bytes.len() as u64).sum();
+        while bytes > self.head.capacity / KEPT_BEHIND && self.blocks.len() > 1 {
+            bytes = bytes.saturating_sub(self.let_first_go());
+        }
+    }
+
+    /// Gives the bytes that left.
+    fn let_first_go(&mut self) -> u64 {
+        let Some(block) = self.blocks.pop_front() else { return 0 };
+        let size = block.bytes.len() as u64;
+        if block.last > self.head.passed {
+            self.head.dropped += block.after(self.head.passed).count() as u64;
+        }
+        self.head.left = block.last;
+        self.head_dirty = true;
+        self.bytes -= size;
+        if block.on_disk {
+            self.left.push(block.number);
+        }
+        size
+    }
+
+    /// The events after `id`, about `bytes` of them in their stored form and at least one if there is one.
+    pub(super) fn after(&self, id: EventId, bytes: usize) -> KeptEvents {
+        let from = self.blocks.partition_point(|block| block.last <= id);
+        let mut taken = 0;
+        let enough = |block: &&Block| {
+            let wanted = taken < bytes.max(1);
+            taken += block.bytes.len();
+            wanted
+        };
+        let blocks = self.blocks.range(from..).take_while(enough).map(|block| block.bytes.clone());
+        KeptEvents { left: self.head.left, after: id, blocks: blocks.collect() }
+    }
+
+    pub(super) fn view(&self) -> OutboxView {
+        let OutboxHead { capacity, number, passed, left, dropped, term, .. } = self.head;
+        OutboxView { capacity, bytes: self.bytes, newest: number, passed, left, dropped, term }
+    }
+
+    pub(super) fn freeze(&mut self, changes: &mut Changes) -> Result<(), postcard::Error> {
+        if std::mem::take(&mut self.head_dirty) {
+            changes.put(keys::OUTBOX_HEAD.to_vec(), postcard::to_stdvec(&self.head)?);
+        }
+        for number in self.left.drain(..) {
+            changes.delete(keys::outbox_block(number));
+        }
+        for block in self.blocks.iter_mut().filter(|block| block.dirty) {
+            block.dirty = false;
+            block.on_disk = true;
+            changes.put(keys::outbox_block(block.number), block.bytes.clone());
+        }
+        Ok(())
+    }
+
+    pub(super) fn load(store: &dyn StateStore) -> Result<Self, LoadError> {
+        let mut outbox = Self::default();
+        if let Some(value) = store.get(keys::OUTBOX_HEAD)? {
+            let damaged = |_| LoadError::damaged("outbox", keys::OUTBOX_HEAD);
+            outbox.head = postcard::from_bytes(&value).map_err(damaged)?;
+        }
+        for entry in scan(store, keys::of_tag(keys::OUTBOX)) {
+            let (key, value) = entry?;
+            let damaged = || LoadError::damaged("block of events", &key);
+            let number = keys::number_at(&key, 1).ok_or_else(damaged)?;
+            let block = Block::of(number, value).ok_or_else(damaged)?;
+            outbox.bytes += block.bytes.len() as u64;
+            outbox.blocks.push_back(block);
+        }
+        Ok(outbox)
+    }
+}
+
+impl Block {
+    fn empty(number: u64) -> Self {
+        Self { number, last: EventId::default(), bytes: Vec::new(), dirty: true, on_disk: false }
+    }
+
+    /// A block as it was written; none if it is damaged.
+    fn of(number: u64, bytes: Vec<u8>) -> Option<Self> {
+        let mut block = Self { number, bytes, dirty: false, on_disk: true, ..Self::empty(number) };
+        let mut rest = block.bytes.as_slice();
+        while !rest.is_empty() {
+            let (event, after) = postcard::take_from_bytes::<Event>(rest).ok()?;
+            (block.last, rest) = (event.id, after);
+        }
+        (!block.bytes.is_empty()).then_some(block)
+    }
+
+    fn after(&self, id: EventId) -> impl Iterator<Item = Event> + '_ {
+        events_in(&self.bytes).filter(move |event| event.id > id)
+    }
+}
+
+fn events_in(mut rest: &[u8]) -> impl Iterator<Item = Event> + '_ {
+    std::iter::from_fn(move || {
+        let (event, after) = postcard::take_from_bytes::<Event>(rest).ok()?;
+        rest = after;
+        Some(event)
+    })
+}
+
+/// Events as they are kept, to be read without holding the state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptEvents {
+    /// All up to here has left the outbox.
+    pub left: EventId,
+    after: EventId,
+    blocks: Vec<Vec<u8>>,
+}
+
+impl KeptEvents {
+    /// The events, oldest first.
+    pub fn read(&self) -> Vec<Event> {
+        let events = self.blocks.iter().flat_map(|block| events_in(block));
+        events.filter(|event| event.id > self.after).collect()
+    }
+}

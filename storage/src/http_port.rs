@@ -1,0 +1,143 @@
+//! A bounded HTTP port, for programs that answer small requests.
+//!
+//! Connections are bounded in number and in time, and so are heads of requests: silent or slow clients keep nobody out.
+//! What is answered is the business of its user, who also bounds the bodies.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Connections at most. One more ends the oldest: pages are small, so that is one that does nothing or too little.
+const MOST_CONNECTIONS: usize = 128;
+/// How long a request's head may take to come, or the next request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may last at all; whoever still needs it connects anew.
+const LONGEST_CONNECTION: Duration = Duration::from_secs(300);
+/// Pause after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the port cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpPortError {
+    /// Someone listens there already.
+    #[error(
+        "the HTTP port {address} is in use, perhaps by another of its kind on this host; give this one a port of its own with {flag} HOST:PORT, or a free one with {flag} 127.0.0.1:0"
+    )]
+    InUse {
+        /// The address.
+        address: String,
+        /// The flag that chooses it.
+        flag: &'static str,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on the HTTP port {address}: {source}; check {flag}")]
+    Bind {
+        /// The address.
+        address: String,
+        /// The flag that chooses it.
+        flag: &'static str,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+/// An open port that is not served yet.
+#[derive(Debug)]
+pub struct HttpPort {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl HttpPort {
+    /// Opens the port at `HOST:PORT`; port 0 takes a free one. `flag` is what a user chooses it with.
+    ///
+    /// # Errors
+    /// It is in use, or cannot be listened on.
+    pub async fn open(address: &str, flag: &'static str) -> Result<Self, HttpPortError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => HttpPortError::InUse { address: address.to_owned(), flag },
+            _ => HttpPortError::Bind { address: address.to_owned(), flag, source },
+        };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers requests until `stop` is cancelled, and those that came before it.
+    pub async fn serve(self, pages: Router, stop: CancellationToken) {
+        let mut connections = Connections::default();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => connections.begin(stream, &pages, &stop),
+                Err(error) => {
+                    // Out of file descriptors, most likely: others must close theirs first.
+                    tracing::warn!(%error, "cannot accept a connection at the HTTP port");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        while connections.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// The open connections, oldest first.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    oldest_first: VecDeque<AbortHandle>,
+}
+
+impl Connections {
+    fn begin(&mut self, stream: TcpStream, pages: &Router, stop: &CancellationToken) {
+        while self.tasks.try_join_next().is_some() {}
+        self.oldest_first.retain(|connection| !connection.is_finished());
+        if self.oldest_first.len() >= MOST_CONNECTIONS {
+            if let Some(oldest) = self.oldest_first.pop_front() {
+                oldest.abort();
+            }
+        }
+        let (pages, stop) = (pages.clone(), stop.clone());
+        self.oldest_first.push_back(self.tasks.spawn(answer(stream, pages, stop)));
+    }
+}
+
+/// Answers the requests of one connection.
+async fn answer(stream: TcpStream, pages: Router, stop: CancellationToken) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(pages));
+    let mut connection = std::pin::pin!(connection);
+    let served = timeout(LONGEST_CONNECTION, async {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = stop.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    });
+    match served.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!("a connection of the HTTP port broke: {error}"),
+        Err(_) => tracing::debug!("a connection of the HTTP port lasted too long"),
+    }
+}

@@ -1,0 +1,133 @@
+//! One account with very many followers, fetched and then analysed by one node.
+//!
+//! The account is a job like any other, and so must not need memory by its size. What may grow is what the
+//! node holds for everybody it has seen: the seen-set, and the frontier of those whom the analysis admits.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use raft::client::Client;
+use raft::model::{CrawlId, CrawlView, Operation, Operations};
+use storage::ids::UserId;
+use tokio::time::{Instant, sleep};
+
+use super::Settings;
+use super::cluster::{Cluster, Program};
+use super::process::Process;
+use super::report::Report;
+use super::targets::{submit, view};
+use crate::cluster::Page;
+use crate::emulator::{Emulator, IdScheme, SyntheticOptions};
+
+const SEED: u64 = 1;
+
+/// Time for the session to open and for the first checkpoints, so that the node's memory is that of an idle one.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// Pause between two looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the design allows beside the idle node and its seen-set.
+const REACH: &str = "< 200 MB";
+
+/// Bytes of a node at one time.
+#[derive(Clone, Copy)]
+struct Memory {
+    resident: f64,
+    seen: f64,
+    frontier: f64,
+}
+
+/// A part of the crawl, until its operation is completed.
+struct Part {
+    seconds: f64,
+    cpu: f64,
+    /// The moment at which most was resident beside the seen-set.
+    most: Memory,
+    view: CrawlView,
+}
+
+pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+    let followers = settings.followers;
+    report.setting("followers", followers);
+    report.setting("ids", "scattered over 61 bits");
+    report.setting("admitted", "all");
+    let mut population = SyntheticOptions::new(followers + 1, SEED);
+    population.celebrity = Some(followers);
+    population.ids = IdScheme::Hashed;
+    let emulator = Emulator::builder().synthetic(population).start().await?;
+    let celebrity = UserId::Number(emulator.users(0, 1)[0]);
+    let program = Program::Node(vec!["--api-url".to_owned(), format!("{}/1/", emulator.url())]);
+    let mut cluster = Cluster::start(program, 1, settings.disks()?).await?;
+    let leader = cluster.healthy().await?;
+    let client = cluster.client(leader);
+    sleep(SETTLE).await;
+    let idle = memory(&client, &cluster).await?;
+
+    let operations = Operations::only(Operation::Followers).with(Operation::Analysis);
+    let crawl = submit(cluster.client(1), operations, [celebrity]).await?;
+    let fetched = part(&client, &cluster, crawl, Operation::Followers).await?;
+    eprintln!("  {followers} followers are fetched");
+    let items = fetched.view.counters.operations[Operation::Followers.index()].items;
+    ensure!(items == followers, "{items} followers were written of {followers}");
+    let analysed = part(&client, &cluster, crawl, Operation::Analysis).await?;
+    let view = view(&client, crawl).await?;
+    let counters = view.counters;
+    ensure!(view.phase.is_over() && counters.users.completed == 1, "the crawl is not over: {view:?}");
+    ensure!(
+        [counters.discovered, counters.admitted, counters.frontier] == [followers; 3],
+        "of {followers} followers: {counters:?}"
+    );
+
+    for (name, part) in [("fetching", &fetched), ("analysis", &analysed)] {
+        let above = part.most.resident - idle.resident - part.most.seen;
+        report.add(format!("{name}: memory above the idle node and the seen-set"), "MB", REACH, above / 1e6);
+        report.add(format!("{name}: of it the frontier"), "MB", "", part.most.frontier / 1e6);
+        report.add(format!("{name}: the seen-set then"), "MB", "", part.most.seen / 1e6);
+        report.add(format!("{name}: followers"), "1/s", "", followers as f64 / part.seconds);
+        report.add(format!("{name}: node's CPU"), "s/1,000,000", "", part.cpu / followers as f64 * 1e6);
+    }
+    report.add("the idle node", "MB", "", idle.resident / 1e6);
+    let peak = node(&cluster)?.peak_bytes()? as f64;
+    report.add("the node at its peak", "MB", "", peak / 1e6);
+    Ok(())
+}
+
+/// Watches until an operation of the crawl is completed.
+async fn part(
+    client: &Client,
+    cluster: &Cluster,
+    crawl: CrawlId,
+    operation: Operation,
+) -> anyhow::Result<Part> {
+    let (begin, cpu) = (Instant::now(), cluster.cpu_seconds()?);
+    let beside = |memory: &Memory| memory.resident - memory.seen;
+    let mut most = memory(client, cluster).await?;
+    loop {
+        let now = memory(client, cluster).await?;
+        if beside(&now) > beside(&most) {
+            most = now;
+        }
+        let view = view(client, crawl).await?;
+        if view.counters.operations[operation.index()].completed > 0 {
+            let (seconds, cpu) = (begin.elapsed().as_secs_f64(), cluster.cpu_seconds()? - cpu);
+            return Ok(Part { seconds, cpu, most, view });
+        }
+        ensure!(!view.phase.is_over(), "the account was not crawled: {view:?}");
+        sleep(LOOK_PAUSE).await;
+    }
+}
+
+async fn memory(client: &Client, cluster: &Cluster) -> anyhow::Result<Memory> {
+    let workers = client.node_status().await?.workers.context("the node's workers have not started")?;
+    let page = Page::get(&workers.http, "/metrics").await?;
+    Ok(Memory {
+        resident: node(cluster)?.resident_bytes()? as f64,
+        seen: page.metric("twm_state_seen_bytes", ""),
+        frontier: page.metric("twm_state_queue_bytes", ""),
+    })
+}
+
+fn node(cluster: &Cluster) -> anyhow::Result<&Process> {
+    cluster.processes().next().context("the node is gone")
+}

@@ -1,0 +1,90 @@
+//! A process of somebody else's server.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+
+use crate::cluster::eventually;
+
+/// A server that may run or not, always with the same arguments. Dropped, it is killed.
+#[derive(Debug)]
+pub struct ServerProcess {
+    program: &'static str,
+    arguments: Vec<OsString>,
+    log: PathBuf,
+    process: Option<Child>,
+}
+
+impl ServerProcess {
+    /// One that is not started; it logs into `folder`.
+    pub fn new(program: &'static str, arguments: Vec<OsString>, folder: &Path) -> Self {
+        Self { program, arguments, log: folder.join(format!("{program}.log")), process: None }
+    }
+
+    /// Starts it and waits until `ready` gives true.
+    ///
+    /// # Errors
+    /// It is not installed, runs already, ends, or is not ready in time; what it logged is in the error.
+    pub async fn start(&mut self, mut ready: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
+        ensure!(self.process.is_none(), "{} runs already", self.program);
+        let log = File::options().create(true).append(true).open(&self.log).context("opening a log")?;
+        let mut command = Command::new(self.program);
+        command.args(&self.arguments).stdin(Stdio::null()).kill_on_drop(true);
+        command.stdout(log.try_clone()?).stderr(log);
+        let process =
+            command.spawn().with_context(|| format!("starting {}; ops/test installs it", self.program));
+        let process = self.process.insert(process?);
+        let what = format!("{} is ready", self.program);
+        let started = eventually(&what, async || match process.try_wait()? {
+            Some(status) => bail!("it ended with {status}"),
+            None => Ok(ready().await.then_some(())),
+        });
+        let started = started.await;
+        started.with_context(|| fs::read_to_string(&self.log).unwrap_or_default())
+    }
+
+    /// Kills it with `kill -9`.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        let mut process = self.process.take().with_context(|| format!("{} does not run", self.program))?;
+        process.kill().await.context("killing")
+    }
+
+    /// Stops it where it is (SIGSTOP): its port still takes connections, but nobody answers.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it run on.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = self.process.as_ref().and_then(Child::id).context("it does not run")?;
+        let id = Pid::from_raw(i32::try_from(id)?).context("no process has the id 0")?;
+        Ok(kill_process(id, signal)?)
+    }
+}
+
+/// A port of 127.0.0.1 that nobody listens on now.
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0").context("looking for a free port")?.local_addr()?.port())
+}

@@ -1,0 +1,94 @@
+//! A streaming consumer's process.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Child;
+use tokio::time::timeout;
+use twm_tests::cluster::{DEADLINE, Program, eventually};
+
+/// A program that may run or not, always with the same flags. Dropped, it is killed.
+pub struct Consumer {
+    program: Program,
+    arguments: Vec<OsString>,
+    environment: Vec<(String, String)>,
+    log: PathBuf,
+    process: Option<Child>,
+}
+
+impl Consumer {
+    /// A running one that logs into `folder`.
+    pub fn start(
+        program: Program,
+        folder: &Path,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> anyhow::Result<Self> {
+        Self::start_in(program, folder, arguments, &[])
+    }
+
+    /// The same, with further variables in its environment.
+    pub fn start_in(
+        program: Program,
+        folder: &Path,
+        arguments: impl IntoIterator<Item = impl Into<OsString>>,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment = environment.collect();
+        let log = folder.join("consumer.log");
+        let arguments = arguments.into_iter().map(Into::into).collect();
+        let mut consumer = Self { program, arguments, environment, log, process: None };
+        consumer.restart()?;
+        Ok(consumer)
+    }
+
+    /// Starts it again.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        ensure!(self.process.is_none(), "it runs already");
+        let log = File::options().create(true).append(true).open(&self.log).context("opening a log")?;
+        let mut command = self.program.command()?;
+        command
+            .args(&self.arguments)
+            .envs(self.environment.clone())
+            .env("NO_COLOR", "1")
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        self.process = Some(command.spawn().context("starting a consumer")?);
+        Ok(())
+    }
+
+    /// Kills it with `kill -9`.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.take().context("it does not run")?.kill().await.context("killing")
+    }
+
+    /// Stops it with SIGTERM, and expects that it ends well.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        let mut process = self.process.take().context("it does not run")?;
+        let id = i32::try_from(process.id().context("it ended")?)?;
+        kill_process(Pid::from_raw(id).context("no process has the id 0")?, Signal::TERM)?;
+        let status = timeout(DEADLINE, process.wait()).await.context("it does not end")??;
+        ensure!(status.success(), "it ended with {status}: {}", self.log());
+        Ok(())
+    }
+
+    /// Whether it runs.
+    pub fn runs(&mut self) -> anyhow::Result<bool> {
+        let process = self.process.as_mut().context("it was never started")?;
+        Ok(process.try_wait()?.is_none())
+    }
+
+    /// All that it logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until it has logged this.
+    pub async fn says(&self, words: &str) -> anyhow::Result<()> {
+        let said = eventually("it says so", async || Ok(self.log().contains(words).then_some(()))).await;
+        said.with_context(|| format!("expected {words:?} in: {}", self.log()))
+    }
+}

@@ -1,0 +1,8 @@
+//! What reads the mirror in Redis: against real servers that die and come back.
+
+mod consumer;
+mod lookup;
+mod lookup_service;
+mod redis_url;
+mod statistics;
+mod tls;

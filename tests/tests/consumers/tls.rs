@@ -1,0 +1,54 @@
+//! A Redis over TLS, whose certificate an authority of the test signed.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use tempfile::TempDir;
+use tokio::process::Command;
+use twm_tests::cluster::{Program, ended};
+use twm_tests::redis_server::RedisServer;
+use twm_tests::server_process::free_port;
+
+use super::consumer::Consumer;
+
+/// Makes `ca.pem`, and `server.pem` for 127.0.0.1 that it signed.
+async fn certificates(folder: &Path) -> anyhow::Result<()> {
+    let make = async |arguments: &str| {
+        let output = ended(Command::new("openssl").current_dir(folder).args(arguments.split(' '))).await?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        anyhow::Ok(())
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    make(&format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=twm-test-ca")).await?;
+    make(&format!(
+        "req -x509 {key} -keyout server.key -out server.pem -subj /CN=redis -CA ca.pem -CAkey ca.key \
+         -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
+    ))
+    .await
+}
+
+#[tokio::test]
+async fn over_tls_a_known_authority_is_trusted_and_an_unknown_one_is_not() -> anyhow::Result<()> {
+    let folder = TempDir::with_prefix("twm-tls-")?;
+    certificates(folder.path()).await?;
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let port = free_port()?.to_string();
+    let (certificate, key, authority) = (path("server.pem"), path("server.key"), path("ca.pem"));
+    let tls = ["--tls-port", &port, "--tls-auth-clients", "no", "--tls-cert-file", &certificate];
+    let tls = [&tls[..], &["--tls-key-file", &key, "--tls-ca-cert-file", &authority]].concat();
+    let _redis = RedisServer::start_with(Some("s3cret"), &tls).await?;
+    let url = format!("rediss://:s3cret@127.0.0.1:{port}");
+    let arguments = ["--redis".to_owned(), url, "--file".to_owned(), path("stats.gz")];
+    for (variable, words) in [("SSL_CERT_FILE", "connected to rediss://:***@"), ("TWM_NONE", "UnknownIssuer")]
+    {
+        let mut consumer = Consumer::start_in(
+            Program::Stats,
+            folder.path(),
+            arguments.clone(),
+            &[(variable, authority.as_str())],
+        )?;
+        consumer.says(words).await?;
+        consumer.stop().await?;
+    }
+    Ok(())
+}

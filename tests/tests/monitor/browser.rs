@@ -1,0 +1,195 @@
+//! A headless Chromium, driven by chromedriver.
+
+use std::process::Stdio;
+
+use anyhow::{Context, ensure};
+use fantoccini::elements::Element;
+use fantoccini::wd::Capabilities;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use twm_tests::cluster::eventually;
+
+/// Notes what goes wrong in the page from now on.
+const NOTE_COMPLAINTS: &str = "
+    window.complaints = [];
+    addEventListener('error', event => complaints.push(event.message));
+    addEventListener('unhandledrejection', event => complaints.push(String(event.reason)));
+    document.addEventListener('securitypolicyviolation', event => complaints.push(`forbidden: ${event.effectiveDirective}`));
+";
+
+/// What a browser is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    /// Wide and light.
+    Desk,
+    /// 390 pixels wide and dark.
+    DarkPhone,
+}
+
+/// A browser with one page. Dropped, it and its driver are killed.
+pub struct Browser {
+    page: Client,
+    driver: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Opens a page.
+    ///
+    /// # Errors
+    /// chromedriver or Chromium is missing or does not start.
+    pub async fn open(screen: Screen, url: &str) -> anyhow::Result<Self> {
+        let profile = tempfile::Builder::new().prefix("twm-browser-").tempdir()?;
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // The browser is a child of the driver: both end with the group.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting chromedriver; install chromium and chromium-driver")?;
+        let port = port_of(&mut driver).await?;
+        let mut arguments = vec![
+            "--headless=new".to_owned(),
+            // Tests run as root, where Chromium has no sandbox.
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--window-size=1400,1000".to_owned(),
+            format!("--user-data-dir={}", profile.path().display()),
+        ];
+        let mut options = json!({});
+        if screen == Screen::DarkPhone {
+            arguments.push("--force-dark-mode".to_owned());
+            options["mobileEmulation"] =
+                json!({ "deviceMetrics": { "width": 390, "height": 844, "pixelRatio": 2.0 } });
+        }
+        options["args"] = json!(arguments);
+        let mut capabilities = Capabilities::new();
+        capabilities.insert("goog:chromeOptions".to_owned(), options);
+        capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL" }));
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let page = builder.capabilities(capabilities).connect(&format!("http://127.0.0.1:{port}")).await?;
+        let browser = Self { page, driver, _profile: profile };
+        browser.page.goto(url).await?;
+        browser.run(NOTE_COMPLAINTS).await?;
+        Ok(browser)
+    }
+
+    /// Goes to a part of the monitor, as a link would.
+    ///
+    /// # Errors
+    /// The browser is gone.
+    pub async fn go(&self, hash: &str) -> anyhow::Result<()> {
+        self.run(&format!("location.hash = {}", json!(hash))).await.map(drop)
+    }
+
+    /// Runs a script of the page and gives what it returns.
+    ///
+    /// # Errors
+    /// It throws.
+    pub async fn run(&self, script: &str) -> anyhow::Result<Value> {
+        Ok(self.page.execute(script, Vec::new()).await?)
+    }
+
+    /// What can be read on the page.
+    ///
+    /// # Errors
+    /// The browser is gone.
+    pub async fn text(&self) -> anyhow::Result<String> {
+        let text = self.run("return document.body.innerText").await?;
+        Ok(text.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Waits until the page shows all of these words.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub async fn shows(&self, words: &[&str]) -> anyhow::Result<()> {
+        let mut last = String::new();
+        let what = format!("the page shows {words:?}");
+        let shown = eventually(&what, async || {
+            last = self.text().await?;
+            Ok(words.iter().all(|word| last.contains(word)).then_some(()))
+        });
+        shown.await.with_context(|| format!("it shows:\n{last}"))
+    }
+
+    /// Waits for an element that can be used.
+    ///
+    /// # Errors
+    /// There is none in time.
+    pub async fn find(&self, selector: &str) -> anyhow::Result<Element> {
+        eventually(&format!("there is a {selector}"), async || {
+            let Ok(element) = self.page.find(Locator::Css(selector)).await else { return Ok(None) };
+            Ok(element.is_enabled().await.is_ok_and(|enabled| enabled).then_some(element))
+        })
+        .await
+    }
+
+    /// Clicks on an element once it is there.
+    ///
+    /// # Errors
+    /// It is not, or cannot be clicked on.
+    pub async fn click(&self, selector: &str) -> anyhow::Result<()> {
+        Ok(self.find(selector).await?.click().await?)
+    }
+
+    /// What the browser complained of since it was asked last.
+    ///
+    /// # Errors
+    /// The browser is gone.
+    pub async fn complaints(&self) -> anyhow::Result<Vec<String>> {
+        Ok(serde_json::from_value(self.run("return window.complaints.splice(0)").await?)?)
+    }
+
+    /// Writes the page as it is seen to a file of this name, for whoever wants to look at it, if `TWM_SCREENSHOTS`
+    /// names a folder.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn picture(&self, name: &str) -> anyhow::Result<()> {
+        let Some(folder) = std::env::var_os("TWM_SCREENSHOTS") else { return Ok(()) };
+        let path = std::path::Path::new(&folder).join(name).with_extension("png");
+        std::fs::write(&path, self.page.screenshot().await?)
+            .with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Ends the browser; it must not have complained of the page: of scripts that failed, or that were forbidden.
+    ///
+    /// # Errors
+    /// What it complained of.
+    pub async fn close(self) -> anyhow::Result<()> {
+        let complaints = self.complaints().await?;
+        ensure!(complaints.is_empty(), "the page complained: {complaints:?}");
+        self.page.clone().close().await?;
+        Ok(())
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(group) = self.driver.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+            // It may have ended already.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+async fn port_of(driver: &mut Child) -> anyhow::Result<u16> {
+    let output = driver.stdout.take().context("chromedriver without an output")?;
+    let mut lines = BufReader::new(output).lines();
+    while let Some(line) = lines.next_line().await? {
+        if let Some((_, port)) = line.split_once("started successfully on port ") {
+            return Ok(port.trim_end_matches('.').parse()?);
+        }
+    }
+    anyhow::bail!("chromedriver ended without naming its port")
+}

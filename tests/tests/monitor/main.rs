@@ -1,0 +1,6 @@
+//! The web monitor in a real browser, before real clusters.
+
+mod acting;
+mod browser;
+mod looking;
+mod world;
