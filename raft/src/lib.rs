@@ -9,6 +9,8 @@
 
 pub mod client;
 mod consensus;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod model;
 pub mod server;
 pub mod state;

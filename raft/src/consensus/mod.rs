@@ -1,6 +1,8 @@
 //! openraft, its log, its snapshots and its network. No type of openraft leaves this module's
 //! users in [`crate::server`].
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod log_codec;
 mod log_store;
 mod machine;

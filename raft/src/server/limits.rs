@@ -19,7 +19,7 @@ const MAX_DELAY: u64 = 7 * 24 * 3_600_000;
 pub(super) const MAX_EVENTS_KEPT: u64 = 1 << 30;
 
 /// Refuses what is out of bounds.
-pub(super) fn check(mutation: &Mutation) -> Result<(), ApiError> {
+pub(crate) fn check(mutation: &Mutation) -> Result<(), ApiError> {
     match mutation {
         Mutation::AddTargets { users, .. } if users.len() > MAX_TARGETS => {
             Err(bad(format!("a chunk has {} targets; at most {MAX_TARGETS} are allowed", users.len())))

@@ -20,6 +20,8 @@ mod status;
 mod tracker;
 mod wait;
 
+#[cfg(fuzzing)]
+pub(crate) use limits::check as check_limits;
 pub use network::{CheckFollowRule, MAX_NAMES, ResolveError, ResolveNames};
 pub use options::TrackerOptions;
 pub use tracker::{StartError, Tracker};

@@ -10,6 +10,10 @@ mod greeting;
 mod service;
 
 pub(crate) use accept::calls_on;
+#[cfg(fuzzing)]
+pub(crate) use codec::framed;
+#[cfg(fuzzing)]
+pub(crate) use connect::connect_over;
 pub(crate) use connect::{ConnectError, Connection, connect};
 pub(crate) use greeting::{Greeting, Purpose, Welcome, receive_greeting, send_welcome};
 pub(crate) use service::Peer;

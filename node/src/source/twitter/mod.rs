@@ -4,6 +4,8 @@
 //! and `users/lookup`. Look-ups by id and by name share one budget, as they share one endpoint.
 
 mod followers;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -83,19 +85,7 @@ impl TwitterSource {
         };
         let asked = self.requests.asked(Resource::Lookup, None);
         let answer = self.ask(via, request, &asked, false).await;
-        answer.and_then(|body| {
-            let text = String::from_utf8(body).map_err(|_| garbage(&asked, "not UTF-8"))?;
-            let AtMost(objects) =
-                serde_json::from_str::<AtMost<Box<serde_json::value::RawValue>, MOST_ITEMS>>(&text)
-                    .map_err(|e| garbage(&asked, e.to_string()))?;
-            let found = objects.len();
-            let profiles: Vec<Profile> = objects.into_iter().filter_map(usable_profile).collect();
-            if found > 0 && profiles.is_empty() {
-                // Taken as an answer, all that were asked for would count as suspended.
-                return Err(garbage(&asked, format!("none of {found} profiles has a usable id")));
-            }
-            Ok(profiles)
-        })
+        answer.and_then(|body| profiles(body, &asked))
     }
 }
 
@@ -137,10 +127,7 @@ impl Source for TwitterSource {
                 Err(error) => return Answer::unasked(Err(error)),
             };
             let answer = self.ask(via, request, &asked, true).await;
-            answer.and_then(|body| {
-                let page = TimelinePage::parse(body).map_err(|what| garbage(&asked, what))?;
-                with_next(page, cursor, &asked)
-            })
+            answer.and_then(|body| timeline(body, cursor, &asked))
         }
         .boxed()
     }
@@ -185,6 +172,24 @@ fn garbage(asked: &Asked, what: impl Into<String>) -> SourceError {
         what.push_str("...");
     }
     SourceError::Garbage { asked: asked.clone(), what }
+}
+
+fn profiles(body: Vec<u8>, asked: &Asked) -> Result<Vec<Profile>, SourceError> {
+    let text = String::from_utf8(body).map_err(|_| garbage(asked, "not UTF-8"))?;
+    let AtMost(objects) = serde_json::from_str::<AtMost<Box<serde_json::value::RawValue>, MOST_ITEMS>>(&text)
+        .map_err(|e| garbage(asked, e.to_string()))?;
+    let found = objects.len();
+    let profiles: Vec<Profile> = objects.into_iter().filter_map(usable_profile).collect();
+    if found > 0 && profiles.is_empty() {
+        // Taken as an answer, all that were asked for would count as suspended.
+        return Err(garbage(asked, format!("none of {found} profiles has a usable id")));
+    }
+    Ok(profiles)
+}
+
+fn timeline(body: Vec<u8>, cursor: Option<&str>, asked: &Asked) -> Result<TimelinePage, SourceError> {
+    let page = TimelinePage::parse(body).map_err(|what| garbage(asked, what))?;
+    with_next(page, cursor, asked)
 }
 
 /// The next `max_id` is the lowest id less one: `max_id` is inclusive. It has to fall from page to page.

@@ -1,0 +1,147 @@
+//! Doors for the fuzz targets in `tests/fuzz`; built for them alone.
+//!
+//! Each function does with its bytes what a node does with those of a peer, a client or a log, and panics when
+//! something does not hold.
+
+use std::fmt::Debug;
+use std::io::Cursor;
+
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tarpc::context;
+use tarpc::server::Channel;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Join, Sink, duplex, join, sink};
+
+use crate::model::{Mutation, NodeId};
+use crate::server::check_limits;
+use crate::wire::{
+    Connection, Greeting, Peer, Purpose, Welcome, calls_on, connect_over, framed, receive_greeting,
+    send_welcome,
+};
+
+pub use crate::consensus::fuzz::log_record;
+pub use crate::wire::{ApiError, ApiReply, ApiRequest};
+
+/// Bytes that lie between two ends at most.
+const PIPE: usize = 1 << 20;
+
+/// A whole connection, from its greeting on.
+pub async fn connection(bytes: &[u8]) {
+    let Ok((stream, greeting)) = receive_greeting(stream_of(bytes)).await else { return };
+    again(&greeting);
+    let refusal = greeting.refusal("twm", 1);
+    let Ok(stream) = send_welcome(stream, &refusal.map_or(Welcome::Welcome, Welcome::Refused)).await else {
+        return;
+    };
+    answer(stream).await;
+}
+
+/// A connection that was greeted.
+pub async fn calls(bytes: &[u8]) {
+    answer(stream_of(bytes)).await;
+}
+
+/// One message of a connection that was greeted.
+pub async fn call(bytes: &[u8]) {
+    let length = (bytes.len() as u32).to_be_bytes();
+    calls(&[&length[..], bytes].concat()).await;
+}
+
+/// What a called peer answers.
+pub async fn answers(bytes: &[u8]) {
+    let client = connect_over(stream_of(bytes));
+    let request = ApiRequest::NodeStatus;
+    // Whether it is an answer or an error, it comes: the stream has an end.
+    if let Ok(Ok(reply)) = client.api(context::current(), request, 0).await {
+        again(&reply);
+    }
+}
+
+/// Whether a node would propose a change to the cluster.
+pub fn passes(mutation: &Mutation) -> bool {
+    check_limits(mutation).is_ok()
+}
+
+/// Connections with good calls in them, from the greeting on.
+pub async fn good_connections(requests: Vec<ApiRequest>) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    let api = requests.into_iter().map(|request| (Purpose::Api, Some(request), Bytes::new()));
+    let messages = crate::consensus::fuzz::good_messages();
+    let raft = messages.into_iter().map(|message| (Purpose::Control, None, message));
+    for (purpose, request, message) in api.chain(raft) {
+        let (ours, mut theirs) = duplex(PIPE);
+        let greeting = Greeting::new(purpose, None::<String>, None::<NodeId>);
+        let mut frames = framed(ours, PIPE);
+        let greeting = postcard::to_stdvec(&greeting).unwrap_or_default();
+        let _sent = frames.send(Bytes::from(greeting)).await;
+        let client: Connection = connect_over(frames.into_inner());
+        let talk = async {
+            match request {
+                Some(request) => drop(client.api(context::current(), request, 0).await),
+                None => drop(client.raft(context::current(), message).await),
+            }
+        };
+        let mut bytes = Vec::new();
+        let listen = async {
+            let mut piece = vec![0; 64 * 1024];
+            // The greeting and the call.
+            while frames_in(&bytes) < 2 {
+                match theirs.read(&mut piece).await {
+                    Ok(read @ 1..) => bytes.extend_from_slice(&piece[..read]),
+                    _ => break,
+                }
+            }
+        };
+        tokio::select! {
+            () = talk => {}
+            () = listen => {}
+        }
+        all.push(bytes);
+    }
+    all
+}
+
+fn frames_in(mut bytes: &[u8]) -> usize {
+    let mut frames = 0;
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        let Some(behind) = rest.get(u32::from_be_bytes(*length) as usize..) else { break };
+        (bytes, frames) = (behind, frames + 1);
+    }
+    frames
+}
+
+/// A stream that brings these bytes and ends; what is answered goes nowhere.
+fn stream_of(bytes: &[u8]) -> Join<Cursor<Vec<u8>>, Sink> {
+    join(Cursor::new(bytes.to_vec()), sink())
+}
+
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut calls = Box::pin(calls_on(stream).execute(Callee.serve()));
+    while let Some(call) = calls.next().await {
+        call.await;
+    }
+}
+
+/// Takes calls, and checks that each is the same once it was passed on.
+#[derive(Clone)]
+struct Callee;
+
+impl Peer for Callee {
+    async fn api(self, _: context::Context, request: ApiRequest, _hops: u8) -> Result<ApiReply, ApiError> {
+        again(&request);
+        Ok(ApiReply::Work(true))
+    }
+
+    async fn raft(self, _: context::Context, message: Bytes) -> Result<Bytes, String> {
+        crate::consensus::fuzz::message(&message);
+        Ok(message)
+    }
+}
+
+/// What was decoded is encoded and decoded to the same.
+fn again<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
+    let bytes = postcard::to_stdvec(value).unwrap_or_default();
+    assert_eq!(postcard::from_bytes::<T>(&bytes).as_ref(), Ok(value));
+}

@@ -1,0 +1,150 @@
+//! Files of the dataset, whole and damaged: readers, verification, recovery, conversion.
+#![no_main]
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use storage::dataset::rewrite::{Converted, Form, Gzip, Recovered, Target, convert, recover};
+use storage::dataset::{
+    DatasetError, FileKey, FileKind, FollowersFormat, FollowersReader, TimelineReader, verify,
+};
+use storage::ids::UserId;
+use tempfile::TempDir;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+thread_local! {
+    static FOLDER: RefCell<TempDir> = RefCell::new(twm_fuzz::folder());
+}
+
+/// The ids of a file up to the first error.
+fn ids(path: &Path, kind: FileKind) -> (Vec<UserId>, Option<DatasetError>) {
+    let mut ids = Vec::new();
+    match kind {
+        FileKind::Followers => match FollowersReader::open(path) {
+            Err(error) => return (ids, Some(error)),
+            Ok(list) => {
+                for id in list {
+                    match id {
+                        Ok(id) => ids.push(id),
+                        Err(error) => return (ids, Some(error)),
+                    }
+                }
+            }
+        },
+        FileKind::Timeline => match TimelineReader::open(path) {
+            Err(error) => return (ids, Some(error)),
+            Ok(mut tweets) => loop {
+                match tweets.next_tweet() {
+                    Ok(Some((id, _))) => ids.push(UserId::Number(id)),
+                    Ok(None) => break,
+                    Err(error) => return (ids, Some(error)),
+                }
+            },
+        },
+    }
+    (ids, None)
+}
+
+fn look(folder: &Path, name: &str, kind: FileKind, bytes: &[u8]) -> Vec<UserId> {
+    let (inside, outside) = (folder.join("in"), folder.join("out"));
+    fs::create_dir_all(&inside).unwrap();
+    fs::create_dir_all(&outside).unwrap();
+    let path = inside.join(name);
+    fs::write(&path, bytes).unwrap();
+    let (read, error) = ids(&path, kind);
+    let found = verify(&path, kind).unwrap();
+    assert_eq!(found.items, read.len() as u64);
+    assert!(error.is_none() || found.unreadable.is_some());
+    let distinct: HashSet<&UserId> = read.iter().collect();
+    assert_eq!(found.duplicates, (read.len() - distinct.len()) as u64);
+
+    let key = FileKey { user: UserId::Number(5), kind };
+    let target = Target { key: key.clone(), path: path.clone(), force: false };
+    let kept = match recover(&path, &target, Form::default()) {
+        Ok(Recovered::Sound) => {
+            assert!(found.is_sound() || doubtful(&read, bytes), "called sound: {found:?}");
+            read.clone()
+        }
+        Ok(Recovered::Nothing { .. }) => Vec::new(),
+        Ok(Recovered::Written(recovery)) => {
+            let after = verify(&path, kind).unwrap();
+            assert!(after.is_sound(), "recovered, and still {after:?}: {recovery:?}");
+            assert_eq!(after.items, recovery.written.items);
+            ids(&path, kind).0
+        }
+        // A list that no file can hold: its first id would be taken for a packed one.
+        Err(_) => {
+            assert_eq!(fs::read(&path).unwrap(), bytes, "an error changed the file");
+            read.clone()
+        }
+    };
+    if found.is_sound() && !doubtful(&read, bytes) {
+        assert_eq!(kept, read, "a sound file lost something");
+        change_form(&outside, &path, &key, &kept);
+    }
+    for folder in [inside, outside] {
+        for entry in fs::read_dir(folder).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+    kept
+}
+
+/// Whether recovery may take the file for another thing than a reader does: it knows text ids by their `:` or `@`,
+/// packed lists by their unprintable bytes, and a damaged beginning of gzip.
+fn doubtful(read: &[UserId], bytes: &[u8]) -> bool {
+    let plain = |id: &UserId| match id {
+        UserId::Number(number) => *number < 1 << 56,
+        UserId::Text(text) => text.is_ascii() && text.contains([':', '@']),
+    };
+    !read.iter().all(plain) || (damaged_beginning(bytes) && !bytes.starts_with(&GZIP_MAGIC))
+}
+
+/// The same ids in every form.
+fn change_form(folder: &Path, path: &Path, key: &FileKey, kept: &[UserId]) {
+    let forms = [(Gzip::Plain, FollowersFormat::Text), (Gzip::Level(1), FollowersFormat::Packed)];
+    for (number, (gzip, followers)) in forms.into_iter().enumerate() {
+        let other = folder.join(format!("other-{number}"));
+        let target = Target { key: key.clone(), path: other.clone(), force: false };
+        match convert(path, &target, Form { gzip, followers: Some(followers) }) {
+            Ok(Converted::Empty) => assert!(kept.is_empty()),
+            Ok(_) => assert_eq!(ids(&other, key.kind).0, kept),
+            // A text id does not fit the packed form.
+            Err(error) => assert!(number == 1 && key.kind == FileKind::Followers, "{error}"),
+        }
+    }
+}
+
+fn run(data: &[u8]) {
+    let Some((mode, bytes)) = data.split_first() else { return };
+    let (kind, name) = match mode % 2 {
+        0 => (FileKind::Timeline, "5.twt"),
+        _ => (FileKind::Followers, "5.fws"),
+    };
+    FOLDER.with_borrow(|folder| {
+        let folder = folder.path();
+        let kept = look(folder, name, kind, bytes);
+        if mode & 2 != 0 && !bytes.starts_with(&GZIP_MAGIC) {
+            // Compressed, the same; then with one byte changed.
+            let mut packed = twm_fuzz::gzip(bytes, 1 + usize::from(mode >> 3) * 16);
+            let again = look(folder, name, kind, &packed);
+            assert!(again == kept || doubtful(&kept, bytes), "{kept:?} {again:?}");
+            if mode & 4 != 0 && !packed.is_empty() {
+                let at = bytes.iter().map(|byte| usize::from(*byte)).sum::<usize>() % packed.len();
+                packed[at] ^= 1 << (mode >> 5);
+                look(folder, name, kind, &packed);
+            }
+        }
+    });
+}
+
+/// Plain bytes that recovery takes for a gzip file with one damaged byte.
+fn damaged_beginning(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0x1f) || bytes.get(1) == Some(&0x8b)
+}
+
+fuzz_target!(init: twm_fuzz::seeds_of("dataset", &[0, 1, 6, 7, 0xfe, 0xff]), |data: &[u8]| run(data));
