@@ -183,6 +183,8 @@ impl LenientTimeline {
 pub(super) struct LenientFollowers {
     pieces: Pieces,
     packed: bool,
+    /// Whether the first id was read.
+    begun: bool,
 }
 
 impl LenientFollowers {
@@ -192,7 +194,7 @@ impl LenientFollowers {
             pieces.more()?;
         }
         let packed = looks_packed(&pieces.bytes[..pieces.bytes.len().min(SAMPLE_BYTES)]);
-        Ok(Self { pieces, packed })
+        Ok(Self { pieces, packed, begun: false })
     }
 
     pub(super) fn compressed(&self) -> bool {
@@ -212,7 +214,10 @@ impl LenientFollowers {
 
     fn next_number(&mut self) -> Result<Option<UserId>> {
         while let Some(id) = self.pieces.next_packed()? {
+            // A reader would take a list that begins so for lines: its first byte is damaged.
+            let garbled = !std::mem::replace(&mut self.begun, true) && id[0] >= FIRST_TEXT_BYTE;
             match u64::from_be_bytes(id) {
+                _ if garbled => self.pieces.bad(PACKED_BYTES),
                 0 => self.pieces.bad(PACKED_BYTES),
                 number => return Ok(Some(UserId::Number(number))),
             }

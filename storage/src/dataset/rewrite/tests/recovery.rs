@@ -169,3 +169,16 @@ fn white_space_around_an_item_means_the_same_to_readers_and_to_recovery() {
         assert_eq!(recover(&path, &target(&path), Form::default()).unwrap(), Recovered::Sound);
     }
 }
+
+#[test]
+fn a_packed_list_whose_first_byte_is_damaged_is_not_sound_to_recovery_either() {
+    let rig = Rig::new();
+    let mut bytes = packed(1..=20);
+    bytes[0] = b'{';
+    let path = rig.put("5.fws", &bytes);
+    assert!(!verify(&path, FileKind::Followers).unwrap().is_sound());
+    let recovery = recovered(&path);
+    assert!(!recovery.loss.is_none(), "{recovery:?}");
+    assert!(verify(&path, FileKind::Followers).unwrap().is_sound());
+    assert_eq!(followers(&path), (2..=20).map(|id| id.to_string()).collect::<Vec<_>>());
+}
