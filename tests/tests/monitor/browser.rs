@@ -1,5 +1,9 @@
 //! A headless Chromium, driven by chromedriver.
 
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
@@ -8,6 +12,7 @@ use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -34,8 +39,14 @@ pub enum Screen {
 /// A browser with one page. Dropped, it and its driver are killed.
 pub struct Browser {
     page: Client,
-    driver: Child,
+    _driver: Driver,
     _profile: TempDir,
+}
+
+/// A chromedriver that listens. Dropped, it and its browsers are killed.
+struct Driver {
+    process: Child,
+    port: u16,
 }
 
 impl Browser {
@@ -45,17 +56,7 @@ impl Browser {
     /// chromedriver or Chromium is missing or does not start.
     pub async fn open(screen: Screen, url: &str) -> anyhow::Result<Self> {
         let profile = tempfile::Builder::new().prefix("twm-browser-").tempdir()?;
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            // The browser is a child of the driver: both end with the group.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting chromedriver; install chromium and chromium-driver")?;
-        let port = port_of(&mut driver).await?;
+        let driver = Driver::start().await?;
         let mut arguments = vec![
             "--headless=new".to_owned(),
             // Tests run as root, where Chromium has no sandbox.
@@ -76,8 +77,9 @@ impl Browser {
         capabilities.insert("goog:chromeOptions".to_owned(), options);
         capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL" }));
         let mut builder = ClientBuilder::new(HttpConnector::new());
-        let page = builder.capabilities(capabilities).connect(&format!("http://127.0.0.1:{port}")).await?;
-        let browser = Self { page, driver, _profile: profile };
+        let page =
+            builder.capabilities(capabilities).connect(&format!("http://127.0.0.1:{}", driver.port)).await?;
+        let browser = Self { page, _driver: driver, _profile: profile };
         browser.page.goto(url).await?;
         browser.run(NOTE_COMPLAINTS).await?;
         Ok(browser)
@@ -157,7 +159,7 @@ impl Browser {
     /// It cannot be written.
     pub async fn picture(&self, name: &str) -> anyhow::Result<()> {
         let Some(folder) = std::env::var_os("TWM_SCREENSHOTS") else { return Ok(()) };
-        let path = std::path::Path::new(&folder).join(name).with_extension("png");
+        let path = Path::new(&folder).join(name).with_extension("png");
         std::fs::write(&path, self.page.screenshot().await?)
             .with_context(|| format!("writing {}", path.display()))
     }
@@ -174,22 +176,79 @@ impl Browser {
     }
 }
 
-impl Drop for Browser {
+impl Driver {
+    /// Starts one on a free port.
+    ///
+    /// It lets the system choose a port of `::1` and then needs the same one of 127.0.0.1, which a connection of any
+    /// other process can have, also one that has just ended; then it ends, and the next has another port.
+    async fn start() -> anyhow::Result<Self> {
+        let mut last = String::new();
+        for _ in 0..50 {
+            let process = Command::new("chromedriver")
+                .arg("--port=0")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                // The browser is a child of the driver: both end with the group.
+                .process_group(0)
+                .kill_on_drop(true)
+                .spawn()
+                .context("starting chromedriver; install chromium and chromium-driver")?;
+            let mut driver = Self { process, port: 0 };
+            let output = driver.process.stdout.take().context("chromedriver without an output")?;
+            let mut lines = BufReader::new(output).lines();
+            while let Some(line) = lines.next_line().await? {
+                if let Some((_, port)) = line.split_once("started successfully on port ") {
+                    driver.port = port.trim_end_matches('.').parse()?;
+                    return Ok(driver);
+                }
+                last = line;
+            }
+            ensure!(last.contains("port not available"), "chromedriver ended: {last}");
+        }
+        anyhow::bail!("chromedriver found no port: {last}")
+    }
+}
+
+impl Drop for Driver {
     fn drop(&mut self) {
-        if let Some(group) = self.driver.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+        if let Some(group) = self.process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
             // It may have ended already.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
 
-async fn port_of(driver: &mut Child) -> anyhow::Result<u16> {
-    let output = driver.stdout.take().context("chromedriver without an output")?;
-    let mut lines = BufReader::new(output).lines();
-    while let Some(line) = lines.next_line().await? {
-        if let Some((_, port)) = line.split_once("started successfully on port ") {
-            return Ok(port.trim_end_matches('.').parse()?);
+/// In a network of its own, where half of the ports that the system may choose are taken: ten times over, so that
+/// luck is no explanation.
+#[test]
+fn a_driver_starts_though_half_the_ports_are_taken() -> anyhow::Result<()> {
+    let name = format!("twm-ports-{}", std::process::id());
+    let ip = |arguments: &str| -> anyhow::Result<()> {
+        let status =
+            std::process::Command::new("ip").args(arguments.split(' ')).status().context("running ip")?;
+        ensure!(status.success(), "ip {arguments}: {status}; this test needs root");
+        Ok(())
+    };
+    ip(&format!("netns add {name}"))?;
+    // What is open of it stays after its name.
+    let network = File::open(Path::new("/run/netns").join(&name));
+    ip(&format!("-netns {name} link set lo up"))?;
+    ip(&format!("netns delete {name}"))?;
+    let network = network.context("opening the network")?;
+    let started = std::thread::spawn(move || {
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40015")?;
+        // Of these, programs that listen are given the odd ones.
+        let taken = (40001..40016).step_by(4).map(|port| TcpListener::bind(("127.0.0.1", port)));
+        let _taken = taken.collect::<Result<Vec<_>, _>>()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        for _ in 0..10 {
+            let driver = runtime.block_on(Driver::start())?;
+            let port = driver.port;
+            ensure!(port % 4 == 3, "it listens on {port}, which is taken or not to be chosen");
         }
-    }
-    anyhow::bail!("chromedriver ended without naming its port")
+        Ok(())
+    });
+    started.join().map_err(|_| anyhow::anyhow!("the thread panicked"))?
 }
