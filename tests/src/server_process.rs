@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -81,10 +82,22 @@ impl ServerProcess {
     }
 }
 
-/// A port of 127.0.0.1 that nobody listens on now.
+/// A port of 127.0.0.1 that nobody listens on now, that no other test of this process was given, and that the system
+/// gives to no connection of its own choice: a server that starts a moment later, or again, still finds it free.
 ///
 /// # Errors
 /// There is none.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").context("looking for a free port")?.local_addr()?.port())
+    /// Below what Linux chooses from for connections.
+    const PORTS: std::ops::Range<u16> = 20_000..32_000;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id() % u32::from(PORTS.end - PORTS.start);
+    for _ in PORTS {
+        let next = start + u32::from(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + u16::try_from(next % u32::from(PORTS.end - PORTS.start))?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("every port of {PORTS:?} is taken")
 }
