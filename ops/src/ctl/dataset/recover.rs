@@ -142,6 +142,9 @@ fn describe(loss: &Loss) -> Vec<String> {
     if loss.skipped_bytes > 0 {
         parts.push(format!("{} bytes of the file could not be decompressed", count(loss.skipped_bytes)));
     }
+    if loss.broken_members > 0 {
+        parts.push(format!("broken gzip members: {}", count(loss.broken_members)));
+    }
     if loss.truncated {
         parts.push("its end is missing, and how much that was is unknown".to_owned());
     }
@@ -183,11 +186,18 @@ mod tests {
 
     #[test]
     fn every_loss_is_told_in_numbers() {
-        let loss = Loss { bad_items: 2, bad_bytes: 1_300, skipped_bytes: 9, truncated: true, unverified: 7 };
+        let loss = Loss {
+            bad_items: 2,
+            bad_bytes: 1_300,
+            skipped_bytes: 9,
+            broken_members: 3,
+            truncated: true,
+            unverified: 7,
+        };
         assert_eq!(
             describe(&loss).join("; "),
-            "2 torn or garbled lines dropped (1,300 bytes); 9 bytes of the file could not be decompressed; its \
-             end is missing, and how much that was is unknown; the checksum over 7 items is wrong or missing: one of them may be garbled"
+            "2 torn or garbled lines dropped (1,300 bytes); 9 bytes of the file could not be decompressed; \
+             broken gzip members: 3; its end is missing, and how much that was is unknown; the checksum over 7 items is wrong or missing: one of them may be garbled"
         );
         assert!(describe(&Loss::default()).is_empty());
     }

@@ -135,8 +135,8 @@ impl Pieces {
     }
 
     fn loss(&self) -> Loss {
-        let (skipped_bytes, truncated) = (self.salvage.skipped, self.salvage.truncated);
-        Loss { skipped_bytes, truncated, ..self.loss }
+        let Salvage { skipped: skipped_bytes, broken: broken_members, truncated, .. } = self.salvage;
+        Loss { skipped_bytes, broken_members, truncated, ..self.loss }
     }
 }
 
@@ -190,7 +190,8 @@ pub(super) struct LenientFollowers {
 impl LenientFollowers {
     pub(super) fn new(path: &Path, file: File) -> Result<Self> {
         let mut pieces = Pieces::new(path, file)?;
-        while pieces.rest() < SAMPLE_BYTES && pieces.then == Then::More {
+        // Through the ends of members: a list may begin with short ones.
+        while pieces.rest() < SAMPLE_BYTES && matches!(pieces.then, Then::More | Then::Checked) {
             pieces.more()?;
         }
         let packed = looks_packed(&pieces.bytes[..pieces.bytes.len().min(SAMPLE_BYTES)]);

@@ -13,6 +13,8 @@ pub struct Loss {
     pub bad_bytes: u64,
     /// Stored bytes of the file that could not be decompressed; nobody knows what was in them.
     pub skipped_bytes: u64,
+    /// Gzip members that break off, or whose checksum is wrong.
+    pub broken_members: u64,
     /// Whether the file ends too early: how much more there was cannot be known.
     pub truncated: bool,
     /// Items that were kept although the checksum over them is wrong or missing: one of them may hold a
@@ -25,6 +27,7 @@ impl AddAssign for Loss {
         self.bad_items += other.bad_items;
         self.bad_bytes += other.bad_bytes;
         self.skipped_bytes += other.skipped_bytes;
+        self.broken_members += other.broken_members;
         self.truncated |= other.truncated;
         self.unverified += other.unverified;
     }

@@ -51,6 +51,8 @@ pub(super) struct Salvage {
     compressed: bool,
     /// Stored bytes that nothing could be made of.
     pub(super) skipped: u64,
+    /// Members that break off, or whose checksum is wrong.
+    pub(super) broken: u64,
     /// Whether the file ends in the middle of a member.
     pub(super) truncated: bool,
 }
@@ -80,6 +82,7 @@ impl Salvage {
             state: State::Plain,
             compressed: false,
             skipped: 0,
+            broken: 0,
             truncated: false,
         };
         if let Some(member) = salvage.next_member(0)? {
@@ -147,6 +150,7 @@ impl Salvage {
         let [a, b, c, d, e, f, g, h] = *trailer;
         let good = (sum, length) == (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
         let end = self.at + TRAILER_BYTES as u64;
+        self.broken += u64::from(!good);
         if self.stored(end, 1)?.is_empty() {
             self.at = end;
             self.state = State::Ended;
@@ -157,13 +161,19 @@ impl Salvage {
             self.search(end, end)?;
         } else {
             // A decoder that lost its way can come to an end where there is none.
-            return self.damage();
+            return self.leave_member();
         }
         Ok(if good { Then::Checked } else { Then::Break })
     }
 
-    /// Leaves a member that cannot be read on, for the next one that is there.
+    /// Takes note of a member that cannot be read on.
     fn damage(&mut self) -> Result<Then> {
+        self.broken += 1;
+        self.leave_member()
+    }
+
+    /// Leaves a member for the next one that is there.
+    fn leave_member(&mut self) -> Result<Then> {
         let State::Member(member) = &self.state else { return Ok(Then::End) };
         let from = (member.start + 1).max(self.at.saturating_sub(LOOK_BACK));
         self.search(from, self.at)?;

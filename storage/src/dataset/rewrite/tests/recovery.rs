@@ -182,3 +182,34 @@ fn a_packed_list_whose_first_byte_is_damaged_is_not_sound_to_recovery_either() {
     assert!(verify(&path, FileKind::Followers).unwrap().is_sound());
     assert_eq!(followers(&path), (2..=20).map(|id| id.to_string()).collect::<Vec<_>>());
 }
+
+#[test]
+fn the_form_of_a_list_is_seen_though_its_first_members_are_short() {
+    let rig = Rig::new();
+    let mut bytes = packed(1..=20);
+    bytes[0] = b'{';
+    let members: Vec<u8> = bytes.chunks(8).flat_map(gzip).collect();
+    let path = rig.put("5.fws", &members);
+    recovered(&path);
+    assert_eq!(followers(&path), (2..=20).map(|id| id.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_member_that_breaks_before_its_first_item_is_not_sound() {
+    let empty = gzip(b"");
+    let mut wrong_checksum = empty.clone();
+    wrong_checksum[empty.len() - 8] ^= 1;
+    let broken_off = [&empty[..10], b"V\x06"].concat();
+    for bytes in [broken_off, wrong_checksum] {
+        let rig = Rig::new();
+        let path = rig.put("5.twt", &bytes);
+        assert!(!verify(&path, FileKind::Timeline).unwrap().is_sound());
+        match recover(&path, &target(&path), Form::default()).unwrap() {
+            Recovered::Nothing { loss, aside } => {
+                assert_eq!(loss.broken_members, 1);
+                assert!(aside.is_some() && !path.exists());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
