@@ -59,8 +59,9 @@ pub enum ClientError {
 /// time to live) and than an election.
 const TRY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Pause between two tries of a call.
-const RETRY_PAUSE: Duration = Duration::from_millis(25);
+/// Pause between the first two tries of a call, and the longest; each is twice the one before. The next node mostly
+/// serves at once: the one that was asked gave its leadership away, or ended.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(25));
 
 impl Client {
     /// A client of the nodes at these `HOST:PORT`s; connects when first called. A call is given up
@@ -158,6 +159,7 @@ impl Client {
 
     async fn call(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
         let deadline = Instant::now() + self.timeout;
+        let mut pause = RETRY_PAUSE.0;
         loop {
             // A frozen node keeps its connections and answers nothing: no try may use up the call's time.
             let try_until = deadline.min(Instant::now() + TRY_TIMEOUT);
@@ -170,10 +172,11 @@ impl Client {
                     self.connection.lock().await.take();
                 }
             }
-            if Instant::now() + RETRY_PAUSE >= deadline {
+            if Instant::now() + pause >= deadline {
                 return Err(self.unreachable());
             }
-            sleep(RETRY_PAUSE).await;
+            sleep(pause).await;
+            pause = RETRY_PAUSE.1.min(pause * 2);
         }
     }
 
