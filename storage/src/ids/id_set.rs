@@ -7,8 +7,8 @@ use super::leaf::{BLOCK_IDS, Leaf, Packer};
 /// A set of account numbers: the seen-set of a crawl.
 ///
 /// Ids lie sorted in packed blocks, some thousand ids to a leaf, under one flat array of the leaves'
-/// first ids. A membership test is two searches by halves and some four cache misses, whatever the
-/// size. Ids are never removed. What the set answers depends on its ids alone; how they are
+/// first ids; the latest of a leaf wait beside its blocks. A membership test is three searches by halves and some
+/// five cache misses, whatever the size. Ids are never removed. What the set answers depends on its ids alone; how they are
 /// spread over blocks depends on the order of insertion, which nothing outside can see.
 #[derive(Clone, Default)]
 pub struct IdSet {
@@ -58,14 +58,42 @@ impl IdSet {
 
     /// Whether `id` is in the set.
     pub fn contains(&self, id: u64) -> bool {
+        self.leaf_of(id).is_some_and(|leaf| leaf.contains(id))
+    }
+
+    /// Those of `ids` that are not in the set, in their order. Ids that are near each other in memory or not, their
+    /// waits for it overlap.
+    pub fn absent(&self, ids: &[u64]) -> Vec<u64> {
+        /// So many ids' lines fit the nearest cache.
+        const TOGETHER: usize = 16;
+        let mut absent = Vec::with_capacity(ids.len());
+        let mut leaves = Vec::with_capacity(TOGETHER);
+        for ids in ids.chunks(TOGETHER) {
+            leaves.clear();
+            leaves.extend(ids.iter().map(|id| self.leaf_of(*id)));
+            let heads = leaves.iter().flatten().fold(0, |sum, leaf| sum ^ leaf.touch_heads());
+            let near = ids.iter().zip(&leaves);
+            let blocks =
+                near.fold(heads, |sum, (id, leaf)| sum ^ leaf.map_or(0, |leaf| leaf.touch_block(*id)));
+            std::hint::black_box(blocks);
+            let near = ids.iter().zip(&leaves);
+            absent.extend(
+                near.filter(|(id, leaf)| !leaf.is_some_and(|leaf| leaf.contains(**id))).map(|(id, _)| *id),
+            );
+        }
+        absent
+    }
+
+    /// The leaf where `id` is if it is anywhere.
+    fn leaf_of(&self, id: u64) -> Option<&Leaf> {
         let after = self.firsts.partition_point(|first| *first <= id);
-        after.checked_sub(1).is_some_and(|index| self.leaves[index].contains(id))
+        after.checked_sub(1).map(|index| &self.leaves[index])
     }
 
     /// Inserts `ids` and returns those that were new, ascending.
     ///
     /// `ids` should be strictly ascending; anything else is sorted first. Larger batches cost less
-    /// an id: a leaf is rewritten once a batch, not once an id.
+    /// an id.
     pub fn insert_batch(&mut self, ids: &[u64]) -> Vec<u64> {
         let sorted;
         let ids = if ids.is_sorted_by(|a, b| a < b) {
@@ -77,7 +105,7 @@ impl IdSet {
             sorted = copy;
             &sorted
         };
-        let fresh: Vec<u64> = ids.iter().copied().filter(|id| !self.contains(*id)).collect();
+        let fresh = self.absent(ids);
         self.add(&fresh);
         fresh
     }
@@ -124,12 +152,12 @@ impl IdSet {
                 grown.extend(packer.take_leaves().into_iter().map(|leaf| (0, leaf)));
                 continue;
             };
-            slot.merge_into(added, &mut packer);
+            slot.add(added, &mut packer);
             let mut leaves = packer.take_leaves().into_iter();
             if let Some(leaf) = leaves.next() {
-                self.firsts[at] = leaf.first();
                 *slot = leaf;
             }
+            self.firsts[at] = slot.first();
             grown.extend(leaves.map(|leaf| (at, leaf)));
         }
         self.len += fresh.len();
@@ -202,10 +230,10 @@ mod tests {
                 assert_eq!(set.len(), model.len());
             }
             assert!(set.iter().eq(model.iter().copied()));
-            for _ in 0..5_000 {
-                let probe = id(&entropy);
-                assert_eq!(set.contains(probe), model.contains(&probe), "{probe}");
-            }
+            let probes: Vec<u64> = (0..5_000).map(|_| id(&entropy)).collect();
+            let absent: Vec<u64> = probes.iter().copied().filter(|id| !model.contains(id)).collect();
+            assert_eq!(set.absent(&probes), absent);
+            assert!(probes.iter().all(|id| set.contains(*id) == model.contains(id)));
             assert!(model.iter().all(|id| set.contains(*id)));
             assert_eq!(IdSet::from_sorted(model.iter().copied()), set);
         }
