@@ -3,14 +3,15 @@
 //! Account ids are texts, because JSON readers round numbers beyond 2^53.
 
 use raft::model::{
-    AddressStatus, CrawlView, FailedUser, Failure, Gone, MemberStatus, NodeStatus, SessionStatus,
-    WorkerStatus,
+    AddressStatus, CrawlView, Event, EventKind, FailedUser, Failure, Gone, MemberStatus, NodeStatus,
+    SessionStatus, WorkerStatus,
 };
 use serde_json::{Map, Value, json};
 
 use super::pace::Rates;
 use super::reasons::Reason;
 use crate::logs::LogLine;
+use crate::mirror::event_fields;
 use crate::session::ShownJob;
 
 /// A member; `newest` is the last log index that anybody has.
@@ -179,4 +180,35 @@ pub(super) fn log_line(line: &LogLine) -> Value {
         "target": line.target,
         "text": line.text,
     })
+}
+
+/// An event of the job stream, its names those of `twm:events`. `begin` is when cluster time was 0, unix ms.
+pub(super) fn event(number: u64, begin: u64, event: &Event) -> Value {
+    /// What counts something.
+    const NUMBERS: [&str; 10] = [
+        "crawl",
+        "node",
+        "attempt",
+        "items",
+        "accepted",
+        "duplicates",
+        "accounts",
+        "admitted",
+        "discarded",
+        "after_ms",
+    ];
+    let fields = event_fields(event);
+    let pairs = fields.chunks_exact(2).filter(|pair| !["number", "at"].contains(&pair[0].as_str()));
+    let value = |pair: &[String]| match pair[1].parse::<u64>() {
+        Ok(number) if NUMBERS.contains(&pair[0].as_str()) => (pair[0].clone(), json!(number)),
+        _ => (pair[0].clone(), json!(pair[1])),
+    };
+    let mut all: Map<_, _> = pairs.map(value).collect();
+    if let EventKind::Job { operation, .. } = &event.kind {
+        all.insert("operation".to_owned(), json!(operation.name()));
+    }
+    all.insert("number".to_owned(), json!(number));
+    all.insert("id".to_owned(), json!(event.id.to_string()));
+    all.insert("at_ms".to_owned(), json!(begin + event.at));
+    Value::Object(all)
 }
