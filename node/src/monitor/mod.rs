@@ -2,7 +2,7 @@
 //!
 //! - [`Watched`]: what it looks at, a node and through it the leader.
 //! - `asked`: answers of the leader, each asked once for all browsers.
-//! - `reasons`, `pace`, `history`: what is made of them. `documents` says it as JSON.
+//! - `reasons`, `history`: what is made of them. `documents` says it as JSON.
 //! - `stream`: the job stream of the whole cluster.
 //! - `graphite`: the history that Graphite has, which goes back further.
 //! - `reading`, `actions`, `events`: the API under `/api/v1`, described in `openapi.json`.
@@ -17,7 +17,6 @@ mod documents;
 mod events;
 mod graphite;
 mod history;
-mod pace;
 mod problem;
 mod reading;
 mod reasons;
@@ -32,6 +31,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use raft::documents::Pace;
 use storage::env::{Clock, Entropy};
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +45,6 @@ use access::Access;
 use asked::Asked;
 use events::Feed;
 use history::History;
-use pace::Pace;
 use stream::Onlookers;
 
 /// What the monitor is told.

@@ -205,12 +205,11 @@ pub(super) fn m1_check_against_counters(state: &State) {
 
 #[test]
 fn who_looks_at_a_replica_is_told_without_an_outbox_and_within_bounds() {
-    let mut tracker = Tracker::new();
+    let mut tracker = Tracker::without_restarts();
     let live = Arc::clone(tracker.state.live_events());
     tracker.submit(spec("T"), [10]);
     assert_eq!(live.after(0, 10), [], "nobody looks");
     live.look(true);
-    tracker.restarts = false;
     let crawl = tracker.submit(spec("T"), 20..30);
     let told = live.after(0, 10);
     let events: Vec<_> = told.iter().map(|(_, event)| event.clone()).collect();
