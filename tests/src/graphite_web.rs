@@ -5,10 +5,11 @@ use std::fs;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::carbon::Carbon;
-use crate::cluster::{Page, ended};
+use crate::cluster::{Page, ended, eventually};
 use crate::server_process::{ServerProcess, free_port};
 
 /// Debian's graphite-web belongs to Debian's Python, and another one may come first on the path.
@@ -17,7 +18,7 @@ const GUNICORN: &str = "/usr/bin/gunicorn";
 /// The module that the folder has settings in.
 const SETTINGS: &str = "DJANGO_SETTINGS_MODULE=twm_graphite";
 
-/// A graphite-web with one worker, in a folder of its own. Dropped, it is killed and its folder removed.
+/// A graphite-web with one worker process, in a folder of its own. Dropped, it is killed and its folder removed.
 #[derive(Debug)]
 pub struct GraphiteWeb {
     process: ServerProcess,
@@ -49,7 +50,8 @@ impl GraphiteWeb {
         ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let address = format!("127.0.0.1:{port}");
         let folder_name = format!("{here}");
-        let arguments = ["--bind", &address, "--workers=1", "--pythonpath", &folder_name, "--env", SETTINGS];
+        let arguments =
+            ["--bind", &address, "--worker-class=gthread", "--pythonpath", &folder_name, "--env", SETTINGS];
         let arguments = arguments.into_iter().chain(["graphite.wsgi:application"]).map(Into::into).collect();
         let process = ServerProcess::new(GUNICORN, arguments, folder.path());
         let mut web = Self { process, port, _folder: folder };
@@ -69,12 +71,17 @@ impl GraphiteWeb {
         self.process.start(answers).await
     }
 
-    /// Kills it with `kill -9`. Its worker ends by itself within a second.
+    /// Kills it with `kill -9`, and waits until its worker, which looks for its parent every second, has ended too.
     ///
     /// # Errors
     /// It does not run.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
-        self.process.kill().await
+        self.process.kill().await?;
+        let address = self.address();
+        eventually("its worker has ended", async || {
+            Ok(TcpStream::connect(&address).await.is_err().then_some(()))
+        })
+        .await
     }
 
     /// Where it listens, `HOST:PORT`.

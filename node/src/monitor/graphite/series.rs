@@ -113,12 +113,14 @@ impl Span {
             }
         }
         let point = |(begin, values): (u64, BTreeMap<usize, f64>)| self.point(begin, &values, &labels);
-        let points = steps.into_iter().map(point).collect();
+        // How fast something grew in a step that has just begun, nobody can tell.
+        let tells = |begin: &u64| begin + self.step / 2 <= self.now;
+        let points = steps.into_iter().filter(|(begin, _)| tells(begin)).map(point).collect();
         let fields = std::iter::once("at_ms".to_owned()).chain(labels.iter().cloned()).collect();
         Ok(Series { step_s: self.step, fields, points })
     }
 
-    /// The point of a step. It stands at the step's end, where what counts last was so; the newest has not ended.
+    /// The point of a step. It stands at the step's end, where what counts last was so; the newest may not have ended.
     fn point(self, begin: u64, values: &BTreeMap<usize, f64>, labels: &[String]) -> Vec<Option<f64>> {
         let end = (begin + self.step).min(self.now).max(begin);
         let seconds = (end - begin).max(1) as f64;

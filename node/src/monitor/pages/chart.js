@@ -45,7 +45,7 @@ export function spark(values) {
 }
 
 /** A chart of one or more lines: `{ name, values, kind }`. Redrawn for the width of its place. */
-export function chart(title, unit, lines, width) {
+export function chart(title, unit, lines, width, empty = "The first points come within seconds") {
   const shown = lines.filter((line) => line.values.length > 1);
   const now = lines.map((line) => `${line.name ? `${line.name} ` : ""}${short(line.values.at(-1)?.[1] ?? 0)}`).join(", ");
   const head = h(
@@ -55,7 +55,7 @@ export function chart(title, unit, lines, width) {
     h("span", { class: "chart-unit" }, unit),
     h("span", { class: "chart-now" }, lines.map((line) => h("span", { class: `key ${line.kind ?? "accent"}` }, line.name && `${line.name} `, h("b", {}, short(line.values.at(-1)?.[1] ?? 0))))),
   );
-  if (!shown.length) return h("figure", { class: "chart", "data-key": title }, head, h("p", { class: "empty" }, "The first points come within seconds"));
+  if (!shown.length) return h("figure", { class: "chart", "data-key": title }, head, h("p", { class: "empty" }, empty));
 
   const times = shown.flatMap((line) => [line.values[0][0], line.values.at(-1)[0]]);
   const [from, to] = [Math.min(...times), Math.max(...times)];

@@ -79,7 +79,7 @@ export const pace = (crawl) => (crawl.phase === "finished" || crawl.phase === "c
 export const fail = (error) => h("p", { class: "failure", role: "alert" }, error.message);
 
 /** Whether this is an address and nothing else: it comes from another node. */
-const reachable = (address) => /^[\w.-]+:\d+$|^\[[\da-f:]+\]:\d+$/i.test(address);
+export const reachable = (address) => /^[\w.-]+:\d+$|^\[[\da-f:]+\]:\d+$/i.test(address);
 
 /** Where the other nodes show what this one cannot. */
 export function others(cluster, node, page, words) {

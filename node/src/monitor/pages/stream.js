@@ -81,7 +81,7 @@ export function render({ cluster, redraw }) {
         h("button", { type: "button", "aria-pressed": String(held !== null), onclick: hold }, held ? "Go on" : "Hold"),
       ),
     ),
-    h("p", { class: "hint", "data-key": "hint" }, "What happens in the whole cluster since somebody looks at this node. ", missed > 0 ? `More happens than can be shown: ${count(missed)} events of the last second are left out.` : ""),
+    h("p", { class: "hint", "data-key": "hint" }, "What happens in the whole cluster since a page like this is open on this node. ", missed > 0 ? `More happens than can be shown: ${count(missed)} events of the last second are left out.` : ""),
     table("Events, newest first", columns, shown, (event) => `event-${event.id}`, all.length ? "No event is like that" : "Nothing has happened since"),
   ];
 }
