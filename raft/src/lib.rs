@@ -6,9 +6,12 @@
 //! - [`state`]: the deterministic state machine. Knows no clock, randomness, I/O or hash order.
 //! - `consensus`: log, snapshots and network for openraft. openraft's types never leave it.
 //! - [`server`] and [`client`]: the tracker as a running part of a node, and its typed client.
+//!
+//! Beside them [`documents`] says what [`model`] shows as JSON.
 
 pub mod client;
 mod consensus;
+pub mod documents;
 #[cfg(fuzzing)]
 pub mod fuzz;
 pub mod model;

@@ -17,6 +17,7 @@ use crate::server_process::{ServerProcess, free_port};
 pub struct Carbon {
     process: ServerProcess,
     port: u16,
+    query: u16,
     folder: TempDir,
 }
 
@@ -38,12 +39,17 @@ impl Carbon {
         );
         let path = folder.path().join("carbon.conf");
         fs::write(&path, configuration).context("writing a configuration")?;
-        let schemas = "[all]\npattern = .*\nretentions = 1s:1d\n";
-        fs::write(folder.path().join("storage-schemas.conf"), schemas).context("writing a configuration")?;
+        // What operators are given.
+        for (name, content) in [
+            ("storage-schemas.conf", include_str!("../../ops/graphite/storage-schemas.conf")),
+            ("storage-aggregation.conf", include_str!("../../ops/graphite/storage-aggregation.conf")),
+        ] {
+            fs::write(folder.path().join(name), content).context("writing a configuration")?;
+        }
         let arguments =
             vec![format!("--config={}", path.display()).into(), "--nodaemon".into(), "start".into()];
         let process = ServerProcess::new("carbon-cache", arguments, folder.path());
-        let mut carbon = Self { process, port, folder };
+        let mut carbon = Self { process, port, query, folder };
         carbon.restart().await?;
         Ok(carbon)
     }
@@ -75,12 +81,22 @@ impl Carbon {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Where graphite-web asks for points that are not on the disk yet, `HOST:PORT`.
+    pub fn query_address(&self) -> String {
+        format!("127.0.0.1:{}", self.query)
+    }
+
+    /// The folder of the points.
+    pub fn whisper(&self) -> PathBuf {
+        self.folder.path().join("whisper")
+    }
+
     /// The points of a label that are on its disk, from one unix second to another.
     ///
     /// # Errors
     /// They cannot be read.
     pub async fn points(&self, label: &str, from: u64, until: u64) -> anyhow::Result<BTreeMap<u64, f64>> {
-        let file: PathBuf = self.folder.path().join("whisper").join(label.replace('.', "/") + ".wsp");
+        let file = self.whisper().join(label.replace('.', "/") + ".wsp");
         if !file.exists() {
             return Ok(BTreeMap::new());
         }

@@ -4,5 +4,6 @@ pub mod bench;
 pub mod carbon;
 pub mod cluster;
 pub mod emulator;
+pub mod graphite_web;
 pub mod redis_server;
 pub mod server_process;

@@ -25,7 +25,8 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// One that is not started; it logs into `folder`.
     pub fn new(program: &'static str, arguments: Vec<OsString>, folder: &Path) -> Self {
-        Self { program, arguments, log: folder.join(format!("{program}.log")), process: None }
+        let name = Path::new(program).file_name().unwrap_or_default();
+        Self { program, arguments, log: folder.join(name).with_extension("log"), process: None }
     }
 
     /// Starts it and waits until `ready` gives true.

@@ -4,7 +4,7 @@ use raft::model::{CrawlChange, Event, EventId, EventKind, JobChange, SessionChan
 
 /// The fields of an entry, names and values in turn. Every entry has `number`, `at` (cluster time, ms) and `type`;
 /// what else it has depends on the type.
-pub(super) fn fields(event: &Event) -> Vec<String> {
+pub(crate) fn fields(event: &Event) -> Vec<String> {
     let mut fields = Fields::begin(event.number, event.at);
     match &event.kind {
         EventKind::Crawl { crawl, change } => {

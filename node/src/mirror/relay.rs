@@ -102,6 +102,10 @@ impl Mirror {
 
     /// One connection, from this node's taking the lead to its loss.
     async fn lead(&self) -> Result<(), Trouble> {
+        if !self.tracker.is_leader() {
+            // Whoever leads now has what is left of it.
+            self.status.change(|view| view.trouble = None);
+        }
         while !self.tracker.is_leader() {
             sleep(LOOK).await;
         }

@@ -31,6 +31,7 @@ const ASSETS: &[(&str, &str, &str)] = pages! {
     "crawl.js": SCRIPT,
     "accounts.js": SCRIPT,
     "jobs.js": SCRIPT,
+    "stream.js": SCRIPT,
     "addresses.js": SCRIPT,
     "history.js": SCRIPT,
     "log.js": SCRIPT,

@@ -28,7 +28,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const COME_BACK: Duration = Duration::from_secs(1);
 
 /// The topics, in the order in which they are sent.
-const TOPICS: [&str; 4] = ["cluster", "jobs", "history", "log"];
+const TOPICS: [&str; 5] = ["cluster", "jobs", "stream", "history", "log"];
 
 /// What listeners wait for.
 pub(super) struct Feed {
@@ -64,6 +64,7 @@ impl Monitor {
                 let history = json!({ "fields": Point::FIELDS, "point": point }).to_string().into();
                 feed.now.send_replace(Now { cluster, jobs, history });
             }
+            self.tire();
             tokio::time::sleep(EVERY).await;
         }
     }
@@ -108,6 +109,7 @@ struct Listener {
     /// What it was told last.
     told: Now,
     told_line: u64,
+    told_event: u64,
     waiting: std::collections::VecDeque<Event>,
     _place: OwnedSemaphorePermit,
 }
@@ -119,7 +121,7 @@ impl Listener {
         now.mark_unchanged();
         let hello = Event::default().retry(COME_BACK).comment("twm");
         let waiting = [hello].into();
-        Self { monitor, now, topics, told: Now::default(), told_line, waiting, _place: place }
+        Self { monitor, now, topics, told: Now::default(), told_line, told_event: 0, waiting, _place: place }
     }
 
     fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -144,12 +146,20 @@ impl Listener {
                 let changed = match topic {
                     "cluster" => news(&now.cluster, &mut self.told.cluster),
                     "jobs" => news(&now.jobs, &mut self.told.jobs),
+                    "stream" => self.new_events(),
                     "history" => news(&now.history, &mut self.told.history),
                     _ => self.new_lines(),
                 };
                 self.waiting.extend(changed.map(|data| Event::default().event(topic).data(data)));
             }
         }
+    }
+
+    fn new_events(&mut self) -> Option<Arc<str>> {
+        let document = self.monitor.stream_document(self.told_event);
+        let last = document["events"].as_array()?.last()?["number"].as_u64()?;
+        self.told_event = last;
+        Some(document.to_string().into())
     }
 
     fn new_lines(&mut self) -> Option<Arc<str>> {

@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use raft::documents::Done;
 use raft::model::{CrawlView, NodeStatus};
-
-use super::pace::Done;
 
 /// Time between two points of the last hour, and how many they are.
 pub(super) const FINE: (Duration, usize) = (Duration::from_secs(2), 1_800);
@@ -102,20 +101,42 @@ pub(super) struct History {
     coarse: VecDeque<Point>,
 }
 
-/// Which part of the history.
+/// Which part of the history, up to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Range {
     Hour,
+    Quarter,
     Day,
+    Week,
 }
 
 impl Range {
-    /// Time between two points.
-    pub(super) fn step(self) -> Duration {
+    /// What a node remembers itself.
+    pub(super) const OWN: [Self; 3] = [Self::Hour, Self::Quarter, Self::Day];
+    pub(super) const ALL: [Self; 4] = [Self::Hour, Self::Quarter, Self::Day, Self::Week];
+
+    pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Hour => FINE.0,
-            Self::Day => COARSE.0,
+            Self::Hour => "hour",
+            Self::Quarter => "6h",
+            Self::Day => "day",
+            Self::Week => "week",
         }
+    }
+
+    pub(super) fn length(self) -> Duration {
+        let hours = match self {
+            Self::Hour => 1,
+            Self::Quarter => 6,
+            Self::Day => 24,
+            Self::Week => 7 * 24,
+        };
+        Duration::from_secs(hours * 3600)
+    }
+
+    /// Time between two points of a node's own history.
+    pub(super) fn step(self) -> Duration {
+        if self == Self::Hour { FINE.0 } else { COARSE.0 }
     }
 }
 
@@ -130,12 +151,12 @@ impl History {
         }
     }
 
-    /// Oldest first.
+    /// Oldest first. Of a week it is the last day.
     pub(super) fn points(&self, range: Range) -> impl Iterator<Item = &Point> {
-        match range {
-            Range::Hour => self.fine.iter(),
-            Range::Day => self.coarse.iter(),
-        }
+        let points = if range == Range::Hour { &self.fine } else { &self.coarse };
+        let newest = points.back().map_or(0, |point| point.at_ms);
+        let length = range.length().as_millis() as u64;
+        points.iter().filter(move |point| newest.saturating_sub(point.at_ms) <= length)
     }
 
     pub(super) fn newest(&self) -> Option<Point> {
@@ -164,6 +185,8 @@ mod tests {
         let day: Vec<_> = history.points(Range::Day).collect();
         assert_eq!(day.len(), COARSE.1);
         assert!(day.windows(2).all(|two| two[1].at_ms - two[0].at_ms == 60_000));
+        assert_eq!(history.points(Range::Quarter).count(), 6 * 60 + 1);
+        assert_eq!(history.points(Range::Week).count(), COARSE.1);
         assert_eq!(history.newest().map(|point| point.users), Some(99_999));
     }
 }

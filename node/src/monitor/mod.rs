@@ -2,7 +2,9 @@
 //!
 //! - [`Watched`]: what it looks at, a node and through it the leader.
 //! - `asked`: answers of the leader, each asked once for all browsers.
-//! - `reasons`, `pace`, `history`: what is made of them. `documents` says it as JSON.
+//! - `reasons`, `history`: what is made of them. `documents` says it as JSON.
+//! - `stream`: the job stream of the whole cluster.
+//! - `graphite`: the history that Graphite has, which goes back further.
 //! - `reading`, `actions`, `events`: the API under `/api/v1`, described in `openapi.json`.
 //! - `access`: who may look and who may act.
 //! - `pages`: the pages, which live in the browser and know the API only.
@@ -13,12 +15,13 @@ mod asked;
 mod assets;
 mod documents;
 mod events;
+mod graphite;
 mod history;
-mod pace;
 mod problem;
 mod reading;
 mod reasons;
 mod routes;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -28,19 +31,21 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use raft::documents::Pace;
 use storage::env::{Clock, Entropy};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use access::harden;
 pub use asked::AskError;
 pub(crate) use assets::{page, wants_html};
+pub use graphite::{Graphite, GraphiteClientError, GraphiteUrl};
 pub use watched::{Watched, WatchedNode};
 
 use access::Access;
 use asked::Asked;
 use events::Feed;
 use history::History;
-use pace::Pace;
+use stream::Onlookers;
 
 /// What the monitor is told.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +64,8 @@ pub struct MonitorParts {
     pub cluster: String,
     /// What it looks at.
     pub watched: Arc<dyn Watched>,
+    /// Who remembers for longer than this node, if anybody.
+    pub graphite: Option<Graphite>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -74,12 +81,14 @@ pub struct Monitor {
 struct Inner {
     cluster: String,
     watched: Arc<dyn Watched>,
+    graphite: Option<Graphite>,
     clock: Arc<dyn Clock>,
     access: Access,
     asked: Asked,
     pace: Mutex<Pace>,
     history: Mutex<History>,
     feed: Feed,
+    onlookers: Onlookers,
     /// Names this monitor's writes.
     writer: u64,
     writes: AtomicU64,
@@ -89,16 +98,18 @@ struct Inner {
 impl Monitor {
     /// A monitor that has seen nothing yet.
     pub fn new(parts: MonitorParts) -> Self {
-        let MonitorParts { settings, cluster, watched, clock, entropy } = parts;
+        let MonitorParts { settings, cluster, watched, graphite, clock, entropy } = parts;
         let inner = Inner {
             cluster,
             access: Access::of(settings),
             asked: Asked::of(watched.clone(), clock.clone()),
             watched,
+            graphite,
             clock,
             pace: Mutex::default(),
             history: Mutex::default(),
             feed: Feed::default(),
+            onlookers: Onlookers::default(),
             writer: entropy.next_u64(),
             writes: AtomicU64::new(0),
             stop: CancellationToken::new(),

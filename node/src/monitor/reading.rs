@@ -82,7 +82,7 @@ pub(super) async fn errors(
         return Err(ClientError::Confused { asked: "errors query" }.into());
     };
     let next = errors.last().filter(|_| errors.len() == limit as usize).map(|last| last.user.to_string());
-    let errors: Vec<_> = errors.iter().map(documents::failed).collect();
+    let errors: Vec<_> = errors.iter().map(raft::documents::failed).collect();
     Ok(Json(json!({ "errors": errors, "next": next })))
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn gone(
         return Err(ClientError::Confused { asked: "query for gone accounts" }.into());
     };
     let next = gone.last().filter(|_| gone.len() == limit as usize).map(|last| last.user.to_string());
-    let gone: Vec<_> = gone.iter().map(documents::gone).collect();
+    let gone: Vec<_> = gone.iter().map(raft::documents::gone).collect();
     Ok(Json(json!({ "gone": gone, "next": next })))
 }
 
@@ -105,11 +105,15 @@ pub(super) async fn jobs(State(monitor): State<Monitor>) -> Json<Value> {
     Json(monitor.jobs_document())
 }
 
-/// From which line on.
+/// From which line, or event, on.
 #[derive(Debug, Deserialize)]
 pub(super) struct After {
     #[serde(default)]
     after: u64,
+}
+
+pub(super) async fn stream(State(monitor): State<Monitor>, Query(from): Query<After>) -> Json<Value> {
+    Json(monitor.stream_document(from.after))
 }
 
 pub(super) async fn log(State(monitor): State<Monitor>, Query(from): Query<After>) -> Json<Value> {
@@ -123,20 +127,59 @@ pub(super) struct Part {
 }
 
 pub(super) async fn history(State(monitor): State<Monitor>, Query(part): Query<Part>) -> Answered {
-    let range = match part.range.as_deref() {
-        None | Some("hour") => Range::Hour,
-        Some("day") => Range::Day,
-        Some(other) => {
-            let what = format!("{other:?} is no range; there are hour and day");
-            return Err(Problem::new(StatusCode::BAD_REQUEST, what));
+    let named = part.range.as_deref().unwrap_or(Range::Hour.name());
+    let ranges = monitor.ranges();
+    if let Some(range) = ranges.iter().find(|range| range.name() == named) {
+        return Ok(Json(monitor.history_document(*range).await));
+    }
+    let what = match Range::ALL.iter().any(|range| range.name() == named) {
+        true => format!(
+            "a node does not remember the last {named}; Graphite does: start the node with --graphite-url"
+        ),
+        false => {
+            let names: Vec<_> = ranges.iter().map(|range| range.name()).collect();
+            format!("{named:?} is no range; there are {}", names.join(", "))
         }
     };
-    let history = monitor.inner.history.lock().unwrap_or_else(PoisonError::into_inner);
-    let points: Vec<_> = history.points(range).map(Point::values).collect();
-    Ok(Json(json!({ "step_s": range.step().as_secs(), "fields": Point::FIELDS, "points": points })))
+    Err(Problem::new(StatusCode::BAD_REQUEST, what))
 }
 
 impl Monitor {
+    /// The ranges of time that there can be a history of.
+    fn ranges(&self) -> &'static [Range] {
+        if self.inner.graphite.is_some() { &Range::ALL } else { &Range::OWN }
+    }
+
+    /// The history as Graphite has it, else as this node remembers it.
+    async fn history_document(&self, range: Range) -> Value {
+        let asked = match &self.inner.graphite {
+            Some(graphite) if range != Range::Hour => Some(graphite.series(range).await),
+            _ => None,
+        };
+        let ranges: Vec<_> = self.ranges().iter().map(|range| range.name()).collect();
+        let mut document = match &asked {
+            Some(Ok(series)) => json!({
+                "source": "graphite",
+                "step_s": series.step_s,
+                "fields": series.fields,
+                "points": series.points,
+            }),
+            _ => {
+                let history = self.inner.history.lock().unwrap_or_else(PoisonError::into_inner);
+                let points: Vec<_> = history.points(range).map(Point::values).collect();
+                json!({
+                    "source": "node",
+                    "step_s": range.step().as_secs(),
+                    "fields": Point::FIELDS,
+                    "points": points,
+                })
+            }
+        };
+        document["ranges"] = json!(ranges);
+        document["trouble"] = json!(asked.and_then(Result::err).map(|error| error.to_string()));
+        document
+    }
+
     /// The jobs that run on this node.
     pub(super) fn jobs_document(&self) -> Value {
         let (jobs, running) = self.inner.watched.jobs(MOST_JOBS);

@@ -22,6 +22,7 @@ pub(super) fn api() -> Vec<(&'static str, MethodRouter<Monitor>)> {
         ("/api/v1/crawls/{id}/cancel", post(actions::cancel)),
         ("/api/v1/crawls/{id}/errors/retry", post(actions::retry)),
         ("/api/v1/jobs", get(reading::jobs)),
+        ("/api/v1/stream", get(reading::stream)),
         ("/api/v1/log", get(reading::log)),
         ("/api/v1/history", get(reading::history)),
         ("/api/v1/events", get(events::events)),

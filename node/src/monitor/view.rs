@@ -2,13 +2,14 @@
 
 use std::sync::PoisonError;
 
+use raft::documents;
 use raft::model::{Answer, ClusterStatus, CrawlView, MemberStatus, Query};
 use serde_json::{Value, json};
 
+use super::Monitor;
 use super::asked::AskError;
 use super::history::Point;
 use super::reasons::{self, Reason};
-use super::{Monitor, documents};
 
 /// Crawls that are over and still told of every second.
 const MOST_OVER: usize = 100;
@@ -43,7 +44,9 @@ impl Monitor {
         let waits = self.inner.watched.waits(crawl.id);
         let reasons = reasons::of_crawl(crawl, &waits, status);
         let rates = self.inner.pace.lock().unwrap_or_else(PoisonError::into_inner).of(crawl);
-        documents::crawl(crawl, rates, &reasons)
+        let mut document = documents::crawl(crawl, rates);
+        document["reasons"] = reasons.iter().map(Reason::json).collect();
+        document
     }
 
     /// All crawls, oldest first.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use raft::client::ClientError;
-use raft::model::{Answer, CrawlId, CrawlView, Mutation, NodeStatus, Query, Response};
+use raft::model::{Answer, CrawlId, CrawlView, Event, Mutation, NodeStatus, Query, Response};
 use raft::server::Tracker;
 use raft::state::Waits;
 use storage::env::Clock;
@@ -36,6 +36,13 @@ pub trait Watched: Send + Sync + 'static {
 
     /// The jobs of this node that have run longest, and how many run.
     fn jobs(&self, most: usize) -> (Vec<ShownJob>, usize);
+
+    /// Somebody looks at [`Self::events`] from now on, or nobody does.
+    fn look_at_events(&self, looked_at: bool);
+
+    /// What happens in the cluster, as this replica applies it, while somebody looks: the newest events after the one
+    /// with this number, oldest first, each with its number here; and the cluster time up to which it is told, ms.
+    fn events(&self, after: u64, most: usize) -> (Vec<(u64, Event)>, u64);
 
     /// Log lines of this node after this one, the newest `most`.
     fn log(&self, after: u64, most: usize) -> Vec<LogLine>;
@@ -82,6 +89,15 @@ impl Watched for WatchedNode {
 
     fn jobs(&self, most: usize) -> (Vec<ShownJob>, usize) {
         self.board.show(self.clock.monotonic(), most)
+    }
+
+    fn look_at_events(&self, looked_at: bool) {
+        self.tracker.live_events().0.look(looked_at);
+    }
+
+    fn events(&self, after: u64, most: usize) -> (Vec<(u64, Event)>, u64) {
+        let (live, clock) = self.tracker.live_events();
+        (live.after(after, most), clock)
     }
 
     fn log(&self, after: u64, most: usize) -> Vec<LogLine> {

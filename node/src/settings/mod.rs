@@ -25,6 +25,7 @@ pub use problems::{LoadError, Problem, Problems};
 use table::SETTINGS;
 
 use crate::address::AddressList;
+use crate::monitor::GraphiteUrl;
 
 /// openraft tells of each of its steps at level info and of each message to a node out of reach at level warn; tarpc
 /// of calls whose failure the caller deals with.
@@ -47,6 +48,8 @@ pub struct Settings {
     pub http: String,
     /// Who knows it may act through the monitor.
     pub monitor_token: Option<String>,
+    /// Which Graphite has the history of the monitor, if any.
+    pub graphite: Option<GraphiteUrl>,
     /// Addresses to crawl from.
     pub ips: AddressList,
     /// Jobs that run at once; absent: as many as seem right for the addresses.
@@ -195,6 +198,7 @@ impl Reader<'_> {
         let listen = self.optional("listen", None, values::host_port);
         let http = self.read("http", "127.0.0.1:9898", values::host_port);
         let monitor_token = self.optional("monitor-token", None, values::monitor_token);
+        let graphite = self.optional("graphite-url", None, GraphiteUrl::parse);
         let ips = self.read("ips", "none", values::ips);
         let workers = self.optional("workers", None, values::number(1..=10_000));
         let api_url = self.read("api-url", "http://127.0.0.1:5000/1/", values::api_url);
@@ -226,6 +230,7 @@ impl Reader<'_> {
             listen,
             http: http?,
             monitor_token,
+            graphite,
             ips: ips?,
             workers: workers.map(|n| n as u32),
             api_url: api_url?,

@@ -56,6 +56,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Who knows it may pause, resume, cancel and retry in the monitor; absent: nobody. Better in TWM_MONITOR_TOKEN or \
          the file than in a flag",
     ),
+    secret(
+        "graphite-url",
+        "URL",
+        "graphite-web to which twm-stats sends, for the history of days in the monitor, such as http://10.0.0.8:8080/; with \
+         a password better in TWM_GRAPHITE_URL or the file [default: the monitor remembers a day itself]",
+    ),
     setting(
         "ips",
         "auto|none|LIST",

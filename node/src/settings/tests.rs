@@ -81,6 +81,16 @@ fn a_secret_is_not_shown() {
 }
 
 #[test]
+fn a_graphite_is_a_url_and_its_password_is_shown_nowhere() {
+    let loaded = load_with(&[], &[("TWM_GRAPHITE_URL", "http://u:hunter2@graphite:8080/g")]).unwrap();
+    assert_eq!(loaded.settings.graphite.as_ref().unwrap().to_string(), "http://graphite:8080/g/");
+    assert!(!format!("{loaded} {loaded:?}").contains("hunter2"));
+    let error = errors(&["--graphite-url", "graphite:hunter2"]);
+    assert!(error.contains("graphite-url (flag --graphite-url): it does not begin with http://"), "{error}");
+    assert!(error.contains("such as http://10.0.0.8:8080/") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
 fn a_monitor_token_that_could_be_guessed_is_refused_and_never_shown() {
     let loaded = load_with(&[], &[("TWM_MONITOR_TOKEN", "correct-horse")]).unwrap();
     assert_eq!(loaded.settings.monitor_token.as_deref(), Some("correct-horse"));

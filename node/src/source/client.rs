@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Proxy, Request};
+use reqwest::{Client, Proxy, Request, Url};
 use storage::env::Clock;
 
 use super::body::{BodyError, read_body};
@@ -153,6 +153,14 @@ impl HttpClient {
     /// The local address, or `None` where the system chooses.
     pub fn address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// A request for a page. A user and a password of its URL go into a header.
+    ///
+    /// # Errors
+    /// The URL leads nowhere.
+    pub fn get(&self, url: Url) -> Result<Request, reqwest::Error> {
+        self.client.get(url).build()
     }
 
     /// Sends one request, once, and reads its answer.

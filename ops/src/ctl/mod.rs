@@ -10,7 +10,6 @@ mod frontier;
 mod health;
 mod leader;
 mod member;
-mod meter;
 mod node;
 mod output;
 mod progress;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use raft::documents::{Done, Rates};
 use raft::model::CrawlView;
 use tokio::time::Instant;
 
-use super::meter::estimate;
 use super::output::{is_watched, note};
-use super::render::{Progressed, Rates, count, duration, rate};
+use super::render::{count, duration, rate};
 
 /// Pause between two lines where nobody watches.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ impl CrawlProgress {
 
     /// Shows a crawl as it stands.
     pub fn show(&mut self, crawl: &CrawlView, rates: Rates) {
-        let (length, done) = (crawl.counters.users.accepted, Progressed::of(crawl).users);
+        let (length, done) = (crawl.counters.users.accepted, Done::of(crawl).users);
         if is_watched() {
             let bar =
                 self.bar.get_or_insert_with(|| ProgressBar::new(length).with_style(style(CRAWL_TEMPLATE)));
@@ -56,15 +56,11 @@ impl Drop for CrawlProgress {
 
 /// `1,200 of 5,000 users, about 2m 03s left`.
 fn describe_position(crawl: &CrawlView, rates: Rates) -> String {
-    let left = match estimate(crawl, rates) {
-        Some(time) => format!("about {} left", duration(time)),
+    let left = match rates.estimate(crawl) {
+        Some(seconds) => format!("about {} left", duration(Duration::from_secs_f64(seconds))),
         None => "time left unknown".to_owned(),
     };
-    format!(
-        "{} of {} users, {left}",
-        count(Progressed::of(crawl).users),
-        count(crawl.counters.users.accepted)
-    )
+    format!("{} of {} users, {left}", count(Done::of(crawl).users), count(crawl.counters.users.accepted))
 }
 
 /// `running, 31.0 users/s, 480 tweets/s, 0.0 followers/s, 3 failed`.

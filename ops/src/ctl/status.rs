@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 use raft::client::ClientError;
+use raft::documents::{Pace, Rates};
 use raft::model::{ClusterStatus, CrawlView, NodeStatus};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::meter::Meters;
 use super::output::note;
-use super::render::{self, Rates, json};
+use super::render::{self, json};
 use super::{Cluster, CtlError, Output, health, seconds};
 
 /// Moves to the top left corner; what is there is overwritten, which flickers less than clearing first.
@@ -55,17 +55,17 @@ impl Status {
 /// while is shown as such.
 async fn watch(cluster: &Cluster, output: Output, pause: Duration) -> Result<(), CtlError> {
     let start = Instant::now();
-    let mut meters = Meters::default();
+    let mut pace = Pace::default();
     let mut screen = Screen { redraws: io::stdout().is_terminal(), drawn: false };
     loop {
         match Picture::take(cluster).await {
             Ok(picture) => {
                 let troubles = picture.troubles();
-                meters.take(start.elapsed(), picture.crawls());
+                pace.take(start.elapsed(), picture.crawls());
                 if output.is_json() {
-                    output.json(&picture.json(&troubles, |crawl| meters.rates(crawl)))?;
+                    output.json(&picture.json(&troubles, |crawl| pace.of(crawl)))?;
                 } else {
-                    let mut text = picture.text(|crawl| meters.rates(crawl));
+                    let mut text = picture.text(|crawl| pace.of(crawl));
                     text.extend(troubles.iter().map(|trouble| format!("\n! {trouble}\n")));
                     screen.show(output, &text)?;
                 }

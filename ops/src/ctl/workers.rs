@@ -1,5 +1,6 @@
 //! `workers`.
 
+use raft::documents;
 use serde_json::json;
 
 use super::render::{self, json as view};
@@ -11,6 +12,6 @@ pub async fn run(cluster: &Cluster, output: Output) -> Result<(), CtlError> {
     if !output.is_json() {
         return output.table(&render::workers(&status));
     }
-    let sessions: Vec<_> = status.sessions.iter().map(view::session).collect();
+    let sessions: Vec<_> = status.sessions.iter().map(documents::session).collect();
     output.json(&json!({ "nodes": view::members(&status), "sessions": sessions }))
 }

@@ -109,7 +109,8 @@ impl PointsFile {
             encoder.write_all(lines)?;
             encoder.finish()?;
         }
-        // One call for the whole member: a killed process has written all of it or nothing.
+        // One call for the whole member, so that a kill can cut it off only within: Linux looks for one between two pages.
+        // The next start mends that.
         self.file.write_all_at(&member, self.end)?;
         let end = self.end + member.len() as u64;
         // Longer only after a torn end or a failed attempt.

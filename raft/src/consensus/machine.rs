@@ -132,7 +132,9 @@ impl Replica {
         let mut entries = reader.map(|entry| entry.map_err(|e| StateError::Source(Box::new(e))));
         self.store.replace_all(&mut entries).map_err(io::Error::other)?;
         let (state, checkpointed) = load(&self.store).map_err(io::Error::other)?;
-        *self.state_mut() = state;
+        let mut old = self.state_mut();
+        *old = state.looked_at_like(&old);
+        drop(old);
         *lock(&self.applied) = checkpointed.clone().unwrap_or_default();
         *lock(&self.checkpointed) = checkpointed;
         Ok(())

@@ -1,11 +1,13 @@
 //! Events for a mirror: kept while the leader has one, read from any replica.
 
+use std::sync::Arc;
+
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::watch;
 
 use crate::client::ClientError;
 use crate::model::{EventId, Mutation};
-use crate::state::{KeptEvents, OutboxView, Upcoming};
+use crate::state::{KeptEvents, LiveEvents, OutboxView, Upcoming};
 
 use super::tracker::Tracker;
 
@@ -19,6 +21,12 @@ impl Tracker {
     /// How this replica's outbox of events is.
     pub fn outbox(&self) -> OutboxView {
         self.inner.replica.state().outbox()
+    }
+
+    /// What happens, for whoever looks at this node now, and the cluster time up to which it is told, ms.
+    pub fn live_events(&self) -> (Arc<LiveEvents>, u64) {
+        let state = self.inner.replica.state();
+        (Arc::clone(state.live_events()), state.clock())
     }
 
     /// Jobs that run, by operation, and the next ones, `limit` at the most, as this replica knows them.

@@ -154,7 +154,7 @@ impl State {
             // A cursor into the file that is here means nothing in another storage's.
             record.holder = Some(here);
         }
-        let told = self.outbox.is_watched().then(|| JobChange::Progressed {
+        let told = self.outbox.is_told().then(|| JobChange::Progressed {
             cursor: progress.cursor.clone(),
             items: progress.draft.as_ref().map(|draft| draft.items),
         });

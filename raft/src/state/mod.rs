@@ -29,6 +29,7 @@ mod grant;
 mod invariants;
 mod jobs;
 mod keys;
+mod live;
 mod outbox;
 mod persist;
 mod queue;
@@ -52,6 +53,7 @@ use crate::model::{
 };
 
 pub use cold::ColdError;
+pub use live::LiveEvents;
 pub use outbox::{KeptEvents, OutboxView};
 pub use persist::{Frozen, LoadError, write_checkpoint};
 pub use read::{Sizes, Upcoming};
@@ -125,7 +127,7 @@ impl State {
 
     /// Tells what happened to a job at its current operation.
     fn tell_job(&mut self, job: JobId, change: impl FnOnce() -> JobChange) {
-        if !self.outbox.is_watched() {
+        if !self.outbox.is_told() {
             return;
         }
         let Some(record) = self.jobs.get(job) else { return };

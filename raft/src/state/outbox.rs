@@ -5,6 +5,7 @@
 //! full, the oldest events leave it, and those that were not passed on are counted (TWM-M1).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storage::state::StateStore;
@@ -12,6 +13,7 @@ use storage::state::StateStore;
 use crate::model::{Event, EventId, EventKind};
 
 use super::keys;
+use super::live::LiveEvents;
 use super::persist::{Changes, LoadError, scan};
 
 /// A block is closed at this size, bytes; with one more event it still fits in a value of the state store.
@@ -30,6 +32,8 @@ pub(super) struct Outbox {
     left: Vec<u64>,
     /// The entry that is being applied, and how many events it has caused.
     now: EventId,
+    /// Who looks at this replica.
+    live: Arc<LiveEvents>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -83,8 +87,22 @@ impl Outbox {
         self.now = EventId { index, place: 0 };
     }
 
-    pub(super) fn is_watched(&self) -> bool {
+    fn is_watched(&self) -> bool {
         self.head.capacity > 0
+    }
+
+    /// Whether an event is of use to anybody.
+    pub(super) fn is_told(&self) -> bool {
+        self.is_watched() || self.live.is_looked_at()
+    }
+
+    pub(super) fn live(&self) -> &Arc<LiveEvents> {
+        &self.live
+    }
+
+    /// Those who look at a replica look at its next state too.
+    pub(super) fn go_on_with(&mut self, live: Arc<LiveEvents>) {
+        self.live = live;
     }
 
     /// Sets how much is kept, bytes. With 0 everything leaves, and nothing is dropped: nobody watches.
@@ -101,13 +119,21 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, at: u64, kind: EventKind) {
-        if !self.is_watched() {
+        if !self.is_told() {
             return;
         }
         self.now.place += 1;
-        self.head.number += 1;
-        self.head_dirty = true;
-        let event = Event { id: self.now, number: self.head.number, at, kind };
+        let mut event = Event { id: self.now, number: self.head.number, at, kind };
+        if self.is_watched() {
+            self.head.number += 1;
+            self.head_dirty = true;
+            event.number = self.head.number;
+            self.keep(&event);
+        }
+        self.live.note(event);
+    }
+
+    fn keep(&mut self, event: &Event) {
         let room = self.blocks.back().is_some_and(|block| block.bytes.len() < BLOCK);
         if !room {
             self.head.block += 1;
@@ -116,7 +142,7 @@ impl Outbox {
         let Some(block) = self.blocks.back_mut() else { return };
         let before = block.bytes.len();
         // Writing plain data into memory does not fail; an event that did would leave a hole in the numbers.
-        if let Ok(bytes) = postcard::to_extend(&event, std::mem::take(&mut block.bytes)) {
+        if let Ok(bytes) = postcard::to_extend(event, std::mem::take(&mut block.bytes)) {
             block.bytes = bytes;
         }
         block.dirty = true;

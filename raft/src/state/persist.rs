@@ -95,6 +95,12 @@ impl State {
         Ok(state)
     }
 
+    /// Lets those who look at another state of this replica look at this one.
+    pub fn looked_at_like(mut self, other: &Self) -> Self {
+        self.outbox.go_on_with(Arc::clone(other.outbox.live()));
+        self
+    }
+
     fn empty(store: Arc<dyn StateStore>) -> Self {
         Self {
             head: Head::default(),

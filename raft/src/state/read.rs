@@ -1,6 +1,7 @@
 //! Reading the state.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use storage::ids::UserId;
 
@@ -12,7 +13,7 @@ use crate::model::{
 use super::State;
 use super::cold::{ColdError, ErrorRecord, GoneRecord};
 use super::crawl::Crawl;
-use super::{KeptEvents, OutboxView};
+use super::{KeptEvents, LiveEvents, OutboxView};
 
 /// Most records in one page of an answer, so that an answer always fits into a frame.
 const MAX_PAGE: usize = 1000;
@@ -186,6 +187,11 @@ impl State {
     /// How the outbox of events is.
     pub fn outbox(&self) -> OutboxView {
         self.outbox.view()
+    }
+
+    /// Events for whoever looks at this replica.
+    pub fn live_events(&self) -> &Arc<LiveEvents> {
+        self.outbox.live()
     }
 
     /// Jobs that run, by [`Operation::index`].

@@ -178,6 +178,28 @@ async fn a_redis_that_is_gone_or_silent_holds_nothing_up_and_gets_everything_lat
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trouble_is_that_of_the_node_that_leads_and_leaves_with_the_lead() -> Test {
+    let mut redis = RedisServer::start().await?;
+    let flag = format!("--redis={}", redis.url());
+    let mut cluster = Cluster::builder().nodes(3).flags([flag.as_str()]).start().await?;
+    redis.kill().await?;
+    let old = cluster.leader().await?;
+    let trouble_is = async |cluster: &mut Cluster, node, value: f64| {
+        eventually(&format!("the trouble of node {node} is {value}"), async || {
+            Ok((metric(cluster, node, "twm_mirror_trouble").await? == value).then_some(()))
+        })
+        .await
+    };
+    trouble_is(&mut cluster, old, 1.0).await?;
+    let new = cluster.follower().await?;
+    let moved = cluster.twm_ctl(&["leader", "transfer", "--to", &new.to_string()]).await?;
+    assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stderr));
+    trouble_is(&mut cluster, old, 0.0).await?;
+    trouble_is(&mut cluster, new, 1.0).await?;
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_stream_of_another_cluster_is_left_alone_until_it_is_deleted() -> Test {
     let redis = RedisServer::start().await?;
     let mut connection = redis.connection().await?;

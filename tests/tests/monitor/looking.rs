@@ -30,10 +30,11 @@ async fn every_page_shows_the_living_cluster_from_any_node() -> Test {
     browser.shows(&["two hundred", "What holds it up", "Operations", "completed", "ends "]).await?;
     browser.picture("crawl").await?;
     for (page, words) in [
-        ("#/jobs", &["Jobs of node", "workers"][..]),
+        ("#/jobs", &["Jobs of node", "workers", "Others: node"][..]),
+        ("#/stream", &["Stream of cluster", "granted", "completed"]),
         ("#/addresses", &["statuses/user_timeline", "spent"]),
         ("#/history", &["Accounts done", "Busy workers"]),
-        ("#/log", &["Log of node", "session opened"]),
+        ("#/log", &["Log of node", "session opened", "Others: node"]),
     ] {
         browser.click(&format!("nav a[href='{page}']")).await?;
         browser.shows(words).await?;
@@ -91,7 +92,7 @@ async fn a_phone_in_the_dark_shows_all_without_sideways_scrolling() -> Test {
         cluster.submit(&everyone(&emulator), &["-T", "-F", "--name", &"long-name-".repeat(12)]).await?;
     fail_one(cluster.client(), crawl, &"https://example.org/a/very/long/address".repeat(8)).await?;
     let browser = Browser::open(Screen::DarkPhone, &url(&cluster, 1)?).await?;
-    let pages = ["#/", "#/jobs", "#/addresses", "#/history", "#/log"].map(str::to_owned);
+    let pages = ["#/", "#/jobs", "#/stream", "#/addresses", "#/history", "#/log"].map(str::to_owned);
     let of_crawl = ["", "/errors", "/gone"].map(|page| format!("#/crawls/{crawl}{page}"));
     for page in pages.into_iter().chain(of_crawl) {
         browser.go(&page).await?;

@@ -3,4 +3,5 @@
 mod acting;
 mod browser;
 mod looking;
+mod past;
 mod world;

@@ -11,6 +11,7 @@ import * as log from "./log.js";
 import { offer } from "./operator.js";
 import * as overview from "./overview.js";
 import { fail } from "./parts.js";
+import * as stream from "./stream.js";
 
 const MOST_POINTS = 1800;
 const MOST_LINES = 500;
@@ -20,6 +21,7 @@ const ROUTES = [
   [/^\/crawls\/(\d+)$/, (id) => [crawl, { id }]],
   [/^\/crawls\/(\d+)\/(errors|gone)$/, (id, list) => [accounts, { id, list }]],
   [/^\/jobs$/, () => [jobs, {}]],
+  [/^\/stream$/, () => [stream, {}]],
   [/^\/addresses$/, () => [addresses, {}]],
   [/^\/history$/, () => [historyPage, {}]],
   [/^\/log$/, () => [log, {}]],

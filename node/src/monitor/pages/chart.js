@@ -1,15 +1,15 @@
 // Charts, drawn from the history's points.
 
 import { h, s } from "./dom.js";
-import { short, time } from "./format.js";
+import { moment, short } from "./format.js";
 
 const HEIGHT = 170;
 const PAD = { left: 46, right: 10, top: 10, bottom: 22 };
 
-/** A field of the history over time: as it is, or how fast it grows. Averaged down to about `most` values. */
+/** A field of the history over time: as it is, or how fast it grows. Averaged down to about `most` values. A point may lack it. */
 export function series(history, field, growth, most = 240) {
   const place = history.fields.indexOf(field);
-  const points = history.points;
+  const points = history.points.filter((point) => typeof point[place] === "number");
   if (points.length < 2) return [];
   const step = Math.max(1, Math.floor(points.length / most));
   const values = [];
@@ -45,7 +45,7 @@ export function spark(values) {
 }
 
 /** A chart of one or more lines: `{ name, values, kind }`. Redrawn for the width of its place. */
-export function chart(title, unit, lines, width) {
+export function chart(title, unit, lines, width, empty = "The first points come within seconds") {
   const shown = lines.filter((line) => line.values.length > 1);
   const now = lines.map((line) => `${line.name ? `${line.name} ` : ""}${short(line.values.at(-1)?.[1] ?? 0)}`).join(", ");
   const head = h(
@@ -55,7 +55,7 @@ export function chart(title, unit, lines, width) {
     h("span", { class: "chart-unit" }, unit),
     h("span", { class: "chart-now" }, lines.map((line) => h("span", { class: `key ${line.kind ?? "accent"}` }, line.name && `${line.name} `, h("b", {}, short(line.values.at(-1)?.[1] ?? 0))))),
   );
-  if (!shown.length) return h("figure", { class: "chart", "data-key": title }, head, h("p", { class: "empty" }, "The first points come within seconds"));
+  if (!shown.length) return h("figure", { class: "chart", "data-key": title }, head, h("p", { class: "empty" }, empty));
 
   const times = shown.flatMap((line) => [line.values[0][0], line.values.at(-1)[0]]);
   const [from, to] = [Math.min(...times), Math.max(...times)];
@@ -68,7 +68,7 @@ export function chart(title, unit, lines, width) {
     s("text", { class: "tick", x: PAD.left - 6, y: y(part * most) + 4, "text-anchor": "end" }, short(part * most)),
   ]);
   const labels = [0, 0.5, 1].map((part) =>
-    s("text", { class: "tick", x: x(from + part * (to - from)), y: HEIGHT - 6, "text-anchor": ["start", "middle", "end"][part * 2] }, time(from + part * (to - from))),
+    s("text", { class: "tick", x: x(from + part * (to - from)), y: HEIGHT - 6, "text-anchor": ["start", "middle", "end"][part * 2] }, moment(from + part * (to - from), to - from)),
   );
   const drawn = shown.map((line) => {
     const points = line.values.map(([t, v]) => `${x(t).toFixed(1)},${y(v).toFixed(1)}`).join(" ");
@@ -82,7 +82,7 @@ export function chart(title, unit, lines, width) {
     const t = from + ((across - PAD.left) / w) * (to - from);
     const near = (line) => line.values.reduce((a, c) => (Math.abs(c[0] - t) < Math.abs(a[0] - t) ? c : a));
     const at = near(shown[0]);
-    const text = `${time(at[0])}  ${shown.map((line) => `${line.name ? `${line.name} ` : ""}${short(near(line)[1])}`).join(", ")}`;
+    const text = `${moment(at[0], to - from)}  ${shown.map((line) => `${line.name ? `${line.name} ` : ""}${short(near(line)[1])}`).join(", ")}`;
     const left = x(at[0]) > width / 2;
     const group = event.currentTarget.querySelector(".cursor");
     group.replaceChildren(

@@ -2,6 +2,7 @@
 
 const NUMBER = new Intl.NumberFormat("en");
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const EXACT = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 export const count = (n) => (n === null || n === undefined ? "–" : NUMBER.format(n));
@@ -33,6 +34,12 @@ export function duration(ms) {
 }
 
 export const time = (ms) => EXACT.format(new Date(ms));
+
+/** A time among others that lie as far as `span` ms apart. */
+export function moment(ms, span) {
+  const clock = span < 2 * 3600e3 ? EXACT : span < 20 * 3600e3 ? CLOCK : DAY;
+  return clock.format(new Date(ms));
+}
 
 /** When something ends that takes so many seconds from now. */
 export function ending(seconds) {

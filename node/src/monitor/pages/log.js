@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { count, time } from "./format.js";
-import { badge, table } from "./parts.js";
+import { badge, others, table } from "./parts.js";
 
 export const topics = ["cluster", "log"];
 export const title = () => "Log";
@@ -42,6 +42,7 @@ export function render({ cluster, lines, redraw }) {
         h("button", { type: "button", "aria-pressed": String(held !== null), onclick: hold }, held ? "Go on" : "Hold"),
       ),
     ),
+    others(cluster, cluster.seen_by, "#/log", ["Each node has its own log; the ", h("a", { href: "#/stream" }, "stream"), " tells of the whole cluster."]),
     table("Log lines, newest first", columns, shown, (line) => `line-${line.sequence}`, all.length ? "No line is like that" : "Nothing was logged yet"),
   ];
 }

@@ -81,6 +81,14 @@ export const fail = (error) => h("p", { class: "failure", role: "alert" }, error
 /** Whether this is an address and nothing else: it comes from another node. */
 export const reachable = (address) => /^[\w.-]+:\d+$|^\[[\da-f:]+\]:\d+$/i.test(address);
 
+/** Where the other nodes show what this one cannot. */
+export function others(cluster, node, page, words) {
+  const there = cluster.nodes.filter((member) => member.id !== node && reachable(member.node?.workers?.http ?? ""));
+  if (cluster.nodes.length < 2) return null;
+  const links = there.map((member) => [h("a", { href: `http://${member.node.workers.http}/${page}` }, `node ${member.id}`), " "]);
+  return h("p", { class: "hint", "data-key": "others" }, words, " ", links.length ? ["Others: ", links] : "No other node answers now.");
+}
+
 /** The width that a chart has in its place. */
 export function chartWidth(columns) {
   const room = document.getElementById("main").clientWidth - 32;

@@ -213,3 +213,31 @@ async fn listeners_are_bounded_and_topics_named() {
     let unknown = port.send("GET", "/api/v1/events?topics=log,weather", &[]).await;
     assert!(unknown.status == 400 && unknown.error().contains("weather"), "{}", unknown.body);
 }
+
+#[tokio::test]
+async fn the_stream_tells_what_happens_while_somebody_looks_and_how_much_it_leaves_out() {
+    let port = Port::open(None).await;
+    assert!(!port.fake.looked_at.load(Ordering::Relaxed), "nobody looks");
+    port.clock.set_wall(Duration::from_secs(1_700_000_000));
+    assert_eq!(port.get("/api/v1/stream").await["events"], json!([]));
+    assert!(port.fake.looked_at.load(Ordering::Relaxed));
+    port.fake.events.store(2, Ordering::Relaxed);
+    let stream = port.get("/api/v1/stream?after=1").await;
+    let event = json!({
+        "number": 2, "id": "2-1", "at_ms": 1_699_999_999_000_u64, "type": "failed", "crawl": 7, "job": "2",
+        "user": "18446744073709551615", "operation": "timeline", "reason": "<b>7</b>",
+    });
+    assert_eq!((&stream["events"], &stream["missed"]), (&json!([event]), &json!(0)));
+    port.fake.events.store(1_001, Ordering::Relaxed);
+    let stream = port.get("/api/v1/stream?after=1").await;
+    let events = stream["events"].as_array().unwrap();
+    assert_eq!((events.len(), &events[0]["number"], &stream["missed"]), (200, &json!(802), &json!(800)));
+    // Who does not come back is not told of.
+    port.clock.advance(Duration::from_secs(31));
+    let tired = async {
+        while port.fake.looked_at.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), tired).await.unwrap();
+}

@@ -2,5 +2,6 @@
 
 mod acting;
 mod looking;
+mod past;
 mod reasons;
 mod world;

@@ -1,10 +1,10 @@
 //! What holds crawls up.
 
+use raft::documents::{Pace, Rates};
 use raft::model::*;
 use raft::state::{PinnedJobs, Waits};
 
 use super::world::Fake;
-use crate::monitor::pace::{Pace, Rates};
 use crate::monitor::reasons::{Weight, of_cluster, of_crawl};
 
 fn kinds(crawl: &CrawlView, waits: &Waits, cluster: &ClusterStatus) -> Vec<&'static str> {

@@ -1,6 +1,6 @@
 //! A cluster that does what a test says, and a client.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tracing::Level;
 
 use crate::http::{HttpPort, Observe};
 use crate::logs::LogLine;
-use crate::monitor::{Monitor, MonitorParts, MonitorSettings, Watched};
+use crate::monitor::{Graphite, GraphiteUrl, Monitor, MonitorParts, MonitorSettings, Watched};
 use crate::session::ShownJob;
 
 pub(super) const TOKEN: &str = "correct horse";
@@ -31,6 +31,9 @@ pub(super) struct Fake {
     pub(super) phase: Mutex<CrawlPhase>,
     pub(super) mutations: Mutex<Vec<Mutation>>,
     pub(super) sessions: AtomicBool,
+    pub(super) looked_at: AtomicBool,
+    /// How many events there were so far.
+    pub(super) events: AtomicU64,
 }
 
 impl Default for Fake {
@@ -41,6 +44,8 @@ impl Default for Fake {
             phase: Mutex::new(CrawlPhase::Running),
             mutations: Mutex::default(),
             sessions: AtomicBool::new(true),
+            looked_at: AtomicBool::default(),
+            events: AtomicU64::default(),
         }
     }
 }
@@ -214,6 +219,22 @@ impl Watched for Fake {
         (vec![job], 1)
     }
 
+    fn look_at_events(&self, looked_at: bool) {
+        self.looked_at.store(looked_at, Ordering::Relaxed);
+    }
+
+    fn events(&self, after: u64, most: usize) -> (Vec<(u64, Event)>, u64) {
+        let failed = |number| {
+            let change = JobChange::Failed { reason: "<b>7</b>".into(), cursor: None };
+            let (crawl, operation) = (CrawlId(7), Operation::Timeline);
+            let kind = EventKind::Job { crawl, job: JobId(number), user: u64::MAX.into(), operation, change };
+            (number, Event { id: EventId { index: number, place: 1 }, number: 0, at: 100_000, kind })
+        };
+        let mut events: Vec<_> = (after + 1..=self.events.load(Ordering::Relaxed)).map(failed).collect();
+        events.drain(..events.len().saturating_sub(most));
+        (events, 101_000)
+    }
+
     fn log(&self, after: u64, _: usize) -> Vec<LogLine> {
         let line = |sequence| LogLine {
             sequence,
@@ -237,11 +258,19 @@ pub(super) struct Port {
 
 impl Port {
     pub(super) async fn open(token: Option<&str>) -> Self {
+        Self::open_with(token, None).await
+    }
+
+    /// One that knows a Graphite.
+    pub(super) async fn open_with(token: Option<&str>, graphite: Option<&str>) -> Self {
         let (fake, clock) = (Arc::new(Fake::default()), Arc::new(ManualClock::default()));
+        let graphite = graphite.map(|url| GraphiteUrl::parse(url).unwrap());
+        let graphite = graphite.map(|url| Graphite::new(url, clock.clone()).unwrap());
         let monitor = Monitor::new(MonitorParts {
             settings: MonitorSettings { token: token.map(str::to_owned), hosts: vec!["node1".to_owned()] },
             cluster: "twm".to_owned(),
             watched: fake.clone(),
+            graphite,
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(1)),
         });

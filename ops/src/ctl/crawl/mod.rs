@@ -8,10 +8,10 @@ mod show;
 pub mod wait;
 
 use clap::{Args, Subcommand};
+use raft::documents::{self, Rates};
 use raft::model::CrawlId;
 
 use super::output::note;
-use super::render::{Rates, json};
 use super::{Cluster, CtlError, Output};
 
 /// Verbs.
@@ -56,7 +56,7 @@ impl Crawl {
 async fn tell(cluster: &Cluster, output: Output, id: CrawlId) -> Result<(), CtlError> {
     let crawl = cluster.crawl(id).await?;
     if output.is_json() {
-        return output.json(&json::crawl(&crawl, Rates::mean(&crawl)));
+        return output.json(&documents::crawl(&crawl, Rates::mean(&crawl)));
     }
     note(format!("crawl {id} is {}", crawl.phase.name()));
     Ok(())

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use raft::documents::{self, Pace, Rates};
 use raft::model::{CrawlId, CrawlPhase, CrawlView};
 use tokio::time::{Instant, sleep};
 
-use crate::ctl::meter::Meter;
 use crate::ctl::output::note;
 use crate::ctl::progress::CrawlProgress;
-use crate::ctl::render::{Rates, count, duration, json};
+use crate::ctl::render::{count, duration};
 use crate::ctl::{Cluster, CtlError, Output};
 
 /// Pause between two looks.
@@ -17,20 +17,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Waits until a crawl is over. One that was cancelled or has failed accounts is an error.
 pub async fn wait(cluster: &Cluster, output: Output, id: CrawlId) -> Result<(), CtlError> {
     let start = Instant::now();
-    let mut meter = Meter::default();
+    let mut pace = Pace::default();
     let mut progress = CrawlProgress::new();
     let crawl = loop {
         let crawl = cluster.crawl(id).await?;
-        let rates = meter.take(start.elapsed(), &crawl);
+        pace.take(start.elapsed(), std::slice::from_ref(&crawl));
         if crawl.phase.is_over() {
             break crawl;
         }
-        progress.show(&crawl, rates);
+        progress.show(&crawl, pace.of(&crawl));
         sleep(LOOK_EVERY).await;
     };
     drop(progress);
     if output.is_json() {
-        output.json(&json::crawl(&crawl, Rates::mean(&crawl)))?;
+        output.json(&documents::crawl(&crawl, Rates::mean(&crawl)))?;
     }
     note(summary(&crawl));
     conclude(&crawl)
@@ -42,7 +42,7 @@ fn summary(crawl: &CrawlView) -> String {
         "crawl {} is {} after {}: {} users completed, {} gone, {} failed, {} cancelled",
         crawl.id,
         crawl.phase.name(),
-        duration(crate::ctl::render::age(crawl)),
+        duration(documents::age(crawl)),
         count(users.completed),
         count(users.gone),
         count(users.failed),

@@ -2,10 +2,11 @@
 
 use clap::Args;
 use raft::client::ClientError;
+use raft::documents;
 use raft::model::{CrawlId, FailedUser};
 use storage::ids::UserId;
 
-use crate::ctl::render::{json, printable};
+use crate::ctl::render::printable;
 use crate::ctl::{Cluster, CtlError, Output};
 
 /// Accounts asked for at once, the most that the tracker gives.
@@ -39,7 +40,7 @@ impl List {
         let page = async |after| cluster.errors(self.crawl, after, PAGE).await;
         for_each(page, |user| {
             if output.is_json() {
-                return output.json(&json::failed(user));
+                return output.json(&documents::failed(user));
             }
             let (id, depth) = (user.user.to_string(), user.depth.to_string());
             user.why.iter().try_for_each(|why| {
@@ -54,7 +55,7 @@ impl List {
         let page = async |after| cluster.gone(self.crawl, after, PAGE).await;
         for_each(page, |user| {
             if output.is_json() {
-                return output.json(&json::gone(user));
+                return output.json(&documents::gone(user));
             }
             let (id, depth) = (user.user.to_string(), user.depth.to_string());
             user.why.iter().try_for_each(|why| {

@@ -1,81 +1,12 @@
 //! Tables of crawls.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use comfy_table::Table;
-use raft::model::{CrawlView, Operation};
+use raft::documents::{Rates, age};
+use raft::model::CrawlView;
 
 use super::{columns, count, duration, printable, rate};
-
-/// How fast a crawl goes, per second.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Rates {
-    /// Accounts that reached a final state.
-    pub users: f64,
-    /// Tweets of completed timelines and updates.
-    pub tweets: f64,
-    /// Followers of completed follower lists.
-    pub followers: f64,
-}
-
-impl Rates {
-    /// The mean since the crawl's submission.
-    pub fn mean(crawl: &CrawlView) -> Self {
-        let seconds = age(crawl).as_secs_f64();
-        Progressed::of(crawl).per(seconds)
-    }
-}
-
-/// What a crawl has done so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progressed {
-    /// Accounts in a final state.
-    pub users: u64,
-    /// Tweets.
-    pub tweets: u64,
-    /// Followers.
-    pub followers: u64,
-}
-
-impl Progressed {
-    /// What the counters say.
-    pub fn of(crawl: &CrawlView) -> Self {
-        let users = crawl.counters.users;
-        let items = |operation: Operation| crawl.counters.operations[operation.index()].items;
-        Self {
-            users: users.completed + users.gone + users.failed + users.cancelled,
-            tweets: items(Operation::Timeline) + items(Operation::Update),
-            followers: items(Operation::Followers),
-        }
-    }
-
-    /// What was done since an earlier moment. Retried errors take accounts back, which counts as none.
-    pub fn since(self, earlier: Self) -> Self {
-        Self {
-            users: self.users.saturating_sub(earlier.users),
-            tweets: self.tweets.saturating_sub(earlier.tweets),
-            followers: self.followers.saturating_sub(earlier.followers),
-        }
-    }
-
-    /// As rates over so many seconds.
-    pub fn per(self, seconds: f64) -> Rates {
-        if seconds <= 0.0 {
-            return Rates::default();
-        }
-        Rates {
-            users: self.users as f64 / seconds,
-            tweets: self.tweets as f64 / seconds,
-            followers: self.followers as f64 / seconds,
-        }
-    }
-}
-
-/// From the submission to the end, or till now.
-pub fn age(crawl: &CrawlView) -> Duration {
-    Duration::from_millis(crawl.ended_at.unwrap_or(crawl.now).saturating_sub(crawl.submitted_at))
-}
 
 /// Every crawl with its queue and rates.
 pub fn crawls<'a>(

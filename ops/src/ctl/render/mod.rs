@@ -11,6 +11,6 @@ mod units;
 
 pub use cluster::{members, workers};
 pub use columns::columns;
-pub use crawls::{Progressed, Rates, age, crawl_details, crawls, operations};
+pub use crawls::{crawl_details, crawls, operations};
 pub use status::{leaderless, status};
 pub use units::{count, duration, millis, printable, rate};

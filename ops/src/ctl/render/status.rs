@@ -1,9 +1,10 @@
 //! The whole cluster on one page.
 
 use comfy_table::Table;
+use raft::documents::Rates;
 use raft::model::{ClusterStatus, CrawlView, NodeStatus};
 
-use super::{Rates, cluster, count, crawls, printable};
+use super::{cluster, count, crawls, printable};
 
 /// Nodes, sessions, addresses with their budgets, and crawls.
 pub fn status(status: &ClusterStatus, rates: impl Fn(&CrawlView) -> Rates) -> String {

@@ -202,3 +202,42 @@ pub(super) fn m1_check_against_counters(state: &State) {
         assert_eq!(ended(told.users), ended(real.users), "TWM-M1: crawl {}", view.id);
     }
 }
+
+#[test]
+fn who_looks_at_a_replica_is_told_without_an_outbox_and_within_bounds() {
+    let mut tracker = Tracker::without_restarts();
+    let live = Arc::clone(tracker.state.live_events());
+    tracker.submit(spec("T"), [10]);
+    assert_eq!(live.after(0, 10), [], "nobody looks");
+    live.look(true);
+    let crawl = tracker.submit(spec("T"), 20..30);
+    let told = live.after(0, 10);
+    let events: Vec<_> = told.iter().map(|(_, event)| event.clone()).collect();
+    assert_eq!(story(&events), ["Submitted", "Targets", "Sealed"]);
+    assert!(told.iter().map(|(number, _)| *number).eq(1..=3));
+    assert!(events.is_sorted_by(|a, b| a.id < b.id));
+    assert_eq!((tracker.state.outbox(), all(&tracker)), (OutboxView::default(), Vec::new()));
+
+    for _ in 0..600 {
+        tracker.apply(Mutation::PauseCrawl { crawl });
+        tracker.apply(Mutation::ResumeCrawl { crawl });
+    }
+    let newest = live.after(3, usize::MAX);
+    assert_eq!((newest.len(), newest[0].0, newest[499].0), (500, 704, 1203));
+    assert_eq!(live.after(1200, 2).iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1202, 1203]);
+    assert_eq!(live.after(9_999, 1)[0].0, 1203, "a number of another process counts as none");
+    live.look(false);
+    tracker.apply(Mutation::PauseCrawl { crawl });
+    assert_eq!(live.after(0, 10), []);
+}
+
+#[test]
+fn who_looks_sees_the_events_that_the_outbox_keeps_by_the_same_ids() {
+    let mut tracker = watched(PLENTY);
+    tracker.restarts = false;
+    tracker.state.live_events().look(true);
+    tracker.submit(spec("TF"), [10]);
+    let told: Vec<_> =
+        tracker.state.live_events().after(0, 100).into_iter().map(|(_, event)| event).collect();
+    assert_eq!(told, all(&tracker));
+}

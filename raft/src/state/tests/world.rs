@@ -92,6 +92,10 @@ impl World {
         let command = Command { now: self.now.saturating_sub(late), limits: LIMITS, mutation };
         let mut responses = Vec::new();
         for at in 0..self.replicas.len() {
+            // Somebody looks at one replica and nobody at another: it makes no difference to what they agree on.
+            if self.one_in(30) {
+                self.replicas[at].state.live_events().look(self.one_in(2));
+            }
             responses.push(self.replicas[at].apply(self.index, &command));
             if self.restarts && self.one_in(6) {
                 self.replicas[at].go_on_with_checkpoint();

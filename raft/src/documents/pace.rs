@@ -1,9 +1,9 @@
-//! How fast crawls go, and when they end.
+//! How fast crawls go, and when they end, for whoever looks at them again and again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use raft::model::{CrawlId, CrawlView, Operation};
+use crate::model::{CrawlId, CrawlView, Operation};
 
 /// How far back a rate looks.
 const WINDOW: Duration = Duration::from_secs(20);
@@ -12,17 +12,18 @@ const LONGEST: f64 = 1e9;
 
 /// What a crawl has done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Done {
+pub struct Done {
     /// Accounts in a final state.
-    pub(super) users: u64,
+    pub users: u64,
     /// Tweets of completed timelines and updates.
-    pub(super) tweets: u64,
+    pub tweets: u64,
     /// Followers of completed follower lists.
-    pub(super) followers: u64,
+    pub followers: u64,
 }
 
 impl Done {
-    pub(super) fn of(crawl: &CrawlView) -> Self {
+    /// What the counters say.
+    pub fn of(crawl: &CrawlView) -> Self {
         let users = crawl.counters.users;
         let items = |operation: Operation| crawl.counters.operations[operation.index()].items;
         Self {
@@ -46,23 +47,30 @@ impl Done {
     }
 }
 
+/// From a crawl's submission to its end, or till now.
+pub fn age(crawl: &CrawlView) -> Duration {
+    Duration::from_millis(crawl.ended_at.unwrap_or(crawl.now).saturating_sub(crawl.submitted_at))
+}
+
 /// How fast a crawl goes, per second.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(super) struct Rates {
-    pub(super) users: f64,
-    pub(super) tweets: f64,
-    pub(super) followers: f64,
+pub struct Rates {
+    /// Accounts that reached a final state.
+    pub users: f64,
+    /// Tweets of completed timelines and updates.
+    pub tweets: f64,
+    /// Followers of completed follower lists.
+    pub followers: f64,
 }
 
 impl Rates {
     /// The mean since the submission.
-    fn mean(crawl: &CrawlView) -> Self {
-        let age = crawl.ended_at.unwrap_or(crawl.now).saturating_sub(crawl.submitted_at);
-        Done::of(crawl).since(Done::default(), Duration::from_millis(age))
+    pub fn mean(crawl: &CrawlView) -> Self {
+        Done::of(crawl).since(Done::default(), age(crawl))
     }
 
     /// Seconds that the accounts that are left take; nothing while nobody knows.
-    pub(super) fn estimate(&self, crawl: &CrawlView) -> Option<f64> {
+    pub fn estimate(&self, crawl: &CrawlView) -> Option<f64> {
         let left = crawl.counters.users.waiting + crawl.counters.users.active;
         let seconds = left as f64 / self.users;
         (!crawl.phase.is_over() && self.users > 0.0 && seconds < LONGEST).then_some(seconds)
@@ -71,13 +79,13 @@ impl Rates {
 
 /// The rates of crawls that are looked at again and again.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub struct Pace {
     seen: BTreeMap<CrawlId, VecDeque<(Duration, Done)>>,
 }
 
 impl Pace {
-    /// Takes what the crawls under way have done at a moment of the monotonic clock.
-    pub(super) fn take(&mut self, at: Duration, crawls: &[CrawlView]) {
+    /// Takes what the crawls under way have done at a moment of the caller's monotonic clock.
+    pub fn take(&mut self, at: Duration, crawls: &[CrawlView]) {
         let under_way = || crawls.iter().filter(|crawl| !crawl.phase.is_over());
         self.seen.retain(|id, _| under_way().any(|crawl| crawl.id == *id));
         for crawl in under_way() {
@@ -90,8 +98,8 @@ impl Pace {
         }
     }
 
-    /// A crawl's rates over the last [`WINDOW`]; its mean rates when it is over or not known for long enough.
-    pub(super) fn of(&self, crawl: &CrawlView) -> Rates {
+    /// A crawl's rates over the last 20 s; its mean rates when it is over or not known for long enough.
+    pub fn of(&self, crawl: &CrawlView) -> Rates {
         let seen = self.seen.get(&crawl.id).filter(|seen| seen.len() > 1 && !crawl.phase.is_over());
         match seen.and_then(|seen| seen.front().zip(seen.back())) {
             Some((first, last)) => last.1.since(first.1, last.0.saturating_sub(first.0)),

@@ -1,0 +1,53 @@
+//! The job stream: what happens in the whole cluster, as this node's replica applies it.
+//!
+//! The replica notes it only while somebody looks, and keeps the newest few hundred events.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Monitor, documents};
+
+/// Events in one answer.
+const MOST_EVENTS: usize = 200;
+/// Somebody who has not looked for so long does not look any more. Browsers come back within seconds.
+const TIRED: Duration = Duration::from_secs(30);
+
+/// When somebody looked last.
+#[derive(Debug, Default)]
+pub(super) struct Onlookers(Mutex<Option<Duration>>);
+
+impl Monitor {
+    /// What happened after an event, by its number here. From now on the replica notes what happens.
+    pub(super) fn stream_document(&self, after: u64) -> Value {
+        let now = self.inner.clock.monotonic();
+        if self.last_look().replace(now).is_none() {
+            self.inner.watched.look_at_events(true);
+        }
+        let (events, clock) = self.inner.watched.events(after, MOST_EVENTS);
+        // Cluster time is what an event has; people want to know when that was.
+        let begin = self.wall_ms().saturating_sub(clock);
+        let first = events.first().map_or(after + 1, |(number, _)| *number);
+        let number = |(number, event): &(u64, raft::model::Event)| documents::event(*number, begin, event);
+        json!({
+            "node": self.inner.watched.own().id,
+            "missed": if after > 0 { first.saturating_sub(after + 1) } else { 0 },
+            "events": events.iter().map(number).collect::<Vec<_>>(),
+        })
+    }
+
+    /// Ends the noting of events once nobody looks.
+    pub(super) fn tire(&self) {
+        let now = self.inner.clock.monotonic();
+        let mut last = self.last_look();
+        if last.is_some_and(|last| now.saturating_sub(last) > TIRED) {
+            *last = None;
+            self.inner.watched.look_at_events(false);
+        }
+    }
+
+    fn last_look(&self) -> std::sync::MutexGuard<'_, Option<Duration>> {
+        self.inner.onlookers.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,160 @@
+//! The cluster as JSON, for programs: of `twm-ctl -o json` and of the monitor's API. The names here are an interface: add,
+//! don't rename.
+//!
+//! Account ids are texts, because JSON readers round numbers beyond 2^53.
+
+mod pace;
+
+use serde_json::{Map, Value, json};
+
+use crate::model::{
+    AddressStatus, CrawlView, FailedUser, Failure, Gone, MemberStatus, NodeStatus, Operation, SessionStatus,
+    WorkerStatus,
+};
+
+pub use pace::{Done, Pace, Rates, age};
+
+/// A member; `newest` is the last log index that anybody has. Rate budgets can be thousands.
+pub fn member(member: &MemberStatus, newest: u64, budgets: bool) -> Value {
+    json!({
+        "id": member.id,
+        "address": member.address,
+        "voter": member.voter,
+        "drained": member.drained,
+        "up": member.node.is_some(),
+        "node": member.node.as_ref().map(|status| node(status, Some(newest), budgets)),
+    })
+}
+
+/// What a node says of itself; how far it lags is known only where `newest` is.
+pub fn node(node: &NodeStatus, newest: Option<u64>, budgets: bool) -> Value {
+    json!({
+        "id": node.id,
+        "version": node.version,
+        "role": node.role.name(),
+        "term": node.term,
+        "leader": node.leader,
+        "last_log": node.last_log,
+        "applied": node.applied,
+        "lag": newest.map(|newest| newest.saturating_sub(node.applied)),
+        "checkpoint": node.checkpoint,
+        "uptime_ms": node.uptime_ms,
+        "workers": node.workers.as_ref().map(|status| workers(status, budgets)),
+    })
+}
+
+fn workers(workers: &WorkerStatus, budgets: bool) -> Value {
+    let spent = |address: &&AddressStatus| address.budgets.iter().any(|b| b.remaining == Some(0));
+    let mut value = json!({
+        "total": workers.total,
+        "busy": workers.busy,
+        "requests": workers.requests,
+        "request_errors": workers.request_errors,
+        "tweets": workers.tweets,
+        "followers": workers.followers,
+        "http": workers.http,
+        "addresses_used": workers.addresses.len(),
+        "addresses_spent": workers.addresses.iter().filter(spent).count(),
+        "dataset_trouble": workers.dataset_trouble,
+        "api_trouble": workers.api_trouble,
+    });
+    if budgets {
+        value["addresses"] = workers.addresses.iter().map(address).collect();
+    }
+    value
+}
+
+fn address(address: &AddressStatus) -> Value {
+    let budgets = address.budgets.iter().map(|budget| {
+        json!({
+            "endpoint": budget.endpoint,
+            "limit": budget.limit,
+            "remaining": budget.remaining,
+            "reset_in_ms": budget.reset_in_ms,
+            "in_flight": budget.in_flight,
+        })
+    });
+    json!({ "address": address.address, "budgets": budgets.collect::<Vec<_>>() })
+}
+
+/// A live session.
+pub fn session(session: &SessionStatus) -> Value {
+    json!({
+        "id": session.id.0,
+        "node": session.node,
+        "storage": format!("{:016x}", session.storage.0),
+        "workers": session.workers,
+        "leased": session.leased,
+        "completed": session.completed,
+        "silent_ms": session.silent_ms,
+    })
+}
+
+/// A crawl in full, with its rates per second.
+pub fn crawl(crawl: &CrawlView, rates: Rates) -> Value {
+    let users = &crawl.counters.users;
+    let operation = |operation: Operation| {
+        let jobs = &crawl.counters.operations[operation.index()];
+        let value = json!({
+            "completed": jobs.completed,
+            "gone": jobs.gone,
+            "failed": jobs.failed,
+            "limited": jobs.limited,
+            "retried": jobs.retried,
+            "items": jobs.items,
+        });
+        (operation.name().to_owned(), value)
+    };
+    let operations: Map<_, _> = crawl.spec.operations.iter().map(operation).collect();
+    json!({
+        "id": crawl.id.0,
+        "name": crawl.spec.name,
+        "phase": crawl.phase.name(),
+        "operations": crawl.spec.operations.to_string(),
+        "traversal": crawl.spec.traversal.name(),
+        "depth": crawl.spec.depth,
+        "follow": crawl.spec.follow,
+        "priority": crawl.spec.priority,
+        "users": {
+            "accepted": users.accepted,
+            "duplicates": users.duplicates,
+            "waiting": users.waiting,
+            "active": users.active,
+            "completed": users.completed,
+            "gone": users.gone,
+            "failed": users.failed,
+            "cancelled": users.cancelled,
+        },
+        "jobs": operations,
+        "queued": crawl.queued,
+        "ready": crawl.ready,
+        "leased": crawl.leased,
+        "delayed": crawl.delayed,
+        "discovered": crawl.counters.discovered,
+        "admitted": crawl.counters.admitted,
+        "frontier": crawl.counters.frontier,
+        "submitted_at_ms": crawl.submitted_at,
+        "ended_at_ms": crawl.ended_at,
+        "now_ms": crawl.now,
+        "rates": { "users": rates.users, "tweets": rates.tweets, "followers": rates.followers },
+        "estimate_s": rates.estimate(crawl),
+    })
+}
+
+/// An account of the error list.
+pub fn failed(user: &FailedUser<Failure>) -> Value {
+    let why = user.why.iter().map(|failure| {
+        let (operation, attempts) = (failure.operation.name(), failure.attempts);
+        json!({ "operation": operation, "attempts": attempts, "reason": failure.reason })
+    });
+    json!({ "user": user.user.to_string(), "depth": user.depth, "why": why.collect::<Vec<_>>() })
+}
+
+/// An account that was gone.
+pub fn gone(user: &FailedUser<Gone>) -> Value {
+    let why = user
+        .why
+        .iter()
+        .map(|gone| json!({ "operation": gone.operation.name(), "reason": gone.reason.name() }));
+    json!({ "user": user.user.to_string(), "depth": user.depth, "why": why.collect::<Vec<_>>() })
+}
