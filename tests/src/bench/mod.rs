@@ -20,6 +20,7 @@ mod latency;
 mod lifecycles;
 mod machine;
 mod membership;
+mod mirror;
 mod pauses;
 mod peers;
 mod process;
@@ -65,6 +66,8 @@ pub enum Benchmark {
     Install,
     /// Timelines and followers fetched by one node.
     Crawl,
+    /// The same crawl without and with a mirror in Redis.
+    Mirror,
     /// One account with very many followers: memory of the node that fetches and analyses them.
     Celebrity,
     /// A cluster with nothing to do.
@@ -86,6 +89,7 @@ impl Benchmark {
             Self::Restart => "restart",
             Self::Install => "install",
             Self::Crawl => "crawl",
+            Self::Mirror => "mirror",
             Self::Celebrity => "celebrity",
             Self::Idle => "idle",
             Self::Peers => "peers",
@@ -109,6 +113,7 @@ impl Benchmark {
             Self::Restart => restart::measure(settings, report).await,
             Self::Install => install::measure(settings, report).await,
             Self::Crawl => crawl::measure(settings, report).await,
+            Self::Mirror => mirror::measure(settings, report).await,
             Self::Celebrity => celebrity::measure(settings, report).await,
             Self::Idle => idle::measure(settings, report).await,
             Self::Peers => peers::measure(settings, report).await,
