@@ -71,7 +71,7 @@ async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow
         crew_runtime.spawn(feed);
     }
     let pages_stop = CancellationToken::new();
-    let monitor = node.monitor(settings, &world, log);
+    let monitor = node.monitor(settings, &world, log)?;
     let pages = tokio::spawn(port.serve(node.observe(), monitor.routes(), pages_stop.clone()));
     tokio::spawn({
         let stop = pages_stop.clone();

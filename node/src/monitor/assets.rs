@@ -33,6 +33,9 @@ const ASSETS: &[(&str, &str, &str)] = pages! {
     "jobs.js": SCRIPT,
     "addresses.js": SCRIPT,
     "history.js": SCRIPT,
+    "bars.js": SCRIPT,
+    "map.js": SCRIPT,
+    "inspect.js": SCRIPT,
     "log.js": SCRIPT,
 };
 

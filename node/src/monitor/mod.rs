@@ -4,6 +4,7 @@
 //! - `asked`: answers of the leader, each asked once for all browsers.
 //! - `reasons`, `pace`, `history`: what is made of them. `documents` says it as JSON.
 //! - `reading`, `actions`, `events`: the API under `/api/v1`, described in `openapi.json`.
+//! - `indexer`: passes on what a `twm-indexer` tells of the tweets.
 //! - `access`: who may look and who may act.
 //! - `pages`: the pages, which live in the browser and know the API only.
 
@@ -14,6 +15,7 @@ mod assets;
 mod documents;
 mod events;
 mod history;
+mod indexer;
 mod pace;
 mod problem;
 mod reading;
@@ -34,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use access::harden;
 pub use asked::AskError;
 pub(crate) use assets::{page, wants_html};
+pub use indexer::{Indexer, IndexerError};
 pub use watched::{Watched, WatchedNode};
 
 use access::Access;
@@ -49,6 +52,8 @@ pub struct MonitorSettings {
     pub token: Option<String>,
     /// Names under which browsers may call this node, beside its addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// Who is asked for what the tweets look like, if anybody.
+    pub indexer: Option<Indexer>,
 }
 
 /// What the monitor works with.
@@ -76,6 +81,7 @@ struct Inner {
     watched: Arc<dyn Watched>,
     clock: Arc<dyn Clock>,
     access: Access,
+    indexer: Option<Indexer>,
     asked: Asked,
     pace: Mutex<Pace>,
     history: Mutex<History>,
@@ -92,6 +98,7 @@ impl Monitor {
         let MonitorParts { settings, cluster, watched, clock, entropy } = parts;
         let inner = Inner {
             cluster,
+            indexer: settings.indexer.clone(),
             access: Access::of(settings),
             asked: Asked::of(watched.clone(), clock.clone()),
             watched,

@@ -19,7 +19,7 @@ use crate::follow::FollowRule;
 use crate::http::{Observation, Observe};
 use crate::logs::LogRing;
 use crate::mirror::{Feed, FeedOptions, Mirror, MirrorOptions, MirrorView};
-use crate::monitor::{Monitor, MonitorParts, MonitorSettings, WatchedNode};
+use crate::monitor::{Indexer, IndexerError, Monitor, MonitorParts, MonitorSettings, WatchedNode};
 use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView, shared_storage_id};
 use crate::settings::{MirrorSettings, Settings};
 use crate::source::twitter::{TwitterSettings, TwitterSource};
@@ -169,21 +169,27 @@ impl Node {
 
 impl Node {
     /// What browsers see.
-    pub(super) fn monitor(&self, settings: &Settings, world: &World, log: LogRing) -> Monitor {
+    pub(super) fn monitor(
+        &self,
+        settings: &Settings,
+        world: &World,
+        log: LogRing,
+    ) -> Result<Monitor, IndexerError> {
         let (tracker, crawler, board) = (self.tracker.clone(), self.crawler.clone(), self.board.clone());
         let clock = world.clock.clone();
         let addresses = settings.peers.values().chain([&settings.http]);
         let host = |address: &String| address.rsplit_once(':').map(|(host, _)| host.to_owned());
-        Monitor::new(MonitorParts {
+        Ok(Monitor::new(MonitorParts {
             settings: MonitorSettings {
                 token: settings.monitor_token.clone(),
                 hosts: addresses.filter_map(host).collect(),
+                indexer: settings.indexer.as_deref().map(Indexer::new).transpose()?,
             },
             cluster: self.cluster.clone(),
             watched: Arc::new(WatchedNode { tracker, crawler, board, log, clock: clock.clone() }),
             clock,
             entropy: world.entropy.clone(),
-        })
+        }))
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Settings {
     pub http: String,
     /// Who knows it may act through the monitor.
     pub monitor_token: Option<String>,
+    /// Where a `twm-indexer` answers, for the monitor.
+    pub indexer: Option<String>,
     /// Addresses to crawl from.
     pub ips: AddressList,
     /// Jobs that run at once; absent: as many as seem right for the addresses.
@@ -195,6 +197,7 @@ impl Reader<'_> {
         let listen = self.optional("listen", None, values::host_port);
         let http = self.read("http", "127.0.0.1:9898", values::host_port);
         let monitor_token = self.optional("monitor-token", None, values::monitor_token);
+        let indexer = self.optional("indexer", None, values::indexer_url);
         let ips = self.read("ips", "none", values::ips);
         let workers = self.optional("workers", None, values::number(1..=10_000));
         let api_url = self.read("api-url", "http://127.0.0.1:5000/1/", values::api_url);
@@ -226,6 +229,7 @@ impl Reader<'_> {
             listen,
             http: http?,
             monitor_token,
+            indexer,
             ips: ips?,
             workers: workers.map(|n| n as u32),
             api_url: api_url?,

@@ -57,6 +57,11 @@ pub(super) const SETTINGS: &[Setting] = &[
          the file than in a flag",
     ),
     setting(
+        "indexer",
+        "URL",
+        "A twm-indexer, such as http://127.0.0.1:9700, for the monitor's page of tweets [default: none]",
+    ),
+    setting(
         "ips",
         "auto|none|LIST",
         "Local addresses to crawl from: single ones, ranges A-B and CIDR, by comma [default: none, the system chooses]",

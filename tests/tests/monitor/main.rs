@@ -2,5 +2,6 @@
 
 mod acting;
 mod browser;
+mod inspecting;
 mod looking;
 mod world;
