@@ -34,6 +34,7 @@ const ASSETS: &[(&str, &str, &str)] = pages! {
     "addresses.js": SCRIPT,
     "history.js": SCRIPT,
     "bars.js": SCRIPT,
+    "land.js": SCRIPT,
     "map.js": SCRIPT,
     "inspect.js": SCRIPT,
     "log.js": SCRIPT,

@@ -117,8 +117,13 @@ async fn inspect(
     let Query(asked) = asked.map_err(|rejection| bad(rejection.body_text()))?;
     let question = Question::of(&asked).map_err(|error| bad(error.to_string()))?;
     let answer = timeout(ANSWER, async {
-        let _turn = pages.turns.acquire().await;
-        look(&pages.index, &question).await
+        let turn = Arc::clone(&pages.turns).acquire_owned().await;
+        // On its own: a search that takes too long keeps its turn until it ends.
+        let looked = tokio::spawn(async move {
+            let _turn = turn;
+            look(&pages.index, &question).await
+        });
+        looked.await?
     });
     match answer.await {
         Ok(answer) => Ok(Json(answer?)),

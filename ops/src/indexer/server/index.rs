@@ -95,7 +95,10 @@ impl SearchServer {
                 status: answer.status,
                 answer: answer.text(),
             })),
-            _ => Ok(drop(answer.good()?)),
+            _ => {
+                answer.good()?;
+                Ok(())
+            }
         }
     }
 
@@ -103,7 +106,10 @@ impl SearchServer {
         let answer = self.let_in(self.call.delete(index).await?)?;
         match answer.status {
             404 => Ok(()),
-            _ => Ok(drop(answer.good()?)),
+            _ => {
+                answer.good()?;
+                Ok(())
+            }
         }
     }
 
