@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
+use super::inspecting::{INSPECTION, indexer_that_answers};
 use crate::http::{HttpPort, Observe};
 use crate::logs::LogLine;
 use crate::monitor::{Indexer, Monitor, MonitorParts, MonitorSettings, Watched};
@@ -310,31 +311,4 @@ impl Answered {
     pub(super) fn error(&self) -> String {
         self.json()["error"].as_str().unwrap_or_else(|| panic!("{}", self.body)).to_owned()
     }
-}
-
-/// What an indexer answers.
-pub(super) const INSPECTION: &str = r#"{"query":"a","from_ms":null,"to_ms":5,"total":3,
-    "over_time":{"interval_ms":1000,"buckets":[{"at_ms":0,"tweets":3}]},
-    "hashtags":[{"hashtag":"b","tweets":1,"share":0.3333}],
-    "places":{"tweets":1,"cell_degrees":0.1,"cells":[{"lat":1.05,"lon":2.05,"tweets":1}]},
-    "samples":[{"id":"1","screen_name":null,"created_at_ms":4,"text":"x","hashtags":["b"],"geo":{"lat":1.0,"lon":2.0}}]}"#;
-
-/// An indexer that answers this to everything, with what was asked in a header.
-pub(super) async fn indexer_that_answers(status: u16, body: &'static str) -> Indexer {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = [0; 4096];
-            let length = stream.read(&mut request).await.unwrap();
-            let asked = String::from_utf8_lossy(&request[..length]);
-            // What came is told back where the body leaves room for it.
-            let body = body.replace("ASKED", asked.split(' ').nth(1).unwrap_or_default());
-            let head =
-                format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-            stream.write_all((head + &body).as_bytes()).await.unwrap();
-        }
-    });
-    Indexer::new(&url).unwrap()
 }
