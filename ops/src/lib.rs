@@ -4,6 +4,8 @@
 //! streaming consumers read Redis only. Nothing here knows of nodes, sources or openraft.
 
 pub mod ctl;
+pub mod indexer;
 pub mod lookup;
 pub mod service;
 pub mod stats;
+pub mod stream;

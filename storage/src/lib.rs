@@ -1,5 +1,5 @@
 //! Durable bytes, and the few things every layer above shares: time, randomness, account ids,
-//! the way to a Redis and a bounded HTTP port.
+//! the way to a Redis, what clients trust in TLS, and a bounded HTTP port.
 //!
 //! This crate knows nothing of consensus, of crawls or of what is said over HTTP. Everything it does on a disk is
 //! synchronous: callers on an async runtime move it to a blocking thread.
@@ -14,5 +14,6 @@ pub mod ids;
 pub mod redis;
 pub mod snapshot;
 pub mod state;
+pub mod tls;
 
 pub use durable::FileError;

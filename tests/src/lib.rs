@@ -3,7 +3,9 @@
 pub mod bench;
 pub mod carbon;
 pub mod cluster;
+pub mod consumer;
 pub mod emulator;
 pub mod graphite_web;
 pub mod redis_server;
+pub mod search_server;
 pub mod server_process;

@@ -149,7 +149,7 @@ mod tests {
 
     fn access() -> Access {
         let hosts = vec!["Node1.Example.org".to_owned()];
-        Access::of(MonitorSettings { token: Some("correct horse".to_owned()), hosts })
+        Access::of(MonitorSettings { token: Some("correct horse".to_owned()), hosts, indexer: None })
     }
 
     #[test]

@@ -34,6 +34,10 @@ const ASSETS: &[(&str, &str, &str)] = pages! {
     "stream.js": SCRIPT,
     "addresses.js": SCRIPT,
     "history.js": SCRIPT,
+    "bars.js": SCRIPT,
+    "land.js": SCRIPT,
+    "map.js": SCRIPT,
+    "inspect.js": SCRIPT,
     "log.js": SCRIPT,
 };
 

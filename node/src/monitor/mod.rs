@@ -6,6 +6,7 @@
 //! - `stream`: the job stream of the whole cluster.
 //! - `graphite`: the history that Graphite has, which goes back further.
 //! - `reading`, `actions`, `events`: the API under `/api/v1`, described in `openapi.json`.
+//! - `indexer`: passes on what a `twm-indexer` tells of the tweets.
 //! - `access`: who may look and who may act.
 //! - `pages`: the pages, which live in the browser and know the API only.
 
@@ -17,6 +18,7 @@ mod documents;
 mod events;
 mod graphite;
 mod history;
+mod indexer;
 mod problem;
 mod reading;
 mod reasons;
@@ -39,6 +41,7 @@ pub(crate) use access::harden;
 pub use asked::AskError;
 pub(crate) use assets::{page, wants_html};
 pub use graphite::{Graphite, GraphiteClientError, GraphiteUrl};
+pub use indexer::{Indexer, IndexerError};
 pub use watched::{Watched, WatchedNode};
 
 use access::Access;
@@ -54,6 +57,8 @@ pub struct MonitorSettings {
     pub token: Option<String>,
     /// Names under which browsers may call this node, beside its addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// Who is asked for what the tweets look like, if anybody.
+    pub indexer: Option<Indexer>,
 }
 
 /// What the monitor works with.
@@ -84,6 +89,7 @@ struct Inner {
     graphite: Option<Graphite>,
     clock: Arc<dyn Clock>,
     access: Access,
+    indexer: Option<Indexer>,
     asked: Asked,
     pace: Mutex<Pace>,
     history: Mutex<History>,
@@ -101,6 +107,7 @@ impl Monitor {
         let MonitorParts { settings, cluster, watched, graphite, clock, entropy } = parts;
         let inner = Inner {
             cluster,
+            indexer: settings.indexer.clone(),
             access: Access::of(settings),
             asked: Asked::of(watched.clone(), clock.clone()),
             watched,

@@ -3,10 +3,11 @@
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Redirect;
 use axum::routing::{MethodRouter, get, post};
 
 use super::problem::Problem;
-use super::{Monitor, access, actions, assets, events, reading};
+use super::{Monitor, access, actions, assets, events, indexer, reading};
 
 /// The API, as `openapi.json` describes it.
 pub(super) fn api() -> Vec<(&'static str, MethodRouter<Monitor>)> {
@@ -25,6 +26,7 @@ pub(super) fn api() -> Vec<(&'static str, MethodRouter<Monitor>)> {
         ("/api/v1/stream", get(reading::stream)),
         ("/api/v1/log", get(reading::log)),
         ("/api/v1/history", get(reading::history)),
+        ("/api/v1/inspect", get(indexer::inspect)),
         ("/api/v1/events", get(events::events)),
     ]
 }
@@ -39,6 +41,8 @@ impl Monitor {
         Router::new()
             .merge(api)
             .route("/assets/{name}", get(assets::asset))
+            // Pages are parts of one; this one had an address of its own in the original.
+            .route("/inspect", get(async || Redirect::to("/#/inspect")))
             .layer(from_fn(access::harden))
             .with_state(self.clone())
     }

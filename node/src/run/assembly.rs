@@ -19,7 +19,7 @@ use crate::follow::FollowRule;
 use crate::http::{Observation, Observe};
 use crate::logs::LogRing;
 use crate::mirror::{Feed, FeedOptions, Mirror, MirrorOptions, MirrorView};
-use crate::monitor::{Graphite, Monitor, MonitorParts, MonitorSettings, WatchedNode};
+use crate::monitor::{Graphite, Indexer, Monitor, MonitorParts, MonitorSettings, WatchedNode};
 use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView, shared_storage_id};
 use crate::settings::{MirrorSettings, Settings};
 use crate::source::twitter::{TwitterSettings, TwitterSource};
@@ -184,6 +184,7 @@ impl Node {
             settings: MonitorSettings {
                 token: settings.monitor_token.clone(),
                 hosts: addresses.filter_map(host).collect(),
+                indexer: settings.indexer.as_deref().map(Indexer::new).transpose()?,
             },
             cluster: self.cluster.clone(),
             watched: Arc::new(WatchedNode { tracker, crawler, board, log, clock: clock.clone() }),

@@ -50,6 +50,8 @@ pub struct Settings {
     pub monitor_token: Option<String>,
     /// Which Graphite has the history of the monitor, if any.
     pub graphite: Option<GraphiteUrl>,
+    /// Where a `twm-indexer` answers, for the monitor.
+    pub indexer: Option<String>,
     /// Addresses to crawl from.
     pub ips: AddressList,
     /// Jobs that run at once; absent: as many as seem right for the addresses.
@@ -199,6 +201,7 @@ impl Reader<'_> {
         let http = self.read("http", "127.0.0.1:9898", values::host_port);
         let monitor_token = self.optional("monitor-token", None, values::monitor_token);
         let graphite = self.optional("graphite-url", None, GraphiteUrl::parse);
+        let indexer = self.optional("indexer", None, values::indexer_url);
         let ips = self.read("ips", "none", values::ips);
         let workers = self.optional("workers", None, values::number(1..=10_000));
         let api_url = self.read("api-url", "http://127.0.0.1:5000/1/", values::api_url);
@@ -231,6 +234,7 @@ impl Reader<'_> {
             http: http?,
             monitor_token,
             graphite,
+            indexer,
             ips: ips?,
             workers: workers.map(|n| n as u32),
             api_url: api_url?,

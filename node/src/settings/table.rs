@@ -63,6 +63,11 @@ pub(super) const SETTINGS: &[Setting] = &[
          a password better in TWM_GRAPHITE_URL or the file [default: the monitor remembers a day itself]",
     ),
     setting(
+        "indexer",
+        "URL",
+        "A twm-indexer, such as http://127.0.0.1:9700, for the monitor's page of tweets [default: none]",
+    ),
+    setting(
         "ips",
         "auto|none|LIST",
         "Local addresses to crawl from: single ones, ranges A-B and CIDR, by comma [default: none, the system chooses]",

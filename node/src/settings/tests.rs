@@ -188,3 +188,13 @@ fn an_unknown_flag_is_a_usage_error() {
     assert_eq!(error.exit_code(), 2);
     assert!(error.to_string().contains("--workers"), "{error}");
 }
+
+#[test]
+fn an_indexers_url_is_checked_at_the_start() {
+    assert_eq!(load(&[]).settings.indexer, None);
+    let url = "http://127.0.0.1:9700";
+    let loaded = load_with(&[], &[("TWM_INDEXER", url)]).unwrap();
+    assert_eq!(loaded.settings.indexer.as_deref(), Some(url));
+    let error = errors(&["--indexer", "127.0.0.1:9700"]);
+    assert!(error.contains("indexer (flag --indexer)") && error.contains(url), "{error}");
+}

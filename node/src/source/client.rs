@@ -10,10 +10,10 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Request, Url};
 use storage::env::Clock;
+use storage::tls::ClientTls;
 
 use super::body::{BodyError, read_body};
 use super::rate::{Delivery, RateInfo};
-use super::tls::ClientTls;
 
 /// Most of an error's body that is kept: enough for every message that networks send.
 const ERROR_BODY_LIMIT: usize = 64 << 10;

@@ -19,7 +19,6 @@ mod rate;
 #[cfg(test)]
 pub(crate) mod test_server;
 mod timestamp;
-mod tls;
 pub mod twitter;
 
 use futures::future::BoxFuture;
@@ -33,7 +32,7 @@ pub use error::{Asked, GoneReason, SourceError};
 pub use page::{FollowersPage, PostId, TimelineItem, TimelinePage};
 pub use profile::{Profile, ProfileError};
 pub use rate::{Delivery, RateInfo};
-pub use tls::ClientTls;
+pub use storage::tls::ClientTls;
 
 use crate::budget::BudgetScope;
 

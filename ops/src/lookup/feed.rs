@@ -1,64 +1,35 @@
 //! Profiles from Redis: from the durable stream, or, where there is none, from the channel.
 
 mod entries;
-mod stream;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use redis::aio::{MultiplexedConnection, PubSubStream};
-use storage::env::{Backoff, SystemEntropy};
+use storage::env::Backoff;
 use storage::redis::RedisUrl;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::profile::Profile;
-use super::stamp::{RedisTime, Stamp};
-use super::store::{Offered, Position, Profiles, StoreError};
+use super::redis_time::RedisTime;
+use super::store::{Offered, Profiles, StoreError};
 use crate::service::REDIS_TIMEOUT;
-use entries::{Found, Refusals};
-use stream::ProfileStream;
+use crate::stream::{self, Follower, Found, Position, Stamp, StreamName, StreamReader};
+use entries::Refusals;
 
+/// The durable stream.
+const STREAM: StreamName = StreamName { key: "twm:profiles", what: "profiles", reader: "twm-lookup" };
 /// Where the original publishes profiles, and the mirror too.
 const CHANNEL: &str = "extra.lookupinfos";
 /// Messages that are stored together at most.
 const MESSAGES: usize = 500;
 /// How often it is looked for a stream while there is none.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Waits between two attempts to reach Redis.
-const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
-/// Why a connection is over.
-enum Over {
-    /// Redis; it is connected anew.
-    Redis(String),
-    /// The store: there is no going on.
-    Store(StoreError),
-}
-
-impl From<redis::RedisError> for Over {
-    fn from(error: redis::RedisError) -> Self {
-        Self::Redis(match error.code() {
-            Some("WRONGTYPE") => {
-                format!("its key {} is no stream: {error}; remove or rename it", stream::STREAM)
-            }
-            _ => error.to_string(),
-        })
-    }
-}
-
-impl From<storage::redis::RedisError> for Over {
-    fn from(error: storage::redis::RedisError) -> Self {
-        Self::Redis(error.to_string())
-    }
-}
-
-impl From<StoreError> for Over {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
+type Over = stream::Over<StoreError>;
 
 /// Brings profiles from Redis to the store.
 pub(super) struct Feed {
@@ -68,44 +39,14 @@ pub(super) struct Feed {
     refusals: Refusals,
 }
 
-impl Feed {
-    pub(super) fn new(url: RedisUrl, profiles: Arc<Profiles>, time: Arc<RedisTime>) -> Self {
-        Self { url, profiles, time, refusals: Refusals::default() }
-    }
+impl Follower for Feed {
+    type Error = StoreError;
 
-    /// Runs until `stop` is cancelled.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
-        let entropy = SystemEntropy::new();
-        let mut backoff = Backoff::new(RECONNECT.0, RECONNECT.1);
-        loop {
-            // Dropped where it waits: what is not stored yet is read again by the next start.
-            let over = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                over = self.follow(&mut backoff) => over,
-            };
-            let why = match over {
-                Ok(never) => match never {},
-                Err(Over::Store(error)) => return Err(error),
-                Err(Over::Redis(why)) => why,
-            };
-            let wait = backoff.next(&entropy);
-            tracing::warn!("no profiles from {} ({why}); trying again in {wait:?}", self.url);
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = sleep(wait) => {}
-            }
-        }
-    }
-
-    /// Follows one connection to its end.
-    async fn follow(&mut self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Over> {
+    async fn follow(&mut self, backoff: &mut Backoff) -> Result<Infallible, Over> {
         let mut connection = self.url.connect(REDIS_TIMEOUT).await?;
         self.correct_time(&mut connection).await?;
         let position = self.store(|profiles| profiles.position()).await?;
-        let mut stream = ProfileStream::new(connection, position);
+        let mut stream = StreamReader::new(STREAM, connection, position);
         let mut lost = position.lost;
         if stream.begin().await? {
             tracing::info!("reading profiles from {}, after {}", self.url, stream.position().last());
@@ -125,10 +66,25 @@ impl Feed {
             // A store that failed when a profile was added fails here too, and ends the service.
             self.store(|profiles| profiles.position()).await?;
             match stream.exists() {
-                true => stream.wait().await?,
+                true => stream.wait(LOOK_EVERY).await?,
                 false => self.listen(&mut channel).await?,
             }
         }
+    }
+}
+
+impl Feed {
+    pub(super) fn new(url: RedisUrl, profiles: Arc<Profiles>, time: Arc<RedisTime>) -> Self {
+        Self { url, profiles, time, refusals: Refusals::default() }
+    }
+
+    /// Runs until `stop` is cancelled.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
+        let url = self.url.clone();
+        stream::follow_for_ever(&url, STREAM.what, &stop, &mut self).await
     }
 
     /// Takes profiles from the channel for a while.
@@ -139,7 +95,7 @@ impl Feed {
                 let mut subscription = self.url.subscribe(REDIS_TIMEOUT).await?;
                 let subscribed = timeout(REDIS_TIMEOUT, subscription.subscribe(CHANNEL)).await;
                 subscribed.map_err(|_| Over::Redis("no answer to a subscription".to_owned()))??;
-                tracing::info!("{} has no stream {}: listening to {CHANNEL}", self.url, stream::STREAM);
+                tracing::info!("{} has no stream {}: listening to {CHANNEL}", self.url, STREAM.key);
                 channel.insert(subscription.into_on_message())
             }
         };
@@ -174,7 +130,7 @@ impl Feed {
     ) -> Result<T, Over> {
         let profiles = Arc::clone(&self.profiles);
         let done = tokio::task::spawn_blocking(move || work(&profiles)).await;
-        Ok(done.map_err(|error| Over::Redis(error.to_string()))??)
+        done.map_err(|error| Over::Redis(error.to_string()))?.map_err(Over::Keeper)
     }
 
     async fn correct_time(&self, connection: &mut MultiplexedConnection) -> Result<(), Over> {

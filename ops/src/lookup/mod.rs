@@ -8,7 +8,7 @@
 
 mod feed;
 mod profile;
-mod stamp;
+mod redis_time;
 mod store;
 mod web;
 
@@ -21,7 +21,7 @@ use storage::state::SledStore;
 
 use crate::service::{self, RedisFlags, ServiceEnd};
 use feed::Feed;
-use stamp::RedisTime;
+use redis_time::RedisTime;
 use store::Profiles;
 
 /// Keeps the profiles that the crawl has seen, and answers them by id and by name over HTTP.

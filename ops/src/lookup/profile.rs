@@ -4,10 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use storage::state::MAX_VALUE_BYTES;
 
-use super::stamp::STAMP_BYTES;
+use crate::stream::Stamp;
 
 /// Largest profile, in bytes.
-pub(super) const LARGEST_PROFILE: usize = MAX_VALUE_BYTES - STAMP_BYTES;
+pub(super) const LARGEST_PROFILE: usize = MAX_VALUE_BYTES - Stamp::BYTES;
 /// Longest id or name, in bytes.
 pub(super) const LONGEST_KEY: usize = 512;
 

@@ -14,11 +14,10 @@ mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use storage::state::{StateError, StateStore};
 
 use super::profile::{Profile, fold_name};
-use super::stamp::{STAMP_BYTES, Stamp};
+use crate::stream::{Position, Stamp};
 use draft::Draft;
 
 const FORMAT: u64 = 1;
@@ -39,27 +38,6 @@ pub(super) enum StoreError {
         "the profiles' entry {key} is damaged; move the data folder away and start anew: profiles come back from the stream"
     )]
     Damaged { key: String },
-}
-
-/// How far the stream was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Position {
-    /// The last entry that was read.
-    pub(super) millis: u64,
-    pub(super) sequence: u64,
-    /// The number of that entry, counted from the stream's first ever; absent where Redis does not count.
-    pub(super) number: Option<u64>,
-    /// Entries that were trimmed away before they were read, in all.
-    pub(super) lost: u64,
-}
-
-impl Position {
-    /// Before the first entry.
-    pub(super) const START: Self = Self { millis: 0, sequence: 0, number: None, lost: 0 };
-
-    pub(super) fn last(&self) -> Stamp {
-        Stamp { millis: self.millis, sequence: self.sequence }
-    }
 }
 
 /// What became of profiles that were offered.
@@ -92,7 +70,7 @@ impl Profiles {
     /// The JSON of a profile, as it came.
     pub(super) fn by_id(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let value = self.store.get(&profile_key(id))?;
-        Ok(value.and_then(|value| Some(value.get(STAMP_BYTES..)?.to_vec())))
+        Ok(value.and_then(|value| Some(value.get(Stamp::BYTES..)?.to_vec())))
     }
 
     /// The same, by the name that it has now, in upper or lower case.

@@ -22,7 +22,7 @@ use serde_json::json;
 use storage::http_port::{HttpPort, HttpPortError};
 
 use super::profile::{LARGEST_PROFILE, LONGEST_KEY, Profile};
-use super::stamp::RedisTime;
+use super::redis_time::RedisTime;
 use super::store::{Profiles, StoreError};
 
 /// Largest body of a request, in bytes: a profile, or the ids and names of a batch.

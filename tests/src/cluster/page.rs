@@ -22,7 +22,20 @@ impl Page {
     /// # Errors
     /// Nobody listens, or the answer is no HTTP.
     pub async fn get(address: &str, path: &str) -> anyhow::Result<Self> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        Self::ask(address, "GET", path, "").await
+    }
+
+    /// Sends JSON to `path` of the server at `HOST:PORT`.
+    ///
+    /// # Errors
+    /// Nobody listens, or the answer is no HTTP.
+    pub async fn ask(address: &str, method: &str, path: &str, json: &str) -> anyhow::Result<Self> {
+        let about = match json {
+            "" => String::new(),
+            json => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", json.len()),
+        };
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{about}\r\n{json}");
         let exchange = async {
             let mut stream = TcpStream::connect(address).await?;
             stream.write_all(request.as_bytes()).await?;

@@ -18,6 +18,8 @@ pub enum Program {
     Stats,
     /// `twm-lookup`.
     Lookup,
+    /// `twm-indexer`.
+    Indexer,
 }
 
 impl Program {
@@ -27,6 +29,7 @@ impl Program {
             Self::Ctl => "twm-ctl",
             Self::Stats => "twm-stats",
             Self::Lookup => "twm-lookup",
+            Self::Indexer => "twm-indexer",
         }
     }
 

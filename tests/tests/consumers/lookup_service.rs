@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use twm_tests::cluster::{DEADLINE, Page, Program, eventually};
 use twm_tests::server_process::free_port;
 
-use super::consumer::Consumer;
+use twm_tests::consumer::Consumer;
 
 /// The stream that the mirror writes.
 pub const STREAM: &str = "twm:profiles";

@@ -1,6 +1,5 @@
 //! What reads the mirror in Redis: against real servers that die and come back.
 
-mod consumer;
 mod dataset;
 mod lookup;
 mod lookup_service;

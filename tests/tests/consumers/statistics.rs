@@ -15,7 +15,7 @@ use twm_tests::cluster::{DEADLINE, Program, ended, eventually};
 use twm_tests::redis_server::{RedisSentinel, RedisServer};
 use twm_tests::server_process::free_port;
 
-use super::consumer::Consumer;
+use twm_tests::consumer::Consumer;
 
 const COUNTER: &str = "timeline.total_fetched";
 

@@ -9,7 +9,7 @@ use twm_tests::cluster::{Program, ended};
 use twm_tests::redis_server::RedisServer;
 use twm_tests::server_process::free_port;
 
-use super::consumer::Consumer;
+use twm_tests::consumer::Consumer;
 
 /// Makes `ca.pem`, and `server.pem` for 127.0.0.1 that it signed.
 async fn certificates(folder: &Path) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 
 mod acting;
 mod browser;
+mod inspecting;
 mod looking;
 mod past;
 mod world;

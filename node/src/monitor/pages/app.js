@@ -5,6 +5,7 @@ import * as addresses from "./addresses.js";
 import * as crawl from "./crawl.js";
 import { h, say, show } from "./dom.js";
 import * as historyPage from "./history.js";
+import * as inspect from "./inspect.js";
 import * as jobs from "./jobs.js";
 import { ask, listen } from "./link.js";
 import * as log from "./log.js";
@@ -24,6 +25,7 @@ const ROUTES = [
   [/^\/stream$/, () => [stream, {}]],
   [/^\/addresses$/, () => [addresses, {}]],
   [/^\/history$/, () => [historyPage, {}]],
+  [/^\/inspect$/, () => [inspect, {}]],
   [/^\/log$/, () => [log, {}]],
 ];
 

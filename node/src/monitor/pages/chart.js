@@ -24,7 +24,7 @@ export function series(history, field, growth, most = 240) {
 }
 
 /** The smallest round number that is not below `n`. */
-function round(n) {
+export function round(n) {
   if (!(n > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(n));
   return [1, 2, 2.5, 5, 10].map((step) => step * power).find((step) => step >= n);

@@ -33,6 +33,10 @@ export function duration(ms) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
+/** A day, or a moment, in universal time: the same for all who look at the same tweets. */
+export const day = (ms) => new Date(ms).toISOString().slice(0, 10);
+export const moment = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+
 export const time = (ms) => EXACT.format(new Date(ms));
 
 /** A time among others that lie as far as `span` ms apart. */

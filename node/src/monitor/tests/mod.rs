@@ -1,6 +1,7 @@
 //! What the API answers.
 
 mod acting;
+mod inspecting;
 mod looking;
 mod past;
 mod reasons;

@@ -47,7 +47,7 @@ impl FakeGraphite {
 }
 
 async fn port(url: &str) -> Port {
-    let port = Port::open_with(None, Some(url)).await;
+    let port = Port::with(None, Some(url), None).await;
     port.clock.set_wall(Duration::from_secs(1_700_000_030));
     port
 }
@@ -109,7 +109,7 @@ async fn a_week_needs_a_graphite_and_one_that_is_away_says_so() {
     let week = port.send("GET", "/api/v1/history?range=week", &[]).await;
     assert_eq!(week.status, 400);
     assert!(week.error().contains("start the node with --graphite-url"), "{}", week.body);
-    let port = Port::open_with(None, Some("http://127.0.0.1:9/")).await;
+    let port = Port::with(None, Some("http://127.0.0.1:9/"), None).await;
     let history = port.get("/api/v1/history?range=week").await;
     let trouble = history["trouble"].as_str().unwrap();
     assert!(trouble.contains("Graphite at http://127.0.0.1:9/ does not answer"), "{trouble}");

@@ -17,9 +17,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
+use super::inspecting::{INSPECTION, indexer_that_answers};
 use crate::http::{HttpPort, Observe};
 use crate::logs::LogLine;
-use crate::monitor::{Graphite, GraphiteUrl, Monitor, MonitorParts, MonitorSettings, Watched};
+use crate::monitor::{Graphite, GraphiteUrl, Indexer, Monitor, MonitorParts, MonitorSettings, Watched};
 use crate::session::ShownJob;
 
 pub(super) const TOKEN: &str = "correct horse";
@@ -258,16 +259,20 @@ pub(super) struct Port {
 
 impl Port {
     pub(super) async fn open(token: Option<&str>) -> Self {
-        Self::open_with(token, None).await
+        Self::with(token, None, Some(indexer_that_answers(200, INSPECTION).await)).await
     }
 
-    /// One that knows a Graphite.
-    pub(super) async fn open_with(token: Option<&str>, graphite: Option<&str>) -> Self {
+    /// One that knows a Graphite or an indexer.
+    pub(super) async fn with(token: Option<&str>, graphite: Option<&str>, indexer: Option<Indexer>) -> Self {
         let (fake, clock) = (Arc::new(Fake::default()), Arc::new(ManualClock::default()));
         let graphite = graphite.map(|url| GraphiteUrl::parse(url).unwrap());
         let graphite = graphite.map(|url| Graphite::new(url, clock.clone()).unwrap());
         let monitor = Monitor::new(MonitorParts {
-            settings: MonitorSettings { token: token.map(str::to_owned), hosts: vec!["node1".to_owned()] },
+            settings: MonitorSettings {
+                token: token.map(str::to_owned),
+                hosts: vec!["node1".to_owned()],
+                indexer,
+            },
             cluster: "twm".to_owned(),
             watched: fake.clone(),
             graphite,

@@ -1,20 +1,10 @@
 //! What Redis brought, sifted.
 
 use crate::lookup::profile::Profile;
-use crate::lookup::stamp::Stamp;
+use crate::stream::{Found, Stamp};
 
 /// How often refused entries are complained about: the first, and each of this number.
 const COMPLAIN_EVERY: u64 = 1_000;
-
-/// Something from Redis.
-pub(super) struct Found {
-    /// When it came.
-    pub(super) stamp: Stamp,
-    /// The account's id, where it is said beside the JSON.
-    pub(super) id: Option<String>,
-    /// The JSON, if there is any.
-    pub(super) json: Option<Vec<u8>>,
-}
 
 /// Counts what is no profile.
 #[derive(Debug, Default)]

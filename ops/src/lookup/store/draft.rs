@@ -6,7 +6,7 @@ use storage::state::{StateStore, WriteBatch};
 
 use super::{StoreError, damaged, name_key, profile_key};
 use crate::lookup::profile::Profile;
-use crate::lookup::stamp::{STAMP_BYTES, Stamp};
+use crate::stream::Stamp;
 
 /// Changes over a store.
 pub(super) struct Draft<'a> {
@@ -93,6 +93,6 @@ impl<'a> Draft<'a> {
 }
 
 fn split<'v>(key: &[u8], value: &'v [u8]) -> Result<(Stamp, &'v [u8]), StoreError> {
-    let (stamp, json) = value.split_first_chunk::<STAMP_BYTES>().ok_or_else(|| damaged(key))?;
+    let (stamp, json) = value.split_first_chunk::<{ Stamp::BYTES }>().ok_or_else(|| damaged(key))?;
     Ok((Stamp::from_bytes(*stamp), json))
 }

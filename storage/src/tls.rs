@@ -16,6 +16,9 @@ impl ClientTls {
     ///
     /// Without a usable certificate store, plain HTTP still works and HTTPS answers "unknown issuer": that is logged
     /// here, with the remedy.
+    ///
+    /// # Errors
+    /// The cryptography offers no version of TLS.
     pub fn new() -> Result<Self, rustls::Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -30,7 +33,8 @@ impl ClientTls {
         Ok(Self(Arc::new(config)))
     }
 
-    pub(super) fn config(&self) -> ClientConfig {
+    /// The configuration, for a client.
+    pub fn config(&self) -> ClientConfig {
         (*self.0).clone()
     }
 }

@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use crate::cluster::{DEADLINE, Program, eventually};
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use tokio::time::timeout;
-use twm_tests::cluster::{DEADLINE, Program, eventually};
 
 /// A program that may run or not, always with the same flags. Dropped, it is killed.
 pub struct Consumer {
@@ -21,6 +21,9 @@ pub struct Consumer {
 
 impl Consumer {
     /// A running one that logs into `folder`.
+    ///
+    /// # Errors
+    /// It was not built, or cannot be started.
     pub fn start(
         program: Program,
         folder: &Path,
@@ -30,6 +33,9 @@ impl Consumer {
     }
 
     /// The same, with further variables in its environment.
+    ///
+    /// # Errors
+    /// It was not built, or cannot be started.
     pub fn start_in(
         program: Program,
         folder: &Path,
@@ -46,6 +52,9 @@ impl Consumer {
     }
 
     /// Starts it again.
+    ///
+    /// # Errors
+    /// It runs, or cannot be started.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         ensure!(self.process.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(&self.log).context("opening a log")?;
@@ -61,11 +70,17 @@ impl Consumer {
     }
 
     /// Kills it with `kill -9`.
+    ///
+    /// # Errors
+    /// It does not run.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.take().context("it does not run")?.kill().await.context("killing")
     }
 
     /// Stops it with SIGTERM, and expects that it ends well.
+    ///
+    /// # Errors
+    /// It does not run, does not end, or ends badly.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         let mut process = self.process.take().context("it does not run")?;
         let id = i32::try_from(process.id().context("it ended")?)?;
@@ -76,6 +91,9 @@ impl Consumer {
     }
 
     /// Whether it runs.
+    ///
+    /// # Errors
+    /// It was never started.
     pub fn runs(&mut self) -> anyhow::Result<bool> {
         let process = self.process.as_mut().context("it was never started")?;
         Ok(process.try_wait()?.is_none())
@@ -87,6 +105,9 @@ impl Consumer {
     }
 
     /// Waits until it has logged this.
+    ///
+    /// # Errors
+    /// It does not say so in time.
     pub async fn says(&self, words: &str) -> anyhow::Result<()> {
         let said = eventually("it says so", async || Ok(self.log().contains(words).then_some(()))).await;
         said.with_context(|| format!("expected {words:?} in: {}", self.log()))

@@ -1,27 +1,71 @@
-//! The durable stream of profiles.
+//! Entries of a stream.
 //!
-//! Redis trims it to a length. Whether entries were trimmed away before they were read shows in numbers: Redis counts
+//! Redis trims a stream to a length. Whether entries were trimmed away before they were read shows in numbers: Redis counts
 //! all entries that were ever added (`entries-added`, since 7.0), and we those that we read.
+
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamId, StreamReadReply};
-use redis::{FromRedisValue as _, Value};
+use redis::{FromRedisValue as _, RedisError, Value};
 
-use super::entries::Found;
-use crate::lookup::stamp::Stamp;
-use crate::lookup::store::Position;
+use super::{Position, Stamp};
 
-/// Its key.
-pub(super) const STREAM: &str = "twm:profiles";
 /// Entries that are read together at most.
 const ENTRIES: usize = 500;
-/// How long Redis waits for a new entry, in milliseconds: less than an answer may take.
-const WAIT_MILLIS: u64 = 1_000;
+/// How long Redis waits for a new entry: less than an answer may take.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// What Redis before 5.0 says to commands of streams.
+const UNKNOWN_COMMAND: &str = "unknown command";
 
-/// The stream, read on from a position.
-pub(super) struct ProfileStream {
+/// What the methods here return.
+type Result<T> = std::result::Result<T, StreamError>;
+
+/// Why a stream cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// Something else has its name.
+    #[error("its key {key} is no stream: {source}; remove or rename it")]
+    NoStream {
+        /// The key.
+        key: &'static str,
+        /// What Redis said.
+        source: RedisError,
+    },
+    /// Redis went away, or refuses.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+}
+
+/// Which stream is read, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamName {
+    /// Its key.
+    pub key: &'static str,
+    /// What its entries are.
+    pub what: &'static str,
+    /// The program that reads it.
+    pub reader: &'static str,
+}
+
+/// An entry.
+#[derive(Debug)]
+pub struct Found {
+    /// When it came.
+    pub stamp: Stamp,
+    /// The id that is said beside the JSON.
+    pub id: Option<String>,
+    /// The JSON, if there is any.
+    pub json: Option<Vec<u8>>,
+}
+
+/// A stream, read on from a position.
+pub struct StreamReader {
+    name: StreamName,
     connection: MultiplexedConnection,
     position: Position,
+    /// Entries ever added, as far as was seen.
+    added: Option<u64>,
     exists: bool,
     /// Redis before 5.0 knows no streams.
     unknown: bool,
@@ -36,23 +80,32 @@ struct Info {
     added: Option<u64>,
 }
 
-impl ProfileStream {
-    pub(super) fn new(connection: MultiplexedConnection, position: Position) -> Self {
-        Self { connection, position, exists: false, unknown: false }
+impl StreamReader {
+    /// Reads on from `position`.
+    pub fn new(name: StreamName, connection: MultiplexedConnection, position: Position) -> Self {
+        Self { name, connection, position, added: None, exists: false, unknown: false }
     }
 
     /// How far it was read.
-    pub(super) fn position(&self) -> Position {
+    pub fn position(&self) -> Position {
         self.position
     }
 
+    /// Entries that were there, unread, when the stream was looked at last; absent where Redis does not count.
+    pub fn behind(&self) -> Option<u64> {
+        Some(self.added?.saturating_sub(self.position.number?))
+    }
+
     /// Whether there is a stream.
-    pub(super) fn exists(&self) -> bool {
+    pub fn exists(&self) -> bool {
         self.exists
     }
 
     /// Looks whether the position still fits the stream; whether there is one at all.
-    pub(super) async fn begin(&mut self) -> redis::RedisResult<bool> {
+    ///
+    /// # Errors
+    /// Redis went away, or the key is no stream.
+    pub async fn begin(&mut self) -> Result<bool> {
         let Some(info) = self.info().await? else { return Ok(false) };
         self.exists = true;
         let last = self.position.last();
@@ -60,7 +113,8 @@ impl ProfileStream {
             || matches!((info.added, self.position.number), (Some(added), Some(number)) if added < number);
         if replaced {
             tracing::warn!(
-                "{STREAM} is another one than that which was read up to {last}; it is read from its first entry"
+                "{} is another one than that which was read up to {last}; it is read from its first entry",
+                self.name.key
             );
             self.position = Position { lost: self.position.lost, ..Position::START };
         }
@@ -75,7 +129,9 @@ impl ProfileStream {
                     && info.last > last =>
             {
                 tracing::warn!(
-                    "{STREAM} was trimmed past {last}, the last entry read: profiles may be missing"
+                    "{} was trimmed past {last}, the last entry read: {} may be missing",
+                    self.name.key,
+                    self.name.what
                 );
             }
             _ => {}
@@ -84,13 +140,16 @@ impl ProfileStream {
     }
 
     /// The next entries; none when all were read, or there is no stream.
-    pub(super) async fn read(&mut self) -> redis::RedisResult<Vec<Found>> {
+    ///
+    /// # Errors
+    /// Redis went away, or the key is no stream.
+    pub async fn read(&mut self) -> Result<Vec<Found>> {
         if self.unknown {
             return Ok(Vec::new());
         }
         let entries = match self.xread(&["COUNT", &ENTRIES.to_string()]).await {
             Ok(entries) => entries,
-            Err(error) if error.to_string().contains("unknown command") => {
+            Err(error) if is_unknown(&error) => {
                 self.unknown = true;
                 return Ok(Vec::new());
             }
@@ -115,14 +174,19 @@ impl ProfileStream {
         Ok(found)
     }
 
-    /// Waits until there is a new entry, or a while.
-    pub(super) async fn wait(&mut self) -> redis::RedisResult<()> {
+    /// Waits until there is a new entry, or for so long, at most a second.
+    ///
+    /// # Errors
+    /// Redis went away, or the key is no stream.
+    pub async fn wait(&mut self, longest: Duration) -> Result<()> {
+        // Redis takes 0 for ever.
+        let millis = longest.min(LONGEST_WAIT).as_millis().max(1).to_string();
         // With `COUNT 1` as it is read again, together with those behind it.
-        self.xread(&["COUNT", "1", "BLOCK", &WAIT_MILLIS.to_string()]).await.map(drop)
+        self.xread(&["COUNT", "1", "BLOCK", &millis]).await.map(drop)
     }
 
     /// Compares the numbers when all was read: entries that were trimmed while we were reading show here.
-    async fn count_again(&mut self) -> redis::RedisResult<()> {
+    async fn count_again(&mut self) -> Result<()> {
         let Some(info) = self.info().await? else { return Ok(()) };
         if info.last != self.position.last() {
             return Ok(());
@@ -138,51 +202,69 @@ impl ProfileStream {
         self.position.lost += entries;
         self.position.number = Some(number);
         let last = self.position.last();
+        let StreamName { key, reader, .. } = self.name;
         tracing::warn!(
             entries,
             in_all = self.position.lost,
-            "entries of {STREAM} were trimmed away before they were read, about {last}; let the mirror keep more entries, or run twm-lookup without such pauses"
+            "entries of {key} were trimmed away before they were read, about {last}; let the mirror keep more entries, or run {reader} without such pauses"
         );
     }
 
-    async fn holds(&mut self, id: Stamp) -> redis::RedisResult<bool> {
+    fn failed(&self, source: RedisError) -> StreamError {
+        match source.code() {
+            Some("WRONGTYPE") => StreamError::NoStream { key: self.name.key, source },
+            _ => StreamError::Redis(source),
+        }
+    }
+
+    async fn holds(&mut self, id: Stamp) -> Result<bool> {
         let mut range = redis::cmd("XRANGE");
-        range.arg(STREAM).arg(id.to_string()).arg(id.to_string());
+        range.arg(self.name.key).arg(id.to_string()).arg(id.to_string());
         let found: Vec<Value> = range.query_async(&mut self.connection).await?;
         Ok(!found.is_empty())
     }
 
-    async fn xread(&mut self, options: &[&str]) -> redis::RedisResult<Vec<StreamId>> {
+    async fn xread(&mut self, options: &[&str]) -> Result<Vec<StreamId>> {
         let mut read = redis::cmd("XREAD");
-        read.arg(options).arg("STREAMS").arg(STREAM).arg(self.position.last().to_string());
-        let reply: Option<StreamReadReply> = read.query_async(&mut self.connection).await?;
+        read.arg(options).arg("STREAMS").arg(self.name.key).arg(self.position.last().to_string());
+        let reply: Option<StreamReadReply> =
+            read.query_async(&mut self.connection).await.map_err(|error| self.failed(error))?;
         Ok(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids).collect())
     }
 
-    async fn info(&mut self) -> redis::RedisResult<Option<Info>> {
+    async fn info(&mut self) -> Result<Option<Info>> {
         let mut ask = redis::cmd("XINFO");
-        ask.arg("STREAM").arg(STREAM);
+        ask.arg("STREAM").arg(self.name.key);
         let answer: Value = match ask.query_async(&mut self.connection).await {
             Ok(answer) => answer,
             Err(error) if error.to_string().contains("no such key") => return Ok(None),
-            Err(error) if error.to_string().contains("unknown command") => {
+            Err(error) if error.to_string().contains(UNKNOWN_COMMAND) => {
                 self.unknown = true;
                 return Ok(None);
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(self.failed(error)),
         };
         let mut info = Info { length: 0, last: Stamp::ZERO, first: None, added: None };
         for (name, value) in pairs(answer) {
             match name.as_str() {
-                "length" => info.length = u64::from_redis_value(value)?,
-                "entries-added" => info.added = Some(u64::from_redis_value(value)?),
+                "length" => info.length = number(value)?,
+                "entries-added" => info.added = Some(number(value)?),
                 "last-generated-id" => info.last = stamp(value).unwrap_or(Stamp::ZERO),
                 "first-entry" => info.first = first_of(value).and_then(stamp),
                 _ => {}
             }
         }
+        self.added = info.added;
         Ok(Some(info))
     }
+}
+
+fn is_unknown(error: &StreamError) -> bool {
+    matches!(error, StreamError::Redis(error) if error.to_string().contains(UNKNOWN_COMMAND))
+}
+
+fn number(value: Value) -> Result<u64> {
+    u64::from_redis_value(value).map_err(|error| StreamError::Redis(error.into()))
 }
 
 /// The pairs of a map, in either protocol's form.

@@ -1,0 +1,7 @@
+//! Tweets of the crawl, in a search engine.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ops::indexer::main()
+}

@@ -1,0 +1,145 @@
+//! Tweets from Redis into the index.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use storage::env::{Backoff, Clock as _, SystemClock};
+use storage::redis::RedisUrl;
+use tokio_util::sync::CancellationToken;
+
+use super::batch::Batch;
+use super::dead::DeadItems;
+use super::index::{Index, IndexError, Progress};
+use crate::service::REDIS_TIMEOUT;
+use crate::stream::{self, Follower, Found, Position, StreamName, StreamReader};
+
+/// The durable stream.
+const STREAM: StreamName = StreamName { key: "twm:tweets", what: "tweets", reader: "twm-indexer" };
+/// How often what was added is made durable and found, at most.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+type Over = stream::Over<IndexError>;
+
+/// How far the feed is, for those who ask.
+#[derive(Debug, Default)]
+pub(super) struct FeedState {
+    inner: Mutex<Option<Told>>,
+}
+
+/// How far the feed is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    pub(super) progress: Progress,
+    /// Entries that wait in the stream; absent where Redis does not count.
+    pub(super) behind: Option<u64>,
+}
+
+impl FeedState {
+    /// How far it is; nothing before the index said how far it was.
+    pub(super) fn told(&self) -> Option<Told> {
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, progress: Progress, behind: Option<u64>) {
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Some(Told { progress, behind });
+    }
+}
+
+/// Brings tweets from Redis to the index.
+pub(super) struct Feed {
+    url: RedisUrl,
+    index: Index,
+    dead: DeadItems,
+    state: Arc<FeedState>,
+    clock: SystemClock,
+    /// How far tweets were added.
+    progress: Progress,
+    /// How far they were committed, and when.
+    committed: Progress,
+    committed_at: Duration,
+}
+
+impl Follower for Feed {
+    type Error = IndexError;
+
+    async fn follow(&mut self, backoff: &mut Backoff) -> Result<Infallible, Over> {
+        let connection = self.url.connect(REDIS_TIMEOUT).await?;
+        let mut stream = StreamReader::new(STREAM, connection, self.progress.position);
+        let there = stream.begin().await?;
+        let (url, last) = (&self.url, stream.position().last());
+        match there {
+            true => tracing::info!("reading {} from {url}, after {last}", STREAM.key),
+            false => tracing::info!("{url} has no stream {} yet: waiting for it", STREAM.key),
+        }
+        loop {
+            let found = stream.read().await?;
+            backoff.reset();
+            self.state.tell(self.progress, stream.behind());
+            let idle = found.is_empty();
+            self.take(found, stream.position()).await.map_err(Over::Keeper)?;
+            self.state.tell(self.progress, stream.behind());
+            let since = self.clock.monotonic().saturating_sub(self.committed_at);
+            let waits = self.progress != self.committed;
+            if waits && since >= COMMIT_EVERY {
+                self.commit().await.map_err(Over::Keeper)?;
+            } else if idle {
+                stream.wait(if waits { COMMIT_EVERY - since } else { COMMIT_EVERY }).await?;
+            }
+        }
+    }
+}
+
+impl Feed {
+    pub(super) fn new(url: RedisUrl, index: Index, dead: DeadItems, state: Arc<FeedState>) -> Self {
+        let clock = SystemClock::new();
+        let (progress, committed, committed_at) = (Progress::START, Progress::START, Duration::ZERO);
+        Self { url, index, dead, state, clock, progress, committed, committed_at }
+    }
+
+    /// Runs until `stop` is cancelled.
+    ///
+    /// # Errors
+    /// There is no going on with the index.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), IndexError> {
+        self.progress = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            progress = self.index.progress() => progress?,
+        };
+        self.committed = self.progress;
+        self.state.tell(self.progress, None);
+        let url = self.url.clone();
+        stream::follow_for_ever(&url, STREAM.what, &stop, &mut self).await?;
+        // A server that does not answer now gets the rest again after the next start.
+        match tokio::time::timeout(COMMIT_EVERY * 5, self.commit()).await {
+            Ok(committed) => committed,
+            Err(_) => {
+                tracing::warn!(
+                    "stopped while the index did not answer: the last tweets are indexed at the next start"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    async fn take(&mut self, found: Vec<Found>, position: Position) -> Result<(), IndexError> {
+        let batch = Batch::of(found);
+        let refused = match batch.tweets.is_empty() {
+            true => Vec::new(),
+            false => self.index.add(&batch.tweets).await?,
+        };
+        let dead = batch.dead(refused);
+        self.progress = Progress { position, dead: self.progress.dead + dead.len() as u64 };
+        self.dead.report(dead).await;
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), IndexError> {
+        if self.progress != self.committed {
+            self.index.commit(self.progress).await?;
+            self.committed = self.progress;
+            self.committed_at = self.clock.monotonic();
+        }
+        Ok(())
+    }
+}

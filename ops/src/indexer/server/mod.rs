@@ -1,0 +1,211 @@
+//! An index in Elasticsearch or OpenSearch, spoken to in what both understand.
+//!
+//! How far the stream was indexed is a document in a small index of its own, written after the server acknowledged
+//! what it tells of: what was indexed behind it is sent again after a crash and takes its own place.
+
+mod bulk;
+mod call;
+mod index;
+mod mapping;
+mod search;
+mod url;
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use storage::env::{Backoff, SystemEntropy};
+use tokio::time::sleep;
+
+use super::index::{Progress, Refused};
+use super::inspection::{Buckets, Findings};
+use super::question::Question;
+use super::tweet::Tweet;
+use bulk::{Part, Pending, Said};
+use call::{Call, CallError};
+pub(super) use url::ServerUrl;
+
+/// Waits for a server that is busy or does not answer.
+const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// Why there is no going on with a search server.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ServerError {
+    #[error("{url} does not let us in ({status}); check user and password in --server or TWM_INDEXER_SERVER")]
+    Login { url: String, status: u16 },
+    #[error(
+        "the index {index} at {url} has another mapping: {difference}; choose another --index, or --recreate deletes it and makes it anew from the stream"
+    )]
+    OtherMapping { url: String, index: String, difference: String },
+    #[error("{url} refuses the index {index} ({status}): {answer}")]
+    Refused { url: String, index: String, status: u16, answer: String },
+    #[error("{url} does not answer: {what}")]
+    Silent { url: String, what: String },
+    #[error("HTTPS cannot be used: {0}")]
+    Client(String),
+}
+
+/// What is wrong with one attempt.
+enum Failure {
+    /// It may be well later.
+    Passing(String),
+    Lasting(ServerError),
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::Passing(error.to_string())
+    }
+}
+
+/// The index of one server. It holds no connection that must be made before.
+pub(super) struct SearchServer {
+    call: Call,
+    index: String,
+    /// Deletes what is there, once.
+    recreate: Mutex<bool>,
+    trouble: Mutex<Option<String>>,
+}
+
+impl SearchServer {
+    /// The index of this name. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// HTTPS cannot be used.
+    pub(super) fn new(url: ServerUrl, index: String, recreate: bool) -> Result<Self, ServerError> {
+        let call = Call::new(url).map_err(ServerError::Client)?;
+        Ok(Self { call, index, recreate: Mutex::new(recreate), trouble: Mutex::new(None) })
+    }
+
+    /// What keeps tweets waiting now.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the index ready, and says how far the stream was indexed.
+    ///
+    /// # Errors
+    /// The index is another one, or the server does not let us in.
+    pub(super) async fn prepare(&self) -> Result<Progress, ServerError> {
+        self.persist("preparing the index", || self.prepare_once().boxed()).await
+    }
+
+    /// Indexes tweets, and gives those that are refused for good.
+    ///
+    /// # Errors
+    /// None that passes: those are waited for.
+    pub(super) async fn add(&self, tweets: &[Tweet]) -> Result<Vec<Refused>, ServerError> {
+        let mut pending = Pending::of(tweets);
+        while let Some(part) = pending.next() {
+            let wait = match self.bulk(&part).await {
+                Ok(said) => pending.settle(part, said),
+                Err(Failure::Lasting(error)) => return Err(error),
+                Err(Failure::Passing(why)) => {
+                    pending.again(&part.places);
+                    Some(why)
+                }
+            };
+            match wait {
+                Some(why) => self.pause(&mut pending.backoff, "indexing", &why).await,
+                None => {
+                    pending.backoff.reset();
+                    self.well();
+                }
+            }
+        }
+        pending.refused.sort_by_key(|refused| refused.place);
+        Ok(pending.refused)
+    }
+
+    async fn bulk(&self, part: &Part) -> Result<Said, Failure> {
+        let path = format!("{}/_bulk?{}", self.index, bulk::ASKED);
+        bulk::read(&self.call.post_lines(&path, &part.body).await?, part.places.len())
+    }
+
+    /// Keeps how far the stream was indexed.
+    ///
+    /// # Errors
+    /// None that passes: those are waited for.
+    pub(super) async fn keep(&self, progress: Progress) -> Result<(), ServerError> {
+        self.persist("keeping the position", || self.keep_once(progress).boxed()).await
+    }
+
+    /// Tweets in the index.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub(super) async fn count(&self) -> Result<u64, ServerError> {
+        let answer = self.call.get(&format!("{}/_count", self.index)).await;
+        let answer = answer.and_then(|answer| answer.good()?.json());
+        answer.map_err(|error| self.silent(&error)).map(|json| json["count"].as_u64().unwrap_or(0))
+    }
+
+    /// The first and the last moment of tweets that match.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub(super) async fn extent(&self, question: &Question) -> Result<Option<(i64, i64)>, ServerError> {
+        let answer = self.search(&search::extent(question)).await;
+        answer.map(|answer| search::read_extent(&answer)).map_err(|error| self.silent(&error))
+    }
+
+    /// Looks at all tweets that match.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub(super) async fn find(
+        &self,
+        question: &Question,
+        buckets: Option<Buckets>,
+    ) -> Result<Findings, ServerError> {
+        let answer = self.search(&search::find(question, buckets)).await;
+        let found = answer.and_then(|answer| search::read(&answer));
+        found.map_err(|error| self.silent(&error))
+    }
+
+    async fn search(&self, body: &serde_json::Value) -> Result<serde_json::Value, CallError> {
+        self.call.post(&format!("{}/_search", self.index), body).await?.good()?.json()
+    }
+
+    /// Tries until it is well, or will never be.
+    async fn persist<'a, T>(
+        &'a self,
+        what: &str,
+        attempt: impl Fn() -> BoxFuture<'a, Result<T, Failure>>,
+    ) -> Result<T, ServerError> {
+        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        loop {
+            match attempt().await {
+                Ok(done) => {
+                    self.well();
+                    return Ok(done);
+                }
+                Err(Failure::Lasting(error)) => return Err(error),
+                Err(Failure::Passing(why)) => self.pause(&mut backoff, what, &why).await,
+            }
+        }
+    }
+
+    async fn pause(&self, backoff: &mut Backoff, what: &str, why: &str) {
+        let wait = backoff.next(&SystemEntropy::new());
+        tracing::warn!("{what} at {} waits: {why}; trying again in {wait:?}", self.call.url());
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{what} waits: {why}"));
+        sleep(wait).await;
+    }
+
+    fn well(&self) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn silent(&self, error: &CallError) -> ServerError {
+        ServerError::Silent { url: self.call.url().to_string(), what: error.to_string() }
+    }
+}
+
+impl fmt::Display for SearchServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.index, self.call.url())
+    }
+}

@@ -1,0 +1,85 @@
+//! Connections to Redis, one after the other.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use storage::env::{Backoff, SystemEntropy};
+use storage::redis::RedisUrl;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::StreamError;
+
+/// Waits between two attempts to reach Redis.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// Why a connection is over.
+#[derive(Debug)]
+pub enum Over<E> {
+    /// Redis; it is connected anew.
+    Redis(String),
+    /// What keeps the entries failed: there is no going on.
+    Keeper(E),
+}
+
+impl<E> From<redis::RedisError> for Over<E> {
+    fn from(error: redis::RedisError) -> Self {
+        Self::Redis(error.to_string())
+    }
+}
+
+impl<E> From<StreamError> for Over<E> {
+    fn from(error: StreamError) -> Self {
+        Self::Redis(error.to_string())
+    }
+}
+
+impl<E> From<storage::redis::RedisError> for Over<E> {
+    fn from(error: storage::redis::RedisError) -> Self {
+        Self::Redis(error.to_string())
+    }
+}
+
+/// Who keeps what a stream brings.
+pub trait Follower: Send {
+    /// Why there is no going on.
+    type Error: Send;
+
+    /// Follows one connection to its end, and resets the waits once it stands.
+    fn follow(
+        &mut self,
+        backoff: &mut Backoff,
+    ) -> impl Future<Output = Result<Infallible, Over<Self::Error>>> + Send;
+}
+
+/// Follows one connection after the other until `stop` is cancelled. The follower is dropped where it waits then: what
+/// is not kept yet is read again by the next start. `what` names what Redis brings.
+///
+/// # Errors
+/// What keeps the entries failed.
+pub async fn follow_for_ever<F: Follower>(
+    url: &RedisUrl,
+    what: &str,
+    stop: &CancellationToken,
+    follower: &mut F,
+) -> Result<(), F::Error> {
+    let entropy = SystemEntropy::new();
+    let mut backoff = Backoff::new(RECONNECT.0, RECONNECT.1);
+    loop {
+        let over = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            over = follower.follow(&mut backoff) => over,
+        };
+        let why = match over {
+            Ok(never) => match never {},
+            Err(Over::Keeper(error)) => return Err(error),
+            Err(Over::Redis(why)) => why,
+        };
+        let wait = backoff.next(&entropy);
+        tracing::warn!("no {what} from {url} ({why}); trying again in {wait:?}");
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = sleep(wait) => {}
+        }
+    }
+}
