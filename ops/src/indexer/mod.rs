@@ -6,7 +6,7 @@
 //!                  web (HTTP) <- inspection
 //! ```
 //!
-//! How far the stream was indexed is kept with what was indexed ([`index::Progress`]); a tweet's id is that of its
+//! How far the stream was indexed is kept with what was indexed (`index::Progress`); a tweet's id is that of its
 //! document. So nothing is missed and nothing is doubled, whoever dies when.
 
 mod batch;
