@@ -6,7 +6,7 @@
 //!                  web (HTTP) <- inspection
 //! ```
 //!
-//! How far the stream was indexed is kept with what was indexed ([`index::Progress`]); a tweet's id is that of its
+//! How far the stream was indexed is kept with what was indexed (`index::Progress`); a tweet's id is that of its
 //! document. So nothing is missed and nothing is doubled, whoever dies when.
 
 mod batch;
@@ -46,9 +46,12 @@ use server::{SearchServer, ServerUrl};
 struct Cli {
     #[command(flatten)]
     redis: RedisFlags,
-    /// The search server: http[s]://[USER:PASSWORD@]HOST[:PORT], port 9200 unless said; with a password better in
-    /// TWM_INDEXER_SERVER.
+    /// The search server, as [`ServerUrl`] reads it.
     #[arg(long, value_name = "URL", env = "TWM_INDEXER_SERVER", hide_env_values = true)]
+    #[arg(
+        help = "The search server: http[s]://[USER:PASSWORD@]HOST[:PORT], port 9200 unless said; with a password \
+                  better in TWM_INDEXER_SERVER"
+    )]
     #[arg(required_unless_present = "embedded", conflicts_with = "embedded")]
     server: Option<String>,
     /// The index at the search server; how far it is is kept in NAME-position beside it.
