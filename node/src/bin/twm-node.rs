@@ -4,11 +4,6 @@ use std::process::ExitCode;
 
 use node::settings::{LoadError, Loaded};
 
-/// A node runs for weeks, and what it discovers comes and goes in all its threads: the system's allocator leaves holes in
-/// an arena of each, which is half of its memory after the analysis of a large account.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// Bad settings.
 const USAGE: u8 = 2;
 
