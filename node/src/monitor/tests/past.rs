@@ -91,7 +91,7 @@ async fn where_graphite_fails_the_node_tells_what_it_remembers_and_why() {
         (200, "[]", "has nothing of this time; look whether twm-stats runs"),
     ] {
         fake.answers(status, body);
-        let history = port.get("/api/v1/history?range=week").await;
+        let history = port.get("/api/v1/history?range=day").await;
         let trouble = history["trouble"].as_str().unwrap();
         assert!(trouble.contains(words) && !trouble.contains("s3cret"), "{trouble}");
         assert_eq!((&history["source"], &history["step_s"]), (&json!("node"), &json!(60)));
@@ -99,7 +99,7 @@ async fn where_graphite_fails_the_node_tells_what_it_remembers_and_why() {
         port.clock.advance(Duration::from_secs(10));
     }
     fake.answers(200, GOOD);
-    assert_eq!(port.get("/api/v1/history?range=week").await["source"], "graphite");
+    assert_eq!(port.get("/api/v1/history?range=day").await["source"], "graphite");
 }
 
 #[tokio::test]
