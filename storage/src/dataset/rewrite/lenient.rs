@@ -7,6 +7,7 @@ use super::loss::Loss;
 use super::salvage::{Salvage, Then};
 use crate::dataset::followers_reader::{FIRST_TEXT_BYTE, PACKED_BYTES};
 use crate::dataset::{ItemId, MAX_LINE_BYTES, Result};
+use crate::durable::Naming;
 use crate::ids::UserId;
 
 /// Bytes of a list's beginning that show whether it is packed.
@@ -189,12 +190,14 @@ pub(super) struct LenientFollowers {
 
 impl LenientFollowers {
     pub(super) fn new(path: &Path, file: File) -> Result<Self> {
-        let mut pieces = Pieces::new(path, file)?;
-        // Through the ends of members: a list may begin with short ones.
-        while pieces.rest() < SAMPLE_BYTES && matches!(pieces.then, Then::More | Then::Checked) {
-            pieces.more()?;
+        // Read apart, through the ends of members: a list may begin with short ones.
+        let again = file.try_clone().naming("open", path)?;
+        let mut sample = Pieces::new(path, again)?;
+        while sample.rest() < SAMPLE_BYTES && matches!(sample.then, Then::More | Then::Checked) {
+            sample.more()?;
         }
-        let packed = looks_packed(&pieces.bytes[..pieces.bytes.len().min(SAMPLE_BYTES)]);
+        let packed = looks_packed(&sample.bytes[..sample.bytes.len().min(SAMPLE_BYTES)]);
+        let pieces = Pieces::new(path, file)?;
         Ok(Self { pieces, packed, begun: false })
     }
 

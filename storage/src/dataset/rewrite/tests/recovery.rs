@@ -195,6 +195,14 @@ fn the_form_of_a_list_is_seen_though_its_first_members_are_short() {
 }
 
 #[test]
+fn a_list_of_many_members_is_sound() {
+    let rig = Rig::new();
+    let members: Vec<u8> = lines(1..=300).chunks(40).flat_map(gzip).collect();
+    let path = rig.put("5.fws", &members);
+    assert_eq!(recover(&path, &target(&path), Form::default()).unwrap(), Recovered::Sound);
+}
+
+#[test]
 fn a_member_that_breaks_before_its_first_item_is_not_sound() {
     let empty = gzip(b"");
     let mut wrong_checksum = empty.clone();
