@@ -56,7 +56,9 @@ impl Statistics {
 
     /// Waits until the file has so many seconds more than now.
     async fn seconds_pass(&self, seconds: usize) -> anyhow::Result<()> {
-        let count = || anyhow::Ok(points(&text(&self.file())?)?.get(COUNTER).map_or(0, BTreeMap::len));
+        // The next one may be half written now.
+        let text = || if self.file().exists() { whole_lines(&self.file()) } else { Ok(String::new()) };
+        let count = || anyhow::Ok(points(&text()?)?.get(COUNTER).map_or(0, BTreeMap::len));
         let enough = count()? + seconds;
         let waited = eventually("seconds are written", async || Ok((count()? >= enough).then_some(()))).await;
         waited.with_context(|| self.consumer.log())
