@@ -1,7 +1,7 @@
 // Bars: how many over time, and shares of a whole.
 
 import { h, s } from "./dom.js";
-import { count, day, moment, short } from "./format.js";
+import { count, day, minute, short } from "./format.js";
 import { round } from "./chart.js";
 
 const HEIGHT = 190;
@@ -11,7 +11,7 @@ const DAY = 86_400_000;
 /** How a bucket is called: the shorter they are, the more is said. */
 export function bucketName(at, interval) {
   if (interval >= DAY) return interval === DAY ? day(at) : `${day(at)} to ${day(at + interval - 1)}`;
-  return interval < 60_000 ? new Date(at).toISOString().slice(0, 19).replace("T", " ") : moment(at);
+  return interval < 60_000 ? new Date(at).toISOString().slice(0, 19).replace("T", " ") : minute(at);
 }
 
 /** Tweets over time: `{ interval_ms, buckets }` of the API. */
@@ -36,7 +36,7 @@ export function overTime({ interval_ms: interval, buckets }, width) {
     ),
   );
   const last = buckets.at(-1).at_ms;
-  const name = (at) => (interval >= DAY ? day(at) : moment(at));
+  const name = (at) => (interval >= DAY ? day(at) : minute(at));
   const labels = [
     s("text", { class: "tick", x: PAD.left, y: HEIGHT - 7 }, name(buckets[0].at_ms)),
     buckets.length > 1 && s("text", { class: "tick", x: width - PAD.right, y: HEIGHT - 7, "text-anchor": "end" }, name(last)),

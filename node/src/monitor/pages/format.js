@@ -35,7 +35,7 @@ export function duration(ms) {
 
 /** A day, or a moment, in universal time: the same for all who look at the same tweets. */
 export const day = (ms) => new Date(ms).toISOString().slice(0, 10);
-export const moment = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+export const minute = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
 
 export const time = (ms) => EXACT.format(new Date(ms));
 

@@ -2,7 +2,7 @@
 
 import { overTime, share } from "./bars.js";
 import { h, say } from "./dom.js";
-import { count, moment } from "./format.js";
+import { count, minute } from "./format.js";
 import { ask } from "./link.js";
 import { map } from "./map.js";
 import { chartWidth, fail, part } from "./parts.js";
@@ -83,7 +83,7 @@ function samples() {
       "li",
       { "data-key": tweet.id },
       h("p", { class: "tweet", dir: "auto" }, tweet.text),
-      h("p", { class: "hint" }, [tweet.screen_name && `@${tweet.screen_name}`, tweet.created_at_ms === null ? "no date" : moment(tweet.created_at_ms), tweet.geo && `at ${tweet.geo.lat}, ${tweet.geo.lon}`, `id ${tweet.id}`].filter(Boolean).join(" · ")),
+      h("p", { class: "hint" }, [tweet.screen_name && `@${tweet.screen_name}`, tweet.created_at_ms === null ? "no date" : minute(tweet.created_at_ms), tweet.geo && `at ${tweet.geo.lat}, ${tweet.geo.lon}`, `id ${tweet.id}`].filter(Boolean).join(" · ")),
     );
   return part("Newest tweets", h("ol", { class: "tweets" }, found.samples.map(row)));
 }
