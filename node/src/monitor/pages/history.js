@@ -95,7 +95,7 @@ export function render({ history, cluster, redraw }) {
   const shown = range === "hour" ? { ...history, source: "node", trouble: null } : past;
   if (!shown) return [head, failure ? fail(failure) : h("p", { class: "empty", role: "status" }, "Asking for what was")];
   const width = chartWidth(2);
-  const empty = shown.source === "graphite" ? "Graphite has nothing of it" : undefined;
+  const empty = shown.source === "graphite" ? "Graphite has nothing of it" : range === "hour" ? undefined : "The first points come within minutes";
   const draw = (name, unit, lines) => chart(name, unit, lines.map(([field, growth, label, kind]) => ({ name: label, kind, values: series(shown, field, growth) })), width, empty);
   const charts = shown.source === "graphite" ? graphite(draw, shown.fields) : own(draw, cluster.seen_by);
   return [head, failure && fail(failure), source(shown, cluster.seen_by), h("div", { class: "charts", "data-key": `charts-${shown.source}` }, charts)];
