@@ -1,21 +1,24 @@
 //! The file of all points.
 //!
-//! It is a row of gzip members, one for each [`append`](PointsFile::append): any gzip reader takes them as one text, and
-//! a process that is killed leaves whole members behind. Only a power cut can tear the last one; what can be read of
-//! it is kept.
+//! It is a row of gzip members, one or more for each [`append`](PointsFile::append): any gzip reader takes them as one text.
+//! Linux looks for a kill between two pages of a write, and no member crosses the end of a page: a process that is killed
+//! leaves whole members behind. Only a power cut can tear the last one; what can be read of it is kept.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
 use flate2::bufread::GzDecoder;
-use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
 use rustix::fs::FlockOperation;
 
 /// Bytes of text in a member that can be mended: more than ever is appended at once.
 const LARGEST_MEMBER: usize = 32 * 1024 * 1024;
+/// Least bytes of a file that Linux writes without looking for a kill.
+const PAGE: usize = 4096;
+/// Bytes of a member of nothing with an extra field of nothing.
+const SMALLEST: usize = 22;
 
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -102,17 +105,10 @@ impl PointsFile {
     }
 
     fn try_append(&mut self, lines: &[u8]) -> io::Result<()> {
-        let mut member = Vec::new();
-        if !lines.is_empty() {
-            let mut encoder = GzEncoder::new(&mut member, Compression::default());
-            encoder.write_all(if self.unfinished_line { b"\n" } else { b"" })?;
-            encoder.write_all(lines)?;
-            encoder.finish()?;
-        }
-        // One call for the whole member, so that a kill can cut it off only within: Linux looks for one between two pages.
-        // The next start mends that.
-        self.file.write_all_at(&member, self.end)?;
-        let end = self.end + member.len() as u64;
+        let begin: &[u8] = if self.unfinished_line && !lines.is_empty() { b"\n" } else { b"" };
+        let members = members(&[begin, lines].concat(), self.end)?;
+        self.file.write_all_at(&members, self.end)?;
+        let end = self.end + members.len() as u64;
         // Longer only after a torn end or a failed attempt.
         self.file.set_len(end)?;
         self.file.sync_data()?;
@@ -120,6 +116,52 @@ impl PointsFile {
         self.unfinished_line &= lines.is_empty();
         Ok(())
     }
+}
+
+/// The lines as gzip members, none of which crosses the end of a page of the file, where they begin at `at`: a kill, and a
+/// reader beside it, find a write done up to the end of a page. A line that does not fit into one crosses it all the same.
+fn members(lines: &[u8], at: u64) -> io::Result<Vec<u8>> {
+    let (mut members, mut rest) = (Vec::new(), lines);
+    while !rest.is_empty() {
+        let room = PAGE - (at as usize + members.len()) % PAGE;
+        let room = if room < SMALLEST { room + PAGE } else { room };
+        let (member, taken) = fitting(rest, room)?;
+        members.extend_from_slice(&member);
+        rest = &rest[taken..];
+    }
+    Ok(members)
+}
+
+/// A member of as many lines as fit, and their length. It leaves room for another one, or none at all.
+fn fitting(lines: &[u8], room: usize) -> io::Result<(Vec<u8>, usize)> {
+    let mut taken = lines.len();
+    loop {
+        let member = member(&lines[..taken], None)?;
+        match room.checked_sub(member.len()) {
+            Some(0) => return Ok((member, taken)),
+            Some(left) if left >= SMALLEST && taken == lines.len() => return Ok((member, taken)),
+            Some(left @ 2..) => return Ok((self::member(&lines[..taken], Some(left - 2))?, taken)),
+            Some(_) | None => {}
+        }
+        let fewer = lines[..taken / 2].iter().rposition(|byte| *byte == b'\n');
+        let first = lines[..taken - 1].iter().position(|byte| *byte == b'\n');
+        taken = match fewer.or(first) {
+            Some(end) => end + 1,
+            None if room < PAGE => return Ok((self::member(b"", Some(room - SMALLEST))?, 0)),
+            None => return Ok((member, taken)),
+        };
+    }
+}
+
+/// One gzip member, with an extra field of so many bytes, which readers skip (RFC 1952, 2.3.1.1).
+fn member(lines: &[u8], extra: Option<usize>) -> io::Result<Vec<u8>> {
+    let builder = match extra {
+        Some(bytes) => GzBuilder::new().extra(vec![0; bytes]),
+        None => GzBuilder::new(),
+    };
+    let mut encoder = builder.write(Vec::new(), Compression::default());
+    encoder.write_all(lines)?;
+    encoder.finish()
 }
 
 fn open_locked(path: &Path) -> Result<File, PointsFileError> {

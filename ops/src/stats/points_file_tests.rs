@@ -1,4 +1,5 @@
 use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use super::*;
@@ -88,4 +89,42 @@ fn what_a_full_disk_took_of_a_member_is_cut_off_again() {
     let refused = points.append(b"a 1 1\n").unwrap_err().to_string();
     assert!(refused.starts_with("cannot write /dev/full"), "{refused}");
     assert_eq!(points.end, 0);
+}
+
+#[test]
+fn up_to_the_end_of_any_page_the_file_is_whole() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("stats.gz");
+    let mut points = PointsFile::open(&path).unwrap();
+    let (mut value, mut all) = (1_u64, String::new());
+    // Appends of many lengths, of lines that compress badly.
+    for lines in (1..60).chain([500, 3_000, 1, 0, 20_000]) {
+        let mut second = String::new();
+        for _ in 0..lines {
+            value = value.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            second.push_str(&format!("c.{value} {value} 1\n"));
+        }
+        points.append(second.as_bytes()).unwrap();
+        all.push_str(&second);
+        assert_eq!(text(&path), all);
+    }
+    let whole = fs::read(&path).unwrap();
+    assert!(whole.len() > 100 * PAGE);
+    for cut in (PAGE..whole.len()).step_by(PAGE) {
+        let mut read = String::new();
+        MultiGzDecoder::new(&whole[..cut]).read_to_string(&mut read).unwrap();
+        assert!(all.starts_with(&read) && read.ends_with('\n'), "{cut}");
+    }
+}
+
+#[test]
+fn a_line_that_fits_into_no_page_is_kept() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("stats.gz");
+    let mut points = PointsFile::open(&path).unwrap();
+    let long: String = (0..20_000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string()).collect();
+    let lines = format!("a 1 1\n{long} 2 1\nb 3 1\n");
+    points.append(lines.as_bytes()).unwrap();
+    points.append(b"c 4 2\n").unwrap();
+    assert_eq!(text(&path), format!("{lines}c 4 2\n"));
 }
