@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! state/
-//!   CURRENT        two lines: `twm-state 1` (format version) and `generation N`
+//!   CURRENT        two lines: `twm-state 2` (format version) and `generation N`
+//!   REDO           the batch being written, see `redo.rs`; there was none in version 1
 //!   state-N/       the sled database that counts
 //!   state-N+1/     a replacement being built; removed at the next start
 //!   state-1.new/   the first database being created; removed at the next start
@@ -20,7 +21,7 @@ use crate::durable::{self, Naming};
 use crate::env::{Clock, SystemClock};
 
 /// Newest version of the layout above, and of the sled database in it.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 const POINTER: &str = "CURRENT";
 const PREFIX: &str = "state-";
 const BEING_CREATED: &str = "state-1.new";
@@ -89,8 +90,10 @@ pub(super) fn find_current(root: &Path) -> Result<u64> {
     }
     let missing = |why: String| StateError::MissingGeneration { path: root.to_owned(), why };
     let current = match (read_pointer(root)?, found.as_slice()) {
-        (Some(current), _) if found.contains(&current) => current,
-        (Some(current), _) => return Err(missing(format!("the folder {PREFIX}{current} is missing"))),
+        (Some((FORMAT, current)), _) if found.contains(&current) => current,
+        // No older program may open it from here on.
+        (Some((_, current)), _) if found.contains(&current) => point_to(root, current)?,
+        (Some((_, current)), _) => return Err(missing(format!("the folder {PREFIX}{current} is missing"))),
         (None, []) => create_first(root)?,
         // A crash between the rename of the first folder and the pointer to it.
         (None, [only]) => point_to(root, *only)?,
@@ -194,7 +197,8 @@ fn list(root: &Path) -> Result<(Vec<u64>, Option<PathBuf>)> {
     Ok((found, being_created))
 }
 
-fn read_pointer(root: &Path) -> Result<Option<u64>> {
+/// Format version and number of the generation that counts.
+fn read_pointer(root: &Path) -> Result<Option<(u64, u64)>> {
     let path = root.join(POINTER);
     let Some(bytes) = durable::read_small(&path, 256)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
@@ -205,5 +209,6 @@ fn read_pointer(root: &Path) -> Result<Option<u64>> {
     if version > FORMAT {
         return Err(StateError::NewerFormat { path, found: version, supported: FORMAT });
     }
-    number("generation ").map(Some).ok_or_else(damaged)
+    let current = number("generation ").ok_or_else(damaged)?;
+    Ok(Some((version, current)))
 }

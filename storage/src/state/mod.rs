@@ -6,6 +6,7 @@
 mod batch;
 mod generation;
 mod memory_store;
+mod redo;
 mod sled_store;
 
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ pub trait StateStore: Send + Sync + 'static {
     fn scan(&self, start: &[u8], end: Option<&[u8]>) -> Entries;
 
     /// Applies all changes or none; they are durable when this returns. Blocks for as long as the
-    /// disk takes, and reads of other threads may wait for it.
+    /// disk takes; other threads read meanwhile.
     ///
     /// # Errors
     /// After any error but a refused size the store is [poisoned](StateError::Poisoned).
@@ -100,6 +101,16 @@ pub enum StateError {
         path: PathBuf,
         /// What is in it.
         found: String,
+    },
+    /// The batch that was being written when the program ended is damaged.
+    #[error("{} is damaged at byte {at} ({why}), and the checkpoint in it was not finished; remove the node's data folder and add the node again", path.display())]
+    DamagedRedo {
+        /// The file.
+        path: PathBuf,
+        /// Offset in it.
+        at: u64,
+        /// What does not fit.
+        why: &'static str,
     },
     /// Written by a newer program.
     #[error("{} has format {found}, this program knows {supported}; start the newer twm-node again", path.display())]

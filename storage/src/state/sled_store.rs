@@ -7,12 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::generation::{self, Generation, SyncFile};
+use super::redo;
 use super::{Entries, Entry, Result, StateError, StateStore, WriteBatch, check_sizes};
-
-/// Entries that a replacement loads before it collects garbage.
-const LOAD_STEP: usize = 1024;
-/// Pieces of garbage that one step of the collector frees at least, see [`collect_garbage`].
-const GARBAGE_STEP: usize = 256;
 
 /// An ordered map on disk, in a folder that it shares with nothing else.
 ///
@@ -40,7 +36,9 @@ impl SledStore {
 
     fn open_with(root: &Path, sync_file: SyncFile) -> Result<Self> {
         let number = generation::find_current(root)?;
-        let current = RwLock::new(Arc::new(Generation::open(root, number)?));
+        let generation = Generation::open(root, number)?;
+        redo::finish(root, &generation, &sync_file)?;
+        let current = RwLock::new(Arc::new(generation));
         let root = root.to_owned();
         Ok(Self { root, current, writer: Mutex::new(()), failed: OnceLock::new(), sync_file })
     }
@@ -59,18 +57,15 @@ impl SledStore {
         result
     }
 
-    /// Fills a new generation. Nothing refers to it yet, so nothing needs to be atomic: single inserts
-    /// keep the order of the entries, which a batch of sled's does not.
+    /// Fills a new generation. Nothing refers to it yet, so nothing needs to be atomic.
     fn load(&self, number: u64, entries: &mut dyn Iterator<Item = Result<Entry>>) -> Result<Generation> {
         let new = Generation::open(&self.root, number)?;
-        for (count, entry) in (1usize..).zip(entries) {
+        let mut puts = entries.map(|entry| {
             let (key, value) = entry?;
             check_sizes(&key, &value)?;
-            new.db.insert(key, value).map_err(|source| new.failed(source))?;
-            if count % LOAD_STEP == 0 {
-                collect_garbage(LOAD_STEP);
-            }
-        }
+            Ok((key, Some(value)))
+        });
+        redo::insert(&new, &mut puts)?;
         new.sync(&self.sync_file)?;
         new.sync_names()?;
         Ok(new)
@@ -101,8 +96,7 @@ impl StateStore for SledStore {
         batch.check_sizes()?;
         let _alone = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.current()?;
-        let written = apply(&current, batch).and_then(|()| current.sync(&self.sync_file));
-        self.poison(written)
+        self.poison(redo::write(&self.root, &current, batch, &self.sync_file))
     }
 
     fn replace_all(&self, entries: &mut dyn Iterator<Item = Result<Entry>>) -> Result<()> {
@@ -130,31 +124,6 @@ impl StateStore for SledStore {
 impl fmt::Debug for SledStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SledStore").field("root", &self.root).field("failed", &self.failed).finish()
-    }
-}
-
-fn apply(generation: &Generation, batch: WriteBatch) -> Result<()> {
-    let changes = batch.len();
-    let mut sled_batch = sled::Batch::default();
-    for (key, value) in batch.into_changes() {
-        match value {
-            Some(value) => sled_batch.insert(key, value),
-            None => sled_batch.remove(key),
-        }
-    }
-    generation.db.apply_batch(sled_batch).map_err(|source| generation.failed(source))?;
-    collect_garbage(changes);
-    Ok(())
-}
-
-/// Frees what sled dropped while it applied a batch of `changes`.
-///
-/// sled reclaims memory by epochs (crossbeam-epoch). A batch holds one epoch from its beginning to its
-/// end, and afterwards only further reads would free the old pages, a few at a time: large batches
-/// with few reads between them leaked gigabytes.
-fn collect_garbage(changes: usize) {
-    for _ in 0..4 + changes / GARBAGE_STEP {
-        crossbeam_epoch::pin().flush();
     }
 }
 

@@ -109,7 +109,112 @@ fn a_failed_sync_poisons_the_store_for_ever() {
         assert!(why.contains("no more disk"), "{why}");
     }
     drop(store);
-    assert_eq!(SledStore::open(folder.path()).unwrap().get(b"a").unwrap(), Some(b"1".to_vec()));
+    let store = SledStore::open(folder.path()).unwrap();
+    assert_eq!(store.get(b"a").unwrap(), Some(b"1".to_vec()));
+    assert_eq!(
+        store.get(b"b").unwrap(),
+        Some(b"2".to_vec()),
+        "a batch on disk is finished by the next start"
+    );
+    assert_eq!(store.get(b"c").unwrap(), None);
+}
+
+/// A store with entries `a` to `d`, and a batch of changes of `b`, `c` and `e`.
+fn begun() -> (tempfile::TempDir, WriteBatch) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SledStore::open(folder.path()).unwrap();
+    store.write(batch(&[("a", "1"), ("b", "1"), ("c", "1"), ("d", "1")])).unwrap();
+    let mut changes = batch(&[("b", "2"), ("e", "2")]);
+    changes.delete(*b"c");
+    (folder, changes)
+}
+
+fn texts(store: &dyn StateStore) -> Vec<(String, String)> {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    all(store).into_iter().map(|(key, value)| (text(key), text(value))).collect()
+}
+
+fn entries(list: &[(&str, &str)]) -> Vec<(String, String)> {
+    list.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn a_batch_that_a_kill_cut_off_is_finished_by_the_next_start() {
+    for done in 0..=3 {
+        let (folder, changes) = begun();
+        redo::record(folder.path(), 1, &changes).unwrap();
+        let half = Generation::open(folder.path(), 1).unwrap();
+        let some = changes.clone().into_changes().into_iter().take(done).map(Ok);
+        redo::insert(&half, &mut { some }).unwrap();
+        drop(half);
+        let store = SledStore::open(folder.path()).unwrap();
+        assert_eq!(texts(&store), entries(&[("a", "1"), ("b", "2"), ("d", "1"), ("e", "2")]), "{done} done");
+        assert!(!folder.path().join("REDO").exists());
+    }
+}
+
+#[test]
+fn a_batch_that_was_not_whole_on_disk_never_was() {
+    let (folder, changes) = begun();
+    redo::record(folder.path(), 1, &changes).unwrap();
+    fs::rename(folder.path().join("REDO"), folder.path().join("REDO.new")).unwrap();
+    let store = SledStore::open(folder.path()).unwrap();
+    assert_eq!(texts(&store), entries(&[("a", "1"), ("b", "1"), ("c", "1"), ("d", "1")]));
+    assert!(!folder.path().join("REDO.new").exists());
+}
+
+#[test]
+fn a_batch_for_a_database_that_was_replaced_since_is_dropped() {
+    let (folder, changes) = begun();
+    let store = SledStore::open(folder.path()).unwrap();
+    store.replace_all(&mut std::iter::once(Ok((b"new".to_vec(), b"3".to_vec())))).unwrap();
+    drop(store);
+    redo::record(folder.path(), 1, &changes).unwrap();
+    let store = SledStore::open(folder.path()).unwrap();
+    assert_eq!(texts(&store), entries(&[("new", "3")]));
+    assert!(!folder.path().join("REDO").exists());
+}
+
+#[test]
+fn a_damaged_batch_is_refused_wherever_a_bit_flipped() {
+    let (folder, changes) = begun();
+    let path = folder.path().join("REDO");
+    redo::record(folder.path(), 1, &changes).unwrap();
+    let good = fs::read(&path).unwrap();
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        fs::write(&path, bad).unwrap();
+        let error = SledStore::open(folder.path()).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, StateError::DamagedRedo { .. } | StateError::Source(_)), "byte {at}: {text}");
+        assert!(text.contains("REDO"), "byte {at}: {text}");
+    }
+    fs::write(&path, good).unwrap();
+    assert_eq!(all(&SledStore::open(folder.path()).unwrap()).len(), 4);
+}
+
+#[test]
+fn reads_are_answered_in_the_middle_of_a_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SledStore::open(folder.path()).unwrap();
+    let mut large = WriteBatch::new();
+    for key in 0..100_000u32 {
+        large.put(key.to_be_bytes(), vec![1; 100]);
+    }
+    let seen = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| store.write(large).unwrap());
+        let mut most = 0;
+        while !writer.is_finished() {
+            let there = |key: u32| store.get(&key.to_be_bytes()).unwrap().is_some();
+            if there(0) && !there(99_999) {
+                most += 1;
+            }
+        }
+        most
+    });
+    assert!(seen > 0, "no read was answered between the first and the last change");
+    assert_eq!(all(&store).len(), 100_000);
 }
 
 #[test]
@@ -167,12 +272,21 @@ fn a_pointer_that_cannot_be_followed_is_refused_with_its_name() {
         fs::write(root.join("CURRENT"), text).unwrap();
         SledStore::open(root).unwrap_err()
     };
-    assert!(matches!(refused("twm-state 2\ngeneration 1\n"), StateError::NewerFormat { found: 2, .. }));
+    assert!(matches!(refused("twm-state 3\ngeneration 1\n"), StateError::NewerFormat { found: 3, .. }));
     assert!(matches!(refused("twm-state 1\n"), StateError::DamagedPointer { .. }));
     assert!(matches!(refused("\u{0}\u{0}\u{0}"), StateError::DamagedPointer { .. }));
     let error = refused("twm-state 1\ngeneration 9\n");
     assert!(error.to_string().contains("state-9 is missing"), "{error}");
     assert!(root.join("state-1").exists(), "nothing is removed before the pointer is understood");
+}
+
+#[test]
+fn a_store_of_the_first_version_is_taken_over_and_marked_as_new() {
+    let (folder, changes) = begun();
+    let pointer = folder.path().join("CURRENT");
+    fs::write(&pointer, "twm-state 1\ngeneration 1\n").unwrap();
+    SledStore::open(folder.path()).unwrap().write(changes).unwrap();
+    assert_eq!(fs::read_to_string(pointer).unwrap(), "twm-state 2\ngeneration 1\n");
 }
 
 #[test]
