@@ -1,5 +1,6 @@
 //! What the crawled tweets look like, as a `twm-indexer` tells it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,15 +8,15 @@ use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
-use storage::tls::ClientTls;
+use storage::env::Clock;
 use tokio::sync::Semaphore;
 
 use super::Monitor;
 use super::problem::Problem;
+use crate::source::{ClientTls, HttpClient, HttpError, HttpSettings};
 
 /// How long connecting may take, and an answer: a little longer than the indexer gives itself.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -25,77 +26,79 @@ const LARGEST: usize = 4 << 20;
 /// Questions at once. More of them wait.
 const AT_ONCE: usize = 4;
 
+/// Where a `twm-indexer` answers inspections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexerUrl(Url);
+
+impl IndexerUrl {
+    /// Reads the URL of an indexer.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what is allowed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let expected = "expected a URL such as http://127.0.0.1:9700";
+        let mut url = Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
+        let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !plain {
+            return Err(expected.to_owned());
+        }
+        url.set_path(&format!("{}/inspect", url.path().trim_end_matches('/')));
+        Ok(Self(url))
+    }
+}
+
+impl fmt::Display for IndexerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 /// The way to a `twm-indexer`. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Indexer {
-    client: Client,
-    inspect: Url,
+    client: Arc<HttpClient>,
+    url: IndexerUrl,
     turns: Arc<Semaphore>,
 }
 
 /// Why no indexer can be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexerError {
-    /// Its URL is none.
-    #[error("the indexer's URL: {0}")]
-    Url(String),
-    /// No certificate can be checked.
-    #[error("no TLS for the indexer (--indexer): {0}")]
+    /// There is no TLS.
+    #[error("--indexer: no TLS on this machine: {0}")]
     Tls(#[from] rustls::Error),
-    /// The client's parts do not fit together.
-    #[error("no HTTP client for the indexer (--indexer): {0}")]
-    Client(#[from] reqwest::Error),
+    /// There is no HTTP client.
+    #[error("--indexer: {0}")]
+    Http(#[from] HttpError),
 }
 
 impl Indexer {
     /// The indexer at this URL. Nothing is asked yet.
     ///
     /// # Errors
-    /// The URL is none, or no client can be made.
-    pub fn new(url: &str) -> Result<Self, IndexerError> {
-        let inspect = Self::check_url(url).map_err(IndexerError::Url)?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(ClientTls::new()?.config())
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER)
-            .redirect(Policy::none())
-            .no_proxy()
-            .build()?;
-        Ok(Self { client, inspect, turns: Arc::new(Semaphore::new(AT_ONCE)) })
-    }
-
-    /// Where it answers inspections.
-    ///
-    /// # Errors
-    /// The URL is none of an indexer, with what is allowed.
-    pub fn check_url(text: &str) -> Result<Url, String> {
-        let expected = "expected a URL such as http://127.0.0.1:9700";
-        let url = Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
-        let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !plain {
-            return Err(expected.to_owned());
-        }
-        let base = if text.ends_with('/') { text.to_owned() } else { format!("{text}/") };
-        Url::parse(&base)
-            .and_then(|base| base.join("inspect"))
-            .map_err(|error| format!("{error}; {expected}"))
+    /// There is no HTTP client to be had.
+    pub fn new(url: IndexerUrl, clock: Arc<dyn Clock>) -> Result<Self, IndexerError> {
+        let settings = HttpSettings {
+            connect_timeout: CONNECT,
+            request_timeout: ANSWER,
+            idle_timeout: ANSWER,
+            body_limit: LARGEST,
+            ..HttpSettings::default()
+        };
+        let client = HttpClient::new(None, &settings, &ClientTls::new()?, clock)?;
+        Ok(Self { client: Arc::new(client), url, turns: Arc::new(Semaphore::new(AT_ONCE)) })
     }
 
     async fn ask(&self, asked: &Asked) -> Result<Bytes, Problem> {
         let _turn = self.turns.acquire().await;
-        let mut url = self.inspect.clone();
+        let mut url = self.url.0.clone();
         let given = [("from", &asked.from), ("to", &asked.to), ("query", &asked.query)];
         let given = given.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
         url.query_pairs_mut().extend_pairs(given);
-        let mut response = self.client.get(url).send().await.map_err(|error| self.away(&error))?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.away(&error))? {
-            if body.len() + chunk.len() > LARGEST {
-                return Err(self.strange("it answers more than any inspection has"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
+        let request = self.client.get(url).map_err(|error| self.away(&error.to_string()))?;
+        let answer = self.client.exchange(request).await.map_err(|none| self.away(&none.what))?;
+        let body = answer.body.map_err(|error| self.strange(&error.to_string()))?;
+        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let json: Value =
             serde_json::from_slice(&body).map_err(|_| self.strange("it does not answer JSON"))?;
         match (status, json["error"].as_str()) {
@@ -107,17 +110,16 @@ impl Indexer {
         }
     }
 
-    fn away(&self, error: &reqwest::Error) -> Problem {
-        let what = if error.is_timeout() { "does not answer in time" } else { "does not answer" };
+    fn away(&self, what: &str) -> Problem {
         let text = format!(
-            "the indexer at {} {what}; look whether twm-indexer runs there (--indexer)",
-            self.inspect
+            "the indexer at {} does not answer ({what}); look whether twm-indexer runs there (--indexer)",
+            self.url
         );
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 
     fn strange(&self, what: &str) -> Problem {
-        let text = format!("{} is no twm-indexer: {what}; check --indexer", self.inspect);
+        let text = format!("{} is no twm-indexer: {what}; check --indexer", self.url);
         Problem::new(StatusCode::BAD_GATEWAY, text)
     }
 }

@@ -41,7 +41,7 @@ pub(crate) use access::harden;
 pub use asked::AskError;
 pub(crate) use assets::{page, wants_html};
 pub use graphite::{Graphite, GraphiteClientError, GraphiteUrl};
-pub use indexer::{Indexer, IndexerError};
+pub use indexer::{Indexer, IndexerError, IndexerUrl};
 pub use watched::{Watched, WatchedNode};
 
 use access::Access;

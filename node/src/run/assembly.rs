@@ -180,11 +180,12 @@ impl Node {
         let addresses = settings.peers.values().chain([&settings.http]);
         let host = |address: &String| address.rsplit_once(':').map(|(host, _)| host.to_owned());
         let graphite = settings.graphite.clone().map(|url| Graphite::new(url, clock.clone())).transpose()?;
+        let indexer = settings.indexer.clone().map(|url| Indexer::new(url, clock.clone())).transpose()?;
         Ok(Monitor::new(MonitorParts {
             settings: MonitorSettings {
                 token: settings.monitor_token.clone(),
                 hosts: addresses.filter_map(host).collect(),
-                indexer: settings.indexer.as_deref().map(Indexer::new).transpose()?,
+                indexer,
             },
             cluster: self.cluster.clone(),
             watched: Arc::new(WatchedNode { tracker, crawler, board, log, clock: clock.clone() }),

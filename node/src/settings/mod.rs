@@ -25,7 +25,7 @@ pub use problems::{LoadError, Problem, Problems};
 use table::SETTINGS;
 
 use crate::address::AddressList;
-use crate::monitor::GraphiteUrl;
+use crate::monitor::{GraphiteUrl, IndexerUrl};
 
 /// openraft tells of each of its steps at level info and of each message to a node out of reach at level warn; tarpc
 /// of calls whose failure the caller deals with.
@@ -51,7 +51,7 @@ pub struct Settings {
     /// Which Graphite has the history of the monitor, if any.
     pub graphite: Option<GraphiteUrl>,
     /// Where a `twm-indexer` answers, for the monitor.
-    pub indexer: Option<String>,
+    pub indexer: Option<IndexerUrl>,
     /// Addresses to crawl from.
     pub ips: AddressList,
     /// Jobs that run at once; absent: as many as seem right for the addresses.
@@ -201,7 +201,7 @@ impl Reader<'_> {
         let http = self.read("http", "127.0.0.1:9898", values::host_port);
         let monitor_token = self.optional("monitor-token", None, values::monitor_token);
         let graphite = self.optional("graphite-url", None, GraphiteUrl::parse);
-        let indexer = self.optional("indexer", None, values::indexer_url);
+        let indexer = self.optional("indexer", None, IndexerUrl::parse);
         let ips = self.read("ips", "none", values::ips);
         let workers = self.optional("workers", None, values::number(1..=10_000));
         let api_url = self.read("api-url", "http://127.0.0.1:5000/1/", values::api_url);

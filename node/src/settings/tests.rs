@@ -194,7 +194,7 @@ fn an_indexers_url_is_checked_at_the_start() {
     assert_eq!(load(&[]).settings.indexer, None);
     let url = "http://127.0.0.1:9700";
     let loaded = load_with(&[], &[("TWM_INDEXER", url)]).unwrap();
-    assert_eq!(loaded.settings.indexer.as_deref(), Some(url));
+    assert_eq!(loaded.settings.indexer.unwrap().to_string(), format!("{url}/inspect"));
     let error = errors(&["--indexer", "127.0.0.1:9700"]);
     assert!(error.contains("indexer (flag --indexer)") && error.contains(url), "{error}");
 }

@@ -9,7 +9,6 @@ use storage::redis::RedisUrl;
 
 use super::LogFormat;
 use crate::address::{AddressError, AddressList};
-use crate::monitor::Indexer;
 use crate::source::twitter::{check_base_url, check_bearer};
 
 /// Characters of a monitor token at least.
@@ -40,11 +39,6 @@ pub(super) fn text(text: &str) -> Result<String, String> {
 /// Base URL of the API.
 pub(super) fn api_url(text: &str) -> Result<String, String> {
     check_base_url(text).map(|()| text.to_owned()).map_err(|e| e.to_string())
-}
-
-/// Where a twm-indexer answers.
-pub(super) fn indexer_url(text: &str) -> Result<String, String> {
-    Indexer::check_url(text).map(|_| text.to_owned())
 }
 
 /// A token that a header can carry.

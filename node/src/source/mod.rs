@@ -18,7 +18,6 @@ mod profile;
 mod rate;
 #[cfg(test)]
 pub(crate) mod test_server;
-mod timestamp;
 pub mod twitter;
 
 use futures::future::BoxFuture;

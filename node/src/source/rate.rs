@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-
-use super::timestamp::parse_iso8601;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Longest wait believed, whatever a server says. X API v2 has windows of 24 hours.
 const LONGEST_WAIT: Duration = Duration::from_secs(25 * 3600);
@@ -124,7 +124,7 @@ fn parse_reset(text: &str, now: u64) -> Option<(u64, bool)> {
         Ok(n) if n >= SMALLEST_EPOCH_MILLIS => Some((n / 1000, true)),
         Ok(n) if n >= SMALLEST_EPOCH => Some((n, true)),
         Ok(n) => Some((now.checked_add(n)?, false)),
-        Err(_) => Some((parse_iso8601(text)?, true)),
+        Err(_) => Some((parse_moment(text)?, true)),
     }
 }
 
@@ -142,6 +142,12 @@ fn parse_retry_after(text: &str, now: u64, dated: bool) -> Option<Duration> {
 fn parse_http_date(text: &str) -> Option<u64> {
     let moment = httpdate::parse_http_date(text).ok()?;
     moment.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+/// Unix seconds of a moment as RFC 3339 writes it (`2026-11-23T08:21:01.123Z`).
+fn parse_moment(text: &str) -> Option<u64> {
+    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(moment.unix_timestamp()).ok()
 }
 
 #[cfg(test)]
@@ -189,7 +195,7 @@ mod tests {
 
     #[test]
     fn resets_come_in_many_forms() {
-        for reset in ["30", "1795422091", "1795422091.7", "1795422091000", "2026-11-23T08:21:31.000Z"] {
+        for reset in ["30", "1795422091", "1795422091.7", "1795422091000", "2026-11-23T09:21:31.5+01:00"] {
             assert_eq!(
                 rate(&[DATE, ("x-ratelimit-reset", reset)]).reset_in,
                 Some(Duration::from_secs(30)),
@@ -198,7 +204,9 @@ mod tests {
         }
         assert_eq!(rate(&[DATE, ("x-ratelimit-reset", "1795422000")]).reset_in, Some(Duration::ZERO));
         assert_eq!(rate(&[DATE, ("x-ratelimit-reset", "9999999999")]).reset_in, Some(LONGEST_WAIT));
-        for nonsense in ["", "-5", "soon", "18446744073709551616"] {
+        let no_moments =
+            ["2026-11-23", "2026-11-23T08:21:31", "2026-11-23T09:21:31+0100", "1960-01-01T00:00:00Z"];
+        for nonsense in ["", "-5", "soon", "18446744073709551616"].into_iter().chain(no_moments) {
             assert_eq!(rate(&[DATE, ("x-ratelimit-reset", nonsense)]).reset_in, None, "{nonsense}");
         }
     }

@@ -113,8 +113,8 @@ impl Tweet {
         if let Some(user) = &self.user {
             put("user", json!(user));
         }
-        if let Some(created_at) = self.created_at {
-            put("created_at", json!(instant::format(created_at)));
+        if let Some(created_at) = self.created_at.and_then(instant::format) {
+            put("created_at", json!(created_at));
         }
         if !self.hashtags.is_empty() {
             put("hashtags", json!(self.hashtags));

@@ -1,25 +1,7 @@
 //! The counters that are read each second.
 
+use raft::documents::counters;
 use redis::aio::ConnectionLike;
-
-/// Every counter of the mirror; a counter that was never written is 0.
-pub(super) const COUNTERS: [&str; 15] = [
-    "timeline.total_included",
-    "timeline.total_fetched",
-    "follower.total_fetched",
-    "analyzer.total_included",
-    "analyzer.total_fetched",
-    "update.total_included",
-    "update.total_fetched",
-    "stats.worker.ongoing.timeline",
-    "stats.worker.ongoing.follower",
-    "stats.worker.ongoing.analyzer",
-    "stats.worker.ongoing.update",
-    "stats.worker.completed.timeline",
-    "stats.worker.completed.follower",
-    "stats.worker.completed.analyzer",
-    "stats.worker.completed.update",
-];
 
 /// What is read: a line for each counter, and the counters that hold no number.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,16 +11,17 @@ pub(super) struct Reading {
     pub(super) odd: Vec<&'static str>,
 }
 
-/// Reads all counters at once.
+/// Reads all counters at once; one that was never written is 0.
 pub(super) async fn read(connection: &mut impl ConnectionLike, now: u64) -> redis::RedisResult<Reading> {
     // `MGET` answers nothing for a key that is no string: one such key spoils none of the others.
-    let values: Vec<Option<Vec<u8>>> = redis::cmd("MGET").arg(&COUNTERS).query_async(connection).await?;
+    let names: Vec<&str> = counters::all().collect();
+    let values: Vec<Option<Vec<u8>>> = redis::cmd("MGET").arg(names).query_async(connection).await?;
     Ok(reading(&values, now))
 }
 
 fn reading(values: &[Option<Vec<u8>>], now: u64) -> Reading {
     let mut reading = Reading::default();
-    for (label, value) in COUNTERS.into_iter().zip(values) {
+    for (label, value) in counters::all().zip(values) {
         let value = value.as_deref().map_or(Some("0"), number);
         match value {
             Some(value) => {
@@ -62,7 +45,7 @@ mod tests {
 
     #[test]
     fn every_counter_makes_a_line_and_one_that_holds_no_number_spoils_no_other() {
-        let mut values = vec![None; COUNTERS.len()];
+        let mut values = vec![None; counters::all().count()];
         values[0] = Some(b"12".to_vec());
         values[1] = Some(b"nan".to_vec());
         values[2] = Some(b"1\n2".to_vec());

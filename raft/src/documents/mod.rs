@@ -3,6 +3,7 @@
 //!
 //! Account ids are texts, because JSON readers round numbers beyond 2^53.
 
+pub mod counters;
 mod pace;
 
 use serde_json::{Map, Value, json};

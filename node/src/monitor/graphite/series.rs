@@ -3,31 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use raft::documents::counters::{self, GROWING, ONGOING};
 use serde::Deserialize;
 
 use crate::monitor::history::Range;
 
-/// Counters that grow: of a step the last value counts.
-const GROWING: [&str; 11] = [
-    "timeline.total_included",
-    "timeline.total_fetched",
-    "follower.total_fetched",
-    "analyzer.total_included",
-    "analyzer.total_fetched",
-    "update.total_included",
-    "update.total_fetched",
-    "stats.worker.completed.timeline",
-    "stats.worker.completed.follower",
-    "stats.worker.completed.analyzer",
-    "stats.worker.completed.update",
-];
-/// What is so at a moment: of a step the mean counts.
-const GAUGES: [&str; 4] = [
-    "stats.worker.ongoing.timeline",
-    "stats.worker.ongoing.follower",
-    "stats.worker.ongoing.analyzer",
-    "stats.worker.ongoing.update",
-];
 /// Before the name of a node: items that it fetched, a second.
 const NODE: &str = "stats.ops.";
 /// Nodes that are shown: more lines than a chart can tell apart.
@@ -81,8 +61,9 @@ impl Span {
         let Self { from, now, step } = self;
         let summary = |label: &str, of: &str| format!("summarize({label},\"{step}s\",\"{of}\")");
         let named = |label: &'static str, of| format!("alias({},\"{label}\")", summary(label, of));
+        // Of a step counts the last value of what grows, and the mean of what is so at a moment.
         let growing = GROWING.map(|label| named(label, "last"));
-        let gauges = GAUGES.map(|label| named(label, "avg"));
+        let gauges = ONGOING.map(|label| named(label, "avg"));
         let each = format!("groupByNode({},3,\"sum\")", summary("stats.ops.*.*", "sum"));
         let nodes = format!("aliasSub(limit({each},{MOST_NODES}),\"^\",\"{NODE}\")");
         let targets = growing.into_iter().chain(gauges).chain([nodes]);
@@ -93,14 +74,12 @@ impl Span {
     /// The points of an answer. What lies outside of the range, or is none of the series asked for, is left out.
     pub(super) fn read(self, body: &[u8]) -> serde_json::Result<Series> {
         let rendered: Vec<Rendered> = serde_json::from_slice(body)?;
-        let mut labels: Vec<String> = GROWING.into_iter().chain(GAUGES).map(str::to_owned).collect();
+        let mut labels: Vec<String> = counters::all().map(str::to_owned).collect();
         let mut steps: BTreeMap<u64, BTreeMap<usize, f64>> = BTreeMap::new();
         for Rendered { target, datapoints } in rendered {
             let place = match labels.iter().position(|label| *label == target) {
                 Some(place) => place,
-                None if target.starts_with(NODE)
-                    && labels.len() < GROWING.len() + GAUGES.len() + MOST_NODES =>
-                {
+                None if target.starts_with(NODE) && labels.len() < counters::all().count() + MOST_NODES => {
                     labels.push(target);
                     labels.len() - 1
                 }

@@ -1,10 +1,13 @@
 //! What an indexer tells.
 
+use std::sync::Arc;
+
+use storage::env::ManualClock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::world::Port;
-use crate::monitor::Indexer;
+use crate::monitor::{Indexer, IndexerUrl};
 
 /// What an indexer answers.
 pub(super) const INSPECTION: &str = r#"{"query":"a","from_ms":null,"to_ms":5,"total":3,
@@ -29,7 +32,11 @@ pub(super) async fn indexer_that_answers(status: u16, body: &'static str) -> Ind
             stream.write_all((head + &body).as_bytes()).await.unwrap();
         }
     });
-    Indexer::new(&url).unwrap()
+    indexer_at(&url)
+}
+
+fn indexer_at(url: &str) -> Indexer {
+    Indexer::new(IndexerUrl::parse(url).unwrap(), Arc::new(ManualClock::default())).unwrap()
 }
 
 async fn port(indexer: Option<Indexer>) -> Port {
@@ -55,7 +62,7 @@ async fn what_keeps_an_indexer_from_answering_is_said() {
     };
     let (status, text) = answer(None).await;
     assert!(status == 404 && text.contains("--indexer URL"), "{status} {text}");
-    let (status, text) = answer(Some(Indexer::new("http://127.0.0.1:1").unwrap())).await;
+    let (status, text) = answer(Some(indexer_at("http://127.0.0.1:1"))).await;
     assert!(status == 503 && text.contains("look whether twm-indexer runs"), "{status} {text}");
     for (theirs, body, status, words) in [
         (400, r#"{"error":"`from` is no date"}"#, 400, "no date"),
@@ -70,11 +77,12 @@ async fn what_keeps_an_indexer_from_answering_is_said() {
 
 #[test]
 fn an_indexers_url_is_checked() {
-    for good in ["http://127.0.0.1:9700", "https://index.example/twm/"] {
-        assert!(Indexer::check_url(good).unwrap().path().ends_with("/inspect"), "{good}");
+    for good in ["http://127.0.0.1:9700", "https://index.example/twm/", "http://a/twm"] {
+        let shown = IndexerUrl::parse(good).unwrap().to_string();
+        assert_eq!(shown, format!("{}/inspect", good.trim_end_matches('/')));
     }
     for bad in ["127.0.0.1:9700", "ftp://a", "http://u:p@a", "http://a?x", "http://", ""] {
-        let error = Indexer::check_url(bad).unwrap_err();
+        let error = IndexerUrl::parse(bad).unwrap_err();
         assert!(error.contains("http://127.0.0.1:9700"), "{error}");
     }
 }
