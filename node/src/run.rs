@@ -1,5 +1,6 @@
 //! A node from its start to its end.
 
+mod allocator;
 mod assembly;
 mod signals;
 
@@ -35,6 +36,7 @@ const CRAWL_NICENESS: i32 = 5;
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let logs = logs::start(&settings.logs, settings.id)?;
     raise_file_limit();
+    allocator::settle();
     let raft_runtime = runtime("raft", 0)?;
     let crawl_runtime = runtime("crawl", CRAWL_NICENESS)?;
     let outcome = raft_runtime.block_on(live(settings, logs.newest.clone(), crawl_runtime.handle().clone()));

@@ -25,12 +25,12 @@ const FLUSH_WAIT: Duration = Duration::from_micros(60);
 /// Most bytes of entries that one replication message carries, well below the frame's limit.
 const MAX_REPLICATED: usize = 4 << 20;
 
-/// Size of one file of the log, bytes. Purged entries free whole files.
-const FILE_SIZE: usize = 32 << 20;
+/// Size of one file of the log, bytes. Purged entries free whole files, and the entries of the newest one are in memory.
+const FILE_SIZE: usize = 8 << 20;
 const FILE_RECORDS: usize = 64 * 1024;
 
-/// Bytes of entries kept in memory for replication and apply.
-const CACHE_BYTES: usize = 32 << 20;
+/// Bytes of entries kept in memory for replication and apply. A follower that lags further is served from the disk.
+const CACHE_BYTES: usize = 8 << 20;
 
 /// A handle of the log; clones share it.
 #[derive(Clone)]

@@ -42,7 +42,8 @@ pub(crate) struct PackedCommand(pub(crate) Bytes);
 
 impl PackedCommand {
     pub(crate) fn pack(command: &Command) -> Result<Self, postcard::Error> {
-        postcard::to_stdvec(command).map(|bytes| Self(bytes.into()))
+        // Exactly as large as it is: the log keeps thousands of them in memory.
+        postcard::to_stdvec(command).map(|bytes| Self(bytes.into_boxed_slice().into()))
     }
 
     pub(crate) fn unpack(&self) -> Result<Command, postcard::Error> {

@@ -3,8 +3,12 @@
 use super::UserId;
 use super::varint::{self, MAX_VARINT, unzigzag, zigzag};
 
-/// Largest encoded segment, in bytes; well under what the state store takes as one value.
-pub const MAX_SEGMENT_BYTES: usize = 32 * 1024;
+/// Largest encoded segment, in bytes, for the reason that blocks of runs have
+/// ([`MAX_BLOCK_BYTES`](super::run::MAX_BLOCK_BYTES)); and what is written anew when one id is appended.
+pub const MAX_SEGMENT_BYTES: usize = 4 * 1024;
+
+/// Largest segment that is read.
+const LONGEST: usize = 32 * 1024;
 
 const VERSION: u8 = 1;
 /// The version, a count and a number to start from.
@@ -126,8 +130,8 @@ impl IdSegment {
     /// [`CorruptSegment`] for any bytes that [`encode`](Self::encode) would not have written.
     pub fn decode(bytes: &[u8]) -> Result<Self, CorruptSegment> {
         let corrupt = |at, why| CorruptSegment { at, why };
-        if bytes.len() > MAX_SEGMENT_BYTES {
-            return Err(corrupt(MAX_SEGMENT_BYTES, "more bytes than a segment has"));
+        if bytes.len() > LONGEST {
+            return Err(corrupt(LONGEST, "more bytes than a segment has"));
         }
         match bytes.first() {
             Some(&VERSION) => {}
@@ -293,6 +297,6 @@ mod tests {
         let longer = [encoded.as_slice(), &[0]].concat();
         assert_eq!(IdSegment::decode(&longer).unwrap_err().why, "bytes behind the last id");
         assert!(IdSegment::decode(&[1, 1, 0, 0x80, 0x00, 2, b'1', b'2']).is_err(), "a number as text");
-        assert!(IdSegment::decode(&vec![1; MAX_SEGMENT_BYTES + 1]).is_err());
+        assert!(IdSegment::decode(&vec![1; LONGEST + 1]).is_err());
     }
 }

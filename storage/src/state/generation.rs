@@ -26,9 +26,9 @@ const POINTER: &str = "CURRENT";
 const PREFIX: &str = "state-";
 const BEING_CREATED: &str = "state-1.new";
 
-/// Pages that sled keeps in memory, in bytes. The hot state lives in the state machine: sled is read
-/// at start, for a snapshot and for cold jobs.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Pages that sled keeps in memory, in bytes, roughly. The hot state lives in the state machine: sled is read
+/// at start, for a snapshot, for cold jobs and where runs of the seen-set are merged.
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// sled moves a page over a quarter of a segment into a blob file, which it never syncs. A leaf page
 /// has up to 20 entries (split above 16, merged below 4), each of at most 65 KiB here.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
