@@ -2,6 +2,7 @@
 
 mod away;
 mod budgets;
+mod celebrity;
 mod failover;
 mod frozen;
 mod lists;
