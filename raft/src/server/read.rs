@@ -79,8 +79,7 @@ impl Tracker {
         }
     }
 
-    /// Whoever reads the store may wait for a checkpoint to be written: commands must not wait for that, so
-    /// that the state is let go before.
+    /// The store is on the disk. Commands must not wait for its reading, so that the state is let go before.
     fn answer_from_store(&self, query: &Query) -> Result<Answer, ColdError> {
         match query {
             Query::Errors { crawl, after, limit } => {

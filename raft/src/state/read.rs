@@ -118,8 +118,8 @@ impl State {
         self.errors_reader(crawl, after, limit)()
     }
 
-    /// Reads part of a crawl's error list from the store, where whoever reads can wait long: the state must not
-    /// be held meanwhile.
+    /// Reads part of a crawl's error list from the store, which is on the disk: the state must not be held
+    /// meanwhile.
     pub fn errors_reader(
         &self,
         crawl: CrawlId,

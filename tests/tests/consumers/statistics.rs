@@ -210,7 +210,7 @@ async fn through_sentinels_statistics_go_on_after_a_failover() -> anyhow::Result
 
 /// Fault 4 of the original: one bad pub/sub message ended the service.
 #[tokio::test]
-async fn one_bad_pub_sub_message_never_ends_the_statistics() -> anyhow::Result<()> {
+async fn fault_4_one_bad_pub_sub_message_never_ends_the_statistics() -> anyhow::Result<()> {
     let redis = RedisServer::start().await?;
     let mut mirror = redis.connection().await?;
     let _: () = mirror.set("update.total_fetched", "no number").await?;

@@ -9,8 +9,8 @@ use storage::state::StateStore;
 
 use super::{ColdError, Overlay};
 
-/// What a page is read from. To read the store can last as long as the writing of a checkpoint, so that
-/// whoever reads it for an answer lets go of the state first: commands wait for all who hold the state.
+/// What a page is read from. The store is on the disk, so that whoever reads it for an answer lets go of the state
+/// first: commands wait for all who hold the state.
 ///
 /// Each record is then as it was at some time between the two.
 pub(in crate::state) struct Page<R> {
