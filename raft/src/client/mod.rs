@@ -201,7 +201,7 @@ impl Client {
 
     async fn connected(&self) -> Result<(usize, Connection), String> {
         let mut held = self.connection.lock().await;
-        if let Some((endpoint, connection)) = &*held {
+        if let Some((endpoint, connection)) = held.as_ref().filter(|(_, held)| !held.has_ended()) {
             return Ok((*endpoint, connection.clone()));
         }
         if self.endpoints.is_empty() {

@@ -27,7 +27,7 @@ impl Peers {
         Self { cluster, slots: Arc::default(), out_of_reach: Arc::default() }
     }
 
-    /// The connection to a node for a purpose, made when there is none.
+    /// The connection to a node for a purpose, made when there is none that holds.
     pub(crate) async fn get(
         &self,
         node: NodeId,
@@ -36,7 +36,9 @@ impl Peers {
     ) -> Result<Connection, ConnectError> {
         let slot = self.slot(node, purpose);
         let mut open = slot.lock().await;
-        if let Some(open) = open.as_ref().filter(|o| o.address == address) {
+        // A node that was restarted has closed the old one: to try it first would tell that the node is away.
+        let usable = |open: &&Open| open.address == address && !open.connection.has_ended();
+        if let Some(open) = open.as_ref().filter(usable) {
             return Ok(open.connection.clone());
         }
         let greeting = Greeting::new(purpose, Some(self.cluster.clone()), Some(node));
@@ -69,5 +71,37 @@ impl Peers {
     fn slot(&self, node: NodeId, purpose: Purpose) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(|e| e.into_inner());
         Arc::clone(slots.entry((node, purpose)).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio::time::{Duration, sleep, timeout};
+
+    use super::*;
+    use crate::wire::{Welcome, receive_greeting, send_welcome};
+
+    #[tokio::test]
+    async fn a_connection_that_its_node_closed_is_made_anew_and_one_that_holds_is_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let peers = Peers::of_cluster("test".to_owned());
+        let get = async || peers.get(7, &address, Purpose::Api).await.unwrap();
+        let welcome = async || {
+            let (stream, _) = receive_greeting(listener.accept().await.unwrap().0).await.unwrap();
+            send_welcome(stream, &Welcome::Welcome).await.unwrap()
+        };
+        let (first, held) = tokio::join!(get(), welcome());
+        assert!(!get().await.has_ended(), "nobody accepts a second one");
+        drop(held);
+        let ended = async {
+            while !first.has_ended() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), ended).await.unwrap();
+        let (second, _held) = tokio::join!(get(), welcome());
+        assert!(!second.has_ended());
     }
 }

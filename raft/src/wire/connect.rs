@@ -1,8 +1,12 @@
 //! Connecting to a peer.
 
 use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tarpc::client::NewClient;
 use tarpc::serde_transport;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -15,8 +19,27 @@ use super::service::PeerClient;
 /// How long establishing a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A connection that was greeted. Calls fail when it breaks; it does not reconnect by itself.
-pub(crate) type Connection = PeerClient;
+/// A connection that was greeted. Calls fail when it breaks; it does not reconnect by itself. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    client: PeerClient,
+    ended: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// Whether the other side has closed it. One that was cut off without a word shows that only by a call.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+}
+
+impl Deref for Connection {
+    type Target = PeerClient;
+
+    fn deref(&self) -> &PeerClient {
+        &self.client
+    }
+}
 
 /// Why a peer cannot be talked to.
 #[derive(Debug, thiserror::Error)]
@@ -64,5 +87,16 @@ where
     // Callers bound what they have under way; the channel must not add a queue of its own.
     config.pending_request_buffer = 4096;
     config.max_in_flight_requests = 4096;
-    PeerClient::new(config, transport).spawn()
+    let NewClient { client, dispatch } = PeerClient::new(config, transport);
+    let ended = Arc::new(AtomicBool::new(false));
+    tokio::spawn({
+        let ended = Arc::clone(&ended);
+        async move {
+            if let Err(error) = dispatch.await {
+                tracing::debug!(%error, "a connection broke");
+            }
+            ended.store(true, Ordering::Release);
+        }
+    });
+    Connection { client, ended }
 }

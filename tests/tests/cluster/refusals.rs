@@ -188,5 +188,13 @@ async fn the_leadership_goes_to_no_node_that_rejoins_or_is_down() -> Test {
     eventually("it leads", async || Ok(cluster.twm_ctl(&transfer).await?.status.success().then_some(())))
         .await?;
     assert_eq!(cluster.leader().await?, node);
+
+    // A node that was killed and is back has answered its leader before, over a connection that is no more.
+    let node = cluster.follower().await?;
+    cluster.node(node)?.kill().await?;
+    cluster.restart(node).await?;
+    let output = cluster.twm_ctl(&["leader", "transfer", "--to", &node.to_string()]).await?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(cluster.leader().await?, node);
     cluster.finish().await
 }
