@@ -1,12 +1,13 @@
 //! Connecting to a peer.
 
 use std::io;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tarpc::client::NewClient;
+use tarpc::context::Context;
 use tarpc::serde_transport;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 
 use super::codec::{MAX_FRAME, Postcard, framed};
 use super::greeting::{Greeting, Welcome, greet};
-use super::service::PeerClient;
+use super::service::{ApiError, ApiReply, ApiRequest, CallError, PeerClient};
 
 /// How long establishing a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,13 +32,24 @@ impl Connection {
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
-}
 
-impl Deref for Connection {
-    type Target = PeerClient;
+    /// Calls the tracker's API.
+    pub(crate) async fn api(
+        &self,
+        context: Context,
+        request: ApiRequest,
+        hops: u8,
+    ) -> Result<Result<ApiReply, ApiError>, CallError> {
+        self.client.call_api(context, request, hops).await
+    }
 
-    fn deref(&self) -> &PeerClient {
-        &self.client
+    /// Sends a Raft message.
+    pub(crate) async fn raft(
+        &self,
+        context: Context,
+        message: Bytes,
+    ) -> Result<Result<Bytes, String>, CallError> {
+        self.client.call_raft(context, message).await
     }
 }
 
@@ -99,4 +111,45 @@ where
         }
     });
     Connection { client, ended }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::SinkExt;
+    use tokio::io::duplex;
+
+    use super::*;
+    use crate::wire::service::PeerResponse;
+
+    /// Says what the first call on a connection is answered when the peer sends this.
+    async fn answered<T, E>(
+        response: PeerResponse,
+        call: impl AsyncFnOnce(&Connection) -> Result<Result<T, E>, CallError>,
+    ) -> Option<String> {
+        let (ours, theirs) = duplex(4096);
+        let mut theirs = framed(theirs, MAX_FRAME);
+        let connection = connect_over(ours);
+        let answer = tarpc::Response { request_id: 0, message: Ok(response) };
+        let answer = postcard::to_stdvec(&answer).unwrap();
+        let (said, sent) = tokio::join!(call(&connection), async {
+            // The request has to be there first: an answer to nothing is dropped.
+            let _request = futures::StreamExt::next(&mut theirs).await;
+            theirs.send(Bytes::from(answer)).await
+        });
+        sent.unwrap();
+        said.err().map(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_answers_another_call_gets_an_error_and_no_panic() {
+        let api = async |to: &Connection| to.api(tarpc::context::current(), ApiRequest::NodeStatus, 0).await;
+        let raft = async |to: &Connection| to.raft(tarpc::context::current(), Bytes::new()).await;
+        let of_api = || PeerResponse::Api(Ok(ApiReply::Work(true)));
+        let of_raft = || PeerResponse::Raft(Ok(Bytes::new()));
+        assert_eq!(answered(of_api(), api).await, None);
+        assert_eq!(answered(of_raft(), raft).await, None);
+        for said in [answered(of_raft(), api).await, answered(of_api(), raft).await] {
+            assert!(said.as_ref().is_some_and(|said| said.contains("another call")), "{said:?}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tarpc::client::RpcError;
+use tarpc::context::Context;
 
 use storage::ids::UserId;
 
@@ -14,6 +16,44 @@ pub(crate) trait Peer {
     async fn api(request: ApiRequest, hops: u8) -> Result<ApiReply, ApiError>;
     /// A Raft message, opaque here.
     async fn raft(message: Bytes) -> Result<Bytes, String>;
+}
+
+/// The calls as [`Peer`] has them. Those that the macro makes panic over a peer that answers another call than it
+/// was asked.
+impl PeerClient {
+    pub(super) async fn call_api(
+        &self,
+        context: Context,
+        request: ApiRequest,
+        hops: u8,
+    ) -> Result<Result<ApiReply, ApiError>, CallError> {
+        match self.0.call(context, PeerRequest::Api { request, hops }).await? {
+            PeerResponse::Api(answer) => Ok(answer),
+            PeerResponse::Raft(_) => Err(CallError::AnotherCall),
+        }
+    }
+
+    pub(super) async fn call_raft(
+        &self,
+        context: Context,
+        message: Bytes,
+    ) -> Result<Result<Bytes, String>, CallError> {
+        match self.0.call(context, PeerRequest::Raft { message }).await? {
+            PeerResponse::Raft(answer) => Ok(answer),
+            PeerResponse::Api(_) => Err(CallError::AnotherCall),
+        }
+    }
+}
+
+/// Why a call got no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// It did not get through, or nothing came back.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    /// What came back answers nothing that was asked.
+    #[error("the peer answers another call than it was asked; install the same release on all nodes")]
+    AnotherCall,
 }
 
 /// A call of the tracker's API. Every one can be repeated without harm.
