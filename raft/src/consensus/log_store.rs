@@ -68,13 +68,7 @@ impl LogStore {
     /// Names the log and what is wrong with its disk. After its writer has ended, the log itself says only that nobody
     /// takes what is written.
     fn failed(&self, log: &RaftLog<LogTypes>, error: io::Error) -> io::Error {
-        let source = log.wait_worker_idle().err().unwrap_or(error);
-        self.named(source)
-    }
-
-    fn named(&self, source: io::Error) -> io::Error {
-        let path = self.folder.as_ref().clone();
-        io::Error::new(source.kind(), FileError { action: "write the Raft log in", path, source })
+        named(&self.folder, log.wait_worker_idle().err().unwrap_or(error))
     }
 
     /// Writes under the lock, then waits for the sync outside of it.
@@ -92,7 +86,7 @@ impl LogStore {
             written.map_err(|error| self.failed(&log, error))?;
         }
         match told.await {
-            Ok(result) => result.map_err(|error| self.named(error)),
+            Ok(result) => result.map_err(|error| named(&self.folder, error)),
             Err(_) => Err(self.failed(&self.read(), io::Error::other("its writer stopped"))),
         }
     }
@@ -182,9 +176,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     {
         let entries = entries.into_iter().map(|e| (StoredLogId(e.log_id), StoredPayload(e.payload)));
         let mut log = self.write();
-        let store = self.clone();
+        // The folder alone: the writer, which runs this, would otherwise be able to hold the last handle of the log,
+        // and whoever drops that one waits for the writer's end.
+        let folder = self.folder.clone();
         let synced = move |result: io::Result<()>| {
-            callback.io_completed(result.map_err(|error| store.named(error)));
+            callback.io_completed(result.map_err(|error| named(&folder, error)));
         };
         let written = log.append(entries).and_then(|_| log.flush(true, Some(Flushed::call(synced))));
         written.map_err(|error| self.failed(&log, error))
@@ -201,5 +197,52 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
         self.synced(move |log| log.purge(StoredLogId(upto)).map(drop)).await
+    }
+}
+
+fn named(folder: &Path, source: io::Error) -> io::Error {
+    io::Error::new(
+        source.kind(),
+        FileError { action: "write the Raft log in", path: folder.to_owned(), source },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use openraft::testing::log_id;
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// The writer held the last handle once, and panicked in waiting for its own end.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_log_that_is_dropped_while_it_syncs_waits_for_the_sync_and_keeps_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = LogStore::open(dir.path()).unwrap();
+        let (open_gate, gate) = mpsc::channel::<()>();
+        let held = Flushed::call(move |_| gate.recv().expect("the test opens the gate"));
+        store.write().flush(true, Some(held)).unwrap();
+        let entry = Entry { log_id: log_id::<TypeConfig>(1, 1, 0), payload: Payload::Blank };
+        store.append([entry], IOFlushed::noop()).await.unwrap();
+
+        let log = Arc::downgrade(&store.log);
+        let dropped = thread::spawn(move || drop(store));
+        let alone = async {
+            while log.strong_count() > 0 {
+                yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), alone)
+            .await
+            .expect("whoever waits for the sync does not hold the log");
+        open_gate.send(()).unwrap();
+        dropped.join().unwrap();
+
+        let mut store = LogStore::open(dir.path()).unwrap();
+        assert_eq!(store.get_log_state().await.unwrap().last_log_id.map(|id| id.index), Some(0));
     }
 }
