@@ -1,5 +1,7 @@
 //! The typed client of the tracker's API.
 
+mod reply;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -85,37 +87,22 @@ impl Client {
 
     /// Changes the state. A refusal is an error.
     pub async fn mutate(&self, mutation: Mutation) -> Result<Response, ClientError> {
-        match self.call(ApiRequest::Mutate(mutation)).await? {
-            ApiReply::Mutated(Response::Refused(refusal)) => {
-                Err(ClientError::Api(ApiError::Refused(refusal)))
-            }
-            ApiReply::Mutated(response) => Ok(response),
-            _ => Err(ClientError::Confused { asked: "mutation" }),
-        }
+        self.call(ApiRequest::Mutate(mutation)).await?.mutated()
     }
 
     /// Reads the state.
     pub async fn query(&self, query: Query) -> Result<Answer, ClientError> {
-        match self.call(ApiRequest::Query(query)).await? {
-            ApiReply::Answer(answer) => Ok(*answer),
-            _ => Err(ClientError::Confused { asked: "query" }),
-        }
+        self.call(ApiRequest::Query(query)).await?.answer()
     }
 
     /// Begins a session.
     pub async fn open_session(&self, open: OpenSession) -> Result<SessionOpened, ClientError> {
-        match self.mutate(Mutation::OpenSession(open)).await? {
-            Response::SessionOpened(opened) => Ok(opened),
-            _ => Err(ClientError::Confused { asked: "session" }),
-        }
+        self.call(ApiRequest::Mutate(Mutation::OpenSession(open))).await?.opened()
     }
 
     /// Reports. Reports of a session must come one after the other.
     pub async fn report(&self, report: Report) -> Result<ReportAnswer, ClientError> {
-        match self.mutate(Mutation::Report(report)).await? {
-            Response::Report(answer) => Ok(answer),
-            _ => Err(ClientError::Confused { asked: "report" }),
-        }
+        self.call(ApiRequest::Mutate(Mutation::Report(report))).await?.reported()
     }
 
     /// Waits at most `timeout` until a report with these wants would bring the session something.
@@ -126,35 +113,23 @@ impl Client {
         timeout: Duration,
     ) -> Result<bool, ClientError> {
         let timeout_ms = timeout.as_millis() as u32;
-        match self.call(ApiRequest::WaitForWork { session, wants, timeout_ms }).await? {
-            ApiReply::Work(work) => Ok(work),
-            _ => Err(ClientError::Confused { asked: "wait" }),
-        }
+        self.call(ApiRequest::WaitForWork { session, wants, timeout_ms }).await?.work()
     }
 
     /// What the node that this client talks to says of itself.
     pub async fn node_status(&self) -> Result<NodeStatus, ClientError> {
-        match self.call(ApiRequest::NodeStatus).await? {
-            ApiReply::NodeStatus(status) => Ok(*status),
-            _ => Err(ClientError::Confused { asked: "status" }),
-        }
+        self.call(ApiRequest::NodeStatus).await?.node_status()
     }
 
     /// Moves leadership. Answers who leads then.
     pub async fn transfer_leader(&self, to: Option<NodeId>) -> Result<NodeId, ClientError> {
-        match self.call(ApiRequest::TransferLeader { to }).await? {
-            ApiReply::Transferred(leader) => Ok(leader),
-            _ => Err(ClientError::Confused { asked: "transfer" }),
-        }
+        self.call(ApiRequest::TransferLeader { to }).await?.transferred()
     }
 
     /// Looks up screen names (without `@`), at most [`MAX_NAMES`](crate::server::MAX_NAMES), with the budgets of any
     /// node. Answers those that have an account.
     pub async fn resolve(&self, names: Vec<String>) -> Result<Vec<(String, UserId)>, ClientError> {
-        match self.call(ApiRequest::ResolveNames(names)).await? {
-            ApiReply::Resolved(accounts) => Ok(accounts),
-            _ => Err(ClientError::Confused { asked: "look-up of names" }),
-        }
+        self.call(ApiRequest::ResolveNames(names)).await?.resolved()
     }
 
     async fn call(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {

@@ -37,37 +37,22 @@ pub(super) enum NotDone {
 impl Tracker {
     /// Changes the state. A refusal is an error.
     pub async fn mutate(&self, mutation: Mutation) -> Result<Response, ClientError> {
-        match self.call(ApiRequest::Mutate(mutation)).await? {
-            ApiReply::Mutated(Response::Refused(refusal)) => {
-                Err(ClientError::Api(ApiError::Refused(refusal)))
-            }
-            ApiReply::Mutated(response) => Ok(response),
-            _ => Err(ClientError::Confused { asked: "mutation" }),
-        }
+        self.call(ApiRequest::Mutate(mutation)).await?.mutated()
     }
 
     /// Reads the state after every write that was acknowledged before.
     pub async fn query(&self, query: Query) -> Result<Answer, ClientError> {
-        match self.call(ApiRequest::Query(query)).await? {
-            ApiReply::Answer(answer) => Ok(*answer),
-            _ => Err(ClientError::Confused { asked: "query" }),
-        }
+        self.call(ApiRequest::Query(query)).await?.answer()
     }
 
     /// Begins a session.
     pub async fn open_session(&self, open: OpenSession) -> Result<SessionOpened, ClientError> {
-        match self.mutate(Mutation::OpenSession(open)).await? {
-            Response::SessionOpened(opened) => Ok(opened),
-            _ => Err(ClientError::Confused { asked: "session" }),
-        }
+        self.call(ApiRequest::Mutate(Mutation::OpenSession(open))).await?.opened()
     }
 
     /// Reports. Reports of a session must come one after the other.
     pub async fn report(&self, report: Report) -> Result<ReportAnswer, ClientError> {
-        match self.mutate(Mutation::Report(report)).await? {
-            Response::Report(answer) => Ok(answer),
-            _ => Err(ClientError::Confused { asked: "report" }),
-        }
+        self.call(ApiRequest::Mutate(Mutation::Report(report))).await?.reported()
     }
 
     /// Waits at most `timeout` until a report with these wants would bring the session something.
@@ -78,18 +63,12 @@ impl Tracker {
         timeout: Duration,
     ) -> Result<bool, ClientError> {
         let timeout_ms = timeout.as_millis() as u32;
-        match self.call(ApiRequest::WaitForWork { session, wants, timeout_ms }).await? {
-            ApiReply::Work(work) => Ok(work),
-            _ => Err(ClientError::Confused { asked: "wait" }),
-        }
+        self.call(ApiRequest::WaitForWork { session, wants, timeout_ms }).await?.work()
     }
 
     /// Moves leadership. Answers who leads then.
     pub async fn transfer_leader(&self, to: Option<NodeId>) -> Result<NodeId, ClientError> {
-        match self.call(ApiRequest::TransferLeader { to }).await? {
-            ApiReply::Transferred(leader) => Ok(leader),
-            _ => Err(ClientError::Confused { asked: "transfer" }),
-        }
+        self.call(ApiRequest::TransferLeader { to }).await?.transferred()
     }
 
     /// Repeats a call until it was served or its time is over.
