@@ -1,6 +1,7 @@
 //! What tests the whole system: the double of the outer world and the means to shake a cluster.
 
 pub mod bench;
+pub mod browser;
 pub mod carbon;
 pub mod cluster;
 pub mod consumer;

@@ -2,9 +2,9 @@
 
 use raft::model::CrawlPhase;
 use serde_json::json;
+use twm_tests::browser::{Browser, Screen};
 use twm_tests::cluster::{Cluster, Page, eventually};
 
-use crate::browser::{Browser, Screen};
 use crate::world::{TOKEN, Test, everyone, fail_one, slow_accounts, url};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde_json::json;
 use tempfile::TempDir;
+use twm_tests::browser::{Browser, Screen};
 use twm_tests::cluster::{Cluster, Page, Program, eventually};
 use twm_tests::consumer::Consumer;
 use twm_tests::emulator::{Builder, Emulator};
 use twm_tests::redis_server::RedisServer;
 use twm_tests::server_process::free_port;
 
-use crate::browser::{Browser, Screen};
 use crate::world::{EVIL, Test, everyone, url};
 
 /// The bundled fixture.

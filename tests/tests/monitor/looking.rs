@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use twm_tests::browser::{Browser, Screen};
 use twm_tests::cluster::{Cluster, eventually};
 use twm_tests::emulator::RateLimits;
 
-use crate::browser::{Browser, Screen};
 use crate::world::{EVIL, TOKEN, Test, everyone, fail_one, slow_accounts, url};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

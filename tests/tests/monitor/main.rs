@@ -1,7 +1,6 @@
 //! The web monitor in a real browser, before real clusters.
 
 mod acting;
-mod browser;
 mod inspecting;
 mod looking;
 mod past;

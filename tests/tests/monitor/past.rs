@@ -7,11 +7,11 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use storage::env::{Clock, SystemClock};
 use tempfile::TempDir;
+use twm_tests::browser::{Browser, Screen};
 use twm_tests::carbon::Carbon;
 use twm_tests::cluster::{Cluster, Page, Program, ended, eventually};
 use twm_tests::graphite_web::GraphiteWeb;
 
-use crate::browser::{Browser, Screen};
 use crate::world::{Test, url};
 
 /// Time between two of the points that are sent, seconds.

@@ -1,8 +1,5 @@
 //! A headless Chromium, driven by chromedriver.
 
-use std::fs::File;
-use std::net::TcpListener;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -12,12 +9,12 @@ use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustix::process::{Pid, Signal, kill_process_group};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use twm_tests::cluster::eventually;
+
+use crate::cluster::eventually;
 
 /// Notes what goes wrong in the page from now on.
 const NOTE_COMPLAINTS: &str = "
@@ -219,36 +216,47 @@ impl Drop for Driver {
     }
 }
 
-/// In a network of its own, where half of the ports that the system may choose are taken: ten times over, so that
-/// luck is no explanation.
-#[test]
-fn a_driver_starts_though_half_the_ports_are_taken() -> anyhow::Result<()> {
-    let name = format!("twm-ports-{}", std::process::id());
-    let ip = |arguments: &str| -> anyhow::Result<()> {
-        let status =
-            std::process::Command::new("ip").args(arguments.split(' ')).status().context("running ip")?;
-        ensure!(status.success(), "ip {arguments}: {status}; this test needs root");
-        Ok(())
-    };
-    ip(&format!("netns add {name}"))?;
-    // What is open of it stays after its name.
-    let network = File::open(Path::new("/run/netns").join(&name));
-    ip(&format!("-netns {name} link set lo up"))?;
-    ip(&format!("netns delete {name}"))?;
-    let network = network.context("opening the network")?;
-    let started = std::thread::spawn(move || {
-        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
-        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40015")?;
-        // Of these, programs that listen are given the odd ones.
-        let taken = (40001..40016).step_by(4).map(|port| TcpListener::bind(("127.0.0.1", port)));
-        let _taken = taken.collect::<Result<Vec<_>, _>>()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        for _ in 0..10 {
-            let driver = runtime.block_on(Driver::start())?;
-            let port = driver.port;
-            ensure!(port % 4 == 3, "it listens on {port}, which is taken or not to be chosen");
-        }
-        Ok(())
-    });
-    started.join().map_err(|_| anyhow::anyhow!("the thread panicked"))?
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::net::TcpListener;
+    use std::os::fd::AsFd;
+
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+    use super::*;
+
+    /// In a network of its own, where half of the ports that the system may choose are taken: ten times over, so that
+    /// luck is no explanation.
+    #[test]
+    fn a_driver_starts_though_half_the_ports_are_taken() -> anyhow::Result<()> {
+        let name = format!("twm-ports-{}", std::process::id());
+        let ip = |arguments: &str| -> anyhow::Result<()> {
+            let status =
+                std::process::Command::new("ip").args(arguments.split(' ')).status().context("running ip")?;
+            ensure!(status.success(), "ip {arguments}: {status}; this test needs root");
+            Ok(())
+        };
+        ip(&format!("netns add {name}"))?;
+        // What is open of it stays after its name.
+        let network = File::open(Path::new("/run/netns").join(&name));
+        ip(&format!("-netns {name} link set lo up"))?;
+        ip(&format!("netns delete {name}"))?;
+        let network = network.context("opening the network")?;
+        let started = std::thread::spawn(move || {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
+            std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40015")?;
+            // Of these, programs that listen are given the odd ones.
+            let taken = (40001..40016).step_by(4).map(|port| TcpListener::bind(("127.0.0.1", port)));
+            let _taken = taken.collect::<Result<Vec<_>, _>>()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            for _ in 0..10 {
+                let driver = runtime.block_on(Driver::start())?;
+                let port = driver.port;
+                ensure!(port % 4 == 3, "it listens on {port}, which is taken or not to be chosen");
+            }
+            Ok(())
+        });
+        started.join().map_err(|_| anyhow::anyhow!("the thread panicked"))?
+    }
 }
