@@ -2,19 +2,20 @@
 
 mod reply;
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use storage::env::Entropy;
 use storage::ids::UserId;
+use tarpc::client::RpcError;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::model::{
     Answer, Mutation, NodeId, NodeStatus, OpenSession, Query, Report, ReportAnswer, RequestId, Response,
     SessionId, SessionOpened, Wants,
 };
-use crate::wire::{ApiReply, ApiRequest, Connection, Greeting, Purpose, connect};
+use crate::wire::{ApiReply, ApiRequest, CallError, Connection, Greeting, Purpose, connect};
 
 pub use crate::wire::ApiError;
 
@@ -28,7 +29,6 @@ pub struct Client {
     next_endpoint: AtomicU64,
     identity: u64,
     sequence: AtomicU64,
-    last_trouble: Mutex<Option<String>>,
 }
 
 /// Why a call did not succeed.
@@ -39,14 +39,14 @@ pub enum ClientError {
     Api(ApiError),
     /// No node served the call in time.
     #[error(
-        "no node of the cluster served the call within {timeout:?} (asked: {endpoints}; last trouble: {trouble}); check --endpoints and that a majority of the nodes runs"
+        "no node of the cluster served the call within {timeout:?} (asked: {endpoints}; trouble: {trouble}); check --endpoints and that a majority of the nodes runs"
     )]
     Unreachable {
         /// How long was tried.
         timeout: Duration,
         /// Who was asked.
         endpoints: String,
-        /// What happened last.
+        /// What happened last, at each of them.
         trouble: String,
     },
     /// The node speaks another protocol than this program.
@@ -60,6 +60,9 @@ pub enum ClientError {
 /// How long one node may take to answer a try; longer than the longest wait for work (half a session's
 /// time to live) and than an election.
 const TRY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// What is told of a node that said nothing.
+const NO_ANSWER: &str = "no answer in time";
 
 /// Pause between the first two tries of a call, and the longest; each is twice the one before. The next node mostly
 /// serves at once: the one that was asked gave its leadership away, or ended.
@@ -76,7 +79,6 @@ impl Client {
             next_endpoint: AtomicU64::new(0),
             identity: entropy.next_u64(),
             sequence: AtomicU64::new(0),
-            last_trouble: Mutex::new(None),
         }
     }
 
@@ -135,57 +137,58 @@ impl Client {
     async fn call(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
         let deadline = Instant::now() + self.timeout;
         let mut pause = RETRY_PAUSE.0;
+        let mut troubles = Troubles::default();
         loop {
             // A frozen node keeps its connections and answers nothing: no try may use up the call's time.
             let try_until = deadline.min(Instant::now() + TRY_TIMEOUT);
-            match timeout_at(try_until, self.try_call(&request, try_until)).await {
-                Ok(Ok(reply)) => return Ok(reply),
-                Ok(Err(Trouble::Final(error))) => return Err(ClientError::Api(error)),
-                Ok(Err(Trouble::Passing(trouble))) => self.note(trouble),
-                Err(_) => {
-                    self.note("no answer in time".to_owned());
-                    self.connection.lock().await.take();
+            match self.try_call(&request, try_until).await {
+                Ok(reply) => return Ok(reply),
+                Err(Failure::Final(error)) => return Err(ClientError::Api(error)),
+                Err(Failure::Passing(endpoint, trouble)) => troubles.note(endpoint, trouble),
+                Err(Failure::Silence(endpoint)) if try_until < deadline => {
+                    troubles.note(endpoint, NO_ANSWER.to_owned());
                 }
+                Err(Failure::Silence(endpoint)) => troubles.note_cut_short(endpoint),
             }
             if Instant::now() + pause >= deadline {
-                return Err(self.unreachable());
+                return Err(self.unreachable(&troubles));
             }
             sleep(pause).await;
             pause = RETRY_PAUSE.1.min(pause * 2);
         }
     }
 
-    async fn try_call(&self, request: &ApiRequest, deadline: Instant) -> Result<ApiReply, Trouble> {
-        let (endpoint, connection) = self.connected().await.map_err(Trouble::Passing)?;
+    async fn try_call(&self, request: &ApiRequest, until: Instant) -> Result<ApiReply, Failure> {
+        let (endpoint, connection) = self.connected(until).await?;
         let mut context = tarpc::context::current();
-        context.deadline = deadline.into_std();
-        match connection.api(context, request.clone(), 0).await {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) if error.is_passing() => {
-                // The node lives but may be cut off from its leader: the next try asks another one.
-                self.leave(endpoint).await;
-                Err(Trouble::Passing(format!("{}: {error}", self.endpoints[endpoint])))
-            }
-            Ok(Err(error)) => Err(Trouble::Final(error)),
-            Err(error) => {
-                self.leave(endpoint).await;
-                Err(Trouble::Passing(format!("{}: {error}", self.endpoints[endpoint])))
-            }
-        }
+        context.deadline = until.into_std();
+        let trouble = match timeout_at(until, connection.api(context, request.clone(), 0)).await {
+            Ok(Ok(Ok(reply))) => return Ok(reply),
+            Ok(Ok(Err(error))) if !error.is_passing() => return Err(Failure::Final(error)),
+            // The node lives but may be cut off from its leader: the next try asks another one.
+            Ok(Ok(Err(error))) => Failure::Passing(endpoint, error.to_string()),
+            Ok(Err(CallError::Rpc(RpcError::DeadlineExceeded))) | Err(_) => Failure::Silence(endpoint),
+            Ok(Err(error)) => Failure::Passing(endpoint, error.to_string()),
+        };
+        self.leave(endpoint).await;
+        Err(trouble)
     }
 
-    async fn connected(&self) -> Result<(usize, Connection), String> {
+    async fn connected(&self, until: Instant) -> Result<(usize, Connection), Failure> {
         let mut held = self.connection.lock().await;
         if let Some((endpoint, connection)) = held.as_ref().filter(|(_, held)| !held.has_ended()) {
             return Ok((*endpoint, connection.clone()));
         }
-        if self.endpoints.is_empty() {
-            return Err("no endpoint was given".to_owned());
-        }
-        let endpoint =
-            (self.next_endpoint.fetch_add(1, Ordering::Relaxed) % self.endpoints.len() as u64) as usize;
+        let turn = self.next_endpoint.fetch_add(1, Ordering::Relaxed);
+        let endpoint = (turn % self.endpoints.len().max(1) as u64) as usize;
+        let Some(address) = self.endpoints.get(endpoint) else {
+            return Err(Failure::Passing(endpoint, "no endpoint was given".to_owned()));
+        };
         let greeting = Greeting::new(Purpose::Api, None, None);
-        let connection = connect(&self.endpoints[endpoint], &greeting).await.map_err(|e| e.to_string())?;
+        let connection = match timeout_at(until, connect(address, &greeting)).await {
+            Ok(connected) => connected.map_err(|error| Failure::Passing(endpoint, error.to_string()))?,
+            Err(_) => return Err(Failure::Silence(endpoint)),
+        };
         *held = Some((endpoint, connection.clone()));
         Ok((endpoint, connection))
     }
@@ -198,22 +201,83 @@ impl Client {
         }
     }
 
-    fn note(&self, trouble: String) {
-        *self.last_trouble.lock().unwrap_or_else(|e| e.into_inner()) = Some(trouble);
-    }
-
-    fn unreachable(&self) -> ClientError {
-        let trouble = self.last_trouble.lock().unwrap_or_else(|e| e.into_inner()).clone();
+    fn unreachable(&self, troubles: &Troubles) -> ClientError {
         ClientError::Unreachable {
             timeout: self.timeout,
             endpoints: self.endpoints.join(", "),
-            trouble: trouble.unwrap_or_else(|| "no answer".to_owned()),
+            trouble: troubles.told(&self.endpoints),
         }
     }
 }
 
-/// What went wrong in one try.
-enum Trouble {
+/// What went wrong in one try, at the endpoint in this place of the list.
+enum Failure {
     Final(ApiError),
-    Passing(String),
+    Passing(usize, String),
+    /// Its time was over.
+    Silence(usize),
+}
+
+/// What went wrong in a call, the last at each endpoint.
+#[derive(Default)]
+struct Troubles(BTreeMap<usize, String>);
+
+impl Troubles {
+    fn note(&mut self, endpoint: usize, trouble: String) {
+        self.0.insert(endpoint, trouble);
+    }
+
+    /// Of a try that the call's own end cut short: it says less than whatever was noted before.
+    fn note_cut_short(&mut self, endpoint: usize) {
+        self.0.entry(endpoint).or_insert_with(|| NO_ANSWER.to_owned());
+    }
+
+    /// All of it, each with its endpoint.
+    fn told(&self, endpoints: &[String]) -> String {
+        let told = self.0.iter().map(|(endpoint, trouble)| match endpoints.get(*endpoint) {
+            Some(address) if !trouble.contains(address) => format!("{address}: {trouble}"),
+            _ => trouble.clone(),
+        });
+        told.collect::<Vec<_>>().join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::env::SystemEntropy;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_try_that_is_cut_short_hides_nothing_that_went_wrong_before() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tokio::spawn(async move {
+            // Something else first, and then nothing at all.
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"\x7f\xff\xff\xff not one of us\r\n\r\n").await.unwrap();
+            let (mut silent, _) = listener.accept().await.unwrap();
+            let mut rest = Vec::new();
+            silent.read_to_end(&mut rest).await
+        });
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let endpoints = vec![address.clone(), closed.clone()];
+        let client = Client::new(endpoints, Duration::from_millis(500), &SystemEntropy::new());
+        let error = client.node_status().await.unwrap_err().to_string();
+        server.abort();
+        assert!(error.contains("no twm node"), "{error}");
+        assert!(error.contains(&closed) && error.contains("refused"), "{error}");
+        assert!(!error.contains(NO_ANSWER), "{error}");
+    }
+
+    #[tokio::test]
+    async fn silence_is_told_with_its_endpoint() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let client = Client::new(vec![address.clone()], Duration::from_millis(50), &SystemEntropy::new());
+        let error = client.node_status().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("trouble: {address}: {NO_ANSWER}")), "{error}");
+    }
 }

@@ -16,5 +16,5 @@ pub(crate) use codec::framed;
 pub(crate) use connect::connect_over;
 pub(crate) use connect::{ConnectError, Connection, connect};
 pub(crate) use greeting::{Greeting, Purpose, Welcome, receive_greeting, send_welcome};
-pub(crate) use service::Peer;
 pub use service::{ApiError, ApiReply, ApiRequest};
+pub(crate) use service::{CallError, Peer};
