@@ -59,7 +59,10 @@ impl PointsFile {
     /// It cannot be read or written, or another process writes it.
     pub(super) fn open(path: &Path) -> Result<Self, PointsFileError> {
         let failed = |action| move |source| PointsFileError::Io { action, path: path.to_owned(), source };
-        let mut file = open_locked(path)?;
+        if let Err(error) = begin(path) {
+            tracing::debug!("cannot begin {}: {error}", path.display());
+        }
+        let file = open_locked(path)?;
         let contents = Contents::of(&file).map_err(failed("read"))?;
         if let Damage::Elsewhere(why) = &contents.damage {
             let aside = free_name(path);
@@ -69,8 +72,7 @@ impl PointsFile {
                 path.display(),
                 aside.display()
             );
-            file = open_locked(path)?;
-            return Ok(Self { path: path.to_owned(), file, end: 0, unfinished_line: false });
+            return Self::open(path);
         }
         let mut points = Self {
             path: path.to_owned(),
@@ -85,6 +87,12 @@ impl PointsFile {
                 kept.len()
             );
             points.append(&kept)?;
+        }
+        if points.end == 0 {
+            // It was empty, or its very beginning torn. A full disk refuses the points as well, which wait for room.
+            if let Err(error) = points.append(b"") {
+                tracing::debug!("{error}");
+            }
         }
         Ok(points)
     }
@@ -121,6 +129,9 @@ impl PointsFile {
 /// The lines as gzip members, none of which crosses the end of a page of the file, where they begin at `at`: a kill, and a
 /// reader beside it, find a write done up to the end of a page. A line that does not fit into one crosses it all the same.
 fn members(lines: &[u8], at: u64) -> io::Result<Vec<u8>> {
+    if lines.is_empty() && at == 0 {
+        return member(lines, None);
+    }
     let (mut members, mut rest) = (Vec::new(), lines);
     while !rest.is_empty() {
         let room = PAGE - (at as usize + members.len()) % PAGE;
@@ -162,6 +173,22 @@ fn member(lines: &[u8], extra: Option<usize>) -> io::Result<Vec<u8>> {
     let mut encoder = builder.write(Vec::new(), Compression::default());
     encoder.write_all(lines)?;
     encoder.finish()
+}
+
+/// Makes the file if there is none, from its first moment with a member of nothing: gzip readers refuse an empty file.
+/// A kill in between can leave `FILE.new-PID`, which nobody reads.
+fn begin(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".new-{}", std::process::id()));
+    // A link, and not a rename: what another process makes in between is not replaced.
+    let begun = fs::write(&new, members(b"", 0)?).and_then(|()| fs::hard_link(&new, path));
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => begun.and(Err(error)),
+        _ => begun,
+    }
 }
 
 fn open_locked(path: &Path) -> Result<File, PointsFileError> {

@@ -23,6 +23,39 @@ fn a_file_goes_on_where_it_ended_and_is_whole_after_every_append() {
     assert_eq!(text(&path), "a 0 1\na 1 1\na 2 1\na 3 1\na 4 1\n");
 }
 
+/// A start before the first second, or while Redis is away, left an empty file, which gzip readers refuse.
+#[test]
+fn a_new_file_is_whole_from_its_first_moment() {
+    let folder = TempDir::new().unwrap();
+    let path = |number: u32| folder.path().join(format!("{number}.gz"));
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            for number in 0..200 {
+                while !path(number).exists() {
+                    std::thread::yield_now();
+                }
+                assert_eq!(text(&path(number)), "");
+            }
+        });
+        let opened: Vec<_> = (0..200).map(|number| PointsFile::open(&path(number)).unwrap()).collect();
+        reader.join().unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), opened.len(), "nothing else is left");
+    });
+}
+
+#[test]
+fn a_file_that_is_empty_or_torn_at_its_beginning_is_begun_anew() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("stats.gz");
+    for left in [&b""[..], b"\x1f\x8b\x08\x00\x00"] {
+        fs::write(&path, left).unwrap();
+        let mut points = PointsFile::open(&path).unwrap();
+        assert_eq!(text(&path), "");
+        points.append(b"a 1 1\n").unwrap();
+        assert_eq!(text(&path), "a 1 1\n");
+    }
+}
+
 #[test]
 fn wherever_the_end_was_torn_off_whole_lines_stay_and_new_ones_follow() {
     let folder = TempDir::new().unwrap();
