@@ -6,7 +6,7 @@ mod trackers;
 
 use std::time::Duration;
 
-use raft::model::{CrawlId, Finding, GoneReason, Job, NodeId, Operation, Progress};
+use api::model::{CrawlId, Finding, GoneReason, Job, NodeId, Operation, Progress};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 

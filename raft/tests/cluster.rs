@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft::client::Client;
-use raft::model::{
+use api::client::Client;
+use api::model::{
     Answer, CrawlId, CrawlSpec, Finding, JobId, LeaseId, Mutation, NodeId, OpenSession, Operation,
     Operations, Query, Report, Response, SessionId, StorageId, Traversal, Wants,
 };

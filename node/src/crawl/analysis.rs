@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use raft::model::{CrawlSpec, Finding, Progress};
+use api::model::{CrawlSpec, Finding, Progress};
 use storage::dataset::{DatasetError, FileKey, Followers};
 use storage::ids::UserId;
 

@@ -1,6 +1,6 @@
 //! A draft of either kind, and a page of either kind.
 
-use raft::model::DraftProgress;
+use api::model::DraftProgress;
 use storage::dataset::{Dataset, DatasetError, FileKind, Finished, FollowersDraft, SavePoint, TimelineDraft};
 use storage::ids::UserId;
 

@@ -9,7 +9,7 @@
 //!
 //! What a worker deliberately does not do: rename a finished draft. The tracker says when, and the session does it.
 //!
-//! [`Limited`]: raft::model::Finding::Limited
+//! [`Limited`]: api::model::Finding::Limited
 
 mod analysis;
 mod counters;
@@ -27,9 +27,9 @@ mod walk;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::model::{Finding, Operation, StorageId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use raft::model::{Finding, Operation, StorageId};
 use storage::dataset::{Dataset, DatasetError, FileKind, Finished};
 use storage::env::{Clock, Entropy};
 use tokio::sync::watch;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use raft::model::{CrawlId, CrawlSpec};
+use api::model::{CrawlId, CrawlSpec};
 
 use crate::follow::FollowRule;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use raft::model::{AddressStatus, BudgetStatus, WorkerStatus};
+use api::model::{AddressStatus, BudgetStatus, WorkerStatus};
 
 use super::Crawler;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raft::model::{GoneReason, Progress};
+use api::model::{GoneReason, Progress};
 use storage::dataset::DatasetError;
 
 use crate::session::Stop;

@@ -1,6 +1,6 @@
 //! `U`: the new tweets in front of the saved ones.
 
-use raft::model::Finding;
+use api::model::Finding;
 use storage::dataset::{Appended, DatasetError, FileKind};
 
 use super::draft::Draft;

@@ -1,6 +1,6 @@
 //! An account's pages, one after the other, into a draft.
 
-use raft::model::{DraftProgress, Finding, Progress};
+use api::model::{DraftProgress, Finding, Progress};
 use storage::dataset::{DatasetError, FileKind};
 
 use super::draft::{Draft, Page};

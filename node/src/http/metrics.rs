@@ -1,6 +1,6 @@
 //! What `/metrics` shows.
 
-use raft::model::{CrawlPhase, CrawlView, NodeRole, Operation, UserCounters};
+use api::model::{CrawlPhase, CrawlView, NodeRole, Operation, UserCounters};
 
 use super::Observation;
 use super::exposition::Exposition;

@@ -1,6 +1,6 @@
 //! What a node shows of itself.
 
-use raft::model::{CrawlView, NodeStatus};
+use api::model::{CrawlView, NodeStatus};
 use raft::state::{OutboxView, Sizes};
 
 use crate::crawl::RequestCount;

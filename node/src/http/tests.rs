@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Router;
-use raft::model::{
+use api::model::{
     AddressStatus, BudgetStatus, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, CrawlView, NodeRole,
     NodeStatus, Operation, Operations, Traversal, WorkerStatus,
 };
+use axum::Router;
 use raft::state::Sizes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;

@@ -1,6 +1,6 @@
 //! Appending to the stream of events, exactly behind what is there.
 
-use raft::model::EventId;
+use api::model::EventId;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Script, Value};
 

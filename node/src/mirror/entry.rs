@@ -1,6 +1,6 @@
 //! An event as an entry of the stream, and as a line of the original's log.
 
-use raft::model::{CrawlChange, Event, EventId, EventKind, JobChange, SessionChange};
+use api::model::{CrawlChange, Event, EventId, EventKind, JobChange, SessionChange};
 
 /// The fields of an entry, names and values in turn. Every entry has `number`, `at` (cluster time, ms) and `type`;
 /// what else it has depends on the type.

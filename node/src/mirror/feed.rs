@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft::model::Operation;
+use api::model::Operation;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, pipe};
 use storage::dataset::{Dataset, tweet_id};

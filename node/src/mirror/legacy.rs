@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use raft::model::{Answer, CrawlView, Event, FailedUser, Failure, Operation, Query};
+use api::model::{Answer, CrawlView, Event, FailedUser, Failure, Operation, Query};
 use raft::server::Tracker;
 use raft::state::Upcoming;
 use redis::aio::MultiplexedConnection;
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn the_counters_are_the_originals_15() {
         let counters = counters(&[], [0; 4]);
-        let known: BTreeSet<&str> = raft::documents::counters::all().collect();
+        let known: BTreeSet<&str> = api::documents::counters::all().collect();
         assert_eq!(known.len(), 15);
         assert!(counters.keys().map(String::as_str).eq(known));
     }

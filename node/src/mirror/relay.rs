@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft::model::{Event, EventId};
+use api::model::{Event, EventId};
 use raft::server::Tracker;
 use redis::aio::MultiplexedConnection;
 use storage::env::{Backoff, Clock, Entropy};

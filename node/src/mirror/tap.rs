@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use api::model::Operation;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use raft::model::Operation;
 use storage::dataset::{
     Dataset, DatasetError, FileKey, FileKind, Followers, FollowersDraft, Lines, Result, SavePoint, Stat,
     TimelineDraft,

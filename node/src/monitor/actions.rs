@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use api::client::ClientError;
+use api::model::{self, Answer, CrawlId, Mutation, Refusal, RequestId, Response};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use raft::client::ClientError;
-use raft::model::{self, Answer, CrawlId, Mutation, Refusal, RequestId, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use storage::ids::UserId;

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use raft::client::ClientError;
-use raft::model::{Answer, Query};
+use api::client::ClientError;
+use api::model::{Answer, Query};
 use storage::env::Clock;
 use tokio::time::timeout;
 

@@ -1,7 +1,7 @@
-//! What a node shows of itself as JSON; the cluster's documents are `raft::documents`. The names are an interface: add, don't
+//! What a node shows of itself as JSON; the cluster's documents are `api::documents`. The names are an interface: add, don't
 //! rename.
 
-use raft::model::{Event, EventKind};
+use api::model::{Event, EventKind};
 use serde_json::{Map, Value, json};
 
 use crate::logs::LogLine;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use raft::documents::Done;
-use raft::model::{CrawlView, NodeStatus};
+use api::documents::Done;
+use api::model::{CrawlView, NodeStatus};
 
 /// Time between two points of the last hour, and how many they are.
 pub(super) const FINE: (Duration, usize) = (Duration::from_secs(2), 1_800);

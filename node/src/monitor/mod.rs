@@ -33,7 +33,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use raft::documents::Pace;
+use api::documents::Pace;
 use storage::env::{Clock, Entropy};
 use tokio_util::sync::CancellationToken;
 

@@ -1,10 +1,10 @@
 //! Answers that are errors.
 
+use api::client::{ApiError, ClientError};
+use api::model::Refusal;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use raft::client::{ApiError, ClientError};
-use raft::model::Refusal;
 use serde_json::json;
 
 use super::asked::AskError;

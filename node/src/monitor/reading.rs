@@ -3,11 +3,11 @@
 use std::str::FromStr;
 use std::sync::PoisonError;
 
+use api::client::ClientError;
+use api::model::{self, Answer, CrawlId};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use raft::client::ClientError;
-use raft::model::{self, Answer, CrawlId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use storage::ids::UserId;
@@ -82,7 +82,7 @@ pub(super) async fn errors(
         return Err(ClientError::Confused { asked: "errors query" }.into());
     };
     let next = errors.last().filter(|_| errors.len() == limit as usize).map(|last| last.user.to_string());
-    let errors: Vec<_> = errors.iter().map(raft::documents::failed).collect();
+    let errors: Vec<_> = errors.iter().map(api::documents::failed).collect();
     Ok(Json(json!({ "errors": errors, "next": next })))
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn gone(
         return Err(ClientError::Confused { asked: "query for gone accounts" }.into());
     };
     let next = gone.last().filter(|_| gone.len() == limit as usize).map(|last| last.user.to_string());
-    let gone: Vec<_> = gone.iter().map(raft::documents::gone).collect();
+    let gone: Vec<_> = gone.iter().map(api::documents::gone).collect();
     Ok(Json(json!({ "gone": gone, "next": next })))
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raft::model::{AddressStatus, ClusterStatus, CrawlPhase, CrawlView};
+use api::model::{AddressStatus, ClusterStatus, CrawlPhase, CrawlView};
 use raft::state::{Delays, Waits};
 use serde_json::{Value, json};
 

@@ -29,7 +29,7 @@ impl Monitor {
         // Cluster time is what an event has; people want to know when that was.
         let begin = self.wall_ms().saturating_sub(clock);
         let first = events.first().map_or(after + 1, |(number, _)| *number);
-        let number = |(number, event): &(u64, raft::model::Event)| documents::event(*number, begin, event);
+        let number = |(number, event): &(u64, api::model::Event)| documents::event(*number, begin, event);
         json!({
             "node": self.inner.watched.own().id,
             "missed": if after > 0 { first.saturating_sub(after + 1) } else { 0 },

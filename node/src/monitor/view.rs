@@ -2,8 +2,8 @@
 
 use std::sync::PoisonError;
 
-use raft::documents;
-use raft::model::{Answer, ClusterStatus, CrawlView, MemberStatus, Query};
+use api::documents;
+use api::model::{Answer, ClusterStatus, CrawlView, MemberStatus, Query};
 use serde_json::{Value, json};
 
 use super::Monitor;
@@ -28,7 +28,7 @@ impl Monitor {
         let status = match self.inner.asked.ask(Query::Status).await {
             Ok(answer) => match &*answer {
                 Answer::Status(status) => Ok((**status).clone()),
-                _ => Err(raft::client::ClientError::Confused { asked: "status query" }.into()),
+                _ => Err(api::client::ClientError::Confused { asked: "status query" }.into()),
             },
             Err(error) => Err(error),
         };

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use api::client::ClientError;
+use api::model::{Answer, CrawlId, CrawlView, Event, Mutation, NodeStatus, Query, Response};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use raft::client::ClientError;
-use raft::model::{Answer, CrawlId, CrawlView, Event, Mutation, NodeStatus, Query, Response};
 use raft::server::Tracker;
 use raft::state::Waits;
 use storage::env::Clock;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use raft::model::{Finding, Job, LeaseId};
+use api::model::{Finding, Job, LeaseId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use raft::model::{CrawlId, Job, LeaseId, Operation};
+use api::model::{CrawlId, Job, LeaseId, Operation};
 use storage::ids::UserId;
 
 /// How far a running job has come, kept by its worker.
@@ -105,7 +105,7 @@ impl JobBoard {
 
 #[cfg(test)]
 mod tests {
-    use raft::model::JobId;
+    use api::model::JobId;
 
     use super::*;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use api::model::Operation;
 use futures::future::BoxFuture;
-use raft::model::Operation;
 
 use super::{Assignment, Ending};
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use raft::model::{JobId, LeaseId, Operation, SessionId, Wants};
+use api::model::{JobId, LeaseId, Operation, SessionId, Wants};
 use tokio_util::sync::CancellationToken;
 
 use super::Crew;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use raft::model::LeaseId;
+use api::model::LeaseId;
 use storage::dataset::{Dataset, FileKey};
 use tokio::runtime::Handle;
 

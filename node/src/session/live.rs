@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft::client::{ApiError, ClientError};
-use raft::model::{Finding, Job, JobId, LeaseId, Report, ReportAnswer, SessionId, Wants};
+use api::client::{ApiError, ClientError};
+use api::model::{Finding, Job, JobId, LeaseId, Report, ReportAnswer, SessionId, Wants};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft::model::{JobId, LeaseId, Operation, Publication};
+use api::model::{JobId, LeaseId, Operation, Publication};
 use storage::dataset::{Dataset, FileKey};
 use storage::env::Entropy;
 use tokio::runtime::Handle;

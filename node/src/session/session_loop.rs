@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft::client::{ApiError, ClientError};
-use raft::model::{LeaseId, NodeId, OpenSession, Refusal, SessionId, StorageId};
+use api::client::{ApiError, ClientError};
+use api::model::{LeaseId, NodeId, OpenSession, Refusal, SessionId, StorageId};
 use storage::dataset::Dataset;
 use storage::env::{Clock, Entropy};
 use tokio::runtime::Handle;
@@ -187,7 +187,7 @@ impl SessionLoop {
 
     fn published(&mut self, live: &mut Live, lease: LeaseId) {
         if let Some(job) = self.publisher.done(lease) {
-            live.pending.push(job, lease, raft::model::Finding::Published);
+            live.pending.push(job, lease, api::model::Finding::Published);
         }
     }
 

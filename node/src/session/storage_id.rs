@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use raft::model::StorageId;
+use api::model::StorageId;
 use storage::env::Entropy;
 
 /// The file that names it: one line of 16 hex digits.

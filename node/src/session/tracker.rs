@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use raft::client::ClientError;
-use raft::model::{
+use api::client::ClientError;
+use api::model::{
     Answer, CrawlId, CrawlSpec, LeaseId, Mutation, OpenSession, Query, Report, ReportAnswer, SessionId,
     SessionOpened, Wants,
 };
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use raft::server::Tracker;
 use storage::ids::UserId;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use api::model::{Finding, Limits, Mutation, Operation};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use node::session::{Assignment, Crew, Ending};
-use raft::model::{Finding, Limits, Mutation, Operation};
 use storage::env::{Clock, SystemClock};
 use tokio::sync::mpsc;
 

@@ -1,7 +1,7 @@
 //! What each operation writes and finds.
 
+use api::model::{Operation, Traversal};
 use axum::http::StatusCode;
-use raft::model::{Operation, Traversal};
 use storage::ids::UserId;
 
 use super::api::Api;

@@ -5,15 +5,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use node::session::JobTracker;
-use raft::client::{ApiError, ClientError};
-use raft::model::{
+use api::client::{ApiError, ClientError};
+use api::model::{
     Command, CrawlId, CrawlPhase, CrawlSpec, CrawlView, FailedUser, Failure, Gone, LeaseId, Limits, Mutation,
     OpenSession, Operations, Report, ReportAnswer, RequestId, Response, SessionId, SessionOpened, Traversal,
     Wants,
 };
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use node::session::JobTracker;
 use raft::state::State;
 use storage::env::{Clock, SystemClock};
 use storage::ids::UserId;

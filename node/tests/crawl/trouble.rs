@@ -1,7 +1,7 @@
 //! Budgets, failures and damage.
 
+use api::model::Operation;
 use axum::http::StatusCode;
-use raft::model::Operation;
 
 use super::api::Api;
 use super::rig::{Folder, LIMITS, Rig, eventually, tweets};
@@ -41,8 +41,8 @@ async fn an_account_that_always_fails_ends_in_the_error_list_and_holds_nobody_up
     assert_eq!(api.cursors("timeline", 7).len(), 2, "one request an attempt");
 
     api.answer_well();
-    let request = raft::model::RequestId { client: 9, sequence: 1 };
-    tracker.apply(raft::model::Mutation::RetryErrors { request, crawl, user: None, limit: 10 });
+    let request = api::model::RequestId { client: 9, sequence: 1 };
+    tracker.apply(api::model::Mutation::RetryErrors { request, crawl, user: None, limit: 10 });
     eventually("the retried account", || tracker.crawl(crawl).counters.users.completed == 2).await;
     assert_eq!(folder.timeline(7), tweets(7, 5));
     rig.stop().await;
@@ -53,7 +53,7 @@ async fn a_rule_that_does_not_compile_fails_its_jobs_with_its_message() {
     let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
     api.account(7, 1, [21]);
     let rig = Rig::start(&api, &tracker, &folder).await;
-    let crawl = tracker.submit_with("FA", &[7], raft::model::Traversal::Default, Some("user.lang =="));
+    let crawl = tracker.submit_with("FA", &[7], api::model::Traversal::Default, Some("user.lang =="));
     let view = tracker.finished(crawl).await;
     assert_eq!(view.counters.users.failed, 1);
     let failure = &tracker.errors(crawl)[0].why[0];

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use raft::client::{ApiError, Client, ClientError};
-use raft::model::{
+use api::client::{ApiError, Client, ClientError};
+use api::model::{
     Answer, ClusterStatus, CrawlId, CrawlView, FailedUser, Failure, FrontierPage, Gone, Mutation, NodeId,
     NodeStatus, Query, Refusal, RequestId, Response,
 };

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use raft::client::ClientError;
+use api::client::ClientError;
 
 use super::targets::ListError;
 

@@ -1,6 +1,6 @@
 //! What is wrong with a cluster.
 
-use raft::model::{ClusterStatus, MemberStatus, NodeStatus};
+use api::model::{ClusterStatus, MemberStatus, NodeStatus};
 
 use super::render::printable;
 

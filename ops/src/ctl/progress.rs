@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use api::documents::{Done, Rates};
+use api::model::CrawlView;
 use indicatif::{ProgressBar, ProgressStyle};
-use raft::documents::{Done, Rates};
-use raft::model::CrawlView;
 use tokio::time::Instant;
 
 use super::output::{is_watched, note};

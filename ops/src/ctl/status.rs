@@ -3,10 +3,10 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
+use api::client::ClientError;
+use api::documents::{Pace, Rates};
+use api::model::{ClusterStatus, CrawlView, NodeStatus};
 use clap::Args;
-use raft::client::ClientError;
-use raft::documents::{Pace, Rates};
-use raft::model::{ClusterStatus, CrawlView, NodeStatus};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};

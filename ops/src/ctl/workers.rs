@@ -1,6 +1,6 @@
 //! `workers`.
 
-use raft::documents;
+use api::documents;
 use serde_json::json;
 
 use super::render::{self, json as view};

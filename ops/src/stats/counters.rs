@@ -1,6 +1,6 @@
 //! The counters that are read each second.
 
-use raft::documents::counters;
+use api::documents::counters;
 use redis::aio::ConnectionLike;
 
 /// What is read: a line for each counter, and the counters that hold no number.

@@ -7,8 +7,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft::client::Client;
-use raft::model::{
+use api::client::Client;
+use api::model::{
     Answer, CrawlId, Finding, Job, JobId, LeaseId, NodeId, OpenSession, Query, Report, StorageId, Wants,
 };
 use raft::server::{StartError, Tracker, TrackerOptions};

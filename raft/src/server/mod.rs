@@ -22,6 +22,6 @@ mod wait;
 
 #[cfg(fuzzing)]
 pub(crate) use limits::check as check_limits;
-pub use network::{CheckFollowRule, MAX_NAMES, ResolveError, ResolveNames};
+pub use network::{CheckFollowRule, ResolveError, ResolveNames};
 pub use options::TrackerOptions;
 pub use tracker::{StartError, Tracker};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use storage::ids::UserId;
 
+use crate::client::MAX_NAMES;
 use crate::model::Mutation;
 use crate::wire::{ApiError, ApiReply};
 
@@ -16,9 +17,6 @@ pub type CheckFollowRule = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>
 /// Looks up screen names (without `@`). Answers those that have an account, with it.
 pub type ResolveNames =
     Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<Vec<(String, UserId)>, ResolveError>> + Send + Sync>;
-
-/// Most screen names in one call: a call must not outlast the patience of a client.
-pub const MAX_NAMES: usize = 100;
 
 /// Why names were not looked up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use raft::model::*;
+use api::model::*;
 use raft::state::{State, write_checkpoint};
 use storage::state::MemoryStore;
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use libfuzzer_sys::fuzz_target;
 use raft::fuzz::ApiRequest;
-use raft::model::{
+use api::model::{
     CrawlId, CrawlSpec, Mutation, NodeId, OpenSession, Operations, Query, RequestId, StorageId, Traversal,
     Wants,
 };
@@ -52,7 +52,7 @@ fn seeds() {
         ApiRequest::Mutate(Mutation::OpenSession(open)),
         ApiRequest::Mutate(Mutation::CreateCrawl { request: RequestId { client: 7, sequence: 1 }, spec }),
         ApiRequest::Mutate(Mutation::AddTargets { crawl: CrawlId(1), chunk: 0, users, seeds: false }),
-        ApiRequest::WaitForWork { session: raft::model::SessionId(1), wants: Wants::any(3), timeout_ms: 5 },
+        ApiRequest::WaitForWork { session: api::model::SessionId(1), wants: Wants::any(3), timeout_ms: 5 },
     ];
     let connections = RUNTIME.with_borrow(|runtime| runtime.block_on(raft::fuzz::good_connections(requests)));
     let whole = connections.iter().map(|bytes| [&[0][..], bytes].concat());

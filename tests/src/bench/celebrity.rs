@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use raft::client::Client;
-use raft::model::{CrawlId, CrawlView, Operation, Operations};
+use api::client::Client;
+use api::model::{CrawlId, CrawlView, Operation, Operations};
 use storage::ids::UserId;
 use tokio::time::{Instant, sleep};
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use raft::client::Client;
-use raft::model::{NodeId, NodeStatus};
+use api::client::Client;
+use api::model::{NodeId, NodeStatus};
 use storage::env::SystemEntropy;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use raft::client::Client;
-use raft::model::{CrawlView, Operation, Operations};
+use api::client::Client;
+use api::model::{CrawlView, Operation, Operations};
 use storage::ids::UserId;
 use tokio::time::{Instant, sleep};
 

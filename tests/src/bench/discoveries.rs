@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::ensure;
-use raft::model::{NodeId, Operation};
+use api::model::{NodeId, Operation};
 use storage::ids::UserId;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};

@@ -1,6 +1,6 @@
 //! The leader is killed (SIGKILL) under a client that keeps asking for jobs.
 
-use raft::model::Operation;
+use api::model::Operation;
 use tokio::time::Instant;
 
 use super::Settings;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use raft::model::{CrawlId, Operation};
+use api::model::{CrawlId, Operation};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 

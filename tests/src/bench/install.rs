@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use raft::model::{NodeId, Operation};
+use api::model::{NodeId, Operation};
 use tokio::time::{Instant, sleep};
 
 use super::Settings;

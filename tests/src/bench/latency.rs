@@ -1,6 +1,6 @@
 //! Round trips of one client that has one job at a time, on a cluster that does nothing else.
 
-use raft::model::Operation;
+use api::model::Operation;
 use tokio::time::Instant;
 
 use super::Settings;

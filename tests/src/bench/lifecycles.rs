@@ -1,6 +1,6 @@
 //! Job lifecycles: granted, completed, both on a majority's disks before the answer.
 
-use raft::model::{NodeId, Operation};
+use api::model::{NodeId, Operation};
 use tokio::time::Instant;
 
 use super::Settings;

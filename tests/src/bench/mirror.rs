@@ -1,7 +1,7 @@
 //! The same crawl without and with a Redis that it is mirrored to, in turn.
 
 use anyhow::Context;
-use raft::model::Operation;
+use api::model::Operation;
 
 use super::Settings;
 use super::cluster::{Cluster, Program};

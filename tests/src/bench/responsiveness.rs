@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use raft::client::Client;
-use raft::model::{Answer, CrawlId, CrawlPhase, Mutation, Operation, Query};
+use api::client::Client;
+use api::model::{Answer, CrawlId, CrawlPhase, Mutation, Operation, Query};
 use tokio::time::{Instant, sleep};
 
 use super::Settings;

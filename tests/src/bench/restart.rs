@@ -1,7 +1,7 @@
 //! A node with a large frontier is killed (SIGKILL) while it works, and started again.
 
 use anyhow::ensure;
-use raft::model::Operation;
+use api::model::Operation;
 use tokio::time::Instant;
 
 use super::Settings;

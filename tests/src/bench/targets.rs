@@ -1,8 +1,8 @@
 //! Crawls to be worked on.
 
 use anyhow::{Context, bail, ensure};
-use raft::client::Client;
-use raft::model::{
+use api::client::Client;
+use api::model::{
     Answer, CrawlId, CrawlSpec, CrawlView, Mutation, Operation, Operations, Query, Response, Traversal,
 };
 use storage::ids::UserId;

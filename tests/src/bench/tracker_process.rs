@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use raft::model::NodeId;
+use api::model::NodeId;
 use raft::server::{Tracker, TrackerOptions};
 use storage::env::{SystemClock, SystemEntropy};
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,8 +1,8 @@
 //! The tracker's side of a crawling node: takes jobs and reports on them at once.
 
 use anyhow::{Context, ensure};
-use raft::client::Client;
-use raft::model::{
+use api::client::Client;
+use api::model::{
     Finding, JobId, LeaseId, Mutation, NodeId, OpenSession, Progress, Report, SessionId, StorageId, Wants,
 };
 use storage::env::{Entropy, SystemEntropy};

@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use anyhow::{Context, bail, ensure};
-use raft::model::{Answer, ClusterStatus, CrawlId, CrawlPhase, CrawlView, Query};
+use api::model::{Answer, ClusterStatus, CrawlId, CrawlPhase, CrawlView, Query};
 use serde_json::Value;
 
 use super::{Cluster, Program, ended, eventually};

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use raft::client::Client;
+use api::client::Client;
 use storage::env::SystemEntropy;
 
 use super::{Builder, DEADLINE, Folder, Node, Output, Subnet, builder};

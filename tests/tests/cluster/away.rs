@@ -1,7 +1,7 @@
 //! A node that was away while much happened.
 
+use api::model::Mutation;
 use futures::future::try_join_all;
-use raft::model::Mutation;
 use twm_tests::cluster::{Cluster, Truth, eventually};
 
 use crate::world::{Test, accounts, everyone};

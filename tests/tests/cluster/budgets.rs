@@ -61,7 +61,7 @@ async fn no_address_exceeds_its_rate_budget_during_failover() -> Test {
     let targets = everyone(&emulator);
     let crawl = cluster.submit(&targets, &["-T", "-F", "-A"]).await?;
     for done in [5, 20] {
-        let enough = |crawl: &raft::model::CrawlView| crawl.counters.users.completed >= done;
+        let enough = |crawl: &api::model::CrawlView| crawl.counters.users.completed >= done;
         cluster.crawl_until(crawl, "some more accounts are done", enough).await?;
         let leader = cluster.leader().await?;
         cluster.node(leader)?.kill().await?;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::Context;
-use raft::model::Operation;
+use api::model::Operation;
 use twm_tests::cluster::{Cluster, Truth};
 use twm_tests::emulator::{Emulator, IdScheme, SyntheticOptions};
 

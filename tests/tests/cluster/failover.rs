@@ -80,7 +80,7 @@ async fn a_crawl_goes_on_after_all_nodes_were_killed_at_once() -> Test {
     let targets = everyone(&emulator);
     let crawl = cluster.submit(&targets, &["-T", "-F", "-A"]).await?;
     for done in [5, 20, 35] {
-        let enough = |crawl: &raft::model::CrawlView| crawl.counters.users.completed >= done;
+        let enough = |crawl: &api::model::CrawlView| crawl.counters.users.completed >= done;
         cluster.crawl_until(crawl, "some more accounts are done", enough).await?;
         cluster.kill_all().await?;
         cluster.start_all()?;
@@ -100,7 +100,7 @@ async fn a_node_alone_goes_on_after_it_was_killed() -> Test {
     let targets = everyone(&emulator);
     let crawl = cluster.submit(&targets, &["-T", "-F", "-A"]).await?;
     for done in [5, 15, 25] {
-        let enough = |crawl: &raft::model::CrawlView| crawl.counters.users.completed >= done;
+        let enough = |crawl: &api::model::CrawlView| crawl.counters.users.completed >= done;
         cluster.crawl_until(crawl, "some more accounts are done", enough).await?;
         cluster.node(1)?.kill().await?;
         cluster.restart(1).await?;

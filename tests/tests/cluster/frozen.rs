@@ -41,7 +41,7 @@ async fn a_node_frozen_past_its_lease_leaves_no_second_copy_in_its_own_folder() 
     session(&cluster, frozen, false).await?;
     mend(&emulator)?;
     // What it had under way is done by others before it goes on.
-    let leased = |crawl: &raft::model::CrawlView| crawl.leased + crawl.queued == 0;
+    let leased = |crawl: &api::model::CrawlView| crawl.leased + crawl.queued == 0;
     cluster.crawl_until(crawl, "no job runs or waits", leased).await?;
     cluster.node(frozen)?.thaw()?;
     cluster.finished(crawl).await?;

@@ -171,7 +171,7 @@ async fn a_paused_crawl_rests_and_a_cancelled_one_ends() -> Test {
     assert!(timelines(emulator.stats()) <= requests, "nothing was fetched for it meanwhile");
     assert_eq!(cluster.crawl(crawl).await?.counters.users, rests.counters.users);
     cluster.ctl_json(&["crawl", "resume", &crawl.to_string()]).await?;
-    let more = |view: &raft::model::CrawlView| view.counters.users.completed > rests.counters.users.completed;
+    let more = |view: &api::model::CrawlView| view.counters.users.completed > rests.counters.users.completed;
     cluster.crawl_until(crawl, "more are done", more).await?;
     cluster.ctl_json(&["crawl", "cancel", &crawl.to_string()]).await?;
     let over = cluster.crawl_until(crawl, "nothing runs", |crawl| crawl.leased == 0).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use raft::model::Operation;
+use api::model::Operation;
 use twm_tests::cluster::{Cluster, FileName, Truth};
 use twm_tests::emulator::{Emulator, Endpoint};
 

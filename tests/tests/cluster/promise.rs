@@ -22,7 +22,7 @@ async fn every_accepted_target_ends_in_exactly_one_final_state() -> Test {
     let listed: Vec<u64> = targets.iter().chain(&targets[..15]).copied().collect();
     let crawl = cluster.submit(&listed, &["-T", "-F"]).await?;
     for (id, done) in [(1, 5), (2, 15), (3, 25)] {
-        let enough = |crawl: &raft::model::CrawlView| crawl.counters.users.completed >= done;
+        let enough = |crawl: &api::model::CrawlView| crawl.counters.users.completed >= done;
         cluster.crawl_until(crawl, "some more accounts are done", enough).await?;
         cluster.node(id)?.kill().await?;
         cluster.restart(id).await?;
@@ -64,7 +64,7 @@ async fn every_dataset_file_holds_each_tweet_and_each_follower_once() -> Test {
     let listed: Vec<u64> = targets.iter().chain(&targets).copied().collect();
     let crawl = cluster.submit(&listed, &["-T", "-F"]).await?;
     for done in [5, 15, 25] {
-        let enough = |crawl: &raft::model::CrawlView| crawl.counters.users.completed >= done;
+        let enough = |crawl: &api::model::CrawlView| crawl.counters.users.completed >= done;
         cluster.crawl_until(crawl, "some more accounts are done", enough).await?;
         let leader = cluster.leader().await?;
         cluster.node(leader)?.kill().await?;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use raft::client::Client;
-use raft::model::{CrawlId, Query};
+use api::client::Client;
+use api::model::{CrawlId, Query};
 use storage::env::SystemEntropy;
 use twm_tests::cluster::{Cluster, Truth};
 

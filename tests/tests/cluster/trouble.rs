@@ -48,7 +48,7 @@ async fn a_lasting_500_starves_nobody_and_is_retried_when_it_is_over() -> Test {
     emulator.set_faults(rules.collect()).map_err(anyhow::Error::msg)?;
     let mut cluster = Cluster::builder().flags(["--max-attempts=3"]).crawling(&emulator).start().await?;
     let crawl = cluster.submit(&targets, &["-T", "-F"]).await?;
-    let others = |crawl: &raft::model::CrawlView| crawl.counters.users.completed == 26;
+    let others = |crawl: &api::model::CrawlView| crawl.counters.users.completed == 26;
     let view = cluster.crawl_until(crawl, "all others are done", others).await?;
     assert_eq!(view.counters.users.failed, 0, "the others are done first");
     let view = cluster.finished(crawl).await?;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use raft::client::Client;
-use raft::model::{CrawlId, CrawlSpec, Mutation, Operation, Operations, Response, Traversal};
+use api::client::Client;
+use api::model::{CrawlId, CrawlSpec, Mutation, Operation, Operations, Response, Traversal};
 use serde_json::Value;
 use storage::ids::UserId;
 use twm_tests::cluster::{Cluster, eventually};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use raft::model::CrawlId;
+use api::model::CrawlId;
 use twm_tests::cluster::{Cluster, Tmpfs, Truth};
 use twm_tests::emulator::Emulator;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use raft::model::WIRE_VERSION;
+use api::model::WIRE_VERSION;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use storage::env::{Entropy, SeededEntropy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use raft::model::CrawlId;
+use api::model::CrawlId;
 use twm_tests::cluster::Cluster;
 use twm_tests::emulator::{Builder, Emulator, Fault, FaultRule, SyntheticOptions};
 

@@ -1,6 +1,6 @@
 //! `twm:events`: each event once, in order, whatever dies.
 
-use raft::model::{CrawlView, Mutation};
+use api::model::{CrawlView, Mutation};
 use storage::env::{Entropy, SystemEntropy};
 use twm_tests::cluster::{Cluster, eventually};
 use twm_tests::redis_server::{RedisSentinel, RedisServer};
@@ -108,10 +108,10 @@ async fn events_that_no_longer_fit_are_counted_and_a_gap_stands_for_them() -> Te
     redis.kill().await?;
     // Some thousand events of 256 bytes and more.
     let client = cluster.client();
-    let spec = |n: u64| raft::model::CrawlSpec {
+    let spec = |n: u64| api::model::CrawlSpec {
         name: format!("{n:0>250}"),
-        operations: raft::model::Operations::only(raft::model::Operation::Timeline),
-        traversal: raft::model::Traversal::Default,
+        operations: api::model::Operations::only(api::model::Operation::Timeline),
+        traversal: api::model::Traversal::Default,
         depth: None,
         follow: None,
         priority: 1,

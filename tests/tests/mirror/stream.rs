@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use raft::model::{CrawlCounters, CrawlView, EventId, Operations};
+use api::model::{CrawlCounters, CrawlView, EventId, Operations};
 use redis::streams::StreamRangeReply;
 use twm_tests::cluster::{Cluster, eventually};
 use twm_tests::emulator::{Builder, Emulator, Fault, FaultRule, SyntheticOptions};

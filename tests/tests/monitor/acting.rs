@@ -1,6 +1,6 @@
 //! Acting.
 
-use raft::model::CrawlPhase;
+use api::model::CrawlPhase;
 use serde_json::json;
 use twm_tests::browser::{Browser, Screen};
 use twm_tests::cluster::{Cluster, Page, eventually};

@@ -1,7 +1,7 @@
 //! What the monitor shows here.
 
-use raft::client::Client;
-use raft::model::{CrawlId, Finding, OpenSession, Operation, Report, SessionId, StorageId, Wants};
+use api::client::Client;
+use api::model::{CrawlId, Finding, OpenSession, Operation, Report, SessionId, StorageId, Wants};
 use twm_tests::cluster::{Cluster, eventually};
 use twm_tests::emulator::{Builder, Emulator, Fault, FaultRule, SyntheticOptions};
 
@@ -44,7 +44,7 @@ pub async fn fail_one(client: &Client, crawl: CrawlId, reason: &str) -> anyhow::
     .await?;
     let failed = Finding::Failed { progress: None, reason: reason.to_owned(), after_ms: 0, retry: false };
     report(vec![(job.id, job.lease, failed)], Wants::NONE).await?;
-    let end = raft::model::Mutation::EndSession { session, graceful: true };
+    let end = api::model::Mutation::EndSession { session, graceful: true };
     client.mutate(end).await?;
     Ok(job.user.to_string().parse()?)
 }

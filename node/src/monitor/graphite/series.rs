@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use raft::documents::counters::{self, GROWING, ONGOING};
+use api::documents::counters::{self, GROWING, ONGOING};
 use serde::Deserialize;
 
 use crate::monitor::history::Range;

@@ -1,6 +1,6 @@
 //! Acting.
 
-use raft::model::{CrawlId, CrawlPhase, Mutation};
+use api::model::{CrawlId, CrawlPhase, Mutation};
 use serde_json::json;
 
 use super::world::{Port, TOKEN};

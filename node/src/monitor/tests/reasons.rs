@@ -1,7 +1,7 @@
 //! What holds crawls up.
 
-use raft::documents::{Pace, Rates};
-use raft::model::*;
+use api::documents::{Pace, Rates};
+use api::model::*;
 use raft::state::{PinnedJobs, Waits};
 
 use super::world::Fake;

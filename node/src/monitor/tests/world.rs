@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use api::client::{ApiError, ClientError};
+use api::model::*;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use raft::client::{ApiError, ClientError};
-use raft::model::*;
 use raft::state::{Delays, Waits};
 use serde_json::Value;
 use storage::env::{ManualClock, SeededEntropy};

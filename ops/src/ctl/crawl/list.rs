@@ -1,6 +1,6 @@
 //! `crawl list`.
 
-use raft::documents::{self, Rates};
+use api::documents::{self, Rates};
 use serde_json::Value;
 
 use crate::ctl::render;

@@ -7,9 +7,9 @@ mod resume;
 mod show;
 pub mod wait;
 
+use api::documents::{self, Rates};
+use api::model::CrawlId;
 use clap::{Args, Subcommand};
-use raft::documents::{self, Rates};
-use raft::model::CrawlId;
 
 use super::output::note;
 use super::{Cluster, CtlError, Output};

@@ -1,6 +1,6 @@
 //! `crawl resume`.
 
-use raft::model::{CrawlId, Mutation};
+use api::model::{CrawlId, Mutation};
 
 use super::tell;
 use crate::ctl::{Cluster, CtlError, Output};

@@ -1,7 +1,7 @@
 //! `crawl show`.
 
-use raft::documents::{self, Rates};
-use raft::model::CrawlId;
+use api::documents::{self, Rates};
+use api::model::CrawlId;
 
 use crate::ctl::render;
 use crate::ctl::{Cluster, CtlError, Output};

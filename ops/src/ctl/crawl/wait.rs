@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use raft::documents::{self, Pace, Rates};
-use raft::model::{CrawlId, CrawlPhase, CrawlView};
+use api::documents::{self, Pace, Rates};
+use api::model::{CrawlId, CrawlPhase, CrawlView};
 use tokio::time::{Instant, sleep};
 
 use crate::ctl::output::note;

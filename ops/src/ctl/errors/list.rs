@@ -1,9 +1,9 @@
 //! `errors list`.
 
+use api::client::ClientError;
+use api::documents;
+use api::model::{CrawlId, FailedUser};
 use clap::Args;
-use raft::client::ClientError;
-use raft::documents;
-use raft::model::{CrawlId, FailedUser};
 use storage::ids::UserId;
 
 use crate::ctl::render::printable;

@@ -1,8 +1,8 @@
 //! `errors retry`.
 
+use api::client::ClientError;
+use api::model::{CrawlId, Mutation, Response};
 use clap::Args;
-use raft::client::ClientError;
-use raft::model::{CrawlId, Mutation, Response};
 use serde_json::json;
 use storage::ids::UserId;
 

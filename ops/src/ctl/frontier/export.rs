@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use api::client::ClientError;
+use api::model::CrawlId;
 use clap::Args;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use raft::client::ClientError;
-use raft::model::CrawlId;
 use serde_json::json;
 
 use crate::ctl::output::{note, writing};

@@ -1,7 +1,7 @@
 //! `leader transfer`.
 
+use api::model::NodeId;
 use clap::Args;
-use raft::model::NodeId;
 use serde_json::json;
 
 use crate::ctl::output::note;

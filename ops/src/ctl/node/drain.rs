@@ -1,7 +1,7 @@
 //! `node drain` and `node undrain`.
 
+use api::model::{Mutation, NodeId};
 use clap::Args;
-use raft::model::{Mutation, NodeId};
 use serde_json::json;
 
 use crate::ctl::output::note;

@@ -1,7 +1,7 @@
 //! Tables of nodes, sessions and addresses.
 
+use api::model::{ClusterStatus, MemberStatus, NodeStatus, SessionStatus, WorkerStatus};
 use comfy_table::Table;
-use raft::model::{ClusterStatus, MemberStatus, NodeStatus, SessionStatus, WorkerStatus};
 
 use super::{columns, count, millis, printable};
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use api::documents::{Rates, age};
+use api::model::CrawlView;
 use comfy_table::Table;
-use raft::documents::{Rates, age};
-use raft::model::CrawlView;
 
 use super::{columns, count, duration, printable, rate};
 

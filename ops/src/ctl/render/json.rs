@@ -1,7 +1,7 @@
 //! The cluster as `-o json` tells it.
 
-use raft::documents::{self, Rates};
-use raft::model::{ClusterStatus, CrawlView, NodeStatus};
+use api::documents::{self, Rates};
+use api::model::{ClusterStatus, CrawlView, NodeStatus};
 use serde_json::{Value, json};
 
 /// The whole cluster and what is wrong with it.
@@ -41,7 +41,7 @@ pub fn members(status: &ClusterStatus) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
-    use raft::model::{FailedUser, Failure, Operation};
+    use api::model::{FailedUser, Failure, Operation};
 
     use super::*;
     use crate::ctl::render::samples;

@@ -1,6 +1,6 @@
 //! A cluster to render, for tests.
 
-use raft::model::{
+use api::model::{
     AddressStatus, BudgetStatus, ClusterStatus, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, CrawlView,
     MemberStatus, NodeRole, NodeStatus, Operation, SessionId, SessionStatus, StorageId, Traversal,
     UserCounters, WorkerStatus,

@@ -1,8 +1,8 @@
 //! The whole cluster on one page.
 
+use api::documents::Rates;
+use api::model::{ClusterStatus, CrawlView, NodeStatus};
 use comfy_table::Table;
-use raft::documents::Rates;
-use raft::model::{ClusterStatus, CrawlView, NodeStatus};
 
 use super::{cluster, count, crawls, printable};
 

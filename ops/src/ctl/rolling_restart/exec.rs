@@ -4,7 +4,7 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use raft::model::NodeId;
+use api::model::NodeId;
 use tokio::time::{Instant, sleep};
 
 use crate::ctl::CtlError;

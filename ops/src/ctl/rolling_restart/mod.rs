@@ -6,9 +6,9 @@ mod ready;
 
 use std::time::Duration;
 
+use api::client::ClientError;
+use api::model::{ClusterStatus, MemberStatus, NodeId};
 use clap::Args;
-use raft::client::ClientError;
-use raft::model::{ClusterStatus, MemberStatus, NodeId};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 

@@ -1,6 +1,6 @@
 //! In which order nodes are restarted.
 
-use raft::model::{ClusterStatus, NodeId};
+use api::model::{ClusterStatus, NodeId};
 
 use crate::ctl::CtlError;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use raft::model::{ClusterStatus, NodeId, NodeRole};
+use api::model::{ClusterStatus, NodeId, NodeRole};
 
 use crate::ctl::health;
 

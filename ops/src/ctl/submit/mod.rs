@@ -6,11 +6,11 @@ mod upload;
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
-use raft::client::ClientError;
-use raft::model::{
+use api::client::ClientError;
+use api::model::{
     CrawlId, CrawlPhase, CrawlSpec, CrawlView, Mutation, Operation, Operations, Response, Traversal,
 };
+use clap::{Args, ValueEnum};
 use serde_json::json;
 use storage::ids::UserId;
 

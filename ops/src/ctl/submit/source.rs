@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use raft::client::ClientError;
-use raft::server::MAX_NAMES;
+use api::client::ClientError;
+use api::client::MAX_NAMES;
 use storage::ids::UserId;
 use tokio::sync::mpsc::Receiver;
 

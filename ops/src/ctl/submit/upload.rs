@@ -1,7 +1,7 @@
 //! The targets on their way into a crawl.
 
-use raft::client::ClientError;
-use raft::model::{CrawlId, CrawlView, Mutation, Response, SubmitSummary};
+use api::client::ClientError;
+use api::model::{CrawlId, CrawlView, Mutation, Response, SubmitSummary};
 use storage::ids::UserId;
 
 use crate::ctl::Cluster;

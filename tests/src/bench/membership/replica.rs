@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use raft::model::{
+use api::model::{
     Command, CrawlId, CrawlSpec, Limits, Mutation, Operation, Operations, RequestId, Response, Traversal,
 };
 use raft::state::{State, write_checkpoint};

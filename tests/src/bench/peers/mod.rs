@@ -8,7 +8,7 @@ mod grpc;
 mod redis;
 mod scrapy;
 
-use raft::model::Operation;
+use api::model::Operation;
 
 use super::Settings;
 use super::cluster::{Cluster, Program};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use raft::model::Operation;
+use api::model::Operation;
 use serde::Deserialize;
 
 use super::super::Settings;

@@ -10,16 +10,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 /// Longest frame, bytes. A longer one ends the connection before it is read.
-pub(crate) const MAX_FRAME: usize = 16 << 20;
+pub const MAX_FRAME: usize = 16 << 20;
 
 /// Frames of at most `max` bytes, each after its length.
-pub(crate) fn framed<S: AsyncRead + AsyncWrite>(stream: S, max: usize) -> Framed<S, LengthDelimitedCodec> {
+pub fn framed<S: AsyncRead + AsyncWrite>(stream: S, max: usize) -> Framed<S, LengthDelimitedCodec> {
     LengthDelimitedCodec::builder().max_frame_length(max).new_framed(stream)
 }
 
 /// Postcard as tarpc's message format.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Postcard;
+pub struct Postcard;
 
 impl<T: Serialize> tokio_serde::Serializer<T> for Postcard {
     type Error = io::Error;

@@ -21,7 +21,7 @@ const LONGEST_CALL: Duration = Duration::from_secs(24 * 3600);
 type CallTransport<S> = Transport<S, ClientMessage<PeerRequest>, Response<PeerResponse>, Calls>;
 
 /// The calls that come on a connection.
-pub(crate) fn calls_on<S>(stream: S) -> BaseChannel<PeerRequest, PeerResponse, CallTransport<S>>
+pub fn calls_on<S>(stream: S) -> BaseChannel<PeerRequest, PeerResponse, CallTransport<S>>
 where
     S: AsyncRead + AsyncWrite,
 {
@@ -30,7 +30,7 @@ where
 
 /// [`Postcard`] for the side that is called.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Calls;
+pub struct Calls;
 
 /// The beginning of a [`ClientMessage`], up to the time that a call may take.
 #[derive(Deserialize)]

@@ -22,19 +22,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that was greeted. Calls fail when it breaks; it does not reconnect by itself. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Connection {
+pub struct Connection {
     client: PeerClient,
     ended: Arc<AtomicBool>,
 }
 
 impl Connection {
     /// Whether the other side has closed it. One that was cut off without a word shows that only by a call.
-    pub(crate) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
 
     /// Calls the tracker's API.
-    pub(crate) async fn api(
+    pub async fn api(
         &self,
         context: Context,
         request: ApiRequest,
@@ -44,18 +44,14 @@ impl Connection {
     }
 
     /// Sends a Raft message.
-    pub(crate) async fn raft(
-        &self,
-        context: Context,
-        message: Bytes,
-    ) -> Result<Result<Bytes, String>, CallError> {
+    pub async fn raft(&self, context: Context, message: Bytes) -> Result<Result<Bytes, String>, CallError> {
         self.client.call_raft(context, message).await
     }
 }
 
 /// Why a peer cannot be talked to.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
+pub enum ConnectError {
     /// No connection.
     #[error("{address} cannot be reached: {source}")]
     Unreachable {
@@ -75,7 +71,7 @@ pub(crate) enum ConnectError {
 }
 
 /// Connects and greets.
-pub(crate) async fn connect(address: &str, greeting: &Greeting) -> Result<Connection, ConnectError> {
+pub async fn connect(address: &str, greeting: &Greeting) -> Result<Connection, ConnectError> {
     let unreachable = |source| ConnectError::Unreachable { address: address.to_owned(), source };
     let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
         .await
@@ -90,7 +86,7 @@ pub(crate) async fn connect(address: &str, greeting: &Greeting) -> Result<Connec
 }
 
 /// Calls over a stream that was greeted.
-pub(crate) fn connect_over<S>(stream: S) -> Connection
+pub fn connect_over<S>(stream: S) -> Connection
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {

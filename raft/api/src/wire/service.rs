@@ -11,7 +11,7 @@ use crate::model::{Answer, Mutation, NodeId, NodeStatus, Query, Refusal, Respons
 
 /// Calls between nodes, and from clients to nodes.
 #[tarpc::service]
-pub(crate) trait Peer {
+pub trait Peer {
     /// The tracker's API. `hops` counts how often the call was forwarded.
     async fn api(request: ApiRequest, hops: u8) -> Result<ApiReply, ApiError>;
     /// A Raft message, opaque here.
@@ -21,7 +21,7 @@ pub(crate) trait Peer {
 /// The calls as [`Peer`] has them. Those that the macro makes panic over a peer that answers another call than it
 /// was asked.
 impl PeerClient {
-    pub(super) async fn call_api(
+    pub(crate) async fn call_api(
         &self,
         context: Context,
         request: ApiRequest,
@@ -33,7 +33,7 @@ impl PeerClient {
         }
     }
 
-    pub(super) async fn call_raft(
+    pub(crate) async fn call_raft(
         &self,
         context: Context,
         message: Bytes,
@@ -47,7 +47,7 @@ impl PeerClient {
 
 /// Why a call got no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
+pub enum CallError {
     /// It did not get through, or nothing came back.
     #[error(transparent)]
     Rpc(#[from] RpcError),

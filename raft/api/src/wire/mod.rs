@@ -9,12 +9,12 @@ mod connect;
 mod greeting;
 mod service;
 
-pub(crate) use accept::calls_on;
+pub use accept::calls_on;
 #[cfg(fuzzing)]
-pub(crate) use codec::framed;
+pub use codec::framed;
 #[cfg(fuzzing)]
-pub(crate) use connect::connect_over;
-pub(crate) use connect::{ConnectError, Connection, connect};
-pub(crate) use greeting::{Greeting, Purpose, Welcome, receive_greeting, send_welcome};
+pub use connect::connect_over;
+pub use connect::{ConnectError, Connection, connect};
+pub use greeting::{Greeting, Purpose, Welcome, receive_greeting, send_welcome};
 pub use service::{ApiError, ApiReply, ApiRequest};
-pub(crate) use service::{CallError, Peer};
+pub use service::{CallError, Peer};

@@ -29,7 +29,7 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) enum Purpose {
+pub enum Purpose {
     /// Calls of the tracker's API, by clients and by nodes that forward them.
     Api,
     /// Log entries.
@@ -42,19 +42,20 @@ pub(crate) enum Purpose {
 
 /// Said by the side that connects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Greeting {
+pub struct Greeting {
     magic: u32,
     wire_version: u32,
-    pub(crate) purpose: Purpose,
+    /// What the connection is for.
+    pub purpose: Purpose,
     /// The cluster's name; absent where any will do (clients).
-    pub(crate) cluster: Option<String>,
+    pub cluster: Option<String>,
     /// The node that is expected to answer; absent where any will do.
-    pub(crate) node: Option<NodeId>,
+    pub node: Option<NodeId>,
 }
 
 /// Said by the side that listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Welcome {
+pub enum Welcome {
     /// Go on.
     Welcome,
     /// Go away, and why.
@@ -62,12 +63,13 @@ pub(crate) enum Welcome {
 }
 
 impl Greeting {
-    pub(crate) fn new(purpose: Purpose, cluster: Option<String>, node: Option<NodeId>) -> Self {
+    /// A greeting of this program's version.
+    pub fn new(purpose: Purpose, cluster: Option<String>, node: Option<NodeId>) -> Self {
         Self { magic: MAGIC, wire_version: WIRE_VERSION, purpose, cluster, node }
     }
 
     /// What is wrong with the greeting for this node of this cluster.
-    pub(crate) fn refusal(&self, cluster: &str, node: NodeId) -> Option<String> {
+    pub fn refusal(&self, cluster: &str, node: NodeId) -> Option<String> {
         if self.wire_version != WIRE_VERSION {
             return Some(format!(
                 "wire version {} is spoken here, not {}; install the same release on both sides",
@@ -87,7 +89,7 @@ impl Greeting {
 }
 
 /// Greets, and waits for the welcome.
-pub(crate) async fn greet(stream: TcpStream, greeting: &Greeting) -> io::Result<(TcpStream, Welcome)> {
+pub async fn greet(stream: TcpStream, greeting: &Greeting) -> io::Result<(TcpStream, Welcome)> {
     let mut frames = framed(stream, MAX_GREETING);
     let bytes = postcard::to_stdvec(greeting).map_err(io::Error::other)?;
     let welcome = timeout(GREETING_TIMEOUT, async {
@@ -109,7 +111,7 @@ fn stranger() -> io::Error {
 }
 
 /// Waits for a greeting.
-pub(crate) async fn receive_greeting<S>(stream: S) -> io::Result<(S, Greeting)>
+pub async fn receive_greeting<S>(stream: S) -> io::Result<(S, Greeting)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -127,7 +129,7 @@ where
 }
 
 /// Answers a greeting.
-pub(crate) async fn send_welcome<S>(stream: S, welcome: &Welcome) -> io::Result<S>
+pub async fn send_welcome<S>(stream: S, welcome: &Welcome) -> io::Result<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -57,6 +57,9 @@ pub enum ClientError {
     },
 }
 
+/// Most screen names in one call: a call must not outlast the patience of a client.
+pub const MAX_NAMES: usize = 100;
+
 /// How long one node may take to answer a try; longer than the longest wait for work (half a session's
 /// time to live) and than an election.
 const TRY_TIMEOUT: Duration = Duration::from_secs(4);
@@ -128,7 +131,7 @@ impl Client {
         self.call(ApiRequest::TransferLeader { to }).await?.transferred()
     }
 
-    /// Looks up screen names (without `@`), at most [`MAX_NAMES`](crate::server::MAX_NAMES), with the budgets of any
+    /// Looks up screen names (without `@`), at most [`MAX_NAMES`], with the budgets of any
     /// node. Answers those that have an account.
     pub async fn resolve(&self, names: Vec<String>) -> Result<Vec<(String, UserId)>, ClientError> {
         self.call(ApiRequest::ResolveNames(names)).await?.resolved()

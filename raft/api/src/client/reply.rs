@@ -1,0 +1,98 @@
+//! What a call was answered, as the type that it asked for.
+
+use storage::ids::UserId;
+
+use super::ClientError;
+use crate::model::{Answer, NodeId, NodeStatus, ReportAnswer, Response, SessionOpened};
+use crate::wire::{ApiError, ApiReply};
+
+impl ApiReply {
+    /// What became of a mutation. A refusal is an error.
+    ///
+    /// # Errors
+    /// [`ClientError::Confused`] when the reply answers another call; a refusal.
+    pub fn mutated(self) -> Result<Response, ClientError> {
+        match self {
+            Self::Mutated(Response::Refused(refusal)) => Err(ClientError::Api(ApiError::Refused(refusal))),
+            Self::Mutated(response) => Ok(response),
+            _ => Err(ClientError::Confused { asked: "mutation" }),
+        }
+    }
+
+    /// The session that was opened.
+    ///
+    /// # Errors
+    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    pub fn opened(self) -> Result<SessionOpened, ClientError> {
+        match self.mutated()? {
+            Response::SessionOpened(opened) => Ok(opened),
+            _ => Err(ClientError::Confused { asked: "session" }),
+        }
+    }
+
+    /// The answer to a report.
+    ///
+    /// # Errors
+    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    pub fn reported(self) -> Result<ReportAnswer, ClientError> {
+        match self.mutated()? {
+            Response::Report(answer) => Ok(answer),
+            _ => Err(ClientError::Confused { asked: "report" }),
+        }
+    }
+
+    /// The answer to a query.
+    ///
+    /// # Errors
+    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    pub fn answer(self) -> Result<Answer, ClientError> {
+        match self {
+            Self::Answer(answer) => Ok(*answer),
+            _ => Err(ClientError::Confused { asked: "query" }),
+        }
+    }
+
+    /// Whether there is work.
+    ///
+    /// # Errors
+    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    pub fn work(self) -> Result<bool, ClientError> {
+        match self {
+            Self::Work(work) => Ok(work),
+            _ => Err(ClientError::Confused { asked: "wait" }),
+        }
+    }
+
+    /// What a node says of itself.
+    ///
+    /// # Errors
+    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    pub fn node_status(self) -> Result<NodeStatus, ClientError> {
+        match self {
+            Self::NodeStatus(status) => Ok(*status),
+            _ => Err(ClientError::Confused { asked: "status" }),
+        }
+    }
+
+    /// Who leads now.
+    ///
+    /// # Errors
+    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    pub fn transferred(self) -> Result<NodeId, ClientError> {
+        match self {
+            Self::Transferred(leader) => Ok(leader),
+            _ => Err(ClientError::Confused { asked: "transfer" }),
+        }
+    }
+
+    /// The names that have an account.
+    ///
+    /// # Errors
+    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    pub fn resolved(self) -> Result<Vec<(String, UserId)>, ClientError> {
+        match self {
+            Self::Resolved(accounts) => Ok(accounts),
+            _ => Err(ClientError::Confused { asked: "look-up of names" }),
+        }
+    }
+}
