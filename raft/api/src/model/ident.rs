@@ -23,6 +23,44 @@ macro_rules! number_id {
     };
 }
 
+/// A cluster: drawn at random once, when the cluster is formed. Everything that belongs to the cluster carries it: data
+/// directories, snapshots, outputs, greetings. A cluster's *name* is for people and need not be unique.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClusterId(pub u128);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is no cluster id: 32 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no cluster id, which has 32 hexadecimal digits")]
+pub struct NoClusterId(pub String);
+
+impl FromStr for ClusterId {
+    type Err = NoClusterId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = Some(text).filter(|text| text.len() == 32);
+        let id = digits.and_then(|text| u128::from_str_radix(text, 16).ok());
+        id.map(Self).ok_or_else(|| NoClusterId(text.to_owned()))
+    }
+}
+
+number_id! {
+    /// A data directory: drawn at random when it is first used. A node whose data directory was lost comes back with
+    /// another disk, and is another member to Raft.
+    DiskId
+}
 number_id! {
     /// A crawl: one submission. Counts up from 1.
     CrawlId

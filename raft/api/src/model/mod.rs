@@ -19,7 +19,10 @@ pub use crawl::{
     CrawlCounters, CrawlPhase, CrawlSpec, CrawlView, OperationCounters, Traversal, UserCounters,
 };
 pub use event::{CrawlChange, Event, EventId, EventKind, FinalState, JobChange, NoEventId, SessionChange};
-pub use ident::{CrawlId, JobId, LeaseId, NodeId, RequestId, SessionId, StorageId, UnknownCrawl};
+pub use ident::{
+    ClusterId, CrawlId, DiskId, JobId, LeaseId, NoClusterId, NodeId, RequestId, SessionId, StorageId,
+    UnknownCrawl,
+};
 pub use job::{DraftProgress, Failure, Gone, GoneReason, Job, Progress};
 pub use operation::{Operation, Operations, UnknownOperation};
 pub use report::{Finding, Granted, OpenSession, Publication, Report, ReportAnswer, SessionOpened, Wants};
