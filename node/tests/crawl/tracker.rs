@@ -104,7 +104,7 @@ impl LocalTracker {
     }
 
     pub fn frontier(&self, crawl: CrawlId) -> Vec<UserId> {
-        self.state.lock().unwrap().frontier(crawl, 0).users
+        self.state.lock().unwrap().frontier(crawl, 0).unwrap().users
     }
 
     pub fn end_sessions(&self, graceful: bool) {

@@ -32,7 +32,7 @@ fn run(data: &[u8]) {
     let (crawls, sessions, clock) = (state.crawls(), state.sessions(), state.clock());
     write_checkpoint(&*store, state.freeze().unwrap(), Vec::new()).unwrap();
     let loaded = State::load(store).unwrap();
-    loaded.check_invariants();
+    loaded.check_invariants().unwrap();
     assert_eq!((loaded.crawls(), loaded.sessions(), loaded.clock()), (crawls, sessions, clock));
 }
 

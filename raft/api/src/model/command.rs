@@ -130,6 +130,16 @@ pub enum Mutation {
         /// All up to here.
         through: EventId,
     },
+    /// All members can do what this version of the cluster needs. Versions are raised one by one.
+    RaiseVersion {
+        /// The new version.
+        to: u32,
+    },
+    /// Forgets a crawl that has ended, with all that belongs to it.
+    DeleteCrawl {
+        /// The crawl.
+        crawl: CrawlId,
+    },
 }
 
 /// What submitting targets did.
@@ -209,5 +219,47 @@ pub enum Refusal {
         crawl: CrawlId,
         /// The account.
         user: UserId,
+    },
+    /// The command belongs to a later version of the cluster.
+    #[error(
+        "{what} needs cluster version {needs} and the cluster is at {cluster}; it rises by itself when all members run a release that knows it (`twm-ctl status` shows what each runs)"
+    )]
+    NeedsVersion {
+        /// The command.
+        what: String,
+        /// The version that it came with.
+        needs: u32,
+        /// The cluster's.
+        cluster: u32,
+    },
+    /// Only ended crawls are deleted.
+    #[error(
+        "crawl {crawl} is {phase} with {open} accounts under way; only an ended crawl can be deleted: `twm-ctl crawl cancel {crawl}` ends it"
+    )]
+    NotEnded {
+        /// The crawl.
+        crawl: CrawlId,
+        /// Its phase.
+        phase: String,
+        /// Accounts under way.
+        open: u64,
+    },
+    /// The cluster's version was to be raised by more than one.
+    #[error("the cluster's version is raised one by one, from {from} not to {to}")]
+    VersionSkipped {
+        /// The cluster's.
+        from: u32,
+        /// What was asked for.
+        to: u32,
+    },
+    /// So many nodes are drained that no other can be.
+    #[error(
+        "node {node} cannot be drained too: {most} are already, which is the most; `twm-ctl node undrain` those that are no more"
+    )]
+    TooManyDrained {
+        /// The node.
+        node: NodeId,
+        /// How many can be.
+        most: u32,
     },
 }

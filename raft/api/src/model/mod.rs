@@ -12,6 +12,7 @@ mod job;
 mod operation;
 mod report;
 mod status;
+mod version;
 
 pub use answer::{Answer, FailedUser, FrontierPage, Query};
 pub use command::{Command, Limits, Mutation, Refusal, Response, SubmitSummary};
@@ -30,6 +31,8 @@ pub use status::{
     AddressStatus, BudgetStatus, ClusterStatus, MemberStatus, NodeRole, NodeStatus, SessionStatus,
     WorkerStatus,
 };
+
+pub use version::{CLUSTER_VERSION, FIRST_CLUSTER_VERSION};
 
 /// Version of everything in this module as it crosses the network. Nodes refuse to talk to another one.
 pub const WIRE_VERSION: u32 = 2;
