@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use api::client::Client;
 use api::model::{
-    Answer, CrawlId, CrawlSpec, Finding, JobId, LeaseId, Mutation, NodeId, OpenSession, Operation,
-    Operations, Query, Report, Response, SessionId, StorageId, Traversal, Wants,
+    Answer, CLUSTER_VERSION, CrawlId, CrawlSpec, Finding, JobId, LeaseId, Mutation, NodeId, OpenSession,
+    Operation, Operations, Query, Report, Response, SessionId, StorageId, Traversal, Wants,
 };
 use raft::server::{Tracker, TrackerOptions};
 use storage::env::{SystemClock, SystemEntropy};
@@ -27,13 +27,19 @@ struct Cluster {
     nodes: BTreeMap<NodeId, Tracker>,
     /// Fewer than the log holds in a moment, so that a node that was away gets a snapshot.
     log_kept: u64,
+    keep_ended: Option<Duration>,
 }
 
 impl Cluster {
     async fn of(size: u64, log_kept: u64) -> Self {
         let peers = (1..=size).map(|id| (id, format!("127.0.0.1:{}", free_port()))).collect();
-        let mut cluster =
-            Self { peers, disks: tempfile::tempdir().unwrap(), nodes: BTreeMap::new(), log_kept };
+        let mut cluster = Self {
+            peers,
+            disks: tempfile::tempdir().unwrap(),
+            nodes: BTreeMap::new(),
+            log_kept,
+            keep_ended: None,
+        };
         for id in 1..=size {
             cluster.start(id).await;
         }
@@ -45,6 +51,8 @@ impl Cluster {
         let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy::new()));
         let mut options = TrackerOptions::new(id, "test".into(), self.peers.clone(), data, clock, entropy);
         options.log_kept = self.log_kept;
+        options.keep_ended = self.keep_ended;
+        options.check_invariants = true;
         options.checkpoint_interval = Duration::from_millis(100);
         options
     }
@@ -332,4 +340,48 @@ async fn a_node_that_takes_connections_and_answers_nothing_holds_no_client_up() 
     let endpoints = vec![frozen.local_addr().unwrap().to_string(), cluster.peers[&1].clone()];
     let client = Client::new(endpoints, DEADLINE, &SystemEntropy::new());
     submit(&client, 1..11).await;
+}
+
+/// Raises the cluster to the newest version, as its leader does when all members can.
+async fn raise(client: &Client) {
+    for to in 2..=CLUSTER_VERSION {
+        client.mutate(Mutation::RaiseVersion { to }).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_crawl_is_deleted_on_every_node_by_an_operator_or_when_it_was_kept_long_enough() {
+    let mut cluster = Cluster::of(3, 5000).await;
+    let client = cluster.client();
+    raise(&client).await;
+    let (by_hand, running) = (submit(&client, 1..2_501).await, submit(&client, 1..501).await);
+    let refused = client.mutate(Mutation::DeleteCrawl { crawl: by_hand }).await.unwrap_err();
+    assert!(refused.to_string().contains("crawl cancel"), "{refused}");
+    client.mutate(Mutation::CancelCrawl { crawl: by_hand }).await.unwrap();
+    client.mutate(Mutation::DeleteCrawl { crawl: by_hand }).await.unwrap();
+    let gone = async |cluster: &Cluster, crawl| {
+        eventually("no node has the crawl", async || {
+            let has = |tracker: &Tracker| tracker.crawls().iter().any(|view| view.id == crawl);
+            (!cluster.nodes.values().any(has)).then_some(())
+        })
+        .await;
+    };
+    gone(&cluster, by_hand).await;
+
+    let kept = submit(&client, 1..101).await;
+    client.mutate(Mutation::CancelCrawl { crawl: kept }).await.unwrap();
+    for id in 1..=3 {
+        cluster.stop(id).await;
+    }
+    cluster.keep_ended = Some(Duration::from_millis(300));
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    gone(&cluster, kept).await;
+    assert_eq!(submit(&cluster.client(), 1..2).await, CrawlId(kept.0 + 1), "ids are not used again");
+    let view = client.query(Query::Crawl(running)).await.unwrap();
+    assert!(matches!(view, Answer::Crawl(Some(_))), "what has not ended stays: {view:?}");
+    for id in 1..=3 {
+        cluster.stop(id).await;
+    }
 }

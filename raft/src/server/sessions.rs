@@ -82,6 +82,7 @@ pub(super) async fn run(tracker: Tracker) {
             tracker.look_after_sessions().await;
             tracker.look_after_time().await;
             tracker.look_after_events().await;
+            tracker.look_after_ended().await;
         }
     }
 }
@@ -109,6 +110,24 @@ impl Tracker {
         let now = self.inner.clock.now(self.monotonic(), applied);
         if due <= now || applied + CLOCK_INTERVAL <= now {
             self.propose_own(Mutation::Tick).await;
+        }
+    }
+
+    /// Deletes a crawl that has been over for long enough. One at each look: what it had leaves the store little by
+    /// little.
+    async fn look_after_ended(&self) {
+        let Some(kept) = self.inner.options.keep_ended else { return };
+        let crawl = {
+            let state = self.inner.replica.state();
+            let now = self.inner.clock.now(self.monotonic(), state.clock());
+            let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+            state
+                .kept_long_enough(kept, now)
+                .filter(|&crawl| state.version() >= Mutation::DeleteCrawl { crawl }.since_version())
+        };
+        let Some(crawl) = crawl else { return };
+        if self.propose_own(Mutation::DeleteCrawl { crawl }).await {
+            tracing::info!(%crawl, ?kept, "the crawl ended longer ago than crawls are kept and was deleted");
         }
     }
 

@@ -19,6 +19,8 @@ use super::{KeptEvents, LiveEvents, OutboxView};
 
 /// Most records in one page of an answer, so that an answer always fits into a frame.
 const MAX_PAGE: usize = 1000;
+/// Time between two ticks while records of deleted crawls are left, ms.
+const REMOVAL_MS: u64 = 1000;
 /// Most accounts in one page of a frontier.
 const MAX_FRONTIER_PAGE: usize = 10_000;
 
@@ -41,7 +43,9 @@ impl State {
     /// Cluster time at which a [`Mutation::Tick`](crate::model::Mutation::Tick) would change something.
     pub fn next_due(&self, storage_grace_ms: u64) -> Option<u64> {
         let delayed = self.jobs.delayed.first().map(|&(until, _)| until);
-        delayed.into_iter().chain(self.next_absence_end(storage_grace_ms)).min()
+        // Checkpoints remove the records of deleted crawls, and there is none without a command.
+        let removal = self.has_records_to_remove().then(|| self.head.clock.saturating_add(REMOVAL_MS));
+        delayed.into_iter().chain(self.next_absence_end(storage_grace_ms)).chain(removal).min()
     }
 
     /// The live sessions.

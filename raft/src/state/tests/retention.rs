@@ -198,11 +198,34 @@ fn many_records_leave_over_several_checkpoints_and_a_restart_goes_on() {
         }
     }
     assert!(tracker.state.has_records_to_remove());
+    assert_eq!(tracker.state.next_due(0), Some(tracker.state.clock() + 1000), "checkpoints need commands");
     tracker.checkpoint();
     assert_eq!(left(&tracker), 0);
     assert!(!tracker.state.has_records_to_remove());
+    assert_eq!(tracker.state.next_due(0), None);
     tracker.restart();
     assert!(!tracker.state.has_records_to_remove());
+}
+
+#[test]
+fn crawls_are_due_for_deletion_in_the_order_of_their_ends_and_only_once_ended() {
+    let mut tracker = Tracker::new();
+    let running = tracker.submit(spec("T"), [1]);
+    let first = tracker.submit(spec("T"), [1]);
+    let second = tracker.submit(spec("T"), [1]);
+    tracker.wait(100);
+    tracker.apply(Mutation::CancelCrawl { crawl: second });
+    let at = tracker.state.clock();
+    tracker.wait(100);
+    tracker.apply(Mutation::CancelCrawl { crawl: first });
+    let due = |tracker: &Tracker, now| tracker.state.kept_long_enough(500, now);
+    assert_eq!((due(&tracker, at + 499), due(&tracker, at + 500)), (None, Some(second)));
+    tracker.raise();
+    tracker.apply(Mutation::DeleteCrawl { crawl: second });
+    assert_eq!((due(&tracker, at + 599), due(&tracker, at + 600)), (None, Some(first)));
+    tracker.apply(Mutation::DeleteCrawl { crawl: first });
+    assert_eq!(due(&tracker, u64::MAX), None);
+    assert!(tracker.state.crawl(running).is_some());
 }
 
 /// Makes eight cancelled crawls of `ids` accounts each; memory and disk before, with them, ended, and deleted.
