@@ -310,8 +310,12 @@ pub fn write_checkpoint(
         numbers.sort_unstable();
         seen_runs::add(store, crawl, numbers, &mut batch)?;
     }
-    retention::remove(store, &frozen.deleted, &mut batch)?;
-    Ok(store.write(batch)?)
+    let removed_all = retention::remove(store, &frozen.deleted, &mut batch)?;
+    store.write(batch)?;
+    if removed_all {
+        retention::shrink(store)?;
+    }
+    Ok(())
 }
 
 pub(super) fn scan(store: &dyn StateStore, (start, end): (Vec<u8>, Vec<u8>)) -> Entries {

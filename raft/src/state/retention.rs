@@ -22,6 +22,12 @@ use super::{State, keys, seen_runs};
 /// Records of deleted crawls that one checkpoint removes.
 const REMOVED_AT_ONCE: usize = 20_000;
 
+/// A store smaller than this, in bytes, is not written anew.
+const WORTH_SHRINKING: u64 = 16 << 20;
+
+/// A store is written anew when it takes so many times what is in it.
+const MOSTLY_FREE: u64 = 2;
+
 /// What a crawl has beside its record.
 const OF_A_CRAWL: [u8; 6] =
     [keys::QUEUE, keys::FRONTIER, keys::SEEN_RUN, keys::SEEN_TEXT, keys::ERROR, keys::GONE];
@@ -75,24 +81,43 @@ fn deleted_in(key: &[u8]) -> Result<CrawlId, LoadError> {
     Ok(CrawlId(id))
 }
 
-/// Adds to a checkpoint the removal of deleted crawls' records, as many as one checkpoint may remove.
+/// Adds to a checkpoint the removal of deleted crawls' records, as many as one checkpoint may remove; whether these are
+/// the last.
 pub(super) fn remove(
     store: &dyn StateStore,
     deleted: &[CrawlId],
     batch: &mut WriteBatch,
-) -> Result<(), LoadError> {
+) -> Result<bool, LoadError> {
     let mut left = REMOVED_AT_ONCE;
     for &id in deleted {
         for tag in OF_A_CRAWL {
             for entry in scan(store, keys::of_crawl(tag, id)) {
                 if left == 0 {
-                    return Ok(());
+                    return Ok(false);
                 }
                 left -= 1;
                 batch.delete(entry?.0);
             }
         }
         batch.delete(keys::deleted(id));
+    }
+    Ok(!deleted.is_empty())
+}
+
+/// Writes the store anew if most of it is free: what deleted crawls had. The database uses free space again and never
+/// gives any back. Commands go on meanwhile; checkpoints wait, as they do for a snapshot.
+pub(super) fn shrink(store: &dyn StateStore) -> Result<(), LoadError> {
+    let on_disk = store.size_on_disk()?;
+    if on_disk < WORTH_SHRINKING {
+        return Ok(());
+    }
+    let mut used = 0;
+    for entry in store.scan(&[], None) {
+        let (key, value) = entry?;
+        used += (key.len() + value.len()) as u64;
+    }
+    if on_disk / MOSTLY_FREE > used {
+        store.replace_all(&mut store.scan(&[], None))?;
     }
     Ok(())
 }

@@ -265,3 +265,55 @@ fn cancelled_crawls_leave_memory_and_deleted_ones_the_disk() {
     assert!(ended.1 < full.1, "the queues have left the disk");
     assert!(deleted.0 * 100 <= before.0 * 105 && deleted.1 * 100 <= before.1 * 105, "{deleted:?} {before:?}");
 }
+
+#[test]
+fn the_disk_of_deleted_crawls_goes_back_to_the_system_and_what_stays_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(storage::state::SledStore::open(folder.path()).unwrap());
+    let mut state = State::load(store.clone()).unwrap();
+    state.check_after_commands(false);
+    let mut index = 0;
+    let mut apply = |state: &mut State, mutation| {
+        index += 1;
+        state.apply(index, Command { now: index, limits: Limits::default(), mutation })
+    };
+    let checkpoint = |state: &mut State| {
+        let frozen = state.freeze().unwrap();
+        write_checkpoint(&*store, frozen, Vec::new()).unwrap();
+        drop(state.checkpoint_written());
+    };
+    (2..=CLUSTER_VERSION).for_each(|to| {
+        apply(&mut state, Mutation::RaiseVersion { to });
+    });
+    let mut make = |state: &mut State, sequence: u64, chunks: u64| {
+        let request = RequestId { client: 1, sequence };
+        let create = Mutation::CreateCrawl { request, spec: spec("T") };
+        let Response::CrawlCreated(crawl) = apply(state, create) else { panic!() };
+        for chunk in 0..chunks {
+            let users = (0..10_000).map(|n| UserId::Number(1 + (chunk * 10_000 + n) * 1_000_000_007));
+            apply(state, Mutation::AddTargets { crawl, chunk, users: users.collect(), seeds: false });
+            if chunk % 20 == 19 {
+                checkpoint(state);
+            }
+        }
+        crawl
+    };
+    let stays = make(&mut state, 0, 20);
+    let before = store.size_on_disk().unwrap();
+    let crawls: Vec<CrawlId> = (1..5).map(|n| make(&mut state, n, 100)).collect();
+    assert!(store.size_on_disk().unwrap() > 4 * before);
+    for crawl in crawls {
+        apply(&mut state, Mutation::CancelCrawl { crawl });
+        checkpoint(&mut state);
+        assert_eq!(apply(&mut state, Mutation::DeleteCrawl { crawl }), Response::Done);
+    }
+    while state.has_records_to_remove() {
+        checkpoint(&mut state);
+    }
+    let after = store.size_on_disk().unwrap();
+    assert!(after * 100 <= before * 105, "{after} bytes on disk of {before} before");
+    let loaded = State::load(store.clone()).unwrap();
+    loaded.check_invariants().unwrap();
+    assert_eq!(loaded.crawls(), state.crawls());
+    assert_eq!(loaded.seen_and_frontier(stays), state.seen_and_frontier(stays));
+}
