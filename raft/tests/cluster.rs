@@ -354,6 +354,9 @@ async fn an_ended_crawl_is_deleted_on_every_node_by_an_operator_or_when_it_was_k
     let mut cluster = Cluster::of(3, 5000).await;
     let client = cluster.client();
     raise(&client).await;
+    let to = CLUSTER_VERSION + 1;
+    let unknown = client.mutate(Mutation::RaiseVersion { to }).await.unwrap_err();
+    assert!(unknown.to_string().contains("newer release"), "{unknown}");
     let (by_hand, running) = (submit(&client, 1..2_501).await, submit(&client, 1..501).await);
     let refused = client.mutate(Mutation::DeleteCrawl { crawl: by_hand }).await.unwrap_err();
     assert!(refused.to_string().contains("crawl cancel"), "{refused}");

@@ -1,6 +1,6 @@
 //! Bounds on what a caller may send. Everything that passes fits into log entries, records and frames.
 
-use crate::model::{Finding, Mutation, Progress, Report};
+use crate::model::{CLUSTER_VERSION, Finding, Mutation, Progress, Report};
 use crate::wire::ApiError;
 
 /// Most accounts in one chunk of targets.
@@ -28,6 +28,10 @@ pub(crate) fn check(mutation: &Mutation) -> Result<(), ApiError> {
             "{bytes} bytes of events are too many to keep; at most {MAX_EVENTS_KEPT} are allowed"
         ))),
         Mutation::Report(report) => check_report(report),
+        // A program that applies it would have to stop.
+        Mutation::RaiseVersion { to } if *to > CLUSTER_VERSION => Err(bad(format!(
+            "cluster version {to} is not known to this node, which knows versions up to {CLUSTER_VERSION}; install a newer release on all nodes first"
+        ))),
         _ => Ok(()),
     }
 }

@@ -111,6 +111,8 @@ fn seeds() {
                 Mutation::EndSession { session, graceful: true },
                 Mutation::Tick,
                 Mutation::CancelCrawl { crawl },
+                Mutation::RaiseVersion { to: 2 },
+                Mutation::DeleteCrawl { crawl },
             ] {
                 apply(&mut changes, change);
             }
