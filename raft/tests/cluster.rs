@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::TrackerApi;
 use api::client::Client;
 use api::model::{
-    Answer, CrawlId, CrawlSpec, Finding, JobId, LeaseId, Mutation, NodeId, OpenSession, Operation,
-    Operations, Query, Report, Response, SessionId, StorageId, Traversal, Wants,
+    Answer, CrawlId, CrawlSpec, Finding, JobId, LeaseId, NodeId, OpenSession, Operation, Operations, Query,
+    Report, Response, SessionId, StorageId, Traversal, Wants, Write,
 };
 use raft::server::{Tracker, TrackerOptions};
 use storage::env::{SystemClock, SystemEntropy};
@@ -119,22 +120,23 @@ fn spec() -> CrawlSpec {
 async fn submit(client: &Client, users: std::ops::Range<u64>) -> CrawlId {
     let request = client.request_id();
     let Response::CrawlCreated(crawl) =
-        client.mutate(Mutation::CreateCrawl { request, spec: spec() }).await.unwrap()
+        client.write(Write::CreateCrawl { request, spec: spec() }).await.unwrap()
     else {
         panic!("no crawl was made")
     };
     let users: Vec<UserId> = users.map(UserId::Number).collect();
     for (chunk, users) in users.chunks(1000).enumerate() {
-        let add = Mutation::AddTargets { crawl, chunk: chunk as u64, users: users.to_vec(), seeds: false };
-        client.mutate(add).await.unwrap();
+        let add = Write::AddTargets { crawl, chunk: chunk as u64, users: users.to_vec(), seeds: false };
+        client.write(add).await.unwrap();
     }
-    client.mutate(Mutation::SealCrawl { crawl }).await.unwrap();
+    client.write(Write::SealCrawl { crawl }).await.unwrap();
     crawl
 }
 
 /// A node's worker side: takes jobs and completes them.
 struct Worker {
     client: Client,
+    node: NodeId,
     session: SessionId,
     sequence: u64,
     held: Vec<(JobId, LeaseId)>,
@@ -144,7 +146,7 @@ impl Worker {
     async fn open(client: Client, node: NodeId) -> Self {
         let open = OpenSession { node, incarnation: node, storage: StorageId(node), workers: 8 };
         let opened = client.open_session(open).await.unwrap();
-        Self { client, session: opened.session, sequence: 0, held: Vec::new() }
+        Self { client, node, session: opened.session, sequence: 0, held: Vec::new() }
     }
 
     /// Completes what it holds and takes up to `want` jobs. Answers how many it got.
@@ -154,7 +156,7 @@ impl Worker {
         let findings = self.held.drain(..).map(done).collect();
         let report =
             Report { session: self.session, sequence: self.sequence, findings, wants: Wants::any(want) };
-        let answer = self.client.report(report).await.unwrap();
+        let answer = self.client.report(self.node, report).await.unwrap();
         assert_eq!(answer.stale, vec![], "nobody took the worker's jobs");
         self.held = answer.granted.iter().map(|job| (job.id, job.lease)).collect();
         self.held.len()
@@ -317,7 +319,7 @@ async fn a_silent_sessions_jobs_go_to_another_node() {
     assert_eq!(other.turn(10).await, 0);
     let found = eventually("the session ends and its jobs are there", async || {
         let work =
-            client.wait_for_work(other.session, Wants::any(10), Duration::from_millis(500)).await.unwrap();
+            client.wait_for_work(2, other.session, Wants::any(10), Duration::from_millis(500)).await.unwrap();
         work.then_some(())
     });
     found.await;
@@ -332,4 +334,25 @@ async fn a_node_that_takes_connections_and_answers_nothing_holds_no_client_up() 
     let endpoints = vec![frozen.local_addr().unwrap().to_string(), cluster.peers[&1].clone()];
     let client = Client::new(endpoints, DEADLINE, &SystemEntropy::new());
     submit(&client, 1..11).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_speaks_for_the_session_of_another_node() {
+    let cluster = Cluster::of(1, 5000).await;
+    let client = cluster.client();
+    submit(&client, 1..11).await;
+    let mut owner = Worker::open(cluster.client(), 1).await;
+    assert_eq!(owner.turn(5).await, 5);
+    let session = owner.session;
+    let report = Report { session, sequence: 2, findings: Vec::new(), wants: Wants::any(5) };
+    let refusals = [
+        client.report(2, report).await.map(drop),
+        client.end_session(2, session).await,
+        client.wait_for_work(2, session, Wants::any(5), Duration::from_millis(1)).await.map(drop),
+    ];
+    for refusal in refusals {
+        let error = refusal.unwrap_err().to_string();
+        assert!(error.contains("is node 1's, not node 2's"), "{error}");
+    }
+    assert_eq!(owner.turn(5).await, 5, "the session goes on");
 }

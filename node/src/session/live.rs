@@ -153,7 +153,8 @@ impl SessionLoop {
                     sleep(live.ttl / 3).await;
                     return Ok(true);
                 }
-                let waiting = self.tracker.wait_for_work(live.session, wants, live.ttl / 3);
+                let waiting =
+                    self.tracker.wait_for_work(self.options.node, live.session, wants, live.ttl / 3);
                 timeout(live.ttl / 2, waiting).await.unwrap_or(Ok(true))
             };
             tokio::select! {
@@ -208,7 +209,8 @@ impl SessionLoop {
             let sent = self.options.clock.monotonic();
             // The opening may have taken long: the first report is what confirms the session.
             let patience = if report.sequence == 1 { live.ttl } else { live.lease_clock.remaining() };
-            let answer = match timeout(patience, self.tracker.report(report.clone())).await {
+            let answer = match timeout(patience, self.tracker.report(self.options.node, report.clone())).await
+            {
                 Ok(answer) => answer,
                 Err(_) => return Err("no leader answered a report before the leases could end".to_owned()),
             };

@@ -16,13 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::consensus::RaftMessage;
 use crate::wire::{
-    ApiError, ApiReply, ApiRequest, Peer, Purpose, Welcome, calls_on, receive_greeting, send_welcome,
+    ApiError, ApiReply, ApiRequest, Forwarded, Peer, Purpose, Welcome, calls_on, receive_greeting,
+    send_welcome,
 };
 
 use super::lobby::Lobby;
 use super::tracker::Tracker;
 
-/// Connections for the API, and connections for Raft, at most. Further ones are refused.
+/// Connections of clients, those on which nodes pass calls on, and those for Raft, each at most. Further ones are refused.
 const MAX_CONNECTIONS: usize = 1024;
 
 /// Calls under way on one connection at most.
@@ -38,6 +39,7 @@ const KEEP_ALIVE_AGAIN: Duration = Duration::from_secs(10);
 struct Doors {
     lobby: Lobby,
     api: Slots,
+    forward: Slots,
     raft: Slots,
 }
 
@@ -94,7 +96,11 @@ async fn serve(
         () = waiting.cancelled() => return Err(io::Error::other("it did not greet, and others came")),
     };
     waiting.cancel();
-    let slots = if greeting.purpose == Purpose::Api { &doors.api } else { &doors.raft };
+    let slots = match greeting.purpose {
+        Purpose::Api => &doors.api,
+        Purpose::Forward => &doors.forward,
+        Purpose::Replication | Purpose::Control | Purpose::Snapshot => &doors.raft,
+    };
     let slot = Arc::clone(&slots.0).try_acquire_owned();
     let options = &tracker.inner.options;
     let full =
@@ -132,15 +138,24 @@ struct PeerServer {
 }
 
 impl Peer for PeerServer {
-    async fn api(self, _: context::Context, request: ApiRequest, hops: u8) -> Result<ApiReply, ApiError> {
+    async fn api(self, _: context::Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
         if self.purpose != Purpose::Api {
-            return Err(ApiError::BadRequest("this connection is for Raft alone".to_owned()));
+            return Err(ApiError::BadRequest("this connection is not for calls of clients".to_owned()));
         }
-        self.tracker.serve(request, hops).await
+        self.tracker.serve(request, 0).await
+    }
+
+    async fn forwarded(self, _: context::Context, call: Forwarded) -> Result<ApiReply, ApiError> {
+        if self.purpose != Purpose::Forward {
+            return Err(ApiError::BadRequest(
+                "only nodes pass calls on, on connections of their own".to_owned(),
+            ));
+        }
+        self.tracker.serve(call.request, call.hops).await
     }
 
     async fn raft(self, _: context::Context, message: Bytes) -> Result<Bytes, String> {
-        if self.purpose == Purpose::Api {
+        if matches!(self.purpose, Purpose::Api | Purpose::Forward) {
             return Err("this connection is for the API alone".to_owned());
         }
         let message = RaftMessage::decode(&message)?;

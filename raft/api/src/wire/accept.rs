@@ -79,7 +79,7 @@ mod tests {
     async fn received(may_take: Duration) -> Option<Result<u64, String>> {
         let (ours, theirs) = duplex(4096);
         let trace = tarpc::trace::Context::default();
-        let call = PeerRequest::Api { request: ApiRequest::NodeStatus, hops: 0 };
+        let call = PeerRequest::Api { request: ApiRequest::NodeStatus };
         let bytes = postcard::to_stdvec(&Message::Request { may_take, trace, id: 7, call }).unwrap();
         framed(ours, MAX_FRAME).send(Bytes::from(bytes)).await.unwrap();
         let call = Box::pin(calls_on(theirs)).next().await?;
