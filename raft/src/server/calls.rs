@@ -153,6 +153,7 @@ impl Tracker {
         let now = self.cluster_time(self.inner.replica.state().clock());
         let command = Command { now, limits: self.inner.options.limits, mutation };
         let packed = PackedCommand::pack(&command).map_err(stopping)?;
+        limits::check_size(packed.0.len()).map_err(NotDone::Failed)?;
         let written = match self.inner.raft.client_write(packed).await {
             Ok(written) => written,
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => return Err(NotDone::NotLeader),

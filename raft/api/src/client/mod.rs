@@ -16,6 +16,7 @@ use crate::tracker::{Called, TrackerApi};
 use crate::wire::{ApiReply, ApiRequest, CallError, Connection, Greeting, Purpose, connect};
 
 pub use crate::wire::ApiError;
+pub use crate::wire::bounds::MAX_NAMES;
 
 /// A client of a cluster: talks to one of its nodes, goes to the next when that one fails, and
 /// repeats a call until it was served or its time is over. Every call can be repeated without harm,
@@ -54,9 +55,6 @@ pub enum ClientError {
         asked: &'static str,
     },
 }
-
-/// Most screen names in one call: a call must not outlast the patience of a client.
-pub const MAX_NAMES: usize = 100;
 
 /// How long one node may take to answer a try; longer than the longest wait for work (half a session's
 /// time to live) and than an election.

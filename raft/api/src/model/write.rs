@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
+use crate::wire::bounds::{MAX_TARGETS, at_most};
+
 use super::{CrawlId, CrawlSpec, NodeId, RequestId};
 
 /// A change that an operator asks for. Nodes make commands of the log from it; what the log carries beyond that is not
@@ -25,6 +27,7 @@ pub enum Write {
         /// applied already is not again.
         chunk: u64,
         /// The targets.
+        #[serde(deserialize_with = "at_most::<{ MAX_TARGETS }, _, _>")]
         users: Vec<UserId>,
         /// Whether these count as seen only (`--seeds`) and are not crawled.
         seeds: bool,

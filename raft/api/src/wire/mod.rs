@@ -4,6 +4,7 @@
 //! connection a small message waited 52 ms behind 16 MB ones.
 
 mod accept;
+pub mod bounds;
 mod codec;
 mod connect;
 mod greeting;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{MAX_NAMES, at_most};
 use crate::model::{EventId, NodeId, OpenSession, Query, Report, SessionId, Wants, Write};
 
 /// A call of the tracker's API. Every one can be repeated without harm.
@@ -19,7 +20,7 @@ pub enum ApiRequest {
         to: Option<NodeId>,
     },
     /// Looks up the accounts of screen names. Done by the called node, with its own budgets.
-    ResolveNames(Vec<String>),
+    ResolveNames(#[serde(deserialize_with = "at_most::<{ MAX_NAMES }, _, _>")] Vec<String>),
     /// What only a node asks for.
     Node {
         /// The node that asks, or that it is asked for.
