@@ -35,12 +35,12 @@ pub async fn connection(bytes: &[u8]) {
     let Ok(stream) = send_welcome(stream, &refusal.map_or(Welcome::Welcome, Welcome::Refused)).await else {
         return;
     };
-    answer(stream).await;
+    answer(stream, greeting.purpose).await;
 }
 
 /// A connection that was greeted.
 pub async fn calls(bytes: &[u8]) {
-    answer(stream_of(bytes)).await;
+    answer(stream_of(bytes), Purpose::Api).await;
 }
 
 /// One message of a connection that was greeted.
@@ -117,8 +117,8 @@ fn stream_of(bytes: &[u8]) -> Join<Cursor<Vec<u8>>, Sink> {
     join(Cursor::new(bytes.to_vec()), sink())
 }
 
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin) {
-    let mut calls = Box::pin(calls_on(stream).execute(Callee.serve()));
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, purpose: Purpose) {
+    let mut calls = Box::pin(calls_on(stream, purpose).execute(Callee.serve()));
     while let Some(call) = calls.next().await {
         call.await;
     }

@@ -14,10 +14,13 @@ use api::model::{
     Answer, CrawlId, CrawlSpec, Finding, JobId, LeaseId, NodeId, OpenSession, Operation, Operations, Query,
     Report, Response, SessionId, StorageId, Traversal, Wants, Write,
 };
+use api::wire::{ApiRequest, Forwarded, Greeting, Purpose, connect};
 use raft::server::{Tracker, TrackerOptions};
 use storage::env::{SystemClock, SystemEntropy};
 use storage::ids::UserId;
+use tarpc::context;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -355,4 +358,39 @@ async fn nobody_speaks_for_the_session_of_another_node() {
         assert!(error.contains("is node 1's, not node 2's"), "{error}");
     }
     assert_eq!(owner.turn(5).await, 5, "the session goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_claims_to_be_a_peer_and_says_nothing_or_nonsense_is_sent_away() {
+    let cluster = Cluster::of(1, 5000).await;
+    let client = cluster.client();
+    submit(&client, 1..11).await;
+    let claim =
+        async |purpose| connect(&cluster.peers[&1], &Greeting::new(purpose, None, None)).await.unwrap();
+    let silent = claim(Purpose::Replication).await;
+    let strange = claim(Purpose::Control).await;
+    let answer = timeout(DEADLINE, strange.raft(context::current(), "nonsense".into())).await.unwrap();
+    assert!(!matches!(answer, Ok(Ok(_))));
+    eventually("both are sent away", async || (strange.has_ended() && silent.has_ended()).then_some(()))
+        .await;
+    let forwarded = Forwarded { by: 1, hops: 1, request: ApiRequest::NodeStatus };
+    let answer = claim(Purpose::Api).await.forwarded(context::current(), forwarded).await.unwrap();
+    assert!(answer.unwrap_err().to_string().contains("only nodes pass calls on"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_too_long_for_the_log_is_refused_and_others_are_written() {
+    let cluster = Cluster::of(3, 5000).await;
+    let client = cluster.client();
+    let request = client.request_id();
+    let long = CrawlSpec { name: "n".repeat(257), ..spec() };
+    let error = client.write(Write::CreateCrawl { request, spec: long }).await.unwrap_err().to_string();
+    assert!(error.contains("257 bytes; at most 256"), "{error}");
+    let crawl = submit(&client, 1..11).await;
+    let id: UserId = "x".repeat(255).parse().unwrap();
+    let users = vec![id; 5_000];
+    let error = client.write(Write::AddTargets { crawl, chunk: 0, users, seeds: false }).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("at most 1048576 are allowed"), "{error}");
+    submit(&client, 1..11).await;
 }

@@ -12,6 +12,7 @@ use tarpc::server::Channel;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::consensus::RaftMessage;
@@ -26,8 +27,15 @@ use super::tracker::Tracker;
 /// Connections of clients, those on which nodes pass calls on, and those for Raft, each at most. Further ones are refused.
 const MAX_CONNECTIONS: usize = 1024;
 
-/// Calls under way on one connection at most.
-const MAX_CALLS: usize = 4096;
+/// Calls under way on one connection of a client, and of a node, at most. Further ones are not read before.
+const MAX_CALLS: (usize, usize) = (256, 4096);
+
+/// How long a connection may be without a call before it is ended; whoever needs it again makes a new one.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The same for Raft's, and how long its first message may take.
+const RAFT_IDLE: Duration = Duration::from_secs(30);
+const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 
 /// Seconds of silence on a connection after which its other end is asked whether it is still there, and between such
 /// questions. One that vanished without a word answers none.
@@ -111,17 +119,39 @@ async fn serve(
         return Ok(());
     }
     let stream = send_welcome(stream, &Welcome::Welcome).await?;
-    let server = PeerServer { tracker, purpose: greeting.purpose };
+    let purpose = greeting.purpose;
+    let strange = CancellationToken::new();
+    let server = PeerServer { tracker, purpose, strange: strange.clone() };
     let mut calls = JoinSet::new();
-    let mut requests = Box::pin(calls_on(stream).execute(server.serve()));
-    while let Some(call) = requests.next().await {
-        calls.spawn(call);
+    let mut requests = Box::pin(calls_on(stream, purpose).execute(server.serve()));
+    let (first, idle, most) = match purpose {
+        Purpose::Api => (IDLE, IDLE, MAX_CALLS.0),
+        Purpose::Forward => (IDLE, IDLE, MAX_CALLS.1),
+        Purpose::Replication | Purpose::Control | Purpose::Snapshot => {
+            (FIRST_MESSAGE, RAFT_IDLE, MAX_CALLS.1)
+        }
+    };
+    let mut patience = first;
+    loop {
+        let call = tokio::select! {
+            call = timeout(patience, requests.next()) => call,
+            () = strange.cancelled() => return Err(io::Error::other("what came is no message of Raft")),
+        };
         while calls.try_join_next().is_some() {}
-        if calls.len() >= MAX_CALLS {
+        match call {
+            Ok(Some(call)) => {
+                calls.spawn(call);
+                patience = idle;
+            }
+            Ok(None) => return Ok(()),
+            // A call that takes long, such as a wait for work or the end of a snapshot, is no silence.
+            Err(_) if !calls.is_empty() => {}
+            Err(_) => return Err(io::Error::other(format!("no call came within {patience:?}"))),
+        }
+        if calls.len() >= most {
             calls.join_next().await;
         }
     }
-    Ok(())
 }
 
 /// Lets the system notice that the other end has vanished without a word.
@@ -135,6 +165,8 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 struct PeerServer {
     tracker: Tracker,
     purpose: Purpose,
+    /// Ends the connection.
+    strange: CancellationToken,
 }
 
 impl Peer for PeerServer {
@@ -158,7 +190,7 @@ impl Peer for PeerServer {
         if matches!(self.purpose, Purpose::Api | Purpose::Forward) {
             return Err("this connection is for the API alone".to_owned());
         }
-        let message = RaftMessage::decode(&message)?;
+        let message = RaftMessage::decode(&message).inspect_err(|_| self.strange.cancel())?;
         if message.is_vote() && !self.tracker.may_vote() {
             return Err("this node's disk is new; it does not vote before it has caught up".to_owned());
         }

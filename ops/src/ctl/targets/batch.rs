@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_portion_of_the_longest_ids_is_no_longer_than_a_command_may_be() {
         use api::wire::bounds::MAX_COMMAND;
-        let text = (0..6_000).map(|n| format!("{n:0>254}x\n")).collect();
+        let text = (0..6_000).map(|n| format!("{n:0>250}@host\n")).collect();
         let all = collect(text);
         assert_eq!(all.iter().map(|b| b.users.len()).sum::<usize>(), 6_000);
         assert!(all.len() > 2 && all.iter().all(|b| encoded_size(&b.users) < MAX_COMMAND));
