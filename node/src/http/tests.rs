@@ -57,6 +57,7 @@ fn observation() -> Observation {
         node: NodeStatus {
             id: 1,
             version: "1.2.3".to_owned(),
+            cluster_version: 2,
             role: NodeRole::Leader,
             term: 3,
             leader: Some(1),

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::model::Limits;
 use futures::FutureExt;
+use raft::command::Limits;
 use raft::server::{ResolveError, ResolveNames, Tracker, TrackerOptions};
 use storage::dataset::{Dataset, DatasetError, FilesDataset, FilesOptions};
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use api::model::*;
+use raft::command::*;
 use raft::state::{State, write_checkpoint};
 use storage::state::MemoryStore;
 

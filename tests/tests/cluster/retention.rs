@@ -1,7 +1,6 @@
 //! What becomes of crawls that have ended.
 
-use api::model::{CLUSTER_VERSION, Mutation};
-use twm_tests::cluster::Cluster;
+use twm_tests::cluster::{Cluster, eventually};
 use twm_tests::emulator::Emulator;
 
 use crate::world::{Test, accounts, everyone, frontier};
@@ -23,11 +22,12 @@ async fn an_ended_crawl_keeps_its_frontier_through_restarts_until_it_is_deleted_
 
     let running = cluster.submit(&targets[4..], &["-T"]).await?;
     let named = crawl.to_string();
-    for to in 2..=CLUSTER_VERSION {
-        cluster.client().mutate(Mutation::RaiseVersion { to }).await?;
-    }
-    let deleted = cluster.twm_ctl(&["crawl", "delete", &named]).await?;
-    assert!(deleted.status.success(), "{}", String::from_utf8_lossy(&deleted.stderr));
+    // Refused until all nodes have told the leader that they know how.
+    eventually("the crawl is deleted", async || {
+        let deleted = cluster.twm_ctl(&["crawl", "delete", &named]).await?;
+        Ok(deleted.status.success().then_some(()))
+    })
+    .await?;
     let shown = cluster.twm_ctl(&["crawl", "show", &named]).await?;
     assert_eq!(shown.status.code(), Some(1), "{}", String::from_utf8_lossy(&shown.stdout));
     cluster.finished(running).await?;

@@ -1,6 +1,6 @@
 //! `crawl delete`.
 
-use api::model::{CrawlId, Mutation};
+use api::model::{CrawlId, Write};
 use serde_json::json;
 
 use crate::ctl::output::note;
@@ -8,7 +8,7 @@ use crate::ctl::{Cluster, CtlError, Output};
 
 /// Forgets an ended crawl.
 pub async fn run(cluster: &Cluster, output: Output, crawl: CrawlId) -> Result<(), CtlError> {
-    cluster.mutate(Mutation::DeleteCrawl { crawl }).await?;
+    cluster.write(Write::DeleteCrawl { crawl }).await?;
     if output.is_json() {
         return output.json(&json!({ "deleted": crawl }));
     }

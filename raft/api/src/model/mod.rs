@@ -1,4 +1,4 @@
-//! What the tracker speaks about. Plain data: commands, reports, jobs and answers to queries.
+//! What the tracker speaks about. Plain data: changes, reports, jobs and answers to queries.
 //!
 //! Everything here crosses the network and the disk as postcard, whose format is positional: new
 //! enum variants go last, and a changed struct is a new wire version ([`WIRE_VERSION`]).
@@ -13,9 +13,10 @@ mod operation;
 mod report;
 mod status;
 mod version;
+mod write;
 
 pub use answer::{Answer, FailedUser, FrontierPage, Query};
-pub use command::{Command, Limits, Mutation, Refusal, Response, SubmitSummary};
+pub use command::{Refusal, Response, SubmitSummary};
 pub use crawl::{
     CrawlCounters, CrawlPhase, CrawlSpec, CrawlView, OperationCounters, Traversal, UserCounters,
 };
@@ -31,6 +32,7 @@ pub use status::{
     AddressStatus, BudgetStatus, ClusterStatus, MemberStatus, NodeRole, NodeStatus, SessionStatus,
     WorkerStatus,
 };
+pub use write::Write;
 
 pub use version::{CLUSTER_VERSION, FIRST_CLUSTER_VERSION};
 

@@ -1,9 +1,7 @@
-//! The cluster's version, and what came with which.
+//! The cluster's version.
 //!
 //! The version is part of the replicated state. What a command does is decided by it, never by the program that applies
 //! it: replicas that run two releases during an upgrade do the same. It rises when all members can.
-
-use super::Mutation;
 
 /// The version of a new cluster. Every program knows it.
 pub const FIRST_CLUSTER_VERSION: u32 = 1;
@@ -11,38 +9,5 @@ pub const FIRST_CLUSTER_VERSION: u32 = 1;
 /// The newest version that this program knows.
 ///
 /// - 1: the first release.
-/// - 2: [`Mutation::DeleteCrawl`].
+/// - 2: crawls can be deleted.
 pub const CLUSTER_VERSION: u32 = 2;
-
-impl Mutation {
-    /// The cluster's version that it came with. It is refused below.
-    pub fn since_version(&self) -> u32 {
-        match self {
-            Self::DeleteCrawl { .. } => 2,
-            _ => FIRST_CLUSTER_VERSION,
-        }
-    }
-
-    /// What it does, for messages: "to ...".
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Tick => "to let time pass",
-            Self::OpenSession(_) => "to open a session",
-            Self::Report(_) => "to report",
-            Self::EndSession { .. } => "to end a session",
-            Self::CreateCrawl { .. } => "to create a crawl",
-            Self::AddTargets { .. } => "to add targets",
-            Self::SealCrawl { .. } => "to seal a crawl",
-            Self::PauseCrawl { .. } => "to pause a crawl",
-            Self::ResumeCrawl { .. } => "to resume a crawl",
-            Self::CancelCrawl { .. } => "to cancel a crawl",
-            Self::RetryErrors { .. } => "to retry errors",
-            Self::Drain { .. } => "to drain a node",
-            Self::Lead { .. } => "to lead",
-            Self::KeepEvents { .. } => "to keep events",
-            Self::EventsPassed { .. } => "to pass events on",
-            Self::RaiseVersion { .. } => "to raise the cluster's version",
-            Self::DeleteCrawl { .. } => "to delete a crawl",
-        }
-    }
-}
