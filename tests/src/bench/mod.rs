@@ -130,13 +130,13 @@ pub struct Settings {
     /// Length of one measured stretch, in seconds.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: u64,
-    /// Leaders killed in one run of `failover`; the table of the README has 100.
+    /// Leaders killed in one run of `failover`; the table in ops/docs/benchmarks.md has 100.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub kills: u32,
     /// Leaders changed in each way in one run of `handover`.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub handovers: u32,
-    /// Ids that `membership` is measured with; the table of the README has 100000000 as well.
+    /// Ids that `membership` is measured with; the table in ops/docs/benchmarks.md has 100000000 as well.
     #[arg(long, value_delimiter = ',', default_value = "1000000,10000000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub ids: Vec<u64>,
     /// Users in the frontier of `restart` and `install`.
@@ -151,7 +151,7 @@ pub struct Settings {
     /// Accounts whose timelines `crawl` fetches; ten times as many for followers.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub users: u64,
-    /// Followers of the one account of `celebrity`; the table of the README has 10000000.
+    /// Followers of the one account of `celebrity`; the table in ops/docs/benchmarks.md has 10000000.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub followers: u64,
     /// Measure everything, and etcd, Redis and Scrapy beside this project.
