@@ -65,7 +65,14 @@ async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow
     let dataset = open_dataset(settings).context("the dataset's folder (--output)")?;
     let addresses = settings.ips.resolve()?;
     let port = HttpPort::open(&settings.http).await?;
-    let tracker = Tracker::start(tracker_options(settings, &world)).await?;
+    // It waits as long as the cluster is not there, or does not let this node in.
+    let tracker = tokio::select! {
+        started = Tracker::start(tracker_options(settings, &world)) => started?,
+        () = signals.next() => {
+            tracing::info!("node stopped before it was in a cluster");
+            return Ok(());
+        }
+    };
     let http = port.address().to_string();
     let (mut node, session) =
         Node::assemble(settings, &world, dataset, addresses, tracker, http, crew_runtime.clone())?;

@@ -33,14 +33,9 @@ fn process(page: &mut Exposition, node: &Observation) {
 fn raft(page: &mut Exposition, observed: &Observation) {
     let node = &observed.node;
     page.gauge("twm_raft_role", "The node's part in Raft: 1 for the role that it has.");
-    for role in [
-        NodeRole::Leader,
-        NodeRole::Follower,
-        NodeRole::Candidate,
-        NodeRole::Learner,
-        NodeRole::Stopping,
-        NodeRole::Rejoining,
-    ] {
+    for role in
+        [NodeRole::Leader, NodeRole::Follower, NodeRole::Candidate, NodeRole::Learner, NodeRole::Stopping]
+    {
         page.sample(&[("role", role.name())], u8::from(role == node.role));
     }
     let leader = node.leader.unwrap_or(0);

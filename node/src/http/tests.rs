@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::model::{
-    AddressStatus, BudgetStatus, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, CrawlView, NodeRole,
-    NodeStatus, Operation, Operations, Traversal, WorkerStatus,
+    AddressStatus, BudgetStatus, ClusterId, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, CrawlView, DiskId,
+    NodeRole, NodeStatus, Operation, Operations, Traversal, WorkerStatus,
 };
 use axum::Router;
 use raft::state::Sizes;
@@ -56,6 +56,8 @@ fn observation() -> Observation {
         cluster: "twm".to_owned(),
         node: NodeStatus {
             id: 1,
+            cluster: ClusterId(7),
+            disk: DiskId(17),
             version: "1.2.3".to_owned(),
             cluster_version: 2,
             role: NodeRole::Leader,

@@ -83,9 +83,11 @@ impl Monitor {
                 // What is left: this node alone.
                 let alone = MemberStatus {
                     id: own.id,
+                    disk: own.disk,
                     address: String::new(),
                     voter: true,
                     drained: false,
+                    cut_off: None,
                     node: Some(own.clone()),
                 };
                 let text = format!("{error}; this is what node {} knows by itself", own.id);

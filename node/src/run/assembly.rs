@@ -223,6 +223,7 @@ fn not_ready(tracker: &Tracker, session: SessionView, crawler: &Crawler) -> Vec<
     if !session.open {
         reasons.push("no session is open, so the workers have no jobs".to_owned());
     }
+    reasons.extend(tracker.peers_differ());
     reasons.extend(crawler.dataset_trouble());
     reasons
 }
@@ -243,6 +244,8 @@ pub(super) fn tracker_options(settings: &Settings, world: &World) -> TrackerOpti
     let millis = |time: std::time::Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     TrackerOptions {
         listen: settings.listen.clone(),
+        join: settings.join.clone(),
+        voters: settings.voters,
         limits: Limits {
             storage_grace_ms: millis(settings.storage_grace),
             session_ttl_ms: millis(settings.session_ttl),

@@ -36,8 +36,12 @@ const DEFAULT_LOG_LEVEL: &str = "info,openraft=error,tarpc=off";
 pub struct Settings {
     /// This node.
     pub id: u64,
-    /// All nodes with their addresses, this one too.
+    /// The nodes that form the cluster with their addresses, this one too; empty for one that joins.
     pub peers: BTreeMap<u64, String>,
+    /// Members of the cluster that this node joins.
+    pub join: Vec<String>,
+    /// How many of the first nodes vote.
+    pub voters: Option<usize>,
     /// The cluster's name.
     pub cluster: String,
     /// Folder of the log and the state.
@@ -197,7 +201,8 @@ impl Reader<'_> {
     fn settings(&mut self) -> Option<Settings> {
         let seconds = Duration::from_secs;
         let millis = Duration::from_millis;
-        let (id, peers) = self.membership();
+        let (id, peers, join) = self.membership();
+        let voters = self.optional("voters", None, values::voters);
         let default_dir = id.map(|id| format!("./twm-data-{id}"));
         let cluster = self.read("cluster", "twm", values::text);
         let data_dir = self.optional("data-dir", default_dir.as_deref(), values::text);
@@ -235,6 +240,8 @@ impl Reader<'_> {
         Some(Settings {
             id: id?,
             peers: peers?,
+            join,
+            voters,
             cluster: cluster?,
             data_dir: data_dir?.into(),
             listen,
@@ -274,12 +281,24 @@ impl Reader<'_> {
     }
 
     /// The node and its cluster; a node alone needs to be told neither.
-    fn membership(&mut self) -> (Option<u64>, Option<BTreeMap<u64, String>>) {
-        let alone = self.layers.value("peers").is_none();
+    fn membership(&mut self) -> (Option<u64>, Option<BTreeMap<u64, String>>, Vec<String>) {
+        let (told, joins) = (self.layers.value("peers").is_some(), self.layers.value("join").is_some());
+        let alone = !told && !joins;
         let id = self.optional("id", alone.then_some("1"), values::number(1..=u64::MAX));
         if id.is_none() && self.layers.value("id").is_none() {
-            let what = "it is missing; give this node's number in --peers".to_owned();
+            let what = "it is missing; give this node's number, unlike that of any other node".to_owned();
             self.problems.add("id", &Origin::Default, what);
+        }
+        let join = self.optional("join", None, values::endpoints);
+        if let Some((_, origin)) = self.layers.value("join") {
+            if told {
+                let what = "--peers is given too; nodes of --peers form a cluster together, a node with --join comes to one \
+                            that is there: give one of the two";
+                self.problems.add("join", origin, what.to_owned());
+            } else if self.layers.value("listen").is_none() {
+                let what = "give --listen HOST:PORT too, where the others reach this node";
+                self.problems.add("join", origin, what.to_owned());
+            }
         }
         let own = self.layers.value("listen").map_or("127.0.0.1:8000", |(address, _)| address);
         let default = id.filter(|_| alone).map(|id| format!("{id}={own}"));
@@ -292,7 +311,8 @@ impl Reader<'_> {
                 self.problems.add("peers", origin, what);
             }
         }
-        (id, peers)
+        let peers = if joins && !told { Some(BTreeMap::new()) } else { peers };
+        (id, peers, join.unwrap_or_default())
     }
 
     fn read<T>(

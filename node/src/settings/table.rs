@@ -46,7 +46,18 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(
         "peers",
         "1=HOST:PORT,...",
-        "All nodes of the cluster with their addresses, this one too [default: a node alone on 127.0.0.1:8000]",
+        "The nodes that form the cluster with their addresses, this one too; later only compared with its members \
+         [default: a node alone on 127.0.0.1:8000]",
+    ),
+    setting(
+        "join",
+        "HOST:PORT,...",
+        "Members of the cluster that this node joins, in place of --peers; needs --listen, and `twm-ctl member add` before",
+    ),
+    setting(
+        "voters",
+        "3|5",
+        "How many of the first nodes vote; the others hold the replica and run workers [default: 3 of up to four, else 5]",
     ),
     setting("cluster", "NAME", "Name of the cluster; nodes of another one are turned away [default: twm]"),
     setting("data-dir", "DIR", "Folder of the replicated log and state [default: ./twm-data-ID]"),

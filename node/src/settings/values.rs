@@ -144,6 +144,22 @@ pub(super) fn peers(text: &str) -> Result<BTreeMap<u64, String>, String> {
     if peers.is_empty() { Err(format!("it names no node; {form}")) } else { Ok(peers) }
 }
 
+/// `HOST:PORT,HOST:PORT,...`.
+pub(super) fn endpoints(text: &str) -> Result<Vec<String>, String> {
+    text.split(',').map(host_port).collect()
+}
+
+/// How many nodes vote.
+pub(super) fn voters(text: &str) -> Result<usize, String> {
+    match text {
+        "3" => Ok(3),
+        "5" => Ok(5),
+        _ => Err(format!(
+            "{text:?} is no number of voters; give 3 or 5: an even number stops at as few losses as one less"
+        )),
+    }
+}
+
 /// Local addresses.
 pub(super) fn ips(text: &str) -> Result<AddressList, String> {
     // The error names the flag, which the problem's own origin says better.

@@ -8,6 +8,7 @@ use api::model::{
     Answer, ClusterStatus, CrawlId, CrawlView, FailedUser, Failure, FrontierPage, Gone, NodeId, NodeStatus,
     Query, Refusal, RequestId, Response, Write,
 };
+use api::wire::MemberRequest;
 use storage::env::SystemEntropy;
 use storage::ids::UserId;
 
@@ -64,6 +65,11 @@ impl Cluster {
     /// What the node behind the endpoint says of itself.
     pub async fn node_status(&self) -> Result<NodeStatus, ClientError> {
         self.client.node_status().await
+    }
+
+    /// Changes the cluster's members.
+    pub async fn change_members(&self, request: MemberRequest) -> Result<(), ClientError> {
+        self.client.change_members(request).await
     }
 
     /// All crawls, oldest first.

@@ -74,7 +74,7 @@ enum Command {
     Frontier(frontier::Frontier),
     /// Show each node's workers.
     Workers,
-    /// Show the cluster's members.
+    /// Show the cluster's members, let nodes in and take them out.
     #[command(subcommand)]
     Member(member::Member),
     /// Show and move leadership.

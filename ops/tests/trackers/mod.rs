@@ -34,14 +34,19 @@ impl Trackers {
         let peers = (1..).zip(&ports).map(|(id, port)| (id, address(port))).collect();
         drop(ports);
         let mut trackers = Self { peers, running: BTreeMap::new(), folder: tempfile::tempdir().unwrap() };
-        for id in 1..=nodes {
-            trackers.start_one(id).await;
-        }
+        // They wait for each other.
+        let started: Vec<_> = (1..=nodes).map(|id| trackers.tracker(id)).collect();
+        trackers.running.extend(futures::future::join_all(started).await);
         trackers.wait_until_led().await;
         trackers
     }
 
     pub async fn start_one(&mut self, id: NodeId) {
+        let started = self.tracker(id).await;
+        self.running.extend([started]);
+    }
+
+    async fn tracker(&self, id: NodeId) -> (NodeId, Tracker) {
         let mut options = TrackerOptions::new(
             id,
             "test".to_owned(),
@@ -54,15 +59,14 @@ impl Trackers {
         options.election_timeout = (Duration::from_millis(400), Duration::from_millis(800));
         // In one process the folder of a stopped tracker is free only once its last task has ended.
         let deadline = Instant::now() + DEADLINE;
-        let tracker = loop {
+        loop {
             match Tracker::start(options.clone()).await {
                 Err(StartError::DataDir(DataDirError::InUse { .. })) if Instant::now() < deadline => {
                     sleep(Duration::from_millis(20)).await;
                 }
-                started => break started.unwrap(),
+                started => break (id, started.unwrap()),
             }
-        };
-        self.running.insert(id, tracker);
+        }
     }
 
     pub async fn stop_one(&mut self, id: NodeId) {

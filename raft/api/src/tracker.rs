@@ -11,7 +11,7 @@ use crate::model::{
     Answer, EventId, LeaseId, NodeId, NodeStatus, OpenSession, Query, Report, ReportAnswer, Response,
     SessionId, SessionOpened, Wants, Write,
 };
-use crate::wire::{ApiReply, ApiRequest, NodeRequest};
+use crate::wire::{ApiReply, ApiRequest, MemberRequest, NodeRequest};
 
 /// What a call becomes.
 pub type Called<'a, T> = BoxFuture<'a, Result<T, ClientError>>;
@@ -47,6 +47,11 @@ pub trait TrackerApi: Send + Sync + 'static {
     /// node. Answers those that have an account.
     fn resolve(&self, names: Vec<String>) -> Called<'_, Vec<(String, UserId)>> {
         async move { self.call(ApiRequest::ResolveNames(names)).await?.resolved() }.boxed()
+    }
+
+    /// Changes the cluster's members.
+    fn change_members(&self, request: MemberRequest) -> Called<'_, ()> {
+        async move { self.call(ApiRequest::Members(request)).await?.done() }.boxed()
     }
 
     /// Begins a session of a node.

@@ -2,10 +2,13 @@
 //! told there.
 
 mod requested;
+mod roster;
 mod version;
 
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
+
+pub use roster::RosterChange;
 
 use api::model::{CrawlId, CrawlSpec, EventId, NodeId, OpenSession, Report, RequestId, SessionId};
 
@@ -141,4 +144,6 @@ pub enum Mutation {
         /// The crawl.
         crawl: CrawlId,
     },
+    /// Changes who may become a member, and who may not any more.
+    Roster(RosterChange),
 }

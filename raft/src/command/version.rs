@@ -33,6 +33,7 @@ impl Mutation {
             Self::EventsPassed { .. } => "to pass events on",
             Self::RaiseVersion { .. } => "to raise the cluster's version",
             Self::DeleteCrawl { .. } => "to delete a crawl",
+            Self::Roster(_) => "to change members",
         }
     }
 }

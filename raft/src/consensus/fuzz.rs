@@ -12,7 +12,7 @@ pub(crate) fn good_messages() -> Vec<Bytes> {
     let id = "1-2-3".to_owned();
     let all = [
         RaftMessage::SnapshotChunk { id: id.clone(), offset: 0, chunk: Bytes::from_static(b"twm-snap") },
-        RaftMessage::SnapshotEnd { id, bytes: 8, vote: Vote::new(1, 2) },
+        RaftMessage::SnapshotEnd { id, bytes: 8, vote: Vote::new(1, crate::model::MemberId::from(2)) },
     ];
     all.iter().filter_map(|message| postcard::to_stdvec(message).ok()).map(Bytes::from).collect()
 }

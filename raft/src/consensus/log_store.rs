@@ -2,6 +2,7 @@
 //! votes, truncations and purges. Nothing is acknowledged before it is synced.
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,29 @@ const FILE_RECORDS: usize = 64 * 1024;
 /// Bytes of entries kept in memory for replication and apply. A follower that lags further is served from the disk.
 const CACHE_BYTES: usize = 8 << 20;
 
+/// A log that cannot be this data directory's.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+enum NotOurs {
+    #[error(
+        "the log of this data directory is missing, and with it the votes that it gave and the entries that it acknowledged"
+    )]
+    Missing,
+    #[error("it is the log of another data directory")]
+    Foreign,
+    #[error("there is a log already")]
+    Used,
+}
+
+impl NotOurs {
+    fn in_folder(self, dir: &Path) -> String {
+        format!(
+            "{self} ({}); see whether its volume is mounted. If the log is lost, replace this disk: empty the data \
+             directory and run `twm-ctl member replace`",
+            dir.display()
+        )
+    }
+}
+
 /// A handle of the log; clones share it.
 #[derive(Clone)]
 pub(crate) struct LogStore {
@@ -40,8 +64,51 @@ pub(crate) struct LogStore {
 }
 
 impl LogStore {
-    /// Opens the log in a folder. A torn tail is cut off; any other damage is an error.
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+    /// Makes the log of a new data directory in a folder that is not there or empty. `owner` names the data directory.
+    /// May be repeated: a log of the same owner is opened as it is.
+    ///
+    /// # Errors
+    /// The folder holds a log of another owner; or the disk fails.
+    pub(crate) fn create(dir: &Path, owner: &str) -> io::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let store = Self::over(dir)?;
+        {
+            let mut log = store.write();
+            let state = log.log_state();
+            match &state.user_data {
+                Some(found) if found != owner => return Err(io::Error::other(NotOurs::Used.in_folder(dir))),
+                None if state.last().is_some() => return Err(io::Error::other(NotOurs::Used.in_folder(dir))),
+                // A creation that was cut off is repeated.
+                Some(_) | None => {}
+            }
+            log.save_user_data(Some(owner.to_owned()))?;
+        }
+        let (tell, told) = std::sync::mpsc::channel();
+        let flushed = Flushed::call(move |result| drop(tell.send(result)));
+        store.write().flush(true, Some(flushed))?;
+        told.recv().map_err(|_| io::Error::other("the log's writer stopped"))??;
+        File::open(dir)?.sync_all()?;
+        Ok(store)
+    }
+
+    /// Opens the log of a data directory. A torn tail is cut off; any other damage is an error.
+    ///
+    /// # Errors
+    /// There is no log, or one of another data directory: its votes and acknowledgements are not here.
+    pub(crate) fn open(dir: &Path, owner: &str) -> io::Result<Self> {
+        if !dir.try_exists()? {
+            return Err(io::Error::other(NotOurs::Missing.in_folder(dir)));
+        }
+        let store = Self::over(dir)?;
+        let found = store.read().log_state().user_data.clone();
+        match found {
+            Some(found) if found == owner => Ok(store),
+            Some(_) => Err(io::Error::other(NotOurs::Foreign.in_folder(dir))),
+            None => Err(io::Error::other(NotOurs::Missing.in_folder(dir))),
+        }
+    }
+
+    fn over(dir: &Path) -> io::Result<Self> {
         let mut config = raft_log::Config::new(dir.display());
         config.wal.flush_batch_wait = Some(FLUSH_WAIT);
         config.wal.read_buffer_size = Some(1 << 20);
@@ -217,16 +284,35 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::model::{DiskId, MemberId};
+
+    /// The member that takes most bytes.
+    const MOST: MemberId = MemberId { node: u64::MAX, disk: DiskId(u64::MAX) };
+
+    #[tokio::test]
+    async fn a_log_that_is_missing_or_of_another_data_directory_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = LogStore::open(&dir.path().join("log"), "1/a").err().unwrap().to_string();
+        assert!(missing.contains("is missing"), "{missing}");
+        assert!(!dir.path().join("log").exists(), "nothing is made in its place");
+        std::fs::create_dir(dir.path().join("log")).unwrap();
+        let emptied = LogStore::open(&dir.path().join("log"), "1/a").err().unwrap().to_string();
+        assert!(emptied.contains("is missing"), "{emptied}");
+        drop(LogStore::create(&dir.path().join("log"), "1/a").unwrap());
+        drop(LogStore::open(&dir.path().join("log"), "1/a").unwrap());
+        let foreign = LogStore::open(&dir.path().join("log"), "2/b").err().unwrap().to_string();
+        assert!(foreign.contains("another data directory"), "{foreign}");
+    }
 
     /// The writer held the last handle once, and panicked in waiting for its own end.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_log_that_is_dropped_while_it_syncs_waits_for_the_sync_and_keeps_all() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = LogStore::open(dir.path()).unwrap();
+        let mut store = LogStore::create(dir.path(), "me").unwrap();
         let (open_gate, gate) = mpsc::channel::<()>();
         let held = Flushed::call(move |_| gate.recv().expect("the test opens the gate"));
         store.write().flush(true, Some(held)).unwrap();
-        let entry = Entry { log_id: log_id::<TypeConfig>(1, 1, 0), payload: Payload::Blank };
+        let entry = Entry { log_id: log_id::<TypeConfig>(1, MemberId::from(1), 0), payload: Payload::Blank };
         store.append([entry], IOFlushed::noop()).await.unwrap();
 
         let log = Arc::downgrade(&store.log);
@@ -242,7 +328,7 @@ mod tests {
         open_gate.send(()).unwrap();
         dropped.join().unwrap();
 
-        let mut store = LogStore::open(dir.path()).unwrap();
+        let mut store = LogStore::open(dir.path(), "me").unwrap();
         assert_eq!(store.get_log_state().await.unwrap().last_log_id.map(|id| id.index), Some(0));
     }
 
@@ -256,9 +342,9 @@ mod tests {
         use crate::wire::bounds::{MAX_COMMAND, longest_frame};
 
         let dir = tempfile::tempdir().unwrap();
-        let mut store = LogStore::open(dir.path()).unwrap();
+        let mut store = LogStore::create(dir.path(), "largest").unwrap();
         let entry = |index, bytes: usize| Entry {
-            log_id: log_id::<TypeConfig>(u64::MAX, u64::MAX, index),
+            log_id: log_id::<TypeConfig>(u64::MAX, MOST, index),
             payload: Payload::Normal(PackedCommand(vec![7; bytes].into())),
         };
         // As many entries as openraft asks for at once, the long ones last.
@@ -272,9 +358,9 @@ mod tests {
             start += entries.len() as u64;
             batches += 1;
             let message = RaftMessage::Append(AppendEntriesRequest {
-                vote: Vote::new_committed(u64::MAX, u64::MAX),
-                prev_log_id: Some(log_id::<TypeConfig>(u64::MAX, u64::MAX, u64::MAX)),
-                leader_commit: Some(log_id::<TypeConfig>(u64::MAX, u64::MAX, u64::MAX)),
+                vote: Vote::new_committed(u64::MAX, MOST),
+                prev_log_id: Some(log_id::<TypeConfig>(u64::MAX, MOST, u64::MAX)),
+                leader_commit: Some(log_id::<TypeConfig>(u64::MAX, MOST, u64::MAX)),
                 entries,
             });
             let bytes = postcard::to_stdvec(&message).unwrap().len();

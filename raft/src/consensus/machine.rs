@@ -12,7 +12,7 @@ use storage::snapshot::SnapshotReader;
 use storage::state::{StateError, StateStore};
 use tokio::sync::{OwnedMutexGuard, watch};
 
-use crate::model::Response;
+use crate::model::{ClusterId, Response};
 use crate::state::{Frozen, LoadError, State, write_checkpoint};
 
 use super::snapshots::SnapshotData;
@@ -23,6 +23,7 @@ const APPLIED: &[u8] = b"m";
 
 /// This node's replica of the state, in memory and on disk.
 pub(crate) struct Replica {
+    cluster: ClusterId,
     state: RwLock<State>,
     store: Arc<dyn StateStore>,
     /// What the state in memory has applied.
@@ -49,13 +50,25 @@ pub(crate) enum ReplicaError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Store(#[from] StateError),
+    #[error(
+        "it is of cluster {found}, and this node's data directory of {own}; give each cluster its own --data-dir"
+    )]
+    OtherCluster { found: ClusterId, own: ClusterId },
 }
 
 impl Replica {
-    /// Opens the last checkpoint.
-    pub(crate) fn open(store: Arc<dyn StateStore>, snapshots: PathBuf) -> Result<Arc<Self>, ReplicaError> {
+    /// Opens the last checkpoint, of this cluster.
+    pub(crate) fn open(
+        store: Arc<dyn StateStore>,
+        snapshots: PathBuf,
+        cluster: ClusterId,
+    ) -> Result<Arc<Self>, ReplicaError> {
         let (state, checkpointed) = load(&store)?;
+        if let Some(applied) = &checkpointed {
+            check_cluster(&applied.membership, cluster)?;
+        }
         Ok(Arc::new(Self {
+            cluster,
             state: RwLock::new(state),
             store,
             applied: Mutex::new(checkpointed.clone().unwrap_or_default()),
@@ -117,7 +130,9 @@ impl Replica {
                 response
             }
             Payload::Membership(membership) => {
-                lock(&self.applied).membership = StoredMembership::new(Some(log_id), membership);
+                let membership = StoredMembership::new(Some(log_id), membership);
+                check_cluster(&membership, self.cluster).map_err(io::Error::other)?;
+                lock(&self.applied).membership = membership;
                 Response::Done
             }
         };
@@ -147,6 +162,14 @@ impl Replica {
 
     fn tell(&self) {
         self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+/// Every membership names the cluster of its members: one of another cluster is never taken.
+fn check_cluster(membership: &StoredMembership, own: ClusterId) -> Result<(), ReplicaError> {
+    match membership.nodes().find(|(_, member)| member.cluster != own) {
+        Some((_, member)) => Err(ReplicaError::OtherCluster { found: member.cluster, own }),
+        None => Ok(()),
     }
 }
 
@@ -220,9 +243,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
     async fn install_snapshot(
         &mut self,
-        _meta: &SnapshotMeta,
+        meta: &SnapshotMeta,
         snapshot: SnapshotData,
     ) -> Result<(), io::Error> {
+        check_cluster(&meta.last_membership, self.replica.cluster).map_err(io::Error::other)?;
         let replica = Arc::clone(&self.replica);
         let (path, remove) = snapshot.installable().await?;
         let on_disk = Arc::clone(&replica.on_disk).lock_owned().await;

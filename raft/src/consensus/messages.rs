@@ -7,6 +7,8 @@ use openraft::raft::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::model::MemberId;
+
 use super::snapshots::SnapshotInbox;
 use super::types::{Raft, Snapshot, TypeConfig, Vote};
 
@@ -42,9 +44,15 @@ pub(super) enum RaftAnswer {
 }
 
 impl RaftMessage {
-    /// Whether it could help to elect somebody.
-    pub(crate) fn is_vote(&self) -> bool {
-        matches!(self, Self::Vote(_) | Self::PreVote(_) | Self::TransferLeader(_))
+    /// The member whose vote the message carries: who sends it, where nobody lies. Chunks of a snapshot carry none.
+    pub(crate) fn sender(&self) -> Option<MemberId> {
+        match self {
+            Self::Append(request) => Some(request.vote.leader_id.node_id),
+            Self::Vote(request) | Self::PreVote(request) => Some(request.vote.leader_id.node_id),
+            Self::TransferLeader(request) => Some(request.from_leader().leader_id.node_id),
+            Self::SnapshotEnd { vote, .. } => Some(vote.leader_id.node_id),
+            Self::SnapshotChunk { .. } => None,
+        }
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {

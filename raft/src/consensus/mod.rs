@@ -1,6 +1,7 @@
 //! openraft, its log, its snapshots and its network. No type of openraft leaves this module's
 //! users in [`crate::server`].
 
+mod acknowledged;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
 mod log_codec;
@@ -20,4 +21,4 @@ pub(crate) use messages::RaftMessage;
 pub(crate) use network::Network;
 pub(crate) use peers::Peers;
 pub(crate) use snapshots::SnapshotInbox;
-pub(crate) use types::{Member, PackedCommand, Raft};
+pub(crate) use types::{Member, PackedCommand, Raft, StoredMembership};

@@ -12,9 +12,10 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
-use crate::model::NodeId;
+use crate::model::MemberId;
 use crate::wire::Purpose;
 
+use super::acknowledged::Sent;
 use super::messages::{RaftAnswer, RaftMessage};
 use super::peers::Peers;
 use super::snapshots::{SnapshotData, SnapshotFile};
@@ -37,38 +38,35 @@ const SYNC_ALLOWANCE: Duration = Duration::from_millis(500);
 
 /// Makes a [`PeerNetwork`] for each peer.
 pub(crate) struct Network {
-    node: NodeId,
     peers: Peers,
 }
 
 impl Network {
-    pub(crate) fn of_node(node: NodeId, peers: Peers) -> Self {
-        Self { node, peers }
+    pub(crate) fn over(peers: Peers) -> Self {
+        Self { peers }
     }
 
-    fn client(&self, target: NodeId, member: &Member, appends: Purpose) -> PeerNetwork {
-        let (node, peers, address) = (self.node, self.peers.clone(), member.address.clone());
-        PeerNetwork { node, target, address, appends, peers }
+    fn client(&self, target: MemberId, member: &Member, appends: Purpose) -> PeerNetwork {
+        self.peers.learn_address(target, &member.address);
+        PeerNetwork { target, appends, peers: self.peers.clone() }
     }
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = PeerNetwork;
 
-    async fn new_client(&mut self, target: NodeId, member: &Member) -> PeerNetwork {
+    async fn new_client(&mut self, target: MemberId, member: &Member) -> PeerNetwork {
         self.client(target, member, Purpose::Replication)
     }
 
-    async fn new_heartbeat_client(&mut self, target: NodeId, member: &Member) -> PeerNetwork {
+    async fn new_heartbeat_client(&mut self, target: MemberId, member: &Member) -> PeerNetwork {
         self.client(target, member, Purpose::Control)
     }
 }
 
 /// The way to one peer.
 pub(crate) struct PeerNetwork {
-    node: NodeId,
-    target: NodeId,
-    address: String,
+    target: MemberId,
     /// What appends travel on: entries and heartbeats have a connection each.
     appends: Purpose,
     peers: Peers,
@@ -84,11 +82,9 @@ impl PeerNetwork {
     ) -> Result<RaftAnswer, RPCError<TypeConfig>> {
         let bytes = postcard::to_stdvec(message).map_err(|e| RPCError::Network(NetworkError::new(&e)))?;
         let call = async {
-            let connection = self.peers.get(self.target, &self.address, purpose).await;
+            let connection = self.peers.get(self.target, purpose).await;
             let connection = connection.map_err(|e| RPCError::Unreachable(Unreachable::from_string(e)))?;
-            let mut context = tarpc::context::current();
-            context.deadline = tokio::time::Instant::now().into_std() + within;
-            match connection.raft(context, Bytes::from(bytes)).await {
+            match connection.raft(within, Bytes::from(bytes)).await {
                 Ok(Ok(answer)) => {
                     postcard::from_bytes(&answer).map_err(|e| RPCError::Network(NetworkError::new(&e)))
                 }
@@ -99,7 +95,7 @@ impl PeerNetwork {
                 }
             }
         };
-        let timeout = Timeout { action: kind, id: self.node, target: self.target, timeout: within };
+        let timeout = Timeout { action: kind, id: self.peers.own(), target: self.target, timeout: within };
         tokio::time::timeout(within, call).await.unwrap_or(Err(RPCError::Timeout(timeout)))
     }
 
@@ -148,9 +144,14 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
             // A heartbeat that is late is of no use.
             _ => option.soft_ttl(),
         };
+        let sent = Sent::of(&request);
         let message = RaftMessage::Append(request);
         match self.send(&message, self.appends, RPCTypes::AppendEntries, within).await? {
-            RaftAnswer::Append(response) => Ok(response),
+            RaftAnswer::Append(response) => {
+                let checked = self.peers.acknowledged().check(self.target, &sent, &response);
+                checked.map_err(|loss| RPCError::Unreachable(Unreachable::new(&loss)))?;
+                Ok(response)
+            }
             _ => Err(confused()),
         }
     }
@@ -193,7 +194,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         let send = async {
             let file = snapshot.snapshot.file().await;
             let file = file.map_err(|e| StreamingError::Network(NetworkError::new(&e)))?;
-            tracing::info!(peer = self.target, snapshot = %file.id, bytes = file.bytes, "sending a snapshot");
+            tracing::info!(peer = %self.target, snapshot = %file.id, bytes = file.bytes, "sending a snapshot");
             self.send_snapshot(vote, file).await.map_err(streaming)
         };
         tokio::select! {
@@ -258,7 +259,7 @@ mod tests {
     #[test]
     fn a_batch_has_the_time_that_its_bytes_need_on_the_slowest_link() {
         let entry = |bytes: usize| Entry {
-            log_id: log_id::<TypeConfig>(1, 1, 1),
+            log_id: log_id::<TypeConfig>(1, MemberId::from(1), 1),
             payload: Payload::Normal(PackedCommand(vec![0; bytes].into())),
         };
         let base = Duration::from_millis(45);

@@ -1,18 +1,33 @@
-//! Connections to the other nodes, one for each purpose, shared by all who talk to them.
+//! Connections to the other members, one for each purpose, shared by all who talk to them.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::NodeId;
-use crate::wire::{ConnectError, Connection, Greeting, Purpose, connect};
+use tokio::sync::watch;
+
+use crate::model::{ClusterId, MemberId};
+use crate::wire::{ConnectError, Connection, Dial, Greeting, Purpose, Refused};
+
+use super::acknowledged::{Acknowledged, LostEntries};
 
 /// The connections. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Peers {
-    cluster: String,
-    slots: Arc<Mutex<HashMap<(NodeId, Purpose), Slot>>>,
-    /// Nodes that could not be reached when it was last tried.
-    out_of_reach: Arc<Mutex<HashSet<NodeId>>>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    cluster: ClusterId,
+    own: MemberId,
+    dial: Arc<dyn Dial>,
+    /// Where each member is reached. Looked up at each connect: replication streams outlive a change of address.
+    addresses: Mutex<BTreeMap<MemberId, String>>,
+    slots: Mutex<HashMap<(MemberId, Purpose), Slot>>,
+    /// Members that could not be reached when it was last tried.
+    out_of_reach: Mutex<HashSet<MemberId>>,
+    acknowledged: Acknowledged,
+    /// Why this member has to stop, once another one has said so.
+    retired: watch::Sender<Option<String>>,
 }
 
 type Slot = Arc<tokio::sync::Mutex<Option<Open>>>;
@@ -22,55 +37,106 @@ struct Open {
     connection: Connection,
 }
 
+/// Why there is no connection to a member.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PeerError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("the address of member {0} is not known")]
+    NoAddress(MemberId),
+    #[error(transparent)]
+    Lost(#[from] LostEntries),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Peers {
-    pub(crate) fn of_cluster(cluster: String) -> Self {
-        Self { cluster, slots: Arc::default(), out_of_reach: Arc::default() }
+    pub(crate) fn of(cluster: ClusterId, own: MemberId, dial: Arc<dyn Dial>) -> Self {
+        let inner = Inner {
+            cluster,
+            own,
+            dial,
+            addresses: Mutex::default(),
+            slots: Mutex::default(),
+            out_of_reach: Mutex::default(),
+            acknowledged: Acknowledged::default(),
+            retired: watch::Sender::new(None),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
-    /// The connection to a node for a purpose, made when there is none that holds.
-    pub(crate) async fn get(
-        &self,
-        node: NodeId,
-        address: &str,
-        purpose: Purpose,
-    ) -> Result<Connection, ConnectError> {
-        let slot = self.slot(node, purpose);
+    /// This member.
+    pub(crate) fn own(&self) -> MemberId {
+        self.inner.own
+    }
+
+    /// What the followers of this leader have acknowledged.
+    pub(crate) fn acknowledged(&self) -> &Acknowledged {
+        &self.inner.acknowledged
+    }
+
+    /// Tells when another member has said that this one has to stop, and why.
+    pub(crate) fn retired(&self) -> watch::Receiver<Option<String>> {
+        self.inner.retired.subscribe()
+    }
+
+    /// Notes where a member is reached.
+    pub(crate) fn learn_address(&self, member: MemberId, address: &str) {
+        lock(&self.inner.addresses).insert(member, address.to_owned());
+    }
+
+    /// Where a member is reached.
+    pub(crate) fn address_of(&self, member: MemberId) -> Option<String> {
+        lock(&self.inner.addresses).get(&member).cloned()
+    }
+
+    /// The connection to a member for a purpose, made when there is none that holds.
+    pub(crate) async fn get(&self, member: MemberId, purpose: Purpose) -> Result<Connection, PeerError> {
+        if let Some(lost) = self.inner.acknowledged.lost(member) {
+            return Err(lost.into());
+        }
+        let address = self.address_of(member).ok_or(PeerError::NoAddress(member))?;
+        let slot = self.slot(member, purpose);
         let mut open = slot.lock().await;
         // A node that was restarted has closed the old one: to try it first would tell that the node is away.
         let usable = |open: &&Open| open.address == address && !open.connection.has_ended();
         if let Some(open) = open.as_ref().filter(usable) {
             return Ok(open.connection.clone());
         }
-        let greeting = Greeting::new(purpose, Some(self.cluster.clone()), Some(node));
-        let connected = connect(address, &greeting).await;
-        self.note(node, address, connected.as_ref().err());
+        let greeting = Greeting::of_member(purpose, self.inner.cluster, self.inner.own, member);
+        let connected = self.inner.dial.dial(&address, &greeting).await;
+        self.note(member, &address, connected.as_ref().err());
         let connection = connected?;
-        *open = Some(Open { address: address.to_owned(), connection: connection.clone() });
+        *open = Some(Open { address, connection: connection.clone() });
         Ok(connection)
     }
 
     /// Forgets a connection that failed, so that the next call makes a new one.
-    pub(crate) async fn forget(&self, node: NodeId, purpose: Purpose) {
-        self.slot(node, purpose).lock().await.take();
+    pub(crate) async fn forget(&self, member: MemberId, purpose: Purpose) {
+        self.slot(member, purpose).lock().await.take();
     }
 
-    /// Logs when a node gets out of reach or comes back, not each try.
-    fn note(&self, node: NodeId, address: &str, trouble: Option<&ConnectError>) {
-        let mut out_of_reach = self.out_of_reach.lock().unwrap_or_else(|e| e.into_inner());
+    /// Logs when a member gets out of reach or comes back, not each try.
+    fn note(&self, member: MemberId, address: &str, trouble: Option<&ConnectError>) {
+        if let Some(ConnectError::Refused { refused: Refused::Retired(why), .. }) = trouble {
+            self.inner.retired.send_replace(Some(why.clone()));
+        }
+        let mut out_of_reach = lock(&self.inner.out_of_reach);
         match trouble {
-            Some(error) if out_of_reach.insert(node) => {
-                tracing::warn!(peer = node, address, %error, "cannot reach a peer");
+            Some(error) if out_of_reach.insert(member) => {
+                tracing::warn!(peer = %member, address, %error, "cannot reach a peer");
             }
-            None if out_of_reach.remove(&node) => {
-                tracing::info!(peer = node, address, "reached the peer again")
+            None if out_of_reach.remove(&member) => {
+                tracing::info!(peer = %member, address, "reached the peer again")
             }
             _ => {}
         }
     }
 
-    fn slot(&self, node: NodeId, purpose: Purpose) -> Slot {
-        let mut slots = self.slots.lock().unwrap_or_else(|e| e.into_inner());
-        Arc::clone(slots.entry((node, purpose)).or_default())
+    fn slot(&self, member: MemberId, purpose: Purpose) -> Slot {
+        Arc::clone(lock(&self.inner.slots).entry((member, purpose)).or_default())
     }
 }
 
@@ -80,17 +146,24 @@ mod tests {
     use tokio::time::{Duration, sleep, timeout};
 
     use super::*;
-    use crate::wire::{Welcome, receive_greeting, send_welcome};
+    use crate::wire::{Listener, Tcp, Welcome, receive_greeting, send_welcome};
+
+    const CLUSTER: ClusterId = ClusterId(5);
+
+    fn peers(own: u64) -> Peers {
+        Peers::of(CLUSTER, MemberId::from(own), Arc::new(Tcp))
+    }
 
     #[tokio::test]
-    async fn a_connection_that_its_node_closed_is_made_anew_and_one_that_holds_is_kept() {
+    async fn a_connection_that_its_node_closed_is_replaced_and_one_that_holds_is_kept() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let peers = Peers::of_cluster("test".to_owned());
-        let get = async || peers.get(7, &address, Purpose::Api).await.unwrap();
+        let (peers, seven) = (peers(1), MemberId::from(7));
+        peers.learn_address(seven, &listener.local_addr().unwrap().to_string());
+        let get = async || peers.get(seven, Purpose::Api).await.unwrap();
         let welcome = async || {
-            let (stream, _) = receive_greeting(listener.accept().await.unwrap().0).await.unwrap();
-            send_welcome(stream, &Welcome::Welcome).await.unwrap()
+            let (stream, greeting) = receive_greeting(listener.accept().await.unwrap().0).await.unwrap();
+            let answer = greeting.answer(&Listener { cluster: Some(CLUSTER), member: seven });
+            send_welcome(stream, &answer).await.unwrap()
         };
         let (first, held) = tokio::join!(get(), welcome());
         assert!(!get().await.has_ended(), "nobody accepts a second one");
@@ -103,5 +176,20 @@ mod tests {
         timeout(Duration::from_secs(10), ended).await.unwrap();
         let (second, _held) = tokio::join!(get(), welcome());
         assert!(!second.has_ended());
+    }
+
+    #[tokio::test]
+    async fn a_member_that_is_told_that_it_was_replaced_knows_that_it_has_to_stop() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (peers, seven) = (peers(1), MemberId::from(7));
+        peers.learn_address(seven, &listener.local_addr().unwrap().to_string());
+        let refuse = async {
+            let (stream, _) = receive_greeting(listener.accept().await.unwrap().0).await.unwrap();
+            let refused = Welcome::Refused(Refused::Retired("it was replaced".to_owned()));
+            send_welcome(stream, &refused).await.unwrap();
+        };
+        let (got, ()) = tokio::join!(peers.get(seven, Purpose::Control), refuse);
+        assert!(got.is_err());
+        assert_eq!(peers.retired().borrow().as_deref(), Some("it was replaced"));
     }
 }

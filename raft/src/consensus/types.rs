@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Command, Response};
+use crate::model::{ClusterId, Command, MemberId, Response};
 
 use super::machine::Machine;
 
@@ -14,6 +14,7 @@ openraft::declare_raft_types!(
     pub(crate) TypeConfig:
         D = PackedCommand,
         R = Response,
+        NodeId = MemberId,
         Node = Member,
         AsyncRuntime = openraft::impls::TokioRuntime,
 );
@@ -22,7 +23,7 @@ pub(crate) type Raft = openraft::Raft<TypeConfig, Machine>;
 pub(crate) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;
 pub(crate) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
 pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
-pub(crate) type Payload = openraft::EntryPayload<PackedCommand, u64, Member>;
+pub(crate) type Payload = openraft::EntryPayload<PackedCommand, MemberId, Member>;
 pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
 pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
 pub(crate) type Snapshot =
@@ -33,6 +34,8 @@ pub(crate) type Snapshot =
 pub(crate) struct Member {
     /// `HOST:PORT` where the others reach it.
     pub(crate) address: String,
+    /// The cluster. The first entry of a log is a membership, so that every log and every snapshot carries it.
+    pub(crate) cluster: ClusterId,
 }
 
 /// A command as the log and the network carry it: encoded once by the node that proposes it, decoded

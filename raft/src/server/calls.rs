@@ -53,7 +53,9 @@ impl Tracker {
             }
             sleep(RETRY_PAUSE).await;
         }
-        let endpoints = self.inner.options.peers.values().cloned().collect::<Vec<_>>().join(", ");
+        let (membership, _) = self.membership();
+        let endpoints =
+            membership.nodes().map(|(_, member)| member.address.clone()).collect::<Vec<_>>().join(", ");
         Err(ClientError::Unreachable { timeout: CALL_TIMEOUT, endpoints, trouble })
     }
 
@@ -96,6 +98,9 @@ impl Tracker {
             ApiRequest::Node { node, request } => self.serve_node(*node, request).await,
             ApiRequest::TransferLeader { to } => {
                 self.give_leadership(*to).await.map(ApiReply::Transferred).map_err(NotDone::Failed)
+            }
+            ApiRequest::Members(request) => {
+                self.change_members(request).await.map(|()| ApiReply::Done).map_err(NotDone::Failed)
             }
             ApiRequest::NodeStatus => Ok(ApiReply::NodeStatus(Box::new(self.status()))),
             ApiRequest::ResolveNames(names) => self.resolve(names.clone()).await.map_err(NotDone::Failed),

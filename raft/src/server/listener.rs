@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,9 +17,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::consensus::RaftMessage;
+use crate::model::MemberId;
 use crate::wire::{
-    ApiError, ApiReply, ApiRequest, Forwarded, Peer, Purpose, Welcome, calls_on, receive_greeting,
-    send_welcome,
+    ApiError, ApiReply, ApiRequest, Forwarded, Greeting, JoinAnswer, JoinRequest, Listener, Peer, Purpose,
+    Refused, Welcome, calls_on, receive_greeting, send_welcome,
 };
 
 use super::lobby::Lobby;
@@ -48,6 +50,7 @@ struct Doors {
     lobby: Lobby,
     api: Slots,
     forward: Slots,
+    joining: Slots,
     raft: Slots,
 }
 
@@ -107,25 +110,39 @@ async fn serve(
     let slots = match greeting.purpose {
         Purpose::Api => &doors.api,
         Purpose::Forward => &doors.forward,
+        Purpose::Joining => &doors.joining,
         Purpose::Replication | Purpose::Control | Purpose::Snapshot => &doors.raft,
     };
     let slot = Arc::clone(&slots.0).try_acquire_owned();
-    let options = &tracker.inner.options;
-    let full =
-        || slot.is_err().then(|| format!("all {MAX_CONNECTIONS} connections are taken; try again later"));
-    if let Some(reason) = greeting.refusal(&options.cluster, options.id).or_else(full) {
-        tracing::warn!(%reason, "refused a connection");
-        send_welcome(stream, &Welcome::Refused(reason)).await?;
+    let welcome = match (&slot, tracker.welcome(&greeting)) {
+        (Err(_), Welcome::Welcome { .. }) => {
+            let what = format!("all {MAX_CONNECTIONS} connections are taken; try again later");
+            Welcome::Refused(Refused::Now(what))
+        }
+        (_, welcome) => welcome,
+    };
+    let refused = match &welcome {
+        Welcome::Refused(refused) => Some(refused.clone()),
+        Welcome::Welcome { .. } => None,
+    };
+    let stream = send_welcome(stream, &welcome).await?;
+    if let Some(refused) = refused {
+        tracing::warn!(from = ?greeting.from, reason = %refused, "refused a connection");
         return Ok(());
     }
-    let stream = send_welcome(stream, &Welcome::Welcome).await?;
     let purpose = greeting.purpose;
     let strange = CancellationToken::new();
-    let server = PeerServer { tracker, purpose, strange: strange.clone() };
+    let server = PeerServer {
+        tracker,
+        purpose,
+        from: greeting.from,
+        of_member: greeting.cluster.is_some(),
+        strange: strange.clone(),
+    };
     let mut calls = JoinSet::new();
     let mut requests = Box::pin(calls_on(stream, purpose).execute(server.serve()));
     let (first, idle, most) = match purpose {
-        Purpose::Api => (IDLE, IDLE, MAX_CALLS.0),
+        Purpose::Api | Purpose::Joining => (IDLE, IDLE, MAX_CALLS.0),
         Purpose::Forward => (IDLE, IDLE, MAX_CALLS.1),
         Purpose::Replication | Purpose::Control | Purpose::Snapshot => {
             (FIRST_MESSAGE, RAFT_IDLE, MAX_CALLS.1)
@@ -161,10 +178,31 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     Ok(sockopt::set_tcp_keepintvl(stream, KEEP_ALIVE_AGAIN)?)
 }
 
+impl Tracker {
+    /// Answers a greeting. A disk that was replaced or removed has to stop, and is told so.
+    fn welcome(&self, greeting: &Greeting) -> Welcome {
+        let from = greeting.from.and_then(|from| self.inner.replica.state().roster().departed(from.disk));
+        if let Some(departed) = from {
+            return Welcome::Refused(Refused::Retired(departed.to_string()));
+        }
+        let listener = Listener { cluster: Some(self.cluster_id()), member: self.member() };
+        match greeting.answer(&listener) {
+            Welcome::Welcome { .. } if greeting.cluster.is_none() && greeting.purpose.is_of_members() => {
+                Welcome::Refused(Refused::Now("a member has to say of which cluster it is".to_owned()))
+            }
+            welcome => welcome,
+        }
+    }
+}
+
 #[derive(Clone)]
 struct PeerServer {
     tracker: Tracker,
     purpose: Purpose,
+    /// Who said to be at the other end; absent for clients.
+    from: Option<MemberId>,
+    /// Whether it named the cluster, as members do.
+    of_member: bool,
     /// Ends the connection.
     strange: CancellationToken,
 }
@@ -187,13 +225,25 @@ impl Peer for PeerServer {
     }
 
     async fn raft(self, _: context::Context, message: Bytes) -> Result<Bytes, String> {
-        if matches!(self.purpose, Purpose::Api | Purpose::Forward) {
-            return Err("this connection is for the API alone".to_owned());
-        }
+        let from = match self.purpose {
+            Purpose::Replication | Purpose::Control | Purpose::Snapshot => self.from,
+            Purpose::Api | Purpose::Forward | Purpose::Joining => None,
+        };
+        let from = from.ok_or("this connection is not for messages of Raft")?;
         let message = RaftMessage::decode(&message).inspect_err(|_| self.strange.cancel())?;
-        if message.is_vote() && !self.tracker.may_vote() {
-            return Err("this node's disk is new; it does not vote before it has caught up".to_owned());
+        if let Some(spoken_for) = message.sender().filter(|sender| *sender != from) {
+            self.strange.cancel();
+            return Err(format!("member {from} speaks for {spoken_for}; each member speaks for itself"));
         }
+        let now = self.tracker.monotonic().as_millis() as u64;
+        self.tracker.inner.last_message.store(now, Ordering::Relaxed);
         message.handle(&self.tracker.inner.raft, &self.tracker.inner.inbox).await
+    }
+
+    async fn join(self, _: context::Context, request: JoinRequest) -> JoinAnswer {
+        match self.purpose {
+            Purpose::Joining => self.tracker.answer_join(request, self.of_member).await,
+            _ => JoinAnswer::NotNow("this connection is not for nodes that join".to_owned()),
+        }
     }
 }

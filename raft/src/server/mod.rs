@@ -3,7 +3,6 @@
 //! [`Tracker`] is the handle that the rest of a node holds. Behind it run Raft, the listener for
 //! peers and clients, the watch over sessions, and the checkpoints.
 
-mod bootstrap;
 mod calls;
 mod checkpoints;
 mod cluster_clock;
@@ -12,11 +11,15 @@ mod forward;
 mod limits;
 mod listener;
 mod lobby;
+mod member_calls;
+mod members;
 mod network;
+mod opening;
 mod options;
 mod read;
 mod sessions;
 mod status;
+mod told_peers;
 mod tracker;
 mod wait;
 

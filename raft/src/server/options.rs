@@ -8,6 +8,7 @@ use std::time::Duration;
 use storage::env::{Clock, Entropy};
 
 use crate::model::{Limits, NodeId};
+use crate::wire::{Dial, Tcp};
 
 use super::network::CheckFollowRule;
 
@@ -18,8 +19,17 @@ pub struct TrackerOptions {
     pub id: NodeId,
     /// The cluster's name. Nodes of another name are refused.
     pub cluster: String,
-    /// All nodes by id, `HOST:PORT`; this one among them.
+    /// The nodes that form the cluster, by id, `HOST:PORT`; this one among them. Once there is a cluster its own membership
+    /// counts, and these are only compared with it. Empty for a node that joins a cluster.
     pub peers: BTreeMap<NodeId, String>,
+    /// `HOST:PORT` of members of the cluster that this node joins.
+    pub join: Vec<String>,
+    /// How many of the first nodes vote: 3 or 5. Absent: three of up to four nodes, else five.
+    pub voters: Option<usize>,
+    /// The cluster to which this node's output belongs already, for people. A node that has one never forms a cluster.
+    pub output_owner: Option<String>,
+    /// How other nodes are reached.
+    pub dial: Arc<dyn Dial>,
     /// Where to listen, `HOST:PORT`; absent: at this node's address in `peers`.
     pub listen: Option<String>,
     /// The folder with the log and the state. One node's alone.
@@ -64,6 +74,10 @@ impl TrackerOptions {
             id,
             cluster,
             peers,
+            join: Vec::new(),
+            voters: None,
+            output_owner: None,
+            dial: Arc::new(Tcp),
             listen: None,
             data_dir,
             limits: Limits::default(),
@@ -80,6 +94,11 @@ impl TrackerOptions {
         }
     }
 
+    /// How many of so many first nodes vote.
+    pub(super) fn voters_of(&self, nodes: usize) -> usize {
+        nodes.min(self.voters.unwrap_or(if nodes < 5 { 3 } else { 5 }))
+    }
+
     /// openraft's configuration.
     pub(super) fn raft_config(&self) -> openraft::Config {
         let millis = |d: Duration| d.as_millis() as u64;
@@ -93,9 +112,9 @@ impl TrackerOptions {
             enable_pre_vote: Some(true),
             // A restarted leader may lag behind what it acknowledged; an election finds that out.
             enable_leader_restore: Some(false),
-            // A node whose disk was replaced comes back with less than the leader knows of it. That it
-            // does no harm is the rule of `server::bootstrap`: it does not vote before it caught up.
-            allow_log_reversion: Some(true),
+            // A replaced disk is another member. One that lost what it acknowledged is cut off: see
+            // `consensus::acknowledged`.
+            allow_log_reversion: Some(false),
             snapshot_policy: openraft::SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: self.log_kept,
             purge_batch_size: 256,

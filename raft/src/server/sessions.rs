@@ -7,7 +7,7 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::model::{CLUSTER_VERSION, Mutation, NodeId, SessionId};
+use crate::model::{CLUSTER_VERSION, MemberId, Mutation, SessionId};
 
 use super::tracker::Tracker;
 
@@ -149,18 +149,9 @@ impl Tracker {
         if next > CLUSTER_VERSION {
             return;
         }
-        let own = self.inner.options.id;
-        let members: Vec<NodeId> = {
-            let metrics = self.inner.raft.metrics();
-            let metrics = metrics.borrow_watched();
-            metrics
-                .membership_config
-                .membership()
-                .nodes()
-                .map(|(&id, _)| id)
-                .filter(|&id| id != own)
-                .collect()
-        };
+        let own = self.member();
+        let (membership, _) = self.membership();
+        let members: Vec<MemberId> = membership.nodes().map(|(id, _)| *id).filter(|id| *id != own).collect();
         let asked = members.into_iter().map(|id| self.status_of(id, VERSION_TIMEOUT));
         let answers = futures::future::join_all(asked).await;
         let all_know =

@@ -7,9 +7,11 @@ use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use crate::model::{
-    CLUSTER_VERSION, ClusterStatus, MemberStatus, NodeId, NodeRole, NodeStatus, SessionStatus,
+    CLUSTER_VERSION, ClusterStatus, MemberChange, MemberId, MemberStatus, NodeId, NodeRole, NodeStatus,
+    SessionStatus,
 };
-use crate::wire::ApiError;
+use crate::state::RosterEntry;
+use crate::wire::{ApiError, JoinStage, Probed};
 
 use super::tracker::Tracker;
 
@@ -25,7 +27,7 @@ const ASK_TIMEOUT: Duration = Duration::from_millis(300);
 impl Tracker {
     /// The leader that this node knows.
     pub fn leader(&self) -> Option<NodeId> {
-        self.inner.raft.metrics().borrow_watched().current_leader
+        self.leading_member().map(|leader| leader.node)
     }
 
     /// Whether this node takes part: it knows a leader and has applied all that it knows to be
@@ -44,10 +46,11 @@ impl Tracker {
         let workers = self.inner.workers.read().unwrap_or_else(|e| e.into_inner()).clone();
         NodeStatus {
             id: self.inner.options.id,
+            cluster: self.cluster_id(),
+            disk: self.member().disk,
             version: self.inner.options.version.clone(),
             cluster_version: CLUSTER_VERSION,
             role: match metrics.state {
-                ServerState::Learner | ServerState::Follower if !self.may_vote() => NodeRole::Rejoining,
                 ServerState::Learner => NodeRole::Learner,
                 ServerState::Follower => NodeRole::Follower,
                 ServerState::Candidate => NodeRole::Candidate,
@@ -55,7 +58,7 @@ impl Tracker {
                 ServerState::Shutdown => NodeRole::Stopping,
             },
             term: metrics.current_term,
-            leader: metrics.current_leader,
+            leader: metrics.current_leader.map(|leader| leader.node),
             last_log: metrics.last_log_index.unwrap_or(0),
             applied: self.inner.replica.applied_index(),
             checkpoint: self.inner.replica.checkpoint_index(),
@@ -66,11 +69,11 @@ impl Tracker {
 
     /// The whole cluster, as its leader sees it.
     pub(super) async fn cluster_status(&self) -> ClusterStatus {
-        let own = self.inner.options.id;
+        let own = self.member();
         let metrics = self.inner.raft.metrics().borrow_watched().clone();
         let membership = metrics.membership_config.membership();
-        let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
-        let members: Vec<(NodeId, String)> =
+        let voters: BTreeSet<MemberId> = membership.voter_ids().collect();
+        let members: Vec<(MemberId, String)> =
             membership.nodes().map(|(&id, member)| (id, member.address.clone())).collect();
         let asked = members.iter().map(|&(id, _)| async move {
             if id == own { Some(self.status()) } else { self.status_of(id, STATUS_TIMEOUT).await }
@@ -82,13 +85,26 @@ impl Tracker {
             session.silent_ms = self.inner.heard.silence(session.id, now).as_millis() as u64;
             session
         };
-        let member = |((id, address), node): ((NodeId, String), Option<NodeStatus>)| {
-            let (voter, drained) = (voters.contains(&id), state.is_drained(id));
-            MemberStatus { id, address, voter, drained, node }
+        let member = |((member, address), node): ((MemberId, String), Option<NodeStatus>)| MemberStatus {
+            id: member.node,
+            disk: member.disk,
+            address,
+            voter: voters.contains(&member),
+            drained: state.is_drained(member.node),
+            cut_off: self.inner.peers.acknowledged().lost(member).map(|lost| lost.to_string()),
+            node,
+        };
+        let change = |(node, entry): (NodeId, &RosterEntry)| match entry {
+            RosterEntry::Joins { address, disk, replaces } => {
+                MemberChange::Joins { node, address: address.clone(), disk: *disk, replaces: *replaces }
+            }
+            RosterEntry::Leaves { disk } => MemberChange::Leaves { node, disk: *disk },
         };
         ClusterStatus {
             cluster: self.inner.options.cluster.clone(),
-            leader: own,
+            id: self.cluster_id(),
+            leader: own.node,
+            changes: state.roster().entries().map(change).collect(),
             term: metrics.current_term,
             now: self.cluster_time(state.clock()),
             nodes: members.into_iter().zip(statuses).map(member).collect(),
@@ -99,17 +115,19 @@ impl Tracker {
 
     /// Moves leadership away from this node. Answers who leads then.
     pub(super) async fn give_leadership(&self, to: Option<NodeId>) -> Result<NodeId, ApiError> {
-        let own = self.inner.options.id;
+        let own = self.member();
         let metrics = self.inner.raft.metrics().borrow_watched().clone();
-        let voters: BTreeSet<NodeId> = metrics.membership_config.membership().voter_ids().collect();
+        let voters: BTreeSet<MemberId> = metrics.membership_config.membership().voter_ids().collect();
         let to = match to {
-            Some(to) if to == own => return Ok(own),
-            Some(to) if !voters.contains(&to) => {
-                return Err(ApiError::BadRequest(format!(
-                    "node {to} is no voter; `twm-ctl member list` shows them"
-                )));
-            }
-            Some(to) => self.able_to_lead(to).await?,
+            Some(to) if to == own.node => return Ok(to),
+            Some(to) => match voters.iter().find(|voter| voter.node == to) {
+                Some(voter) => self.able_to_lead(*voter).await?,
+                None => {
+                    return Err(ApiError::BadRequest(format!(
+                        "node {to} is no voter; `twm-ctl member list` shows them"
+                    )));
+                }
+            },
             None => {
                 let progress = metrics.replication.iter().flatten();
                 let others = progress.filter(|(id, _)| **id != own && voters.contains(id));
@@ -121,35 +139,44 @@ impl Tracker {
         let mut metrics = self.inner.raft.metrics();
         let moved = metrics.wait_until(|m| m.current_leader.is_some_and(|l| l != own));
         match tokio::time::timeout(TRANSFER_TIMEOUT, moved).await {
-            Ok(Ok(metrics)) => Ok(metrics.current_leader.unwrap_or(to)),
-            _ => Err(ApiError::Unavailable(format!("node {to} did not take the leadership over within 2 s"))),
+            Ok(Ok(metrics)) => Ok(metrics.current_leader.unwrap_or(to).node),
+            _ => Err(ApiError::Unavailable(format!(
+                "node {} did not take the leadership over within 2 s",
+                to.node
+            ))),
         }
     }
 
     /// Refuses a node that would not win: then a third one would be elected, and nobody had asked for it.
-    async fn able_to_lead(&self, to: NodeId) -> Result<NodeId, ApiError> {
-        match self.status_of(to, STATUS_TIMEOUT).await.map(|status| status.role) {
-            Some(NodeRole::Rejoining) => Err(ApiError::BadRequest(format!(
-                "node {to} has a disk that is new to the cluster and cannot lead before it has caught up; wait until \
-                 `twm-ctl member list` does not call it rejoining any more"
-            ))),
+    async fn able_to_lead(&self, to: MemberId) -> Result<MemberId, ApiError> {
+        match self.status_of(to, STATUS_TIMEOUT).await {
             Some(_) => Ok(to),
             None => Err(ApiError::BadRequest(format!(
-                "node {to} does not answer; start it, or transfer the leadership to another one"
+                "node {} does not answer; start it, or transfer the leadership to another one",
+                to.node
             ))),
         }
     }
 
-    /// The one that has come furthest of those that can lead, better one that answers.
-    async fn furthest(&self, others: Vec<(NodeId, Option<u64>)>) -> Result<NodeId, ApiError> {
+    /// The one that has come furthest, better one that answers.
+    async fn furthest(&self, others: Vec<(MemberId, Option<u64>)>) -> Result<MemberId, ApiError> {
         let asked = others.into_iter().map(|(id, matched)| async move {
-            let role = self.status_of(id, ASK_TIMEOUT).await.map(|status| status.role);
-            (role, matched, id)
+            (self.status_of(id, ASK_TIMEOUT).await.is_some(), matched, id)
         });
-        let asked = futures::future::join_all(asked).await.into_iter();
-        let able = asked.filter(|(role, ..)| *role != Some(NodeRole::Rejoining));
-        let furthest = able.max_by_key(|(role, matched, id)| (role.is_some(), *matched, *id));
+        let furthest = futures::future::join_all(asked).await.into_iter().max();
         let none = || ApiError::BadRequest("there is no other voter that could lead now".to_owned());
-        furthest.map(|(_, _, id)| id).ok_or_else(none)
+        furthest.map(|(.., id)| id).ok_or_else(none)
+    }
+
+    /// What this node tells one that is no member.
+    pub(super) fn probe(&self) -> Probed {
+        let (membership, _) = self.membership();
+        Probed {
+            name: self.inner.options.cluster.clone(),
+            member: self.member(),
+            stage: JoinStage::Member(self.cluster_id()),
+            members: membership.nodes().map(|(id, _)| *id).collect(),
+            peers: self.inner.options.peers.clone(),
+        }
     }
 }

@@ -1,26 +1,33 @@
 //! The handle, start and stop.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use storage::datadir::{DataDir, DataDirError};
+use openraft::errors::{InitializeError, RaftError};
+use storage::datadir::{DataDir, DataDirError, Identity, Stage};
 use storage::state::{SledStore, StateError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
-use crate::consensus::{LogStore, Machine, Network, Peers, Raft, Replica, ReplicaError, SnapshotInbox};
-use crate::model::{NodeId, StorageId, WorkerStatus};
+use crate::consensus::{
+    LogStore, Machine, Member, Network, Peers, Raft, Replica, ReplicaError, SnapshotInbox,
+};
+use crate::model::{ClusterId, MemberId, NodeId, StorageId, WorkerStatus};
+
+use crate::wire::Formation;
 
 use super::cluster_clock::ClusterClock;
 use super::network::ResolveNames;
+use super::opening::Opened;
 use super::options::TrackerOptions;
 use super::sessions::Heard;
-use super::{bootstrap, checkpoints, listener, sessions};
+use super::{checkpoints, listener, members, opening, sessions};
 
 /// Proposals under way at most. Further ones wait their turn.
 const MAX_PROPOSALS: usize = 1024;
@@ -46,13 +53,17 @@ pub(super) struct Inner {
     pub(super) inbox: SnapshotInbox,
     pub(super) clock: ClusterClock,
     pub(super) heard: Heard,
+    /// When a message of Raft came last, monotonic ms.
+    pub(super) last_message: AtomicU64,
     pub(super) proposals: Semaphore,
-    /// False while this node may not vote: its disk is new and others may know of votes it gave.
-    pub(super) may_vote: AtomicBool,
+    /// Held while Raft's membership is changed: one change at a time.
+    pub(super) membership: tokio::sync::Mutex<()>,
     pub(super) workers: RwLock<Option<WorkerStatusSource>>,
     pub(super) resolver: RwLock<Option<ResolveNames>>,
     pub(super) stopping: watch::Sender<bool>,
     pub(super) started: Duration,
+    /// How `--peers` differs from the membership.
+    pub(super) peers_differ: RwLock<Option<String>>,
     pub(super) data: DataDir,
 }
 
@@ -61,11 +72,26 @@ pub(super) type WorkerStatusSource = Arc<dyn Fn() -> WorkerStatus + Send + Sync>
 /// The tracker cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// This node is not among the peers.
-    #[error("--peers does not name node {id}; give every node the same list with its own id in it")]
+    /// It is not known where to listen.
+    #[error(
+        "--peers does not name node {id}; give every node the same list with its own id in it, or start a node that \
+         joins a cluster with --join HOST:PORT and --listen HOST:PORT"
+    )]
     NotAPeer {
         /// The node.
         id: NodeId,
+    },
+    /// The cluster does not want this node.
+    #[error("{0}")]
+    Refused(String),
+    /// All nodes are empty, and the output is not.
+    #[error(
+        "the data directories of all nodes are empty, but this node's output belongs to cluster {owner}: their volumes \
+         may not be mounted. Mount them; or, if that cluster is gone for good, start with --adopt-output to form a new one"
+    )]
+    WouldForm {
+        /// The cluster.
+        owner: String,
     },
     /// The port cannot be listened on.
     #[error("cannot listen on {address}: {source}; choose another with --listen, or stop what uses it")]
@@ -86,20 +112,12 @@ pub enum StartError {
     Replica(String),
     /// The log cannot be opened.
     #[error(
-        "the Raft log in {path} cannot be opened: {source}; if the disk lost data, restore this node from its peers: move its data directory away and start it again"
+        "the Raft log in {path} cannot be opened: {source}; if the disk lost data, replace it: move the data directory away, run `twm-ctl member replace` for this node and start it again"
     )]
     Log {
         /// The folder.
         path: PathBuf,
         /// What was found.
-        source: io::Error,
-    },
-    /// The data directory cannot be written.
-    #[error("cannot write {path}: {source}; make room, or give this node the right to write there")]
-    Mark {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
     /// Raft did not start.
@@ -114,32 +132,33 @@ impl From<ReplicaError> for StartError {
 }
 
 impl Tracker {
-    /// Opens what is on disk, listens, and takes part in the cluster. With equal `peers` on all nodes
-    /// a new cluster forms by itself, and a restarted node finds its place again.
+    /// Listens, becomes a member of the cluster if this node is none yet, opens what is on disk and takes part.
+    ///
+    /// Waits as long as the cluster is not formed, or has not let this node in; what for is logged and answered to those
+    /// who ask. It may be given up at any time.
+    ///
+    /// # Errors
+    /// What keeps this node from being a member.
     pub async fn start(options: TrackerOptions) -> Result<Self, StartError> {
         let id = options.id;
-        let own = options.peers.get(&id).cloned().ok_or(StartError::NotAPeer { id })?;
-        let address = options.listen.clone().unwrap_or(own);
-        let (data, replica, log) = open(&options).await?;
+        let address = options.listen.as_ref().or(options.peers.get(&id)).cloned();
+        let address = address.ok_or(StartError::NotAPeer { id })?;
+        let found = opening::look(&options).await?;
         let listener = TcpListener::bind(&address).await;
         let listener = listener.map_err(|source| StartError::Listen { address: address.clone(), source })?;
+        let Opened { data, formation } = opening::open(&options, found, &listener).await?;
+        let (data, replica, log) = open_stores(data, options.check_invariants).await?;
 
-        let peers = Peers::of_cluster(options.cluster.clone());
+        let (cluster, own) = (opening::cluster_of(&data), opening::member_of(&data));
+        let peers = Peers::of(cluster, own, options.dial.clone());
         let config = options.raft_config().validate().map_err(|e| StartError::Raft(e.to_string()))?;
-        let fresh = bootstrap::is_fresh(&log, &replica).await;
-        if fresh.map_err(|e| StartError::Raft(e.to_string()))? {
-            bootstrap::mark_rejoining(&data)?;
-        }
-        let raft = Raft::new(
-            id,
-            Arc::new(config),
-            Network::of_node(id, peers.clone()),
-            log.clone(),
-            Machine::of(Arc::clone(&replica)),
-        );
+        let (network, machine) = (Network::over(peers.clone()), Machine::of(Arc::clone(&replica)));
+        let raft = Raft::new(own, Arc::new(config), network, log.clone(), machine);
         let raft = raft.await.map_err(|e| StartError::Raft(e.to_string()))?;
-        let rejoins = bootstrap::rejoins(&data);
-        raft.runtime_config().elect(!rejoins);
+        let data = match &formation {
+            Some(formation) => initialize(&raft, &options, formation, data).await?,
+            None => data,
+        };
         let tracker = Self {
             inner: Arc::new(Inner {
                 raft,
@@ -149,27 +168,33 @@ impl Tracker {
                 inbox: SnapshotInbox::in_dir(data.snapshots()),
                 clock: ClusterClock::default(),
                 heard: Heard::default(),
+                last_message: AtomicU64::default(),
                 proposals: Semaphore::new(MAX_PROPOSALS),
-                may_vote: AtomicBool::new(!rejoins),
+                membership: tokio::sync::Mutex::default(),
                 workers: RwLock::new(None),
                 resolver: RwLock::new(None),
                 stopping: watch::Sender::new(false),
                 started: options.clock.monotonic(),
+                peers_differ: RwLock::default(),
                 data,
                 options,
             }),
         };
+        tracker.learn_addresses();
         tokio::spawn(listener::run(tracker.clone(), listener));
-        tokio::spawn(bootstrap::run(tracker.clone()));
+        if let Some(formation) = formation {
+            tokio::spawn(opening::announce(tracker.clone(), formation));
+        }
+        tokio::spawn(members::run(tracker.clone()));
         tokio::spawn(sessions::run(tracker.clone()));
         tokio::spawn(checkpoints::run(tracker.clone()));
-        tracing::info!(node = id, %address, "tracker listens");
+        tracing::info!(%cluster, member = %own, %address, "tracker listens");
         Ok(tracker)
     }
 
     /// Gives leadership to another node if there is one, then stops.
     pub async fn stop(&self) {
-        if self.leads() && self.inner.options.peers.len() > 1 {
+        if self.leads() && self.membership().0.voter_ids().count() > 1 {
             let transfer = tokio::time::timeout(TRANSFER_TIMEOUT, self.give_leadership(None)).await;
             if let Err(_) | Ok(Err(_)) = transfer {
                 tracing::warn!("no other node took the leadership over; an election will follow");
@@ -184,13 +209,22 @@ impl Tracker {
     /// Resolves when the replica cannot go on, with the reason. The node has to stop then.
     pub async fn failed(&self) -> String {
         let mut metrics = self.inner.raft.metrics();
+        let mut retired = self.inner.peers.retired();
         loop {
+            if let Some(why) = &*retired.borrow_and_update() {
+                return why.clone();
+            }
             if let Err(fatal) = &metrics.borrow_and_update().running_state {
                 if !*self.inner.stopping.borrow() {
                     return fatal.to_string();
                 }
             }
-            if metrics.changed().await.is_err() {
+            let changed = tokio::select! {
+                changed = metrics.changed() => changed.is_ok(),
+                // The sender lives as long as this handle.
+                told = retired.changed() => told.is_ok(),
+            };
+            if !changed {
                 return "raft stopped".to_owned();
             }
             // They change with every turn of Raft's loop, some hundred times a second in an idle cluster.
@@ -205,9 +239,25 @@ impl Tracker {
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
+    /// The cluster.
+    pub fn cluster_id(&self) -> ClusterId {
+        opening::cluster_of(&self.inner.data)
+    }
+
+    /// This node and its disk, as Raft knows it.
+    pub fn member(&self) -> MemberId {
+        self.inner.peers.own()
+    }
+
+    /// How the peers that this node was started with differ from the cluster's members, for people. Once they have
+    /// agreed, a change of members is no mistake in this node's settings.
+    pub fn peers_differ(&self) -> Option<String> {
+        self.inner.peers_differ.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
     /// Where this node's dataset files lie when they are its own.
     pub fn storage_id(&self) -> StorageId {
-        StorageId(self.inner.data.identity().storage)
+        StorageId(self.inner.data.identity().disk)
     }
 
     /// The file in which rate budgets are remembered.
@@ -233,27 +283,55 @@ impl Tracker {
     pub(super) fn monotonic(&self) -> Duration {
         self.inner.options.clock.monotonic()
     }
-
-    /// Whether this node may help to elect a leader.
-    pub(super) fn may_vote(&self) -> bool {
-        self.inner.may_vote.load(Ordering::Acquire)
-    }
 }
 
-/// Opens the data directory and what is in it, off the async runtime.
-async fn open(options: &TrackerOptions) -> Result<(DataDir, Arc<Replica>, LogStore), StartError> {
-    let options = options.clone();
+/// Opens what is in the data directory, off the async runtime.
+async fn open_stores(
+    data: DataDir,
+    check_invariants: bool,
+) -> Result<(DataDir, Arc<Replica>, LogStore), StartError> {
     let opened = tokio::task::spawn_blocking(move || {
-        let data = DataDir::open(&options.data_dir, &options.cluster, options.id, &*options.entropy)?;
+        let owner = log_owner(data.identity());
+        let log = match data.identity().stage {
+            Stage::Member => LogStore::open(&data.log(), &owner),
+            Stage::Forming => LogStore::create(&data.log(), &owner),
+        };
+        let log = log.map_err(|source| StartError::Log { path: data.log(), source })?;
         let store = SledStore::open(&data.state())?;
-        let replica = Replica::open(Arc::new(store), data.snapshots())?;
-        replica.check_invariants(options.check_invariants);
-        for folder in [data.log(), data.snapshots()] {
-            std::fs::create_dir_all(&folder).map_err(|source| StartError::Log { path: folder, source })?;
-        }
-        let log =
-            LogStore::open(&data.log()).map_err(|source| StartError::Log { path: data.log(), source })?;
+        let replica = Replica::open(Arc::new(store), data.snapshots(), opening::cluster_of(&data))?;
+        replica.check_invariants(check_invariants);
+        let folder = data.snapshots();
+        std::fs::create_dir_all(&folder).map_err(|source| StartError::Log { path: folder, source })?;
         Ok((data, replica, log))
     });
     opened.await.map_err(|e| StartError::Replica(e.to_string()))?
+}
+
+/// What a data directory's log says of itself.
+pub(super) fn log_owner(identity: &Identity) -> String {
+    format!("cluster {:032x} node {} disk {:016x}", identity.cluster, identity.node, identity.disk)
+}
+
+/// Makes the first entry of a new cluster: its members. From then on the data directory is a member's.
+async fn initialize(
+    raft: &Raft,
+    options: &TrackerOptions,
+    formation: &Formation,
+    mut data: DataDir,
+) -> Result<DataDir, StartError> {
+    let address = |node: NodeId| options.peers.get(&node).cloned().unwrap_or_default();
+    let member = |(&node, &disk)| {
+        (MemberId { node, disk }, Member { address: address(node), cluster: formation.cluster })
+    };
+    let members: BTreeMap<MemberId, Member> = formation.disks.iter().map(member).collect();
+    match raft.initialize(members).await {
+        // An earlier try was cut off between the two.
+        Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+        Err(error) => return Err(StartError::Raft(error.to_string())),
+    }
+    let written = tokio::task::spawn_blocking(move || {
+        let member = Identity { stage: Stage::Member, ..data.identity().clone() };
+        data.set_identity(member).map(|()| data)
+    });
+    Ok(written.await.map_err(|e| StartError::Replica(e.to_string()))??)
 }

@@ -85,6 +85,10 @@ impl State {
             }
             Mutation::RaiseVersion { to } => self.raise_version(to),
             Mutation::DeleteCrawl { crawl } => self.delete_crawl(crawl),
+            Mutation::Roster(change) => match self.roster.change(change) {
+                Ok(()) => Response::Done,
+                Err(refused) => Response::Refused(Refusal::Roster(refused)),
+            },
         }
     }
 

@@ -9,6 +9,7 @@
 //! | `m` | applied log id and membership (written by the consensus layer) | its own |
 //! | `h` | [`Head`](super::Head) | 24,000: 256 drained nodes, 1,024 absent storages |
 //! | `r` | remembered answers | 42,000: 1,024 of a request id, a kind and a number |
+//! | `b` | the roster | 45,000: 64 changes under way with an address of 260, 1,000 departed disks |
 //! | `c` crawl | crawl record | 5,200: a name of 256, a rule of 4,096, some 40 numbers |
 //! | `q`, `f` crawl, segment | a segment of the queue, of the frontier | 4,200: [`IdSegment`](storage::ids::IdSegment) |
 //! | `s` crawl, level, run, block | a block of a run of the seen-set | 4,096: [`run`](storage::ids::run) |
@@ -26,6 +27,7 @@ use crate::model::{CrawlId, JobId, SessionId};
 
 pub(super) const HEAD: &[u8] = b"h";
 pub(super) const REQUESTS: &[u8] = b"r";
+pub(super) const ROSTER: &[u8] = b"b";
 pub(super) const OUTBOX_HEAD: &[u8] = b"p";
 pub(super) const CRAWL: u8 = b'c';
 pub(super) const QUEUE: u8 = b'q';

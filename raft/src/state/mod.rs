@@ -37,6 +37,7 @@ mod queue;
 mod read;
 mod reports;
 mod retention;
+mod roster;
 mod seen;
 mod seen_runs;
 mod sessions;
@@ -61,6 +62,7 @@ pub use live::LiveEvents;
 pub use outbox::{KeptEvents, OutboxView};
 pub use persist::{Frozen, LoadError, write_checkpoint};
 pub use read::{Sizes, Upcoming};
+pub use roster::{Departed, Roster, RosterEntry};
 pub use waits::{Delays, PinnedJobs, Waits};
 
 use cold::Cold;
@@ -88,6 +90,8 @@ pub struct State {
     writers: HashMap<(UserId, FileKind), JobId>,
     cold: Cold,
     deleted: Deleted,
+    /// Who may become a member, and who may not any more.
+    roster: Roster,
     /// What happened, for a mirror.
     outbox: Outbox,
     /// Settings of the command that is being applied.
@@ -138,6 +142,11 @@ impl State {
     /// The cluster's version.
     pub fn version(&self) -> u32 {
         self.head.version
+    }
+
+    /// Who may become a member, and who may not any more.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
     }
 
     /// Whether some session uses this storage.

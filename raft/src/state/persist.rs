@@ -19,6 +19,7 @@ use super::invariants::Checks;
 use super::jobs::{JobTable, Phase};
 use super::outbox::Outbox;
 use super::retention::{self, Deleted};
+use super::roster::Roster;
 use super::sessions::Session;
 use super::{Head, State, keys, seen_runs};
 
@@ -132,6 +133,7 @@ impl State {
             state.requests = postcard::from_bytes(&value)
                 .map_err(|_| LoadError::damaged("list of requests", keys::REQUESTS))?;
         }
+        state.roster = Roster::load(&*store)?;
         state.outbox = Outbox::load(&*store)?;
         state.deleted = Deleted::load(&*store)?;
         state.load_crawls(&*store)?;
@@ -160,6 +162,7 @@ impl State {
             writers: HashMap::new(),
             cold: Cold::over(store),
             deleted: Deleted::default(),
+            roster: Roster::default(),
             outbox: Outbox::default(),
             limits: Limits::default(),
             index: 0,
@@ -270,6 +273,7 @@ impl State {
         }
         let deleted = self.deleted.freeze(&mut changes);
         self.jobs.freeze(&mut changes);
+        self.roster.freeze(&mut changes);
         self.outbox.freeze(&mut changes);
         if let Some(what) = changes.refused.take() {
             self.broken("the largest size of a record", what);

@@ -6,27 +6,55 @@ use super::DataDirError;
 use crate::durable;
 
 /// Newest version of the file, and of the layout of the whole data folder.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 const MAX_FILE: u64 = 4096;
 
-/// The content of the file `IDENTITY`, five lines:
+/// The content of the file `IDENTITY`, seven lines:
 ///
 /// ```text
-/// twm-data 2                 the version of the data folder's layout
-/// cluster main               the cluster's name
-/// node 1                     the node's id
-/// storage 3f2a9c01d4e5b677   a random number, 16 hex digits: tells this folder from one made anew
-/// check 9b1c02aa             CRC-32 of the lines above, 8 hex digits
+/// twm-data 3                                 the version of the data folder's layout
+/// name main                                  the cluster's name, for people
+/// cluster 5b0e6a3f9d1c47e28a90b1c2d3e4f506   the cluster's id, 32 hex digits
+/// node 1                                     the node's id
+/// disk 3f2a9c01d4e5b677                      a random number, 16 hex digits: tells this folder from any other
+/// stage member                               see [`Stage`]
+/// check 9b1c02aa                             CRC-32 of the lines above, 8 hex digits
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The cluster's name.
-    pub cluster: String,
+    /// The cluster's name, for people.
+    pub name: String,
+    /// The cluster's id.
+    pub cluster: u128,
     /// The node's id.
     pub node: u64,
-    /// Drawn when the folder was made. A node that comes back with another one has lost its disk, and
-    /// with it the votes it gave.
-    pub storage: u64,
+    /// Drawn when the folder was first used. Raft's member is the pair of node and disk.
+    pub disk: u64,
+    /// How far the folder is.
+    pub stage: Stage,
+}
+
+/// How far a data folder has come in becoming a member's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It was promised to a cluster that is being formed. There is no Raft log yet, so nothing that it acknowledged can
+    /// be lost, and it may be promised again.
+    Forming,
+    /// It has a Raft log, which may hold votes and acknowledged entries.
+    Member,
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Forming => "forming",
+            Self::Member => "member",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::Forming, Self::Member].into_iter().find(|stage| stage.name() == name)
+    }
 }
 
 /// Whether a name fits into its line.
@@ -41,7 +69,7 @@ impl Identity {
         let damaged = |why| DataDirError::DamagedIdentity { path: path.to_owned(), why };
         let text = std::str::from_utf8(&bytes).map_err(|_| damaged("it is no text"))?;
 
-        // The version comes first: a newer file may look different in everything else.
+        // The version comes first: a file of another version may look different in everything else.
         let version = text.lines().next().and_then(|line| line.strip_prefix("twm-data ")?.parse().ok());
         match version {
             Some(FORMAT) => {}
@@ -64,15 +92,20 @@ impl Identity {
 
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines().skip(1);
-        let cluster = lines.next()?.strip_prefix("cluster ")?.to_owned();
+        let name = lines.next()?.strip_prefix("name ")?.to_owned();
+        let cluster = u128::from_str_radix(lines.next()?.strip_prefix("cluster ")?, 16).ok()?;
         let node = lines.next()?.strip_prefix("node ")?.parse().ok()?;
-        let storage = u64::from_str_radix(lines.next()?.strip_prefix("storage ")?, 16).ok()?;
-        Some(Self { cluster, node, storage })
+        let disk = u64::from_str_radix(lines.next()?.strip_prefix("disk ")?, 16).ok()?;
+        let stage = Stage::named(lines.next()?.strip_prefix("stage ")?)?;
+        Some(Self { name, cluster, node, disk, stage })
     }
 
     fn to_text(&self) -> String {
-        let Self { cluster, node, storage } = self;
-        let lines = format!("twm-data {FORMAT}\ncluster {cluster}\nnode {node}\nstorage {storage:016x}\n");
+        let Self { name, cluster, node, disk, stage } = self;
+        let stage = stage.name();
+        let lines = format!(
+            "twm-data {FORMAT}\nname {name}\ncluster {cluster:032x}\nnode {node}\ndisk {disk:016x}\nstage {stage}\n"
+        );
         let check = crc32fast::hash(lines.as_bytes());
         format!("{lines}check {check:08x}\n")
     }

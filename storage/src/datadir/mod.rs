@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DIR/
-//!   LOCK        locked (flock) while a node runs; holds its process id, for people
+//!   PID         the process that uses the folder, for people; the folder itself is locked (flock) meanwhile
 //!   IDENTITY    whose data this is, see [`Identity`]
 //!   log/        the Raft log and vote
 //!   state/      the applied state
@@ -12,18 +12,17 @@
 
 mod identity;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-pub use identity::Identity;
+pub use identity::{Identity, Stage};
 
 use crate::durable::{self, FileError, Naming};
-use crate::env::Entropy;
 
-const LOCK: &str = "LOCK";
+const PROCESS: &str = "PID";
 const IDENTITY: &str = "IDENTITY";
 /// Bytes that have to be free before anything is opened.
 const NEEDED: u64 = 16 << 20;
@@ -52,15 +51,23 @@ pub enum DataDirError {
         /// The node that wants it.
         expected: u64,
     },
-    /// The folder belongs to another cluster.
+    /// The folder belongs to a cluster of another name.
     #[error("{} belongs to cluster {found:?}, not to {expected:?}; give the --data-dir of this cluster, or an empty one", path.display())]
     OtherCluster {
         /// The folder.
         path: PathBuf,
-        /// The cluster it was made in.
+        /// The name of the cluster it was made in.
         found: String,
-        /// The cluster the node wants to be in.
+        /// The name of the cluster that the node wants to be in.
         expected: String,
+    },
+    /// Written by a release before clusters had ids.
+    #[error("{} has format {found}, which this release cannot read: its clusters had no ids. Finish its crawls with the release that wrote it, export their frontiers, and start a new cluster with an empty --data-dir and with --adopt-output; datasets stay as they are", path.display())]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
     },
     /// Written by a newer program.
     #[error("{} has format {found}, this program knows {supported}; start the newer twm-node again", path.display())]
@@ -71,14 +78,6 @@ pub enum DataDirError {
         found: u64,
         /// The newest version this program reads.
         supported: u64,
-    },
-    /// Written by an older release.
-    #[error("{} has format {found}, which this release cannot read. Finish its crawls with the release that wrote it, export their frontiers, and start the cluster with empty data directories; datasets stay as they are", path.display())]
-    OlderFormat {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u64,
     },
     /// The identity is not what this program writes.
     #[error("{} is damaged: {why}; remove the node's data folder and add the node again", path.display())]
@@ -113,51 +112,97 @@ fn holder(pid: &Option<u32>) -> String {
     pid.map_or(String::new(), |pid| format!(" (process {pid})"))
 }
 
+/// What was found where a node's data folder should be.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing, or an empty folder.
+    Vacant(Vacant),
+    /// A data folder of this node.
+    Ours(DataDir),
+}
+
+/// A place for a data folder. Nothing was written there: an empty folder may be a volume that is not mounted.
+#[derive(Debug)]
+pub struct Vacant {
+    root: PathBuf,
+    /// Absent when there is no folder yet.
+    lock: Option<File>,
+}
+
+impl Vacant {
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes the data folder, durably.
+    ///
+    /// # Errors
+    /// A folder that cannot be made, or is not empty any more, or a cluster's name that an identity cannot hold.
+    pub fn claim(self, identity: Identity) -> Result<DataDir, DataDirError> {
+        if !identity::is_cluster_name(&identity.name) {
+            return Err(DataDirError::BadClusterName(identity.name));
+        }
+        durable::create_folder(&self.root)?;
+        require_room(&self.root)?;
+        let lock = match self.lock {
+            Some(lock) => lock,
+            None => lock(&self.root)?,
+        };
+        refuse_foreign_data(&self.root)?;
+        identity.write(&self.root.join(IDENTITY))?;
+        note_process(&self.root)?;
+        Ok(DataDir { root: self.root, identity, _lock: lock })
+    }
+}
+
 /// A data folder that this process holds until the value is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     root: PathBuf,
     identity: Identity,
-    /// The lock ends when the last handle on it is closed, so with the process at the latest.
+    /// The folder, open. The lock ends when the last handle on it is closed, so with the process at the latest.
     _lock: File,
 }
 
 impl DataDir {
-    /// Opens `root` for one node of one cluster; creates it on first use, with a storage id drawn from
-    /// `entropy`.
+    /// Looks at `root` for one node of a cluster of this name. Writes nothing there unless it is this node's.
     ///
     /// # Errors
-    /// A folder that is in use, is another node's or cluster's, is newer, damaged, or not ours at all.
-    pub fn open(root: &Path, cluster: &str, node: u64, entropy: &dyn Entropy) -> Result<Self, DataDirError> {
-        if !identity::is_cluster_name(cluster) {
-            return Err(DataDirError::BadClusterName(cluster.to_owned()));
+    /// A folder that is in use, is another node's or cluster's, is of another format, damaged, or not ours at all.
+    pub fn look(root: &Path, name: &str, node: u64) -> Result<Found, DataDirError> {
+        if !identity::is_cluster_name(name) {
+            return Err(DataDirError::BadClusterName(name.to_owned()));
         }
-        durable::create_folder(root)?;
-        require_room(root)?;
-        let path = root.join(IDENTITY);
-        let found = Identity::read(&path)?;
-        if found.is_none() {
-            refuse_foreign_data(root)?;
+        if !root.try_exists().naming("look for", root)? {
+            return Ok(Found::Vacant(Vacant { root: root.to_owned(), lock: None }));
         }
         let lock = lock(root)?;
-        // Read again: another process may have created it between the look above and the lock.
-        let identity = match Identity::read(&path)? {
-            Some(identity) => identity,
-            None => {
-                let identity = Identity { cluster: cluster.into(), node, storage: entropy.next_u64() };
-                identity.write(&path)?;
-                identity
-            }
+        let Some(identity) = Identity::read(&root.join(IDENTITY))? else {
+            refuse_foreign_data(root)?;
+            return Ok(Found::Vacant(Vacant { root: root.to_owned(), lock: Some(lock) }));
         };
         let root = root.to_owned();
         if identity.node != node {
             return Err(DataDirError::OtherNode { path: root, found: identity.node, expected: node });
         }
-        if identity.cluster != cluster {
-            let (found, expected) = (identity.cluster, cluster.to_owned());
+        if identity.name != name {
+            let (found, expected) = (identity.name, name.to_owned());
             return Err(DataDirError::OtherCluster { path: root, found, expected });
         }
-        Ok(Self { root, identity, _lock: lock })
+        require_room(&root)?;
+        note_process(&root)?;
+        Ok(Found::Ours(Self { root, identity, _lock: lock }))
+    }
+
+    /// Changes whose folder it is, durably.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn set_identity(&mut self, identity: Identity) -> Result<(), DataDirError> {
+        identity.write(&self.root.join(IDENTITY))?;
+        self.identity = identity;
+        Ok(())
     }
 
     /// The folder itself.
@@ -201,7 +246,7 @@ fn require_room(root: &Path) -> Result<(), DataDirError> {
 fn refuse_foreign_data(root: &Path) -> Result<(), DataDirError> {
     for entry in fs::read_dir(root).naming("list", root)? {
         let name = entry.naming("list", root)?.file_name();
-        let ours = [LOCK, "IDENTITY.new", "IDENTITY", "lost+found"];
+        let ours = ["IDENTITY.new", "lost+found"];
         if !ours.iter().any(|ours| name == *ours) {
             let found = name.to_string_lossy().into_owned();
             return Err(DataDirError::ForeignData { path: root.to_owned(), found });
@@ -210,105 +255,27 @@ fn refuse_foreign_data(root: &Path) -> Result<(), DataDirError> {
     Ok(())
 }
 
+/// Locks the folder itself: to lock a file in it, that would have to be made.
 fn lock(root: &Path) -> Result<File, DataDirError> {
-    let path = root.join(LOCK);
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = options.naming("open", &path)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    let folder = File::open(root).naming("open", root)?;
+    match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
         Err(rustix::io::Errno::WOULDBLOCK) => {
-            let text = durable::read_small(&path, 64)?.unwrap_or_default();
+            let text = durable::read_small(&root.join(PROCESS), 64)?.unwrap_or_default();
             let pid = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-            return Err(DataDirError::InUse { path: root.to_owned(), pid });
+            Err(DataDirError::InUse { path: root.to_owned(), pid })
         }
-        other => other.map_err(io::Error::from).naming("lock", &path)?,
+        other => {
+            other.map_err(io::Error::from).naming("lock", root)?;
+            Ok(folder)
+        }
     }
-    file.set_len(0).naming("write", &path)?;
-    writeln!(file, "{}", std::process::id()).naming("write", &path)?;
-    Ok(file)
+}
+
+/// Notes which process holds the folder, for people.
+fn note_process(root: &Path) -> Result<(), DataDirError> {
+    let path = root.join(PROCESS);
+    Ok(fs::write(&path, format!("{}\n", std::process::id())).naming("write", &path)?)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::env::SeededEntropy;
-
-    fn open(root: &Path, cluster: &str, node: u64) -> Result<DataDir, DataDirError> {
-        DataDir::open(root, cluster, node, &SeededEntropy::new(5))
-    }
-
-    #[test]
-    fn a_folder_is_made_once_and_known_again() {
-        let temp = tempfile::tempdir().unwrap();
-        let root = temp.path().join("a/b/data");
-        let first = open(&root, "main", 3).unwrap();
-        let identity = first.identity().clone();
-        assert_eq!((identity.cluster.as_str(), identity.node), ("main", 3));
-        assert_eq!(first.log(), root.join("log"));
-        drop(first);
-        let again = DataDir::open(&root, "main", 3, &SeededEntropy::new(99)).unwrap();
-        assert_eq!(again.identity(), &identity, "the storage id is drawn once");
-    }
-
-    #[test]
-    fn a_second_process_is_told_that_another_node_runs_there() {
-        let temp = tempfile::tempdir().unwrap();
-        let first = open(temp.path(), "main", 1).unwrap();
-        // A lock belongs to an open file, so a second handle stands for a second process.
-        let error = open(temp.path(), "main", 1).unwrap_err();
-        let text = error.to_string();
-        assert!(text.contains(&temp.path().display().to_string()), "{text}");
-        assert!(
-            text.contains(&format!("another node runs there (process {})", std::process::id())),
-            "{text}"
-        );
-        drop(first);
-        open(temp.path(), "main", 1).unwrap();
-    }
-
-    #[test]
-    fn a_folder_of_another_node_or_cluster_is_refused() {
-        let temp = tempfile::tempdir().unwrap();
-        drop(open(temp.path(), "main", 1).unwrap());
-        let error = open(temp.path(), "main", 2).unwrap_err();
-        assert!(matches!(error, DataDirError::OtherNode { found: 1, expected: 2, .. }), "{error}");
-        let error = open(temp.path(), "test", 1).unwrap_err();
-        assert!(matches!(error, DataDirError::OtherCluster { .. }), "{error}");
-        assert!(matches!(open(temp.path(), "a\nb", 1), Err(DataDirError::BadClusterName(_))));
-        open(temp.path(), "main", 1).unwrap();
-    }
-
-    #[test]
-    fn a_newer_or_damaged_identity_is_refused_and_left_alone() {
-        let temp = tempfile::tempdir().unwrap();
-        drop(open(temp.path(), "main", 1).unwrap());
-        let path = temp.path().join(IDENTITY);
-        let good = fs::read_to_string(&path).unwrap();
-        fs::write(&path, good.replace("twm-data 2", "twm-data 7")).unwrap();
-        let error = open(temp.path(), "main", 1).unwrap_err();
-        assert!(matches!(error, DataDirError::NewerFormat { found: 7, supported: 2, .. }), "{error}");
-        fs::write(&path, good.replace("twm-data 2", "twm-data 1")).unwrap();
-        let error = open(temp.path(), "main", 1).unwrap_err();
-        assert!(matches!(error, DataDirError::OlderFormat { found: 1, .. }), "{error}");
-
-        for bad in ["", "hello", &good[..good.len() - 4], &good.replace("node 1", "node 2"), "\u{0}\u{0}"] {
-            fs::write(&path, bad).unwrap();
-            let error = open(temp.path(), "main", 1).unwrap_err();
-            assert!(matches!(error, DataDirError::DamagedIdentity { .. }), "{bad:?}: {error}");
-            assert_eq!(fs::read_to_string(&path).unwrap(), bad);
-        }
-    }
-
-    #[test]
-    fn foreign_data_is_refused_and_an_interrupted_first_start_is_not() {
-        let temp = tempfile::tempdir().unwrap();
-        fs::write(temp.path().join("LOCK"), "123\n").unwrap();
-        fs::write(temp.path().join("IDENTITY.new"), "twm-da").unwrap();
-        drop(open(temp.path(), "main", 1).unwrap());
-
-        let other = tempfile::tempdir().unwrap();
-        fs::create_dir(other.path().join("log")).unwrap();
-        let error = open(other.path(), "main", 1).unwrap_err();
-        assert!(matches!(&error, DataDirError::ForeignData { found, .. } if found == "log"), "{error}");
-        assert!(!other.path().join(LOCK).exists(), "nothing is written into it");
-    }
-}
+mod tests;

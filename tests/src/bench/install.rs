@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use api::model::{NodeId, Operation};
+use api::model::{Answer, MemberStatus, NodeId, Operation, Query};
+use api::wire::MemberRequest;
 use tokio::time::{Instant, sleep};
 
 use super::Settings;
@@ -45,11 +46,12 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
         let empty = cluster.ids().find(|&id| id != leader).context("there is no follower")?;
         cluster.kill(empty).await?;
         cluster.wipe(empty)?;
+        cluster.client(leader).change_members(MemberRequest::Replace { node: empty, address: None }).await?;
         let snapshots_before = snapshots(&cluster, leader)?;
         let goal = cluster.status(leader).await.context("the leader does not answer")?.last_log;
         let started = Instant::now();
         cluster.start_node(empty)?;
-        let seconds = caught_up(&cluster, empty, goal, started).await?;
+        let seconds = caught_up(&cluster, leader, empty, goal, started).await?;
         let sent = snapshots(&cluster, leader)?.into_iter().find(|file| !snapshots_before.contains(file));
         let (_, bytes) = sent.context("the leader has sent no snapshot: the log was enough")?;
         eprintln!("  run {run} of {}: {seconds:.2} s", settings.runs);
@@ -82,15 +84,23 @@ async fn fill_the_log(cluster: &Cluster, leader: NodeId) -> anyhow::Result<u64> 
     crew.dismiss().await.all_well()
 }
 
-/// Waits until a node has applied everything up to an entry and takes part in votes. Returns the seconds
-/// since its start.
-async fn caught_up(cluster: &Cluster, node: NodeId, goal: u64, started: Instant) -> anyhow::Result<f64> {
-    // See `raft::server::bootstrap`: the file is there as long as the node does not vote.
-    let rejoining = cluster.data_dir(node).join("REJOINING");
+/// Waits until a node has applied everything up to an entry and its new disk votes. Returns the seconds since its start.
+async fn caught_up(
+    cluster: &Cluster,
+    leader: NodeId,
+    node: NodeId,
+    goal: u64,
+    started: Instant,
+) -> anyhow::Result<f64> {
     while started.elapsed() < PATIENCE {
-        let applied = cluster.status(node).await.is_some_and(|status| status.applied >= goal);
-        if applied && !rejoining.exists() {
-            return Ok(started.elapsed().as_secs_f64());
+        if let Some(own) = cluster.status(node).await.filter(|status| status.applied >= goal) {
+            let Answer::Status(status) = cluster.client(leader).query(Query::Status).await? else {
+                bail!("a status query was answered by something else");
+            };
+            let votes = |member: &MemberStatus| member.voter && member.disk == own.disk;
+            if status.nodes.iter().any(votes) && status.changes.is_empty() {
+                return Ok(started.elapsed().as_secs_f64());
+            }
         }
         sleep(LOOK_PAUSE).await;
     }

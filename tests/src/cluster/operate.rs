@@ -32,6 +32,18 @@ impl Cluster {
         printed.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
+    /// Lets one new disk of a node that does not run in, as soon as a leader does it.
+    ///
+    /// # Errors
+    /// None does in time.
+    pub async fn replaced(&self, node: u64) -> anyhow::Result<()> {
+        eventually(&format!("a new disk of node {node} is let in"), async || {
+            let output = self.twm_ctl(&["member", "replace", &node.to_string()]).await?;
+            Ok(output.status.success().then_some(()))
+        })
+        .await
+    }
+
     /// Submits accounts with these flags of `twm-ctl submit`.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ async fn a_node_away_for_more_than_the_log_keeps_gets_a_snapshot_and_can_lead() 
     try_join_all(entries).await?;
     cluster.client().write(Write::Drain { node: away, drained: false }).await?;
     // The leader turns to a snapshot when its log begins behind what the node lacks.
-    let (leader, asked) = (cluster.leader().await?, format!("peer={away} "));
+    let (leader, asked) = (cluster.leader().await?, format!("peer={away}-"));
     eventually("the leader wants to send a snapshot", async || {
         let log = cluster.node(leader)?.log()?;
         let wants = log.lines().any(|line| line.contains("sending a snapshot") && line.contains(&asked));

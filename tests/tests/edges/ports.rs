@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use api::model::WIRE_VERSION;
+use api::model::WIRE_VERSIONS;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use storage::env::{Entropy, SeededEntropy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +23,7 @@ const MOST_GROWTH: u64 = 100 << 20;
 /// A greeting that the node takes, as a client of the API says it.
 fn greeting() -> Vec<u8> {
     let mut body = Vec::new();
-    for number in [u32::from_be_bytes(*b"twm\x01"), WIRE_VERSION, 0, 0, 0] {
+    for number in [u32::from_be_bytes(*b"twm\x02"), WIRE_VERSIONS.0, WIRE_VERSIONS.1, 0, 0, 0, 0] {
         varint(number, &mut body);
     }
     frame(&body)

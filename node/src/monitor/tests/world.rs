@@ -91,9 +91,11 @@ impl Fake {
     pub(super) fn status(&self) -> ClusterStatus {
         let member = |id, node| MemberStatus {
             id,
+            disk: DiskId(16 + id),
             address: format!("10.0.0.{id}:8000"),
             voter: true,
             drained: false,
+            cut_off: None,
             node,
         };
         let session = SessionStatus {
@@ -107,6 +109,8 @@ impl Fake {
         };
         ClusterStatus {
             cluster: "twm".to_owned(),
+            id: ClusterId(7),
+            changes: Vec::new(),
             leader: 1,
             term: 4,
             now: 101_000,
@@ -189,6 +193,8 @@ impl Watched for Fake {
         };
         NodeStatus {
             id: 1,
+            cluster: ClusterId(7),
+            disk: DiskId(17),
             version: "1.2.3".to_owned(),
             cluster_version: 2,
             role: NodeRole::Leader,

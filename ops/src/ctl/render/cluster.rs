@@ -1,6 +1,6 @@
 //! Tables of nodes, sessions and addresses.
 
-use api::model::{ClusterStatus, MemberStatus, NodeStatus, SessionStatus, WorkerStatus};
+use api::model::{ClusterStatus, MemberChange, MemberStatus, NodeStatus, SessionStatus, WorkerStatus};
 use comfy_table::Table;
 
 use super::{columns, count, millis, printable};
@@ -60,9 +60,11 @@ pub fn lone_nodes(answers: &[(String, NodeStatus)]) -> Table {
     let rows = answers.iter().map(|(endpoint, node)| {
         let member = MemberStatus {
             id: node.id,
+            disk: node.disk,
             address: endpoint.clone(),
             voter: true,
             drained: false,
+            cut_off: None,
             node: Some(node.clone()),
         };
         node_row(&member, newest)
@@ -70,19 +72,37 @@ pub fn lone_nodes(answers: &[(String, NodeStatus)]) -> Table {
     columns(NODE_COLUMNS, rows)
 }
 
-/// Every member of the cluster.
+/// Every member of the cluster, and the changes that are under way.
 pub fn members(status: &ClusterStatus) -> Table {
+    let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
     let rows = status.nodes.iter().map(|member| {
-        let role = member.node.as_ref().map_or("down", |node| node.role.name());
+        let role = match (&member.cut_off, &member.node) {
+            (Some(_), _) => "cut off",
+            (None, Some(node)) => node.role.name(),
+            (None, None) => "down",
+        };
+        let leaves = status.changes.iter().any(|change| {
+            matches!(change, MemberChange::Leaves { node, disk } if (*node, *disk) == (member.id, member.disk))
+        });
         [
             member.id.to_string(),
+            format!("{:016x}", member.disk.0),
             printable(&member.address),
-            if member.voter { "yes" } else { "no" }.to_owned(),
-            if member.drained { "yes" } else { "no" }.to_owned(),
-            role.to_owned(),
+            yes(member.voter),
+            yes(member.drained),
+            if leaves { format!("{role}, leaves") } else { role.to_owned() },
         ]
     });
-    columns(["NODE", "ADDRESS", "VOTES", "DRAINED", "ROLE"], rows)
+    let joins = status.changes.iter().filter_map(|change| match change {
+        MemberChange::Joins { node, address, disk, .. } => {
+            let disk = disk.as_ref().map(|disk| format!("{:016x}", disk.0));
+            let waits = if disk.is_some() { "joins" } else { "let in, not started" };
+            let disk = disk.unwrap_or_else(|| UNKNOWN.to_owned());
+            Some([node.to_string(), disk, printable(address), yes(false), yes(false), waits.to_owned()])
+        }
+        MemberChange::Leaves { .. } => None,
+    });
+    columns(["NODE", "DISK", "ADDRESS", "VOTES", "DRAINED", "ROLE"], rows.chain(joins))
 }
 
 /// Every live session.
@@ -189,7 +209,16 @@ mod tests {
     fn members_are_listed_with_their_votes() {
         let table = members(&samples::status()).trim_fmt();
         assert!(
-            table.lines().any(|l| l.split_whitespace().eq(["2", "10.0.0.2:8000", "yes", "yes", "follower"])),
+            table.lines().any(|line| {
+                line.split_whitespace().eq([
+                    "2",
+                    "0000000000000012",
+                    "10.0.0.2:8000",
+                    "yes",
+                    "yes",
+                    "follower",
+                ])
+            }),
             "{table}"
         );
     }

@@ -9,6 +9,8 @@ pub fn status(status: &ClusterStatus, troubles: &[String], rates: impl Fn(&Crawl
     let crawls: Vec<_> = status.crawls.iter().map(|c| documents::crawl(c, rates(c))).collect();
     json!({
         "cluster": status.cluster,
+        "id": status.id.to_string(),
+        "changes": status.changes.iter().map(documents::change).collect::<Vec<_>>(),
         "healthy": troubles.is_empty(),
         "troubles": troubles,
         "leader": status.leader,

@@ -1,9 +1,9 @@
 //! A cluster to render, for tests.
 
 use api::model::{
-    AddressStatus, BudgetStatus, ClusterStatus, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, CrawlView,
-    MemberStatus, NodeRole, NodeStatus, Operation, SessionId, SessionStatus, StorageId, Traversal,
-    UserCounters, WorkerStatus,
+    AddressStatus, BudgetStatus, ClusterId, ClusterStatus, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec,
+    CrawlView, DiskId, MemberStatus, NodeRole, NodeStatus, Operation, SessionId, SessionStatus, StorageId,
+    Traversal, UserCounters, WorkerStatus,
 };
 
 /// Three nodes, the second drained and the third down, and one crawl.
@@ -12,6 +12,8 @@ pub fn status() -> ClusterStatus {
     leader.workers = Some(workers());
     ClusterStatus {
         cluster: "twm".into(),
+        id: ClusterId(7),
+        changes: Vec::new(),
         leader: 1,
         term: 4,
         now: 650_000,
@@ -34,12 +36,22 @@ pub fn status() -> ClusterStatus {
 }
 
 fn member(id: u64, drained: bool, node: Option<NodeStatus>) -> MemberStatus {
-    MemberStatus { id, address: format!("10.0.0.{id}:8000"), voter: true, drained, node }
+    MemberStatus {
+        id,
+        disk: DiskId(0x10 + id),
+        address: format!("10.0.0.{id}:8000"),
+        voter: true,
+        drained,
+        cut_off: None,
+        node,
+    }
 }
 
 fn node(id: u64, role: NodeRole, applied: u64) -> NodeStatus {
     NodeStatus {
         id,
+        cluster: ClusterId(7),
+        disk: DiskId(0x10 + id),
         version: "0.1.0".into(),
         cluster_version: 2,
         role,

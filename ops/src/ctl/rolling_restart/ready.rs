@@ -32,7 +32,7 @@ impl Ready {
         if u128::from(node.uptime_ms) >= since.as_millis() {
             return Some("the old process still runs; the command must restart it".to_owned());
         }
-        if matches!(node.role, NodeRole::Stopping | NodeRole::Candidate | NodeRole::Rejoining) {
+        if matches!(node.role, NodeRole::Stopping | NodeRole::Candidate) {
             return Some(format!("it is a {} node", node.role.name()));
         }
         let leader = status.nodes.iter().find(|m| m.id == status.leader).and_then(|m| m.node.as_ref());

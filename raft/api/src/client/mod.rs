@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::model::RequestId;
 use crate::tracker::{Called, TrackerApi};
-use crate::wire::{ApiReply, ApiRequest, CallError, Connection, Greeting, Purpose, connect};
+use crate::wire::{ApiReply, ApiRequest, CallError, Connection, Dial, Greeting, Tcp};
 
-pub use crate::wire::ApiError;
 pub use crate::wire::bounds::MAX_NAMES;
+pub use crate::wire::{ApiError, MemberRequest};
 
 /// A client of a cluster: talks to one of its nodes, goes to the next when that one fails, and
 /// repeats a call until it was served or its time is over. Every call can be repeated without harm,
@@ -112,9 +112,8 @@ impl Client {
 
     async fn try_call(&self, request: &ApiRequest, until: Instant) -> Result<ApiReply, Failure> {
         let (endpoint, connection) = self.connected(until).await?;
-        let mut context = tarpc::context::current();
-        context.deadline = until.into_std();
-        let trouble = match timeout_at(until, connection.api(context, request.clone())).await {
+        let within = until.saturating_duration_since(Instant::now());
+        let trouble = match timeout_at(until, connection.api(within, request.clone())).await {
             Ok(Ok(Ok(reply))) => return Ok(reply),
             Ok(Ok(Err(error))) if !error.is_passing() => return Err(Failure::Final(error)),
             // The node lives but may be cut off from its leader: the next try asks another one.
@@ -136,8 +135,8 @@ impl Client {
         let Some(address) = self.endpoints.get(endpoint) else {
             return Err(Failure::Passing(endpoint, "no endpoint was given".to_owned()));
         };
-        let greeting = Greeting::new(Purpose::Api, None, None);
-        let connection = match timeout_at(until, connect(address, &greeting)).await {
+        let greeting = Greeting::of_client();
+        let connection = match timeout_at(until, Tcp.dial(address, &greeting)).await {
             Ok(connected) => connected.map_err(|error| Failure::Passing(endpoint, error.to_string()))?,
             Err(_) => return Err(Failure::Silence(endpoint)),
         };

@@ -85,6 +85,17 @@ impl ApiReply {
         }
     }
 
+    /// That it was done.
+    ///
+    /// # Errors
+    /// [`ClientError::Confused`] when the reply answers another call.
+    pub fn done(self) -> Result<(), ClientError> {
+        match self {
+            Self::Done => Ok(()),
+            _ => Err(ClientError::Confused { asked: "change of members" }),
+        }
+    }
+
     /// The names that have an account.
     ///
     /// # Errors

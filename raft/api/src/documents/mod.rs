@@ -9,8 +9,8 @@ mod pace;
 use serde_json::{Map, Value, json};
 
 use crate::model::{
-    AddressStatus, CrawlView, FailedUser, Failure, Gone, MemberStatus, NodeStatus, Operation, SessionStatus,
-    WorkerStatus,
+    AddressStatus, CrawlView, DiskId, FailedUser, Failure, Gone, MemberChange, MemberStatus, NodeStatus,
+    Operation, SessionStatus, WorkerStatus,
 };
 
 pub use pace::{Done, Pace, Rates, age};
@@ -19,18 +19,37 @@ pub use pace::{Done, Pace, Rates, age};
 pub fn member(member: &MemberStatus, newest: u64, budgets: bool) -> Value {
     json!({
         "id": member.id,
+        "disk": format!("{:016x}", member.disk.0),
         "address": member.address,
         "voter": member.voter,
         "drained": member.drained,
+        "cut_off": member.cut_off,
         "up": member.node.is_some(),
         "node": member.node.as_ref().map(|status| node(status, Some(newest), budgets)),
     })
+}
+
+/// A change of members that is wanted or under way.
+pub fn change(change: &MemberChange) -> Value {
+    let hex = |disk: &DiskId| format!("{:016x}", disk.0);
+    match change {
+        MemberChange::Joins { node, address, disk, replaces } => json!({
+            "change": "joins",
+            "node": node,
+            "address": address,
+            "disk": disk.as_ref().map(hex),
+            "replaces": replaces.as_ref().map(hex),
+        }),
+        MemberChange::Leaves { node, disk } => json!({ "change": "leaves", "node": node, "disk": hex(disk) }),
+    }
 }
 
 /// What a node says of itself; how far it lags is known only where `newest` is.
 pub fn node(node: &NodeStatus, newest: Option<u64>, budgets: bool) -> Value {
     json!({
         "id": node.id,
+        "cluster": node.cluster.to_string(),
+        "disk": format!("{:016x}", node.disk.0),
         "version": node.version,
         "role": node.role.name(),
         "term": node.term,

@@ -75,6 +75,9 @@ pub enum Refusal {
     /// The submission makes no sense.
     #[error("{0}")]
     BadSpec(String),
+    /// The roster does not allow it.
+    #[error("{0}")]
+    Roster(String),
     /// The account is not in the error list.
     #[error("account {user} is not in the error list of crawl {crawl}")]
     NotFailed {

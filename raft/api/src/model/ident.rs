@@ -61,6 +61,29 @@ number_id! {
     /// another disk, and is another member to Raft.
     DiskId
 }
+/// A member of a cluster as Raft knows it: a node with one data directory. A node whose data directory was lost comes
+/// back as another member, so that nothing is ever counted as acknowledged by a disk that never had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct MemberId {
+    /// The node.
+    pub node: NodeId,
+    /// Its data directory.
+    pub disk: DiskId,
+}
+
+/// A member on disk 0, which no data directory draws: for tests of parts that know no disks.
+impl From<NodeId> for MemberId {
+    fn from(node: NodeId) -> Self {
+        Self { node, disk: DiskId(0) }
+    }
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:016x}", self.node, self.disk.0)
+    }
+}
+
 number_id! {
     /// A crawl: one submission. Counts up from 1.
     CrawlId

@@ -22,19 +22,20 @@ pub use crawl::{
 };
 pub use event::{CrawlChange, Event, EventId, EventKind, FinalState, JobChange, NoEventId, SessionChange};
 pub use ident::{
-    ClusterId, CrawlId, DiskId, JobId, LeaseId, NoClusterId, NodeId, RequestId, SessionId, StorageId,
-    UnknownCrawl,
+    ClusterId, CrawlId, DiskId, JobId, LeaseId, MemberId, NoClusterId, NodeId, RequestId, SessionId,
+    StorageId, UnknownCrawl,
 };
 pub use job::{DraftProgress, Failure, Gone, GoneReason, Job, Progress};
 pub use operation::{Operation, Operations, UnknownOperation};
 pub use report::{Finding, Granted, OpenSession, Publication, Report, ReportAnswer, SessionOpened, Wants};
 pub use status::{
-    AddressStatus, BudgetStatus, ClusterStatus, MemberStatus, NodeRole, NodeStatus, SessionStatus,
-    WorkerStatus,
+    AddressStatus, BudgetStatus, ClusterStatus, MemberChange, MemberStatus, NodeRole, NodeStatus,
+    SessionStatus, WorkerStatus,
 };
 pub use write::Write;
 
 pub use version::{CLUSTER_VERSION, FIRST_CLUSTER_VERSION};
 
-/// Version of everything in this module as it crosses the network. Nodes refuse to talk to another one.
-pub const WIRE_VERSION: u32 = 3;
+/// Versions of everything in this module as it crosses the network that this program speaks: the oldest and the newest.
+/// Both sides of a connection use the newest that both speak.
+pub const WIRE_VERSIONS: (u32, u32) = (4, 4);

@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CrawlView, NodeId, SessionId, StorageId};
+use super::{ClusterId, CrawlView, DiskId, NodeId, SessionId, StorageId};
 
 /// The whole cluster, as its leader sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClusterStatus {
     /// The cluster's name.
     pub cluster: String,
+    /// The cluster.
+    pub id: ClusterId,
     /// The leader that answers.
     pub leader: NodeId,
     /// Its term.
@@ -17,6 +19,8 @@ pub struct ClusterStatus {
     pub now: u64,
     /// Every member.
     pub nodes: Vec<MemberStatus>,
+    /// Changes of members that are wanted or under way.
+    pub changes: Vec<MemberChange>,
     /// Every live session.
     pub sessions: Vec<SessionStatus>,
     /// Every crawl.
@@ -28,14 +32,41 @@ pub struct ClusterStatus {
 pub struct MemberStatus {
     /// The member.
     pub id: NodeId,
+    /// Its data directory. While a new one takes its place, the node is there twice.
+    pub disk: DiskId,
     /// Where its peers reach it.
     pub address: String,
     /// Whether it votes; a learner does not.
     pub voter: bool,
     /// Whether an operator has drained it.
     pub drained: bool,
+    /// Why the leader sends it nothing any more, with the remedy.
+    pub cut_off: Option<String>,
     /// What it says of itself; absent when it did not answer.
     pub node: Option<NodeStatus>,
+}
+
+/// A change of members that is wanted, or under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MemberChange {
+    /// One new disk of the node is let in.
+    Joins {
+        /// The node.
+        node: NodeId,
+        /// Where it is reached.
+        address: String,
+        /// The disk; absent until one has come.
+        disk: Option<DiskId>,
+        /// The disk whose place it takes.
+        replaces: Option<DiskId>,
+    },
+    /// The member leaves.
+    Leaves {
+        /// The node.
+        node: NodeId,
+        /// Its disk.
+        disk: DiskId,
+    },
 }
 
 /// What part a node plays in Raft.
@@ -51,8 +82,6 @@ pub enum NodeRole {
     Learner,
     /// Shuts down.
     Stopping,
-    /// Follows, with a disk that is new to the cluster: it neither votes nor leads before it has caught up.
-    Rejoining,
 }
 
 impl NodeRole {
@@ -64,7 +93,6 @@ impl NodeRole {
             Self::Candidate => "candidate",
             Self::Learner => "learner",
             Self::Stopping => "stopping",
-            Self::Rejoining => "rejoining",
         }
     }
 }
@@ -74,6 +102,10 @@ impl NodeRole {
 pub struct NodeStatus {
     /// The node.
     pub id: NodeId,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// Its data directory.
+    pub disk: DiskId,
     /// Version of its program.
     pub version: String,
     /// The newest version of a cluster that its program knows.

@@ -34,8 +34,8 @@ pub fn longest_frame(purpose: Purpose) -> usize {
         Purpose::Api | Purpose::Forward => 2 * MAX_COMMAND,
         // A batch of entries, of up to 4 MiB of commands.
         Purpose::Replication => 5 << 20,
-        // Votes and heartbeats.
-        Purpose::Control => 64 << 10,
+        // Votes and heartbeats; the nodes of a cluster that is formed.
+        Purpose::Control | Purpose::Joining => 64 << 10,
         // Chunks of 1 MiB.
         Purpose::Snapshot => 2 << 20,
     }

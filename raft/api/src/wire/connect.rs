@@ -1,4 +1,4 @@
-//! Connecting to a peer.
+//! Connecting to a peer and calling it.
 
 use std::io;
 use std::sync::Arc;
@@ -6,55 +6,72 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tarpc::client::NewClient;
 use tarpc::context::Context;
 use tarpc::serde_transport;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::codec::{MAX_FRAME, Postcard, framed};
-use super::greeting::{Greeting, Welcome, greet};
+use super::greeting::{Greeting, Refused, Welcome, greet};
+use super::joining::{JoinAnswer, JoinRequest};
 use super::request::{ApiRequest, Forwarded};
 use super::service::{ApiError, ApiReply, CallError, PeerClient};
 
 /// How long establishing a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A connection that was greeted. Calls fail when it breaks; it does not reconnect by itself. Clones share it.
-#[derive(Clone)]
-pub struct Connection {
-    client: PeerClient,
-    ended: Arc<AtomicBool>,
+/// What a call brings: the peer's answer, or why there is none.
+pub type Called<'a, T> = BoxFuture<'a, Result<T, CallError>>;
+
+/// How connections come about. In a node it is [`Tcp`]; a simulation puts another one in its place.
+pub trait Dial: Send + Sync + 'static {
+    /// Connects to `HOST:PORT` and greets.
+    fn dial<'a>(
+        &'a self,
+        address: &'a str,
+        greeting: &'a Greeting,
+    ) -> BoxFuture<'a, Result<Connection, ConnectError>>;
 }
 
-impl Connection {
-    /// Whether the other side has closed it. One that was cut off without a word shows that only by a call.
-    pub fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    /// Calls the tracker's API.
-    pub async fn api(
-        &self,
-        context: Context,
-        request: ApiRequest,
-    ) -> Result<Result<ApiReply, ApiError>, CallError> {
-        self.client.call_api(context, request).await
-    }
+/// Calls of one connection. They fail when it breaks; it does not reconnect by itself.
+pub trait Calls: Send + Sync {
+    /// Calls the tracker's API; `within` bounds the wait for an answer.
+    fn api(&self, within: Duration, request: ApiRequest) -> Called<'_, Result<ApiReply, ApiError>>;
 
     /// Passes a call of the tracker's API on. The connection must be for [`Purpose::Forward`](super::Purpose).
-    pub async fn forwarded(
-        &self,
-        context: Context,
-        call: Forwarded,
-    ) -> Result<Result<ApiReply, ApiError>, CallError> {
-        self.client.call_forwarded(context, call).await
-    }
+    fn forwarded(&self, within: Duration, call: Forwarded) -> Called<'_, Result<ApiReply, ApiError>>;
 
     /// Sends a Raft message.
-    pub async fn raft(&self, context: Context, message: Bytes) -> Result<Result<Bytes, String>, CallError> {
-        self.client.call_raft(context, message).await
+    fn raft(&self, within: Duration, message: Bytes) -> Called<'_, Result<Bytes, String>>;
+
+    /// Asks for a part in the cluster.
+    fn join(&self, within: Duration, request: JoinRequest) -> Called<'_, JoinAnswer>;
+
+    /// Whether the other side has closed the connection. One that was cut off without a word shows that only by a
+    /// call.
+    fn has_ended(&self) -> bool;
+}
+
+/// A connection that was greeted. Clones share it.
+#[derive(Clone)]
+pub struct Connection(Arc<dyn Calls>);
+
+impl Connection {
+    /// A connection over these calls.
+    pub fn over(calls: Arc<dyn Calls>) -> Self {
+        Self(calls)
+    }
+}
+
+impl std::ops::Deref for Connection {
+    type Target = dyn Calls;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
     }
 }
 
@@ -70,17 +87,30 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// The peer does not want to talk.
-    #[error("{address} refused: {reason}")]
+    #[error("{address} refused: {refused}")]
     Refused {
         /// The peer.
         address: String,
         /// What it said.
-        reason: String,
+        refused: Refused,
     },
 }
 
-/// Connects and greets.
-pub async fn connect(address: &str, greeting: &Greeting) -> Result<Connection, ConnectError> {
+/// TCP.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tcp;
+
+impl Dial for Tcp {
+    fn dial<'a>(
+        &'a self,
+        address: &'a str,
+        greeting: &'a Greeting,
+    ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
+        connect(address, greeting).boxed()
+    }
+}
+
+async fn connect(address: &str, greeting: &Greeting) -> Result<Connection, ConnectError> {
     let unreachable = |source| ConnectError::Unreachable { address: address.to_owned(), source };
     let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
         .await
@@ -88,10 +118,10 @@ pub async fn connect(address: &str, greeting: &Greeting) -> Result<Connection, C
         .map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
     let (stream, welcome) = greet(stream, greeting).await.map_err(unreachable)?;
-    if let Welcome::Refused(reason) = welcome {
-        return Err(ConnectError::Refused { address: address.to_owned(), reason });
+    match welcome {
+        Welcome::Welcome { .. } => Ok(connect_over(stream)),
+        Welcome::Refused(refused) => Err(ConnectError::Refused { address: address.to_owned(), refused }),
     }
-    Ok(connect_over(stream))
 }
 
 /// Calls over a stream that was greeted.
@@ -115,7 +145,40 @@ where
             ended.store(true, Ordering::Release);
         }
     });
-    Connection { client, ended }
+    Connection::over(Arc::new(StreamCalls { client, ended }))
+}
+
+struct StreamCalls {
+    client: PeerClient,
+    ended: Arc<AtomicBool>,
+}
+
+fn context(within: Duration) -> Context {
+    let mut context = tarpc::context::current();
+    context.deadline = (Instant::now() + within).into_std();
+    context
+}
+
+impl Calls for StreamCalls {
+    fn api(&self, within: Duration, request: ApiRequest) -> Called<'_, Result<ApiReply, ApiError>> {
+        self.client.call_api(context(within), request).boxed()
+    }
+
+    fn forwarded(&self, within: Duration, call: Forwarded) -> Called<'_, Result<ApiReply, ApiError>> {
+        self.client.call_forwarded(context(within), call).boxed()
+    }
+
+    fn raft(&self, within: Duration, message: Bytes) -> Called<'_, Result<Bytes, String>> {
+        self.client.call_raft(context(within), message).boxed()
+    }
+
+    fn join(&self, within: Duration, request: JoinRequest) -> Called<'_, JoinAnswer> {
+        self.client.call_join(context(within), request).boxed()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +188,8 @@ mod tests {
 
     use super::*;
     use crate::wire::service::PeerResponse;
+
+    const SOON: Duration = Duration::from_secs(10);
 
     /// Says what the first call on a connection is answered when the peer sends this.
     async fn answered<T, E>(
@@ -147,8 +212,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_answers_another_call_gets_an_error_and_no_panic() {
-        let api = async |to: &Connection| to.api(tarpc::context::current(), ApiRequest::NodeStatus).await;
-        let raft = async |to: &Connection| to.raft(tarpc::context::current(), Bytes::new()).await;
+        let api = async |to: &Connection| to.api(SOON, ApiRequest::NodeStatus).await;
+        let raft = async |to: &Connection| to.raft(SOON, Bytes::new()).await;
         let of_api = || PeerResponse::Api(Ok(ApiReply::Work(true)));
         let of_raft = || PeerResponse::Raft(Ok(Bytes::new()));
         assert_eq!(answered(of_api(), api).await, None);

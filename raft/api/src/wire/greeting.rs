@@ -1,8 +1,7 @@
 //! What both sides say before anything else.
 //!
-//! The greeting keeps what is not a twm peer, another cluster, another wire version and a wrong
-//! address away from the protocol. It is versioned by [`MAGIC`] alone and must stay readable by all
-//! versions.
+//! The greeting keeps what is not a twm peer, another cluster, a wrong address and a replaced disk away from the
+//! protocol, and agrees on its version. It is versioned by [`MAGIC`] alone and must stay readable by all versions.
 
 use std::io;
 use std::time::Duration;
@@ -11,15 +10,14 @@ use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::model::{NodeId, WIRE_VERSION};
+use crate::model::{ClusterId, DiskId, MemberId, NodeId, WIRE_VERSIONS};
 
 use super::codec::framed;
 
 /// `twm` and the version of the greeting itself.
-const MAGIC: u32 = u32::from_be_bytes(*b"twm\x01");
+const MAGIC: u32 = u32::from_be_bytes(*b"twm\x02");
 
 /// Longest greeting, bytes.
 const MAX_GREETING: usize = 1024;
@@ -40,58 +38,155 @@ pub enum Purpose {
     Snapshot,
     /// Calls of the tracker's API that a node passes on, for clients or for its own session.
     Forward,
+    /// Forming a cluster and joining one: calls of nodes that are no members yet.
+    Joining,
+}
+
+impl Purpose {
+    /// Whether only members of a cluster use it, among themselves.
+    pub fn is_of_members(self) -> bool {
+        !matches!(self, Self::Api | Self::Joining)
+    }
+}
+
+/// Who is expected to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addressee {
+    /// The node.
+    pub node: NodeId,
+    /// Its data directory; absent where any will do.
+    pub disk: Option<DiskId>,
 }
 
 /// Said by the side that connects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
     magic: u32,
-    wire_version: u32,
+    /// The oldest and the newest version of the protocol that are spoken.
+    versions: (u32, u32),
     /// What the connection is for.
     pub purpose: Purpose,
-    /// The cluster's name; absent where any will do (clients).
-    pub cluster: Option<String>,
-    /// The node that is expected to answer; absent where any will do.
-    pub node: Option<NodeId>,
+    /// The cluster; absent where any will do (clients, and nodes that are in none).
+    pub cluster: Option<ClusterId>,
+    /// Who connects; absent for clients.
+    pub from: Option<MemberId>,
+    /// Who is to answer; absent where any will do.
+    pub to: Option<Addressee>,
 }
 
 /// Said by the side that listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Welcome {
     /// Go on.
-    Welcome,
-    /// Go away, and why.
-    Refused(String),
+    Welcome {
+        /// The version of the protocol that is spoken from here on.
+        version: u32,
+        /// The cluster; absent while the node is in none.
+        cluster: Option<ClusterId>,
+        /// Who answers.
+        member: MemberId,
+    },
+    /// Go away.
+    Refused(Refused),
+}
+
+/// Why a connection was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refused {
+    /// Another try may succeed.
+    #[error("{0}")]
+    Now(String),
+    /// What connects is no member any more and never will be again. It has to stop.
+    #[error("{0}")]
+    Retired(String),
+}
+
+/// Who listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    /// The cluster; absent while the node is in none.
+    pub cluster: Option<ClusterId>,
+    /// The node and its disk.
+    pub member: MemberId,
 }
 
 impl Greeting {
-    /// A greeting of this program's version.
-    pub fn new(purpose: Purpose, cluster: Option<String>, node: Option<NodeId>) -> Self {
-        Self { magic: MAGIC, wire_version: WIRE_VERSION, purpose, cluster, node }
+    /// A client's greeting.
+    pub fn of_client() -> Self {
+        Self {
+            magic: MAGIC,
+            versions: WIRE_VERSIONS,
+            purpose: Purpose::Api,
+            cluster: None,
+            from: None,
+            to: None,
+        }
     }
 
-    /// What is wrong with the greeting for this node of this cluster.
-    pub fn refusal(&self, cluster: &str, node: NodeId) -> Option<String> {
-        if self.wire_version != WIRE_VERSION {
-            return Some(format!(
-                "wire version {} is spoken here, not {}; install the same release on both sides",
-                WIRE_VERSION, self.wire_version
+    /// The greeting of a node that asks about a cluster without being a member of it.
+    pub fn of_candidate(from: MemberId, to: Option<NodeId>) -> Self {
+        let to = to.map(|node| Addressee { node, disk: None });
+        Self { purpose: Purpose::Joining, from: Some(from), to, ..Self::of_client() }
+    }
+
+    /// A member's greeting to another one.
+    pub fn of_member(purpose: Purpose, cluster: ClusterId, from: MemberId, to: MemberId) -> Self {
+        let to = Some(Addressee { node: to.node, disk: Some(to.disk) });
+        Self { purpose, cluster: Some(cluster), from: Some(from), to, ..Self::of_client() }
+    }
+
+    /// Answers the greeting for this listener. Whether the disk that connects was replaced is not looked at here.
+    pub fn answer(&self, listener: &Listener) -> Welcome {
+        let refused = |text: String| Welcome::Refused(Refused::Now(text));
+        let (oldest, newest) = (WIRE_VERSIONS.0.max(self.versions.0), WIRE_VERSIONS.1.min(self.versions.1));
+        if oldest > newest {
+            return refused(format!(
+                "the protocol's versions {} to {} are spoken here, not {} to {}; install releases that are at most one \
+                 version apart",
+                WIRE_VERSIONS.0, WIRE_VERSIONS.1, self.versions.0, self.versions.1
             ));
         }
-        if let Some(other) = self.cluster.as_ref().filter(|c| *c != cluster) {
-            return Some(format!(
-                "this is a node of cluster {cluster:?}, not {other:?}; check --peers and --cluster"
-            ));
+        let member = listener.member;
+        match (self.cluster, listener.cluster) {
+            (Some(theirs), Some(ours)) if theirs != ours => {
+                return refused(format!(
+                    "this is a node of cluster {ours}, not of {theirs}; check --peers and --data-dir"
+                ));
+            }
+            (Some(theirs), None) => {
+                return refused(format!(
+                    "node {} has no data of cluster {theirs}: its data directory is empty",
+                    member.node
+                ));
+            }
+            _ => {}
         }
-        if let Some(other) = self.node.filter(|&n| n != node) {
-            return Some(format!("this is node {node}, not node {other}; check --id and --peers"));
+        if let Some(to) = self.to {
+            if to.node != member.node {
+                return refused(format!(
+                    "this is node {}, not node {}; check --id and --peers",
+                    member.node, to.node
+                ));
+            }
+            if let Some(disk) = to.disk.filter(|disk| *disk != member.disk) {
+                return refused(format!(
+                    "node {} answers from another data directory than the member's (disk {:016x}, not {:016x})",
+                    to.node, member.disk.0, disk.0
+                ));
+            }
         }
-        None
+        if self.purpose != Purpose::Api && self.from.is_none() {
+            return refused("a node has to say who it is".to_owned());
+        }
+        Welcome::Welcome { version: newest, cluster: listener.cluster, member }
     }
 }
 
 /// Greets, and waits for the welcome.
-pub async fn greet(stream: TcpStream, greeting: &Greeting) -> io::Result<(TcpStream, Welcome)> {
+pub async fn greet<S>(stream: S, greeting: &Greeting) -> io::Result<(S, Welcome)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut frames = framed(stream, MAX_GREETING);
     let bytes = postcard::to_stdvec(greeting).map_err(io::Error::other)?;
     let welcome = timeout(GREETING_TIMEOUT, async {
@@ -108,7 +203,7 @@ pub async fn greet(stream: TcpStream, greeting: &Greeting) -> io::Result<(TcpStr
 
 /// Something else than a node answered.
 fn stranger() -> io::Error {
-    let what = "what answers there is no twm node; give the port that --peers names, not that of --http";
+    let what = "what answers there is no twm node of this release; give the port that --peers names, not that of --http";
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
@@ -139,4 +234,51 @@ where
     let bytes = postcard::to_stdvec(welcome).map_err(io::Error::other)?;
     frames.send(Bytes::from(bytes)).await?;
     Ok(frames.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: ClusterId = ClusterId(7);
+    const MEMBER: MemberId = MemberId { node: 3, disk: DiskId(30) };
+    const LISTENER: Listener = Listener { cluster: Some(CLUSTER), member: MEMBER };
+
+    fn from_member(to: MemberId) -> Greeting {
+        Greeting::of_member(Purpose::Control, CLUSTER, MemberId { node: 1, disk: DiskId(10) }, to)
+    }
+
+    fn refusal(greeting: &Greeting, listener: &Listener) -> String {
+        match greeting.answer(listener) {
+            Welcome::Refused(refused) => refused.to_string(),
+            Welcome::Welcome { .. } => panic!("{greeting:?} is welcome"),
+        }
+    }
+
+    #[test]
+    fn both_sides_speak_the_newest_version_that_both_know() {
+        let newest = WIRE_VERSIONS.1;
+        let of = |versions| Greeting { versions, ..Greeting::of_client() };
+        let welcome = of((1, newest + 4)).answer(&LISTENER);
+        assert_eq!(welcome, Welcome::Welcome { version: newest, cluster: Some(CLUSTER), member: MEMBER });
+        assert!(refusal(&of((newest + 1, newest + 2)), &LISTENER).contains("versions"));
+    }
+
+    #[test]
+    fn a_member_of_another_cluster_and_a_wrong_addressee_are_refused() {
+        assert!(matches!(from_member(MEMBER).answer(&LISTENER), Welcome::Welcome { .. }));
+        let foreign = Listener { cluster: Some(ClusterId(8)), ..LISTENER };
+        assert!(refusal(&from_member(MEMBER), &foreign).contains("this is a node of cluster"));
+        assert!(refusal(&from_member(MemberId { node: 2, ..MEMBER }), &LISTENER).contains("this is node 3"));
+        let other_disk = MemberId { disk: DiskId(31), ..MEMBER };
+        assert!(refusal(&from_member(other_disk), &LISTENER).contains("another data directory"));
+        let empty = Listener { cluster: None, ..LISTENER };
+        assert!(refusal(&from_member(MEMBER), &empty).contains("its data directory is empty"));
+    }
+
+    #[test]
+    fn a_connection_for_raft_says_who_it_is() {
+        let nobody = Greeting { from: None, ..from_member(MEMBER) };
+        assert!(refusal(&nobody, &LISTENER).contains("who it is"));
+    }
 }

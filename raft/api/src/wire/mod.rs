@@ -8,6 +8,8 @@ pub mod bounds;
 mod codec;
 mod connect;
 mod greeting;
+mod joining;
+mod members;
 mod request;
 mod service;
 
@@ -16,7 +18,11 @@ pub use accept::calls_on;
 pub use codec::framed;
 #[cfg(fuzzing)]
 pub use connect::connect_over;
-pub use connect::{ConnectError, Connection, connect};
-pub use greeting::{Greeting, Purpose, Welcome, receive_greeting, send_welcome};
+pub use connect::{Called, Calls, ConnectError, Connection, Dial, Tcp};
+pub use greeting::{
+    Addressee, Greeting, Listener, Purpose, Refused, Welcome, greet, receive_greeting, send_welcome,
+};
+pub use joining::{Candidate, Formation, JoinAnswer, JoinRequest, JoinStage, Probed};
+pub use members::MemberRequest;
 pub use request::{ApiRequest, Forwarded, Needs, NodeRequest};
 pub use service::{ApiError, ApiReply, CallError, Peer};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{MAX_NAMES, at_most};
+use super::members::MemberRequest;
 use crate::model::{EventId, NodeId, OpenSession, Query, Report, SessionId, Wants, Write};
 
 /// A call of the tracker's API. Every one can be repeated without harm.
@@ -21,6 +22,8 @@ pub enum ApiRequest {
     },
     /// Looks up the accounts of screen names. Done by the called node, with its own budgets.
     ResolveNames(#[serde(deserialize_with = "at_most::<{ MAX_NAMES }, _, _>")] Vec<String>),
+    /// Changes the cluster's members. Answered by the leader.
+    Members(MemberRequest),
     /// What only a node asks for.
     Node {
         /// The node that asks, or that it is asked for.
@@ -87,7 +90,9 @@ impl ApiRequest {
         match self {
             Self::NodeStatus | Self::Query(_) => Needs::Viewer,
             // The look-up of names spends the node's budgets.
-            Self::Write(_) | Self::TransferLeader { .. } | Self::ResolveNames(_) => Needs::Operator,
+            Self::Write(_) | Self::TransferLeader { .. } | Self::ResolveNames(_) | Self::Members(_) => {
+                Needs::Operator
+            }
             Self::Node { node, .. } => Needs::Node(*node),
         }
     }

@@ -9,6 +9,7 @@ use storage::ids::UserId;
 
 use crate::model::{Answer, NodeId, NodeStatus, Refusal, Response};
 
+use super::joining::{JoinAnswer, JoinRequest};
 use super::request::{ApiRequest, Forwarded};
 
 /// Calls between nodes, and from clients to nodes.
@@ -20,6 +21,8 @@ pub trait Peer {
     async fn raft(message: Bytes) -> Result<Bytes, String>;
     /// A call of the API that a node passes on. Taken on connections of nodes alone.
     async fn forwarded(call: Forwarded) -> Result<ApiReply, ApiError>;
+    /// A node forms a cluster with others, or asks to be let into one.
+    async fn join(request: JoinRequest) -> JoinAnswer;
 }
 
 /// The calls as [`Peer`] has them. Those that the macro makes panic over a peer that answers another call than it
@@ -57,6 +60,17 @@ impl PeerClient {
             _ => Err(CallError::AnotherCall),
         }
     }
+
+    pub(crate) async fn call_join(
+        &self,
+        context: Context,
+        request: JoinRequest,
+    ) -> Result<JoinAnswer, CallError> {
+        match self.0.call(context, PeerRequest::Join { request }).await? {
+            PeerResponse::Join(answer) => Ok(answer),
+            _ => Err(CallError::AnotherCall),
+        }
+    }
 }
 
 /// Why a call got no answer.
@@ -85,6 +99,8 @@ pub enum ApiReply {
     Transferred(NodeId),
     /// The names that have an account.
     Resolved(Vec<(String, UserId)>),
+    /// Done, nothing to tell.
+    Done,
 }
 
 /// Why a call failed.

@@ -1,0 +1,30 @@
+//! `member replace`.
+
+use api::model::NodeId;
+use api::wire::MemberRequest;
+use clap::Args;
+
+use crate::ctl::{Cluster, CtlError, Output, endpoint};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Replace {
+    /// The node's number.
+    #[arg(value_name = "N")]
+    node: NodeId,
+    /// Where the others will reach it, if it is on another host now.
+    #[arg(value_name = "HOST:PORT", value_parser = endpoint)]
+    address: Option<String>,
+}
+
+impl Replace {
+    /// Lets one new disk in.
+    pub async fn run(&self, cluster: &Cluster, output: Output) -> Result<(), CtlError> {
+        let (node, address) = (self.node, self.address.clone());
+        let done = format!(
+            "one new disk of node {node} is let in: start the node with an empty --data-dir; its old disk is refused once the \
+             new one has taken its place"
+        );
+        super::change::run(cluster, output, MemberRequest::Replace { node, address }, node, &done).await
+    }
+}

@@ -1,0 +1,46 @@
+//! What an operator asks of the cluster's membership.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::NodeId;
+
+/// A change of the cluster's members. Every one can be repeated without harm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MemberRequest {
+    /// Lets a node in that is no member. It joins as a learner.
+    Add {
+        /// The node.
+        node: NodeId,
+        /// Where the others reach it, `HOST:PORT`.
+        address: String,
+    },
+    /// Lets one new disk of a member in, once, while its old one is silent.
+    Replace {
+        /// The node.
+        node: NodeId,
+        /// Where the others will reach it, `HOST:PORT`; absent: where they reached it before.
+        address: Option<String>,
+    },
+    /// Makes a voter of a learner.
+    Promote {
+        /// The node.
+        node: NodeId,
+    },
+    /// Makes a learner of a voter.
+    Demote {
+        /// The node.
+        node: NodeId,
+    },
+    /// Takes a node out of the cluster for good.
+    Remove {
+        /// The node.
+        node: NodeId,
+    },
+    /// Tells the others where a member is reached now.
+    SetAddress {
+        /// The node.
+        node: NodeId,
+        /// Where, `HOST:PORT`.
+        address: String,
+    },
+}

@@ -1,0 +1,90 @@
+//! From an empty data directory to a member's.
+//!
+//! A node with data goes on with it, and asks nobody. A node without data looks at the others first:
+//!
+//! - **A cluster exists.** The node asks its leader to be let in. A node whose id is a member's already is told that its
+//!   volume may not be mounted, unless an operator has allowed one new disk (`twm-ctl member replace`).
+//! - **All of `--peers` are there and all are empty.** The lowest of them draws the cluster's id. Each promises its data
+//!   directory to that cluster, durably; when all have, the lowest one initializes Raft, and then tells the others that
+//!   the cluster exists. A promise may be made again as long as its node has no log: nothing can be lost with it.
+//! - **Anything else.** It waits, and says for whom. Nothing is written: an empty folder may be a mount point.
+//!
+//! Why the lowest node alone, and why all: two disjoint majorities of empty disks would be two clusters, and a majority
+//! of empty disks is what a boot without mounted volumes looks like.
+
+mod candidate;
+mod form;
+mod place;
+mod waiting_room;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use storage::datadir::{DataDir, Found, Stage};
+use tokio::net::TcpListener;
+
+use crate::model::{ClusterId, DiskId, MemberId};
+use crate::wire::Formation;
+
+use super::options::TrackerOptions;
+use super::tracker::StartError;
+use candidate::Candidacy;
+use place::Place;
+
+pub(super) use form::announce;
+
+/// Pause between two looks at the other nodes.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long another node may take to answer.
+const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A data directory that is, or is about to be, a member's.
+pub(super) struct Opened {
+    pub(super) data: DataDir,
+    /// The cluster that this node has to initialize.
+    pub(super) formation: Option<Formation>,
+}
+
+/// Looks at the data directory, and locks it.
+pub(super) async fn look(options: &TrackerOptions) -> Result<Found, StartError> {
+    let (root, name, node) = (options.data_dir.clone(), options.cluster.clone(), options.id);
+    let look = tokio::task::spawn_blocking(move || DataDir::look(&root, &name, node));
+    Ok(look.await.map_err(|e| StartError::Replica(e.to_string()))??)
+}
+
+/// Opens the data directory. Returns when the node is a member, or has to initialize the cluster; meanwhile it answers
+/// those who ask at its port.
+pub(super) async fn open(
+    options: &TrackerOptions,
+    found: Found,
+    listener: &TcpListener,
+) -> Result<Opened, StartError> {
+    let node = options.id;
+    let place = match found {
+        Found::Ours(data) if data.identity().stage == Stage::Member => {
+            return Ok(Opened { data, formation: None });
+        }
+        Found::Ours(data) => Place::Promised(data),
+        Found::Vacant(vacant) => Place::Vacant(vacant),
+    };
+    let own = match &place {
+        Place::Promised(data) => member_of(data),
+        Place::Vacant(_) => MemberId { node, disk: DiskId(options.entropy.next_u64()) },
+    };
+    let candidacy = Arc::new(Candidacy::new(options.clone(), own, place));
+    tokio::select! {
+        settled = candidacy.settle() => settled,
+        broken = waiting_room::run(candidacy.clone(), listener) => Err(broken),
+    }
+}
+
+/// The member that a data directory is.
+pub(super) fn member_of(data: &DataDir) -> MemberId {
+    MemberId { node: data.identity().node, disk: DiskId(data.identity().disk) }
+}
+
+/// The cluster that a data directory belongs to.
+pub(super) fn cluster_of(data: &DataDir) -> ClusterId {
+    ClusterId(data.identity().cluster)
+}

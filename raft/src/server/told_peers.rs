@@ -1,0 +1,67 @@
+//! The peers that a node was told, beside the members that there are.
+
+use std::collections::BTreeMap;
+
+use crate::model::NodeId;
+
+use super::tracker::Tracker;
+
+impl Tracker {
+    /// Compares the peers that this node was told with the members, and notes how they differ; whether they agree.
+    pub(super) fn compare_peers(&self) -> bool {
+        if !self.is_ready() {
+            return false;
+        }
+        let (membership, _) = self.membership();
+        let members = membership.nodes().map(|(id, member)| (id.node, member.address.clone())).collect();
+        let differ = difference(&self.inner.options.peers, &members, self.inner.options.id);
+        let mut noted = self.inner.peers_differ.write().unwrap_or_else(|e| e.into_inner());
+        if let Some(differ) = differ.as_ref().filter(|differ| Some(*differ) != noted.as_ref()) {
+            tracing::error!("{differ}");
+        }
+        *noted = differ;
+        noted.is_none()
+    }
+}
+
+fn difference(
+    told: &BTreeMap<NodeId, String>,
+    members: &BTreeMap<NodeId, String>,
+    own: NodeId,
+) -> Option<String> {
+    // A node that joined was told none, and one that was told nothing has itself alone.
+    let alone = told.len() == 1 && told.contains_key(&own) && members.contains_key(&own);
+    if told.is_empty() || alone || told == members {
+        return None;
+    }
+    let list = |peers: &BTreeMap<NodeId, String>| {
+        peers.iter().map(|(id, address)| format!("{id}={address}")).collect::<Vec<_>>().join(",")
+    };
+    Some(format!(
+        "--peers is {}, the cluster's members are {}, and the members count. Give all nodes the members as --peers, or change \
+         the members with `twm-ctl member`",
+        list(told),
+        list(members)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peers(of: &[(NodeId, &str)]) -> BTreeMap<NodeId, String> {
+        of.iter().map(|(id, address)| (*id, (*address).to_owned())).collect()
+    }
+
+    #[test]
+    fn every_difference_is_told_and_what_was_not_told_is_none() {
+        let members = peers(&[(1, "a:1"), (2, "b:1")]);
+        assert_eq!(difference(&members, &members, 1), None);
+        assert_eq!(difference(&peers(&[]), &members, 2), None);
+        assert_eq!(difference(&peers(&[(1, "127.0.0.1:8000")]), &members, 1), None);
+        for told in [peers(&[(1, "a:1"), (2, "b:2")]), peers(&[(1, "a:1"), (2, "b:1"), (3, "c:1")])] {
+            let said = difference(&told, &members, 1).unwrap();
+            assert!(said.contains("1=a:1,2=b:1") && said.contains("twm-ctl member"), "{said}");
+        }
+    }
+}

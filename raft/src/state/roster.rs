@@ -1,0 +1,291 @@
+//! Who may become a member, and who may not any more.
+//!
+//! Raft's own membership says who *is* a member. The roster holds the operator's intent until Raft's membership
+//! agrees with it, so that a new leader goes on with a change that the old one has begun, and the disks that must never
+//! come back.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use storage::state::StateStore;
+
+use crate::command::RosterChange;
+use crate::model::{DiskId, MemberId, NodeId};
+
+use super::keys;
+use super::persist::{Changes, LoadError};
+
+/// Changes under way at most.
+const MAX_ENTRIES: usize = 64;
+
+/// Longest address, bytes: a host name of 253 and a port.
+const MAX_ADDRESS: usize = 260;
+
+/// Disks that are remembered as departed. With 24 bytes each the record stays far below a value's limit.
+const MAX_DEPARTED: usize = 1_000;
+
+/// The roster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Roster {
+    record: Record,
+    dirty: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Record {
+    formed: bool,
+    entries: BTreeMap<NodeId, RosterEntry>,
+    /// Oldest first.
+    departed: Vec<Departed>,
+}
+
+/// A change of members that is wanted, or under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RosterEntry {
+    /// One new disk of the node is let in.
+    Joins {
+        /// Where it is reached.
+        address: String,
+        /// The disk; absent until one has come.
+        disk: Option<DiskId>,
+        /// The disk whose place it takes.
+        replaces: Option<DiskId>,
+    },
+    /// The member leaves.
+    Leaves {
+        /// Its disk.
+        disk: DiskId,
+    },
+}
+
+/// A disk that is no member any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departed {
+    /// The member.
+    pub member: MemberId,
+    /// The disk that took its place; absent where the node was removed.
+    pub successor: Option<DiskId>,
+}
+
+impl fmt::Display for Departed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MemberId { node, disk } = self.member;
+        match self.successor {
+            Some(new) => write!(
+                f,
+                "disk {:016x} of node {node} was replaced by disk {:016x} and cannot come back: what the cluster \
+                 acknowledged since then is not on it. Keep its data directory aside, or remove it",
+                disk.0, new.0
+            ),
+            None => write!(
+                f,
+                "node {node} was removed from the cluster, and its disk {:016x} cannot come back; to let the node in \
+                 again run `twm-ctl member add {node} HOST:PORT` and start it with an empty data directory",
+                disk.0
+            ),
+        }
+    }
+}
+
+impl Roster {
+    /// Whether the first voters were chosen.
+    pub fn is_formed(&self) -> bool {
+        self.record.formed
+    }
+
+    /// What is wanted of a node.
+    pub fn entry(&self, node: NodeId) -> Option<&RosterEntry> {
+        self.record.entries.get(&node)
+    }
+
+    /// All changes that are wanted, by node.
+    pub fn entries(&self) -> impl Iterator<Item = (NodeId, &RosterEntry)> {
+        self.record.entries.iter().map(|(&node, entry)| (node, entry))
+    }
+
+    /// Whether a disk was replaced or removed.
+    pub fn departed(&self, disk: DiskId) -> Option<Departed> {
+        self.record.departed.iter().rev().find(|departed| departed.member.disk == disk).copied()
+    }
+
+    pub(super) fn change(&mut self, change: RosterChange) -> Result<(), String> {
+        match change {
+            RosterChange::Formed => self.record.formed = true,
+            RosterChange::Admit { node, address, replaces } => self.admit(node, address, replaces)?,
+            RosterChange::Bind { node, disk } => self.bind(node, disk)?,
+            RosterChange::Withdraw { node } => self.withdraw(node)?,
+            RosterChange::Leave { member } => self.leave(member)?,
+            RosterChange::Settled { node } => self.settled(node),
+        }
+        self.dirty = true;
+        Ok(())
+    }
+
+    fn admit(&mut self, node: NodeId, address: String, replaces: Option<DiskId>) -> Result<(), String> {
+        if address.is_empty() || address.len() > MAX_ADDRESS {
+            return Err(format!("an address has 1 to {MAX_ADDRESS} bytes, this one {}", address.len()));
+        }
+        match self.record.entries.get(&node) {
+            Some(RosterEntry::Leaves { .. }) => {
+                return Err(format!(
+                    "node {node} is about to leave; wait until `twm-ctl member list` shows it no more"
+                ));
+            }
+            // The disk that was let in is lost as well, or the leader would have settled the change first.
+            Some(&RosterEntry::Joins { disk: Some(lost), .. }) => {
+                self.note_departed(Departed { member: MemberId { node, disk: lost }, successor: None });
+            }
+            // An admission that nobody has used may be corrected.
+            Some(RosterEntry::Joins { disk: None, .. }) => {}
+            None if self.record.entries.len() >= MAX_ENTRIES => {
+                return Err(format!("{MAX_ENTRIES} changes of members are under way; wait for one of them"));
+            }
+            None => {}
+        }
+        self.record.entries.insert(node, RosterEntry::Joins { address, disk: None, replaces });
+        Ok(())
+    }
+
+    fn bind(&mut self, node: NodeId, new: DiskId) -> Result<(), String> {
+        if self.departed(new).is_some() {
+            return Err(format!("disk {:016x} was a member's before and cannot come back", new.0));
+        }
+        match self.record.entries.get_mut(&node) {
+            Some(RosterEntry::Joins { disk: Some(bound), .. }) if *bound != new => Err(format!(
+                "node {node} was let in with disk {:016x}, not with {:016x}; if that one is lost, run `twm-ctl member \
+                 remove {node}` first",
+                bound.0, new.0
+            )),
+            Some(RosterEntry::Joins { disk, .. }) => {
+                *disk = Some(new);
+                Ok(())
+            }
+            _ => Err(format!("node {node} was not let in; run `twm-ctl member add {node} HOST:PORT`")),
+        }
+    }
+
+    fn withdraw(&mut self, node: NodeId) -> Result<(), String> {
+        match self.record.entries.get(&node) {
+            Some(RosterEntry::Joins { disk: None, .. }) => {
+                self.record.entries.remove(&node);
+                Ok(())
+            }
+            _ => Err(format!("there is no admission of node {node} that could be taken back")),
+        }
+    }
+
+    fn leave(&mut self, member: MemberId) -> Result<(), String> {
+        match self.record.entries.get(&member.node) {
+            None if self.record.entries.len() >= MAX_ENTRIES => {
+                return Err(format!("{MAX_ENTRIES} changes of members are under way; wait for one of them"));
+            }
+            Some(&RosterEntry::Joins { disk: Some(new), .. }) if new != member.disk => {
+                self.note_departed(Departed { member: MemberId { disk: new, ..member }, successor: None });
+            }
+            _ => {}
+        }
+        self.record.entries.insert(member.node, RosterEntry::Leaves { disk: member.disk });
+        Ok(())
+    }
+
+    fn settled(&mut self, node: NodeId) {
+        match self.record.entries.remove(&node) {
+            Some(RosterEntry::Joins { disk: Some(disk), replaces: Some(old), .. }) => {
+                self.note_departed(Departed { member: MemberId { node, disk: old }, successor: Some(disk) });
+            }
+            Some(RosterEntry::Leaves { disk }) => {
+                self.note_departed(Departed { member: MemberId { node, disk }, successor: None });
+            }
+            // Joined without a predecessor, or settled by an earlier leader already.
+            Some(RosterEntry::Joins { .. }) | None => {}
+        }
+    }
+
+    fn note_departed(&mut self, departed: Departed) {
+        if self.record.departed.len() >= MAX_DEPARTED {
+            self.record.departed.remove(0);
+        }
+        self.record.departed.push(departed);
+    }
+
+    pub(super) fn freeze(&mut self, changes: &mut Changes) {
+        if std::mem::take(&mut self.dirty) {
+            changes.put_record("roster", keys::ROSTER.to_vec(), &self.record);
+        }
+    }
+
+    pub(super) fn load(store: &dyn StateStore) -> Result<Self, LoadError> {
+        let Some(value) = store.get(keys::ROSTER)? else { return Ok(Self::default()) };
+        let record = postcard::from_bytes(&value).map_err(|_| LoadError::damaged("roster", keys::ROSTER))?;
+        Ok(Self { record, dirty: false })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: DiskId = DiskId(1);
+    const NEW: DiskId = DiskId(2);
+
+    fn admit(node: NodeId, replaces: Option<DiskId>) -> RosterChange {
+        RosterChange::Admit { node, address: "10.0.0.4:8000".to_owned(), replaces }
+    }
+
+    #[test]
+    fn one_new_disk_is_let_in_once_and_its_predecessor_never_again() {
+        let mut roster = Roster::default();
+        let bind = |disk| RosterChange::Bind { node: 3, disk };
+        assert!(roster.change(bind(NEW)).is_err(), "nobody let it in");
+        roster.change(admit(3, Some(OLD))).unwrap();
+        roster.change(bind(NEW)).unwrap();
+        roster.change(bind(NEW)).unwrap();
+        assert!(roster.change(bind(DiskId(9))).is_err());
+        assert_eq!(roster.departed(OLD), None);
+        roster.change(RosterChange::Settled { node: 3 }).unwrap();
+        assert_eq!(roster.departed(OLD).and_then(|gone| gone.successor), Some(NEW));
+        assert_eq!(roster.entry(3), None);
+        roster.change(admit(3, Some(NEW))).unwrap();
+        assert!(roster.change(bind(OLD)).is_err(), "it was a member's before");
+    }
+
+    #[test]
+    fn a_new_disk_that_is_lost_before_it_took_its_place_can_be_replaced_too() {
+        let mut roster = Roster::default();
+        roster.change(admit(3, Some(OLD))).unwrap();
+        roster.change(RosterChange::Bind { node: 3, disk: NEW }).unwrap();
+        roster.change(admit(3, Some(OLD))).unwrap();
+        assert!(roster.departed(NEW).is_some());
+        assert!(roster.change(RosterChange::Bind { node: 3, disk: NEW }).is_err());
+        roster.change(RosterChange::Bind { node: 3, disk: DiskId(3) }).unwrap();
+        roster.change(RosterChange::Settled { node: 3 }).unwrap();
+        assert_eq!(roster.departed(OLD).and_then(|gone| gone.successor), Some(DiskId(3)));
+    }
+
+    #[test]
+    fn a_member_that_left_is_known_and_its_node_may_come_back_with_another_disk() {
+        let mut roster = Roster::default();
+        let member = MemberId { node: 4, disk: OLD };
+        roster.change(RosterChange::Leave { member }).unwrap();
+        roster.change(RosterChange::Settled { node: 4 }).unwrap();
+        assert_eq!(roster.departed(OLD), Some(Departed { member, successor: None }));
+        roster.change(admit(4, None)).unwrap();
+        roster.change(RosterChange::Bind { node: 4, disk: NEW }).unwrap();
+    }
+
+    #[test]
+    fn the_largest_roster_fits_into_a_value_of_the_store() {
+        let mut roster = Roster::default();
+        for node in 0..MAX_DEPARTED as u64 + 5 {
+            let member = MemberId { node: u64::MAX - node, disk: DiskId(u64::MAX - node) };
+            roster.note_departed(Departed { member, successor: Some(DiskId(u64::MAX)) });
+        }
+        for node in 0..MAX_ENTRIES as u64 {
+            let (address, replaces) = ("h".repeat(MAX_ADDRESS), Some(DiskId(u64::MAX)));
+            roster.change(RosterChange::Admit { node: u64::MAX - node, address, replaces }).unwrap();
+        }
+        assert!(roster.change(admit(1, None)).is_err());
+        assert!(postcard::to_stdvec(&roster.record).unwrap().len() < 64 << 10);
+    }
+}

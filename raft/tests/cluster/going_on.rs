@@ -1,0 +1,160 @@
+//! Nodes that stop, lag and come back.
+
+use std::time::Duration;
+
+use api::TrackerApi;
+use api::client::Client;
+use api::model::{Answer, CrawlId, Query, Wants, Write};
+use raft::server::Tracker;
+use storage::env::SystemEntropy;
+use storage::ids::UserId;
+
+use crate::world::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_node_alone_is_a_cluster_of_one() {
+    let mut cluster = Cluster::of(1, 5000).await;
+    let client = cluster.client();
+    let crawl = submit(&client, 1..2_501).await;
+    let mut worker = Worker::open(cluster.client(), 1).await;
+    while worker.turn(100).await > 0 {}
+    assert_eq!(completed(&client, crawl).await, 2_500);
+    cluster.stop(1).await;
+    cluster.start(1).await;
+    assert_eq!(completed(&cluster.client(), crawl).await, 2_500);
+    cluster.stop(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_go_on_when_the_leader_stops_and_every_job_is_done_once() {
+    let mut cluster = Cluster::of(3, 5000).await;
+    let client = cluster.client();
+    let crawl = submit(&client, 1..10_001).await;
+    let mut worker = Worker::open(cluster.client(), 1).await;
+    let mut turns = 0;
+    while worker.turn(64).await > 0 {
+        turns += 1;
+        if turns % 50 == 25 {
+            let leader = cluster.leader().await;
+            cluster.stop(leader).await;
+            cluster.start(leader).await;
+        }
+    }
+    assert_eq!(completed(&client, crawl).await, 10_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_away_for_long_catches_up_by_snapshot() {
+    let mut cluster = Cluster::of(3, 10).await;
+    let client = cluster.client();
+    let leader = cluster.leader().await;
+    let away = cluster.peers.keys().copied().find(|&id| id != leader).unwrap();
+    let early = submit(&client, 1..50).await;
+    cluster.stop(away).await;
+    for n in 0..20u64 {
+        submit(&client, n * 2_000 + 1..n * 2_000 + 1_500).await;
+    }
+    let log_begins = async || (cluster.nodes[&leader].log_bytes() > 0).then_some(());
+    eventually("the log exists", log_begins).await;
+    let far = cluster.nodes[&leader].status().applied;
+    eventually("the checkpoint has passed what the other node knows", async || {
+        (cluster.nodes[&leader].status().checkpoint >= far).then_some(())
+    })
+    .await;
+    cluster.start(away).await;
+    eventually("it has caught up", async || (cluster.nodes[&away].status().applied >= far).then_some(()))
+        .await;
+    assert_eq!(cluster.nodes[&away].crawls().len(), 21);
+    assert_eq!(
+        cluster.nodes[&away].unseen(early, vec![UserId::Number(7), UserId::Number(70)]),
+        vec![UserId::Number(70)]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_of_leadership_is_no_error_to_anybody() {
+    let cluster = Cluster::of(3, 5000).await;
+    let client = cluster.client();
+    let crawl = submit(&client, 1..20_001).await;
+    let mut worker = Worker::open(cluster.client(), 2).await;
+    let mut turns = 0;
+    while worker.turn(64).await > 0 {
+        turns += 1;
+        if turns % 60 == 30 {
+            let before = cluster.leader().await;
+            let after = client.transfer_leader(None).await.unwrap();
+            assert_ne!(before, after);
+        }
+    }
+    assert_eq!(completed(&client, crawl).await, 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_sessions_jobs_go_to_another_node() {
+    let cluster = Cluster::of(3, 5000).await;
+    let client = cluster.client();
+    submit(&client, 1..11).await;
+    let mut lost = Worker::open(cluster.client(), 1).await;
+    assert_eq!(lost.turn(10).await, 10);
+    let mut other = Worker::open(cluster.client(), 2).await;
+    assert_eq!(other.turn(10).await, 0);
+    let found = eventually("the session ends and its jobs are there", async || {
+        let work =
+            client.wait_for_work(2, other.session, Wants::any(10), Duration::from_millis(500)).await.unwrap();
+        work.then_some(())
+    });
+    found.await;
+    assert_eq!(other.turn(10).await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_takes_connections_and_answers_nothing_holds_no_client_up() {
+    let cluster = Cluster::of(1, 5000).await;
+    // What a frozen node looks like from outside: the system accepts, nobody reads.
+    let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoints = vec![frozen.local_addr().unwrap().to_string(), cluster.peers[&1].clone()];
+    let client = Client::new(endpoints, DEADLINE, &SystemEntropy::new());
+    submit(&client, 1..11).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_crawl_is_deleted_on_every_node_by_an_operator_or_when_it_was_kept_long_enough() {
+    let mut cluster = Cluster::of(3, 5000).await;
+    let client = cluster.client();
+    let (by_hand, running) = (submit(&client, 1..2_501).await, submit(&client, 1..501).await);
+    // The leader raises the cluster's version by itself once all members have said that they can.
+    eventually("the cluster's version has risen", async || {
+        let refused = client.write(Write::DeleteCrawl { crawl: by_hand }).await.unwrap_err().to_string();
+        (!refused.contains("version")).then_some(())
+    })
+    .await;
+    let refused = client.write(Write::DeleteCrawl { crawl: by_hand }).await.unwrap_err();
+    assert!(refused.to_string().contains("crawl cancel"), "{refused}");
+    client.write(Write::CancelCrawl { crawl: by_hand }).await.unwrap();
+    client.write(Write::DeleteCrawl { crawl: by_hand }).await.unwrap();
+    let gone = async |cluster: &Cluster, crawl| {
+        eventually("no node has the crawl", async || {
+            let has = |tracker: &Tracker| tracker.crawls().iter().any(|view| view.id == crawl);
+            (!cluster.nodes.values().any(has)).then_some(())
+        })
+        .await;
+    };
+    gone(&cluster, by_hand).await;
+
+    let kept = submit(&client, 1..101).await;
+    client.write(Write::CancelCrawl { crawl: kept }).await.unwrap();
+    for id in 1..=3 {
+        cluster.stop(id).await;
+    }
+    cluster.keep_ended = Some(Duration::from_millis(300));
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    gone(&cluster, kept).await;
+    assert_eq!(submit(&cluster.client(), 1..2).await, CrawlId(kept.0 + 1), "ids are not used again");
+    let view = client.query(Query::Crawl(running)).await.unwrap();
+    assert!(matches!(view, Answer::Crawl(Some(_))), "what has not ended stays: {view:?}");
+    for id in 1..=3 {
+        cluster.stop(id).await;
+    }
+}
