@@ -228,7 +228,13 @@ impl State {
             CrawlPhase::Finished => return wrong_phase(id, CrawlPhase::Finished, "be cancelled"),
             _ => {}
         }
-        let jobs: Vec<JobId> = self.jobs.iter().filter(|(_, r)| r.crawl == id).map(|(job, _)| job).collect();
+        // A rename that is under way cannot be called back: its file stays this crawl's until the publication is confirmed.
+        let (left, jobs): (Vec<JobId>, Vec<JobId>) = self
+            .jobs
+            .iter()
+            .filter(|(_, r)| r.crawl == id)
+            .map(|(job, _)| job)
+            .partition(|&job| self.jobs.get(job).is_some_and(JobRecord::is_publishing));
         for job in jobs {
             self.unqueue(job);
             self.unlease(job);
@@ -242,7 +248,7 @@ impl State {
         };
         crawl.queue.clear();
         crawl.ready.clear();
-        crawl.open = 0;
+        crawl.open = left.len() as u64;
         let record = crawl.change();
         record.cancelled = true;
         record.ended_at = Some(clock);

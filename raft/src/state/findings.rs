@@ -71,6 +71,9 @@ impl State {
     }
 
     fn published(&mut self, job: JobId) {
+        if self.is_of_cancelled(job) {
+            return self.leave_cancelled(job);
+        }
         self.unlease(job);
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         let Phase::Publishing { storage, items, .. } = record.phase else {
@@ -80,6 +83,23 @@ impl State {
             record.holder = Some(storage);
         }
         self.operation_done(job, items);
+    }
+
+    /// Whether the job only waits for the end of a publication that a cancellation did not call back.
+    pub(super) fn is_of_cancelled(&self, job: JobId) -> bool {
+        let crawl = self.jobs.get(job).and_then(|record| self.crawls.get(&record.crawl));
+        crawl.is_some_and(|crawl| crawl.record.cancelled)
+    }
+
+    /// The publication of a cancelled crawl's job is confirmed, or given up with its storage. The account was counted as
+    /// cancelled.
+    pub(super) fn leave_cancelled(&mut self, job: JobId) {
+        self.unlease(job);
+        let Some(record) = self.jobs.remove(job) else { return self.lost_job(job) };
+        let Some(crawl) = self.crawls.get_mut(&record.crawl) else { return self.lost_crawl(record.crawl) };
+        if !lower(&mut crawl.open, 1) {
+            self.miscounted(record.crawl, "jobs of a cancelled crawl");
+        }
     }
 
     /// Counts a completed operation and goes on to the next one. The job is in no queue.

@@ -146,6 +146,11 @@ impl JobRecord {
         }
     }
 
+    /// Whether it waits for the confirmation of its publication.
+    pub(super) fn is_publishing(&self) -> bool {
+        matches!(self.phase, Phase::Publishing { .. })
+    }
+
     pub(super) fn session(&self) -> Option<SessionId> {
         match self.phase {
             Phase::Leased { session, .. } => Some(session),

@@ -206,6 +206,10 @@ impl State {
             })
             .collect();
         for (job, storage) in waiting {
+            if self.is_of_cancelled(job) {
+                self.leave_cancelled(job);
+                continue;
+            }
             let delayed_until = match self.jobs.get(job).map(|r| &r.phase) {
                 Some(Phase::Delayed { until }) => Some(*until),
                 _ => None,

@@ -73,6 +73,8 @@ pub(super) struct Unpublished {
     pub(super) left: bool,
     storage: StorageId,
     items: u64,
+    /// Whether its crawl was cancelled meanwhile: the account is cancelled, its file is not free yet.
+    pub(super) of_cancelled: bool,
 }
 
 impl Model {
@@ -160,15 +162,25 @@ impl Model {
         let counted = operation.map(|operation| counters.of(operation));
         match (account.fate, finding) {
             (Fate::Publishing(u), _) if (u.job, u.lease, u.session) == (job, lease, Some(session)) => {
-                if *finding == Finding::Published {
+                if *finding == Finding::Published && u.of_cancelled {
+                    account.fate = Fate::Cancelled;
+                } else if *finding == Finding::Published {
                     done(account, counted.unwrap(), u.items);
                 }
             }
             (Fate::Leased(j, l, s), _) if (j, l, s) == (job, lease, session) => match finding {
                 Finding::Completed { file: true, items } => {
                     let (session, left, items) = (Some(session), false, *items);
-                    account.fate =
-                        Fate::Publishing(Unpublished { job, lease, session, left, storage, items });
+                    let of_cancelled = false;
+                    account.fate = Fate::Publishing(Unpublished {
+                        job,
+                        lease,
+                        session,
+                        left,
+                        storage,
+                        items,
+                        of_cancelled,
+                    });
                 }
                 Finding::Completed { file: false, items } => {
                     let before = account.todo;
@@ -245,7 +257,10 @@ impl Model {
         for ((crawl, _), account) in &mut self.accounts {
             let is_final = matches!(account.fate, Fate::Completed | Fate::Gone | Fate::Failed);
             if *crawl == id && !is_final {
-                account.fate = Fate::Cancelled;
+                account.fate = match account.fate {
+                    Fate::Publishing(u) => Fate::Publishing(Unpublished { of_cancelled: true, ..u }),
+                    _ => Fate::Cancelled,
+                };
             }
         }
     }
@@ -324,9 +339,11 @@ impl Model {
         for storage in gone {
             self.absent.remove(&storage);
             for account in self.accounts.values_mut() {
-                if matches!(account.fate, Fate::Publishing(u) if u.session.is_none() && u.storage == storage)
-                {
-                    account.fate = Fate::Between;
+                match account.fate {
+                    Fate::Publishing(u) if u.session.is_none() && u.storage == storage => {
+                        account.fate = if u.of_cancelled { Fate::Cancelled } else { Fate::Between };
+                    }
+                    _ => {}
                 }
             }
         }

@@ -23,6 +23,7 @@ impl Model {
                     Fate::Gone => &mut users.gone,
                     Fate::Failed => &mut users.failed,
                     Fate::Cancelled => &mut users.cancelled,
+                    Fate::Publishing(u) if u.of_cancelled => &mut users.cancelled,
                     Fate::Between | Fate::Leased(..) | Fate::Publishing(..) => &mut users.active,
                 } += 1;
             }

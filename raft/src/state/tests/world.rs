@@ -312,7 +312,8 @@ impl World {
             },
         );
         for _ in 0..300 {
-            if crawls.iter().all(|&c| self.model.phase(c).is_over()) {
+            let publishes = |a: &super::model::ModelAccount| matches!(a.fate, Fate::Publishing(_));
+            if crawls.iter().all(|&c| self.model.phase(c).is_over() && !self.model.of(c).any(publishes)) {
                 break;
             }
             self.now += 500;
