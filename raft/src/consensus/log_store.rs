@@ -2,10 +2,11 @@
 //! votes, truncations and purges. Nothing is acknowledged before it is synced.
 
 use std::fmt::Debug;
+use std::fs::{self, File};
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::time::Duration;
 
 use openraft::OptionalSend;
@@ -15,7 +16,8 @@ use raft_log::api::raft_log_writer::RaftLogWriter;
 use storage::FileError;
 use tokio::sync::oneshot;
 
-use super::log_codec::{Flushed, LogTypes, StoredLogId, StoredPayload, StoredVote};
+use super::log_check::{self, LogError};
+use super::log_codec::{Flushed, LogTypes, StoredLogId, StoredOwner, StoredPayload, StoredVote};
 use super::types::{Entry, LogId, Payload, TypeConfig, Vote};
 
 /// How long the log's writer waits for more to sync together. 1 ms, the crate's default, costs
@@ -26,7 +28,7 @@ const FLUSH_WAIT: Duration = Duration::from_micros(60);
 const MAX_REPLICATED: usize = 4 << 20;
 
 /// Size of one file of the log, bytes. Purged entries free whole files, and the entries of the newest one are in memory.
-const FILE_SIZE: usize = 8 << 20;
+pub(super) const FILE_SIZE: usize = 8 << 20;
 const FILE_RECORDS: usize = 64 * 1024;
 
 /// Bytes of entries kept in memory for replication and apply. A follower that lags further is served from the disk.
@@ -40,15 +42,44 @@ pub(crate) struct LogStore {
 }
 
 impl LogStore {
-    /// Opens the log in a folder. A torn tail is cut off; any other damage is an error.
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        let mut config = raft_log::Config::new(dir.display());
-        config.wal.flush_batch_wait = Some(FLUSH_WAIT);
-        config.wal.read_buffer_size = Some(1 << 20);
-        config.wal.chunk_max_size = Some(FILE_SIZE);
-        config.wal.chunk_max_records = Some(FILE_RECORDS);
-        config.log_cache_capacity = Some(CACHE_BYTES);
-        let log = RaftLog::open(Arc::new(config))?;
+    /// Makes a new log in a folder that is not there yet, and binds it to `owner` for good. The folder appears under its
+    /// name once the owner is on disk, so that an interrupted creation leaves no log of nobody.
+    pub(crate) fn create(dir: &Path, owner: &str) -> io::Result<Self> {
+        if fs::exists(dir)? {
+            return Err(LogError::Taken { path: dir.to_owned() }.into());
+        }
+        let draft = dir.with_extension("new");
+        let made = |action| move |source| io::Error::from(LogError::from(failure(action, dir, source)));
+        match fs::remove_dir_all(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(made("clear the place of")(error));
+            }
+            _ => fs::create_dir_all(&draft).map_err(made("create"))?,
+        }
+        let (tell, told) = mpsc::channel();
+        let mut log = open_files(&draft)?;
+        log.save_user_data(Some(StoredOwner(owner.to_owned())))?;
+        // The receiver outlives the writer.
+        log.flush(true, Some(Flushed::call(move |result| drop(tell.send(result)))))?;
+        told.recv().unwrap_or_else(|_| Err(io::Error::other("its writer stopped"))).map_err(made("write"))?;
+        drop(log);
+        fs::rename(&draft, dir).map_err(made("name"))?;
+        let parent = dir.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        File::open(parent).and_then(|folder| folder.sync_all()).map_err(made("sync the name of"))?;
+        Self::open(dir, owner)
+    }
+
+    /// Opens the log of `owner` in a folder. An end that an interrupted write tore is cut off; any other damage is an
+    /// error, and so is a log that is missing or another's.
+    pub(crate) fn open(dir: &Path, owner: &str) -> io::Result<Self> {
+        log_check::check(dir, owner)?;
+        let log = open_files(dir)?;
+        let state = log.log_state();
+        let first = state.purged().map_or(0, |id| id.0.index + 1);
+        if state.last().is_some_and(|last| last.0.index >= first) {
+            let oldest = log.read(first, first + 1).next().transpose()?;
+            oldest.ok_or_else(|| LogError::Gap { path: dir.to_owned(), missing: first })?;
+        }
         Ok(Self { log: Arc::new(RwLock::new(log)), folder: Arc::new(dir.to_owned()) })
     }
 
@@ -200,16 +231,27 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 }
 
+/// Opens the files of a log and replays them; begins a log where there are none.
+fn open_files(dir: &Path) -> io::Result<RaftLog<LogTypes>> {
+    let mut config = raft_log::Config::new(dir.display());
+    config.wal.flush_batch_wait = Some(FLUSH_WAIT);
+    config.wal.read_buffer_size = Some(1 << 20);
+    config.wal.chunk_max_size = Some(FILE_SIZE);
+    config.wal.chunk_max_records = Some(FILE_RECORDS);
+    config.log_cache_capacity = Some(CACHE_BYTES);
+    RaftLog::open(Arc::new(config))
+}
+
 fn named(folder: &Path, source: io::Error) -> io::Error {
-    io::Error::new(
-        source.kind(),
-        FileError { action: "write the Raft log in", path: folder.to_owned(), source },
-    )
+    io::Error::new(source.kind(), failure("write the Raft log in", folder, source))
+}
+
+fn failure(action: &'static str, path: &Path, source: io::Error) -> FileError {
+    FileError { action, path: path.to_owned(), source }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
     use std::thread;
 
     use openraft::testing::log_id;
@@ -222,7 +264,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_log_that_is_dropped_while_it_syncs_waits_for_the_sync_and_keeps_all() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = LogStore::open(dir.path()).unwrap();
+        let folder = dir.path().join("log");
+        let mut store = LogStore::create(&folder, "disk").unwrap();
         let (open_gate, gate) = mpsc::channel::<()>();
         let held = Flushed::call(move |_| gate.recv().expect("the test opens the gate"));
         store.write().flush(true, Some(held)).unwrap();
@@ -242,7 +285,7 @@ mod tests {
         open_gate.send(()).unwrap();
         dropped.join().unwrap();
 
-        let mut store = LogStore::open(dir.path()).unwrap();
+        let mut store = LogStore::open(&folder, "disk").unwrap();
         assert_eq!(store.get_log_state().await.unwrap().last_log_id.map(|id| id.index), Some(0));
     }
 }

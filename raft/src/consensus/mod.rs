@@ -3,6 +3,7 @@
 
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
+mod log_check;
 mod log_codec;
 mod log_store;
 mod machine;

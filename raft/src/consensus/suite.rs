@@ -16,12 +16,10 @@ struct Stores;
 impl StoreBuilder<TypeConfig, LogStore, Machine, TempDir> for Stores {
     async fn build(&self) -> Result<(TempDir, LogStore, Machine), StorageError<TypeConfig>> {
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["log", "snapshots"] {
-            std::fs::create_dir(dir.path().join(folder)).unwrap();
-        }
+        std::fs::create_dir(dir.path().join("snapshots")).unwrap();
         let store = SledStore::open(&dir.path().join("state")).unwrap();
         let replica = Replica::open(Arc::new(store), dir.path().join("snapshots")).unwrap();
-        let log = LogStore::open(&dir.path().join("log")).unwrap();
+        let log = LogStore::create(&dir.path().join("log"), "disk").unwrap();
         Ok((dir, log, Machine::of(replica)))
     }
 }

@@ -247,11 +247,12 @@ async fn open(options: &TrackerOptions) -> Result<(DataDir, Arc<Replica>, LogSto
         let data = DataDir::open(&options.data_dir, &options.cluster, options.id, &*options.entropy)?;
         let store = SledStore::open(&data.state())?;
         let replica = Replica::open(Arc::new(store), data.snapshots())?;
-        for folder in [data.log(), data.snapshots()] {
-            std::fs::create_dir_all(&folder).map_err(|source| StartError::Log { path: folder, source })?;
-        }
+        let snapshots = data.snapshots();
+        std::fs::create_dir_all(&snapshots).map_err(|source| StartError::Log { path: snapshots, source })?;
+        let (folder, owner) = (data.log(), StorageId(data.identity().storage).to_string());
         let log =
-            LogStore::open(&data.log()).map_err(|source| StartError::Log { path: data.log(), source })?;
+            if folder.exists() { LogStore::open(&folder, &owner) } else { LogStore::create(&folder, &owner) };
+        let log = log.map_err(|source| StartError::Log { path: folder, source })?;
         Ok((data, replica, log))
     });
     opened.await.map_err(|e| StartError::Replica(e.to_string()))?
