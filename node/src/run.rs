@@ -20,6 +20,8 @@ use crate::http::HttpPort;
 use crate::logs::{self, LogRing};
 use crate::settings::Settings;
 
+/// How often the size of queues and seen-sets is looked at, to give back what was freed.
+const LOOK_AT_MEMORY: Duration = Duration::from_secs(10);
 /// How long jobs may take to be handed back when the node stops.
 const HAND_BACK: Duration = Duration::from_secs(6);
 /// How long leadership may take to move then.
@@ -79,6 +81,7 @@ async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow
         let stop = pages_stop.clone();
         async move { monitor.run(stop).await }
     });
+    tokio::spawn(give_back_freed(node.tracker.clone(), pages_stop.clone()));
     let stop = CancellationToken::new();
     let mut session = tokio::spawn(session.run(stop.clone()));
     tracing::info!(node = settings.id, http = %node.http, workers = node.workers, "node runs");
@@ -119,6 +122,24 @@ async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow
     }
     tracing::info!("node stopped");
     failure.map_or(Ok(()), Err)
+}
+
+/// Gives memory back to the system when crawls have left it.
+async fn give_back_freed(tracker: Tracker, stop: CancellationToken) {
+    let mut freed = allocator::Freed::default();
+    let mut looks = tokio::time::interval(LOOK_AT_MEMORY);
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let sizes = tracker.sizes();
+        if freed.look(sizes.queue_bytes + sizes.seen_bytes) {
+            if let Err(broken) = tokio::task::spawn_blocking(allocator::give_back).await {
+                tracing::warn!("free memory was not given back: {broken}");
+            }
+        }
+    }
 }
 
 /// Takes all file descriptors that the system allows: connections and drafts must not fight over the first thousand.

@@ -17,12 +17,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Join, Sink, duplex, join, s
 use crate::model::{Mutation, NodeId};
 use crate::server::check_limits;
 use crate::wire::{
-    Connection, Greeting, Peer, Purpose, Welcome, calls_on, connect_over, framed, receive_greeting,
-    send_welcome,
+    Connection, Forwarded, Greeting, Peer, Purpose, Welcome, calls_on, connect_over, framed,
+    receive_greeting, send_welcome,
 };
 
 pub use crate::consensus::fuzz::log_record;
-pub use crate::wire::{ApiError, ApiReply, ApiRequest};
+pub use crate::wire::{ApiError, ApiReply, ApiRequest, NodeRequest};
 
 /// Bytes that lie between two ends at most.
 const PIPE: usize = 1 << 20;
@@ -35,12 +35,12 @@ pub async fn connection(bytes: &[u8]) {
     let Ok(stream) = send_welcome(stream, &refusal.map_or(Welcome::Welcome, Welcome::Refused)).await else {
         return;
     };
-    answer(stream).await;
+    answer(stream, greeting.purpose).await;
 }
 
 /// A connection that was greeted.
 pub async fn calls(bytes: &[u8]) {
-    answer(stream_of(bytes)).await;
+    answer(stream_of(bytes), Purpose::Api).await;
 }
 
 /// One message of a connection that was greeted.
@@ -54,7 +54,7 @@ pub async fn answers(bytes: &[u8]) {
     let client = connect_over(stream_of(bytes));
     let request = ApiRequest::NodeStatus;
     // Whether it is an answer or an error, it comes: the stream has an end.
-    if let Ok(Ok(reply)) = client.api(context::current(), request, 0).await {
+    if let Ok(Ok(reply)) = client.api(context::current(), request).await {
         again(&reply);
     }
 }
@@ -79,7 +79,7 @@ pub async fn good_connections(requests: Vec<ApiRequest>) -> Vec<Vec<u8>> {
         let client: Connection = connect_over(frames.into_inner());
         let talk = async {
             match request {
-                Some(request) => drop(client.api(context::current(), request, 0).await),
+                Some(request) => drop(client.api(context::current(), request).await),
                 None => drop(client.raft(context::current(), message).await),
             }
         };
@@ -117,8 +117,8 @@ fn stream_of(bytes: &[u8]) -> Join<Cursor<Vec<u8>>, Sink> {
     join(Cursor::new(bytes.to_vec()), sink())
 }
 
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin) {
-    let mut calls = Box::pin(calls_on(stream).execute(Callee.serve()));
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, purpose: Purpose) {
+    let mut calls = Box::pin(calls_on(stream, purpose).execute(Callee.serve()));
     while let Some(call) = calls.next().await {
         call.await;
     }
@@ -129,8 +129,13 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin) {
 struct Callee;
 
 impl Peer for Callee {
-    async fn api(self, _: context::Context, request: ApiRequest, _hops: u8) -> Result<ApiReply, ApiError> {
+    async fn api(self, _: context::Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
         again(&request);
+        Ok(ApiReply::Work(true))
+    }
+
+    async fn forwarded(self, _: context::Context, call: Forwarded) -> Result<ApiReply, ApiError> {
+        again(&call);
         Ok(ApiReply::Work(true))
     }
 

@@ -8,15 +8,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::TrackerApi;
 use api::client::Client;
 use api::model::{
-    Answer, CrawlId, CrawlSpec, Finding, JobId, LeaseId, Mutation, NodeId, OpenSession, Operation,
-    Operations, Query, Report, Response, SessionId, StorageId, Traversal, Wants,
+    Answer, CrawlId, CrawlSpec, Finding, JobId, LeaseId, NodeId, OpenSession, Operation, Operations, Query,
+    Report, Response, SessionId, StorageId, Traversal, Wants, Write,
 };
+use api::wire::{ApiRequest, Forwarded, Greeting, Purpose, connect};
 use raft::server::{Tracker, TrackerOptions};
 use storage::env::{SystemClock, SystemEntropy};
 use storage::ids::UserId;
+use tarpc::context;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -27,13 +31,19 @@ struct Cluster {
     nodes: BTreeMap<NodeId, Tracker>,
     /// Fewer than the log holds in a moment, so that a node that was away gets a snapshot.
     log_kept: u64,
+    keep_ended: Option<Duration>,
 }
 
 impl Cluster {
     async fn of(size: u64, log_kept: u64) -> Self {
         let peers = (1..=size).map(|id| (id, format!("127.0.0.1:{}", free_port()))).collect();
-        let mut cluster =
-            Self { peers, disks: tempfile::tempdir().unwrap(), nodes: BTreeMap::new(), log_kept };
+        let mut cluster = Self {
+            peers,
+            disks: tempfile::tempdir().unwrap(),
+            nodes: BTreeMap::new(),
+            log_kept,
+            keep_ended: None,
+        };
         for id in 1..=size {
             cluster.start(id).await;
         }
@@ -45,6 +55,8 @@ impl Cluster {
         let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy::new()));
         let mut options = TrackerOptions::new(id, "test".into(), self.peers.clone(), data, clock, entropy);
         options.log_kept = self.log_kept;
+        options.keep_ended = self.keep_ended;
+        options.check_invariants = true;
         options.checkpoint_interval = Duration::from_millis(100);
         options
     }
@@ -119,22 +131,23 @@ fn spec() -> CrawlSpec {
 async fn submit(client: &Client, users: std::ops::Range<u64>) -> CrawlId {
     let request = client.request_id();
     let Response::CrawlCreated(crawl) =
-        client.mutate(Mutation::CreateCrawl { request, spec: spec() }).await.unwrap()
+        client.write(Write::CreateCrawl { request, spec: spec() }).await.unwrap()
     else {
         panic!("no crawl was made")
     };
     let users: Vec<UserId> = users.map(UserId::Number).collect();
     for (chunk, users) in users.chunks(1000).enumerate() {
-        let add = Mutation::AddTargets { crawl, chunk: chunk as u64, users: users.to_vec(), seeds: false };
-        client.mutate(add).await.unwrap();
+        let add = Write::AddTargets { crawl, chunk: chunk as u64, users: users.to_vec(), seeds: false };
+        client.write(add).await.unwrap();
     }
-    client.mutate(Mutation::SealCrawl { crawl }).await.unwrap();
+    client.write(Write::SealCrawl { crawl }).await.unwrap();
     crawl
 }
 
 /// A node's worker side: takes jobs and completes them.
 struct Worker {
     client: Client,
+    node: NodeId,
     session: SessionId,
     sequence: u64,
     held: Vec<(JobId, LeaseId)>,
@@ -144,7 +157,7 @@ impl Worker {
     async fn open(client: Client, node: NodeId) -> Self {
         let open = OpenSession { node, incarnation: node, storage: StorageId(node), workers: 8 };
         let opened = client.open_session(open).await.unwrap();
-        Self { client, session: opened.session, sequence: 0, held: Vec::new() }
+        Self { client, node, session: opened.session, sequence: 0, held: Vec::new() }
     }
 
     /// Completes what it holds and takes up to `want` jobs. Answers how many it got.
@@ -154,7 +167,7 @@ impl Worker {
         let findings = self.held.drain(..).map(done).collect();
         let report =
             Report { session: self.session, sequence: self.sequence, findings, wants: Wants::any(want) };
-        let answer = self.client.report(report).await.unwrap();
+        let answer = self.client.report(self.node, report).await.unwrap();
         assert_eq!(answer.stale, vec![], "nobody took the worker's jobs");
         self.held = answer.granted.iter().map(|job| (job.id, job.lease)).collect();
         self.held.len()
@@ -317,7 +330,7 @@ async fn a_silent_sessions_jobs_go_to_another_node() {
     assert_eq!(other.turn(10).await, 0);
     let found = eventually("the session ends and its jobs are there", async || {
         let work =
-            client.wait_for_work(other.session, Wants::any(10), Duration::from_millis(500)).await.unwrap();
+            client.wait_for_work(2, other.session, Wants::any(10), Duration::from_millis(500)).await.unwrap();
         work.then_some(())
     });
     found.await;
@@ -331,5 +344,103 @@ async fn a_node_that_takes_connections_and_answers_nothing_holds_no_client_up() 
     let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoints = vec![frozen.local_addr().unwrap().to_string(), cluster.peers[&1].clone()];
     let client = Client::new(endpoints, DEADLINE, &SystemEntropy::new());
+    submit(&client, 1..11).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_crawl_is_deleted_on_every_node_by_an_operator_or_when_it_was_kept_long_enough() {
+    let mut cluster = Cluster::of(3, 5000).await;
+    let client = cluster.client();
+    let (by_hand, running) = (submit(&client, 1..2_501).await, submit(&client, 1..501).await);
+    // The leader raises the cluster's version by itself once all members have said that they can.
+    eventually("the cluster's version has risen", async || {
+        let refused = client.write(Write::DeleteCrawl { crawl: by_hand }).await.unwrap_err().to_string();
+        (!refused.contains("version")).then_some(())
+    })
+    .await;
+    let refused = client.write(Write::DeleteCrawl { crawl: by_hand }).await.unwrap_err();
+    assert!(refused.to_string().contains("crawl cancel"), "{refused}");
+    client.write(Write::CancelCrawl { crawl: by_hand }).await.unwrap();
+    client.write(Write::DeleteCrawl { crawl: by_hand }).await.unwrap();
+    let gone = async |cluster: &Cluster, crawl| {
+        eventually("no node has the crawl", async || {
+            let has = |tracker: &Tracker| tracker.crawls().iter().any(|view| view.id == crawl);
+            (!cluster.nodes.values().any(has)).then_some(())
+        })
+        .await;
+    };
+    gone(&cluster, by_hand).await;
+
+    let kept = submit(&client, 1..101).await;
+    client.write(Write::CancelCrawl { crawl: kept }).await.unwrap();
+    for id in 1..=3 {
+        cluster.stop(id).await;
+    }
+    cluster.keep_ended = Some(Duration::from_millis(300));
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    gone(&cluster, kept).await;
+    assert_eq!(submit(&cluster.client(), 1..2).await, CrawlId(kept.0 + 1), "ids are not used again");
+    let view = client.query(Query::Crawl(running)).await.unwrap();
+    assert!(matches!(view, Answer::Crawl(Some(_))), "what has not ended stays: {view:?}");
+    for id in 1..=3 {
+        cluster.stop(id).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_speaks_for_the_session_of_another_node() {
+    let cluster = Cluster::of(1, 5000).await;
+    let client = cluster.client();
+    submit(&client, 1..11).await;
+    let mut owner = Worker::open(cluster.client(), 1).await;
+    assert_eq!(owner.turn(5).await, 5);
+    let session = owner.session;
+    let report = Report { session, sequence: 2, findings: Vec::new(), wants: Wants::any(5) };
+    let refusals = [
+        client.report(2, report).await.map(drop),
+        client.end_session(2, session).await,
+        client.wait_for_work(2, session, Wants::any(5), Duration::from_millis(1)).await.map(drop),
+    ];
+    for refusal in refusals {
+        let error = refusal.unwrap_err().to_string();
+        assert!(error.contains("is node 1's, not node 2's"), "{error}");
+    }
+    assert_eq!(owner.turn(5).await, 5, "the session goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_claims_to_be_a_peer_and_says_nothing_or_nonsense_is_sent_away() {
+    let cluster = Cluster::of(1, 5000).await;
+    let client = cluster.client();
+    submit(&client, 1..11).await;
+    let claim =
+        async |purpose| connect(&cluster.peers[&1], &Greeting::new(purpose, None, None)).await.unwrap();
+    let silent = claim(Purpose::Replication).await;
+    let strange = claim(Purpose::Control).await;
+    let answer = timeout(DEADLINE, strange.raft(context::current(), "nonsense".into())).await.unwrap();
+    assert!(!matches!(answer, Ok(Ok(_))));
+    eventually("both are sent away", async || (strange.has_ended() && silent.has_ended()).then_some(()))
+        .await;
+    let forwarded = Forwarded { by: 1, hops: 1, request: ApiRequest::NodeStatus };
+    let answer = claim(Purpose::Api).await.forwarded(context::current(), forwarded).await.unwrap();
+    assert!(answer.unwrap_err().to_string().contains("only nodes pass calls on"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_too_long_for_the_log_is_refused_and_others_are_written() {
+    let cluster = Cluster::of(3, 5000).await;
+    let client = cluster.client();
+    let request = client.request_id();
+    let long = CrawlSpec { name: "n".repeat(257), ..spec() };
+    let error = client.write(Write::CreateCrawl { request, spec: long }).await.unwrap_err().to_string();
+    assert!(error.contains("257 bytes; at most 256"), "{error}");
+    let crawl = submit(&client, 1..11).await;
+    let id: UserId = "x".repeat(255).parse().unwrap();
+    let users = vec![id; 5_000];
+    let error = client.write(Write::AddTargets { crawl, chunk: 0, users, seeds: false }).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("at most 1048576 are allowed"), "{error}");
     submit(&client, 1..11).await;
 }

@@ -1,9 +1,9 @@
 //! What `/metrics` shows.
 
-use api::model::{CrawlPhase, CrawlView, NodeRole, Operation, UserCounters};
+use api::model::NodeRole;
 
-use super::Observation;
 use super::exposition::Exposition;
+use super::{Observation, crawls};
 
 /// All of a node's metrics.
 pub(super) fn render(node: &Observation) -> String {
@@ -14,7 +14,7 @@ pub(super) fn render(node: &Observation) -> String {
     requests(&mut page, node);
     state(&mut page, node);
     mirror(&mut page, node);
-    crawls(&mut page, &node.crawls);
+    crawls::render(&mut page, node);
     page.into_text()
 }
 
@@ -149,68 +149,6 @@ fn state(page: &mut Exposition, node: &Observation) {
     page.gauge("twm_state_queue_bytes", "Memory of the queues and frontiers.").sample(&[], sizes.queue_bytes);
     page.gauge("twm_state_seen_ids", "Accounts in the seen-sets.").sample(&[], sizes.seen_ids);
     page.gauge("twm_state_seen_bytes", "Memory of the seen-sets.").sample(&[], sizes.seen_bytes);
-}
-
-fn crawls(page: &mut Exposition, crawls: &[CrawlView]) {
-    page.gauge("twm_crawls", "Crawls by phase.");
-    for phase in [
-        CrawlPhase::Loading,
-        CrawlPhase::Running,
-        CrawlPhase::Paused,
-        CrawlPhase::Finished,
-        CrawlPhase::Cancelled,
-    ] {
-        page.sample(&[("phase", phase.name())], crawls.iter().filter(|c| c.phase == phase).count());
-    }
-    // Those that are over change no more and would only add up.
-    let under_way = || crawls.iter().filter(|c| !c.phase.is_over()).map(|c| (c.id.to_string(), c));
-    page.gauge("twm_crawl_users", "Accounts by what became of them, of crawls under way.");
-    for (id, crawl) in under_way() {
-        for (state, count) in users(&crawl.counters.users) {
-            page.sample(&[("crawl", &id), ("state", state)], count);
-        }
-    }
-    page.gauge("twm_crawl_jobs", "Jobs by state, of crawls under way.");
-    for (id, crawl) in under_way() {
-        for (state, count) in [
-            ("queued", crawl.queued),
-            ("ready", crawl.ready),
-            ("leased", crawl.leased),
-            ("delayed", crawl.delayed),
-        ] {
-            page.sample(&[("crawl", &id), ("state", state)], count);
-        }
-    }
-    page.counter("twm_crawl_operations_total", "Ended operations by result, of crawls under way.");
-    for (id, crawl) in under_way() {
-        for operation in Operation::ALL {
-            let counters = &crawl.counters.operations[operation.index()];
-            for (result, count) in [
-                ("completed", counters.completed),
-                ("gone", counters.gone),
-                ("failed", counters.failed),
-                ("limited", counters.limited),
-                ("retried", counters.retried),
-            ] {
-                page.sample(&[("crawl", &id), ("operation", operation.name()), ("result", result)], count);
-            }
-        }
-    }
-    page.gauge("twm_crawl_frontier", "Accounts in the frontier, of crawls under way.");
-    for (id, crawl) in under_way() {
-        page.sample(&[("crawl", &id)], crawl.counters.frontier);
-    }
-}
-
-fn users(users: &UserCounters) -> [(&'static str, u64); 6] {
-    [
-        ("waiting", users.waiting),
-        ("active", users.active),
-        ("completed", users.completed),
-        ("gone", users.gone),
-        ("failed", users.failed),
-        ("cancelled", users.cancelled),
-    ]
 }
 
 /// As the kernel tells it; `None` where there is no `/proc`.

@@ -7,6 +7,7 @@
 //! - `GET /`: the monitor for a browser; for others, what this node is and where to look.
 //! - What else the [monitor](crate::monitor) has.
 
+mod crawls;
 mod exposition;
 mod metrics;
 mod observation;

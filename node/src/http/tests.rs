@@ -57,6 +57,7 @@ fn observation() -> Observation {
         node: NodeStatus {
             id: 1,
             version: "1.2.3".to_owned(),
+            cluster_version: 2,
             role: NodeRole::Leader,
             term: 3,
             leader: Some(1),
@@ -126,6 +127,50 @@ fn crawls_that_are_over_are_only_counted() {
     let over = Observation { crawls: vec![crawl(CrawlPhase::Finished)], ..observation() };
     let text = render(&over);
     assert!(text.contains("twm_crawls{phase=\"finished\"} 1") && !text.contains("crawl=\"7\""));
+}
+
+/// So many running crawls with ever more to do.
+fn many_crawls(count: u64) -> Vec<CrawlView> {
+    let crawl = |n| {
+        let mut crawl = CrawlView { id: CrawlId(n), queued: n, ..crawl(CrawlPhase::Running) };
+        crawl.counters.users.waiting = n;
+        crawl.counters.operations[0].completed = 1;
+        crawl
+    };
+    (1..=count).map(crawl).collect()
+}
+
+#[test]
+fn two_thousand_crawls_take_no_more_series_than_the_busiest_and_a_sum() {
+    let mut seen = Observation { crawls: many_crawls(2_000), ..observation() };
+    let text = render(&seen);
+    let by_crawl: Vec<_> = text.lines().filter(|line| line.contains("crawl=")).collect();
+    assert_eq!(by_crawl.len(), 21 * 31, "31 series of 20 crawls and of the others");
+    assert!(text.len() < 100_000, "{} bytes", text.len());
+    let sum: u64 = (1..=1_980).sum();
+    for line in [
+        "twm_crawl_jobs{crawl=\"2000\",state=\"queued\"} 2000".to_owned(),
+        "twm_crawl_jobs{crawl=\"1981\",state=\"queued\"} 1981".to_owned(),
+        format!("twm_crawl_users{{crawl=\"other\",state=\"waiting\"}} {sum}"),
+        "twm_crawls{phase=\"running\"} 2000".to_owned(),
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line:?} is not there");
+    }
+    assert!(!text.contains("crawl=\"1980\""));
+    assert_eq!(text, render(&seen), "the same ones each time");
+    // A paused crawl is not busy, however much waits.
+    seen.crawls[1_999].phase = CrawlPhase::Paused;
+    let text = render(&seen);
+    assert!(!text.contains("crawl=\"2000\"") && text.contains("crawl=\"1980\""));
+}
+
+#[test]
+fn only_the_leader_tells_of_each_crawl() {
+    let mut seen = Observation { crawls: many_crawls(3), ..observation() };
+    assert!(render(&seen).contains("crawl=\"3\""));
+    seen.node.role = NodeRole::Follower;
+    let text = render(&seen);
+    assert!(!text.contains("crawl=") && text.contains("twm_crawls{phase=\"running\"} 3"), "{text}");
 }
 
 async fn get(url: String) -> (u16, String) {

@@ -23,6 +23,7 @@ pub(crate) fn fields(event: &Event) -> Vec<String> {
                 | CrawlChange::Paused
                 | CrawlChange::Resumed
                 | CrawlChange::Cancelled
+                | CrawlChange::Deleted
                 | CrawlChange::Finished => {}
             }
         }
@@ -115,6 +116,7 @@ fn crawl_type(change: &CrawlChange) -> &'static str {
         CrawlChange::Paused => "paused",
         CrawlChange::Resumed => "resumed",
         CrawlChange::Cancelled => "cancelled",
+        CrawlChange::Deleted => "deleted",
         CrawlChange::Finished => "finished",
         CrawlChange::Retried { .. } => "errors-retried",
     }

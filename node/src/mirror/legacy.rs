@@ -3,6 +3,7 @@
 //! They are written from the replicated state as what they are, not counted up, so that no failover can make them wrong.
 //! Only `logger` is appended to, together with the events that it tells of.
 
+use api::TrackerApi;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::TrackerApi;
 use api::model::{Event, EventId};
 use raft::server::Tracker;
 use redis::aio::MultiplexedConnection;
@@ -150,7 +151,7 @@ impl Mirror {
             if now.saturating_sub(told.0) >= TELL {
                 legacy.write(redis, &self.tracker).await.map_err(|source| self.refused(source))?;
                 // Not for its own sake: each telling is an entry of the log.
-                if end.id > told.1 && self.tracker.events_passed(end.id).await.is_ok() {
+                if end.id > told.1 && self.tracker.events_passed(self.tracker.id(), end.id).await.is_ok() {
                     told.1 = end.id;
                 }
                 told.0 = now;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::client::ClientError;
-use api::model::{self, Answer, CrawlId, Mutation, Refusal, RequestId, Response};
+use api::model::{self, Answer, CrawlId, Refusal, RequestId, Response, Write};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -25,15 +25,15 @@ const STEP: u64 = 1_000;
 type Acted = Result<Json<Value>, Problem>;
 
 pub(super) async fn pause(state: State<Monitor>, id: Path<String>, headers: HeaderMap) -> Acted {
-    change(state, id, headers, "paused", |crawl| Mutation::PauseCrawl { crawl }).await
+    change(state, id, headers, "paused", |crawl| Write::PauseCrawl { crawl }).await
 }
 
 pub(super) async fn resume(state: State<Monitor>, id: Path<String>, headers: HeaderMap) -> Acted {
-    change(state, id, headers, "resumed", |crawl| Mutation::ResumeCrawl { crawl }).await
+    change(state, id, headers, "resumed", |crawl| Write::ResumeCrawl { crawl }).await
 }
 
 pub(super) async fn cancel(state: State<Monitor>, id: Path<String>, headers: HeaderMap) -> Acted {
-    change(state, id, headers, "cancelled", |crawl| Mutation::CancelCrawl { crawl }).await
+    change(state, id, headers, "cancelled", |crawl| Write::CancelCrawl { crawl }).await
 }
 
 async fn change(
@@ -41,11 +41,11 @@ async fn change(
     Path(id): Path<String>,
     headers: HeaderMap,
     done: &'static str,
-    mutation: impl FnOnce(CrawlId) -> Mutation,
+    write: impl FnOnce(CrawlId) -> Write,
 ) -> Acted {
     monitor.inner.access.check_action(&headers)?;
     let crawl = crawl_id(&id)?;
-    monitor.mutate(mutation(crawl)).await?;
+    monitor.write(write(crawl)).await?;
     tracing::info!(%crawl, "an operator of the monitor: {done}");
     Ok(Json(json!({ "crawl": crawl.0, "done": done })))
 }
@@ -71,8 +71,8 @@ pub(super) async fn retry(
 }
 
 impl Monitor {
-    async fn mutate(&self, mutation: Mutation) -> Result<Response, Problem> {
-        let changed = timeout(PATIENCE, self.inner.watched.mutate(mutation)).await;
+    async fn write(&self, write: Write) -> Result<Response, Problem> {
+        let changed = timeout(PATIENCE, self.inner.watched.write(write)).await;
         self.inner.asked.forget();
         let silent = || {
             let what =
@@ -94,8 +94,8 @@ impl Monitor {
             let sequence = self.inner.writes.fetch_add(1, Ordering::Relaxed);
             let request = RequestId { client: self.inner.writer, sequence };
             let limit = STEP.min(goal - retried) as u32;
-            let retry = Mutation::RetryErrors { request, crawl, user: user.clone(), limit };
-            match self.mutate(retry).await? {
+            let retry = Write::RetryErrors { request, crawl, user: user.clone(), limit };
+            match self.write(retry).await? {
                 Response::Retried(0) => break,
                 Response::Retried(n) => retried += u64::from(n),
                 _ => return Err(ClientError::Confused { asked: "retry" }.into()),

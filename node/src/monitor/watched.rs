@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use api::client::ClientError;
-use api::model::{Answer, CrawlId, CrawlView, Event, Mutation, NodeStatus, Query, Response};
-use futures::FutureExt;
-use futures::future::BoxFuture;
+use api::model::{CrawlId, CrawlView, Event, NodeStatus};
+use api::wire::{ApiReply, ApiRequest};
+use api::{Called, TrackerApi};
 use raft::server::Tracker;
 use raft::state::Waits;
 use storage::env::Clock;
@@ -15,13 +14,7 @@ use crate::logs::{LogLine, LogRing};
 use crate::session::{JobBoard, ShownJob};
 
 /// A node and its cluster, as the monitor sees them. In a node it is [`WatchedNode`]; a test can put anything behind it.
-pub trait Watched: Send + Sync + 'static {
-    /// Asks the leader.
-    fn query(&self, query: Query) -> BoxFuture<'_, Result<Answer, ClientError>>;
-
-    /// Lets the leader change something.
-    fn mutate(&self, mutation: Mutation) -> BoxFuture<'_, Result<Response, ClientError>>;
-
+pub trait Watched: TrackerApi {
     /// What this node says of itself. No network, no waiting.
     fn own(&self) -> NodeStatus;
 
@@ -62,15 +55,13 @@ pub struct WatchedNode {
     pub clock: Arc<dyn Clock>,
 }
 
+impl TrackerApi for WatchedNode {
+    fn call(&self, request: ApiRequest) -> Called<'_, ApiReply> {
+        self.tracker.call(request)
+    }
+}
+
 impl Watched for WatchedNode {
-    fn query(&self, query: Query) -> BoxFuture<'_, Result<Answer, ClientError>> {
-        self.tracker.query(query).boxed()
-    }
-
-    fn mutate(&self, mutation: Mutation) -> BoxFuture<'_, Result<Response, ClientError>> {
-        self.tracker.mutate(mutation).boxed()
-    }
-
     fn own(&self) -> NodeStatus {
         self.tracker.status()
     }

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::model::Limits;
 use futures::FutureExt;
+use raft::command::Limits;
 use raft::server::{ResolveError, ResolveNames, Tracker, TrackerOptions};
 use storage::dataset::{Dataset, DatasetError, FilesDataset, FilesOptions};
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};
@@ -250,6 +250,8 @@ pub(super) fn tracker_options(settings: &Settings, world: &World) -> TrackerOpti
         },
         election_timeout: (settings.election_timeout, settings.election_timeout * 3 / 2),
         log_kept: settings.log_kept,
+        keep_ended: settings.keep_ended,
+        check_invariants: settings.check_invariants,
         events_kept: settings.redis.as_ref().map_or(0, |mirror| mirror.outbox),
         check_follow_rule: Some(Arc::new(|rule| {
             FollowRule::compile(rule).map(drop).map_err(|e| e.to_string())

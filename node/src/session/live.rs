@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::client::{ApiError, ClientError};
 use api::model::{Finding, Job, JobId, LeaseId, Report, ReportAnswer, SessionId, Wants};
+use api::wire::bounds::{FULL_COMMAND, encoded_size};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -50,25 +51,29 @@ pub(super) enum Over {
 pub(super) struct Pending {
     findings: Vec<(JobId, LeaseId, Finding)>,
     ids: usize,
+    bytes: usize,
 }
 
 impl Pending {
-    /// Findings, and account ids in them, from which on a report is full: it stays far below a frame's limit.
-    const FULL: (usize, usize) = (512, 10_000);
+    /// Findings, account ids in them and bytes of both, encoded, from which on a report is full. One more finding fits
+    /// always.
+    const FULL: (usize, usize, usize) = (512, 10_000, FULL_COMMAND);
 
     pub(super) fn push(&mut self, job: JobId, lease: LeaseId, finding: Finding) {
         if let Finding::Discovered { admitted, discarded, .. } = &finding {
             self.ids += admitted.len() + discarded.len();
         }
-        self.findings.push((job, lease, finding));
+        let found = (job, lease, finding);
+        self.bytes += encoded_size(&found);
+        self.findings.push(found);
     }
 
     fn is_full(&self) -> bool {
-        self.findings.len() >= Self::FULL.0 || self.ids >= Self::FULL.1
+        self.findings.len() >= Self::FULL.0 || self.ids >= Self::FULL.1 || self.bytes >= Self::FULL.2
     }
 
     fn take(&mut self) -> Vec<(JobId, LeaseId, Finding)> {
-        self.ids = 0;
+        (self.ids, self.bytes) = (0, 0);
         std::mem::take(&mut self.findings)
     }
 }
@@ -153,7 +158,8 @@ impl SessionLoop {
                     sleep(live.ttl / 3).await;
                     return Ok(true);
                 }
-                let waiting = self.tracker.wait_for_work(live.session, wants, live.ttl / 3);
+                let waiting =
+                    self.tracker.wait_for_work(self.options.node, live.session, wants, live.ttl / 3);
                 timeout(live.ttl / 2, waiting).await.unwrap_or(Ok(true))
             };
             tokio::select! {
@@ -208,7 +214,8 @@ impl SessionLoop {
             let sent = self.options.clock.monotonic();
             // The opening may have taken long: the first report is what confirms the session.
             let patience = if report.sequence == 1 { live.ttl } else { live.lease_clock.remaining() };
-            let answer = match timeout(patience, self.tracker.report(report.clone())).await {
+            let answer = match timeout(patience, self.tracker.report(self.options.node, report.clone())).await
+            {
                 Ok(answer) => answer,
                 Err(_) => return Err("no leader answered a report before the leases could end".to_owned()),
             };
@@ -296,5 +303,30 @@ async fn room_for_more(crew: &dyn Crew, load: Load, wants: Wants) {
         if now.each.iter().zip(wants.each).any(|(now, asked)| *now > asked) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::model::Progress;
+    use api::wire::bounds::MAX_COMMAND;
+    use storage::ids::UserId;
+
+    use super::*;
+
+    #[test]
+    fn a_report_of_the_longest_ids_is_full_before_it_is_too_long_for_the_log() {
+        let id: UserId = "x".repeat(255).parse().unwrap();
+        let mut pending = Pending::default();
+        while !pending.is_full() {
+            let (admitted, discarded) = (vec![id.clone(); 100], Vec::new());
+            let progress = Progress { cursor: "c".repeat(1_024), draft: None };
+            pending.push(JobId(1), LeaseId(1), Finding::Discovered { admitted, discarded, progress });
+        }
+        let findings = pending.take();
+        let report = Report { session: SessionId(1), sequence: 1, findings, wants: Wants::NONE };
+        let bytes = encoded_size(&report);
+        assert!((FULL_COMMAND..MAX_COMMAND).contains(&bytes), "{bytes}");
+        assert!(!pending.is_full());
     }
 }

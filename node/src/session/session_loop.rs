@@ -159,7 +159,7 @@ impl SessionLoop {
 
     /// Ends the session in good order.
     pub(super) async fn end(&self, session: SessionId) {
-        match self.tracker.end_session(session).await {
+        match self.tracker.end_session(self.options.node, session).await {
             Ok(()) | Err(ClientError::Api(ApiError::Refused(Refusal::SessionOver(_)))) => {}
             Err(error) => tracing::warn!(%session, "cannot end the session, it will time out: {error}"),
         }

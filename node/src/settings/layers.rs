@@ -166,7 +166,7 @@ fn command() -> Command {
                 .help("Print the settings and where each comes from, and exit"),
         );
     SETTINGS.iter().fold(command, |command, setting| {
-        let arg = Arg::new(setting.key).long(setting.key).help(setting.help);
+        let arg = Arg::new(setting.key).long(setting.key).help(setting.help).hide(setting.hidden);
         command.arg(match setting.value {
             Some(name) => arg
                 .value_name(name)

@@ -76,6 +76,10 @@ pub struct Settings {
     pub election_timeout: Duration,
     /// Entries kept in the log for followers that lag.
     pub log_kept: u64,
+    /// How long an ended crawl is kept; absent: until an operator deletes it.
+    pub keep_ended: Option<Duration>,
+    /// Whether the invariants are checked after commands.
+    pub check_invariants: bool,
     /// A session silent for so long is over.
     pub session_ttl: Duration,
     /// How long the files of an absent node are waited for.
@@ -214,6 +218,9 @@ impl Reader<'_> {
         let followers_format = self.read("followers-format", "text", values::followers_format);
         let election_timeout = self.read("election-timeout", "120ms", values::time(millis(50)..=seconds(60)));
         let log_kept = self.read("log-kept", "5000", values::number(100..=100_000_000));
+        let keep_ended =
+            self.read("keep-ended", "30d", values::time(seconds(0)..=seconds(100 * 365 * 86_400)));
+        let check_invariants = self.read("check-invariants", "false", values::switch);
         let session_ttl = self.read("session-ttl", "3s", values::time(millis(500)..=seconds(600)));
         let storage_grace = self.read("storage-grace", "30s", values::time(seconds(0)..=seconds(86_400)));
         let max_attempts = self.read("max-attempts", "5", values::number(1..=1000));
@@ -247,6 +254,8 @@ impl Reader<'_> {
             followers_format: followers_format?,
             election_timeout: election_timeout?,
             log_kept: log_kept?,
+            keep_ended: keep_ended.map(|kept| Some(kept).filter(|kept| !kept.is_zero()))?,
+            check_invariants: check_invariants?,
             session_ttl: session_ttl?,
             storage_grace: storage_grace?,
             max_attempts: max_attempts? as u32,

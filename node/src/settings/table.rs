@@ -9,6 +9,8 @@ pub(super) struct Setting {
     pub(super) help: &'static str,
     /// Never shown.
     pub(super) secret: bool,
+    /// Not for operators: absent from the help.
+    pub(super) hidden: bool,
 }
 
 impl Setting {
@@ -19,15 +21,19 @@ impl Setting {
 }
 
 const fn setting(key: &'static str, value: &'static str, help: &'static str) -> Setting {
-    Setting { key, value: Some(value), help, secret: false }
+    Setting { key, value: Some(value), help, secret: false, hidden: false }
 }
 
 const fn switch(key: &'static str, help: &'static str) -> Setting {
-    Setting { key, value: None, help, secret: false }
+    Setting { key, value: None, help, secret: false, hidden: false }
 }
 
 const fn secret(key: &'static str, value: &'static str, help: &'static str) -> Setting {
-    Setting { key, value: Some(value), help, secret: true }
+    Setting { key, value: Some(value), help, secret: true, hidden: false }
+}
+
+const fn hidden(key: &'static str, help: &'static str) -> Setting {
+    Setting { key, value: None, help, secret: false, hidden: true }
 }
 
 /// All settings, in the order in which they are shown.
@@ -103,6 +109,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         "log-kept",
         "N",
         "Log entries kept for followers that lag; one that lags further gets a snapshot [default: 5000]",
+    ),
+    hidden(
+        "check-invariants",
+        "Check the invariants of the state after commands, and stop when one does not hold",
+    ),
+    setting(
+        "keep-ended",
+        "TIME",
+        "How long an ended crawl is kept before it is deleted with its errors and its frontier, in the time that the cluster \
+         runs; the leader's setting counts, 0s keeps them for ever [default: 30d]",
     ),
     setting(
         "session-ttl",

@@ -27,9 +27,22 @@ fn a_node_alone_needs_no_settings() {
     assert_eq!((settings.ips, settings.compression), (AddressList::None, Some(6)));
     assert_eq!(settings.session_ttl, Duration::from_secs(3));
     assert_eq!(settings.http, "127.0.0.1:9898");
+    assert_eq!(
+        (settings.keep_ended, settings.check_invariants),
+        (Some(Duration::from_secs(30 * 86_400)), false)
+    );
     let settings = load(&["--id", "7", "--listen", "127.0.0.1:7777"]).settings;
     assert_eq!(settings.peers[&7], "127.0.0.1:7777");
     assert_eq!(settings.data_dir, PathBuf::from("./twm-data-7"));
+}
+
+#[test]
+fn ended_crawls_are_kept_for_ever_with_a_time_of_zero_and_checks_are_for_tests() {
+    assert_eq!(load(&["--keep-ended", "0s"]).settings.keep_ended, None);
+    assert_eq!(load(&["--keep-ended", "2d"]).settings.keep_ended, Some(Duration::from_secs(2 * 86_400)));
+    assert!(errors(&["--keep-ended", "soon"]).contains("30d"));
+    let checked = load_with(&[], &[("TWM_CHECK_INVARIANTS", "true")]).unwrap();
+    assert!(checked.settings.check_invariants);
 }
 
 #[test]
@@ -150,7 +163,7 @@ fn all_mistakes_are_found_at_once_with_setting_origin_and_remedy() {
         ("ips (flag --ips): ", "`auto`, `none`"),
         ("compression (flag --compression): \"11\" ", "1 (fast) to 9"),
         ("log-level (flag --log-level): ", "warn,node=debug"),
-        ("session-ttl (flag --session-ttl): \"3\" ", "500ms, 3s or 2m"),
+        ("session-ttl (flag --session-ttl): \"3\" ", "500ms, 3s, 2m or 30d"),
         ("http (environment TWM_HTTP): \"9898\" has no port", "HOST:PORT"),
         ("shared-output (environment TWM_SHARED_OUTPUT): \"maybe\" ", "true or false"),
     ] {

@@ -73,11 +73,15 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A time such as `250ms`, `3s`, `2m` or `1h`, within bounds.
+/// A time such as `250ms`, `3s`, `2m`, `1h` or `30d`, within bounds.
 pub(super) fn time(allowed: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Duration, String> {
     move |text| {
         let bounds = || {
-            format!("give a time from {:?} to {:?}, such as 500ms, 3s or 2m", allowed.start(), allowed.end())
+            format!(
+                "give a time from {:?} to {:?}, such as 500ms, 3s, 2m or 30d",
+                allowed.start(),
+                allowed.end()
+            )
         };
         let time = parse_time(text.trim()).ok_or_else(|| format!("{text:?} is no time; {}", bounds()))?;
         if allowed.contains(&time) { Ok(time) } else { Err(format!("{text} is out of bounds; {}", bounds())) }
@@ -93,6 +97,7 @@ fn parse_time(text: &str) -> Option<Duration> {
         "s" => 1000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return None,
     };
     number.checked_mul(millis).map(Duration::from_millis)

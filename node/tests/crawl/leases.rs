@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use api::model::{Finding, Limits, Mutation, Operation};
+use api::model::{Finding, Operation};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use node::session::{Assignment, Crew, Ending};
+use raft::command::{Limits, Mutation};
 use storage::env::{Clock, SystemClock};
 use tokio::sync::mpsc;
 

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::model::{Limits, StorageId};
+use api::model::StorageId;
 use node::address::AddressPool;
 use node::budget::{BootTime, BudgetSettings, LedgerEnv};
 use node::crawl::{Crawler, CrawlerParts};
 use node::session::{Crew, SessionLoop, SessionOptions, SessionView};
 use node::source::HttpSettings;
 use node::source::twitter::{TwitterSettings, TwitterSource};
+use raft::command::Limits;
 use storage::dataset::{Dataset, FileKey, FilesDataset, FilesOptions};
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};
 use storage::ids::UserId;

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use api::client::{ApiError, ClientError};
 use api::model::{
-    Command, CrawlId, CrawlPhase, CrawlSpec, CrawlView, FailedUser, Failure, Gone, LeaseId, Limits, Mutation,
-    OpenSession, Operations, Report, ReportAnswer, RequestId, Response, SessionId, SessionOpened, Traversal,
-    Wants,
+    Answer, CrawlId, CrawlPhase, CrawlSpec, CrawlView, FailedUser, Failure, Gone, Operations, Query,
+    RequestId, Response, SessionId, Traversal, Wants,
 };
+use api::wire::{ApiReply, ApiRequest, NodeRequest};
+use api::{Called, TrackerApi};
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use node::session::JobTracker;
+use raft::command::{Command, Limits, Mutation};
 use raft::state::State;
 use storage::env::{Clock, SystemClock};
 use storage::ids::UserId;
@@ -104,7 +105,7 @@ impl LocalTracker {
     }
 
     pub fn frontier(&self, crawl: CrawlId) -> Vec<UserId> {
-        self.state.lock().unwrap().frontier(crawl, 0).users
+        self.state.lock().unwrap().frontier(crawl, 0).unwrap().users
     }
 
     pub fn end_sessions(&self, graceful: bool) {
@@ -118,6 +119,34 @@ impl LocalTracker {
         self.state.lock().unwrap().session_ids().len()
     }
 
+    async fn node_call(&self, request: NodeRequest) -> Result<ApiReply, ClientError> {
+        let mutation = match request {
+            NodeRequest::OpenSession(open) => Mutation::OpenSession(open),
+            NodeRequest::Report(report) => Mutation::Report(report),
+            NodeRequest::EndSession { session } => Mutation::EndSession { session, graceful: true },
+            NodeRequest::WaitForWork { session, wants, timeout_ms } => {
+                return Ok(ApiReply::Work(self.wait(session, &wants, timeout_ms).await));
+            }
+            NodeRequest::EventsPassed { through } => Mutation::EventsPassed { through },
+        };
+        self.answer(mutation).await.map(ApiReply::Mutated)
+    }
+
+    async fn wait(&self, session: SessionId, wants: &Wants, timeout_ms: u32) -> bool {
+        let end = self.clock.monotonic() + Duration::from_millis(timeout_ms.into());
+        loop {
+            self.tick();
+            let silent = self.silent.load(Ordering::SeqCst);
+            if !silent && self.state.lock().unwrap().has_work(session, wants) {
+                return true;
+            }
+            if !silent && self.clock.monotonic() >= end {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Lets what was delayed become due.
     fn tick(&self) {
         let due = self.state.lock().unwrap().next_due(self.limits.storage_grace_ms.into());
@@ -127,58 +156,23 @@ impl LocalTracker {
     }
 }
 
+impl TrackerApi for LocalTracker {
+    fn call(&self, request: ApiRequest) -> Called<'_, ApiReply> {
+        async move {
+            match request {
+                ApiRequest::Node { request, .. } => self.node_call(request).await,
+                ApiRequest::Query(Query::DraftsInUse(leases)) => {
+                    let used = self.state.lock().unwrap().drafts_in_use(&leases);
+                    Ok(ApiReply::Answer(Box::new(Answer::DraftsInUse(used))))
+                }
+                other => panic!("no node asks {other:?}"),
+            }
+        }
+        .boxed()
+    }
+}
+
 impl JobTracker for LocalTracker {
-    fn open_session(&self, open: OpenSession) -> BoxFuture<'_, Result<SessionOpened, ClientError>> {
-        async move {
-            match self.answer(Mutation::OpenSession(open)).await? {
-                Response::SessionOpened(opened) => Ok(opened),
-                other => panic!("{other:?}"),
-            }
-        }
-        .boxed()
-    }
-
-    fn report(&self, report: Report) -> BoxFuture<'_, Result<ReportAnswer, ClientError>> {
-        async move {
-            match self.answer(Mutation::Report(report)).await? {
-                Response::Report(answer) => Ok(answer),
-                other => panic!("{other:?}"),
-            }
-        }
-        .boxed()
-    }
-
-    fn wait_for_work(
-        &self,
-        session: SessionId,
-        wants: Wants,
-        timeout: Duration,
-    ) -> BoxFuture<'_, Result<bool, ClientError>> {
-        async move {
-            let end = self.clock.monotonic() + timeout;
-            loop {
-                self.tick();
-                let silent = self.silent.load(Ordering::SeqCst);
-                if !silent && self.state.lock().unwrap().has_work(session, &wants) {
-                    return Ok(true);
-                }
-                if !silent && self.clock.monotonic() >= end {
-                    return Ok(false);
-                }
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        }
-        .boxed()
-    }
-
-    fn end_session(&self, session: SessionId) -> BoxFuture<'_, Result<(), ClientError>> {
-        async move { self.answer(Mutation::EndSession { session, graceful: true }).await.map(|_| ()) }.boxed()
-    }
-
-    fn drafts_in_use(&self, leases: Vec<LeaseId>) -> BoxFuture<'_, Result<Vec<LeaseId>, ClientError>> {
-        async move { Ok(self.state.lock().unwrap().drafts_in_use(&leases)) }.boxed()
-    }
-
     fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec> {
         self.state.lock().unwrap().crawl_spec(crawl).cloned()
     }

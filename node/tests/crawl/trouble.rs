@@ -42,7 +42,7 @@ async fn an_account_that_always_fails_ends_in_the_error_list_and_holds_nobody_up
 
     api.answer_well();
     let request = api::model::RequestId { client: 9, sequence: 1 };
-    tracker.apply(api::model::Mutation::RetryErrors { request, crawl, user: None, limit: 10 });
+    tracker.apply(raft::command::Mutation::RetryErrors { request, crawl, user: None, limit: 10 });
     eventually("the retried account", || tracker.crawl(crawl).counters.users.completed == 2).await;
     assert_eq!(folder.timeline(7), tweets(7, 5));
     rig.stop().await;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use api::TrackerApi;
 use api::client::{ApiError, Client, ClientError};
 use api::model::{
-    Answer, ClusterStatus, CrawlId, CrawlView, FailedUser, Failure, FrontierPage, Gone, Mutation, NodeId,
-    NodeStatus, Query, Refusal, RequestId, Response,
+    Answer, ClusterStatus, CrawlId, CrawlView, FailedUser, Failure, FrontierPage, Gone, NodeId, NodeStatus,
+    Query, Refusal, RequestId, Response, Write,
 };
 use storage::env::SystemEntropy;
 use storage::ids::UserId;
@@ -117,8 +118,8 @@ impl Cluster {
     }
 
     /// Changes the state. A refusal is an error.
-    pub async fn mutate(&self, mutation: Mutation) -> Result<Response, ClientError> {
-        self.client.mutate(mutation).await
+    pub async fn write(&self, write: Write) -> Result<Response, ClientError> {
+        self.client.write(write).await
     }
 
     /// Looks up screen names (without `@`), as many as one call takes. Answers those that have an account.

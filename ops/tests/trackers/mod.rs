@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::TrackerApi;
 use api::client::Client;
 use api::model::{
     Answer, CrawlId, Finding, Job, JobId, LeaseId, NodeId, OpenSession, Query, Report, StorageId, Wants,
@@ -116,7 +117,7 @@ pub async fn work_until_over(trackers: &Trackers, crawl: CrawlId, what: impl Fn(
         assert!(Instant::now() < deadline, "the crawl does not end");
         let report =
             Report { session, sequence, findings: std::mem::take(&mut findings), wants: Wants::any(8) };
-        let answer = client.report(report).await.unwrap();
+        let answer = client.report(1, report).await.unwrap();
         for job in &answer.granted {
             findings.extend(what(job).into_iter().map(|finding| (job.id, job.lease, finding)));
         }

@@ -2,7 +2,8 @@
 //!
 //! - [`model`]: crawls, jobs, sessions, reports, queries and their answers, as plain data.
 //! - [`wire`]: frames, the greeting and the calls.
-//! - [`client`]: the typed client of a cluster.
+//! - [`TrackerApi`]: the calls, typed, whoever serves them.
+//! - [`client`]: the client of a cluster.
 //! - [`documents`]: [`model`] as JSON, for `twm-ctl -o json` and the monitor.
 //!
 //! Architecture invariant: this crate knows neither Raft nor the state machine. A program that only talks to a
@@ -11,4 +12,7 @@
 pub mod client;
 pub mod documents;
 pub mod model;
+mod tracker;
 pub mod wire;
+
+pub use tracker::{Called, TrackerApi};

@@ -288,4 +288,42 @@ mod tests {
         let mut store = LogStore::open(&folder, "disk").unwrap();
         assert_eq!(store.get_log_state().await.unwrap().last_log_id.map(|id| id.index), Some(0));
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_longest_commands_and_the_largest_batch_fit_the_frame_of_their_connection() {
+        use openraft::raft::AppendEntriesRequest;
+
+        use super::super::messages::RaftMessage;
+        use super::super::types::PackedCommand;
+        use crate::wire::Purpose;
+        use crate::wire::bounds::{MAX_COMMAND, longest_frame};
+
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = LogStore::open(dir.path()).unwrap();
+        let entry = |index, bytes: usize| Entry {
+            log_id: log_id::<TypeConfig>(u64::MAX, u64::MAX, index),
+            payload: Payload::Normal(PackedCommand(vec![7; bytes].into())),
+        };
+        // As many entries as openraft asks for at once, the long ones last.
+        let small = (0..1_000).map(|index| entry(index, 1));
+        let entries: Vec<_> = small.chain((1_000..1_024).map(|index| entry(index, MAX_COMMAND))).collect();
+        store.append(entries, IOFlushed::noop()).await.unwrap();
+        let longest = longest_frame(Purpose::Replication);
+        let (mut start, mut batches) = (0, 0);
+        while start < 1_024 {
+            let entries = store.limited_get_log_entries(start, 1_024).await.unwrap();
+            start += entries.len() as u64;
+            batches += 1;
+            let message = RaftMessage::Append(AppendEntriesRequest {
+                vote: Vote::new_committed(u64::MAX, u64::MAX),
+                prev_log_id: Some(log_id::<TypeConfig>(u64::MAX, u64::MAX, u64::MAX)),
+                leader_commit: Some(log_id::<TypeConfig>(u64::MAX, u64::MAX, u64::MAX)),
+                entries,
+            });
+            let bytes = postcard::to_stdvec(&message).unwrap().len();
+            // The call around it takes some dozens of bytes.
+            assert!(bytes + 1_024 < longest, "{bytes} of {longest}");
+        }
+        assert!(batches < 24, "more than one long command travels at once: {batches}");
+    }
 }

@@ -66,6 +66,11 @@ impl Replica {
         }))
     }
 
+    /// Whether the state's invariants are checked after commands.
+    pub(crate) fn check_invariants(&self, on: bool) {
+        self.state_mut().check_after_commands(on);
+    }
+
     /// The state, for reading.
     pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(|e| e.into_inner())

@@ -18,7 +18,7 @@ use crate::wire::Purpose;
 use super::messages::{RaftAnswer, RaftMessage};
 use super::peers::Peers;
 use super::snapshots::{SnapshotData, SnapshotFile};
-use super::types::{Member, Snapshot, TypeConfig, Vote};
+use super::types::{Entry, Member, Payload, Snapshot, TypeConfig, Vote};
 
 /// How long one chunk of a snapshot may take.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,6 +28,12 @@ const INSTALL_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long openraft leaves an unreachable peer alone.
 const BACKOFF: Duration = Duration::from_millis(100);
+
+/// The slowest link on which a follower that lags catches up, bytes per second.
+const SLOWEST_LINK: u32 = 1 << 20;
+
+/// How long a follower's disk may take to sync what it was sent.
+const SYNC_ALLOWANCE: Duration = Duration::from_millis(500);
 
 /// Makes a [`PeerNetwork`] for each peer.
 pub(crate) struct Network {
@@ -137,8 +143,13 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let within = match self.appends {
+            Purpose::Replication => time_for(&request.entries, option.soft_ttl()),
+            // A heartbeat that is late is of no use.
+            _ => option.soft_ttl(),
+        };
         let message = RaftMessage::Append(request);
-        match self.send(&message, self.appends, RPCTypes::AppendEntries, option.soft_ttl()).await? {
+        match self.send(&message, self.appends, RPCTypes::AppendEntries, within).await? {
             RaftAnswer::Append(response) => Ok(response),
             _ => Err(confused()),
         }
@@ -208,6 +219,20 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     }
 }
 
+/// How long entries may take to a peer, onto its disk and back, where an empty message may take `base`. openraft gives
+/// all messages the time of a heartbeat and does not enforce it: a batch that needs longer would be sent for ever.
+fn time_for(entries: &[Entry], base: Duration) -> Duration {
+    if entries.is_empty() {
+        return base;
+    }
+    let size = |entry: &Entry| match &entry.payload {
+        Payload::Normal(command) => command.0.len() as u64,
+        _ => 0,
+    };
+    let bytes: u64 = entries.iter().map(size).sum();
+    base + SYNC_ALLOWANCE + Duration::from_millis(bytes * 1_000 / u64::from(SLOWEST_LINK))
+}
+
 fn confused() -> RPCError<TypeConfig> {
     RPCError::Network(NetworkError::from_string(
         "the peer answered something else; install the same release everywhere",
@@ -220,5 +245,25 @@ fn streaming(error: RPCError<TypeConfig>) -> StreamingError<TypeConfig> {
         RPCError::Unreachable(e) => StreamingError::Unreachable(e),
         RPCError::Network(e) => StreamingError::Network(e),
         RPCError::RemoteError(e) => StreamingError::Network(NetworkError::new(&e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::testing::log_id;
+
+    use super::super::types::PackedCommand;
+    use super::*;
+
+    #[test]
+    fn a_batch_has_the_time_that_its_bytes_need_on_the_slowest_link() {
+        let entry = |bytes: usize| Entry {
+            log_id: log_id::<TypeConfig>(1, 1, 1),
+            payload: Payload::Normal(PackedCommand(vec![0; bytes].into())),
+        };
+        let base = Duration::from_millis(45);
+        assert_eq!(time_for(&[], base), base);
+        let batch = [entry(3 << 20), entry(1 << 20)];
+        assert_eq!(time_for(&batch, base), base + SYNC_ALLOWANCE + Duration::from_secs(4));
     }
 }

@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
+use api::{Called, TrackerApi};
+use futures::FutureExt;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::ReadPolicy;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::client::ClientError;
 use crate::consensus::PackedCommand;
-use crate::model::{
-    Answer, Command, Mutation, NodeId, OpenSession, Query, Report, ReportAnswer, Response, SessionId,
-    SessionOpened, Wants,
-};
-use crate::wire::{ApiError, ApiReply, ApiRequest};
+use crate::model::{Command, Mutation, NodeId, Response, SessionId};
+use crate::wire::{ApiError, ApiReply, ApiRequest, NodeRequest};
 
 use super::limits;
 use super::tracker::Tracker;
@@ -34,45 +33,15 @@ pub(super) enum NotDone {
     Failed(ApiError),
 }
 
+impl TrackerApi for Tracker {
+    fn call(&self, request: ApiRequest) -> Called<'_, ApiReply> {
+        self.repeat(request).boxed()
+    }
+}
+
 impl Tracker {
-    /// Changes the state. A refusal is an error.
-    pub async fn mutate(&self, mutation: Mutation) -> Result<Response, ClientError> {
-        self.call(ApiRequest::Mutate(mutation)).await?.mutated()
-    }
-
-    /// Reads the state after every write that was acknowledged before.
-    pub async fn query(&self, query: Query) -> Result<Answer, ClientError> {
-        self.call(ApiRequest::Query(query)).await?.answer()
-    }
-
-    /// Begins a session.
-    pub async fn open_session(&self, open: OpenSession) -> Result<SessionOpened, ClientError> {
-        self.call(ApiRequest::Mutate(Mutation::OpenSession(open))).await?.opened()
-    }
-
-    /// Reports. Reports of a session must come one after the other.
-    pub async fn report(&self, report: Report) -> Result<ReportAnswer, ClientError> {
-        self.call(ApiRequest::Mutate(Mutation::Report(report))).await?.reported()
-    }
-
-    /// Waits at most `timeout` until a report with these wants would bring the session something.
-    pub async fn wait_for_work(
-        &self,
-        session: SessionId,
-        wants: Wants,
-        timeout: Duration,
-    ) -> Result<bool, ClientError> {
-        let timeout_ms = timeout.as_millis() as u32;
-        self.call(ApiRequest::WaitForWork { session, wants, timeout_ms }).await?.work()
-    }
-
-    /// Moves leadership. Answers who leads then.
-    pub async fn transfer_leader(&self, to: Option<NodeId>) -> Result<NodeId, ClientError> {
-        self.call(ApiRequest::TransferLeader { to }).await?.transferred()
-    }
-
     /// Repeats a call until it was served or its time is over.
-    async fn call(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
+    async fn repeat(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let mut trouble = "no answer".to_owned();
         while Instant::now() < deadline {
@@ -93,7 +62,6 @@ impl Tracker {
         match request {
             ApiRequest::NodeStatus => return Ok(ApiReply::NodeStatus(Box::new(self.status()))),
             ApiRequest::ResolveNames(names) => return self.resolve(names).await,
-            ApiRequest::Mutate(ref mutation) if hops == 0 => self.check_rule(mutation).await?,
             _ => {}
         }
         if self.leads() {
@@ -111,7 +79,13 @@ impl Tracker {
 
     async fn serve_as_leader(&self, request: &ApiRequest) -> Result<ApiReply, NotDone> {
         match request {
-            ApiRequest::Mutate(mutation) => self.propose(mutation.clone()).await.map(ApiReply::Mutated),
+            ApiRequest::Write(write) => {
+                let mutation = Mutation::from(write.clone());
+                limits::check(&mutation).map_err(NotDone::Failed)?;
+                // Here and not where the call came in: what was passed on is checked like everything else.
+                self.check_rule(&mutation).await.map_err(NotDone::Failed)?;
+                self.propose(mutation).await.map(ApiReply::Mutated)
+            }
             ApiRequest::Query(query) => {
                 self.confirm_leadership(ReadPolicy::ReadIndex).await?;
                 self.answer(query)
@@ -119,14 +93,46 @@ impl Tracker {
                     .map(|answer| ApiReply::Answer(Box::new(answer)))
                     .map_err(NotDone::Failed)
             }
-            ApiRequest::WaitForWork { session, wants, timeout_ms } => {
-                self.wait_as_leader(*session, wants, *timeout_ms).await.map(ApiReply::Work)
-            }
+            ApiRequest::Node { node, request } => self.serve_node(*node, request).await,
             ApiRequest::TransferLeader { to } => {
                 self.give_leadership(*to).await.map(ApiReply::Transferred).map_err(NotDone::Failed)
             }
             ApiRequest::NodeStatus => Ok(ApiReply::NodeStatus(Box::new(self.status()))),
             ApiRequest::ResolveNames(names) => self.resolve(names.clone()).await.map_err(NotDone::Failed),
+        }
+    }
+
+    /// Serves what a node asks for: of its own sessions alone.
+    async fn serve_node(&self, node: NodeId, request: &NodeRequest) -> Result<ApiReply, NotDone> {
+        if let Some(session) = request.session() {
+            self.check_owner(node, session).map_err(NotDone::Failed)?;
+        }
+        let mutation = match request {
+            NodeRequest::OpenSession(open) if open.node != node => {
+                let what =
+                    format!("node {node} asks for a session of node {}; each opens its own", open.node);
+                return Err(NotDone::Failed(ApiError::BadRequest(what)));
+            }
+            NodeRequest::OpenSession(open) => Mutation::OpenSession(open.clone()),
+            NodeRequest::Report(report) => Mutation::Report(report.clone()),
+            NodeRequest::EndSession { session } => Mutation::EndSession { session: *session, graceful: true },
+            NodeRequest::WaitForWork { session, wants, timeout_ms } => {
+                return self.wait_as_leader(*session, wants, *timeout_ms).await.map(ApiReply::Work);
+            }
+            NodeRequest::EventsPassed { through } => Mutation::EventsPassed { through: *through },
+        };
+        self.propose(mutation).await.map(ApiReply::Mutated)
+    }
+
+    /// Refuses a request about another node's session. One that is not known here is left to the state machine.
+    fn check_owner(&self, node: NodeId, session: SessionId) -> Result<(), ApiError> {
+        let sessions = self.inner.replica.state().sessions();
+        match sessions.iter().find(|open| open.id == session) {
+            Some(open) if open.node != node => Err(ApiError::BadRequest(format!(
+                "session {session} is node {}'s, not node {node}'s; each reports for its own",
+                open.node
+            ))),
+            _ => Ok(()),
         }
     }
 
@@ -147,6 +153,7 @@ impl Tracker {
         let now = self.cluster_time(self.inner.replica.state().clock());
         let command = Command { now, limits: self.inner.options.limits, mutation };
         let packed = PackedCommand::pack(&command).map_err(stopping)?;
+        limits::check_size(packed.0.len()).map_err(NotDone::Failed)?;
         let written = match self.inner.raft.client_write(packed).await {
             Ok(written) => written,
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => return Err(NotDone::NotLeader),

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::watch;
 
-use crate::client::ClientError;
-use crate::model::{EventId, Mutation};
+use crate::model::{EventId, Mutation, NodeId};
 use crate::state::{KeptEvents, LiveEvents, OutboxView, Upcoming};
 
 use super::tracker::Tracker;
@@ -40,17 +39,14 @@ impl Tracker {
         self.inner.replica.changes()
     }
 
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.inner.options.id
+    }
+
     /// Whether this node believes to lead. Another may have been elected meanwhile.
     pub fn is_leader(&self) -> bool {
         self.leads()
-    }
-
-    /// All events up to `through` were passed on and need not be kept for long.
-    ///
-    /// # Errors
-    /// The cluster did not answer; to repeat it does no harm.
-    pub async fn events_passed(&self, through: EventId) -> Result<(), ClientError> {
-        self.mutate(Mutation::EventsPassed { through }).await.map(drop)
     }
 
     /// Keeps events if this leader's settings ask for it, and tells that it leads.

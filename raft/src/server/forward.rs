@@ -6,7 +6,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::Instant;
 
 use crate::model::{NodeId, NodeStatus};
-use crate::wire::{ApiError, ApiReply, ApiRequest, Purpose};
+use crate::wire::{ApiError, ApiReply, ApiRequest, Forwarded, Purpose};
 
 use super::tracker::Tracker;
 
@@ -51,13 +51,14 @@ impl Tracker {
             self.address_of(node).ok_or_else(|| unavailable("its address is not known".to_owned()))?;
         let peers = &self.inner.peers;
         let connection =
-            peers.get(node, &address, Purpose::Api).await.map_err(|e| unavailable(e.to_string()))?;
+            peers.get(node, &address, Purpose::Forward).await.map_err(|e| unavailable(e.to_string()))?;
         let mut context = tarpc::context::current();
         context.deadline = (Instant::now() + within).into_std();
-        match connection.api(context, request, hops).await {
+        let call = Forwarded { by: self.inner.options.id, hops, request };
+        match connection.forwarded(context, call).await {
             Ok(result) => result,
             Err(error) => {
-                peers.forget(node, Purpose::Api).await;
+                peers.forget(node, Purpose::Forward).await;
                 Err(unavailable(error.to_string()))
             }
         }

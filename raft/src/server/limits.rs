@@ -1,14 +1,9 @@
 //! Bounds on what a caller may send. Everything that passes fits into log entries, records and frames.
 
-use crate::model::{Finding, Mutation, Progress, Report};
+use crate::model::{CLUSTER_VERSION, CrawlSpec, Finding, Mutation, Progress, Report};
 use crate::wire::ApiError;
+use crate::wire::bounds::{MAX_COMMAND, MAX_DISCOVERED, MAX_FINDINGS, MAX_NAME, MAX_RULE, MAX_TARGETS};
 
-/// Most accounts in one chunk of targets.
-const MAX_TARGETS: usize = 10_000;
-/// Most findings in one report.
-const MAX_FINDINGS: usize = 4_096;
-/// Most accounts discovered in one report.
-const MAX_DISCOVERED: usize = 20_000;
 /// Longest cursor, bytes.
 const MAX_CURSOR: usize = 1_024;
 /// Longest reason of a failure, bytes; the state machine keeps less.
@@ -21,6 +16,7 @@ pub(super) const MAX_EVENTS_KEPT: u64 = 1 << 30;
 /// Refuses what is out of bounds.
 pub(crate) fn check(mutation: &Mutation) -> Result<(), ApiError> {
     match mutation {
+        Mutation::CreateCrawl { spec, .. } => check_spec(spec),
         Mutation::AddTargets { users, .. } if users.len() > MAX_TARGETS => {
             Err(bad(format!("a chunk has {} targets; at most {MAX_TARGETS} are allowed", users.len())))
         }
@@ -28,8 +24,34 @@ pub(crate) fn check(mutation: &Mutation) -> Result<(), ApiError> {
             "{bytes} bytes of events are too many to keep; at most {MAX_EVENTS_KEPT} are allowed"
         ))),
         Mutation::Report(report) => check_report(report),
+        // A program that applies it would have to stop.
+        Mutation::RaiseVersion { to } if *to > CLUSTER_VERSION => Err(bad(format!(
+            "cluster version {to} is not known to this node, which knows versions up to {CLUSTER_VERSION}; install a newer release on all nodes first"
+        ))),
         _ => Ok(()),
     }
+}
+
+fn check_spec(spec: &CrawlSpec) -> Result<(), ApiError> {
+    let rule = spec.follow.as_deref().unwrap_or_default();
+    for (what, bytes, most) in
+        [("the crawl's name", spec.name.len(), MAX_NAME), ("the follow rule", rule.len(), MAX_RULE)]
+    {
+        if bytes > most {
+            return Err(bad(format!("{what} has {bytes} bytes; at most {most} are allowed; shorten it")));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a command that is too long for the log: its entry must fit every message between nodes.
+pub(super) fn check_size(bytes: usize) -> Result<(), ApiError> {
+    if bytes > MAX_COMMAND {
+        return Err(bad(format!(
+            "the command has {bytes} bytes; at most {MAX_COMMAND} are allowed; send what it carries in several calls"
+        )));
+    }
+    Ok(())
 }
 
 fn check_report(report: &Report) -> Result<(), ApiError> {

@@ -52,8 +52,7 @@ impl Tracker {
         })
     }
 
-    /// Refuses a crawl whose follow rule could never be used. The node that a client talks to does it, before anything
-    /// is in the log.
+    /// Refuses a crawl whose follow rule could never be used. The leader does it, before anything is in the log.
     pub(super) async fn check_rule(&self, mutation: &Mutation) -> Result<(), ApiError> {
         let (Mutation::CreateCrawl { spec, .. }, Some(check)) =
             (mutation, self.inner.options.check_follow_rule.clone())

@@ -34,6 +34,10 @@ pub struct TrackerOptions {
     pub log_kept: u64,
     /// Time between two checkpoints.
     pub checkpoint_interval: Duration,
+    /// How long an ended crawl is kept while this node leads, in cluster time; absent: until an operator deletes it.
+    pub keep_ended: Option<Duration>,
+    /// Whether the state machine's invariants are checked after commands; a violation stops this node.
+    pub check_invariants: bool,
     /// Most bytes of events kept for a mirror, and the part of them that is kept behind it; 0 when there is none.
     pub events_kept: u64,
     /// Version of the program, for status.
@@ -66,6 +70,8 @@ impl TrackerOptions {
             election_timeout: (Duration::from_millis(120), Duration::from_millis(180)),
             log_kept: 5_000,
             checkpoint_interval: Duration::from_secs(1),
+            keep_ended: None,
+            check_invariants: false,
             events_kept: 0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             check_follow_rule: None,

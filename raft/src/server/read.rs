@@ -71,11 +71,12 @@ impl Tracker {
         let state = self.inner.replica.state();
         match query {
             Query::Crawl(id) => Answer::Crawl(state.crawl(*id).map(|crawl| Box::new(self.of_now(crawl)))),
-            Query::Frontier { crawl, from } => Answer::Frontier(state.frontier(*crawl, *from)),
             Query::DraftsInUse(leases) => Answer::DraftsInUse(state.drafts_in_use(leases)),
-            Query::Crawls | Query::Status | Query::Errors { .. } | Query::Gone { .. } => {
-                Answer::Crawls(self.at_present(state.crawls()))
-            }
+            Query::Crawls
+            | Query::Status
+            | Query::Errors { .. }
+            | Query::Gone { .. }
+            | Query::Frontier { .. } => Answer::Crawls(self.at_present(state.crawls())),
         }
     }
 
@@ -90,11 +91,15 @@ impl Tracker {
                 let read = self.inner.replica.state().gone_reader(*crawl, after.as_ref(), *limit);
                 read().map(Answer::Gone)
             }
+            Query::Frontier { crawl, from } => {
+                let read = self.inner.replica.state().frontier_reader(*crawl, *from);
+                read().map(Answer::Frontier)
+            }
             other => Ok(self.answer_from_memory(other)),
         }
     }
 }
 
 fn reads_the_store(query: &Query) -> bool {
-    matches!(query, Query::Errors { .. } | Query::Gone { .. })
+    matches!(query, Query::Errors { .. } | Query::Gone { .. } | Query::Frontier { .. })
 }

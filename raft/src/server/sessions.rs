@@ -7,7 +7,7 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::model::{Mutation, SessionId};
+use crate::model::{CLUSTER_VERSION, Mutation, NodeId, SessionId};
 
 use super::tracker::Tracker;
 
@@ -20,6 +20,12 @@ const PROPOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// While something waits for cluster time, the clock is written to the log at least this often, so
 /// that a new leader goes on from about the same time.
 const CLOCK_INTERVAL: u64 = 5_000;
+
+/// How often the leader asks whether the cluster's version can rise.
+const VERSION_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a member may take to say which versions it knows. The watch waits for it.
+const VERSION_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// When each session was last heard of, by this node's monotonic clock. Known to the leader alone.
 #[derive(Default)]
@@ -73,6 +79,7 @@ impl Heard {
 pub(super) async fn run(tracker: Tracker) {
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next_version_look = Duration::ZERO;
     loop {
         tokio::select! {
             _ = looks.tick() => {}
@@ -82,6 +89,11 @@ pub(super) async fn run(tracker: Tracker) {
             tracker.look_after_sessions().await;
             tracker.look_after_time().await;
             tracker.look_after_events().await;
+            tracker.look_after_ended().await;
+            if next_version_look <= tracker.monotonic() {
+                next_version_look = tracker.monotonic() + VERSION_INTERVAL;
+                tracker.look_after_version().await;
+            }
         }
     }
 }
@@ -109,6 +121,52 @@ impl Tracker {
         let now = self.inner.clock.now(self.monotonic(), applied);
         if due <= now || applied + CLOCK_INTERVAL <= now {
             self.propose_own(Mutation::Tick).await;
+        }
+    }
+
+    /// Deletes a crawl that has been over for long enough. One at each look: what it had leaves the store little by
+    /// little.
+    async fn look_after_ended(&self) {
+        let Some(kept) = self.inner.options.keep_ended else { return };
+        let crawl = {
+            let state = self.inner.replica.state();
+            let now = self.inner.clock.now(self.monotonic(), state.clock());
+            let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+            state
+                .kept_long_enough(kept, now)
+                .filter(|&crawl| state.version() >= Mutation::DeleteCrawl { crawl }.since_version())
+        };
+        let Some(crawl) = crawl else { return };
+        if self.propose_own(Mutation::DeleteCrawl { crawl }).await {
+            tracing::info!(%crawl, ?kept, "the crawl ended longer ago than crawls are kept and was deleted");
+        }
+    }
+
+    /// Raises the cluster's version by one when every member's program knows the next one. A member that is down holds it
+    /// back: it may come back with an older program.
+    async fn look_after_version(&self) {
+        let next = self.inner.replica.state().version() + 1;
+        if next > CLUSTER_VERSION {
+            return;
+        }
+        let own = self.inner.options.id;
+        let members: Vec<NodeId> = {
+            let metrics = self.inner.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            metrics
+                .membership_config
+                .membership()
+                .nodes()
+                .map(|(&id, _)| id)
+                .filter(|&id| id != own)
+                .collect()
+        };
+        let asked = members.into_iter().map(|id| self.status_of(id, VERSION_TIMEOUT));
+        let answers = futures::future::join_all(asked).await;
+        let all_know =
+            answers.iter().all(|status| status.as_ref().is_some_and(|s| s.cluster_version >= next));
+        if all_know && self.propose_own(Mutation::RaiseVersion { to: next }).await {
+            tracing::info!(version = next, "the cluster's version has risen: all members know it");
         }
     }
 

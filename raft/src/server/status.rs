@@ -6,7 +6,9 @@ use std::time::Duration;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 
-use crate::model::{ClusterStatus, MemberStatus, NodeId, NodeRole, NodeStatus, SessionStatus};
+use crate::model::{
+    CLUSTER_VERSION, ClusterStatus, MemberStatus, NodeId, NodeRole, NodeStatus, SessionStatus,
+};
 use crate::wire::ApiError;
 
 use super::tracker::Tracker;
@@ -43,6 +45,7 @@ impl Tracker {
         NodeStatus {
             id: self.inner.options.id,
             version: self.inner.options.version.clone(),
+            cluster_version: CLUSTER_VERSION,
             role: match metrics.state {
                 ServerState::Learner | ServerState::Follower if !self.may_vote() => NodeRole::Rejoining,
                 ServerState::Learner => NodeRole::Learner,

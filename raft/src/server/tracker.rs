@@ -247,6 +247,7 @@ async fn open(options: &TrackerOptions) -> Result<(DataDir, Arc<Replica>, LogSto
         let data = DataDir::open(&options.data_dir, &options.cluster, options.id, &*options.entropy)?;
         let store = SledStore::open(&data.state())?;
         let replica = Replica::open(Arc::new(store), data.snapshots())?;
+        replica.check_invariants(options.check_invariants);
         let snapshots = data.snapshots();
         std::fs::create_dir_all(&snapshots).map_err(|source| StartError::Log { path: snapshots, source })?;
         let (folder, owner) = (data.log(), StorageId(data.identity().storage).to_string());

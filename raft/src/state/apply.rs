@@ -3,18 +3,21 @@
 use storage::ids::UserId;
 
 use crate::model::{
-    Command, CrawlChange, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, EventKind, JobId, Mutation, NodeId,
-    Operation, Refusal, RequestId, Response, SubmitSummary,
+    CLUSTER_VERSION, Command, CrawlChange, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, EventKind, JobId,
+    Mutation, NodeId, Operation, Refusal, RequestId, Response, SubmitSummary,
 };
 
+use super::broken::{StateFailure, lower};
 use super::crawl::{Crawl, CrawlRecord};
 use super::findings::operations_to_retry;
 use super::jobs::{JobRecord, Phase, Rank};
-use super::{REQUESTS_KEPT, State};
+use super::{MAX_DRAINED, REQUESTS_KEPT, State};
 
 /// Longest name and follow rule of a crawl, bytes. They are part of every checkpointed record.
 const MAX_NAME: usize = 256;
 const MAX_RULE: usize = 4096;
+/// Most failed accounts that one command puts back: all of them are read from the store while it is applied.
+const MAX_RETRIED: u32 = 10_000;
 
 impl State {
     /// Applies the command of the log entry at `index`. Deterministic: every replica that applies
@@ -23,15 +26,30 @@ impl State {
         // TWM-T1: a new leader whose clock starts lower does not turn time back.
         self.head.clock = self.head.clock.max(command.now);
         self.limits = command.limits;
+        self.index = index;
         self.outbox.begin(index);
         self.release_delayed();
-        let response = match command.mutation {
+        let response = self.change(command.mutation);
+        if let Some(gap) = self.outbox.take_gap() {
+            self.broken("TWM-M1", gap);
+        }
+        self.check_if_due();
+        response
+    }
+
+    fn change(&mut self, mutation: Mutation) -> Response {
+        let needs = mutation.since_version();
+        if needs > self.head.version {
+            let (what, cluster) = (mutation.name().to_owned(), self.head.version);
+            return Response::Refused(Refusal::NeedsVersion { what, needs, cluster });
+        }
+        match mutation {
             Mutation::Tick => {
                 self.give_up_absent_storages();
                 Response::Done
             }
-            Mutation::OpenSession(open) => self.open_session(index, open),
-            Mutation::Report(report) => self.report(index, report),
+            Mutation::OpenSession(open) => self.open_session(self.index, open),
+            Mutation::Report(report) => self.report(self.index, report),
             Mutation::EndSession { session, graceful } => self.end_session(session, graceful),
             Mutation::CreateCrawl { request, spec } => self.once(request, |state| state.create_crawl(spec)),
             Mutation::AddTargets { crawl, chunk, users, seeds } => {
@@ -65,10 +83,26 @@ impl State {
                 self.outbox.passed(through);
                 Response::Done
             }
-        };
-        #[cfg(any(test, feature = "check-invariants"))]
-        self.check_invariants();
-        response
+            Mutation::RaiseVersion { to } => self.raise_version(to),
+            Mutation::DeleteCrawl { crawl } => self.delete_crawl(crawl),
+        }
+    }
+
+    /// One version after the other, so that no program skips what it has to do at one of them.
+    fn raise_version(&mut self, to: u32) -> Response {
+        let from = self.head.version;
+        if to <= from {
+            return Response::Done;
+        }
+        if to > from + 1 {
+            return Response::Refused(Refusal::VersionSkipped { from, to });
+        }
+        self.head.version = to;
+        if to > CLUSTER_VERSION {
+            // The leader proposes it only when all members know it. One that does not must not guess on.
+            self.stop_for(StateFailure::TooNew { cluster: to, known: CLUSTER_VERSION });
+        }
+        Response::Done
     }
 
     /// Applies a write with a request id once, however often it comes. A refusal is not remembered: it
@@ -198,7 +232,10 @@ impl State {
         }
         let clock = self.head.clock;
         self.active.remove(&id);
-        let Some(crawl) = self.crawls.get_mut(&id) else { return Response::Done };
+        let Some(crawl) = self.crawls.get_mut(&id) else {
+            self.lost_crawl(id);
+            return Response::Done;
+        };
         crawl.queue.clear();
         crawl.ready.clear();
         crawl.open = 0;
@@ -216,7 +253,7 @@ impl State {
     /// A crawl with nothing queued, leased or delayed is finished.
     pub(super) fn finish_if_done(&mut self, id: CrawlId) {
         let clock = self.head.clock;
-        let Some(crawl) = self.crawls.get_mut(&id) else { return };
+        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
         let done = crawl.record.sealed && crawl.open == 0 && crawl.queue.is_empty();
         if done && !crawl.phase().is_over() {
             crawl.change().ended_at = Some(clock);
@@ -233,13 +270,22 @@ impl State {
             return wrong_phase(id, CrawlPhase::Cancelled, "retry errors");
         }
         let operations = crawl.record.spec.operations;
-        let failed = self.cold.take_errors(id, user.as_ref(), limit as usize);
+        let failed = match self.cold.take_errors(id, user.as_ref(), limit.min(MAX_RETRIED) as usize) {
+            Ok(failed) => failed,
+            Err(error) => {
+                self.stop_for(error);
+                return Response::Retried(0);
+            }
+        };
         if let (Some(user), true) = (user, failed.is_empty()) {
             return Response::Refused(Refusal::NotFailed { crawl: id, user });
         }
         for (user, error) in &failed {
             let again = operations_to_retry(&error.failures, operations);
-            let Some(mut record) = JobRecord::fresh(id, user.clone(), error.depth, again) else { continue };
+            let Some(mut record) = JobRecord::fresh(id, user.clone(), error.depth, again) else {
+                self.broken("TWM-C1", format!("account {user} of crawl {id} failed at no operation"));
+                continue;
+            };
             record.completed = error.completed;
             record.gone = error.gone.clone();
             record.phase = Phase::Ready { rank: Rank { late: true, order: 0 } };
@@ -252,7 +298,10 @@ impl State {
         if let Some(crawl) = self.crawls.get_mut(&id).filter(|_| count > 0) {
             crawl.open += count;
             let record = crawl.change();
-            record.counters.users.failed -= count;
+            if !lower(&mut record.counters.users.failed, count) {
+                self.miscounted(id, "failed accounts");
+                return Response::Retried(0);
+            }
             record.counters.users.active += count;
             record.ended_at = None;
             self.active.insert(id);
@@ -263,6 +312,9 @@ impl State {
 
     fn drain(&mut self, node: NodeId, drained: bool) -> Response {
         if drained {
+            if self.head.drained.len() >= MAX_DRAINED && !self.head.drained.contains(&node) {
+                return Response::Refused(Refusal::TooManyDrained { node, most: MAX_DRAINED as u32 });
+            }
             self.head.drained.insert(node);
         } else {
             self.head.drained.remove(&node);

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
-use storage::state::StateStore;
+use storage::state::{MAX_VALUE_BYTES, StateStore};
 
 use crate::model::{CrawlId, Failure, Gone};
 
 use super::jobs::JobRecord;
 use super::keys;
+use super::persist::LoadError;
 pub(super) use page::Page;
 
 type Overlay = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -25,9 +26,6 @@ pub(super) struct Cold {
     frozen: Arc<Overlay>,
     /// Changes since.
     changed: Overlay,
-    /// The first failure of the store. The replica stops on it: going on with a state that differs
-    /// from the others' would be worse.
-    failure: Option<ColdError>,
 }
 
 /// The state store failed while a command was applied.
@@ -36,6 +34,12 @@ pub(super) struct Cold {
     "the state store cannot be read or holds a damaged record: {0}; restore this node from its peers: stop it, move its data directory away, start it again"
 )]
 pub struct ColdError(String);
+
+impl From<LoadError> for ColdError {
+    fn from(error: LoadError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// A failed account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,25 +61,32 @@ pub(super) struct GoneRecord {
 
 impl Cold {
     pub(super) fn over(store: Arc<dyn StateStore>) -> Self {
-        Self { store, frozen: Arc::default(), changed: Overlay::new(), failure: None }
+        Self { store, frozen: Arc::default(), changed: Overlay::new() }
     }
 
-    pub(super) fn failure(&self) -> Option<&ColdError> {
-        self.failure.as_ref()
+    pub(super) fn store(&self) -> &Arc<dyn StateStore> {
+        &self.store
+    }
+
+    /// Drops the changes of a range whose records are to leave the store.
+    pub(super) fn forget(&mut self, (start, end): (Vec<u8>, Vec<u8>)) {
+        let keys: Vec<_> = self.changed.range(start..end).map(|(key, _)| key.clone()).collect();
+        keys.iter().for_each(|key| drop(self.changed.remove(key)));
     }
 
     /// Records how an account ended, where that is more than a number.
-    pub(super) fn record_end(&mut self, crawl: CrawlId, job: &JobRecord) {
+    pub(super) fn record_end(&mut self, crawl: CrawlId, job: &JobRecord) -> Result<(), ColdError> {
         let JobRecord { user, depth, completed, gone, failures, .. } = job.clone();
         if !failures.is_empty() {
             let key = keys::account(keys::ERROR, crawl, &user);
             let record = ErrorRecord { user: user.clone(), depth, failures, completed, gone: gone.clone() };
-            self.put(key, &record);
+            self.put(key, &record)?;
         }
         if !gone.is_empty() {
             let key = keys::account(keys::GONE, crawl, &user);
-            self.put(key, &GoneRecord { user, depth, gone });
+            self.put(key, &GoneRecord { user, depth, gone })?;
         }
+        Ok(())
     }
 
     /// Removes failed accounts from the error list: one, or the first `limit`.
@@ -84,19 +95,16 @@ impl Cold {
         crawl: CrawlId,
         user: Option<&UserId>,
         limit: usize,
-    ) -> Vec<(UserId, ErrorRecord)> {
+    ) -> Result<Vec<(UserId, ErrorRecord)>, ColdError> {
         let found: Page<ErrorRecord> = match user {
             Some(user) => self.page_of(keys::ERROR, crawl, None, Some(user), 1),
             None => self.page_of(keys::ERROR, crawl, None, None, limit),
         };
-        let found = found.read().unwrap_or_else(|error| {
-            self.failure.get_or_insert(error);
-            Vec::new()
-        });
+        let found = found.read()?;
         for record in &found {
             self.changed.insert(keys::account(keys::ERROR, crawl, &record.user), None);
         }
-        found.into_iter().map(|record| (record.user.clone(), record)).collect()
+        Ok(found.into_iter().map(|record| (record.user.clone(), record)).collect())
     }
 
     pub(super) fn errors(&self, crawl: CrawlId, after: Option<&UserId>, limit: usize) -> Page<ErrorRecord> {
@@ -129,15 +137,14 @@ impl Cold {
         Page::new(Arc::clone(&self.store), Arc::clone(&self.frozen), &self.changed, start..end, limit)
     }
 
-    fn put<R: Serialize>(&mut self, key: Vec<u8>, record: &R) {
-        match postcard::to_stdvec(record) {
-            Ok(value) => {
-                self.changed.insert(key, Some(value));
-            }
-            Err(error) => {
-                self.failure.get_or_insert(ColdError(error.to_string()));
-            }
+    fn put<R: Serialize>(&mut self, key: Vec<u8>, record: &R) -> Result<(), ColdError> {
+        let value = postcard::to_stdvec(record).map_err(|e| ColdError(e.to_string()))?;
+        if value.len() > MAX_VALUE_BYTES {
+            let (key, bytes) = (keys::text(&key), value.len());
+            return Err(ColdError(format!("the record {key} of an account's end has {bytes} bytes")));
         }
+        self.changed.insert(key, Some(value));
+        Ok(())
     }
 
     /// Hands the changes to a checkpoint. They stay readable until [`Self::written`].

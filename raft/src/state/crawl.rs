@@ -23,6 +23,8 @@ pub(super) struct Crawl {
     pub(super) open: u64,
     pub(super) leased: u64,
     pub(super) delayed: u64,
+    /// Whether the seen-set and the frontier are on disk only ([`retention`](super::retention)).
+    pub(super) put_away: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +47,7 @@ pub(super) struct CrawlRecord {
 }
 
 /// What one job of a crawl with priority 1 moves its pass on by.
-const STRIDE: u64 = 1_000_000;
+pub(super) const STRIDE: u64 = 1_000_000;
 
 impl Crawl {
     pub(super) fn of(record: CrawlRecord) -> Self {
@@ -59,6 +61,7 @@ impl Crawl {
             open: 0,
             leased: 0,
             delayed: 0,
+            put_away: false,
         }
     }
 
@@ -150,18 +153,20 @@ impl ReadyJobs {
         }
     }
 
-    pub(super) fn remove(&mut self, pin: Option<StorageId>, operation: Operation, rank: Rank) {
+    /// Whether it was there.
+    #[must_use]
+    pub(super) fn remove(&mut self, pin: Option<StorageId>, operation: Operation, rank: Rank) -> bool {
         let lanes = match pin {
             None => Some(&mut self.anywhere),
             Some(storage) => self.pinned.get_mut(&storage),
         };
-        let Some(lanes) = lanes else { return };
-        if lanes[operation.index()].remove(&rank).is_some() {
-            self.len -= 1;
-        }
+        let Some(lanes) = lanes else { return false };
+        let removed = lanes[operation.index()].remove(&rank).is_some();
+        self.len -= u64::from(removed);
         if let Some(storage) = pin.filter(|_| lanes.iter().all(BTreeMap::is_empty)) {
             self.pinned.remove(&storage);
         }
+        removed
     }
 
     /// All of them: by place and operation, each part in the order in which it is granted.

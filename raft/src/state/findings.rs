@@ -9,12 +9,16 @@ use crate::model::{
 use storage::ids::UserId;
 
 use super::State;
+use super::broken::lower;
 use super::jobs::{JobRecord, Phase};
 
 /// Longest reason that the error list keeps, bytes.
 const MAX_REASON: usize = 512;
 /// Longest cursor that is saved, bytes: a job's record has to fit in one value of the state store.
 const MAX_CURSOR: usize = 4096;
+
+/// Storages that may have said that they lack a job's input before it is made again. They are in the job's record.
+const MAX_WITHOUT_INPUT: usize = 256;
 
 impl State {
     pub(super) fn find(&mut self, job: JobId, lease: LeaseId, session: SessionId, finding: Finding) {
@@ -51,7 +55,7 @@ impl State {
     }
 
     fn completed(&mut self, job: JobId, lease: LeaseId, session: SessionId, file: bool, items: u64) {
-        let Some(holder) = self.sessions.get_mut(&session) else { return };
+        let Some(holder) = self.sessions.get_mut(&session) else { return self.lost_session(session) };
         holder.record.completed += 1;
         let storage = holder.record.storage;
         if !file {
@@ -62,14 +66,16 @@ impl State {
         }
         holder.leased.remove(&job);
         self.tell_job(job, || JobChange::Fetched { items });
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.phase = Phase::Publishing { lease, session: Some(session), adopted: false, storage, items };
     }
 
     fn published(&mut self, job: JobId) {
         self.unlease(job);
-        let Some(record) = self.jobs.get_mut(job) else { return };
-        let Phase::Publishing { storage, items, .. } = record.phase else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
+        let Phase::Publishing { storage, items, .. } = record.phase else {
+            return self.broken("TWM-P1", format!("job {job} is published and was not to be"));
+        };
         if record.later.iter().any(|op| op.input() == Some(record.current)) {
             record.holder = Some(storage);
         }
@@ -79,28 +85,26 @@ impl State {
     /// Counts a completed operation and goes on to the next one. The job is in no queue.
     fn operation_done(&mut self, job: JobId, items: u64) {
         self.tell_job(job, || JobChange::Completed { items });
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.completed = true;
         let (crawl, operation) = (record.crawl, record.current);
-        if let Some(crawl) = self.crawls.get_mut(&crawl) {
-            let counters = crawl.counters().of(operation);
-            counters.completed += 1;
-            counters.items = counters.items.saturating_add(items);
-        }
+        let Some(entry) = self.crawls.get_mut(&crawl) else { return self.lost_crawl(crawl) };
+        let counters = entry.counters().of(operation);
+        counters.completed += 1;
+        counters.items = counters.items.saturating_add(items);
         self.next_operation(job);
     }
 
     /// Nothing was fetched, so an operation that reads it has nothing to do: it is done as well.
     fn complete_dependents(&mut self, job: JobId) {
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         let current = record.current;
         let (done, later): (Vec<_>, Vec<_>) = record.later.iter().partition(|op| op.input() == Some(current));
         record.later = later.into_iter().collect();
         let (id, user) = (record.crawl, record.user.clone());
         for operation in done {
-            if let Some(crawl) = self.crawls.get_mut(&id) {
-                crawl.counters().of(operation).completed += 1;
-            }
+            let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+            crawl.counters().of(operation).completed += 1;
             let change = JobChange::Completed { items: 0 };
             let kind = EventKind::Job { crawl: id, job, user: user.clone(), operation, change };
             self.outbox.push(self.head.clock, kind);
@@ -108,7 +112,7 @@ impl State {
     }
 
     fn next_operation(&mut self, job: JobId) {
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         let Some(next) = record.later.first() else {
             self.user_done(job);
             return;
@@ -123,20 +127,23 @@ impl State {
 
     /// The account has reached a final state (TWM-C1).
     fn user_done(&mut self, job: JobId) {
-        let Some(state) = self.jobs.get(job).map(JobRecord::final_state) else { return };
+        let Some(state) = self.jobs.get(job).map(JobRecord::final_state) else { return self.lost_job(job) };
         self.tell_job(job, || JobChange::Ended { state });
-        let Some(record) = self.jobs.remove(job) else { return };
+        let Some(record) = self.jobs.remove(job) else { return self.lost_job(job) };
         let id = record.crawl;
-        let Some(crawl) = self.crawls.get_mut(&id) else { return };
-        crawl.open -= 1;
+        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        if !lower(&mut crawl.open, 1) || !lower(&mut crawl.counters().users.active, 1) {
+            return self.miscounted(id, "active accounts");
+        }
         let users = &mut crawl.counters().users;
-        users.active -= 1;
         match state {
             FinalState::Failed => users.failed += 1,
             FinalState::Completed => users.completed += 1,
             FinalState::Gone => users.gone += 1,
         }
-        self.cold.record_end(id, &record);
+        if let Err(error) = self.cold.record_end(id, &record) {
+            return self.stop_for(error);
+        }
         self.finish_if_done(id);
     }
 
@@ -144,8 +151,11 @@ impl State {
     /// elsewhere than on the session's storage, a cursor that fits in no record): the job would then
     /// begin again where it was saved before.
     fn advanced(&mut self, job: JobId, session: SessionId, progress: Option<Progress>) {
-        let Some(here) = self.sessions.get(&session).map(|s| s.record.storage) else { return };
-        let (Some(record), Some(progress)) = (self.jobs.get_mut(job), progress) else { return };
+        let Some(progress) = progress else { return };
+        let Some(here) = self.sessions.get(&session).map(|s| s.record.storage) else {
+            return self.lost_session(session);
+        };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         let elsewhere = progress.draft.as_ref().is_some_and(|draft| draft.storage != here);
         if elsewhere || progress.cursor.len() > MAX_CURSOR {
             return;
@@ -175,8 +185,10 @@ impl State {
         self.unlease(job);
         self.tell_job(job, || JobChange::Gone { reason });
         self.count(job, |counters| counters.gone += 1);
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         let operation = record.current;
+        // One an operation, whatever was retried: a record has a largest size.
+        record.gone.retain(|gone| gone.operation != operation);
         record.gone.push(Gone { operation, reason });
         self.drop_dependents(job);
         self.next_operation(job);
@@ -186,7 +198,7 @@ impl State {
         truncate(&mut reason, MAX_REASON);
         self.unlease(job);
         let max_attempts = self.limits.max_attempts;
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.failed_attempts += 1;
         if retry && record.failed_attempts < max_attempts {
             self.tell_job(job, || JobChange::Retried { reason, after_ms });
@@ -200,8 +212,9 @@ impl State {
     fn failed_for_good(&mut self, job: JobId, reason: String) {
         let cursor = self.jobs.get(job).and_then(|r| r.progress.as_ref()).map(|p| p.cursor.clone());
         self.tell_job(job, || JobChange::Failed { reason: reason.clone(), cursor });
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         let (operation, attempts) = (record.current, record.failed_attempts);
+        record.failures.retain(|failure| failure.operation != operation);
         record.failures.push(Failure { operation, reason, attempts });
         self.count(job, |counters| counters.failed += 1);
         self.drop_dependents(job);
@@ -210,31 +223,33 @@ impl State {
 
     /// Operations that read what the current one did not write cannot run.
     fn drop_dependents(&mut self, job: JobId) {
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         let current = record.current;
         record.later = record.later.iter().filter(|op| op.input() != Some(current)).collect();
     }
 
     fn count(&mut self, job: JobId, change: impl FnOnce(&mut crate::model::OperationCounters)) {
-        let Some(record) = self.jobs.get(job) else { return };
-        let operation = record.current;
-        if let Some(crawl) = self.crawls.get_mut(&record.crawl) {
-            change(crawl.counters().of(operation));
-        }
+        let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
+        let (operation, id) = (record.current, record.crawl);
+        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        change(crawl.counters().of(operation));
     }
 
     /// Tries the next storage that may have the file, or makes the file again; but not for ever, should
     /// it be gone each time.
     fn input_missing(&mut self, job: JobId, session: SessionId) {
         self.unlease(job);
-        let Some(here) = self.sessions.get(&session).map(|s| s.record.storage) else { return };
+        let Some(here) = self.sessions.get(&session).map(|s| s.record.storage) else {
+            return self.lost_session(session);
+        };
         let present: BTreeSet<_> = self.sessions.values().map(|s| s.record.storage).collect();
         let max_attempts = self.limits.max_attempts;
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         if record.current.input().is_some() {
             record.without_input.push(here);
             record.progress = None;
-            if let Some(next) = present.into_iter().find(|s| !record.without_input.contains(s)) {
+            let next = present.into_iter().find(|s| !record.without_input.contains(s));
+            if let Some(next) = next.filter(|_| record.without_input.len() < MAX_WITHOUT_INPUT) {
                 record.holder = Some(next);
             } else if record.inputs_made < max_attempts {
                 record.inputs_made += 1;
@@ -254,9 +269,12 @@ impl State {
     }
 
     fn discovered(&mut self, job: JobId, admitted: Vec<UserId>, discarded: Vec<UserId>) {
-        let Some(record) = self.jobs.get(job) else { return };
+        let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
         let (id, depth) = (record.crawl, record.depth.saturating_add(1));
-        let Some(crawl) = self.crawls.get_mut(&id) else { return };
+        if !self.take_out(id) {
+            return;
+        }
+        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
         let discarded = crawl.seen.insert(discarded).len() as u64;
         let admitted = crawl.seen.insert(admitted);
         let spec = &crawl.record.spec;

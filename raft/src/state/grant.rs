@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::{CrawlId, JobChange, JobId, LeaseId, Operation, SessionId, StorageId, Wants};
 
 use super::State;
+use super::broken::lower;
 use super::jobs::{JobRecord, Phase, Rank};
 
 /// How long a job waits when another crawl's job writes the same file, cluster time in ms.
@@ -22,7 +23,10 @@ impl State {
     /// Grants up to `wants` jobs to a session. Crawls take turns by stride; within a crawl, jobs
     /// that were begun go before fresh accounts.
     pub(super) fn grant(&mut self, index: u64, session: SessionId, mut wants: Wants) -> Vec<JobId> {
-        let Some(holder) = self.sessions.get(&session) else { return Vec::new() };
+        let Some(holder) = self.sessions.get(&session) else {
+            self.lost_session(session);
+            return Vec::new();
+        };
         let storage = holder.record.storage;
         if self.head.drained.contains(&holder.record.node) {
             return Vec::new();
@@ -66,16 +70,26 @@ impl State {
 
     /// Takes the crawl's next job off its queue.
     fn take_job(&mut self, id: CrawlId, storage: StorageId, wants: &Wants) -> Next {
-        let Some(crawl) = self.crawls.get(&id) else { return Next::Nothing };
-        let next = match crawl.ready.first(storage, wants) {
+        let Some(crawl) = self.crawls.get(&id) else {
+            self.lost_crawl(id);
+            return Next::Nothing;
+        };
+        let job = match crawl.ready.first(storage, wants) {
             Some(job) => {
                 self.unqueue(job);
-                Some(job)
+                job
             }
-            None if crawl.could_begin(wants) => self.begin_account(id),
-            None => None,
+            None if crawl.could_begin(wants) => match self.begin_account(id) {
+                Some(job) => job,
+                None => {
+                    self.broken("TWM-C1", format!("crawl {id} has a queue and no account to begin with"));
+                    return Next::Nothing;
+                }
+            },
+            None => return Next::Nothing,
         };
-        let Some((job, record)) = next.and_then(|job| Some((job, self.jobs.get(job)?))) else {
+        let Some(record) = self.jobs.get(job) else {
+            self.lost_job(job);
             return Next::Nothing;
         };
         let operation = record.current;
@@ -96,7 +110,10 @@ impl State {
         let record = JobRecord::fresh(id, user, depth, crawl.record.spec.operations)?;
         crawl.open += 1;
         let users = &mut crawl.counters().users;
-        users.waiting -= 1;
+        if !lower(&mut users.waiting, 1) {
+            self.miscounted(id, "waiting accounts");
+            return None;
+        }
         users.active += 1;
         self.head.last_job += 1;
         let job = JobId(self.head.last_job);
@@ -105,13 +122,12 @@ impl State {
     }
 
     fn lease(&mut self, job: JobId, lease: LeaseId, session: SessionId) {
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.phase = Phase::Leased { lease, session };
-        let (crawl, attempt) = (record.crawl, record.failed_attempts + 1);
-        if let Some(crawl) = self.crawls.get_mut(&crawl) {
-            crawl.leased += 1;
-        }
-        let Some(holder) = self.sessions.get_mut(&session) else { return };
+        let (id, attempt) = (record.crawl, record.failed_attempts + 1);
+        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        crawl.leased += 1;
+        let Some(holder) = self.sessions.get_mut(&session) else { return self.lost_session(session) };
         holder.leased.insert(job);
         let node = holder.record.node;
         self.tell_job(job, || JobChange::Granted { node, lease, attempt });
@@ -121,29 +137,28 @@ impl State {
     /// given back.
     pub(super) fn make_ready(&mut self, job: JobId, late: bool) {
         let rank = Rank { late, order: self.next_order() };
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.phase = Phase::Ready { rank };
-        let (pin, operation) = (record.pin(), record.current);
-        if let Some(crawl) = self.crawls.get_mut(&record.crawl) {
-            crawl.ready.insert(pin, operation, rank, job);
-        }
+        let (pin, operation, id) = (record.pin(), record.current, record.crawl);
+        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        crawl.ready.insert(pin, operation, rank, job);
     }
 
     /// Lets a job that is in no queue wait.
     pub(super) fn delay(&mut self, job: JobId, by_ms: u64) {
         let until = self.head.clock.saturating_add(by_ms);
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.phase = Phase::Delayed { until };
-        if let Some(crawl) = self.crawls.get_mut(&record.crawl) {
-            crawl.delayed += 1;
-        }
+        let id = record.crawl;
+        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        crawl.delayed += 1;
         self.jobs.delayed.insert((until, job));
     }
 
     /// Ends a lease or a publication: the file is free for others. The phase is stale until the job is
     /// put elsewhere.
     pub(super) fn unlease(&mut self, job: JobId) {
-        let Some(record) = self.jobs.get(job) else { return };
+        let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
         if record.lease().is_none() {
             return;
         }
@@ -154,22 +169,27 @@ impl State {
             session.leased.remove(&job);
             session.adopted.remove(&job);
         }
-        if let Some(crawl) = self.crawls.get_mut(&record.crawl) {
-            crawl.leased -= 1;
+        let id = record.crawl;
+        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        if !lower(&mut crawl.leased, 1) {
+            self.miscounted(id, "leased jobs");
         }
     }
 
     /// Takes a ready or delayed job out of its queue; its phase is stale until it is put elsewhere.
     pub(super) fn unqueue(&mut self, job: JobId) {
-        let Some(record) = self.jobs.get(job) else { return };
-        let Some(crawl) = self.crawls.get_mut(&record.crawl) else { return };
-        match record.phase {
+        let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
+        let id = record.crawl;
+        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        let was_there = match record.phase {
             Phase::Ready { rank } => crawl.ready.remove(record.pin(), record.current, rank),
             Phase::Delayed { until } => {
-                crawl.delayed -= 1;
-                self.jobs.delayed.remove(&(until, job));
+                lower(&mut crawl.delayed, 1) && self.jobs.delayed.remove(&(until, job))
             }
-            Phase::Leased { .. } | Phase::Publishing { .. } => {}
+            Phase::Leased { .. } | Phase::Publishing { .. } => true,
+        };
+        if !was_there {
+            self.broken("TWM-C1", format!("job {job} is not in the queue that its record names"));
         }
     }
 }

@@ -1,77 +1,211 @@
-//! The invariants as checks, run after every command in tests and simulation.
+//! The invariants as checks, run after every command in tests, in fuzzing, and in nodes that are told to
+//! (`TWM_CHECK_INVARIANTS`), as those of the clusters under test are.
+//!
+//! A check reads the whole state. While that is small it runs after every command; beyond [`SMALL`] records it runs
+//! after every [`SELDOM`]th log entry, so that a cluster under load stays as fast as it is.
 
-#![cfg(any(test, feature = "check-invariants"))]
-
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::State;
+use super::crawl::STRIDE;
 use super::jobs::Phase;
 
-impl State {
-    /// Panics with the invariant's id when one does not hold.
-    pub fn check_invariants(&self) {
-        self.check_users();
-        self.check_leases();
-        self.check_sessions();
+/// Jobs, crawls and sessions up to which every command is followed by a check.
+const SMALL: usize = 512;
+/// A larger state is checked after log entries whose index this divides.
+const SELDOM: u64 = 64;
+
+/// A rule that does not hold: its id, and what was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{invariant}: {what}")]
+pub struct Violation {
+    pub(super) invariant: &'static str,
+    pub(super) what: String,
+}
+
+type Checked = Result<(), Violation>;
+
+fn ensure(holds: bool, invariant: &'static str, what: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(Violation { invariant, what: what() }) }
+}
+
+/// Whether and how far this replica was checked; no part of the state.
+pub(super) struct Checks {
+    on: bool,
+    /// Cluster time at the last check.
+    clock: u64,
+}
+
+impl Checks {
+    pub(super) fn on(&self) -> bool {
+        self.on
     }
 
-    fn check_users(&self) {
+    /// On in tests and in fuzzing; a node says so.
+    pub(super) fn as_built() -> Self {
+        Self { on: cfg!(any(test, feature = "check-invariants")), clock: 0 }
+    }
+}
+
+impl State {
+    /// Checks the invariants after commands from now on, or no more. A violation stops the replica.
+    pub fn check_after_commands(&mut self, on: bool) {
+        self.checks.on = on;
+    }
+
+    /// Called at the end of each command.
+    pub(super) fn check_if_due(&mut self) {
+        let size = self.jobs.len() + self.crawls.len() + self.sessions.len();
+        if !self.checks.on || self.failure.is_some() || (size > SMALL && self.index % SELDOM != 0) {
+            return;
+        }
+        if let Err(Violation { invariant, what }) = self.check_invariants() {
+            self.broken(invariant, what);
+        }
+        self.checks.clock = self.head.clock;
+    }
+
+    /// Names the first invariant that does not hold.
+    pub fn check_invariants(&self) -> Checked {
+        self.check_crawls()?;
+        self.check_leases()?;
+        self.check_sessions()?;
+        self.outbox.check().or_else(|what| ensure(false, "TWM-M1", || what))?;
+        ensure(self.head.clock >= self.checks.clock, "TWM-T1", || {
+            format!("cluster time went from {} back to {}", self.checks.clock, self.head.clock)
+        })
+    }
+
+    fn check_crawls(&self) -> Checked {
+        let mut jobs: HashMap<_, [u64; 4]> = HashMap::new();
+        for (_, record) in self.jobs.iter() {
+            let count = jobs.entry(record.crawl).or_default();
+            count[0] += 1;
+            match record.phase {
+                Phase::Ready { .. } => count[1] += 1,
+                Phase::Delayed { .. } => count[2] += 1,
+                Phase::Leased { .. } | Phase::Publishing { .. } => count[3] += 1,
+            }
+        }
         for (id, crawl) in &self.crawls {
             let users = crawl.record.counters.users;
             let sum =
                 users.waiting + users.active + users.completed + users.gone + users.failed + users.cancelled;
-            assert_eq!(users.accepted, sum, "TWM-C1: crawl {id} has an account in no state or in two");
-            assert_eq!(
-                users.waiting,
-                crawl.queue.len(),
-                "TWM-C1: crawl {id} counts other than its queue holds"
-            );
-            let open = self.jobs.iter().filter(|(_, r)| r.crawl == *id).count() as u64;
-            assert_eq!(crawl.open, open, "TWM-C1: crawl {id} counts other jobs than there are");
-            assert_eq!(users.active, open, "TWM-C1: crawl {id} has an active account without a job");
-            assert!(users.accepted <= crawl.seen.len(), "TWM-C2: crawl {id} accepted an unseen account");
+            ensure(users.accepted == sum, "TWM-C1", || {
+                format!("crawl {id} has an account in no state or in two: {users:?}")
+            })?;
+            ensure(users.waiting == crawl.queue.len(), "TWM-C1", || {
+                format!(
+                    "crawl {id} counts {} waiting accounts, its queue {}",
+                    users.waiting,
+                    crawl.queue.len()
+                )
+            })?;
+            let there = jobs.remove(id).unwrap_or_default();
+            let counted = [crawl.open, crawl.ready.len(), crawl.delayed, crawl.leased];
+            ensure(counted == there, "TWM-C1", || {
+                format!(
+                    "crawl {id} counts {counted:?} jobs (all, ready, delayed, leased); there are {there:?}"
+                )
+            })?;
+            ensure(crawl.phase().is_over() || users.active == crawl.open, "TWM-C1", || {
+                format!("crawl {id} has {} active accounts and {} jobs", users.active, crawl.open)
+            })?;
+            ensure(crawl.phase().is_over() != self.active.contains(id), "TWM-C1", || {
+                format!("crawl {id} is {} and listed as something else", crawl.phase().name())
+            })?;
+            ensure(crawl.put_away || users.accepted <= crawl.seen.len(), "TWM-C2", || {
+                format!("crawl {id} accepted an account that it has not seen")
+            })?;
+            ensure(crawl.record.pass <= self.head.pass.saturating_add(STRIDE), "TWM-F1", || {
+                format!("crawl {id} is more than one turn ahead: {} of {}", crawl.record.pass, self.head.pass)
+            })?;
         }
+        ensure(jobs.is_empty(), "TWM-C1", || format!("jobs belong to crawls that are not there: {jobs:?}"))?;
+        ensure(self.active.iter().all(|id| self.crawls.contains_key(id)), "TWM-C1", || {
+            "a crawl is active and not there".to_owned()
+        })
     }
 
-    fn check_leases(&self) {
-        let mut leases = BTreeSet::new();
-        let mut files = BTreeMap::new();
-        let mut ready = BTreeMap::new();
+    fn check_leases(&self) -> Checked {
+        let mut leases = HashSet::new();
+        let mut files = HashMap::new();
+        let mut delayed = 0;
         for (job, record) in self.jobs.iter() {
+            if let Some(lease) = record.lease() {
+                ensure(leases.insert(lease), "TWM-L1", || format!("lease {lease} is valid for two jobs"))?;
+            }
             match record.phase {
-                Phase::Leased { lease, session } => {
-                    assert!(leases.insert(lease), "TWM-L1: lease {lease} is valid for two jobs");
+                Phase::Leased { session, .. } => {
                     let holder = self.sessions.get(&session);
-                    assert!(
-                        holder.is_some_and(|s| s.leased.contains(&job)),
-                        "TWM-L1: job {job} is leased to nobody"
-                    );
+                    ensure(holder.is_some_and(|s| s.leased.contains(&job)), "TWM-L1", || {
+                        format!("job {job} is leased to session {session}, which does not have it")
+                    })?;
                 }
-                Phase::Publishing { lease, .. } => {
-                    assert!(leases.insert(lease), "TWM-L1: lease {lease} is valid for two jobs");
+                Phase::Publishing { session, adopted, .. } => {
+                    self.check_publication(job, session, adopted)?
                 }
-                Phase::Delayed { until } => assert!(self.jobs.delayed.contains(&(until, job))),
-                Phase::Ready { .. } => *ready.entry(record.crawl).or_insert(0u64) += 1,
+                Phase::Delayed { until } => {
+                    delayed += 1;
+                    ensure(self.jobs.delayed.contains(&(until, job)), "TWM-C1", || {
+                        format!("job {job} is delayed and in no queue")
+                    })?;
+                }
+                Phase::Ready { .. } => {}
             }
             if let (Some(_), Some(file)) = (record.lease(), record.file()) {
-                assert_eq!(self.writers.get(&file), Some(&job), "TWM-L3: {file:?} is written by another job");
-                assert!(files.insert(file.0.to_string() + &format!("{:?}", file.1), job).is_none(), "TWM-L3");
+                let writer = self.writers.get(&file);
+                ensure(writer == Some(&job), "TWM-L3", || {
+                    format!("job {job} writes {file:?}, which job {writer:?} holds")
+                })?;
+                ensure(files.insert(file, job).is_none(), "TWM-L3", || {
+                    format!("job {job} writes a file too")
+                })?;
             }
         }
-        assert_eq!(self.writers.len(), files.len(), "TWM-L3: a file is held that nobody writes");
-        for (id, crawl) in &self.crawls {
-            assert_eq!(crawl.ready.len(), ready.get(id).copied().unwrap_or(0), "crawl {id} lost a ready job");
-        }
+        ensure(self.jobs.delayed.len() == delayed, "TWM-C1", || {
+            "a job that is not delayed waits".to_owned()
+        })?;
+        ensure(self.writers.len() == files.len(), "TWM-L3", || "a file is held that nobody writes".to_owned())
     }
 
-    fn check_sessions(&self) {
-        let nodes: BTreeSet<_> = self.sessions.values().map(|s| s.record.node).collect();
-        assert_eq!(nodes.len(), self.sessions.len(), "TWM-S1: a node has two sessions");
-        for session in self.sessions.values() {
-            assert!(
-                !self.head.absent.contains_key(&session.record.storage),
-                "a storage is present and absent"
-            );
+    /// TWM-P1: a publication is somebody's, or its storage has no session.
+    fn check_publication(
+        &self,
+        job: crate::model::JobId,
+        session: Option<crate::model::SessionId>,
+        adopted: bool,
+    ) -> Checked {
+        let Some(session) = session else { return Ok(()) };
+        let holder = self.sessions.get(&session);
+        let told = holder.is_some_and(|s| s.adopted.contains(&job) == adopted && !s.leased.contains(&job));
+        ensure(told, "TWM-P1", || {
+            format!("job {job} is to be published by session {session}, which was not told")
+        })
+    }
+
+    fn check_sessions(&self) -> Checked {
+        let mut nodes = BTreeMap::new();
+        for (id, session) in &self.sessions {
+            let record = &session.record;
+            ensure(nodes.insert(record.node, id).is_none(), "TWM-S1", || {
+                format!("node {} has two sessions", record.node)
+            })?;
+            ensure(!self.head.absent.contains_key(&record.storage), "TWM-S1", || {
+                format!("storage {} is present and absent", record.storage)
+            })?;
+            let held = |job| self.jobs.get(job).is_some_and(|r| r.session() == Some(*id));
+            let all = session.leased.iter().chain(&session.adopted);
+            ensure(all.clone().all(|&job| held(job)), "TWM-L1", || {
+                format!("session {id} has a job that is another's: {:?}", all.clone().collect::<Vec<_>>())
+            })?;
+            // TWM-S2: what the last report was granted is still as it was granted, or was cancelled.
+            let granted = &record.last_granted;
+            let as_granted = |&job: &_| self.jobs.get(job).is_none() || session.leased.contains(&job);
+            ensure(granted.iter().all(as_granted), "TWM-S2", || {
+                format!("a repeated report of session {id} would be granted what others have: {granted:?}")
+            })?;
         }
+        Ok(())
     }
 }

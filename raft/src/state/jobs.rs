@@ -225,7 +225,7 @@ impl JobTable {
         self.entries.len()
     }
 
-    pub(super) fn freeze(&mut self, changes: &mut Changes) -> Result<(), postcard::Error> {
+    pub(super) fn freeze(&mut self, changes: &mut Changes) {
         for id in self.removed.drain(..) {
             changes.delete(keys::job(id));
         }
@@ -234,9 +234,8 @@ impl JobTable {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             entry.dirty = false;
             entry.on_disk = true;
-            changes.put(keys::job(id), postcard::to_stdvec(&entry.record)?);
+            changes.put_record("job", keys::job(id), &entry.record);
         }
-        Ok(())
     }
 
     pub(super) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<JobId, LoadError> {

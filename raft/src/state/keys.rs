@@ -2,20 +2,23 @@
 //!
 //! A key is a tag, then big-endian numbers, so that related records lie together in order:
 //!
-//! | key | value |
-//! |---|---|
-//! | `m` | applied log id and membership (written by the consensus layer) |
-//! | `h` | [`Head`](super::Head) |
-//! | `r` | remembered answers |
-//! | `c` crawl | crawl record |
-//! | `q`, `f` crawl, segment | a segment of the queue, of the frontier |
-//! | `s` crawl, level, run, block | a block of a run of the seen-set |
-//! | `t` crawl, id | a text id of the seen-set |
-//! | `j` job | job record |
-//! | `n` session | session record |
-//! | `e`, `g` crawl, account | failed, gone account |
-//! | `p` | the outbox's scalars |
-//! | `o` block | a block of events in the outbox |
+//! A value is at most 64 KiB, which each kind keeps by what bounds its parts; a number takes 10 bytes at the most:
+//!
+//! | key | value | largest, bytes, and why |
+//! |---|---|---|
+//! | `m` | applied log id and membership (written by the consensus layer) | its own |
+//! | `h` | [`Head`](super::Head) | 24,000: 256 drained nodes, 1,024 absent storages |
+//! | `r` | remembered answers | 42,000: 1,024 of a request id, a kind and a number |
+//! | `c` crawl | crawl record | 5,200: a name of 256, a rule of 4,096, some 40 numbers |
+//! | `q`, `f` crawl, segment | a segment of the queue, of the frontier | 4,200: [`IdSegment`](storage::ids::IdSegment) |
+//! | `s` crawl, level, run, block | a block of a run of the seen-set | 4,096: [`run`](storage::ids::run) |
+//! | `t` crawl, id | a text id of the seen-set | none; 264 in the key |
+//! | `d` crawl | a mark: the crawl was deleted, its records have to leave the store | none |
+//! | `j` job | job record | 12,000: a cursor of 4,096, 256 storages without the input, 4 reasons of 512 |
+//! | `n` session | session record | 19,000: 1,024 granted jobs, 8 KiB of stale positions |
+//! | `e`, `g` crawl, account | failed, gone account | 2,600: an id of 255, 4 reasons of 512 |
+//! | `p` | the outbox's scalars | 100 |
+//! | `o` block | a block of events in the outbox | 39,000: 32 KiB and one event, of a name or a cursor and a reason |
 
 use storage::ids::UserId;
 
@@ -34,6 +37,7 @@ pub(super) const SESSION: u8 = b'n';
 pub(super) const ERROR: u8 = b'e';
 pub(super) const GONE: u8 = b'g';
 pub(super) const OUTBOX: u8 = b'o';
+pub(super) const DELETED: u8 = b'd';
 
 fn tagged(tag: u8, numbers: &[u64]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + 8 * numbers.len());
@@ -46,6 +50,10 @@ fn tagged(tag: u8, numbers: &[u64]) -> Vec<u8> {
 
 pub(super) fn crawl(id: CrawlId) -> Vec<u8> {
     tagged(CRAWL, &[id.0])
+}
+
+pub(super) fn deleted(id: CrawlId) -> Vec<u8> {
+    tagged(DELETED, &[id.0])
 }
 
 pub(super) fn job(id: JobId) -> Vec<u8> {
@@ -109,6 +117,11 @@ pub(super) fn of_crawl(tag: u8, crawl: CrawlId) -> (Vec<u8>, Vec<u8>) {
 /// All keys with a tag.
 pub(super) fn of_tag(tag: u8) -> (Vec<u8>, Vec<u8>) {
     (vec![tag], vec![tag + 1])
+}
+
+/// A key as people read it, hexadecimal.
+pub(super) fn text(key: &[u8]) -> String {
+    key.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The big-endian number at an offset of a key.

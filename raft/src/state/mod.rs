@@ -22,6 +22,7 @@
 //! - **TWM-T1** Cluster time never goes back and never depends on a wall clock.
 
 mod apply;
+mod broken;
 mod cold;
 mod crawl;
 mod findings;
@@ -35,6 +36,7 @@ mod persist;
 mod queue;
 mod read;
 mod reports;
+mod retention;
 mod seen;
 mod seen_runs;
 mod sessions;
@@ -52,7 +54,9 @@ use crate::model::{
     StorageId,
 };
 
+pub use broken::StateFailure;
 pub use cold::ColdError;
+pub use invariants::Violation;
 pub use live::LiveEvents;
 pub use outbox::{KeptEvents, OutboxView};
 pub use persist::{Frozen, LoadError, write_checkpoint};
@@ -61,8 +65,10 @@ pub use waits::{Delays, PinnedJobs, Waits};
 
 use cold::Cold;
 use crawl::Crawl;
+use invariants::Checks;
 use jobs::{FileKind, JobTable};
 use outbox::Outbox;
+use retention::Deleted;
 use sessions::Session;
 
 /// Everything that the cluster agrees on.
@@ -81,18 +87,32 @@ pub struct State {
     /// Which job writes a file (TWM-L3). Never iterated, so its order does not matter.
     writers: HashMap<(UserId, FileKind), JobId>,
     cold: Cold,
+    deleted: Deleted,
     /// What happened, for a mirror.
     outbox: Outbox,
     /// Settings of the command that is being applied.
     limits: Limits,
+    /// Log index of that command.
+    index: u64,
+    /// What stops this replica.
+    failure: Option<StateFailure>,
+    checks: Checks,
 }
 
 /// How many answers to writes with a request id are remembered. A client retries within seconds.
 const REQUESTS_KEPT: usize = 1024;
 
+/// Most nodes that are drained at once. The set is part of one record.
+const MAX_DRAINED: usize = 256;
+
+/// Most storages that are waited for at once. Beyond, the one that is absent for the longest is given up.
+const MAX_ABSENT: usize = 1024;
+
 /// The state's scalars.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Head {
+    /// The cluster's version: what [`State::apply`] does is decided by it, never by the program.
+    version: u32,
     /// Cluster time, ms.
     clock: u64,
     /// The id of the newest crawl.
@@ -103,9 +123,9 @@ struct Head {
     last_order: u64,
     /// Where the scheduler stands: the pass at which the last crawl was served.
     pass: u64,
-    /// Nodes that get no jobs.
+    /// Nodes that get no jobs, [`MAX_DRAINED`] at the most.
     drained: BTreeSet<NodeId>,
-    /// Storages that no session uses, by the cluster time of the last one's end.
+    /// Storages that no session uses, by the cluster time of the last one's end; [`MAX_ABSENT`] at the most.
     absent: BTreeMap<StorageId, u64>,
 }
 
@@ -113,6 +133,11 @@ impl State {
     /// Cluster time, ms.
     pub fn clock(&self) -> u64 {
         self.head.clock
+    }
+
+    /// The cluster's version.
+    pub fn version(&self) -> u32 {
+        self.head.version
     }
 
     /// Whether some session uses this storage.
@@ -130,7 +155,7 @@ impl State {
         if !self.outbox.is_told() {
             return;
         }
-        let Some(record) = self.jobs.get(job) else { return };
+        let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
         let (crawl, user, operation) = (record.crawl, record.user.clone(), record.current);
         let kind = EventKind::Job { crawl, job, user, operation, change: change() };
         self.outbox.push(self.head.clock, kind);

@@ -7,14 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use storage::state::{Entries, StateError, StateStore, WriteBatch};
+use serde::Serialize;
+use storage::state::{Entries, MAX_KEY_BYTES, MAX_VALUE_BYTES, StateError, StateStore, WriteBatch};
 
-use crate::model::{CrawlId, Limits, SessionId};
+use crate::model::{CLUSTER_VERSION, CrawlId, FIRST_CLUSTER_VERSION, Limits, SessionId};
 
+use super::broken::StateFailure;
 use super::cold::Cold;
 use super::crawl::Crawl;
+use super::invariants::Checks;
 use super::jobs::{JobTable, Phase};
 use super::outbox::Outbox;
+use super::retention::{self, Deleted};
 use super::sessions::Session;
 use super::{Head, State, keys, seen_runs};
 
@@ -22,11 +26,36 @@ use super::{Head, State, keys, seen_runs};
 #[derive(Default)]
 pub(super) struct Changes {
     records: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// The first record that the store would not take.
+    refused: Option<String>,
 }
 
 impl Changes {
-    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+    /// Adds a record. What is too large for the store must have been refused when its parts came, for no restart
+    /// would get past it; so it stops the replica and is named. The largest of each kind are in [`keys`].
+    pub(super) fn put(&mut self, kind: &'static str, key: Vec<u8>, value: Vec<u8>) {
+        if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
+            let what = format!(
+                "the {kind} (key {}) has {} bytes, its key {}; the state store takes {MAX_VALUE_BYTES} and {MAX_KEY_BYTES}",
+                keys::text(&key),
+                value.len(),
+                key.len(),
+            );
+            self.refused.get_or_insert(what);
+            return;
+        }
         self.records.push((key, Some(value)));
+    }
+
+    /// Adds a record in its stored form.
+    pub(super) fn put_record<R: Serialize>(&mut self, kind: &'static str, key: Vec<u8>, record: &R) {
+        match postcard::to_stdvec(record) {
+            Ok(value) => self.put(kind, key, value),
+            Err(error) => {
+                let what = format!("the {kind} (key {}) has no stored form: {error}", keys::text(&key));
+                self.refused.get_or_insert(what);
+            }
+        }
     }
 
     pub(super) fn delete(&mut self, key: Vec<u8>) {
@@ -50,6 +79,8 @@ pub struct Frozen {
     cold: Arc<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
     /// New numbers of each crawl's seen-set, in no order: sorting them must not hold commands up.
     seen: Vec<(CrawlId, Vec<u64>)>,
+    /// Crawls whose records have to leave the store.
+    deleted: Vec<CrawlId>,
 }
 
 /// The state cannot be read from the state store.
@@ -65,6 +96,16 @@ pub enum LoadError {
         /// Its key, hexadecimal.
         key: String,
     },
+    /// The cluster has a version that this program does not know.
+    #[error(
+        "the state on disk belongs to a cluster of version {cluster} and this program knows versions up to {known}; install the release that ran here before or a newer one"
+    )]
+    TooNew {
+        /// The cluster's version.
+        cluster: u32,
+        /// The newest version that this program knows.
+        known: u32,
+    },
     /// The store itself failed.
     #[error(transparent)]
     Store(#[from] StateError),
@@ -72,8 +113,7 @@ pub enum LoadError {
 
 impl LoadError {
     pub(crate) fn damaged(what: &'static str, key: &[u8]) -> Self {
-        let key = key.iter().map(|b| format!("{b:02x}")).collect();
-        Self::Damaged { what, key }
+        Self::Damaged { what, key: keys::text(key) }
     }
 }
 
@@ -83,12 +123,17 @@ impl State {
         let mut state = Self::empty(Arc::clone(&store));
         if let Some(value) = store.get(keys::HEAD)? {
             state.head = postcard::from_bytes(&value).map_err(|_| LoadError::damaged("head", keys::HEAD))?;
+            let (cluster, known) = (state.head.version, CLUSTER_VERSION);
+            if cluster > known {
+                return Err(LoadError::TooNew { cluster, known });
+            }
         }
         if let Some(value) = store.get(keys::REQUESTS)? {
             state.requests = postcard::from_bytes(&value)
                 .map_err(|_| LoadError::damaged("list of requests", keys::REQUESTS))?;
         }
         state.outbox = Outbox::load(&*store)?;
+        state.deleted = Deleted::load(&*store)?;
         state.load_crawls(&*store)?;
         state.load_sessions(&*store)?;
         state.load_jobs(&*store)?;
@@ -98,12 +143,13 @@ impl State {
     /// Lets those who look at another state of this replica look at this one.
     pub fn looked_at_like(mut self, other: &Self) -> Self {
         self.outbox.go_on_with(Arc::clone(other.outbox.live()));
+        self.check_after_commands(other.checks.on());
         self
     }
 
     fn empty(store: Arc<dyn StateStore>) -> Self {
         Self {
-            head: Head::default(),
+            head: Head { version: FIRST_CLUSTER_VERSION, ..Head::default() },
             requests: Vec::new(),
             requests_dirty: false,
             crawls: BTreeMap::new(),
@@ -113,8 +159,12 @@ impl State {
             ended_sessions: Vec::new(),
             writers: HashMap::new(),
             cold: Cold::over(store),
+            deleted: Deleted::default(),
             outbox: Outbox::default(),
             limits: Limits::default(),
+            index: 0,
+            failure: None,
+            checks: Checks::as_built(),
         }
     }
 
@@ -129,12 +179,10 @@ impl State {
                 let (key, value) = entry?;
                 crawl.queue.load(&key, &value)?;
             }
-            for entry in scan(store, keys::of_crawl(keys::FRONTIER, id)) {
-                let (key, value) = entry?;
-                crawl.frontier.load(&key, &value)?;
-            }
-            seen_runs::load(store, id, &mut crawl.seen)?;
-            if !crawl.phase().is_over() {
+            if crawl.phase().is_over() {
+                crawl.put_away = true;
+            } else {
+                crawl.take_out(store, id)?;
                 self.active.insert(id);
             }
             self.crawls.insert(id, crawl);
@@ -188,21 +236,26 @@ impl State {
 
     /// Collects what changed since the last checkpoint. [`Self::checkpoint_written`] must follow
     /// before the next one.
-    pub fn freeze(&mut self) -> Result<Frozen, postcard::Error> {
+    pub fn freeze(&mut self) -> Result<Frozen, StateFailure> {
+        if let Some(failure) = self.failure.clone() {
+            return Err(failure);
+        }
         let mut changes = Changes::default();
-        changes.put(keys::HEAD.to_vec(), postcard::to_stdvec(&self.head)?);
+        changes.put_record("head", keys::HEAD.to_vec(), &self.head);
         if std::mem::take(&mut self.requests_dirty) {
-            changes.put(keys::REQUESTS.to_vec(), postcard::to_stdvec(&self.requests)?);
+            changes.put_record("list of requests", keys::REQUESTS.to_vec(), &self.requests);
         }
         let mut seen = Vec::new();
         for (&id, crawl) in &mut self.crawls {
             if std::mem::take(&mut crawl.dirty) {
-                changes.put(keys::crawl(id), postcard::to_stdvec(&crawl.record)?);
+                changes.put_record("crawl", keys::crawl(id), &crawl.record);
             }
             crawl.queue.freeze(keys::QUEUE, id, &mut changes);
             crawl.frontier.freeze(keys::FRONTIER, id, &mut changes);
             let (numbers, texts) = crawl.seen.take_new();
-            texts.iter().for_each(|text| changes.put(keys::seen_text(id, text), Vec::new()));
+            texts
+                .iter()
+                .for_each(|text| changes.put("id of the seen-set", keys::seen_text(id, text), Vec::new()));
             if !numbers.is_empty() {
                 seen.push((id, numbers));
             }
@@ -212,18 +265,26 @@ impl State {
         }
         for (&id, session) in &mut self.sessions {
             if std::mem::take(&mut session.dirty) {
-                changes.put(keys::session(id), postcard::to_stdvec(&session.record)?);
+                changes.put_record("session", keys::session(id), &session.record);
             }
         }
-        self.jobs.freeze(&mut changes)?;
-        self.outbox.freeze(&mut changes)?;
-        Ok(Frozen { changes, cold: self.cold.freeze(), seen })
+        let deleted = self.deleted.freeze(&mut changes);
+        self.jobs.freeze(&mut changes);
+        self.outbox.freeze(&mut changes);
+        if let Some(what) = changes.refused.take() {
+            self.broken("the largest size of a record", what);
+        }
+        let cold = self.cold.freeze();
+        match self.failure.clone() {
+            Some(failure) => Err(failure),
+            None => Ok(Frozen { changes, cold, seen, deleted }),
+        }
     }
 
     /// The last [`Frozen`] is durable. Answers what is no longer needed: to free it takes a while, which no command
     /// should wait for.
     pub fn checkpoint_written(&mut self) -> impl Send + use<> {
-        self.cold.written()
+        (self.cold.written(), self.put_away_ended())
     }
 }
 
@@ -249,7 +310,12 @@ pub fn write_checkpoint(
         numbers.sort_unstable();
         seen_runs::add(store, crawl, numbers, &mut batch)?;
     }
-    Ok(store.write(batch)?)
+    let removed_all = retention::remove(store, &frozen.deleted, &mut batch)?;
+    store.write(batch)?;
+    if removed_all {
+        retention::shrink(store)?;
+    }
+    Ok(())
 }
 
 pub(super) fn scan(store: &dyn StateStore, (start, end): (Vec<u8>, Vec<u8>)) -> Entries {

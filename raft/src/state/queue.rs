@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use storage::ids::{IdSegment, UserId};
+use storage::state::StateStore;
 
 use crate::model::CrawlId;
 
 use super::keys;
-use super::persist::{Changes, LoadError};
+use super::persist::{Changes, LoadError, scan};
 
 /// Accounts in order, with the depth each was found at.
 #[derive(Default)]
@@ -81,27 +82,25 @@ impl SegmentQueue {
 
     /// Drops everything.
     pub(super) fn clear(&mut self) {
-        self.emptied.extend(self.segments.drain(..).filter(|s| s.on_disk).map(|s| s.number));
+        let segments = std::mem::take(&mut self.segments);
+        self.emptied.extend(segments.into_iter().filter(|s| s.on_disk).map(|s| s.number));
         self.len = 0;
+    }
+
+    /// Whether the disk has something else.
+    pub(super) fn has_new(&self) -> bool {
+        !self.emptied.is_empty() || self.segments.iter().any(|segment| segment.dirty)
     }
 
     /// Up to `limit` accounts from the `from`-th on.
     pub(super) fn page(&self, from: u64, limit: usize) -> Vec<UserId> {
-        let mut skip = from;
-        let mut page = Vec::new();
+        let mut pager = Pager::new(from, limit);
         for segment in &self.segments {
-            let len = segment.ids.len() as u64;
-            if skip >= len {
-                skip -= len;
-                continue;
-            }
-            page.extend(segment.ids.iter().skip(skip as usize).take(limit - page.len()));
-            skip = 0;
-            if page.len() == limit {
+            if !pager.take(&segment.ids) {
                 break;
             }
         }
-        page
+        pager.page
     }
 
     /// Resident bytes of the ids.
@@ -118,20 +117,57 @@ impl SegmentQueue {
             segment.on_disk = true;
             let mut value = segment.depth.to_be_bytes().to_vec();
             value.extend_from_slice(&segment.ids.encode());
-            changes.put(keys::segment(tag, crawl, segment.number), value);
+            changes.put("queue segment", keys::segment(tag, crawl, segment.number), value);
         }
     }
 
     /// Takes a record written by [`Self::freeze`]; records come in the order of their keys.
     pub(super) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
-        let damaged = || LoadError::damaged("queue segment", key);
-        let number = keys::segment_number(key).ok_or_else(damaged)?;
-        let (depth, ids) = value.split_first_chunk::<4>().ok_or_else(damaged)?;
-        let ids = IdSegment::decode(ids).map_err(|_| damaged())?;
-        self.len += ids.len() as u64;
-        let depth = u32::from_be_bytes(*depth);
-        self.segments.push_back(Segment { number, depth, ids, dirty: false, on_disk: true });
+        let segment = Segment::read(key, value)?;
+        self.len += segment.ids.len() as u64;
+        self.segments.push_back(segment);
         Ok(())
+    }
+}
+
+/// Up to `limit` accounts from the `from`-th on of the segments in the store, without holding them all. Blocks.
+pub(super) fn stored_page(
+    store: &dyn StateStore,
+    range: (Vec<u8>, Vec<u8>),
+    from: u64,
+    limit: usize,
+) -> Result<Vec<UserId>, LoadError> {
+    let mut pager = Pager::new(from, limit);
+    for entry in scan(store, range) {
+        let (key, value) = entry?;
+        if !pager.take(&Segment::read(&key, &value)?.ids) {
+            break;
+        }
+    }
+    Ok(pager.page)
+}
+
+struct Pager {
+    skip: u64,
+    limit: usize,
+    page: Vec<UserId>,
+}
+
+impl Pager {
+    fn new(skip: u64, limit: usize) -> Self {
+        Self { skip, limit, page: Vec::new() }
+    }
+
+    /// Takes what the page wants of the next segment; false when it is full.
+    fn take(&mut self, ids: &IdSegment) -> bool {
+        let len = ids.len() as u64;
+        if self.skip >= len {
+            self.skip -= len;
+            return true;
+        }
+        self.page.extend(ids.iter().skip(self.skip as usize).take(self.limit - self.page.len()));
+        self.skip = 0;
+        self.page.len() < self.limit
     }
 }
 
@@ -141,6 +177,15 @@ impl Segment {
         let fits = ids.push_back(user);
         debug_assert!(fits, "an empty segment holds any id");
         Self { number, depth, ids, dirty: true, on_disk: false }
+    }
+
+    fn read(key: &[u8], value: &[u8]) -> Result<Self, LoadError> {
+        let damaged = || LoadError::damaged("queue segment", key);
+        let number = keys::segment_number(key).ok_or_else(damaged)?;
+        let (depth, ids) = value.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let ids = IdSegment::decode(ids).map_err(|_| damaged())?;
+        let depth = u32::from_be_bytes(*depth);
+        Ok(Self { number, depth, ids, dirty: false, on_disk: true })
     }
 }
 

@@ -13,10 +13,14 @@ use crate::model::{
 use super::State;
 use super::cold::{ColdError, ErrorRecord, GoneRecord};
 use super::crawl::Crawl;
+use super::keys;
+use super::queue::stored_page;
 use super::{KeptEvents, LiveEvents, OutboxView};
 
 /// Most records in one page of an answer, so that an answer always fits into a frame.
 const MAX_PAGE: usize = 1000;
+/// Time between two ticks while records of deleted crawls are left, ms.
+const REMOVAL_MS: u64 = 1000;
 /// Most accounts in one page of a frontier.
 const MAX_FRONTIER_PAGE: usize = 10_000;
 
@@ -39,7 +43,9 @@ impl State {
     /// Cluster time at which a [`Mutation::Tick`](crate::model::Mutation::Tick) would change something.
     pub fn next_due(&self, storage_grace_ms: u64) -> Option<u64> {
         let delayed = self.jobs.delayed.first().map(|&(until, _)| until);
-        delayed.into_iter().chain(self.next_absence_end(storage_grace_ms)).min()
+        // Checkpoints remove the records of deleted crawls, and there is none without a command.
+        let removal = self.has_records_to_remove().then(|| self.head.clock.saturating_add(REMOVAL_MS));
+        delayed.into_iter().chain(self.next_absence_end(storage_grace_ms)).chain(removal).min()
     }
 
     /// The live sessions.
@@ -103,6 +109,7 @@ impl State {
     /// know may have come to the leader since; the state machine has the last word.
     pub fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {
         match self.crawls.get(&crawl) {
+            Some(crawl) if crawl.put_away => users,
             Some(crawl) => users.into_iter().filter(|user| !crawl.seen.contains(user)).collect(),
             None => users,
         }
@@ -154,11 +161,27 @@ impl State {
     }
 
     /// Part of a crawl's frontier.
-    pub fn frontier(&self, crawl: CrawlId, from: u64) -> FrontierPage {
-        let Some(crawl) = self.crawls.get(&crawl) else { return FrontierPage::default() };
-        let users = crawl.frontier.page(from, MAX_FRONTIER_PAGE);
-        let next = from + users.len() as u64;
-        FrontierPage { next: (next < crawl.frontier.len()).then_some(next), users }
+    pub fn frontier(&self, crawl: CrawlId, from: u64) -> Result<FrontierPage, ColdError> {
+        self.frontier_reader(crawl, from)()
+    }
+
+    /// Reads part of a crawl's frontier, as [`Self::errors_reader`] does: that of an ended crawl is in the store.
+    pub fn frontier_reader(
+        &self,
+        id: CrawlId,
+        from: u64,
+    ) -> impl FnOnce() -> Result<FrontierPage, ColdError> + Send + use<> {
+        let store = Arc::clone(self.cold.store());
+        let crawl = self.crawls.get(&id);
+        let total = crawl.map_or(0, |crawl| crawl.record.counters.frontier);
+        let put_away = crawl.is_some_and(|crawl| crawl.put_away);
+        let there = crawl.map(|crawl| crawl.frontier.page(from, MAX_FRONTIER_PAGE)).unwrap_or_default();
+        move || {
+            let range = keys::of_crawl(keys::FRONTIER, id);
+            let users = if put_away { stored_page(&*store, range, from, MAX_FRONTIER_PAGE)? } else { there };
+            let next = from.saturating_add(users.len() as u64);
+            Ok(FrontierPage { next: (!users.is_empty() && next < total).then_some(next), users })
+        }
     }
 
     /// Which of these leases name a draft that a job still needs.
@@ -223,11 +246,6 @@ impl State {
             }
         }
         upcoming
-    }
-
-    /// Whether the state store failed while a command was applied.
-    pub fn failure(&self) -> Option<&ColdError> {
-        self.cold.failure()
     }
 
     /// Crawls by phase, for metrics.

@@ -56,8 +56,11 @@ impl State {
 
     /// The answer to the session's last report, however often that comes (TWM-S2). Only what a
     /// cancellation has taken since is missing from it.
-    fn answer(&self, id: SessionId, receipts: &[Receipt]) -> ReportAnswer {
-        let Some(session) = self.sessions.get(&id) else { return ReportAnswer::default() };
+    fn answer(&mut self, id: SessionId, receipts: &[Receipt]) -> ReportAnswer {
+        let Some(session) = self.sessions.get(&id) else {
+            self.lost_session(id);
+            return ReportAnswer::default();
+        };
         let granted = session.record.last_granted.iter().filter_map(|&job| self.granted_job(job)).collect();
         let mut stale = Vec::new();
         let mut named = Vec::new();

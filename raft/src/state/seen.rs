@@ -57,6 +57,11 @@ impl SeenSet {
         (std::mem::take(&mut self.new_numbers), std::mem::take(&mut self.new_texts))
     }
 
+    /// Whether something came since the last call of [`Self::take_new`].
+    pub(super) fn has_new(&self) -> bool {
+        !self.new_numbers.is_empty() || !self.new_texts.is_empty()
+    }
+
     /// For an empty set.
     pub(super) fn load_numbers(&mut self, sorted: &[u64]) {
         self.numbers = IdSet::from_sorted(sorted.iter().copied());

@@ -9,8 +9,8 @@ use crate::model::{
     SessionOpened, StorageId,
 };
 
-use super::State;
 use super::jobs::Phase;
+use super::{MAX_ABSENT, State};
 
 /// A live session.
 pub(super) struct Session {
@@ -43,8 +43,8 @@ pub(super) struct Positions(Vec<u8>);
 
 impl Positions {
     /// Bytes at the most, so that a session's record fits in one value of the state store. Positions
-    /// behind them, in a report of 262,144 findings, are not kept.
-    const MAX_BYTES: usize = 32 * 1024;
+    /// behind them, in a report of 65,536 findings, are not kept.
+    const MAX_BYTES: usize = 8 * 1024;
 
     pub(super) fn insert(&mut self, at: usize) {
         let byte = at / 8;
@@ -110,8 +110,10 @@ impl State {
         let (node, change) = (session.record.node, SessionChange::Ended { graceful });
         self.outbox.push(self.head.clock, EventKind::Session { node, session: id, change });
         let storage = session.record.storage;
+        let mut absent_too_many = false;
         if !self.is_present(storage) {
             self.head.absent.insert(storage, self.head.clock);
+            absent_too_many = self.head.absent.len() > MAX_ABSENT;
         }
         let give_up = !graceful && !self.is_present(storage);
         for job in session.leased {
@@ -125,14 +127,21 @@ impl State {
         let orphans: Vec<JobId> =
             self.jobs.iter().filter(|(_, r)| publishes_for(r, id)).map(|(j, _)| j).collect();
         for job in orphans {
-            if let Some(record) = self.jobs.get_mut(job) {
-                if let Phase::Publishing { session, adopted, .. } = &mut record.phase {
-                    *session = None;
-                    *adopted = false;
-                }
+            let Some(record) = self.jobs.get_mut(job) else {
+                self.lost_job(job);
+                continue;
+            };
+            if let Phase::Publishing { session, adopted, .. } = &mut record.phase {
+                *session = None;
+                *adopted = false;
             }
         }
         self.adopt_publications(storage);
+        if absent_too_many {
+            let longest = self.head.absent.iter().min_by_key(|&(&storage, &since)| (since, storage));
+            let longest = longest.map(|(&storage, _)| storage);
+            self.give_up_storages(longest.into_iter().collect());
+        }
         Response::Done
     }
 
@@ -144,22 +153,20 @@ impl State {
         let left: Vec<JobId> =
             self.jobs.iter().filter(|(_, r)| is_left_on(r, storage)).map(|(j, _)| j).collect();
         for job in left {
-            if let Some(record) = self.jobs.get_mut(job) {
-                if let Phase::Publishing { session, adopted, .. } = &mut record.phase {
-                    *session = Some(heir);
-                    *adopted = true;
-                }
+            let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
+            if let Phase::Publishing { session, adopted, .. } = &mut record.phase {
+                *session = Some(heir);
+                *adopted = true;
             }
-            if let Some(session) = self.sessions.get_mut(&heir) {
-                session.adopted.insert(job);
-            }
+            let Some(session) = self.sessions.get_mut(&heir) else { return self.lost_session(heir) };
+            session.adopted.insert(job);
         }
     }
 
     /// Drops what a job has on a storage that is given up. Its input, if that was there, is made
     /// again.
     pub(super) fn forget_storage(&mut self, job: JobId, storage: StorageId) {
-        let Some(record) = self.jobs.get_mut(job) else { return };
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         let draft = record.progress.as_ref().and_then(|p| p.draft.as_ref());
         if draft.is_some_and(|d| d.storage == storage) {
             record.progress = None;
@@ -178,9 +185,14 @@ impl State {
         let clock = self.head.clock;
         let over: Vec<StorageId> =
             self.head.absent.iter().filter(|&(_, &since)| since + grace <= clock).map(|(&s, _)| s).collect();
-        if over.is_empty() {
-            return;
+        if !over.is_empty() {
+            self.give_up_storages(over);
         }
+    }
+
+    /// Ends the waiting for these storages.
+    fn give_up_storages(&mut self, over: Vec<StorageId>) {
+        let clock = self.head.clock;
         let waiting: Vec<(JobId, StorageId)> = self
             .jobs
             .iter()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use raft::command::*;
 use api::model::*;
 use raft::state::{State, write_checkpoint};
 use storage::state::{MemoryStore, StateStore};

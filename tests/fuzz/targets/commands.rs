@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use api::model::*;
+use raft::command::*;
 use raft::state::{State, write_checkpoint};
 use storage::state::MemoryStore;
 
@@ -32,7 +33,7 @@ fn run(data: &[u8]) {
     let (crawls, sessions, clock) = (state.crawls(), state.sessions(), state.clock());
     write_checkpoint(&*store, state.freeze().unwrap(), Vec::new()).unwrap();
     let loaded = State::load(store).unwrap();
-    loaded.check_invariants();
+    loaded.check_invariants().unwrap();
     assert_eq!((loaded.crawls(), loaded.sessions(), loaded.clock()), (crawls, sessions, clock));
 }
 
@@ -111,6 +112,8 @@ fn seeds() {
                 Mutation::EndSession { session, graceful: true },
                 Mutation::Tick,
                 Mutation::CancelCrawl { crawl },
+                Mutation::RaiseVersion { to: 2 },
+                Mutation::DeleteCrawl { crawl },
             ] {
                 apply(&mut changes, change);
             }

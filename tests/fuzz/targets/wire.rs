@@ -4,10 +4,10 @@
 use std::cell::RefCell;
 
 use libfuzzer_sys::fuzz_target;
-use raft::fuzz::ApiRequest;
+use raft::fuzz::{ApiRequest, NodeRequest};
 use api::model::{
-    CrawlId, CrawlSpec, Mutation, NodeId, OpenSession, Operations, Query, RequestId, StorageId, Traversal,
-    Wants,
+    CrawlId, CrawlSpec, NodeId, OpenSession, Operations, Query, RequestId, StorageId, Traversal,
+    Wants, Write,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -48,11 +48,17 @@ fn seeds() {
         ApiRequest::NodeStatus,
         ApiRequest::Query(Query::Crawls),
         ApiRequest::ResolveNames(vec!["jack".into()]),
-        ApiRequest::Mutate(Mutation::Tick),
-        ApiRequest::Mutate(Mutation::OpenSession(open)),
-        ApiRequest::Mutate(Mutation::CreateCrawl { request: RequestId { client: 7, sequence: 1 }, spec }),
-        ApiRequest::Mutate(Mutation::AddTargets { crawl: CrawlId(1), chunk: 0, users, seeds: false }),
-        ApiRequest::WaitForWork { session: api::model::SessionId(1), wants: Wants::any(3), timeout_ms: 5 },
+        ApiRequest::Node { node: 1, request: NodeRequest::OpenSession(open) },
+        ApiRequest::Write(Write::CreateCrawl { request: RequestId { client: 7, sequence: 1 }, spec }),
+        ApiRequest::Write(Write::AddTargets { crawl: CrawlId(1), chunk: 0, users, seeds: false }),
+        ApiRequest::Node {
+            node: 1,
+            request: NodeRequest::WaitForWork {
+                session: api::model::SessionId(1),
+                wants: Wants::any(3),
+                timeout_ms: 5,
+            },
+        },
     ];
     let connections = RUNTIME.with_borrow(|runtime| runtime.block_on(raft::fuzz::good_connections(requests)));
     let whole = connections.iter().map(|bytes| [&[0][..], bytes].concat());

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use api::TrackerApi;
 use api::client::Client;
 use api::model::{CrawlId, CrawlView, Operation, Operations};
 use storage::ids::UserId;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use api::TrackerApi;
 use api::client::Client;
 use api::model::{NodeId, NodeStatus};
 use storage::env::SystemEntropy;

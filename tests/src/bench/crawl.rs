@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use api::TrackerApi;
 use api::client::Client;
 use api::model::{CrawlView, Operation, Operations};
 use storage::ids::UserId;

@@ -1,5 +1,6 @@
 //! Planned changes of the leader under full load: by a transfer, and by a stop of the leader's node.
 
+use api::TrackerApi;
 use std::time::Duration;
 
 use anyhow::ensure;

@@ -1,5 +1,6 @@
 //! A node with an empty disk joins a cluster with a large frontier, by a snapshot.
 
+use api::TrackerApi;
 use std::path::PathBuf;
 use std::time::Duration;
 

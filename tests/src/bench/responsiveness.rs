@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
+use api::TrackerApi;
 use api::client::Client;
-use api::model::{Answer, CrawlId, CrawlPhase, Mutation, Operation, Query};
+use api::model::{Answer, CrawlId, CrawlPhase, Operation, Query, Write};
 use tokio::time::{Instant, sleep};
 
 use super::Settings;
@@ -100,10 +101,10 @@ async fn round(
         answer => bail!("asked for the status, got {answer:?}"),
     }
     errors.timed(error_list(operator, worked_on)).await?;
-    pause.timed(operator.mutate(Mutation::PauseCrawl { crawl: other })).await?;
+    pause.timed(operator.write(Write::PauseCrawl { crawl: other })).await?;
     let phase = view(operator, other).await?.phase;
     ensure!(phase == CrawlPhase::Paused, "the crawl is {} after its pause", phase.name());
-    resume.timed(operator.mutate(Mutation::ResumeCrawl { crawl: other })).await?;
+    resume.timed(operator.write(Write::ResumeCrawl { crawl: other })).await?;
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! Crawls to be worked on.
 
 use anyhow::{Context, bail, ensure};
+use api::TrackerApi;
 use api::client::Client;
 use api::model::{
-    Answer, CrawlId, CrawlSpec, CrawlView, Mutation, Operation, Operations, Query, Response, Traversal,
+    Answer, CrawlId, CrawlSpec, CrawlView, Operation, Operations, Query, Response, Traversal, Write,
 };
 use storage::ids::UserId;
 
@@ -45,8 +46,8 @@ impl Targets {
             priority: 10,
             fingerprint: None,
         };
-        let create = Mutation::CreateCrawl { request: client.request_id(), spec };
-        let Response::CrawlCreated(crawl) = client.mutate(create).await? else { bail!("no crawl was made") };
+        let create = Write::CreateCrawl { request: client.request_id(), spec };
+        let Response::CrawlCreated(crawl) = client.write(create).await? else { bail!("no crawl was made") };
         Ok(Self { client, crawl, chunk: 0, next: first, first })
     }
 
@@ -62,8 +63,8 @@ impl Targets {
     }
 
     async fn add_chunk(&mut self, users: Vec<UserId>) -> anyhow::Result<()> {
-        let add = Mutation::AddTargets { crawl: self.crawl, chunk: self.chunk, users, seeds: false };
-        self.client.mutate(add).await?;
+        let add = Write::AddTargets { crawl: self.crawl, chunk: self.chunk, users, seeds: false };
+        self.client.write(add).await?;
         self.chunk += 1;
         Ok(())
     }
@@ -109,7 +110,7 @@ pub(super) async fn submit(
         }
         targets.add_chunk(chunk).await?;
     }
-    targets.client.mutate(Mutation::SealCrawl { crawl: targets.crawl }).await?;
+    targets.client.write(Write::SealCrawl { crawl: targets.crawl }).await?;
     Ok(targets.crawl)
 }
 

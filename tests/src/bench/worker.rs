@@ -1,9 +1,10 @@
 //! The tracker's side of a crawling node: takes jobs and reports on them at once.
 
 use anyhow::{Context, ensure};
+use api::TrackerApi;
 use api::client::Client;
 use api::model::{
-    Finding, JobId, LeaseId, Mutation, NodeId, OpenSession, Progress, Report, SessionId, StorageId, Wants,
+    Finding, JobId, LeaseId, NodeId, OpenSession, Progress, Report, SessionId, StorageId, Wants,
 };
 use storage::env::{Entropy, SystemEntropy};
 use storage::ids::UserId;
@@ -11,6 +12,7 @@ use storage::ids::UserId;
 /// One node's session.
 pub(super) struct Worker {
     client: Client,
+    node: NodeId,
     session: SessionId,
     sequence: u64,
     held: Vec<(JobId, LeaseId)>,
@@ -25,7 +27,7 @@ impl Worker {
         let incarnation = SystemEntropy::new().next_u64();
         let open = OpenSession { node, incarnation, storage: StorageId(node), workers };
         let session = client.open_session(open).await?.session;
-        Ok(Self { client, session, sequence: 0, held: Vec::new(), finished: 0, failing_every: None })
+        Ok(Self { client, node, session, sequence: 0, held: Vec::new(), finished: 0, failing_every: None })
     }
 
     /// Lets every so manieth job fail for good.
@@ -76,7 +78,7 @@ impl Worker {
         self.sequence += 1;
         let report =
             Report { session: self.session, sequence: self.sequence, findings, wants: Wants::any(want) };
-        let answer = self.client.report(report).await.context("report")?;
+        let answer = self.client.report(self.node, report).await.context("report")?;
         ensure!(answer.stale.is_empty(), "jobs were taken from a session that is alive");
         Ok(answer.granted.iter().map(|job| (job.id, job.lease)).collect())
     }
@@ -88,7 +90,7 @@ impl Worker {
 
     /// Gives back what it holds and ends the session.
     pub(super) async fn close(self) -> anyhow::Result<()> {
-        self.client.mutate(Mutation::EndSession { session: self.session, graceful: true }).await?;
+        self.client.end_session(self.node, self.session).await?;
         Ok(())
     }
 }

@@ -141,6 +141,7 @@ impl Builder {
         ];
         let settings = settings.into_iter().chain(self.api_url.clone().map(|url| ("api-url", url)));
         let mut arguments: Vec<_> = settings.map(|(key, value)| format!("--{key}={value}")).collect();
+        arguments.push("--check-invariants".to_owned());
         if self.output == Output::Shared {
             arguments.push("--shared-output".to_owned());
         }

@@ -1,5 +1,6 @@
 //! A cluster as an operator sees it.
 
+use api::TrackerApi;
 use std::process::Output;
 
 use anyhow::{Context, bail, ensure};

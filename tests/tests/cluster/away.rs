@@ -1,6 +1,7 @@
 //! A node that was away while much happened.
 
-use api::model::Mutation;
+use api::TrackerApi;
+use api::model::Write;
 use futures::future::try_join_all;
 use twm_tests::cluster::{Cluster, Truth, eventually};
 
@@ -23,12 +24,12 @@ async fn a_node_away_for_more_than_the_log_keeps_gets_a_snapshot_and_can_lead() 
     cluster.finished(second).await?;
     let entries = (0..AT_ONCE).map(|_| async {
         for n in 0..MANY / AT_ONCE {
-            cluster.client().mutate(Mutation::Drain { node: away, drained: n % 2 == 0 }).await?;
+            cluster.client().write(Write::Drain { node: away, drained: n % 2 == 0 }).await?;
         }
         anyhow::Ok(())
     });
     try_join_all(entries).await?;
-    cluster.client().mutate(Mutation::Drain { node: away, drained: false }).await?;
+    cluster.client().write(Write::Drain { node: away, drained: false }).await?;
     // The leader turns to a snapshot when its log begins behind what the node lacks.
     let (leader, asked) = (cluster.leader().await?, format!("peer={away} "));
     eventually("the leader wants to send a snapshot", async || {

@@ -9,6 +9,7 @@ mod lists;
 mod operations;
 mod promise;
 mod refusals;
+mod retention;
 mod rolling;
 mod sharing;
 mod stopping;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use api::TrackerApi;
 use api::client::Client;
 use api::model::{CrawlId, Query};
 use storage::env::SystemEntropy;

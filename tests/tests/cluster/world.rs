@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use api::TrackerApi;
 use api::client::Client;
-use api::model::{CrawlId, CrawlSpec, Mutation, Operation, Operations, Response, Traversal};
+use api::model::{CrawlId, CrawlSpec, Operation, Operations, Response, Traversal, Write};
 use serde_json::Value;
 use storage::ids::UserId;
 use twm_tests::cluster::{Cluster, eventually};
@@ -85,10 +86,10 @@ pub async fn submit_by(client: &Client, accounts: &[u64]) -> anyhow::Result<Craw
         priority: 10,
         fingerprint: None,
     };
-    let created = client.mutate(Mutation::CreateCrawl { request: client.request_id(), spec }).await?;
+    let created = client.write(Write::CreateCrawl { request: client.request_id(), spec }).await?;
     let Response::CrawlCreated(crawl) = created else { anyhow::bail!("no crawl was made: {created:?}") };
     let users = accounts.iter().copied().map(UserId::Number).collect();
-    client.mutate(Mutation::AddTargets { crawl, chunk: 0, users, seeds: false }).await?;
-    client.mutate(Mutation::SealCrawl { crawl }).await?;
+    client.write(Write::AddTargets { crawl, chunk: 0, users, seeds: false }).await?;
+    client.write(Write::SealCrawl { crawl }).await?;
     Ok(crawl)
 }

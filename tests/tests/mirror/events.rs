@@ -1,6 +1,7 @@
 //! `twm:events`: each event once, in order, whatever dies.
 
-use api::model::{CrawlView, Mutation};
+use api::TrackerApi;
+use api::model::{CrawlView, Write};
 use storage::env::{Entropy, SystemEntropy};
 use twm_tests::cluster::{Cluster, eventually};
 use twm_tests::redis_server::{RedisSentinel, RedisServer};
@@ -120,7 +121,7 @@ async fn events_that_no_longer_fit_are_counted_and_a_gap_stands_for_them() -> Te
     for hundred in 0..60 {
         let crawls = (0..100).map(|n| {
             let request = client.request_id();
-            client.mutate(Mutation::CreateCrawl { request, spec: spec(hundred * 100 + n) })
+            client.write(Write::CreateCrawl { request, spec: spec(hundred * 100 + n) })
         });
         futures::future::try_join_all(crawls).await?;
     }

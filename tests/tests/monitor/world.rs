@@ -1,5 +1,6 @@
 //! What the monitor shows here.
 
+use api::TrackerApi;
 use api::client::Client;
 use api::model::{CrawlId, Finding, OpenSession, Operation, Report, SessionId, StorageId, Wants};
 use twm_tests::cluster::{Cluster, eventually};
@@ -34,7 +35,7 @@ pub async fn fail_one(client: &Client, crawl: CrawlId, reason: &str) -> anyhow::
     let mut sequence = 0;
     let mut report = async |findings: Vec<_>, wants| {
         sequence += 1;
-        client.report(Report { session, sequence, findings, wants }).await
+        client.report(99, Report { session, sequence, findings, wants }).await
     };
     let one = Wants { total: 1, each: Operation::ALL.map(|_| 1) };
     let job = eventually("a job is granted", async || {
@@ -44,8 +45,7 @@ pub async fn fail_one(client: &Client, crawl: CrawlId, reason: &str) -> anyhow::
     .await?;
     let failed = Finding::Failed { progress: None, reason: reason.to_owned(), after_ms: 0, retry: false };
     report(vec![(job.id, job.lease, failed)], Wants::NONE).await?;
-    let end = api::model::Mutation::EndSession { session, graceful: true };
-    client.mutate(end).await?;
+    client.end_session(99, session).await?;
     Ok(job.user.to_string().parse()?)
 }
 

@@ -1,6 +1,6 @@
 //! Acting.
 
-use api::model::{CrawlId, CrawlPhase, Mutation};
+use api::model::{CrawlId, CrawlPhase, Write};
 use serde_json::json;
 
 use super::world::{Port, TOKEN};
@@ -53,10 +53,7 @@ async fn a_crawl_is_paused_and_the_next_answer_shows_it() {
     assert!(refused.error().contains("crawl 7 is running"), "{}", refused.body);
     assert_eq!(port.post("/api/v1/crawls/8/pause").await.status, 404);
     assert_eq!(port.post("/api/v1/crawls/7/cancel").await.status, 200);
-    assert_eq!(
-        port.fake.mutations.lock().unwrap().last(),
-        Some(&Mutation::CancelCrawl { crawl: CrawlId(7) })
-    );
+    assert_eq!(port.fake.mutations.lock().unwrap().last(), Some(&Write::CancelCrawl { crawl: CrawlId(7) }));
 }
 
 #[tokio::test]
@@ -71,7 +68,7 @@ async fn one_error_is_retried_or_all_of_them() {
     let mutations = port.fake.mutations.lock().unwrap();
     let names: Vec<_> = mutations
         .iter()
-        .filter_map(|m| if let Mutation::RetryErrors { request, .. } = m { Some(*request) } else { None })
+        .filter_map(|m| if let Write::RetryErrors { request, .. } = m { Some(*request) } else { None })
         .collect();
     assert_eq!(names.len(), 2);
     assert_ne!(names[0], names[1], "each write has a name of its own");

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use api::client::{ApiError, ClientError};
 use api::model::*;
+use api::wire::{ApiReply, ApiRequest};
+use api::{Called, TrackerApi};
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use raft::state::{Delays, Waits};
 use serde_json::Value;
 use storage::env::{ManualClock, SeededEntropy};
@@ -30,7 +31,7 @@ pub(super) struct Fake {
     pub(super) leaderless: AtomicBool,
     pub(super) asked: AtomicU32,
     pub(super) phase: Mutex<CrawlPhase>,
-    pub(super) mutations: Mutex<Vec<Mutation>>,
+    pub(super) mutations: Mutex<Vec<Write>>,
     pub(super) sessions: AtomicBool,
     pub(super) looked_at: AtomicBool,
     /// How many events there were so far.
@@ -116,8 +117,8 @@ impl Fake {
     }
 }
 
-impl Watched for Fake {
-    fn query(&self, query: Query) -> BoxFuture<'_, Result<Answer, ClientError>> {
+impl Fake {
+    fn answer(&self, query: Query) -> Answer {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let failure = |user: u64| FailedUser {
             user: user.into(),
@@ -128,7 +129,7 @@ impl Watched for Fake {
                 attempts: 5,
             }],
         };
-        let answer = match query {
+        match query {
             Query::Status => Answer::Status(Box::new(self.status())),
             Query::Crawl(CrawlId(7)) => Answer::Crawl(Some(Box::new(self.crawl()))),
             Query::Crawl(_) => Answer::Crawl(None),
@@ -141,31 +142,43 @@ impl Watched for Fake {
                 Answer::Gone(vec![FailedUser { user: 9.into(), depth: 1, why }])
             }
             other => panic!("nobody asks {other:?}"),
-        };
-        async { Ok(answer) }.boxed()
+        }
     }
 
-    fn mutate(&self, mutation: Mutation) -> BoxFuture<'_, Result<Response, ClientError>> {
+    fn change(&self, write: Write) -> Result<Response, ClientError> {
         let refused = |refusal| Err(ClientError::Api(ApiError::Refused(refusal)));
-        let answer = match &mutation {
-            Mutation::PauseCrawl { crawl: CrawlId(7) } => {
+        let answer = match &write {
+            Write::PauseCrawl { crawl: CrawlId(7) } => {
                 *self.phase.lock().unwrap() = CrawlPhase::Paused;
                 Ok(Response::Done)
             }
-            Mutation::ResumeCrawl { crawl: CrawlId(7) } => refused(Refusal::WrongPhase {
+            Write::ResumeCrawl { crawl: CrawlId(7) } => refused(Refusal::WrongPhase {
                 crawl: CrawlId(7),
                 phase: "running".to_owned(),
                 verb: "be resumed".to_owned(),
             }),
-            Mutation::RetryErrors { user: Some(_), .. } => Ok(Response::Retried(1)),
-            Mutation::RetryErrors { limit, .. } => Ok(Response::Retried(*limit)),
-            Mutation::PauseCrawl { crawl } => refused(Refusal::NoSuchCrawl(*crawl)),
+            Write::RetryErrors { user: Some(_), .. } => Ok(Response::Retried(1)),
+            Write::RetryErrors { limit, .. } => Ok(Response::Retried(*limit)),
+            Write::PauseCrawl { crawl } => refused(Refusal::NoSuchCrawl(*crawl)),
             _ => Ok(Response::Done),
         };
-        self.mutations.lock().unwrap().push(mutation);
-        async { answer }.boxed()
+        self.mutations.lock().unwrap().push(write);
+        answer
     }
+}
 
+impl TrackerApi for Fake {
+    fn call(&self, request: ApiRequest) -> Called<'_, ApiReply> {
+        let reply = match request {
+            ApiRequest::Query(query) => Ok(ApiReply::Answer(Box::new(self.answer(query)))),
+            ApiRequest::Write(write) => self.change(write).map(ApiReply::Mutated),
+            other => panic!("nobody asks {other:?}"),
+        };
+        async { reply }.boxed()
+    }
+}
+
+impl Watched for Fake {
     fn own(&self) -> NodeStatus {
         let budget = BudgetStatus {
             endpoint: "http://host/1/users/lookup".to_owned(),
@@ -177,6 +190,7 @@ impl Watched for Fake {
         NodeStatus {
             id: 1,
             version: "1.2.3".to_owned(),
+            cluster_version: 2,
             role: NodeRole::Leader,
             term: 4,
             leader: (!self.leaderless.load(Ordering::Relaxed)).then_some(1),

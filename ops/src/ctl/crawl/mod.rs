@@ -1,6 +1,7 @@
 //! `crawl`.
 
 mod cancel;
+mod delete;
 mod list;
 mod pause;
 mod resume;
@@ -27,6 +28,8 @@ pub enum Crawl {
     Resume(Named),
     /// Stop a crawl for good and drop what is queued.
     Cancel(Named),
+    /// Forget a crawl that has ended, with its errors and its frontier.
+    Delete(Named),
     /// Wait until a crawl is over, showing how far it is.
     Wait(Named),
 }
@@ -47,6 +50,7 @@ impl Crawl {
             Self::Pause(named) => pause::run(cluster, output, named.crawl).await,
             Self::Resume(named) => resume::run(cluster, output, named.crawl).await,
             Self::Cancel(named) => cancel::run(cluster, output, named.crawl).await,
+            Self::Delete(named) => delete::run(cluster, output, named.crawl).await,
             Self::Wait(named) => wait::wait(cluster, output, named.crawl).await,
         }
     }

@@ -1,12 +1,12 @@
 //! `crawl resume`.
 
-use api::model::{CrawlId, Mutation};
+use api::model::{CrawlId, Write};
 
 use super::tell;
 use crate::ctl::{Cluster, CtlError, Output};
 
 /// Goes on with a paused crawl.
 pub async fn run(cluster: &Cluster, output: Output, crawl: CrawlId) -> Result<(), CtlError> {
-    cluster.mutate(Mutation::ResumeCrawl { crawl }).await?;
+    cluster.write(Write::ResumeCrawl { crawl }).await?;
     tell(cluster, output, crawl).await
 }

@@ -1,7 +1,7 @@
 //! `errors retry`.
 
 use api::client::ClientError;
-use api::model::{CrawlId, Mutation, Response};
+use api::model::{CrawlId, Response, Write};
 use clap::Args;
 use serde_json::json;
 use storage::ids::UserId;
@@ -46,7 +46,7 @@ impl Retry {
 
     async fn step(&self, cluster: &Cluster, limit: u32) -> Result<u32, ClientError> {
         let (request, crawl, user) = (cluster.request_id(), self.crawl, self.user.clone());
-        match cluster.mutate(Mutation::RetryErrors { request, crawl, user, limit }).await? {
+        match cluster.write(Write::RetryErrors { request, crawl, user, limit }).await? {
             Response::Retried(n) => Ok(n),
             _ => Err(ClientError::Confused { asked: "retry" }),
         }

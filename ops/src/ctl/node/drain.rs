@@ -1,6 +1,6 @@
 //! `node drain` and `node undrain`.
 
-use api::model::{Mutation, NodeId};
+use api::model::{NodeId, Write};
 use clap::Args;
 use serde_json::json;
 
@@ -25,7 +25,7 @@ impl Drain {
                 "node {node} is no member of the cluster; `twm-ctl member list` shows them"
             )));
         }
-        cluster.mutate(Mutation::Drain { node, drained }).await?;
+        cluster.write(Write::Drain { node, drained }).await?;
         if output.is_json() {
             return output.json(&json!({ "node": node, "drained": drained }));
         }

@@ -41,6 +41,7 @@ fn node(id: u64, role: NodeRole, applied: u64) -> NodeStatus {
     NodeStatus {
         id,
         version: "0.1.0".into(),
+        cluster_version: 2,
         role,
         term: 4,
         leader: Some(1),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use api::client::ClientError;
 use api::model::{
-    CrawlId, CrawlPhase, CrawlSpec, CrawlView, Mutation, Operation, Operations, Response, Traversal,
+    CrawlId, CrawlPhase, CrawlSpec, CrawlView, Operation, Operations, Response, Traversal, Write,
 };
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -212,7 +212,7 @@ async fn begun(cluster: &Cluster, spec: &CrawlSpec) -> Result<Option<CrawlView>,
 
 async fn create(cluster: &Cluster, spec: CrawlSpec) -> Result<CrawlId, ClientError> {
     let request = cluster.request_id();
-    match cluster.mutate(Mutation::CreateCrawl { request, spec }).await? {
+    match cluster.write(Write::CreateCrawl { request, spec }).await? {
         Response::CrawlCreated(crawl) => Ok(crawl),
         _ => Err(ClientError::Confused { asked: "creation of a crawl" }),
     }

@@ -1,7 +1,7 @@
 //! The targets on their way into a crawl.
 
 use api::client::ClientError;
-use api::model::{CrawlId, CrawlView, Mutation, Response, SubmitSummary};
+use api::model::{CrawlId, CrawlView, Response, SubmitSummary, Write};
 use storage::ids::UserId;
 
 use crate::ctl::Cluster;
@@ -65,8 +65,8 @@ impl<'a> Upload<'a> {
             *chunk += 1;
             return Ok(SubmitSummary::default());
         }
-        let mutation = Mutation::AddTargets { crawl: self.crawl, chunk: *chunk, users, seeds };
-        match self.cluster.mutate(mutation).await? {
+        let write = Write::AddTargets { crawl: self.crawl, chunk: *chunk, users, seeds };
+        match self.cluster.write(write).await? {
             Response::Added(summary) => {
                 *chunk += 1;
                 Ok(summary)
@@ -77,14 +77,14 @@ impl<'a> Upload<'a> {
 
     /// Tells that all targets are in.
     pub async fn seal(&mut self) -> Result<(), ClientError> {
-        self.cluster.mutate(Mutation::SealCrawl { crawl: self.crawl }).await?;
+        self.cluster.write(Write::SealCrawl { crawl: self.crawl }).await?;
         self.open = false;
         Ok(())
     }
 
     /// Ends the crawl.
     pub async fn cancel(&mut self) -> Result<(), ClientError> {
-        self.cluster.mutate(Mutation::CancelCrawl { crawl: self.crawl }).await?;
+        self.cluster.write(Write::CancelCrawl { crawl: self.crawl }).await?;
         self.open = false;
         Ok(())
     }

@@ -3,9 +3,11 @@
 use storage::ids::UserId;
 use tokio::sync::mpsc;
 
+use api::wire::bounds::{FULL_COMMAND, encoded_size};
+
 use super::{BadLine, Entry, ListError, TargetList};
 
-/// Accounts in one portion: far below the largest frame, whatever the ids.
+/// Accounts in one portion at most; long ids make it smaller.
 pub const CHUNK: usize = 5_000;
 /// Bad lines that are named; of more than these only the number counts.
 pub const NAMED: u64 = 20;
@@ -34,13 +36,24 @@ pub fn batches(list: TargetList) -> mpsc::Receiver<Result<Batch, ListError>> {
     receiver
 }
 
+/// Bytes that a name takes once it is an account: as many as the longest id.
+const NAME_BYTES: usize = 260;
+
 fn read(list: TargetList, sender: &mpsc::Sender<Result<Batch, ListError>>) {
     let mut batch = Batch::default();
     let mut room_to_name = NAMED;
+    // By what the accounts take, not by their number: a portion becomes one command of the cluster.
+    let mut bytes = 0;
     for entry in list {
         match entry {
-            Ok(Entry::Account(user)) => batch.users.push(user),
-            Ok(Entry::Name { line, name }) => batch.names.push((line, name)),
+            Ok(Entry::Account(user)) => {
+                bytes += encoded_size(&user);
+                batch.users.push(user);
+            }
+            Ok(Entry::Name { line, name }) => {
+                bytes += NAME_BYTES;
+                batch.names.push((line, name));
+            }
             Ok(Entry::Bad { line, why }) => {
                 batch.bad += 1;
                 if room_to_name > 0 {
@@ -56,9 +69,11 @@ fn read(list: TargetList, sender: &mpsc::Sender<Result<Batch, ListError>>) {
                 return;
             }
         }
-        let full = batch.users.len() + batch.names.len() == CHUNK;
-        if full && sender.blocking_send(Ok(std::mem::take(&mut batch))).is_err() {
-            return;
+        if batch.users.len() + batch.names.len() == CHUNK || bytes >= FULL_COMMAND {
+            bytes = 0;
+            if sender.blocking_send(Ok(std::mem::take(&mut batch))).is_err() {
+                return;
+            }
         }
     }
     if batch != Batch::default() {
@@ -87,6 +102,15 @@ mod tests {
         assert_eq!(all.iter().map(|b| b.users.len()).collect::<Vec<_>>(), [CHUNK, CHUNK, 1]);
         let users: Vec<UserId> = all.into_iter().flat_map(|b| b.users).collect();
         assert!(users.iter().zip(1..).all(|(user, n)| *user == UserId::Number(n)));
+    }
+
+    #[test]
+    fn a_portion_of_the_longest_ids_is_no_longer_than_a_command_may_be() {
+        use api::wire::bounds::MAX_COMMAND;
+        let text = (0..6_000).map(|n| format!("{n:0>250}@host\n")).collect();
+        let all = collect(text);
+        assert_eq!(all.iter().map(|b| b.users.len()).sum::<usize>(), 6_000);
+        assert!(all.len() > 2 && all.iter().all(|b| encoded_size(&b.users) < MAX_COMMAND));
     }
 
     #[test]

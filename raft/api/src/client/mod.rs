@@ -1,4 +1,4 @@
-//! The typed client of the tracker's API.
+//! The client of the tracker's API.
 
 mod reply;
 
@@ -6,18 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt;
 use storage::env::Entropy;
-use storage::ids::UserId;
 use tarpc::client::RpcError;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::model::{
-    Answer, Mutation, NodeId, NodeStatus, OpenSession, Query, Report, ReportAnswer, RequestId, Response,
-    SessionId, SessionOpened, Wants,
-};
+use crate::model::RequestId;
+use crate::tracker::{Called, TrackerApi};
 use crate::wire::{ApiReply, ApiRequest, CallError, Connection, Greeting, Purpose, connect};
 
 pub use crate::wire::ApiError;
+pub use crate::wire::bounds::MAX_NAMES;
 
 /// A client of a cluster: talks to one of its nodes, goes to the next when that one fails, and
 /// repeats a call until it was served or its time is over. Every call can be repeated without harm,
@@ -57,9 +56,6 @@ pub enum ClientError {
     },
 }
 
-/// Most screen names in one call: a call must not outlast the patience of a client.
-pub const MAX_NAMES: usize = 100;
-
 /// How long one node may take to answer a try; longer than the longest wait for work (half a session's
 /// time to live) and than an election.
 const TRY_TIMEOUT: Duration = Duration::from_secs(4);
@@ -90,54 +86,7 @@ impl Client {
         RequestId { client: self.identity, sequence: self.sequence.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Changes the state. A refusal is an error.
-    pub async fn mutate(&self, mutation: Mutation) -> Result<Response, ClientError> {
-        self.call(ApiRequest::Mutate(mutation)).await?.mutated()
-    }
-
-    /// Reads the state.
-    pub async fn query(&self, query: Query) -> Result<Answer, ClientError> {
-        self.call(ApiRequest::Query(query)).await?.answer()
-    }
-
-    /// Begins a session.
-    pub async fn open_session(&self, open: OpenSession) -> Result<SessionOpened, ClientError> {
-        self.call(ApiRequest::Mutate(Mutation::OpenSession(open))).await?.opened()
-    }
-
-    /// Reports. Reports of a session must come one after the other.
-    pub async fn report(&self, report: Report) -> Result<ReportAnswer, ClientError> {
-        self.call(ApiRequest::Mutate(Mutation::Report(report))).await?.reported()
-    }
-
-    /// Waits at most `timeout` until a report with these wants would bring the session something.
-    pub async fn wait_for_work(
-        &self,
-        session: SessionId,
-        wants: Wants,
-        timeout: Duration,
-    ) -> Result<bool, ClientError> {
-        let timeout_ms = timeout.as_millis() as u32;
-        self.call(ApiRequest::WaitForWork { session, wants, timeout_ms }).await?.work()
-    }
-
-    /// What the node that this client talks to says of itself.
-    pub async fn node_status(&self) -> Result<NodeStatus, ClientError> {
-        self.call(ApiRequest::NodeStatus).await?.node_status()
-    }
-
-    /// Moves leadership. Answers who leads then.
-    pub async fn transfer_leader(&self, to: Option<NodeId>) -> Result<NodeId, ClientError> {
-        self.call(ApiRequest::TransferLeader { to }).await?.transferred()
-    }
-
-    /// Looks up screen names (without `@`), at most [`MAX_NAMES`], with the budgets of any
-    /// node. Answers those that have an account.
-    pub async fn resolve(&self, names: Vec<String>) -> Result<Vec<(String, UserId)>, ClientError> {
-        self.call(ApiRequest::ResolveNames(names)).await?.resolved()
-    }
-
-    async fn call(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
+    async fn repeat(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
         let deadline = Instant::now() + self.timeout;
         let mut pause = RETRY_PAUSE.0;
         let mut troubles = Troubles::default();
@@ -165,7 +114,7 @@ impl Client {
         let (endpoint, connection) = self.connected(until).await?;
         let mut context = tarpc::context::current();
         context.deadline = until.into_std();
-        let trouble = match timeout_at(until, connection.api(context, request.clone(), 0)).await {
+        let trouble = match timeout_at(until, connection.api(context, request.clone())).await {
             Ok(Ok(Ok(reply))) => return Ok(reply),
             Ok(Ok(Err(error))) if !error.is_passing() => return Err(Failure::Final(error)),
             // The node lives but may be cut off from its leader: the next try asks another one.
@@ -210,6 +159,12 @@ impl Client {
             endpoints: self.endpoints.join(", "),
             trouble: troubles.told(&self.endpoints),
         }
+    }
+}
+
+impl TrackerApi for Client {
+    fn call(&self, request: ApiRequest) -> Called<'_, ApiReply> {
+        self.repeat(request).boxed()
     }
 }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
+use crate::wire::bounds::{MAX_LEASES, at_most};
+
 use super::{ClusterStatus, CrawlId, CrawlView, Failure, Gone, LeaseId};
 
 /// What can be asked of the tracker. Answered by the leader, on the state after every write that
@@ -41,7 +43,7 @@ pub enum Query {
         from: u64,
     },
     /// Which of these leases name a draft that is still needed.
-    DraftsInUse(Vec<LeaseId>),
+    DraftsInUse(#[serde(deserialize_with = "at_most::<{ MAX_LEASES }, _, _>")] Vec<LeaseId>),
 }
 
 /// The answer to a [`Query`], by the same name.

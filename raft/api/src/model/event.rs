@@ -126,6 +126,8 @@ pub enum CrawlChange {
         /// How many.
         accounts: u64,
     },
+    /// It had ended and was forgotten.
+    Deleted,
 }
 
 /// What happens to a job.

@@ -1,4 +1,4 @@
-//! What the tracker speaks about. Plain data: commands, reports, jobs and answers to queries.
+//! What the tracker speaks about. Plain data: changes, reports, jobs and answers to queries.
 //!
 //! Everything here crosses the network and the disk as postcard, whose format is positional: new
 //! enum variants go last, and a changed struct is a new wire version ([`WIRE_VERSION`]).
@@ -12,9 +12,11 @@ mod job;
 mod operation;
 mod report;
 mod status;
+mod version;
+mod write;
 
 pub use answer::{Answer, FailedUser, FrontierPage, Query};
-pub use command::{Command, Limits, Mutation, Refusal, Response, SubmitSummary};
+pub use command::{Refusal, Response, SubmitSummary};
 pub use crawl::{
     CrawlCounters, CrawlPhase, CrawlSpec, CrawlView, OperationCounters, Traversal, UserCounters,
 };
@@ -30,6 +32,9 @@ pub use status::{
     AddressStatus, BudgetStatus, ClusterStatus, MemberStatus, NodeRole, NodeStatus, SessionStatus,
     WorkerStatus,
 };
+pub use write::Write;
+
+pub use version::{CLUSTER_VERSION, FIRST_CLUSTER_VERSION};
 
 /// Version of everything in this module as it crosses the network. Nodes refuse to talk to another one.
 pub const WIRE_VERSION: u32 = 2;

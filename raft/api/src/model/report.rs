@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
+use crate::wire::bounds::{MAX_DISCOVERED, MAX_FINDINGS, at_most};
+
 use super::{GoneReason, Job, JobId, LeaseId, NodeId, Operation, Progress, SessionId, StorageId};
 
 /// Begins a session.
@@ -103,8 +105,10 @@ pub enum Finding {
     /// An analysis looked these accounts up.
     Discovered {
         /// Those that the follow rule admits.
+        #[serde(deserialize_with = "at_most::<{ MAX_DISCOVERED }, _, _>")]
         admitted: Vec<UserId>,
         /// The others.
+        #[serde(deserialize_with = "at_most::<{ MAX_DISCOVERED }, _, _>")]
         discarded: Vec<UserId>,
         /// How far the analysis has come.
         progress: Progress,
@@ -120,6 +124,7 @@ pub struct Report {
     /// nothing and gets the same answer.
     pub sequence: u64,
     /// What its workers found, in order.
+    #[serde(deserialize_with = "at_most::<{ MAX_FINDINGS }, _, _>")]
     pub findings: Vec<(JobId, LeaseId, Finding)>,
     /// How many jobs it would take.
     pub wants: Wants,

@@ -76,6 +76,8 @@ pub struct NodeStatus {
     pub id: NodeId,
     /// Version of its program.
     pub version: String,
+    /// The newest version of a cluster that its program knows.
+    pub cluster_version: u32,
     /// Its part in Raft.
     pub role: NodeRole,
     /// Its term.

@@ -6,26 +6,30 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
-use tarpc::serde_transport::{self, Transport};
 use tarpc::server::BaseChannel;
 use tarpc::{ClientMessage, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::codec::Framed;
 
-use super::codec::{MAX_FRAME, Postcard, framed};
+use super::bounds::longest_frame;
+use super::codec::{Frames, Postcard, framed_in};
+use super::greeting::Purpose;
 use super::service::{PeerRequest, PeerResponse};
 
 /// The longest that a call may take, as its caller says. tarpc takes any time from the wire, and panics in its
 /// timers over one of centuries.
 const LONGEST_CALL: Duration = Duration::from_secs(24 * 3600);
 
-type CallTransport<S> = Transport<S, ClientMessage<PeerRequest>, Response<PeerResponse>, Calls>;
+type CallTransport<S> =
+    tokio_serde::Framed<Framed<S, Frames>, ClientMessage<PeerRequest>, Response<PeerResponse>, Calls>;
 
-/// The calls that come on a connection.
-pub fn calls_on<S>(stream: S) -> BaseChannel<PeerRequest, PeerResponse, CallTransport<S>>
+/// The calls that come on a connection, each no longer than those for its purpose are.
+pub fn calls_on<S>(stream: S, purpose: Purpose) -> BaseChannel<PeerRequest, PeerResponse, CallTransport<S>>
 where
     S: AsyncRead + AsyncWrite,
 {
-    BaseChannel::with_defaults(serde_transport::new(framed(stream, MAX_FRAME), Calls))
+    let frames = framed_in(stream, longest_frame(purpose));
+    BaseChannel::with_defaults(tokio_serde::Framed::new(frames, Calls))
 }
 
 /// [`Postcard`] for the side that is called.
@@ -68,6 +72,7 @@ mod tests {
 
     use super::*;
     use crate::wire::ApiRequest;
+    use crate::wire::codec::{MAX_FRAME, framed};
 
     /// A call as [`ClientMessage`] writes it.
     #[derive(Serialize)]
@@ -79,10 +84,10 @@ mod tests {
     async fn received(may_take: Duration) -> Option<Result<u64, String>> {
         let (ours, theirs) = duplex(4096);
         let trace = tarpc::trace::Context::default();
-        let call = PeerRequest::Api { request: ApiRequest::NodeStatus, hops: 0 };
+        let call = PeerRequest::Api { request: ApiRequest::NodeStatus };
         let bytes = postcard::to_stdvec(&Message::Request { may_take, trace, id: 7, call }).unwrap();
         framed(ours, MAX_FRAME).send(Bytes::from(bytes)).await.unwrap();
-        let call = Box::pin(calls_on(theirs)).next().await?;
+        let call = Box::pin(calls_on(theirs, Purpose::Api)).next().await?;
         Some(call.map(|call| call.request.id).map_err(|error| format!("{error:?}")))
     }
 
@@ -92,6 +97,19 @@ mod tests {
         for too_long in [LONGEST_CALL * 1_000, Duration::MAX] {
             let error = received(too_long).await.unwrap().unwrap_err();
             assert!(error.contains("at most a day"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_longer_than_its_connection_is_for_ends_the_connection() {
+        for purpose in [Purpose::Api, Purpose::Control, Purpose::Replication] {
+            let (ours, theirs) = duplex(4096);
+            let length = longest_frame(purpose) as u32 + 1;
+            let mut ours = ours;
+            tokio::io::AsyncWriteExt::write_all(&mut ours, &length.to_be_bytes()).await.unwrap();
+            let call = Box::pin(calls_on(theirs, purpose)).next().await.unwrap();
+            let error = format!("{:?}", call.map(|call| call.request.id).unwrap_err());
+            assert!(error.contains("LengthDelimitedCodecError"), "{error}");
         }
     }
 }

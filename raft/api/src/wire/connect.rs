@@ -15,7 +15,8 @@ use tokio::time::timeout;
 
 use super::codec::{MAX_FRAME, Postcard, framed};
 use super::greeting::{Greeting, Welcome, greet};
-use super::service::{ApiError, ApiReply, ApiRequest, CallError, PeerClient};
+use super::request::{ApiRequest, Forwarded};
+use super::service::{ApiError, ApiReply, CallError, PeerClient};
 
 /// How long establishing a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,9 +39,17 @@ impl Connection {
         &self,
         context: Context,
         request: ApiRequest,
-        hops: u8,
     ) -> Result<Result<ApiReply, ApiError>, CallError> {
-        self.client.call_api(context, request, hops).await
+        self.client.call_api(context, request).await
+    }
+
+    /// Passes a call of the tracker's API on. The connection must be for [`Purpose::Forward`](super::Purpose).
+    pub async fn forwarded(
+        &self,
+        context: Context,
+        call: Forwarded,
+    ) -> Result<Result<ApiReply, ApiError>, CallError> {
+        self.client.call_forwarded(context, call).await
     }
 
     /// Sends a Raft message.
@@ -138,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_answers_another_call_gets_an_error_and_no_panic() {
-        let api = async |to: &Connection| to.api(tarpc::context::current(), ApiRequest::NodeStatus, 0).await;
+        let api = async |to: &Connection| to.api(tarpc::context::current(), ApiRequest::NodeStatus).await;
         let raft = async |to: &Connection| to.raft(tarpc::context::current(), Bytes::new()).await;
         let of_api = || PeerResponse::Api(Ok(ApiReply::Work(true)));
         let of_raft = || PeerResponse::Raft(Ok(Bytes::new()));

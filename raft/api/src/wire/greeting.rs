@@ -30,7 +30,7 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Purpose {
-    /// Calls of the tracker's API, by clients and by nodes that forward them.
+    /// Calls of the tracker's API.
     Api,
     /// Log entries.
     Replication,
@@ -38,6 +38,8 @@ pub enum Purpose {
     Control,
     /// Snapshots.
     Snapshot,
+    /// Calls of the tracker's API that a node passes on, for clients or for its own session.
+    Forward,
 }
 
 /// Said by the side that connects.

@@ -4,9 +4,11 @@
 //! connection a small message waited 52 ms behind 16 MB ones.
 
 mod accept;
+pub mod bounds;
 mod codec;
 mod connect;
 mod greeting;
+mod request;
 mod service;
 
 pub use accept::calls_on;
@@ -16,5 +18,5 @@ pub use codec::framed;
 pub use connect::connect_over;
 pub use connect::{ConnectError, Connection, connect};
 pub use greeting::{Greeting, Purpose, Welcome, receive_greeting, send_welcome};
-pub use service::{ApiError, ApiReply, ApiRequest};
-pub use service::{CallError, Peer};
+pub use request::{ApiRequest, Forwarded, Needs, NodeRequest};
+pub use service::{ApiError, ApiReply, CallError, Peer};

@@ -7,15 +7,19 @@ use tarpc::context::Context;
 
 use storage::ids::UserId;
 
-use crate::model::{Answer, Mutation, NodeId, NodeStatus, Query, Refusal, Response, SessionId, Wants};
+use crate::model::{Answer, NodeId, NodeStatus, Refusal, Response};
+
+use super::request::{ApiRequest, Forwarded};
 
 /// Calls between nodes, and from clients to nodes.
 #[tarpc::service]
 pub trait Peer {
-    /// The tracker's API. `hops` counts how often the call was forwarded.
-    async fn api(request: ApiRequest, hops: u8) -> Result<ApiReply, ApiError>;
+    /// The tracker's API.
+    async fn api(request: ApiRequest) -> Result<ApiReply, ApiError>;
     /// A Raft message, opaque here.
     async fn raft(message: Bytes) -> Result<Bytes, String>;
+    /// A call of the API that a node passes on. Taken on connections of nodes alone.
+    async fn forwarded(call: Forwarded) -> Result<ApiReply, ApiError>;
 }
 
 /// The calls as [`Peer`] has them. Those that the macro makes panic over a peer that answers another call than it
@@ -25,11 +29,21 @@ impl PeerClient {
         &self,
         context: Context,
         request: ApiRequest,
-        hops: u8,
     ) -> Result<Result<ApiReply, ApiError>, CallError> {
-        match self.0.call(context, PeerRequest::Api { request, hops }).await? {
+        match self.0.call(context, PeerRequest::Api { request }).await? {
             PeerResponse::Api(answer) => Ok(answer),
-            PeerResponse::Raft(_) => Err(CallError::AnotherCall),
+            _ => Err(CallError::AnotherCall),
+        }
+    }
+
+    pub(crate) async fn call_forwarded(
+        &self,
+        context: Context,
+        call: Forwarded,
+    ) -> Result<Result<ApiReply, ApiError>, CallError> {
+        match self.0.call(context, PeerRequest::Forwarded { call }).await? {
+            PeerResponse::Forwarded(answer) => Ok(answer),
+            _ => Err(CallError::AnotherCall),
         }
     }
 
@@ -40,7 +54,7 @@ impl PeerClient {
     ) -> Result<Result<Bytes, String>, CallError> {
         match self.0.call(context, PeerRequest::Raft { message }).await? {
             PeerResponse::Raft(answer) => Ok(answer),
-            PeerResponse::Api(_) => Err(CallError::AnotherCall),
+            _ => Err(CallError::AnotherCall),
         }
     }
 }
@@ -54,34 +68,6 @@ pub enum CallError {
     /// What came back answers nothing that was asked.
     #[error("the peer answers another call than it was asked; install the same release on all nodes")]
     AnotherCall,
-}
-
-/// A call of the tracker's API. Every one can be repeated without harm.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum ApiRequest {
-    /// Changes the state. Answered by the leader once a majority has it on disk.
-    Mutate(Mutation),
-    /// Reads the state. Answered by the leader.
-    Query(Query),
-    /// Waits until a report with these wants would bring the session something. Keeps the session
-    /// alive.
-    WaitForWork {
-        /// The session.
-        session: SessionId,
-        /// What the report would want.
-        wants: Wants,
-        /// Answer `false` after this many ms.
-        timeout_ms: u32,
-    },
-    /// What the called node says of itself. Never forwarded.
-    NodeStatus,
-    /// Moves leadership to another node, or to the one that has come furthest.
-    TransferLeader {
-        /// The node.
-        to: Option<NodeId>,
-    },
-    /// Looks up the accounts of screen names. Done by the called node, with its own budgets.
-    ResolveNames(Vec<String>),
 }
 
 /// The answer to an [`ApiRequest`], by the same name.

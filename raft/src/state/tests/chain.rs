@@ -155,8 +155,8 @@ fn numbers_from_a_node_that_fit_nowhere_do_no_harm() {
     let none = CrawlId(u64::MAX);
     assert_eq!(tracker.state.errors(none, Some(&UserId::Number(1)), 10).unwrap(), []);
     assert_eq!(tracker.state.gone_users(none, None, 10).unwrap(), []);
-    assert_eq!(tracker.state.frontier(none, u64::MAX), FrontierPage::default());
-    assert_eq!(tracker.state.frontier(crawl, u64::MAX), FrontierPage::default());
+    assert_eq!(tracker.state.frontier(none, u64::MAX).unwrap(), FrontierPage::default());
+    assert_eq!(tracker.state.frontier(crawl, u64::MAX).unwrap(), FrontierPage::default());
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! What must hold, a topic a file. Names of tests carry the invariant's id where there is one.
 
+mod bounds;
+mod broken;
 mod chain;
 mod checkpoints;
+mod hostile;
 mod model;
 mod operators;
 mod outbox;
@@ -9,6 +12,7 @@ mod phases;
 mod replica;
 mod replicas;
 mod reports;
+mod retention;
 mod sessions;
 mod sharing;
 mod storages;
@@ -62,6 +66,7 @@ impl Tracker {
         self.index += 1;
         let command = Command { now: self.now, limits: self.limits, mutation };
         let response = self.state.apply(self.index, command);
+        assert!(self.state.failure().is_none(), "{:?}", self.state.failure());
         if self.restarts {
             self.restart();
         }
@@ -72,7 +77,7 @@ impl Tracker {
         let frozen = self.state.freeze().unwrap();
         write_checkpoint(&*self.store, frozen, Vec::new()).unwrap();
         self.state = State::load(self.store.clone()).unwrap();
-        self.state.check_invariants();
+        self.state.check_invariants().unwrap();
     }
 
     /// Time passes.

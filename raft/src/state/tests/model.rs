@@ -250,6 +250,13 @@ impl Model {
         }
     }
 
+    /// Forgets a crawl.
+    pub(super) fn delete(&mut self, id: CrawlId) {
+        self.crawls.remove(&id);
+        self.accounts.retain(|(crawl, _), _| *crawl != id);
+        self.jobs.retain(|_, (crawl, _)| *crawl != id);
+    }
+
     /// Puts a failed account back; false when it is none.
     pub(super) fn retry(&mut self, id: CrawlId, user: &UserId) -> bool {
         let operations = self.crawls[&id].operations;

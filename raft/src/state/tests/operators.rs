@@ -52,6 +52,11 @@ impl World {
             7..9 => self.change(crawl, Mutation::PauseCrawl { crawl }, |c| c.paused = true),
             9..11 => self.change(crawl, Mutation::ResumeCrawl { crawl }, |c| c.paused = false),
             11 if self.one_in(3) => {
+                if phase.is_over() && self.one_in(2) {
+                    assert_eq!(self.apply(Mutation::DeleteCrawl { crawl }), Response::Done);
+                    self.model.delete(crawl);
+                    return;
+                }
                 let response = self.apply(Mutation::CancelCrawl { crawl });
                 assert_eq!(response == Response::Done, phase != CrawlPhase::Finished);
                 if phase != CrawlPhase::Finished {
@@ -112,7 +117,7 @@ impl World {
         };
         let request = RequestId { client: 2, sequence: self.below(100) };
         let chunk = self.model.crawls.get(&crawl).map_or(0, |c| c.chunks + 1);
-        let mutation = match self.below(8) {
+        let mutation = match self.below(9) {
             0..3 => Mutation::AddTargets { crawl, chunk, users: self.users(3), seeds: false },
             3 => {
                 let user = Some("never@seen".parse().unwrap());
@@ -121,7 +126,8 @@ impl World {
             4 => Mutation::CreateCrawl { request, spec: self.bad_spec() },
             5 if unknown => Mutation::SealCrawl { crawl },
             6 if unknown => Mutation::PauseCrawl { crawl },
-            _ if unknown => Mutation::CancelCrawl { crawl },
+            7 if unknown => Mutation::CancelCrawl { crawl },
+            _ if unknown || !self.model.phase(crawl).is_over() => Mutation::DeleteCrawl { crawl },
             _ => return,
         };
         let counters = |views: Vec<CrawlView>| views.into_iter().map(|v| v.counters).collect::<Vec<_>>();

@@ -142,7 +142,7 @@ fn a_crawl_is_cancelled_from_every_phase_and_keeps_its_errors_and_frontier() {
     }
     let expected = UserCounters { accepted: 2, failed: 1, cancelled: 1, ..Default::default() };
     assert_eq!(tracker.users(crawl), expected);
-    assert_eq!((tracker.errors(crawl).len(), tracker.state.frontier(crawl, 0).users), (1, ids([7])));
+    assert_eq!((tracker.errors(crawl).len(), tracker.state.frontier(crawl, 0).unwrap().users), (1, ids([7])));
     let add = Mutation::AddTargets { crawl: loading, chunk: 1, users: ids([9]), seeds: false };
     assert!(matches!(tracker.apply(add), Response::Refused(Refusal::WrongPhase { .. })));
     assert_eq!(tracker.take(&mut node, 9), []);

@@ -21,7 +21,7 @@ fn order(traversal: Traversal, depth: Option<u32>) -> (Vec<u64>, Vec<u64>, Crawl
         }
         tracker.finish(&mut node, &job);
     }
-    let frontier = tracker.state.frontier(crawl, 0);
+    let frontier = tracker.state.frontier(crawl, 0).unwrap();
     assert_eq!(frontier.next, None);
     let number = |user: UserId| user.to_string().parse().unwrap();
     (order, frontier.users.into_iter().map(number).collect(), tracker.view(crawl))
@@ -85,7 +85,7 @@ fn twm_c2_an_account_is_discovered_once() {
     }
     let counters = tracker.view(crawl).counters;
     assert_eq!((counters.discovered, counters.admitted, counters.frontier), (4, 2, 2));
-    assert_eq!(tracker.state.frontier(crawl, 0).users, ids([5, 6]));
+    assert_eq!(tracker.state.frontier(crawl, 0).unwrap().users, ids([5, 6]));
     tracker.tell(&mut node, &jobs[0], Finding::HandedBack { progress: None });
     assert_eq!(tracker.take_one(&mut node).progress, Some(cursor("2")), "a discovery is also progress");
 }
@@ -107,7 +107,7 @@ fn a_frontier_is_read_in_pages() {
     tracker.restart();
     let (mut all, mut from) = (Vec::new(), 0);
     loop {
-        let page = tracker.state.frontier(crawl, from);
+        let page = tracker.state.frontier(crawl, from).unwrap();
         all.extend(page.users);
         match page.next {
             Some(next) => from = next,

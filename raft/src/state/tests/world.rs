@@ -59,6 +59,9 @@ impl World {
             nodes: [(1, 5), (2, 5), (3, 3), (4, 4)].map(node).into(),
             past: Vec::new(),
         };
+        for to in 2..=CLUSTER_VERSION {
+            assert_eq!(world.apply(Mutation::RaiseVersion { to }), Response::Done);
+        }
         // Room for everything that happens in a run.
         assert_eq!(world.apply(Mutation::KeepEvents { bytes: 1 << 30 }), Response::Done);
         world

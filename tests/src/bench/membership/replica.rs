@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use api::model::{
-    Command, CrawlId, CrawlSpec, Limits, Mutation, Operation, Operations, RequestId, Response, Traversal,
-};
+use api::model::{CrawlId, CrawlSpec, Operation, Operations, RequestId, Response, Traversal};
+use raft::command::{Command, Limits, Mutation};
 use raft::state::{State, write_checkpoint};
 use storage::ids::UserId;
 use storage::state::{SledStore, StateStore};

@@ -1,0 +1,101 @@
+//! The tracker as everybody calls it.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use storage::ids::UserId;
+
+use crate::client::ClientError;
+use crate::model::{
+    Answer, EventId, LeaseId, NodeId, NodeStatus, OpenSession, Query, Report, ReportAnswer, Response,
+    SessionId, SessionOpened, Wants, Write,
+};
+use crate::wire::{ApiReply, ApiRequest, NodeRequest};
+
+/// What a call becomes.
+pub type Called<'a, T> = BoxFuture<'a, Result<T, ClientError>>;
+
+/// The tracker: a cluster behind a [`Client`](crate::client::Client), the replica of a node, or a state machine alone
+/// in a test. Whoever has [`call`](Self::call) has the typed calls; each of them is repeated until it was served or its
+/// time is over.
+pub trait TrackerApi: Send + Sync + 'static {
+    /// Makes a call.
+    fn call(&self, request: ApiRequest) -> Called<'_, ApiReply>;
+
+    /// Reads the state after every write that was acknowledged before.
+    fn query(&self, query: Query) -> Called<'_, Answer> {
+        async move { self.call(ApiRequest::Query(query)).await?.answer() }.boxed()
+    }
+
+    /// Changes the state. A refusal is an error.
+    fn write(&self, write: Write) -> Called<'_, Response> {
+        async move { self.call(ApiRequest::Write(write)).await?.mutated() }.boxed()
+    }
+
+    /// What the called node says of itself.
+    fn node_status(&self) -> Called<'_, NodeStatus> {
+        async move { self.call(ApiRequest::NodeStatus).await?.node_status() }.boxed()
+    }
+
+    /// Moves leadership, to a node or to the one that has come furthest. Answers who leads then.
+    fn transfer_leader(&self, to: Option<NodeId>) -> Called<'_, NodeId> {
+        async move { self.call(ApiRequest::TransferLeader { to }).await?.transferred() }.boxed()
+    }
+
+    /// Looks up screen names (without `@`), at most [`MAX_NAMES`](crate::client::MAX_NAMES), with the budgets of any
+    /// node. Answers those that have an account.
+    fn resolve(&self, names: Vec<String>) -> Called<'_, Vec<(String, UserId)>> {
+        async move { self.call(ApiRequest::ResolveNames(names)).await?.resolved() }.boxed()
+    }
+
+    /// Begins a session of a node.
+    fn open_session(&self, open: OpenSession) -> Called<'_, SessionOpened> {
+        let request = ApiRequest::Node { node: open.node, request: NodeRequest::OpenSession(open) };
+        async move { self.call(request).await?.opened() }.boxed()
+    }
+
+    /// Reports, one report of a session at a time.
+    fn report(&self, node: NodeId, report: Report) -> Called<'_, ReportAnswer> {
+        let request = ApiRequest::Node { node, request: NodeRequest::Report(report) };
+        async move { self.call(request).await?.reported() }.boxed()
+    }
+
+    /// Waits at most `timeout` until a report with these wants would bring something, which is also so when the
+    /// session is over. `false` says that the session lives.
+    fn wait_for_work(
+        &self,
+        node: NodeId,
+        session: SessionId,
+        wants: Wants,
+        timeout: Duration,
+    ) -> Called<'_, bool> {
+        let timeout_ms = timeout.as_millis() as u32;
+        let request =
+            ApiRequest::Node { node, request: NodeRequest::WaitForWork { session, wants, timeout_ms } };
+        async move { self.call(request).await?.work() }.boxed()
+    }
+
+    /// Ends a session of a node in good order.
+    fn end_session(&self, node: NodeId, session: SessionId) -> Called<'_, ()> {
+        let request = ApiRequest::Node { node, request: NodeRequest::EndSession { session } };
+        async move { self.call(request).await?.mutated().map(|_done| ()) }.boxed()
+    }
+
+    /// Which of these leases name a draft that is still needed.
+    fn drafts_in_use(&self, leases: Vec<LeaseId>) -> Called<'_, Vec<LeaseId>> {
+        async move {
+            match self.query(Query::DraftsInUse(leases)).await? {
+                Answer::DraftsInUse(used) => Ok(used),
+                _ => Err(ClientError::Confused { asked: "question for drafts" }),
+            }
+        }
+        .boxed()
+    }
+
+    /// All events up to `through` were passed on by a node and need not be kept for long.
+    fn events_passed(&self, node: NodeId, through: EventId) -> Called<'_, ()> {
+        let request = ApiRequest::Node { node, request: NodeRequest::EventsPassed { through } };
+        async move { self.call(request).await?.mutated().map(|_done| ()) }.boxed()
+    }
+}

@@ -1,0 +1,38 @@
+//! Which version of the cluster each command came with.
+
+use api::model::FIRST_CLUSTER_VERSION;
+
+use super::Mutation;
+
+impl Mutation {
+    /// The cluster's version that it came with. It is refused below.
+    pub fn since_version(&self) -> u32 {
+        match self {
+            Self::DeleteCrawl { .. } => 2,
+            _ => FIRST_CLUSTER_VERSION,
+        }
+    }
+
+    /// What it does, for messages: "to ...".
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Tick => "to let time pass",
+            Self::OpenSession(_) => "to open a session",
+            Self::Report(_) => "to report",
+            Self::EndSession { .. } => "to end a session",
+            Self::CreateCrawl { .. } => "to create a crawl",
+            Self::AddTargets { .. } => "to add targets",
+            Self::SealCrawl { .. } => "to seal a crawl",
+            Self::PauseCrawl { .. } => "to pause a crawl",
+            Self::ResumeCrawl { .. } => "to resume a crawl",
+            Self::CancelCrawl { .. } => "to cancel a crawl",
+            Self::RetryErrors { .. } => "to retry errors",
+            Self::Drain { .. } => "to drain a node",
+            Self::Lead { .. } => "to lead",
+            Self::KeepEvents { .. } => "to keep events",
+            Self::EventsPassed { .. } => "to pass events on",
+            Self::RaiseVersion { .. } => "to raise the cluster's version",
+            Self::DeleteCrawl { .. } => "to delete a crawl",
+        }
+    }
+}

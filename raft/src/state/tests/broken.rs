@@ -1,0 +1,138 @@
+//! A broken invariant stops the replica that sees it.
+
+use super::super::StateFailure;
+use super::super::jobs::Phase;
+use super::*;
+
+fn apply_to(tracker: &mut Tracker, mutation: Mutation) -> Option<StateFailure> {
+    tracker.index += 1;
+    let command = Command { now: tracker.now, limits: tracker.limits, mutation };
+    tracker.state.apply(tracker.index, command);
+    tracker.state.failure().cloned()
+}
+
+fn invariant(failure: Option<StateFailure>) -> &'static str {
+    match failure {
+        Some(StateFailure::Broken { invariant, .. }) => invariant,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A tracker that does not look for violations, with a job that runs.
+fn unchecked() -> (Tracker, Node, Job) {
+    let mut tracker = Tracker::without_restarts();
+    tracker.submit(spec("T"), [1, 2]);
+    let mut node = tracker.open(1);
+    let job = tracker.take_one(&mut node);
+    tracker.state.check_after_commands(false);
+    (tracker, node, job)
+}
+
+#[test]
+fn a_lost_record_stops_the_replica_with_its_name_and_nothing_is_checkpointed() {
+    let (mut tracker, node, job) = unchecked();
+    tracker.state.jobs.remove(job.id);
+    let failure = apply_to(&mut tracker, Mutation::EndSession { session: node.session, graceful: true });
+    let text = failure.as_ref().unwrap().to_string();
+    assert!(text.contains(&format!("job {} has no record", job.id)), "{text}");
+    assert!(text.contains(&format!("log entry {}", tracker.index)) && text.contains("grant.rs"), "{text}");
+    assert_eq!(invariant(failure), "TWM-C1");
+    assert!(tracker.state.freeze().is_err(), "what is broken must not become a checkpoint");
+    // The first failure is the one that is told.
+    let again = apply_to(&mut tracker, Mutation::Tick).unwrap().to_string();
+    assert_eq!(again, text);
+}
+
+#[test]
+fn a_count_that_would_fall_below_zero_stops_the_replica() {
+    let (mut tracker, mut node, job) = unchecked();
+    tracker.state.crawls.get_mut(&job.crawl).unwrap().open = 0;
+    node.sequence += 1;
+    let findings = vec![(job.id, job.lease, Finding::Gone(GoneReason::NotFound))];
+    let report = Report { session: node.session, sequence: node.sequence, findings, wants: Wants::NONE };
+    assert_eq!(invariant(apply_to(&mut tracker, Mutation::Report(report))), "TWM-C1");
+}
+
+#[test]
+fn every_invariant_is_checked_after_a_command_when_a_node_is_told_to() {
+    type Break = fn(&mut State, &Job, SessionId);
+    let breaks: [(&str, Break); 9] = [
+        ("TWM-C1", |state, job, _| state.crawls.get_mut(&job.crawl).unwrap().record.counters.users.gone += 1),
+        ("TWM-C2", |state, job, _| state.crawls.get_mut(&job.crawl).unwrap().seen = Default::default()),
+        ("TWM-L1", |state, job, session| {
+            state.sessions.get_mut(&session).unwrap().leased.remove(&job.id);
+        }),
+        ("TWM-L3", |state, job, _| {
+            state.writers.insert((UserId::Number(77), super::super::jobs::FileKind::Timeline), job.id);
+        }),
+        ("TWM-P1", |state, job, session| {
+            state.sessions.get_mut(&session).unwrap().leased.remove(&job.id);
+            let record = state.jobs.get_mut(job.id).unwrap();
+            let (lease, storage) = (job.lease, StorageId(1));
+            let session = Some(SessionId(u64::MAX));
+            record.phase = Phase::Publishing { lease, session, adopted: true, storage, items: 0 };
+        }),
+        ("TWM-S1", |state, _, session| {
+            let record = state.sessions[&session].record.clone();
+            state.sessions.insert(SessionId(u64::MAX), super::super::Session::of(record));
+        }),
+        ("TWM-S2", |state, job, session| {
+            let other = JobId(job.id.0 + 1);
+            state.sessions.get_mut(&session).unwrap().record.last_granted.push(other);
+            let mut record = state.jobs.get(job.id).unwrap().clone();
+            record.phase = Phase::Delayed { until: u64::MAX };
+            state.jobs.insert(other, record);
+            state.jobs.delayed.insert((u64::MAX, other));
+            let crawl = state.crawls.get_mut(&job.crawl).unwrap();
+            (crawl.open, crawl.delayed) = (2, 1);
+            let users = &mut crawl.record.counters.users;
+            (users.accepted, users.active) = (users.accepted + 1, 2);
+            crawl.seen.insert(ids([99]));
+        }),
+        ("TWM-F1", |state, job, _| state.crawls.get_mut(&job.crawl).unwrap().record.pass = u64::MAX),
+        ("TWM-M1", |state, _, _| state.outbox.skip_a_number()),
+    ];
+    for (id, broken) in breaks {
+        let (mut tracker, node, job) = unchecked();
+        tracker.apply(Mutation::KeepEvents { bytes: 1 << 20 });
+        tracker.apply(Mutation::Lead { node: 1, term: 1 });
+        broken(&mut tracker.state, &job, node.session);
+        tracker.state.check_after_commands(true);
+        assert_eq!(invariant(apply_to(&mut tracker, Mutation::Tick)), id);
+    }
+}
+
+#[test]
+fn twm_t1_a_clock_that_was_turned_back_is_seen() {
+    let (mut tracker, ..) = unchecked();
+    tracker.state.check_after_commands(true);
+    tracker.wait(10);
+    tracker.state.head.clock = 0;
+    tracker.now = 0;
+    assert_eq!(invariant(apply_to(&mut tracker, Mutation::Tick)), "TWM-T1");
+}
+
+#[test]
+fn a_program_leaves_a_cluster_whose_version_it_does_not_know() {
+    let mut tracker = Tracker::without_restarts();
+    for to in 2..=CLUSTER_VERSION {
+        assert_eq!(tracker.apply(Mutation::RaiseVersion { to }), Response::Done);
+    }
+    let failure = apply_to(&mut tracker, Mutation::RaiseVersion { to: CLUSTER_VERSION + 1 });
+    assert!(matches!(failure, Some(StateFailure::TooNew { .. })), "{failure:?}");
+}
+
+#[test]
+fn versions_rise_one_by_one_and_what_came_later_is_refused_before() {
+    let mut tracker = Tracker::new();
+    let crawl = tracker.submit(spec("T"), []);
+    let delete = Mutation::DeleteCrawl { crawl };
+    let Response::Refused(refusal) = tracker.apply(delete.clone()) else { panic!() };
+    assert!(refusal.to_string().contains("needs cluster version 2 and the cluster is at 1"), "{refusal}");
+    let skipped = Refusal::VersionSkipped { from: 1, to: 3 };
+    assert_eq!(tracker.apply(Mutation::RaiseVersion { to: 3 }), Response::Refused(skipped));
+    assert_eq!(tracker.apply(Mutation::RaiseVersion { to: 2 }), Response::Done);
+    assert_eq!(tracker.apply(Mutation::RaiseVersion { to: 1 }), Response::Done, "an old leader's");
+    assert_eq!(tracker.state.version(), 2);
+    assert_eq!(tracker.apply(delete), Response::Done);
+}

@@ -1,0 +1,197 @@
+//! Whatever is sent, no invariant breaks and no replica stops.
+
+use std::sync::Arc;
+
+use storage::env::{Entropy, SeededEntropy};
+use storage::ids::UserId;
+use storage::state::MemoryStore;
+
+use super::super::{State, write_checkpoint};
+use crate::model::*;
+
+/// Somebody who says what comes to mind, with what it has heard.
+struct Hostile {
+    dice: SeededEntropy,
+    store: Arc<MemoryStore>,
+    state: State,
+    index: u64,
+    now: u64,
+    /// Sessions with the number of their last report.
+    sessions: Vec<(SessionId, u64)>,
+    leases: Vec<(JobId, LeaseId)>,
+}
+
+impl Hostile {
+    fn new(seed: u64) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let state = State::load(store.clone()).unwrap();
+        let (sessions, leases) = (Vec::new(), Vec::new());
+        Self { dice: SeededEntropy::new(seed), store, state, index: 0, now: 0, sessions, leases }
+    }
+
+    fn below(&self, n: u64) -> u64 {
+        self.dice.next_u64() % n
+    }
+
+    /// Mostly small, at times as large as can be.
+    fn number(&self) -> u64 {
+        match self.below(12) {
+            0 => u64::MAX,
+            1 => self.dice.next_u64(),
+            _ => self.below(6),
+        }
+    }
+
+    fn users(&self) -> Vec<UserId> {
+        let user = |n| if n % 5 == 0 { format!("u{n}@host").parse().unwrap() } else { UserId::Number(n + 1) };
+        (0..self.below(12)).map(|_| user(self.below(40))).collect()
+    }
+
+    fn session(&self) -> (SessionId, u64) {
+        match self.sessions.len() as u64 {
+            0 => (SessionId(self.number()), 0),
+            _ if self.below(15) == 0 => (SessionId(self.number()), self.number()),
+            n => self.sessions[self.below(n) as usize],
+        }
+    }
+
+    fn lease(&self) -> (JobId, LeaseId) {
+        let known = self.leases.len() as u64;
+        if known == 0 || self.below(10) == 0 {
+            return (JobId(self.number()), LeaseId(self.number()));
+        }
+        // Often a late one; at times one job with another's lease.
+        let at = |n: u64| self.leases[(known - 1 - self.below(known.min(n))) as usize];
+        if self.below(12) == 0 { (at(40).0, at(40).1) } else { at(12) }
+    }
+
+    fn progress(&self) -> Progress {
+        let draft = DraftProgress {
+            lease: LeaseId(self.number()),
+            storage: StorageId(self.number()),
+            bytes: self.number(),
+            items: self.number(),
+        };
+        let cursor = "c".repeat(self.below(3) as usize * 2_000);
+        Progress { cursor, draft: (self.below(2) == 0).then_some(draft) }
+    }
+
+    fn finding(&self) -> Finding {
+        let progress = (self.below(2) == 0).then(|| self.progress());
+        let after_ms = self.number();
+        match self.below(11) {
+            0 => Finding::Completed { file: true, items: self.number() },
+            1 => Finding::Completed { file: false, items: self.number() },
+            2 | 3 => Finding::Published,
+            4 => Finding::Advanced(self.progress()),
+            5 => Finding::Limited { progress, after_ms },
+            6 => Finding::Gone(GoneReason::NotFound),
+            7 => {
+                let (reason, retry) = ("é".repeat(400), self.below(2) == 0);
+                Finding::Failed { progress, reason, after_ms, retry }
+            }
+            8 => Finding::HandedBack { progress },
+            9 => Finding::InputMissing,
+            _ => Finding::Discovered {
+                admitted: self.users(),
+                discarded: self.users(),
+                progress: self.progress(),
+            },
+        }
+    }
+
+    fn report(&self) -> Report {
+        let (session, last) = self.session();
+        let sequence = if self.below(12) == 0 { self.number() } else { last.saturating_add(1) };
+        let finding = |_| {
+            let (job, lease) = self.lease();
+            (job, lease, self.finding())
+        };
+        let findings = (0..self.below(8)).map(finding).collect();
+        let wants = Wants { total: self.number() as u16, each: [5, self.number() as u16, 5, 5] };
+        Report { session, sequence, findings, wants }
+    }
+
+    fn mutation(&self) -> Mutation {
+        let crawl = CrawlId(self.number());
+        let request = RequestId { client: self.below(2), sequence: self.below(500) };
+        match self.below(60) {
+            0..30 => Mutation::Report(self.report()),
+            30..33 => Mutation::OpenSession(OpenSession {
+                node: self.number(),
+                incarnation: self.number(),
+                storage: StorageId(self.number()),
+                workers: self.number() as u32,
+            }),
+            33..35 => Mutation::EndSession { session: self.session().0, graceful: self.below(2) == 0 },
+            35..38 => {
+                let operations = ["T", "TFA", "FA", "A", "U", "UFA"][self.below(6) as usize];
+                let mut spec = super::spec(operations);
+                spec.traversal = [Traversal::Default, Traversal::Bfs, Traversal::Dfs][self.below(3) as usize];
+                spec.depth = (self.below(2) == 0).then(|| self.number() as u32);
+                spec.priority = self.number() as u8;
+                Mutation::CreateCrawl { request, spec }
+            }
+            38..44 => {
+                let (chunk, seeds) = (self.below(4), self.below(6) == 0);
+                Mutation::AddTargets { crawl, chunk, users: self.users(), seeds }
+            }
+            44 => Mutation::SealCrawl { crawl },
+            45 => Mutation::PauseCrawl { crawl },
+            46 | 47 => Mutation::ResumeCrawl { crawl },
+            48 if self.below(4) == 0 => Mutation::CancelCrawl { crawl },
+            49 => Mutation::DeleteCrawl { crawl },
+            50 | 51 => {
+                let user = self.users().pop().filter(|_| self.below(2) == 0);
+                Mutation::RetryErrors { request, crawl, user, limit: self.number() as u32 }
+            }
+            52 => Mutation::Drain { node: self.number(), drained: self.below(3) == 0 },
+            53 => Mutation::Lead { node: self.number(), term: self.number() },
+            54 => Mutation::KeepEvents { bytes: [0, 50_000][self.below(2) as usize] },
+            55 => Mutation::EventsPassed { through: EventId { index: self.number(), place: 3 } },
+            // Not beyond what this program knows: such a cluster it has to leave.
+            56 => Mutation::RaiseVersion { to: self.below(1 + u64::from(CLUSTER_VERSION)) as u32 },
+            _ => Mutation::Tick,
+        }
+    }
+
+    fn step(&mut self) {
+        self.index += 1;
+        self.now += self.below(400);
+        let mutation = self.mutation();
+        let command = Command { now: self.now, limits: Limits::default(), mutation };
+        match self.state.apply(self.index, command.clone()) {
+            Response::SessionOpened(opened) => self.sessions.push((opened.session, 0)),
+            Response::Report(answer) => {
+                let Mutation::Report(report) = &command.mutation else { panic!() };
+                let of = self.sessions.iter_mut().find(|(id, _)| *id == report.session);
+                of.unwrap().1 = report.sequence;
+                self.leases.extend(answer.granted.iter().map(|job| (job.id, job.lease)));
+                self.leases.extend(answer.publish.iter().map(|p| (p.job, p.lease)));
+            }
+            _ => {}
+        }
+        assert!(self.state.failure().is_none(), "{:?} by {command:?}", self.state.failure());
+        if self.below(12) == 0 {
+            let frozen = self.state.freeze().unwrap();
+            write_checkpoint(&*self.store, frozen, Vec::new()).unwrap();
+            drop(self.state.checkpoint_written());
+        }
+        if self.below(50) == 0 {
+            let frozen = self.state.freeze().unwrap();
+            write_checkpoint(&*self.store, frozen, Vec::new()).unwrap();
+            self.state = State::load(self.store.clone()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn no_command_that_can_be_sent_stops_a_replica() {
+    let mut granted = 0;
+    for seed in 0..30 {
+        let mut hostile = Hostile::new(seed);
+        (0..1_500).for_each(|_| hostile.step());
+        granted += hostile.leases.len();
+    }
+    assert!(granted > 2_000, "only {granted} jobs were granted: nothing much was tried");
+}
