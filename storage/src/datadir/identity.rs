@@ -6,13 +6,13 @@ use super::DataDirError;
 use crate::durable;
 
 /// Newest version of the file, and of the layout of the whole data folder.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 const MAX_FILE: u64 = 4096;
 
 /// The content of the file `IDENTITY`, five lines:
 ///
 /// ```text
-/// twm-data 1                 the version of the data folder's layout
+/// twm-data 2                 the version of the data folder's layout
 /// cluster main               the cluster's name
 /// node 1                     the node's id
 /// storage 3f2a9c01d4e5b677   a random number, 16 hex digits: tells this folder from one made anew
@@ -48,7 +48,8 @@ impl Identity {
             Some(found) if found > FORMAT => {
                 return Err(DataDirError::NewerFormat { path: path.to_owned(), found, supported: FORMAT });
             }
-            _ => return Err(damaged("the first line names no version")),
+            Some(found) => return Err(DataDirError::OlderFormat { path: path.to_owned(), found }),
+            None => return Err(damaged("the first line names no version")),
         }
         let identity = Self::parse(text).ok_or_else(|| damaged("a line is missing or is no such line"))?;
         if identity.to_text() != text {

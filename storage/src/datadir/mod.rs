@@ -72,6 +72,14 @@ pub enum DataDirError {
         /// The newest version this program reads.
         supported: u64,
     },
+    /// Written by an older release.
+    #[error("{} has format {found}, which this release cannot read. Finish its crawls with the release that wrote it, export their frontiers, and start the cluster with empty data directories; datasets stay as they are", path.display())]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
     /// The identity is not what this program writes.
     #[error("{} is damaged: {why}; remove the node's data folder and add the node again", path.display())]
     DamagedIdentity {
@@ -275,9 +283,12 @@ mod tests {
         drop(open(temp.path(), "main", 1).unwrap());
         let path = temp.path().join(IDENTITY);
         let good = fs::read_to_string(&path).unwrap();
-        fs::write(&path, good.replace("twm-data 1", "twm-data 7")).unwrap();
+        fs::write(&path, good.replace("twm-data 2", "twm-data 7")).unwrap();
         let error = open(temp.path(), "main", 1).unwrap_err();
-        assert!(matches!(error, DataDirError::NewerFormat { found: 7, supported: 1, .. }), "{error}");
+        assert!(matches!(error, DataDirError::NewerFormat { found: 7, supported: 2, .. }), "{error}");
+        fs::write(&path, good.replace("twm-data 2", "twm-data 1")).unwrap();
+        let error = open(temp.path(), "main", 1).unwrap_err();
+        assert!(matches!(error, DataDirError::OlderFormat { found: 1, .. }), "{error}");
 
         for bad in ["", "hello", &good[..good.len() - 4], &good.replace("node 1", "node 2"), "\u{0}\u{0}"] {
             fs::write(&path, bad).unwrap();

@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use api::model::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use raft::command::*;
-use api::model::*;
 use raft::state::{State, write_checkpoint};
 use storage::state::{MemoryStore, StateStore};
 

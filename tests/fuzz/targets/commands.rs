@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use libfuzzer_sys::fuzz_target;
 use api::model::*;
+use libfuzzer_sys::fuzz_target;
 use raft::command::*;
 use raft::state::{State, write_checkpoint};
 use storage::state::MemoryStore;

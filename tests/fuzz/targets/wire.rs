@@ -3,12 +3,11 @@
 
 use std::cell::RefCell;
 
+use api::model::{
+    CrawlId, CrawlSpec, NodeId, OpenSession, Operations, Query, RequestId, StorageId, Traversal, Wants, Write,
+};
 use libfuzzer_sys::fuzz_target;
 use raft::fuzz::{ApiRequest, NodeRequest};
-use api::model::{
-    CrawlId, CrawlSpec, NodeId, OpenSession, Operations, Query, RequestId, StorageId, Traversal,
-    Wants, Write,
-};
 use tokio::runtime::{Builder, Runtime};
 
 thread_local! {

@@ -77,7 +77,7 @@ async fn data_of_another_node_or_cluster_or_of_a_newer_program_is_refused_and_le
 
     let identity = cluster.data_dir(1).join("IDENTITY");
     let good = fs::read_to_string(&identity)?;
-    fs::write(&identity, good.replace("twm-data 1", "twm-data 9"))?;
+    fs::write(&identity, good.replace("twm-data 2", "twm-data 9"))?;
     let (code, said) = start_with(&mut cluster, &[]).await?;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("format 9"), "{said}");

@@ -123,7 +123,7 @@ fn write_files(cluster: &Cluster) -> Test {
         ("foreign", "thesis.txt", "mine".to_owned()),
         ("damaged", "IDENTITY", identity.replace("node 1", "node 7")),
         ("moved", "IDENTITY", identity.clone()),
-        ("newer", "IDENTITY", identity.replace("twm-data 1", "twm-data 9")),
+        ("newer", "IDENTITY", identity.replace("twm-data 2", "twm-data 9")),
         ("shared", ".twm-storage", "hello".to_owned()),
     ] {
         fs::create_dir(at(folder))?;

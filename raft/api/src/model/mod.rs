@@ -37,4 +37,4 @@ pub use write::Write;
 pub use version::{CLUSTER_VERSION, FIRST_CLUSTER_VERSION};
 
 /// Version of everything in this module as it crosses the network. Nodes refuse to talk to another one.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
