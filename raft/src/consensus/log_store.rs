@@ -2,9 +2,10 @@
 //! votes, truncations and purges. Nothing is acknowledged before it is synced.
 
 use std::fmt::Debug;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::ops::{Bound, RangeBounds};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::time::Duration;
@@ -54,7 +55,7 @@ impl LogStore {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(made("clear the place of")(error));
             }
-            _ => fs::create_dir_all(&draft).map_err(made("create"))?,
+            _ => DirBuilder::new().recursive(true).mode(0o700).create(&draft).map_err(made("create"))?,
         }
         let (tell, told) = mpsc::channel();
         let mut log = open_files(&draft)?;

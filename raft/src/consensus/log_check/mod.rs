@@ -186,6 +186,15 @@ fn owner_in(checkpoint: &[u8]) -> Option<String> {
     }
 }
 
+/// Searches bytes as if they were a file, for the fuzz target.
+#[cfg(fuzzing)]
+pub(super) fn search(bytes: &[u8]) {
+    let records = Records::of(bytes);
+    let checkpoint = records.checkpoint.map(|checkpoint| &bytes[checkpoint]);
+    assert!(checkpoint.is_none_or(|checkpoint| !checkpoint.is_empty()));
+    assert!(records.stranded.is_none_or(|at| at >= records.end && at < bytes.len()));
+}
+
 fn unread(path: &Path, source: io::Error) -> FileError {
     FileError { action: "read", path: path.to_owned(), source }
 }
