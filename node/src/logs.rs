@@ -1,5 +1,6 @@
 //! Log lines: to stderr always, to daily files where a folder is given, and the newest to the monitor.
 
+mod private;
 mod ring;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+use private::Private;
 pub use ring::{LogLine, LogRing};
 
 use crate::settings::{LogFormat, LogSettings};
@@ -53,15 +55,19 @@ pub fn start(settings: &LogSettings, node: u64) -> Result<LogGuard, LogError> {
     let (files, guard) = match &settings.dir {
         None => (None, None),
         Some(dir) => {
+            private::make_folder(dir)
+                .map_err(|error| LogError::Folder { dir: dir.clone(), what: error.to_string() })?;
+            let prefix = format!("twm-node-{node}");
             let appender = RollingFileAppender::builder()
                 .rotation(Rotation::DAILY)
-                .filename_prefix(format!("twm-node-{node}"))
+                .filename_prefix(&prefix)
                 .filename_suffix("log")
                 .max_log_files(FILES_KEPT)
                 .build(dir)
                 .map_err(|e| LogError::Folder { dir: dir.clone(), what: root_cause(&e) })?;
             // A full disk must not hold up the node: lines beyond the buffer are dropped.
-            let (writer, guard) = NonBlocking::new(appender);
+            let files = Private::over(appender, dir, &prefix, Arc::new(SystemClock::new()));
+            let (writer, guard) = NonBlocking::new(files);
             (Some(writer), Some(guard))
         }
     };

@@ -4,8 +4,9 @@
 //! (`fsync(2)`, "Calling fsync() does not necessarily ensure that the entry in the directory
 //! containing the file has also reached disk").
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -78,15 +79,32 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Creates a folder and those above it; each new name is durable.
+/// Creates a folder that only its owner reads, and those above it; each new name is durable. A folder that is there
+/// keeps its rights; those above it have what the process' umask leaves.
 pub(crate) fn create_folder(path: &Path) -> Result<(), FileError> {
+    make_folder(path, 0o700)
+}
+
+/// The same for a folder that others may read, as far as the process' umask allows it.
+pub(crate) fn create_shared_folder(path: &Path) -> Result<(), FileError> {
+    make_folder(path, 0o777)
+}
+
+/// How a file is created that only its owner reads.
+pub(crate) fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+fn make_folder(path: &Path, mode: u32) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
     }
     if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
-        create_folder(parent)?;
+        create_shared_folder(parent)?;
     }
-    match fs::create_dir(path) {
+    match DirBuilder::new().mode(mode).create(path) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         other => other.naming("create the folder", path),
     }?;
@@ -94,13 +112,13 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), FileError> {
 }
 
 /// Writes a small file under a temporary name and renames it: a reader, also after a power cut, sees
-/// the old file or the new one, whole. The temporary name is `path` with `.new` behind it.
+/// the old file or the new one, whole. Only its owner reads it. The temporary name is `path` with `.new` behind it.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     let write = || {
-        let mut file = File::create(&temporary)?;
+        let mut file = private_file().create(true).truncate(true).write(true).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
@@ -136,7 +154,25 @@ pub(crate) fn remove_file(path: &Path) -> Result<bool, FileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn others_read_neither_the_folders_nor_the_files_of_a_node_but_those_that_are_shared() {
+        let rights = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let temp = tempfile::tempdir().unwrap();
+        let plain = temp.path().join("plain");
+        fs::create_dir(&plain).unwrap();
+        let private = temp.path().join("above/private");
+        create_folder(&private).unwrap();
+        assert_eq!((rights(&private), rights(private.parent().unwrap())), (0o700, rights(&plain)));
+        replace_file(&private.join("file"), b"text").unwrap();
+        assert_eq!(rights(&private.join("file")), 0o600);
+        let shared = temp.path().join("shared/folder");
+        create_shared_folder(&shared).unwrap();
+        assert_eq!(rights(&shared), rights(&plain));
+    }
 
     fn failed(action: &'static str, kind: ErrorKind) -> FileError {
         FileError { action, path: "a/b".into(), source: kind.into() }

@@ -1,11 +1,9 @@
 //! Real search servers of the tests: OpenSearch and Elasticsearch, from their jars.
 //!
-//! The jars are fetched once by Maven and kept in the target folder. Where there is no Java a test is skipped, and says
-//! so.
+//! The jars are fetched once by Maven and kept in the target folder. A test fails where Java or Maven is missing.
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -55,26 +53,23 @@ impl Product {
         }
     }
 
-    /// The folder of its jars, fetched if need be; nothing where Java, its compiler or Maven is missing.
-    async fn jars(self) -> anyhow::Result<Option<PathBuf>> {
+    /// The folder of its jars, fetched if need be.
+    async fn jars(self) -> anyhow::Result<PathBuf> {
         static FETCHING: Mutex<()> = Mutex::const_new(());
         let _alone = FETCHING.lock().await;
         let Parts { name, version, pom, .. } = self.parts();
-        for tool in ["javac", "java"] {
-            if !runs(tool).await {
-                return Ok(skipped(name, tool));
-            }
+        // A server's main class is compiled as it starts.
+        for tool in ["java", "javac"] {
+            installed(tool, "openjdk-17-jdk-headless", name).await?;
         }
         let test = std::env::current_exe().context("looking for the running test")?;
         let target = test.ancestors().nth(3).context("the test lies in no target folder")?;
         let kept = target.join("search-servers").join(format!("{name}-{version}"));
         let jars = kept.join("lib");
         if jars.is_dir() {
-            return Ok(Some(jars));
+            return Ok(jars);
         }
-        if !runs("mvn").await {
-            return Ok(skipped(name, "mvn"));
-        }
+        installed("mvn", "maven", name).await?;
         // Fetched beside it, as another test may do the same now.
         let fetched = kept.with_file_name(format!("{name}-{version}.{}", std::process::id()));
         fs::create_dir_all(&fetched).context("making a folder")?;
@@ -97,19 +92,18 @@ impl Product {
             }
             Err(error) => bail!("keeping the jars in {}: {error}", kept.display()),
         }
-        Ok(Some(jars))
+        Ok(jars)
     }
 }
 
-async fn runs(tool: &str) -> bool {
-    Command::new(tool).arg("-version").output().await.is_ok_and(|output| output.status.success())
-}
-
-/// Says that a test is skipped, past the test runner, which shows nothing of tests that pass.
-fn skipped<T>(name: &str, tool: &str) -> Option<T> {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let said = writeln!(io::stderr(), "\nSKIPPED: {test} needs {name}, and {tool} is not installed");
-    said.ok().and(None)
+/// Fails where a tool that a server needs is missing, and names its package: a test that did nothing would pass.
+async fn installed(tool: &str, package: &str, server: &str) -> anyhow::Result<()> {
+    let output = Command::new(tool).arg("-version").output().await;
+    ensure!(
+        output.is_ok_and(|output| output.status.success()),
+        "{server} needs {tool}, which is not installed; install it (apt-get install {package}) or run ops/test, which does"
+    );
+    Ok(())
 }
 
 /// A search server that may run or not, always with the same data. Dropped, it is killed.
@@ -121,12 +115,12 @@ pub struct SearchServer {
 }
 
 impl SearchServer {
-    /// A running one with further settings `NAME=VALUE`; nothing where Java is missing, which is said.
+    /// A running one with further settings `NAME=VALUE`.
     ///
     /// # Errors
-    /// Its jars cannot be fetched, or it cannot be started.
-    pub async fn start(product: Product, settings: &[&str]) -> anyhow::Result<Option<Self>> {
-        let Some(jars) = product.jars().await? else { return Ok(None) };
+    /// Java or Maven is missing, its jars cannot be fetched, or it cannot be started.
+    pub async fn start(product: Product, settings: &[&str]) -> anyhow::Result<Self> {
+        let jars = product.jars().await?;
         let Parts { main, source, .. } = product.parts();
         let folder = TempDir::with_prefix("twm-search-").context("making a folder")?;
         let port = free_port()?;
@@ -136,7 +130,7 @@ impl SearchServer {
             ServerProcess::new("java", arguments(&jars, &main, folder.path(), port, settings), folder.path());
         let mut server = Self { process, address: format!("127.0.0.1:{port}"), _folder: folder };
         server.restart().await?;
-        Ok(Some(server))
+        Ok(server)
     }
 
     /// Starts it again, on its old port and with its data, and waits until it answers.
@@ -197,4 +191,16 @@ fn arguments(jars: &Path, main: &Path, data: &Path, port: u16, settings: &[&str]
     ];
     arguments.extend(always.iter().chain(settings).map(Into::into));
     arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_missing_tool_fails_the_test_and_names_what_to_install() {
+        let error = installed("no-such-tool", "its-package", "opensearch").await.unwrap_err().to_string();
+        assert!(error.contains("opensearch needs no-such-tool"), "{error}");
+        assert!(error.contains("apt-get install its-package"), "{error}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -104,7 +105,8 @@ fn rewrite(
     }
     let unfinished = path.with_extension("new");
     let replace = || {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&unfinished)?;
+        let mut file =
+            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
         file.write_all(&buffer)?;
         file.sync_data()?;
         fs::rename(&unfinished, path)?;

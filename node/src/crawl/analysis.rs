@@ -1,6 +1,7 @@
 //! `A`: which followers the crawl goes on with.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::model::{CrawlSpec, Finding, Progress};
@@ -42,7 +43,7 @@ enum Opened {
 impl Crawler {
     pub(super) async fn analyse(&self, assignment: &Assignment) -> Result<Finding, Halt> {
         let spec = self.spec(assignment).await?;
-        let rule = match self.rules.of(assignment.job.crawl, &spec) {
+        let rule = match self.rules.of(assignment.job.crawl, &spec).await {
             Ok(rule) => rule,
             Err(what) => return Err(Trouble::Lasting { what }.into()),
         };
@@ -51,7 +52,7 @@ impl Crawler {
         };
         let mut saver = Saver::new(&*self.parts.clock);
         loop {
-            match self.analyse_step(assignment, &mut reading, rule.as_deref(), &mut saver).await {
+            match self.analyse_step(assignment, &mut reading, rule.as_ref(), &mut saver).await {
                 Ok(Step::More) => {}
                 Ok(Step::Done) => return Ok(Finding::Completed { file: false, items: reading.looked_up }),
                 Ok(Step::Unreadable) => return Ok(Finding::InputMissing),
@@ -122,7 +123,7 @@ impl Crawler {
         &self,
         assignment: &Assignment,
         reading: &mut Reading,
-        rule: Option<&FollowRule>,
+        rule: Option<&Arc<FollowRule>>,
         saver: &mut Saver,
     ) -> Result<Step, Trouble> {
         if let Some(stop) = assignment.stop() {
@@ -150,9 +151,11 @@ impl Crawler {
             stop = assignment.stopped() => return Err(stop.into()),
             profiles = self.look_up(&users) => profiles?,
         };
-        reading.candidates.drain(..users.len());
-        reading.looked_up += profiles.len() as u64;
-        let (admitted, discarded) = sort_out(users, &profiles, rule);
+        // A rule may take milliseconds for a batch: a loop or a pattern over long texts.
+        let (rule, candidates, found) = (rule.cloned(), users.len(), profiles.len() as u64);
+        let (admitted, discarded) = on_disk(move || Ok(sort_out(users, &profiles, rule.as_deref()))).await?;
+        reading.candidates.drain(..candidates);
+        reading.looked_up += found;
         saver.page_done();
         saver.saved(&*self.parts.clock);
         assignment.report(Finding::Discovered { admitted, discarded, progress: reading.progress() }).await;

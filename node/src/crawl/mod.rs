@@ -207,12 +207,12 @@ impl Crew for Crawler {
     }
 }
 
-/// Runs work on files on a thread that may block.
+/// Runs work that takes a while, mostly on files, on a thread that may block.
 async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DatasetError> + Send + 'static,
 ) -> Result<T, Trouble> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => Ok(result?),
-        Err(panicked) => Err(Trouble::Disk { what: format!("work on a file broke down: {panicked}") }),
+        Err(panicked) => Err(Trouble::Disk { what: format!("work on a thread broke down: {panicked}") }),
     }
 }

@@ -1,7 +1,7 @@
 //! Follow rules, compiled once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::model::{CrawlId, CrawlSpec};
 
@@ -20,21 +20,30 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn of(&self, crawl: CrawlId, spec: &CrawlSpec) -> CompiledRule {
-        let mut by_crawl = self.by_crawl.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rule) = by_crawl.get(&crawl) {
+    /// The rule of a crawl, compiled on a thread that may block. Two jobs may compile it at once; one result is kept.
+    pub(super) async fn of(&self, crawl: CrawlId, spec: &CrawlSpec) -> CompiledRule {
+        let Some(text) = spec.follow.clone() else { return Ok(None) };
+        if let Some(rule) = self.kept().get(&crawl) {
             return rule.clone();
         }
-        if by_crawl.len() >= KEPT {
-            by_crawl.clear();
-        }
-        let rule = match &spec.follow {
-            None => Ok(None),
-            Some(text) => FollowRule::compile(text)
-                .map(|rule| Some(Arc::new(rule)))
-                .map_err(|error| format!("the follow rule of crawl {crawl} cannot be used: {error}")),
+        let compiled = tokio::task::spawn_blocking(move || FollowRule::compile(&text)).await;
+        let rule = match compiled {
+            Ok(Ok(rule)) => Ok(Some(Arc::new(rule))),
+            Ok(Err(error)) => Err(format!("the follow rule of crawl {crawl} cannot be used: {error}")),
+            // The runtime stops: nothing is said about the rule.
+            Err(stopped) => {
+                return Err(format!("the follow rule of crawl {crawl} was not compiled: {stopped}"));
+            }
         };
-        by_crawl.insert(crawl, rule.clone());
+        let mut kept = self.kept();
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(crawl, rule.clone());
         rule
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<CrawlId, CompiledRule>> {
+        self.by_crawl.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

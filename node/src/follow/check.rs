@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use cel::common::ast::{EntryExpr, Expr, LiteralValue, SourceInfo, operators};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SourceInfo, operators};
 use cel::{Context, Env, ExecutionError, IdedExpr, ParseErrors, Value};
 
 use super::error::{FollowRuleError, Position};
+use super::patterns::Patterns;
 use super::sample::SAMPLE_PROFILE;
 use super::value::{Fields, profile_value};
 
@@ -43,6 +44,7 @@ const LONGEST_QUOTE: usize = 200;
 pub(super) struct Checked {
     pub(super) expression: IdedExpr,
     pub(super) fields: Fields,
+    pub(super) patterns: Patterns,
 }
 
 /// Parses and checks a rule.
@@ -54,20 +56,27 @@ pub(super) fn check(text: &str, env: &Arc<Env>) -> Result<Checked, FollowRuleErr
         scope: vec!["user".to_owned()],
         loops: 0,
         fields: Fields::These(BTreeSet::new()),
+        patterns: Patterns::default(),
     };
     walk.visit(&expression, 0)?;
-    let fields = walk.fields;
+    let Walk { fields, patterns, .. } = walk;
     let mut context = Context::with_env(Arc::clone(env));
     // The sample is part of this program, so reading it cannot fail; if it did, the rule would fail on it.
     let user = profile_value(SAMPLE_PROFILE, &Fields::All).unwrap_or(Value::Null);
     context.add_variable_from_value("user", user);
+    // It fails where the interpreter has the function itself: built with another feature, it is not what this expects.
+    patterns.offer_to(&mut context).map_err(|_taken| FollowRuleError::Unreadable)?;
     conditions(&expression, &context, &source)?;
-    Ok(Checked { expression, fields })
+    Ok(Checked { expression, fields, patterns })
 }
 
 /// An interpreter's message, cut short.
 pub(super) fn short(error: &ExecutionError) -> String {
-    error.to_string().chars().take(LONGEST_QUOTE).collect()
+    cut(&error.to_string())
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST_QUOTE).collect()
 }
 
 fn syntax(errors: &ParseErrors) -> FollowRuleError {
@@ -123,6 +132,7 @@ struct Walk<'a> {
     scope: Vec<String>,
     loops: usize,
     fields: Fields,
+    patterns: Patterns,
 }
 
 impl Walk<'_> {
@@ -177,9 +187,8 @@ impl Walk<'_> {
         if !is_operator(name) && !FUNCTIONS.contains(&name) {
             return Err(FollowRuleError::UnknownFunction { name: name.to_owned(), at });
         }
-        let is_text = |part: &IdedExpr| matches!(part.expr, Expr::Literal(LiteralValue::String(_)));
-        if name == "matches" && !call.args.last().is_some_and(is_text) {
-            return Err(FollowRuleError::Unsupported { what: "a pattern that is no text in quotes", at });
+        if name == "matches" {
+            self.pattern(call, at)?;
         }
         if let (operators::INDEX, [object, index]) = (name, call.args.as_slice()) {
             if let (true, Expr::Literal(LiteralValue::String(field))) = (is_user(object), &index.expr) {
@@ -189,6 +198,25 @@ impl Walk<'_> {
         }
         call.target.iter().try_for_each(|target| self.visit(target, depth))?;
         call.args.iter().try_for_each(|part| self.visit(part, depth))
+    }
+
+    /// `text.matches(pattern)` or `matches(text, pattern)`.
+    fn pattern(&mut self, call: &CallExpr, at: Position) -> Result<(), FollowRuleError> {
+        let pattern = match (&call.target, call.args.as_slice()) {
+            (Some(_), [pattern]) | (None, [_, pattern]) => &pattern.expr,
+            _ => {
+                return Err(FollowRuleError::Unsupported {
+                    what: "matches with more or less than a pattern",
+                    at,
+                });
+            }
+        };
+        let Expr::Literal(LiteralValue::String(pattern)) = pattern else {
+            return Err(FollowRuleError::Unsupported { what: "a pattern that is no text in quotes", at });
+        };
+        self.patterns
+            .add(pattern.inner())
+            .map_err(|what| FollowRuleError::BadPattern { at, what: cut(&what) })
     }
 
     /// A loop over a list. Loops within loops could take time without bound.

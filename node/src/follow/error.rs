@@ -73,6 +73,14 @@ pub enum FollowRuleError {
         /// Where.
         at: Position,
     },
+    /// A pattern of `matches` that cannot be used.
+    #[error("the follow rule has at {at} a pattern that cannot be used: {what}")]
+    BadPattern {
+        /// Where.
+        at: Position,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A condition that is neither true nor false.
     #[error("the follow rule has at {at} a value of type {found} for a condition; compare it with something")]
     NotBoolean {

@@ -7,6 +7,7 @@
 
 mod check;
 mod error;
+mod patterns;
 mod rule;
 mod sample;
 mod value;

@@ -9,6 +9,7 @@ use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
 use super::check::{self, Checked};
 use super::error::{FollowRuleError, Undecided};
+use super::patterns::Patterns;
 use super::value::{Fields, profile_value};
 use crate::source::Profile;
 
@@ -23,6 +24,7 @@ pub struct FollowRule {
     text: String,
     expression: IdedExpr,
     fields: Fields,
+    patterns: Patterns,
     env: Arc<Env>,
 }
 
@@ -43,8 +45,8 @@ impl FollowRule {
         let worker = thread::Builder::new().name("follow-rule".to_owned()).stack_size(PARSER_STACK);
         let checking = worker.spawn(move || {
             let env = Arc::new(Env::stdlib().with_optional_support(false));
-            let Checked { expression, fields } = check::check(&owned, &env)?;
-            Ok(Self { text: owned, expression, fields, env })
+            let Checked { expression, fields, patterns } = check::check(&owned, &env)?;
+            Ok(Self { text: owned, expression, fields, patterns, env })
         });
         // A panic of the parser ends its thread and nothing else.
         let checked = checking.map_err(|_no_thread| FollowRuleError::Unreadable)?.join();
@@ -62,6 +64,7 @@ impl FollowRule {
             .map_err(|error| Undecided::NoObject { what: error.to_string() })?;
         let mut context = Context::with_env(Arc::clone(&self.env));
         context.add_variable_from_value("user", user);
+        self.patterns.offer_to(&mut context).map_err(|error| Undecided::Unfit { what: error.to_string() })?;
         let outcome = catch_unwind(AssertUnwindSafe(|| Value::resolve(&self.expression, &context)));
         match outcome {
             Ok(Ok(Value::Bool(admitted))) => Ok(admitted),
@@ -72,5 +75,24 @@ impl FollowRule {
             Ok(Err(error)) => Err(Undecided::Unfit { what: check::short(&error) }),
             Err(_panic) => Err(Undecided::Unfit { what: "the interpreter failed".to_owned() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+    use storage::ids::UserId;
+
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_compiled_with_its_rule_and_never_for_a_profile() {
+        let raw = RawValue::from_string(r#"{"name":"Ada"}"#.to_owned()).unwrap();
+        let profile = Profile { id: UserId::Number(1), screen_name: None, protected: false, raw };
+        let mut rule = FollowRule::compile("user.name.matches('^A')").unwrap();
+        assert_eq!(rule.admits(&profile), Ok(true));
+        rule.patterns = Patterns::default();
+        let undecided = rule.admits(&profile).unwrap_err().to_string();
+        assert!(undecided.contains("the pattern was not compiled"), "{undecided}");
     }
 }

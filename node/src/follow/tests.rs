@@ -37,6 +37,8 @@ fn what_cel_offers_for_profiles_works() {
     for rule in [
         "user.location.contains('Torino') && !user.verified",
         "user.location.matches('^Tor.*IT$')",
+        "matches(user.location, 'IT$') && !user.lang.matches('^i$')",
+        "user.tags.all(tag, tag.matches('^[a-c]+$'))",
         "user.lang in ['it', 'de']",
         "user['lang'] == 'it'",
         "has(user.lang) && !has(user.nothing)",
@@ -80,7 +82,12 @@ fn mistakes_are_named_with_their_place() {
         ("user.lang", "type string"),
         ("user.lang == 'en' && user.statuses_count", "type int"),
         ("user.lang == 'en' && user.lang > 5", "fails at line 1"),
-        ("user.lang == 'en' && user.lang.matches('(')", "fails at line 1"),
+        (
+            "user.lang == 'en' && user.lang.matches('(')",
+            "line 1, column 32 a pattern that cannot be used: unclosed group",
+        ),
+        ("user.lang.matches('a', 'b')", "matches with more or less than a pattern"),
+        ("matches('a')", "matches with more or less than a pattern"),
         ("user.lang.lower() == 'it'", "\"lower\""),
         ("duration('1s') > duration('2s')", "\"duration\""),
         ("user.name.matches(user.description)", "a pattern that is no text"),

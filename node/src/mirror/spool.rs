@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -69,7 +70,7 @@ impl Spool {
     /// # Errors
     /// The folder cannot be made or read.
     pub(super) fn open(folder: PathBuf, bound: u64) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let mut state = State::default();
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
@@ -112,7 +113,7 @@ impl Spool {
                 let number = state.next;
                 state.next += 1;
                 let path = self.path(number);
-                let file = File::options().write(true).create_new(true).open(path)?;
+                let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
                 state.files.insert(number, 0);
                 state.open = Some((number, file));
                 number

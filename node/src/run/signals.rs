@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -14,14 +15,21 @@ impl Signals {
     pub(super) fn listen() -> anyhow::Result<Self> {
         let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-        Ok(Self { terminate, interrupt })
+        let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+        Ok(Self { terminate, interrupt, hangup })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next one that stops the node. SIGHUP, which a closed terminal and many a script for log files
+    /// send, does not.
     pub(super) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => tracing::info!("got SIGTERM"),
-            _ = self.interrupt.recv() => tracing::info!("got SIGINT"),
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return tracing::info!("got SIGTERM"),
+                _ = self.interrupt.recv() => return tracing::info!("got SIGINT"),
+                _ = self.hangup.recv() => {
+                    tracing::info!("got SIGHUP, which changes nothing; settings are read at a restart");
+                }
+            }
         }
     }
 }

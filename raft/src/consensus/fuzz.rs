@@ -28,6 +28,7 @@ pub(crate) fn message(bytes: &[u8]) {
 /// Records of the log, of every kind: what was decoded is encoded and decoded to the same, and a command in it is
 /// as well.
 pub fn log_record(bytes: &[u8]) {
+    super::log_check::search(bytes);
     if let Ok(id) = StoredLogId::decode(bytes) {
         assert_eq!(StoredLogId::decode(&*encoded(&id)).ok(), Some(id));
     }

@@ -9,7 +9,7 @@ use codeq::{Decode, Encode};
 use super::types::{LogId, PackedCommand, Payload, Vote};
 
 /// Longest payload that is read back, bytes: a damaged length must not allocate without bound.
-const MAX_PAYLOAD: u32 = 64 << 20;
+pub(super) const MAX_PAYLOAD: u32 = 64 << 20;
 
 /// The log's types.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl raft_log::Types for LogTypes {
     type LogPayload = StoredPayload;
     type Vote = StoredVote;
     type Callback = Flushed;
-    type UserData = String;
+    type UserData = StoredOwner;
 
     fn log_index(id: &StoredLogId) -> u64 {
         id.0.index
@@ -58,6 +58,10 @@ pub(super) struct StoredVote(pub(super) Vote);
 #[derive(Debug, Clone)]
 pub(super) struct StoredPayload(pub(super) Payload);
 
+/// Which data directory the log belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StoredOwner(pub(super) String);
+
 impl Encode for StoredLogId {
     fn encode<W: Write>(&self, w: W) -> io::Result<usize> {
         encode_packed(&self.0, w)
@@ -77,6 +81,18 @@ impl Encode for StoredVote {
 }
 
 impl Decode for StoredVote {
+    fn decode<R: Read>(r: R) -> io::Result<Self> {
+        decode_packed(r).map(Self)
+    }
+}
+
+impl Encode for StoredOwner {
+    fn encode<W: Write>(&self, w: W) -> io::Result<usize> {
+        encode_packed(&self.0, w)
+    }
+}
+
+impl Decode for StoredOwner {
     fn decode<R: Read>(r: R) -> io::Result<Self> {
         decode_packed(r).map(Self)
     }

@@ -2,11 +2,12 @@
 //! votes, truncations and purges. Nothing is acknowledged before it is synced.
 
 use std::fmt::Debug;
-use std::fs::File;
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::ops::{Bound, RangeBounds};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::time::Duration;
 
 use openraft::OptionalSend;
@@ -16,7 +17,8 @@ use raft_log::api::raft_log_writer::RaftLogWriter;
 use storage::FileError;
 use tokio::sync::oneshot;
 
-use super::log_codec::{Flushed, LogTypes, StoredLogId, StoredPayload, StoredVote};
+use super::log_check::{self, LogError};
+use super::log_codec::{Flushed, LogTypes, StoredLogId, StoredOwner, StoredPayload, StoredVote};
 use super::types::{Entry, LogId, Payload, TypeConfig, Vote};
 
 /// How long the log's writer waits for more to sync together. 1 ms, the crate's default, costs
@@ -27,34 +29,11 @@ const FLUSH_WAIT: Duration = Duration::from_micros(60);
 const MAX_REPLICATED: usize = 4 << 20;
 
 /// Size of one file of the log, bytes. Purged entries free whole files, and the entries of the newest one are in memory.
-const FILE_SIZE: usize = 8 << 20;
+pub(super) const FILE_SIZE: usize = 8 << 20;
 const FILE_RECORDS: usize = 64 * 1024;
 
 /// Bytes of entries kept in memory for replication and apply. A follower that lags further is served from the disk.
 const CACHE_BYTES: usize = 8 << 20;
-
-/// A log that cannot be this data directory's.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-enum NotOurs {
-    #[error(
-        "the log of this data directory is missing, and with it the votes that it gave and the entries that it acknowledged"
-    )]
-    Missing,
-    #[error("it is the log of another data directory")]
-    Foreign,
-    #[error("there is a log already")]
-    Used,
-}
-
-impl NotOurs {
-    fn in_folder(self, dir: &Path) -> String {
-        format!(
-            "{self} ({}); see whether its volume is mounted. If the log is lost, replace this disk: empty the data \
-             directory and run `twm-ctl member replace`",
-            dir.display()
-        )
-    }
-}
 
 /// A handle of the log; clones share it.
 #[derive(Clone)]
@@ -64,58 +43,45 @@ pub(crate) struct LogStore {
 }
 
 impl LogStore {
-    /// Makes the log of a new data directory in a folder that is not there or empty. `owner` names the data directory.
-    /// May be repeated: a log of the same owner is opened as it is.
-    ///
-    /// # Errors
-    /// The folder holds a log of another owner; or the disk fails.
+    /// Makes a new log in a folder that is not there yet, and binds it to `owner` for good. The folder appears under its
+    /// name once the owner is on disk, so that an interrupted creation leaves no log of nobody. May be repeated: a log
+    /// that is there is opened.
     pub(crate) fn create(dir: &Path, owner: &str) -> io::Result<Self> {
-        std::fs::create_dir_all(dir)?;
-        let store = Self::over(dir)?;
-        {
-            let mut log = store.write();
-            let state = log.log_state();
-            match &state.user_data {
-                Some(found) if found != owner => return Err(io::Error::other(NotOurs::Used.in_folder(dir))),
-                None if state.last().is_some() => return Err(io::Error::other(NotOurs::Used.in_folder(dir))),
-                // A creation that was cut off is repeated.
-                Some(_) | None => {}
+        if fs::exists(dir)? {
+            return Self::open(dir, owner);
+        }
+        let draft = dir.with_extension("new");
+        let made = |action| move |source| io::Error::from(LogError::from(failure(action, dir, source)));
+        match fs::remove_dir_all(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(made("clear the place of")(error));
             }
-            log.save_user_data(Some(owner.to_owned()))?;
+            _ => DirBuilder::new().recursive(true).mode(0o700).create(&draft).map_err(made("create"))?,
         }
-        let (tell, told) = std::sync::mpsc::channel();
-        let flushed = Flushed::call(move |result| drop(tell.send(result)));
-        store.write().flush(true, Some(flushed))?;
-        told.recv().map_err(|_| io::Error::other("the log's writer stopped"))??;
-        File::open(dir)?.sync_all()?;
-        Ok(store)
+        let (tell, told) = mpsc::channel();
+        let mut log = open_files(&draft)?;
+        log.save_user_data(Some(StoredOwner(owner.to_owned())))?;
+        // The receiver outlives the writer.
+        log.flush(true, Some(Flushed::call(move |result| drop(tell.send(result)))))?;
+        told.recv().unwrap_or_else(|_| Err(io::Error::other("its writer stopped"))).map_err(made("write"))?;
+        drop(log);
+        fs::rename(&draft, dir).map_err(made("name"))?;
+        let parent = dir.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        File::open(parent).and_then(|folder| folder.sync_all()).map_err(made("sync the name of"))?;
+        Self::open(dir, owner)
     }
 
-    /// Opens the log of a data directory. A torn tail is cut off; any other damage is an error.
-    ///
-    /// # Errors
-    /// There is no log, or one of another data directory: its votes and acknowledgements are not here.
+    /// Opens the log of `owner` in a folder. An end that an interrupted write tore is cut off; any other damage is an
+    /// error, and so is a log that is missing or another's.
     pub(crate) fn open(dir: &Path, owner: &str) -> io::Result<Self> {
-        if !dir.try_exists()? {
-            return Err(io::Error::other(NotOurs::Missing.in_folder(dir)));
+        log_check::check(dir, owner)?;
+        let log = open_files(dir)?;
+        let state = log.log_state();
+        let first = state.purged().map_or(0, |id| id.0.index + 1);
+        if state.last().is_some_and(|last| last.0.index >= first) {
+            let oldest = log.read(first, first + 1).next().transpose()?;
+            oldest.ok_or_else(|| LogError::Gap { path: dir.to_owned(), missing: first })?;
         }
-        let store = Self::over(dir)?;
-        let found = store.read().log_state().user_data.clone();
-        match found {
-            Some(found) if found == owner => Ok(store),
-            Some(_) => Err(io::Error::other(NotOurs::Foreign.in_folder(dir))),
-            None => Err(io::Error::other(NotOurs::Missing.in_folder(dir))),
-        }
-    }
-
-    fn over(dir: &Path) -> io::Result<Self> {
-        let mut config = raft_log::Config::new(dir.display());
-        config.wal.flush_batch_wait = Some(FLUSH_WAIT);
-        config.wal.read_buffer_size = Some(1 << 20);
-        config.wal.chunk_max_size = Some(FILE_SIZE);
-        config.wal.chunk_max_records = Some(FILE_RECORDS);
-        config.log_cache_capacity = Some(CACHE_BYTES);
-        let log = RaftLog::open(Arc::new(config))?;
         Ok(Self { log: Arc::new(RwLock::new(log)), folder: Arc::new(dir.to_owned()) })
     }
 
@@ -267,16 +233,27 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 }
 
+/// Opens the files of a log and replays them; begins a log where there are none.
+fn open_files(dir: &Path) -> io::Result<RaftLog<LogTypes>> {
+    let mut config = raft_log::Config::new(dir.display());
+    config.wal.flush_batch_wait = Some(FLUSH_WAIT);
+    config.wal.read_buffer_size = Some(1 << 20);
+    config.wal.chunk_max_size = Some(FILE_SIZE);
+    config.wal.chunk_max_records = Some(FILE_RECORDS);
+    config.log_cache_capacity = Some(CACHE_BYTES);
+    RaftLog::open(Arc::new(config))
+}
+
 fn named(folder: &Path, source: io::Error) -> io::Error {
-    io::Error::new(
-        source.kind(),
-        FileError { action: "write the Raft log in", path: folder.to_owned(), source },
-    )
+    io::Error::new(source.kind(), failure("write the Raft log in", folder, source))
+}
+
+fn failure(action: &'static str, path: &Path, source: io::Error) -> FileError {
+    FileError { action, path: path.to_owned(), source }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
     use std::thread;
 
     use openraft::testing::log_id;
@@ -289,26 +266,12 @@ mod tests {
     /// The member that takes most bytes.
     const MOST: MemberId = MemberId { node: u64::MAX, disk: DiskId(u64::MAX) };
 
-    #[tokio::test]
-    async fn a_log_that_is_missing_or_of_another_data_directory_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let missing = LogStore::open(&dir.path().join("log"), "1/a").err().unwrap().to_string();
-        assert!(missing.contains("is missing"), "{missing}");
-        assert!(!dir.path().join("log").exists(), "nothing is made in its place");
-        std::fs::create_dir(dir.path().join("log")).unwrap();
-        let emptied = LogStore::open(&dir.path().join("log"), "1/a").err().unwrap().to_string();
-        assert!(emptied.contains("is missing"), "{emptied}");
-        drop(LogStore::create(&dir.path().join("log"), "1/a").unwrap());
-        drop(LogStore::open(&dir.path().join("log"), "1/a").unwrap());
-        let foreign = LogStore::open(&dir.path().join("log"), "2/b").err().unwrap().to_string();
-        assert!(foreign.contains("another data directory"), "{foreign}");
-    }
-
     /// The writer held the last handle once, and panicked in waiting for its own end.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_log_that_is_dropped_while_it_syncs_waits_for_the_sync_and_keeps_all() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = LogStore::create(dir.path(), "me").unwrap();
+        let folder = dir.path().join("log");
+        let mut store = LogStore::create(&folder, "disk").unwrap();
         let (open_gate, gate) = mpsc::channel::<()>();
         let held = Flushed::call(move |_| gate.recv().expect("the test opens the gate"));
         store.write().flush(true, Some(held)).unwrap();
@@ -328,7 +291,7 @@ mod tests {
         open_gate.send(()).unwrap();
         dropped.join().unwrap();
 
-        let mut store = LogStore::open(dir.path(), "me").unwrap();
+        let mut store = LogStore::open(&folder, "disk").unwrap();
         assert_eq!(store.get_log_state().await.unwrap().last_log_id.map(|id| id.index), Some(0));
     }
 
@@ -342,7 +305,7 @@ mod tests {
         use crate::wire::bounds::{MAX_COMMAND, longest_frame};
 
         let dir = tempfile::tempdir().unwrap();
-        let mut store = LogStore::create(dir.path(), "largest").unwrap();
+        let mut store = LogStore::create(&dir.path().join("log"), "largest").unwrap();
         let entry = |index, bytes: usize| Entry {
             log_id: log_id::<TypeConfig>(u64::MAX, MOST, index),
             payload: Payload::Normal(PackedCommand(vec![7; bytes].into())),

@@ -4,6 +4,7 @@
 mod acknowledged;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
+mod log_check;
 mod log_codec;
 mod log_store;
 mod machine;

@@ -70,8 +70,8 @@ impl FilesDataset {
     pub fn open(options: FilesOptions) -> Result<Self> {
         let FilesOptions { output, temporary, compression, followers, item_id } = options;
         let temporary = temporary.unwrap_or_else(|| output.join(".tmp"));
-        durable::create_folder(&output)?;
-        durable::create_folder(&temporary)?;
+        durable::create_shared_folder(&output)?;
+        durable::create_shared_folder(&temporary)?;
         let volume =
             |path: &PathBuf| fs::metadata(path).map(|metadata| metadata.dev()).naming("look at", path);
         if volume(&output)? != volume(&temporary)? {
@@ -174,7 +174,7 @@ impl Dataset for FilesDataset {
         let folder = self.layout.output.join(key.folder());
         let mut renamed = fs::rename(&draft, &published);
         if renamed.as_ref().is_err_and(gone) && draft.try_exists().naming("look for", &draft)? {
-            durable::create_folder(&folder)?;
+            durable::create_shared_folder(&folder)?;
             renamed = fs::rename(&draft, &published);
         }
         match renamed {

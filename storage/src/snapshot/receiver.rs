@@ -1,6 +1,6 @@
 //! Receiving a snapshot from another node, in pieces.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ impl SnapshotReceiver {
                 durable::remove_file(&other)?;
             }
         }
-        let file = OpenOptions::new().append(true).create(true).open(&path).naming("open", &path)?;
+        let file = durable::private_file().append(true).create(true).open(&path).naming("open", &path)?;
         let offset = file.metadata().naming("read", &path)?.len();
         Ok(Self { folder: folder.to_owned(), id: id.to_owned(), path, file, offset })
     }

@@ -46,7 +46,12 @@ impl SnapshotWriter {
         let mut temporary = OsString::from(path);
         temporary.push(UNFINISHED);
         let temporary = PathBuf::from(temporary);
-        let file = File::create(&temporary).naming("create", &temporary)?;
+        let file = durable::private_file()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .open(&temporary)
+            .naming("create", &temporary)?;
         let mut writer = Self {
             path: path.to_owned(),
             temporary,

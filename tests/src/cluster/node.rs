@@ -131,6 +131,14 @@ impl Node {
         self.exited().await.map(|_| ())
     }
 
+    /// Sends it SIGHUP, as a terminal does that is closed.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn hang_up(&self) -> anyhow::Result<()> {
+        self.signal(Signal::HUP)
+    }
+
     /// Lets it end in good order.
     ///
     /// # Errors

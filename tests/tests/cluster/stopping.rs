@@ -1,5 +1,7 @@
 //! Nodes that are told to stop, and what killed ones leave.
 
+use std::os::unix::fs::PermissionsExt;
+
 use twm_tests::cluster::{Cluster, Truth, eventually};
 use twm_tests::emulator::{Emulator, Endpoint};
 
@@ -47,6 +49,22 @@ async fn a_stopping_node_hands_its_jobs_back_and_no_page_is_fetched_twice() -> T
     // A page whose answer was on its way at each stop is asked for again.
     assert!(pages(&emulator, celebrity) <= PAGES + 3, "{} pages", pages(&emulator, celebrity));
     cluster.drafts_removed().await?;
+    cluster.holds(&Truth::of(&emulator).followers([celebrity]))?;
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_hung_up_goes_on_and_its_data_are_closed_to_others() -> Test {
+    let (emulator, celebrity) = a_celebrity().await?;
+    let mut cluster = Cluster::builder().crawling(&emulator).start().await?;
+    let crawl = cluster.submit(&[celebrity], &["-F"]).await?;
+    pages_reach(&emulator, celebrity, 5).await?;
+    cluster.node(1)?.hang_up()?;
+    cluster.node(1)?.says("got SIGHUP").await?;
+    cluster.finished(crawl).await?;
+    let data = cluster.data_dir(1);
+    let rights = std::fs::metadata(&data)?.permissions().mode() & 0o777;
+    assert_eq!(rights, 0o700, "{}", data.display());
     cluster.holds(&Truth::of(&emulator).followers([celebrity]))?;
     cluster.finish().await
 }

@@ -36,7 +36,7 @@ async fn search(server: &SearchServer, body: Value) -> anyhow::Result<Value> {
 }
 
 async fn indexed_once(product: Product) -> anyhow::Result<()> {
-    let Some(mut server) = SearchServer::start(product, &[]).await? else { return Ok(()) };
+    let mut server = SearchServer::start(product, &[]).await?;
     let redis = RedisServer::start().await?;
     let mut mirror = redis.connection().await?;
     let mut indexer = Indexer::into_server(&redis.url(), &server.url()).await?;
@@ -120,7 +120,7 @@ async fn busy(product: Product) -> anyhow::Result<()> {
     // The first refuses whole bulks, the others single tweets: a bulk is a task of every shard.
     let settings =
         ["indexing_pressure.memory.limit=30kb", "thread_pool.write.size=1", "thread_pool.write.queue_size=1"];
-    let Some(server) = SearchServer::start(product, &settings).await? else { return Ok(()) };
+    let server = SearchServer::start(product, &settings).await?;
     let template =
         json!({ "index_patterns": ["twm-tweets"], "template": { "settings": { "number_of_shards": 4 } } });
     let (status, answer) = server.ask("PUT", "/_index_template/shards", &template.to_string()).await?;

@@ -52,7 +52,7 @@ impl NewFile {
     pub(super) fn prepare(target: &Path, replaces: Option<&Metadata>) -> Result<()> {
         Self::check(target, replaces)?;
         match target.parent() {
-            Some(folder) if folder != Path::new("") => Ok(durable::create_folder(folder)?),
+            Some(folder) if folder != Path::new("") => Ok(durable::create_shared_folder(folder)?),
             _ => Ok(()),
         }
     }

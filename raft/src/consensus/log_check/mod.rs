@@ -1,0 +1,193 @@
+//! Looks at a log before it is opened: whose it is, and whether its end is torn or damaged.
+//!
+//! `raft-log` cuts the end of its newest file off when a record reaches beyond the file, as a write that was interrupted
+//! leaves it, and removes a newest file whose first record does. A flipped length looks the same, and synced votes and
+//! entries that follow it would go with it. So whatever an intact record follows is damage, and refused.
+
+mod records;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use codeq::Decode;
+use raft_log::{RaftLogRecord, WALRecord};
+use storage::FileError;
+
+use self::records::Records;
+use super::log_codec::{LogTypes, MAX_PAYLOAD, StoredOwner};
+use super::log_store::FILE_SIZE;
+
+/// A file takes no further record once it has [`FILE_SIZE`], so none is longer than this.
+const LONGEST_FILE: u64 = FILE_SIZE as u64 + MAX_PAYLOAD as u64 + (1 << 16);
+
+/// Why a log is not opened. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogError {
+    /// There is no log.
+    #[error(
+        "{} is missing: its volume may not be mounted; mount it, or, if it is lost, give this node a new disk with `twm-ctl member replace N`",
+        path.display()
+    )]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds no complete record of a log.
+    #[error(
+        "{} holds no Raft log: its volume may not be mounted; mount it, or, if it is lost, give this node a new disk with `twm-ctl member replace N`",
+        path.display()
+    )]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The log says nothing about its owner.
+    #[error(
+        "the Raft log in {} does not say which data directory it belongs to: another version of twm-node wrote it; start that version, or give this node a new --data-dir",
+        path.display()
+    )]
+    NoOwner {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The log is another data directory's.
+    #[error(
+        "the Raft log in {} belongs to data directory {found}, and this one is {expected}: another volume may be mounted in its place; mount the right one, or, if it is lost, give this node a new disk with `twm-ctl member replace N`",
+        path.display()
+    )]
+    OtherOwner {
+        /// The folder.
+        path: PathBuf,
+        /// The owner in the log.
+        found: String,
+        /// The owner that opens it.
+        expected: String,
+    },
+    /// A record cannot be read although the log goes on behind it.
+    #[error(
+        "{} is damaged at byte {offset}, and an intact record follows at byte {intact}; nothing was cut off. This disk loses data: give this node a new one with `twm-ctl member replace N`",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the record begins that cannot be read.
+        offset: u64,
+        /// Where an intact record begins; equal to `offset` if that record itself would be one but for one bit.
+        intact: u64,
+    },
+    /// The file is longer than the log makes any.
+    #[error(
+        "{} has {bytes} bytes, and no file of a Raft log is longer than {LONGEST_FILE}; this disk loses data: give this node a new one with `twm-ctl member replace N`",
+        path.display()
+    )]
+    Oversized {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+    },
+    /// Entries that the log says it has are not there.
+    #[error(
+        "the Raft log in {} lacks entry {missing}, its oldest: a file of it is gone. This disk loses data: give this node a new one with `twm-ctl member replace N`",
+        path.display()
+    )]
+    Gap {
+        /// The folder.
+        path: PathBuf,
+        /// The index of the first entry that is not there.
+        missing: u64,
+    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl From<LogError> for io::Error {
+    fn from(error: LogError) -> Self {
+        let kind = match &error {
+            LogError::Missing { .. } | LogError::Empty { .. } => ErrorKind::NotFound,
+            LogError::File(error) => error.source.kind(),
+            _ => ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Makes sure that a folder holds a log of `owner` whose end can be cut off where it is torn. Reads only.
+pub(super) fn check(folder: &Path, owner: &str) -> Result<(), LogError> {
+    let path = || folder.to_owned();
+    // Newest first. One without a complete first record is removed when the log is opened, and the one before it becomes
+    // the newest; so all that can be cut or removed is looked at.
+    for file in files(folder)?.iter().rev() {
+        let bytes = read(file)?;
+        let records = Records::of(&bytes);
+        if let Some(intact) = records.stranded {
+            let (offset, intact) = (records.end as u64, intact as u64);
+            return Err(LogError::Damaged { path: file.clone(), offset, intact });
+        }
+        let Some(checkpoint) = records.checkpoint else { continue };
+        let found = owner_in(&bytes[checkpoint]).ok_or_else(|| LogError::NoOwner { path: path() })?;
+        if found != owner {
+            return Err(LogError::OtherOwner { path: path(), found, expected: owner.to_owned() });
+        }
+        return Ok(());
+    }
+    Err(LogError::Empty { path: path() })
+}
+
+/// The files of a log, oldest first.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, LogError> {
+    let listed = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(LogError::Missing { path: folder.to_owned() });
+        }
+        other => other.map_err(|error| unread(folder, error))?,
+    };
+    let mut files = Vec::new();
+    for entry in listed {
+        let name = entry.map_err(|error| unread(folder, error))?.file_name();
+        let offset =
+            name.to_str().and_then(|name| raft_log::chunked_wal::Config::parse_chunk_file_name(name).ok());
+        if let Some(offset) = offset {
+            files.push((offset, folder.join(name)));
+        }
+    }
+    files.sort_unstable();
+    Ok(files.into_iter().map(|(_, path)| path).collect())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LogError> {
+    let file = File::open(path).map_err(|error| unread(path, error))?;
+    let bytes = file.metadata().map_err(|error| unread(path, error))?.len();
+    if bytes > LONGEST_FILE {
+        return Err(LogError::Oversized { path: path.to_owned(), bytes });
+    }
+    let mut content = Vec::new();
+    file.take(LONGEST_FILE).read_to_end(&mut content).map_err(|error| unread(path, error))?;
+    Ok(content)
+}
+
+/// The owner that a checkpoint names.
+fn owner_in(checkpoint: &[u8]) -> Option<String> {
+    match RaftLogRecord::<LogTypes>::decode(checkpoint) {
+        Ok(WALRecord::Checkpoint(state)) => state.user_data.map(|StoredOwner(owner)| owner),
+        _ => None,
+    }
+}
+
+/// Searches bytes as if they were a file, for the fuzz target.
+#[cfg(fuzzing)]
+pub(super) fn search(bytes: &[u8]) {
+    let records = Records::of(bytes);
+    let checkpoint = records.checkpoint.map(|checkpoint| &bytes[checkpoint]);
+    assert!(checkpoint.is_none_or(|checkpoint| !checkpoint.is_empty()));
+    assert!(records.stranded.is_none_or(|at| at >= records.end && at < bytes.len()));
+}
+
+fn unread(path: &Path, source: io::Error) -> FileError {
+    FileError { action: "read", path: path.to_owned(), source }
+}

@@ -1,0 +1,298 @@
+//! The records of one file of the log, as bytes: where they end, and whether intact ones follow damage.
+//!
+//! A record is its kind (4 bytes), its fields and the CRC-32 of both (8 bytes), all big-endian. A field is a length of
+//! 4 bytes and as many bytes; an optional one has a byte before it that is 0 (absent) or 1. Nothing separates records.
+
+use std::ops::Range;
+
+use crate::consensus::log_codec::MAX_PAYLOAD;
+
+/// The kind of a checkpoint: the log's state, the owner included. Each file begins with one.
+const CHECKPOINT: u32 = 5;
+
+/// Bytes of a checksum.
+const CHECKSUM: usize = 8;
+
+/// How far into a record its lengths can lie: kind, log id, tag and length of the payload.
+const HEAD: usize = 128;
+
+/// What one file of the log holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Records {
+    /// Where the first record that cannot be read begins, or the end of the file.
+    pub(super) end: usize,
+    /// The newest checkpoint before `end`.
+    pub(super) checkpoint: Option<Range<usize>>,
+    /// An intact record that does not follow its predecessor: its file is damaged before it, and not torn.
+    pub(super) stranded: Option<usize>,
+}
+
+impl Records {
+    /// Reads a file. The work grows with its length alone, whatever it holds.
+    pub(super) fn of(file: &[u8]) -> Self {
+        let mut records = Self { end: 0, checkpoint: None, stranded: None };
+        while let Some(length) = intact(&file[records.end..]) {
+            let end = records.end + length;
+            if kind(&file[records.end..]) == Some(CHECKPOINT) {
+                records.checkpoint = Some(records.end..end);
+            }
+            records.end = end;
+        }
+        let rest = &file[records.end..];
+        let stranded = has_one_flipped_bit(rest).then_some(0).or_else(|| first_intact(rest));
+        records.stranded = stranded.map(|offset| records.end + offset);
+        records
+    }
+}
+
+/// The length of the record at the start of `bytes`, if all of it is there and its checksum is right.
+fn intact(bytes: &[u8]) -> Option<usize> {
+    let length = length(bytes)?;
+    let content = length - CHECKSUM;
+    (checksum(&bytes[content..])? == u64::from(crc32fast::hash(&bytes[..content]))).then_some(length)
+}
+
+/// Whether these bytes become one whole record when one bit among its lengths is flipped back. A torn record does not.
+fn has_one_flipped_bit(bytes: &[u8]) -> bool {
+    if bytes.is_empty() || length(bytes).is_some() {
+        return false;
+    }
+    let mut repaired = bytes.to_vec();
+    for bit in 0..8 * HEAD.min(bytes.len()) {
+        repaired[bit / 8] ^= 1 << (bit % 8);
+        if length(&repaired) == Some(bytes.len()) && intact(&repaired).is_some() {
+            return true;
+        }
+        repaired[bit / 8] ^= 1 << (bit % 8);
+    }
+    false
+}
+
+/// The first intact record at any place.
+fn first_intact(bytes: &[u8]) -> Option<usize> {
+    let mut sums = None;
+    for start in 0..bytes.len().saturating_sub(CHECKSUM) {
+        // Most places are no start of a record, which the first three bytes tell.
+        if bytes[start..start + 3] != [0; 3] {
+            continue;
+        }
+        let Some(length) = length(&bytes[start..]) else { continue };
+        let content = start..start + length - CHECKSUM;
+        let Some(expected) = checksum(&bytes[content.end..]) else { continue };
+        // What lies here may have been written to look like many long records, so none is read from end to end.
+        let sums = sums.get_or_insert_with(|| Checksums::of(bytes));
+        if expected == u64::from(sums.of_range(content)) {
+            return Some(start);
+        }
+    }
+    None
+}
+
+fn kind(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*bytes.first_chunk()?))
+}
+
+fn checksum(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*bytes.first_chunk()?))
+}
+
+/// The length that the record at the start of `bytes` claims, checksum included; `None` if it is none or does not fit.
+fn length(bytes: &[u8]) -> Option<usize> {
+    let mut fields = Fields { bytes, at: 4 };
+    match kind(bytes)? {
+        // A vote, a commit and a purge.
+        0 | 2 | 4 => fields.skip()?,
+        // An entry: its log id and its payload, which has a byte for its sort before it.
+        1 => {
+            fields.skip()?;
+            fields.flag()?;
+            fields.skip()?;
+        }
+        // A truncation.
+        3 => fields.skip_optional()?,
+        CHECKPOINT => {
+            // A version, then vote, last, committed and purged log id, owner.
+            (fields.byte()? == 1).then_some(())?;
+            for _ in 0..5 {
+                fields.skip_optional()?;
+            }
+        }
+        _ => return None,
+    }
+    let length = fields.at + CHECKSUM;
+    (length <= bytes.len()).then_some(length)
+}
+
+struct Fields<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Fields<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.at)?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn flag(&mut self) -> Option<bool> {
+        match self.byte()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn skip(&mut self) -> Option<()> {
+        let length = u32::from_be_bytes(*self.bytes.get(self.at..)?.first_chunk()?);
+        let end = self.at + 4 + usize::try_from(length).ok()?;
+        if length > MAX_PAYLOAD || end > self.bytes.len() {
+            return None;
+        }
+        self.at = end;
+        Some(())
+    }
+
+    fn skip_optional(&mut self) -> Option<()> {
+        if self.flag()? { self.skip() } else { Some(()) }
+    }
+}
+
+/// Checksums of any part of some bytes, without reading that part again.
+struct Checksums<'a> {
+    bytes: &'a [u8],
+    /// Of the bytes before each multiple of [`Self::STEP`].
+    before: Vec<u32>,
+}
+
+impl<'a> Checksums<'a> {
+    const STEP: usize = 256;
+
+    fn of(bytes: &'a [u8]) -> Self {
+        let mut hasher = crc32fast::Hasher::new();
+        let mut before = vec![0];
+        for part in bytes.chunks(Self::STEP) {
+            hasher.update(part);
+            before.push(hasher.clone().finalize());
+        }
+        Self { bytes, before }
+    }
+
+    fn of_range(&self, range: Range<usize>) -> u32 {
+        // The checksum of A and B behind it is that of A moved by the length of B, XOR that of B.
+        let length = range.len() as u64;
+        let mut moved = crc32fast::Hasher::new_with_initial(self.upto(range.start));
+        moved.combine(&crc32fast::Hasher::new_with_initial_len(0, length));
+        moved.finalize() ^ self.upto(range.end)
+    }
+
+    fn upto(&self, end: usize) -> u32 {
+        let step = end / Self::STEP;
+        let mut hasher = crc32fast::Hasher::new_with_initial(self.before[step]);
+        hasher.update(&self.bytes[step * Self::STEP..end]);
+        hasher.finalize()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use codeq::Encode;
+    use openraft::testing::log_id;
+    use raft_log::{RaftLogAction, RaftLogRecord};
+
+    use super::*;
+    use crate::consensus::log_codec::{LogTypes, StoredLogId, StoredPayload, StoredVote};
+    use crate::consensus::types::{PackedCommand, Payload, TypeConfig, Vote};
+    use crate::model::MemberId;
+
+    fn encoded(action: RaftLogAction<LogTypes>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        RaftLogRecord::Action(action).encode(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn id() -> StoredLogId {
+        StoredLogId(log_id::<TypeConfig>(7, MemberId::from(1), 300))
+    }
+
+    fn entry(bytes: Vec<u8>) -> Vec<u8> {
+        let payload = StoredPayload(Payload::Normal(PackedCommand(Bytes::from(bytes))));
+        encoded(RaftLogAction::Append(id(), payload))
+    }
+
+    #[test]
+    fn the_length_of_every_kind_of_record_is_known() {
+        let records = [
+            encoded(RaftLogAction::SaveVote(StoredVote(Vote::new(7, MemberId::from(1))))),
+            encoded(RaftLogAction::Append(id(), StoredPayload(Payload::Blank))),
+            entry(vec![9; 1000]),
+            encoded(RaftLogAction::Commit(id())),
+            encoded(RaftLogAction::TruncateAfter(None)),
+            encoded(RaftLogAction::TruncateAfter(Some(id()))),
+            encoded(RaftLogAction::PurgeUpto(id())),
+        ];
+        for record in &records {
+            assert_eq!(intact(record), Some(record.len()), "{record:?}");
+            for cut in 0..record.len() {
+                assert_eq!(intact(&record[..cut]), None, "{cut} bytes of {record:?}");
+            }
+        }
+        let all = records.concat();
+        assert_eq!(Records::of(&all), Records { end: all.len(), checkpoint: None, stranded: None });
+    }
+
+    #[test]
+    fn the_checksum_of_a_part_is_that_of_its_bytes() {
+        let bytes: Vec<u8> = (0..2000_u32).map(|n| (n * n % 251) as u8).collect();
+        let sums = Checksums::of(&bytes);
+        for (start, end) in
+            [(0, 0), (0, 2000), (1, 256), (255, 257), (256, 512), (300, 301), (1999, 2000), (513, 1999)]
+        {
+            assert_eq!(sums.of_range(start..end), crc32fast::hash(&bytes[start..end]), "{start}..{end}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_which_one_bit_of_a_length_is_flipped_is_told_from_a_torn_one() {
+        for record in [
+            entry(vec![9; 1000]),
+            encoded(RaftLogAction::SaveVote(StoredVote(Vote::new(7, MemberId::from(1))))),
+        ] {
+            for bit in 0..8 * record.len().min(HEAD) {
+                let mut damaged = record.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                if length(&damaged).is_none() {
+                    assert_eq!(Records::of(&damaged).stranded, Some(0), "bit {bit}");
+                }
+            }
+            for cut in 0..record.len() {
+                assert_eq!(Records::of(&record[..cut]).stranded, None, "torn at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_look_like_many_long_records_are_searched_in_time_that_grows_with_their_number() {
+        // Each of these 21-byte groups claims an entry that reaches over most of what follows.
+        let mut hostile = Vec::new();
+        let groups = 8 << 10;
+        for group in 0..groups {
+            let rest = (groups - group - 1) * 21;
+            hostile.extend([0, 0, 0, 1, 0, 0, 0, 1, 7, 1]);
+            hostile.extend(u32::try_from(rest).unwrap().to_be_bytes());
+            hostile.extend([0; 7]);
+        }
+        hostile.extend([0; 8]);
+        assert_eq!(length(&hostile).map(|length| length > hostile.len() / 2), Some(true));
+        assert_eq!(first_intact(&hostile), None);
+        let start = hostile.len();
+        hostile.extend(entry(vec![3; 10]));
+        assert_eq!(first_intact(&hostile), Some(start));
+    }
+
+    #[test]
+    fn zeros_are_no_records() {
+        assert_eq!(Records::of(&[0; 4096]), Records { end: 0, checkpoint: None, stranded: None });
+    }
+}
