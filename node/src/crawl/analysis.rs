@@ -1,6 +1,7 @@
 //! `A`: which followers the crawl goes on with.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ const CATCH_UP_STEP: Duration = Duration::from_millis(20);
 struct Reading {
     /// Absent while a blocking thread has it.
     followers: Option<Followers>,
+    /// The list's stamp.
+    list: u64,
     /// Followers read.
     read: u64,
     /// Those that the crawl does not know, with the number of followers up to each.
@@ -89,8 +92,11 @@ impl Crawler {
     async fn open_list(&self, assignment: &Assignment) -> Result<Opened, Trouble> {
         let job = &assignment.job;
         let (dataset, user) = (self.parts.dataset.clone(), job.user.clone());
-        let done = job.progress.as_ref().and_then(|p| p.cursor.parse::<u64>().ok()).unwrap_or(0);
+        let saved = job.progress.as_ref().and_then(|progress| Place::parse(&progress.cursor));
         on_disk(move || {
+            // Before the list is opened: one that is published in between counts as another one later.
+            let list = dataset.stamp(&FileKey::followers(&user))?;
+            let done = saved.filter(|saved| saved.list == list).map_or(0, |saved| saved.done);
             let mut followers = match dataset.open_followers(&user) {
                 Ok(Some(followers)) => followers,
                 Ok(None) => return Ok(Opened::Missing),
@@ -109,6 +115,7 @@ impl Crawler {
             }
             Ok(Opened::Reading(Box::new(Reading {
                 followers: Some(followers),
+                list,
                 read: done,
                 candidates: VecDeque::new(),
                 at_end: false,
@@ -203,11 +210,32 @@ enum Step {
     Unreadable,
 }
 
+/// A place in a follower list. In another list it means nothing.
+struct Place {
+    /// The list's stamp.
+    list: u64,
+    /// Followers that are done.
+    done: u64,
+}
+
+impl Place {
+    fn parse(cursor: &str) -> Option<Self> {
+        let (list, done) = cursor.split_once(':')?;
+        Some(Self { list: u64::from_str_radix(list, 16).ok()?, done: done.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}:{}", self.list, self.done)
+    }
+}
+
 impl Reading {
     /// All followers before the first candidate that was not looked up are done.
     fn progress(&self) -> Progress {
         let done = self.candidates.front().map_or(self.read, |(_, place)| place - 1);
-        Progress { cursor: done.to_string(), draft: None }
+        Progress { cursor: Place { list: self.list, done }.to_string(), draft: None }
     }
 
     fn halt(&self, trouble: Trouble) -> Halt {

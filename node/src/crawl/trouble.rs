@@ -69,6 +69,7 @@ impl From<DatasetError> for Trouble {
         let what = error.to_string();
         match error {
             DatasetError::NameTooLong { .. } | DatasetError::UnfitFollower { .. } => Self::Lasting { what },
+            DatasetError::NotMounted { .. } | DatasetError::BadMarker { .. } => Self::Place { what },
             DatasetError::File(file) if file.is_of_the_place() => Self::Place { what },
             _ => Self::Disk { what },
         }

@@ -1,7 +1,7 @@
 //! An account's pages, one after the other, into a draft.
 
 use api::model::{DraftProgress, Finding, Progress};
-use storage::dataset::{DatasetError, FileKind};
+use storage::dataset::{DatasetError, FileKey, FileKind};
 
 use super::draft::{Draft, Page};
 use super::saver::Saver;
@@ -25,6 +25,8 @@ struct Walk {
     cursor: Option<String>,
     watch: CursorWatch,
     saver: Saver,
+    /// What was under the file's name when the walk began.
+    based_on: u64,
     /// Pages in a row that brought nothing new.
     fruitless: u32,
 }
@@ -60,8 +62,15 @@ impl Crawler {
         let saver = Saver::new(&*self.parts.clock);
         let job = &assignment.job;
         let (watch, fruitless) = (CursorWatch::new(), 0);
-        let mut walk = Walk { kind, draft: None, cursor: None, watch, saver, fruitless };
+        // While this job has its lease no other one writes the file.
+        let (dataset, key) = (self.parts.dataset.clone(), FileKey { user: job.user.clone(), kind });
+        let based_on = on_disk(move || dataset.stamp(&key)).await?;
+        let mut walk = Walk { kind, draft: None, cursor: None, watch, saver, based_on, fruitless };
         let Some(Progress { cursor, draft: Some(from) }) = job.progress.clone() else { return Ok(walk) };
+        if from.based_on != based_on {
+            tracing::info!(user = %job.user, "a walk starts anew: its file was changed while the job waited");
+            return Ok(walk);
+        }
         let (dataset, user, lease) = (self.parts.dataset.clone(), job.user.clone(), job.lease.0);
         let resumed = on_disk(move || match Draft::resume(&*dataset, kind, &user, &from, lease) {
             Ok(draft) => Ok(Ok(draft)),
@@ -162,7 +171,8 @@ impl Crawler {
         self.place.written();
         walk.saver.saved(&*self.parts.clock);
         let (lease, storage) = (assignment.job.lease, self.parts.storage);
-        let draft = DraftProgress { lease, storage, bytes: saved.bytes, items: saved.items };
+        let (bytes, items, based_on) = (saved.bytes, saved.items, walk.based_on);
+        let draft = DraftProgress { lease, storage, bytes, items, based_on };
         Ok(Some(Progress { cursor, draft: Some(draft) }))
     }
 

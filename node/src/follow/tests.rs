@@ -84,7 +84,7 @@ fn mistakes_are_named_with_their_place() {
         ("user.lang == 'en' && user.lang > 5", "fails at line 1"),
         (
             "user.lang == 'en' && user.lang.matches('(')",
-            "line 1, column 32 a pattern that cannot be used: unclosed group",
+            "line 1, column 39 a pattern that cannot be used: unclosed group",
         ),
         ("user.lang.matches('a', 'b')", "matches with more or less than a pattern"),
         ("matches('a')", "matches with more or less than a pattern"),

@@ -205,6 +205,10 @@ impl Dataset for TappedDataset {
         self.dataset.exists(key)
     }
 
+    fn stamp(&self, key: &FileKey) -> Result<u64> {
+        self.dataset.stamp(key)
+    }
+
     fn stat(&self, key: &FileKey) -> Result<Option<Stat>> {
         self.dataset.stat(key)
     }

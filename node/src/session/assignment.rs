@@ -33,8 +33,8 @@ pub(super) enum Message {
     Found(LeaseId, Finding),
     /// A worker is free again.
     Ended(LeaseId, Ending),
-    /// A draft has its final name.
-    Published(LeaseId),
+    /// A publication is over: the draft has its final name, or is lost.
+    Published(LeaseId, Finding),
 }
 
 /// A job in a worker's hands, with what it needs to report and to know when to stop.

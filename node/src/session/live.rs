@@ -105,8 +105,9 @@ impl SessionLoop {
             live.due = false;
             live.sequence += 1;
             let findings = live.pending.take();
-            let published: Vec<_> =
-                findings.iter().filter(|f| f.2 == Finding::Published).map(|f| f.1).collect();
+            let ends_publication =
+                |finding: &Finding| matches!(finding, Finding::Published | Finding::DraftLost);
+            let published: Vec<_> = findings.iter().filter(|f| ends_publication(&f.2)).map(|f| f.1).collect();
             let empty = findings.is_empty();
             let wants = self.wants(live);
             let report = Report { session: live.session, sequence: live.sequence, findings, wants };
@@ -115,7 +116,8 @@ impl SessionLoop {
                 Err(why) => return Over::Lost(why),
             };
             self.view.send_modify(|view| view.reports += 1);
-            published.into_iter().for_each(|lease| self.publisher.confirmed(lease));
+            let confirmed = published.into_iter().filter(|lease| !answer.stale.contains(lease));
+            confirmed.for_each(|lease| self.publisher.confirmed(lease));
             let brought = self.accept(live, answer);
             live.fruitless = match live.fruitless.take() {
                 _ if brought || !empty || wants.total == 0 => None,
@@ -245,7 +247,7 @@ impl SessionLoop {
         }
         answer.stale.iter().for_each(|&lease| {
             self.jobs.abandon(lease);
-            self.publisher.confirmed(lease);
+            self.publisher.stale(lease);
         });
         answer.granted.into_iter().for_each(|job| self.start(live, job));
         answer.publish.into_iter().for_each(|publication| self.publisher.start(publication));

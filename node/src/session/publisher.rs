@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::model::{JobId, LeaseId, Operation, Publication};
-use storage::dataset::{Dataset, FileKey};
+use api::model::{Finding, JobId, LeaseId, Operation, Publication};
+use storage::dataset::{Dataset, DatasetError, FileKey};
 use storage::env::Entropy;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -16,8 +16,8 @@ use super::assignment::Message;
 /// Wait after the first failed rename, and the longest one.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
-/// Publishes drafts, each once at a time, however often it is asked to (TWM-P1). A publication is never given up:
-/// the cluster has accepted the completion and counts on the file.
+/// Publishes drafts, each once at a time, however often it is asked to (TWM-P1). A publication is given up only when
+/// the draft is lost: the cluster has accepted the completion and counts on the file.
 pub(super) struct Publisher {
     dataset: Arc<dyn Dataset>,
     entropy: Arc<dyn Entropy>,
@@ -28,6 +28,8 @@ pub(super) struct Publisher {
 
 struct UnderWay {
     job: JobId,
+    key: FileKey,
+    draft: LeaseId,
     /// The file is published and the cluster does not know yet.
     done: bool,
 }
@@ -56,13 +58,13 @@ impl Publisher {
         if self.under_way.contains_key(&lease) {
             return;
         }
-        self.under_way.insert(lease, UnderWay { job, done: false });
+        self.under_way.insert(lease, UnderWay { job, key: key.clone(), draft, done: false });
         let (dataset, entropy) = (self.dataset.clone(), self.entropy.clone());
         let messages = self.messages.clone();
         self.runtime.spawn(async move {
-            publish(dataset, &*entropy, key, draft).await;
+            let finding = publish(dataset, &*entropy, key, draft).await;
             // The loop ends before its publications only when the process stops at once.
-            let _ = messages.send(Message::Published(lease)).await;
+            let _ = messages.send(Message::Published(lease, finding)).await;
         });
     }
 
@@ -73,8 +75,20 @@ impl Publisher {
         Some(publication.job)
     }
 
-    /// The cluster knows.
+    /// The cluster knows, so that the proof is of no more use.
     pub(super) fn confirmed(&mut self, lease: LeaseId) {
+        let Some(UnderWay { key, draft, done: true, .. }) = self.under_way.remove(&lease) else { return };
+        let dataset = self.dataset.clone();
+        self.runtime.spawn_blocking(move || {
+            if let Err(error) = dataset.discard(&key, draft.0) {
+                // The search for leftovers finds it.
+                tracing::debug!(%key, "cannot remove the proof of a publication: {error}");
+            }
+        });
+    }
+
+    /// The cluster gave the publication to somebody else.
+    pub(super) fn stale(&mut self, lease: LeaseId) {
         self.under_way.remove(&lease);
     }
 
@@ -92,14 +106,19 @@ impl Publisher {
     }
 }
 
-async fn publish(dataset: Arc<dyn Dataset>, entropy: &dyn Entropy, key: FileKey, draft: LeaseId) {
+/// Publishes until it is done, or the draft turns out to be lost; the finding says which.
+async fn publish(dataset: Arc<dyn Dataset>, entropy: &dyn Entropy, key: FileKey, draft: LeaseId) -> Finding {
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
         let (dataset, key) = (dataset.clone(), key.clone());
         let named = key.to_string();
         let published = tokio::task::spawn_blocking(move || dataset.publish(&key, draft.0)).await;
         let what = match published {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => return Finding::Published,
+            Ok(Err(error @ DatasetError::DraftLost { .. })) => {
+                tracing::error!(file = %named, "{error}; its job runs again");
+                return Finding::DraftLost;
+            }
             Ok(Err(error)) => error.to_string(),
             Err(panicked) => panicked.to_string(),
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::client::{ApiError, ClientError};
-use api::model::{LeaseId, NodeId, OpenSession, Refusal, SessionId, StorageId};
+use api::model::{Finding, LeaseId, NodeId, OpenSession, Refusal, SessionId, StorageId};
 use storage::dataset::Dataset;
 use storage::env::{Clock, Entropy};
 use tokio::runtime::Handle;
@@ -181,13 +181,13 @@ impl SessionLoop {
                     live.pending.push(job, lease, finding);
                 }
             }
-            Message::Published(lease) => self.published(live, lease),
+            Message::Published(lease, finding) => self.published(live, lease, finding),
         }
     }
 
-    fn published(&mut self, live: &mut Live, lease: LeaseId) {
+    fn published(&mut self, live: &mut Live, lease: LeaseId, finding: Finding) {
         if let Some(job) = self.publisher.done(lease) {
-            live.pending.push(job, lease, api::model::Finding::Published);
+            live.pending.push(job, lease, finding);
         }
     }
 

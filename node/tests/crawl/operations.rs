@@ -1,11 +1,12 @@
 //! What each operation writes and finds.
 
-use api::model::{Operation, Traversal};
+use api::model::{Finding, OpenSession, Operation, Report, Response, StorageId, Traversal, Wants};
 use axum::http::StatusCode;
+use raft::command::Mutation;
 use storage::ids::UserId;
 
 use super::api::Api;
-use super::rig::{Folder, LIMITS, Rig, tweets};
+use super::rig::{Folder, LIMITS, Rig, eventually, tweets};
 use super::tracker::LocalTracker;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,5 +150,82 @@ async fn screen_names_are_resolved_a_hundred_at_a_time() {
     assert_eq!(found[..2], [("u1".to_owned(), UserId::from(1)), ("u2".to_owned(), UserId::from(2))]);
     assert_eq!(found.len(), 135, "those that are suspended are missing");
     assert_eq!(api.cursors("lookup", 0).len(), 2);
+    rig.stop().await;
+}
+
+/// The first update is stopped in mid-walk, the second brings the file further, the first goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_waited_loses_nothing_of_a_file_that_was_brought_further_meanwhile() {
+    let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
+    api.account(7, 5, []);
+    let rig = Rig::start(&api, &tracker, &folder).await;
+    tracker.finished(tracker.submit("T", &[7])).await;
+    let asked = api.cursors("timeline", 7).len();
+    api.account(7, 45, []);
+    api.gate("timeline", 7, asked + 4);
+    let first = tracker.submit("U", &[7]);
+    api.asked("timeline", 7, asked + 4).await;
+    // The node stops: what the walk has is saved, and the job waits.
+    let stopped = tokio::spawn(rig.stop());
+    api.open_gate();
+    stopped.await.unwrap();
+    tracker.apply(Mutation::PauseCrawl { crawl: first });
+
+    api.account(7, 60, []);
+    let rig = Rig::start(&api, &tracker, &folder).await;
+    tracker.finished(tracker.submit("U", &[7])).await;
+    assert_eq!(folder.timeline(7), tweets(7, 60));
+    tracker.apply(Mutation::ResumeCrawl { crawl: first });
+    tracker.finished(first).await;
+    assert_eq!(folder.timeline(7), tweets(7, 60));
+    rig.stop().await;
+}
+
+/// The same of a walk that would replace the whole file by what it saw before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timeline_that_waited_does_not_replace_a_newer_one() {
+    let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
+    api.account(7, 45, []);
+    api.gate("timeline", 7, 4);
+    let rig = Rig::start(&api, &tracker, &folder).await;
+    let first = tracker.submit("T", &[7]);
+    api.asked("timeline", 7, 4).await;
+    let stopped = tokio::spawn(rig.stop());
+    api.open_gate();
+    stopped.await.unwrap();
+    tracker.apply(Mutation::PauseCrawl { crawl: first });
+
+    api.account(7, 60, []);
+    let rig = Rig::start(&api, &tracker, &folder).await;
+    tracker.finished(tracker.submit("T", &[7])).await;
+    assert_eq!(folder.timeline(7), tweets(7, 60));
+    tracker.apply(Mutation::ResumeCrawl { crawl: first });
+    tracker.finished(first).await;
+    assert_eq!(folder.timeline(7), tweets(7, 60));
+    rig.stop().await;
+}
+
+/// What was completed is not on the disk any more when it is to be published.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_that_was_lost_before_its_publication_is_fetched_again() {
+    let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
+    api.account(7, 5, []);
+    let crawl = tracker.submit("T", &[7]);
+    let open = OpenSession { node: 1, incarnation: 9, storage: StorageId(1), workers: 1 };
+    let Response::SessionOpened(opened) = tracker.apply(Mutation::OpenSession(open)) else { panic!() };
+    let report = |sequence, findings, wants| {
+        Mutation::Report(Report { session: opened.session, sequence, findings, wants })
+    };
+    let Response::Report(answer) = tracker.apply(report(1, Vec::new(), Wants::any(1))) else { panic!() };
+    let job = &answer.granted[0];
+    let done = (job.id, job.lease, Finding::Completed { file: true, items: 5 });
+    tracker.apply(report(2, vec![done], Wants::NONE));
+
+    let rig = Rig::start(&api, &tracker, &folder).await;
+    let view = tracker.finished(crawl).await;
+    assert_eq!(folder.timeline(7), tweets(7, 5));
+    let timeline = view.counters.operations[Operation::Timeline.index()];
+    assert_eq!((view.counters.users.completed, timeline.retried), (1, 1));
+    eventually("the proof of the publication to be removed", || folder.drafts() == 0).await;
     rig.stop().await;
 }

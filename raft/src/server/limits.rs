@@ -91,9 +91,11 @@ fn check_finding(finding: &Finding) -> Result<(), ApiError> {
             (progress.as_ref(), *after_ms)
         }
         Finding::HandedBack { progress } => (progress.as_ref(), 0),
-        Finding::Completed { .. } | Finding::Published | Finding::Gone(_) | Finding::InputMissing => {
-            (None, 0)
-        }
+        Finding::Completed { .. }
+        | Finding::Published
+        | Finding::DraftLost
+        | Finding::Gone(_)
+        | Finding::InputMissing => (None, 0),
     };
     if after_ms > MAX_DELAY {
         return Err(bad(format!("a delay of {after_ms} ms is longer than a week")));

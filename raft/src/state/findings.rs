@@ -25,10 +25,11 @@ impl State {
         let publishing = self.publishes(job, lease);
         match finding {
             Finding::Published if publishing => self.published(job),
+            Finding::DraftLost if publishing => self.draft_lost(job),
             // Once completed, a job only waits for its publication.
             _ if publishing => {}
             // A publication without a completion cannot come from a correct node.
-            Finding::Published => {}
+            Finding::Published | Finding::DraftLost => {}
             Finding::Completed { file, items } => self.completed(job, lease, session, file, items),
             Finding::Advanced(progress) => self.advanced(job, session, Some(progress)),
             Finding::Limited { progress, after_ms } => {
@@ -83,6 +84,16 @@ impl State {
             record.holder = Some(storage);
         }
         self.operation_done(job, items);
+    }
+
+    /// The job runs again from its beginning; but not for ever, should its drafts be lost each time.
+    fn draft_lost(&mut self, job: JobId) {
+        if self.is_of_cancelled(job) {
+            return self.leave_cancelled(job);
+        }
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
+        record.progress = None;
+        self.failed(job, "its finished draft was lost before it was published".to_owned(), 0, true);
     }
 
     /// Whether the job only waits for the end of a publication that a cancellation did not call back.

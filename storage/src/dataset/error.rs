@@ -21,6 +21,32 @@ pub enum DatasetError {
         /// What is missing.
         why: String,
     },
+    /// A finished draft is neither there nor published; the job runs again.
+    #[error(
+        "the finished draft of {key} with lease {lease} is not there, and nothing proves that it was published: it was lost with its disk, or another volume is mounted"
+    )]
+    DraftLost {
+        /// The file it was to become.
+        key: FileKey,
+        /// The lease it was written under.
+        lease: u64,
+    },
+    /// The output's marker cannot be trusted.
+    #[error("{} does not say whose output this is: {why}; put the file back, or start twm-node with --adopt-output to make the output this cluster's", path.display())]
+    BadMarker {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        why: String,
+    },
+    /// The output is not the one that was opened.
+    #[error("the output {} is not the one that was opened: {why}; its volume may not be mounted", output.display())]
+    NotMounted {
+        /// The folder.
+        output: PathBuf,
+        /// What was found.
+        why: &'static str,
+    },
     /// A file of the dataset is damaged, or is in no known format.
     #[error("{0} is unreadable at item {item}: {why}; `twm-ctl dataset recover {0}` saves what is good of it", path.display())]
     Unreadable {

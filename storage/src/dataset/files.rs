@@ -12,8 +12,8 @@ use super::layout::Layout;
 use super::sink::Sink;
 use super::timeline_draft::{FileTimelineDraft, set_aside};
 use super::{
-    Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersReader, ItemId, Lines, Result,
-    SavePoint, Stat, TimelineDraft, TimelineReader, tweet_id,
+    Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersReader, ItemId, Lines, Marker,
+    Result, SavePoint, Stat, TimelineDraft, TimelineReader, tweet_id,
 };
 use crate::durable::{self, Naming};
 use crate::ids::UserId;
@@ -40,6 +40,8 @@ pub struct FilesOptions {
     pub compression: Option<u32>,
     /// How follower lists are written.
     pub followers: FollowersFormat,
+    /// Whose output it is; absent: it is not looked at.
+    pub owner: Option<Marker>,
     /// Finds a tweet's id in a line that was written earlier; it must agree with the ids pushed.
     pub item_id: ItemId,
 }
@@ -48,7 +50,7 @@ impl FilesOptions {
     /// The usual settings: gzip level 6, follower lists as text.
     pub fn new(output: impl Into<PathBuf>) -> Self {
         let (output, followers) = (output.into(), FollowersFormat::Text);
-        Self { output, temporary: None, compression: Some(6), followers, item_id: tweet_id }
+        Self { output, temporary: None, compression: Some(6), followers, owner: None, item_id: tweet_id }
     }
 }
 
@@ -58,6 +60,7 @@ pub struct FilesDataset {
     layout: Arc<Layout>,
     level: Option<u32>,
     followers: FollowersFormat,
+    owner: Option<Marker>,
     /// Memory of one list's duplicate filter, in bytes.
     filter_bytes: usize,
 }
@@ -68,7 +71,7 @@ impl FilesDataset {
     /// # Errors
     /// Folders that cannot be created, or are on different volumes.
     pub fn open(options: FilesOptions) -> Result<Self> {
-        let FilesOptions { output, temporary, compression, followers, item_id } = options;
+        let FilesOptions { output, temporary, compression, followers, owner, item_id } = options;
         let temporary = temporary.unwrap_or_else(|| output.join(".tmp"));
         durable::create_shared_folder(&output)?;
         durable::create_shared_folder(&temporary)?;
@@ -79,7 +82,7 @@ impl FilesDataset {
         }
         let layout = Arc::new(Layout::new(output, temporary, item_id));
         let level = compression.map(|level| level.clamp(1, 9));
-        Ok(Self { layout, level, followers, filter_bytes: FILTER_BYTES })
+        Ok(Self { layout, level, followers, owner, filter_bytes: FILTER_BYTES })
     }
 
     #[cfg(test)]
@@ -88,12 +91,25 @@ impl FilesDataset {
         self
     }
 
+    /// Makes sure that the output is still the one that was opened: an empty mount point looks like a dataset without files.
+    fn look_at_owner(&self) -> Result<()> {
+        let Some(owner) = self.owner else { return Ok(()) };
+        let output = &self.layout.output;
+        let not_mounted = |why| Err(DatasetError::NotMounted { output: output.clone(), why });
+        match Marker::read(output)? {
+            Some(found) if found == owner => Ok(()),
+            Some(_) => not_mounted("its marker names another owner"),
+            None => not_mounted("it has no marker"),
+        }
+    }
+
     fn followers_draft(&self, key: FileKey, lease: u64, sink: Sink) -> Result<FileFollowersDraft> {
         FileFollowersDraft::new(key, lease, &self.layout, sink, self.followers, self.level, self.filter_bytes)
     }
 
     /// A copy of an old draft up to a save point, not yet looked into.
     fn copy_draft(&self, key: &FileKey, saved: SavePoint, old_lease: u64, new_lease: u64) -> Result<Sink> {
+        self.look_at_owner()?;
         if old_lease == new_lease {
             return Err(DatasetError::SameLease { key: key.clone(), lease: new_lease });
         }
@@ -117,12 +133,14 @@ impl FilesDataset {
 
 impl Dataset for FilesDataset {
     fn begin_timeline(&self, user: &UserId, lease: u64) -> Result<Box<dyn TimelineDraft>> {
+        self.look_at_owner()?;
         let key = FileKey::timeline(user);
         let sink = Sink::create(&self.layout.draft(&key, lease)?, self.level, &self.layout.drafts_sync)?;
         Ok(Box::new(FileTimelineDraft::new(key, Arc::clone(&self.layout), sink, self.filter_bytes)))
     }
 
     fn begin_followers(&self, user: &UserId, lease: u64) -> Result<Box<dyn FollowersDraft>> {
+        self.look_at_owner()?;
         let key = FileKey::followers(user);
         let sink = Sink::create(&self.layout.draft(&key, lease)?, self.level, &self.layout.drafts_sync)?;
         Ok(Box::new(self.followers_draft(key, lease, sink)?))
@@ -169,35 +187,19 @@ impl Dataset for FilesDataset {
     }
 
     fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
-        let draft = self.layout.draft(key, lease)?;
-        let published = self.layout.published(key)?;
-        let folder = self.layout.output.join(key.folder());
-        let mut renamed = fs::rename(&draft, &published);
-        if renamed.as_ref().is_err_and(gone) && draft.try_exists().naming("look for", &draft)? {
-            durable::create_shared_folder(&folder)?;
-            renamed = fs::rename(&draft, &published);
-        }
-        match renamed {
-            // Renamed before, or by another node on storage that both see.
-            Err(e) if gone(&e) => {
-                if !published.try_exists().naming("look for", &published)? {
-                    // A draft that cannot be seen is not one that is not there.
-                    fs::metadata(&self.layout.temporary).naming("look into", &self.layout.temporary)?;
-                    return Ok(());
-                }
-            }
-            other => other.naming("publish", &draft)?,
-        }
-        // Also when the rename was done before: a crash may have come between it and what follows. The
-        // twin is older in any case.
-        let twin = self.layout.twin(key)?;
-        if fs::symlink_metadata(&twin).is_ok() {
-            durable::remove_file(&twin)?;
-        }
-        Ok(durable::sync_folder(&folder)?)
+        self.look_at_owner()?;
+        self.layout.publish(key, lease)
+    }
+
+    fn stamp(&self, key: &FileKey) -> Result<u64> {
+        self.look_at_owner()?;
+        let Some(path) = self.layout.existing(key)? else { return Ok(0) };
+        let found = fs::metadata(&path).naming("look at", &path)?;
+        Ok(stamp_of(&found))
     }
 
     fn discard(&self, key: &FileKey, lease: u64) -> Result<()> {
+        self.look_at_owner()?;
         for path in self.layout.leftovers(key, lease)? {
             durable::remove_file(&path)?;
         }
@@ -205,20 +207,24 @@ impl Dataset for FilesDataset {
     }
 
     fn drafts(&self) -> Result<Vec<(FileKey, u64)>> {
+        self.look_at_owner()?;
         self.layout.drafts()
     }
 
     fn exists(&self, key: &FileKey) -> Result<bool> {
+        self.look_at_owner()?;
         Ok(self.layout.existing(key)?.is_some())
     }
 
     fn stat(&self, key: &FileKey) -> Result<Option<Stat>> {
+        self.look_at_owner()?;
         let Some(path) = self.layout.existing(key)? else { return Ok(None) };
         let bytes = fs::metadata(&path).naming("look at", &path)?.len();
         Ok(Some(Stat { bytes, place: path.display().to_string() }))
     }
 
     fn newest_tweet(&self, user: &UserId) -> Result<Option<u64>> {
+        self.look_at_owner()?;
         let Some(path) = self.layout.existing(&FileKey::timeline(user))? else { return Ok(None) };
         let file = File::open(&path).naming("open", &path)?;
         let seen = file.metadata().naming("look at", &path)?;
@@ -237,24 +243,32 @@ impl Dataset for FilesDataset {
     }
 
     fn open_timeline(&self, user: &UserId) -> Result<Option<Lines>> {
+        self.look_at_owner()?;
         let Some(path) = self.layout.existing(&FileKey::timeline(user))? else { return Ok(None) };
         Ok(Some(Box::new(TimelineReader::open(&path)?)))
     }
 
     fn open_followers(&self, user: &UserId) -> Result<Option<Followers>> {
+        self.look_at_owner()?;
         let Some(path) = self.layout.existing(&FileKey::followers(user))? else { return Ok(None) };
         Ok(Some(Box::new(FollowersReader::open(&path)?)))
     }
 
     fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
+        self.look_at_owner()?;
         let Some(path) = self.layout.existing(key)? else { return Ok(None) };
         let seen = fs::metadata(&path).naming("look at", &path)?;
         Ok(self.layout.set_aside(&path, &seen)?.map(|to| to.display().to_string()))
     }
 }
 
-fn gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
+/// Tells a file from any other that had its name: FNV-1a of what renaming, writing and copying change. Never 0.
+fn stamp_of(found: &fs::Metadata) -> u64 {
+    let numbers = [found.ino(), found.size(), found.mtime() as u64, found.mtime_nsec() as u64];
+    let bytes = numbers.into_iter().flat_map(u64::to_le_bytes);
+    let hash = bytes
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    hash.max(1)
 }
 
 fn missing(key: &FileKey, lease: u64, why: impl Into<String>) -> DatasetError {

@@ -14,6 +14,8 @@ use crate::folder_sync::FolderSync;
 const MAX_SET_ASIDE: u32 = 10_000;
 /// Behind a draft's name: the file that the end of a follower list is written anew to.
 const REWRITTEN: &str = ".rewritten";
+/// Behind a draft's name: its second name from just before its publication until the cluster knows of it.
+const PROOF: &str = ".published";
 /// Behind a draft's name: a file of spilled ids, in the moment before it is unlinked.
 const SPILL: &str = ".spill";
 
@@ -65,11 +67,15 @@ impl Layout {
         Ok(self.temporary.join(format!("{}.{lease}{REWRITTEN}", key.name()?)))
     }
 
+    /// The second name that a draft gets before its publication.
+    pub(super) fn proof(&self, key: &FileKey, lease: u64) -> Result<PathBuf> {
+        Ok(self.temporary.join(format!("{}.{lease}{PROOF}", key.name()?)))
+    }
+
     /// All names that a draft can leave.
-    pub(super) fn leftovers(&self, key: &FileKey, lease: u64) -> Result<[PathBuf; 3]> {
+    pub(super) fn leftovers(&self, key: &FileKey, lease: u64) -> Result<[PathBuf; 4]> {
         let draft = self.draft(key, lease)?;
-        let rewritten = self.rewritten(key, lease)?;
-        Ok([spill(&draft), rewritten, draft])
+        Ok([spill(&draft), self.rewritten(key, lease)?, self.proof(key, lease)?, draft])
     }
 
     /// The drafts in the temporary folder; other names are left alone.
@@ -121,7 +127,7 @@ pub(super) fn spill(file: &Path) -> PathBuf {
 }
 
 fn parse_draft(name: &str) -> Option<(FileKey, u64)> {
-    let name = name.strip_suffix(REWRITTEN).or(name.strip_suffix(SPILL)).unwrap_or(name);
+    let name = [REWRITTEN, SPILL, PROOF].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
     let (file, lease) = name.rsplit_once('.')?;
     Some((FileKey::of_name(file)?, lease.parse().ok()?))
 }

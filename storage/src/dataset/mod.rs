@@ -20,6 +20,8 @@
 //! OUTPUT/a7/did%3Aplc%3Ax.twt  a text id: percent-encoded, under two hex digits of its CRC-32
 //! OUTPUT/22/22013880.twt.unreadable[-N]   a file that could not be read, set aside
 //! OUTPUT/.tmp/22013880.twt.LEASE          a draft
+//! OUTPUT/.tmp/22013880.twt.LEASE.published  the proof of a publication that the cluster does not know of yet
+//! OUTPUT/.twm-output                      whose output it is
 //! OUTPUT/22/22013880.twt.new              a file being made anew, see [`rewrite`]
 //! ```
 //!
@@ -36,6 +38,8 @@ mod input;
 mod key;
 mod layout;
 mod list_encoder;
+mod marker;
+mod publication;
 pub mod rewrite;
 mod sink;
 mod spill;
@@ -51,6 +55,7 @@ pub use followers_reader::FollowersReader;
 pub use input::{Decoded, MAX_LINE_BYTES, open_decoded};
 pub use key::{FileKey, FileKind};
 pub use layout::{dataset_files, dataset_folders};
+pub use marker::{Marker, OutputState};
 pub use timeline_reader::{ItemId, TimelineReader, tweet_id};
 pub use verify::{Edge, Verification, verify};
 
@@ -96,8 +101,11 @@ pub trait Dataset: Send + Sync + 'static {
     ) -> Result<Box<dyn FollowersDraft>>;
 
     /// Gives a finished draft its final name; durable when it returns. Call it only for a completion
-    /// that the cluster has accepted, in the order of acceptance. May be repeated: a draft that is not
-    /// there was published before, or had no items.
+    /// that the cluster has accepted, in the order of acceptance. May be repeated until the draft is discarded, which
+    /// also removes the proof that it was published.
+    ///
+    /// # Errors
+    /// [`DatasetError::DraftLost`]: the draft is not there, and nothing proves that it was published.
     fn publish(&self, key: &FileKey, lease: u64) -> Result<()>;
 
     /// Removes a draft; one that is not there is fine.
@@ -108,6 +116,10 @@ pub trait Dataset: Send + Sync + 'static {
 
     /// Whether the file is there.
     fn exists(&self, key: &FileKey) -> Result<bool>;
+
+    /// Tells the file from any other that had its name, before or after; 0 when it is not there. What was written in view
+    /// of one file must not replace another.
+    fn stamp(&self, key: &FileKey) -> Result<u64>;
 
     /// Size of the file; `None` when it is not there.
     fn stat(&self, key: &FileKey) -> Result<Option<Stat>>;
@@ -147,7 +159,7 @@ pub trait TimelineDraft: Send {
     /// Tweets so far.
     fn items(&self) -> u64;
 
-    /// Ends the draft and makes it durable. Without tweets there is no file, and publishing does nothing.
+    /// Ends the draft and makes it durable. Without tweets there is no file, and nothing to publish.
     fn finish(self: Box<Self>) -> Result<Finished>;
 }
 
@@ -164,7 +176,7 @@ pub trait FollowersDraft: Send {
     fn items(&self) -> u64;
 
     /// Ends the draft and makes it durable, each follower once. Without followers there is no file, and
-    /// publishing does nothing.
+    /// nothing to publish.
     fn finish(self: Box<Self>) -> Result<Finished>;
 }
 

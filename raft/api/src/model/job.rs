@@ -46,6 +46,9 @@ pub struct DraftProgress {
     pub bytes: u64,
     /// Tweets or followers in it.
     pub items: u64,
+    /// What was under the file's name when the draft was begun (`Dataset::stamp`): if another file is there by now, the
+    /// draft must not replace it.
+    pub based_on: u64,
 }
 
 /// Why an account cannot be crawled.

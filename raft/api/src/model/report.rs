@@ -73,6 +73,8 @@ pub enum Finding {
     },
     /// The draft has its final name.
     Published,
+    /// The draft that was to be published is not there, and nothing proves that it was published. The job runs again.
+    DraftLost,
     /// The job has come this far.
     Advanced(Progress),
     /// The rate budget is spent on all of the node's addresses.

@@ -77,7 +77,13 @@ fn the_largest_record_of_each_kind_fits_in_a_value_of_the_store() {
 
     let user: UserId = "x".repeat(storage::ids::MAX_TEXT_ID).parse().unwrap();
     let mut job = JobRecord::fresh(CrawlId(most), user, u32::MAX, "TFA".parse().unwrap()).unwrap();
-    let draft = DraftProgress { lease: LeaseId(most), storage: StorageId(most), bytes: most, items: most };
+    let draft = DraftProgress {
+        lease: LeaseId(most),
+        storage: StorageId(most),
+        bytes: most,
+        items: most,
+        based_on: most,
+    };
     job.progress = Some(Progress { cursor: "c".repeat(4_096), draft: Some(draft) });
     job.holder = Some(StorageId(most));
     job.without_input = vec![StorageId(most); 256];

@@ -71,6 +71,7 @@ impl Hostile {
             storage: StorageId(self.number()),
             bytes: self.number(),
             items: self.number(),
+            based_on: self.number(),
         };
         let cursor = "c".repeat(self.below(3) as usize * 2_000);
         Progress { cursor, draft: (self.below(2) == 0).then_some(draft) }

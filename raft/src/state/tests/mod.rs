@@ -236,7 +236,13 @@ fn operations(jobs: &[(UserId, Operation)]) -> String {
 
 /// Progress of a job that writes a draft on a storage.
 fn draft(job: &Job, storage: u64, bytes: u64) -> Progress {
-    let draft = DraftProgress { lease: job.lease, storage: StorageId(storage), bytes, items: bytes / 10 };
+    let draft = DraftProgress {
+        lease: job.lease,
+        storage: StorageId(storage),
+        bytes,
+        items: bytes / 10,
+        based_on: 0,
+    };
     Progress { cursor: format!("after {bytes}"), draft: Some(draft) }
 }
 

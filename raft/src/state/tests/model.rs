@@ -162,10 +162,13 @@ impl Model {
         let counted = operation.map(|operation| counters.of(operation));
         match (account.fate, finding) {
             (Fate::Publishing(u), _) if (u.job, u.lease, u.session) == (job, lease, Some(session)) => {
-                if *finding == Finding::Published && u.of_cancelled {
-                    account.fate = Fate::Cancelled;
-                } else if *finding == Finding::Published {
-                    done(account, counted.unwrap(), u.items);
+                match finding {
+                    Finding::Published | Finding::DraftLost if u.of_cancelled => {
+                        account.fate = Fate::Cancelled
+                    }
+                    Finding::Published => done(account, counted.unwrap(), u.items),
+                    Finding::DraftLost => account.fails(counted.unwrap(), true, clock),
+                    _ => {}
                 }
             }
             (Fate::Leased(j, l, s), _) if (j, l, s) == (job, lease, session) => match finding {
@@ -190,7 +193,7 @@ impl Model {
                     }
                     done(account, counters.of(operation.unwrap()), *items);
                 }
-                Finding::Published | Finding::Advanced(_) => {}
+                Finding::Published | Finding::DraftLost | Finding::Advanced(_) => {}
                 Finding::Limited { after_ms, .. } => {
                     counted.unwrap().limited += 1;
                     account.fate = Fate::Between;
@@ -203,17 +206,7 @@ impl Model {
                     account.next();
                 }
                 Finding::Failed { retry, after_ms, .. } => {
-                    account.attempts += 1;
-                    if *retry && account.attempts < MAX_ATTEMPTS {
-                        counted.unwrap().retried += 1;
-                        account.fate = Fate::Between;
-                        account.not_before = clock + after_ms;
-                    } else {
-                        counted.unwrap().failed += 1;
-                        account.failed = account.failed.with(operation.unwrap());
-                        account.without_dependents();
-                        account.next();
-                    }
+                    account.fails(counted.unwrap(), *retry, clock + after_ms);
                 }
                 Finding::HandedBack { .. } => account.fate = Fate::Between,
                 Finding::InputMissing => {
@@ -351,6 +344,21 @@ impl Model {
 }
 
 impl ModelAccount {
+    /// An attempt at the first operation failed.
+    fn fails(&mut self, counted: &mut OperationCounters, retry: bool, not_before: u64) {
+        self.attempts += 1;
+        if retry && self.attempts < MAX_ATTEMPTS {
+            counted.retried += 1;
+            self.fate = Fate::Between;
+            self.not_before = not_before;
+        } else {
+            counted.failed += 1;
+            self.failed = self.failed.with(self.todo.first().unwrap());
+            self.without_dependents();
+            self.next();
+        }
+    }
+
     fn without_dependents(&mut self) {
         let current = self.todo.first();
         self.todo = self.todo.iter().filter(|op| op.input().is_none() || op.input() != current).collect();

@@ -182,7 +182,10 @@ impl World {
         let mut findings = Vec::new();
         for (key, fate, missed) in self.held_by(session) {
             let (job, lease, finding) = match fate {
-                Fate::Publishing(u) if self.one_in(2) => (u.job, u.lease, Finding::Published),
+                Fate::Publishing(u) if self.one_in(2) => {
+                    let lost = self.one_in(5);
+                    (u.job, u.lease, if lost { Finding::DraftLost } else { Finding::Published })
+                }
                 Fate::Leased(job, lease, _) if self.one_in(2) => {
                     (job, lease, self.finding(key, lease, missed))
                 }
@@ -216,7 +219,7 @@ impl World {
 
     fn finding(&self, storage: StorageId, lease: LeaseId, missed: u32) -> Finding {
         let bytes = self.below(1_000);
-        let draft = self.one_in(2).then_some(DraftProgress { lease, storage, bytes, items: 1 });
+        let draft = self.one_in(2).then_some(DraftProgress { lease, storage, bytes, items: 1, based_on: 0 });
         let progress = Progress { cursor: format!("{bytes}"), draft };
         let saved = self.one_in(2).then(|| progress.clone());
         let after_ms = self.below(600);

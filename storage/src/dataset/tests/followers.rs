@@ -75,7 +75,8 @@ fn no_followers_make_no_file_and_leave_the_old_one() {
     let key = FileKey::followers(&user());
     let draft = dataset.begin_followers(&user(), 1).unwrap();
     assert_eq!(draft.finish().unwrap(), Finished { items: 0, bytes: 0 });
-    dataset.publish(&key, 1).unwrap();
+    let error = dataset.publish(&key, 1).unwrap_err();
+    assert!(matches!(error, DatasetError::DraftLost { .. }), "{error}");
     assert_eq!(published(&dataset), numbers([1]));
     assert!(dataset.drafts().unwrap().is_empty());
 }

@@ -12,9 +12,16 @@ fn publishing_may_be_repeated_and_is_finished_after_a_crash() {
     assert_eq!(dataset.drafts().unwrap(), [(key.clone(), 6)]);
 
     // A crash between the rename and the removal of the twin; another node goes on.
-    std::fs::rename(folder.path().join(".tmp/22013880.twt.6"), folder.path().join("22/22013880.twt"))
-        .unwrap();
+    let temporary = folder.path().join(".tmp");
+    let (draft, proof) = (temporary.join("22013880.twt.6"), temporary.join("22013880.twt.6.published"));
+    std::fs::hard_link(&draft, &proof).unwrap();
+    std::fs::rename(&draft, folder.path().join("22/22013880.twt")).unwrap();
     assert_eq!(timeline(&dataset), [2], "our name counts");
+    assert_eq!(
+        dataset.drafts().unwrap(),
+        [(key.clone(), 6)],
+        "the proof is found by the search for leftovers"
+    );
     let dataset = open(folder.path());
     dataset.publish(&key, 6).unwrap();
     dataset.publish(&key, 6).unwrap();
@@ -22,6 +29,98 @@ fn publishing_may_be_repeated_and_is_finished_after_a_crash() {
     assert_eq!(timeline(&dataset), [2]);
     let stat = dataset.stat(&key).unwrap().unwrap();
     assert!(stat.place.ends_with("22/22013880.twt") && stat.bytes > 0);
+
+    // A power cut that kept the proof and lost the new name.
+    std::fs::remove_file(folder.path().join("22/22013880.twt")).unwrap();
+    dataset.publish(&key, 6).unwrap();
+    assert_eq!(timeline(&dataset), [2]);
+    dataset.discard(&key, 6).unwrap();
+    assert_eq!(names(&temporary), Vec::<String>::new());
+}
+
+/// Its volume was away: a file of that name may be an older one, or none may be there.
+#[test]
+fn a_draft_that_is_not_there_counts_as_published_only_if_that_is_proved() {
+    let (folder, dataset) = folder();
+    let key = FileKey::timeline(&user());
+    for old in [false, true] {
+        if old {
+            place(&folder, "22013880.twt", &gzip(tweets([1]).as_bytes()));
+        }
+        let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
+        push_all(&mut *draft, [2]);
+        draft.finish().unwrap();
+        std::fs::remove_file(folder.path().join(".tmp/22013880.twt.6")).unwrap();
+        let error = dataset.publish(&key, 6).unwrap_err();
+        assert!(matches!(error, DatasetError::DraftLost { lease: 6, .. }), "{error}");
+        assert_eq!(dataset.exists(&key).unwrap(), old);
+    }
+}
+
+/// A publisher that was frozen wakes after another session has published its draft and a newer one.
+#[test]
+fn a_publisher_that_was_frozen_replaces_no_newer_file() {
+    let (_folder, dataset) = folder();
+    let key = FileKey::timeline(&user());
+    for (lease, tweets) in [(6, [2]), (9, [3])] {
+        let mut draft = dataset.begin_timeline(&user(), lease).unwrap();
+        push_all(&mut *draft, tweets);
+        draft.finish().unwrap();
+        dataset.publish(&key, lease).unwrap();
+        dataset.discard(&key, lease).unwrap();
+    }
+    let error = dataset.publish(&key, 6).unwrap_err();
+    assert!(matches!(error, DatasetError::DraftLost { .. }), "{error}");
+    assert_eq!(timeline(&dataset), [3]);
+}
+
+#[test]
+fn an_output_that_is_not_the_one_that_was_opened_is_neither_read_nor_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("dataset");
+    let owner = Marker { cluster: 5, storage: 6 };
+    owner.claim(&output).unwrap();
+    let options = FilesOptions { owner: Some(owner), ..FilesOptions::new(&output) };
+    let dataset = FilesDataset::open(options).unwrap();
+    let key = FileKey::timeline(&user());
+    let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
+    push_all(&mut *draft, [2]);
+    draft.finish().unwrap();
+    // The volume goes away, and its mount point is an empty folder; or another one is mounted in its place.
+    std::fs::rename(&output, folder.path().join("away")).unwrap();
+    std::fs::create_dir(&output).unwrap();
+    for other in [None, Some(Marker { cluster: 5, storage: 7 })] {
+        if let Some(other) = other {
+            other.claim(&output).unwrap();
+        }
+        let before = names(&output);
+        let not_mounted = |error: DatasetError| matches!(error, DatasetError::NotMounted { .. });
+        assert!(not_mounted(dataset.publish(&key, 6).unwrap_err()));
+        assert!(not_mounted(dataset.begin_timeline(&user(), 7).err().unwrap()));
+        assert!(not_mounted(dataset.exists(&key).unwrap_err()));
+        assert!(not_mounted(dataset.drafts().unwrap_err()));
+        assert!(not_mounted(dataset.discard(&key, 6).unwrap_err()));
+        assert_eq!(names(&output), before, "nothing is made beside the volume");
+    }
+    std::fs::remove_dir_all(&output).unwrap();
+    std::fs::rename(folder.path().join("away"), &output).unwrap();
+    dataset.publish(&key, 6).unwrap();
+    assert_eq!(timeline(&dataset), [2]);
+}
+
+#[test]
+fn a_stamp_tells_a_file_from_the_one_before() {
+    let (folder, dataset) = folder();
+    let key = FileKey::timeline(&user());
+    assert_eq!(dataset.stamp(&key).unwrap(), 0);
+    place(&folder, "22013880.twt", &gzip(tweets([1]).as_bytes()));
+    let first = dataset.stamp(&key).unwrap();
+    assert_eq!(dataset.stamp(&key).unwrap(), first);
+    let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
+    push_all(&mut *draft, [1]);
+    draft.finish().unwrap();
+    dataset.publish(&key, 6).unwrap();
+    assert!(![0, first].contains(&dataset.stamp(&key).unwrap()));
 }
 
 #[test]
