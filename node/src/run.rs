@@ -2,6 +2,8 @@
 
 mod allocator;
 mod assembly;
+mod force;
+mod output;
 mod signals;
 
 use std::io;
@@ -13,7 +15,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
-use assembly::{Node, World, open_dataset, tracker_options};
+use assembly::{Node, World, tracker_options};
+use output::Output;
 use signals::Signals;
 
 use crate::http::HttpPort;
@@ -40,6 +43,9 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     raise_file_limit();
     allocator::settle();
     let raft_runtime = runtime("raft", 0)?;
+    if settings.force_new_cluster {
+        return raft_runtime.block_on(force::new_cluster(settings));
+    }
     let crawl_runtime = runtime("crawl", CRAWL_NICENESS)?;
     let outcome = raft_runtime.block_on(live(settings, logs.newest.clone(), crawl_runtime.handle().clone()));
     if let Err(error) = &outcome {
@@ -62,20 +68,32 @@ pub fn complaint(error: &anyhow::Error) -> String {
 async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let world = World::of_this_machine();
-    let dataset = open_dataset(settings).context("the dataset's folder (--output)")?;
+    let output_owner = output::owner(settings).context("the dataset's folder (--output)")?;
     let addresses = settings.ips.resolve()?;
     let port = HttpPort::open(&settings.http).await?;
     // It waits as long as the cluster is not there, or does not let this node in.
-    let tracker = tokio::select! {
-        started = Tracker::start(tracker_options(settings, &world)) => started?,
+    let joined = async {
+        let tracker = Tracker::start(tracker_options(settings, &world, output_owner)).await?;
+        let settled = output::settle(settings, &*world.entropy, &tracker).await;
+        let opened = settled.and_then(|marker| Output::open(settings, marker));
+        match opened.context("the dataset's folder (--output)") {
+            Ok(output) => anyhow::Ok((tracker, output)),
+            Err(error) => {
+                tracker.stop().await;
+                Err(error)
+            }
+        }
+    };
+    let (tracker, output) = tokio::select! {
+        joined = joined => joined?,
         () = signals.next() => {
-            tracing::info!("node stopped before it was in a cluster");
+            tracing::info!("node stopped before it had a place in a cluster");
             return Ok(());
         }
     };
     let http = port.address().to_string();
     let (mut node, session) =
-        Node::assemble(settings, &world, dataset, addresses, tracker, http, crew_runtime.clone())?;
+        Node::assemble(settings, &world, output, addresses, tracker, http, crew_runtime.clone())?;
     let mirror_stop = CancellationToken::new();
     let mirror = node.mirror(settings, &world).map(|mirror| tokio::spawn(mirror.run(mirror_stop.clone())));
     if let Some(feed) = node.run_feed(&mirror_stop) {
@@ -101,7 +119,10 @@ async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow
             settings.data_dir.display()
         ),
         reason = node.crawler.failed() => Some(anyhow::anyhow!("this node cannot crawl: {reason}")),
-        ended = &mut session => Some(anyhow::anyhow!("the session loop broke down: {ended:?}")),
+        ended = &mut session => Some(match ended {
+            Ok(Err(refusal)) => anyhow::anyhow!("this node cannot crawl: {refusal}"),
+            other => anyhow::anyhow!("the session loop broke down: {other:?}"),
+        }),
     };
 
     tracing::info!("stopping: jobs are handed back");

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use futures::FutureExt;
 use raft::command::Limits;
 use raft::server::{ResolveError, ResolveNames, Tracker, TrackerOptions};
-use storage::dataset::{Dataset, DatasetError, FilesDataset, FilesOptions};
+use storage::dataset::Dataset;
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::output::Output;
 use crate::address::AddressPool;
 use crate::budget::{BootTime, BudgetSettings, LedgerEnv};
 use crate::crawl::{self, Crawler, CrawlerParts};
@@ -20,7 +21,7 @@ use crate::http::{Observation, Observe};
 use crate::logs::LogRing;
 use crate::mirror::{Feed, FeedOptions, Mirror, MirrorOptions, MirrorView};
 use crate::monitor::{Graphite, Indexer, Monitor, MonitorParts, MonitorSettings, WatchedNode};
-use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView, shared_storage_id};
+use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView};
 use crate::settings::{MirrorSettings, Settings};
 use crate::source::twitter::{TwitterSettings, TwitterSource};
 use crate::source::{HttpSettings, Source};
@@ -31,7 +32,7 @@ const WORKERS: usize = 32;
 /// Time and randomness.
 pub(super) struct World {
     clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
+    pub(super) entropy: Arc<dyn Entropy>,
 }
 
 impl World {
@@ -61,18 +62,15 @@ impl Node {
     pub(super) fn assemble(
         settings: &Settings,
         world: &World,
-        dataset: Arc<dyn Dataset>,
+        output: Output,
         addresses: Vec<Option<IpAddr>>,
         tracker: Tracker,
         http: String,
         crew_runtime: Handle,
     ) -> anyhow::Result<(Self, SessionLoop)> {
+        let Output { storage, dataset } = output;
         let default_workers = || WORKERS.max(addresses.len().min(10_000)) as u32;
         let workers = settings.workers.unwrap_or_else(default_workers);
-        let storage = match settings.shared_output {
-            true => shared_storage_id(&settings.output, &*world.entropy)?,
-            false => tracker.storage_id(),
-        };
         let shared_tracker = Arc::new(tracker.clone());
         let feed = open_feed(settings, world, &tracker)?;
         let untapped = dataset.clone();
@@ -93,6 +91,8 @@ impl Node {
         let options = SessionOptions {
             node: settings.id,
             storage,
+            shared: settings.shared_output,
+            adopt: settings.adopt_output,
             workers,
             clock: world.clock.clone(),
             entropy: world.entropy.clone(),
@@ -228,24 +228,18 @@ fn not_ready(tracker: &Tracker, session: SessionView, crawler: &Crawler) -> Vec<
     reasons
 }
 
-/// The folder of the dataset, made if there is none.
-pub(super) fn open_dataset(settings: &Settings) -> Result<Arc<dyn Dataset>, DatasetError> {
-    let options = FilesOptions {
-        temporary: settings.temporary_dir.clone(),
-        compression: settings.compression,
-        followers: settings.followers_format,
-        ..FilesOptions::new(&settings.output)
-    };
-    Ok(Arc::new(FilesDataset::open(options)?))
-}
-
 /// What the tracker is told.
-pub(super) fn tracker_options(settings: &Settings, world: &World) -> TrackerOptions {
+pub(super) fn tracker_options(
+    settings: &Settings,
+    world: &World,
+    output_owner: Option<String>,
+) -> TrackerOptions {
     let millis = |time: std::time::Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     TrackerOptions {
         listen: settings.listen.clone(),
         join: settings.join.clone(),
         voters: settings.voters,
+        output_owner,
         limits: Limits {
             storage_grace_ms: millis(settings.storage_grace),
             session_ttl_ms: millis(settings.session_ttl),

@@ -18,7 +18,6 @@ mod leftovers;
 mod live;
 mod publisher;
 mod session_loop;
-mod storage_id;
 mod tracker;
 
 pub use assignment::{Assignment, Ending, Stop};
@@ -27,5 +26,4 @@ pub use crew::{Crew, SessionView};
 pub use lease_clock::LeaseClock;
 pub use session_loop::{SessionLoop, SessionOptions};
 pub use storage::env::Backoff;
-pub use storage_id::{StorageIdError, shared_storage_id};
 pub use tracker::JobTracker;

@@ -25,6 +25,10 @@ pub struct SessionOptions {
     pub node: NodeId,
     /// Where its dataset lies.
     pub storage: StorageId,
+    /// Whether other nodes write there too.
+    pub shared: bool,
+    /// Whether the node's files are there from now on, wherever they were before.
+    pub adopt: bool,
     /// Jobs that run at once.
     pub workers: u32,
     /// Time.
@@ -101,8 +105,11 @@ impl SessionLoop {
     /// Takes jobs and reports until `stop` is cancelled; then hands all jobs back, ends the session and returns.
     ///
     /// While no leader can be reached it cannot end its session, so the caller bounds its patience.
-    pub async fn run(mut self, stop: CancellationToken) {
-        while let Some(mut live) = self.open(&stop).await {
+    ///
+    /// # Errors
+    /// The cluster says that the node's files are in another storage.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Refusal> {
+        while let Some(mut live) = self.open(&stop).await? {
             let session = live.session;
             let over = self.serve(&mut live, &stop).await;
             self.jobs.abandon_all();
@@ -111,27 +118,30 @@ impl SessionLoop {
             match over {
                 Over::Ended => {
                     tracing::info!(%session, "session ended");
-                    return;
+                    return Ok(());
                 }
                 Over::Lost(why) => tracing::warn!(%session, "session lost, opening a new one: {why}"),
             }
         }
+        Ok(())
     }
 
     /// Opens a session; `None` when the node stops first.
-    async fn open(&mut self, stop: &CancellationToken) -> Option<Live> {
+    async fn open(&mut self, stop: &CancellationToken) -> Result<Option<Live>, Refusal> {
         let mut backoff = Backoff::new(REOPEN.0, REOPEN.1);
         let open = OpenSession {
             node: self.options.node,
             incarnation: self.options.entropy.next_u64(),
             storage: self.options.storage,
             workers: self.options.workers,
+            shared: self.options.shared,
+            adopt: self.options.adopt,
         };
         loop {
             let sent = self.options.clock.monotonic();
             let opened = tokio::select! {
                 biased;
-                () = stop.cancelled() => return None,
+                () = stop.cancelled() => return Ok(None),
                 opened = self.tracker.open_session(open.clone()) => opened,
             };
             let wait = backoff.next(&*self.options.entropy);
@@ -146,12 +156,15 @@ impl SessionLoop {
                         view.sessions += 1;
                     });
                     self.tidy_soon();
-                    return Some(Live::new(opened.session, ttl, lease_clock, stop.clone()));
+                    return Ok(Some(Live::new(opened.session, ttl, lease_clock, stop.clone())));
+                }
+                Err(ClientError::Api(ApiError::Refused(refusal @ Refusal::OtherStorage { .. }))) => {
+                    return Err(refusal);
                 }
                 Err(error) => tracing::warn!(retry_in = ?wait, "cannot open a session: {error}"),
             }
             tokio::select! {
-                () = stop.cancelled() => return None,
+                () = stop.cancelled() => return Ok(None),
                 () = tokio::time::sleep(wait) => {}
             }
         }

@@ -40,6 +40,8 @@ pub struct Settings {
     pub peers: BTreeMap<u64, String>,
     /// Members of the cluster that this node joins.
     pub join: Vec<String>,
+    /// Whether to make a new cluster of what this node has, and to end.
+    pub force_new_cluster: bool,
     /// How many of the first nodes vote.
     pub voters: Option<usize>,
     /// The cluster's name.
@@ -70,6 +72,8 @@ pub struct Settings {
     pub output: PathBuf,
     /// Folder of drafts, if not below `output`.
     pub temporary_dir: Option<PathBuf>,
+    /// Whether `output` is this cluster's and this node's from now on, whoever had it before.
+    pub adopt_output: bool,
     /// Whether all nodes write to one `output`.
     pub shared_output: bool,
     /// gzip level of the dataset's files.
@@ -202,6 +206,7 @@ impl Reader<'_> {
         let seconds = Duration::from_secs;
         let millis = Duration::from_millis;
         let (id, peers, join) = self.membership();
+        let force_new_cluster = self.read("force-new-cluster", "false", values::switch);
         let voters = self.optional("voters", None, values::voters);
         let default_dir = id.map(|id| format!("./twm-data-{id}"));
         let cluster = self.read("cluster", "twm", values::text);
@@ -218,6 +223,7 @@ impl Reader<'_> {
         let request_timeout = self.read("request-timeout", "30s", values::time(millis(100)..=seconds(3600)));
         let output = self.read("output", "./twm-dataset", values::text);
         let temporary_dir = self.optional("temporary-dir", None, values::text);
+        let adopt_output = self.read("adopt-output", "false", values::switch);
         let shared_output = self.read("shared-output", "false", values::switch);
         let compression = self.read("compression", "6", values::compression);
         let followers_format = self.read("followers-format", "text", values::followers_format);
@@ -241,6 +247,7 @@ impl Reader<'_> {
             id: id?,
             peers: peers?,
             join,
+            force_new_cluster: force_new_cluster?,
             voters,
             cluster: cluster?,
             data_dir: data_dir?.into(),
@@ -256,6 +263,7 @@ impl Reader<'_> {
             request_timeout: request_timeout?,
             output: output?.into(),
             temporary_dir: temporary_dir.map(PathBuf::from),
+            adopt_output: adopt_output?,
             shared_output: shared_output?,
             compression: compression?,
             followers_format: followers_format?,

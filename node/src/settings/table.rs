@@ -59,6 +59,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         "3|5",
         "How many of the first nodes vote; the others hold the replica and run workers [default: 3 of up to four, else 5]",
     ),
+    switch(
+        "force-new-cluster",
+        "When a majority of the voters is lost for good: make a new cluster of what this node has, and end",
+    ),
     setting("cluster", "NAME", "Name of the cluster; nodes of another one are turned away [default: twm]"),
     setting("data-dir", "DIR", "Folder of the replicated log and state [default: ./twm-data-ID]"),
     setting("listen", "HOST:PORT", "Where peers and twm-ctl connect [default: the own address in --peers]"),
@@ -106,6 +110,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         "temporary-dir",
         "DIR",
         "Folder of drafts, on the same volume as --output [default: OUTPUT/.tmp]",
+    ),
+    switch(
+        "adopt-output",
+        "Make --output and its files this cluster's and this node's, whoever had it before; for one start",
     ),
     switch("shared-output", "All nodes write to one --output, on a shared file system"),
     setting("compression", "none|1..9", "gzip level of the dataset's files [default: 6]"),

@@ -211,7 +211,14 @@ async fn a_draft_that_was_lost_before_its_publication_is_fetched_again() {
     let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
     api.account(7, 5, []);
     let crawl = tracker.submit("T", &[7]);
-    let open = OpenSession { node: 1, incarnation: 9, storage: StorageId(1), workers: 1 };
+    let open = OpenSession {
+        node: 1,
+        incarnation: 9,
+        storage: StorageId(1),
+        workers: 1,
+        shared: false,
+        adopt: false,
+    };
     let Response::SessionOpened(opened) = tracker.apply(Mutation::OpenSession(open)) else { panic!() };
     let report = |sequence, findings, wants| {
         Mutation::Report(Report { session: opened.session, sequence, findings, wants })

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::model::StorageId;
+use api::model::{Refusal, StorageId};
 use node::address::AddressPool;
 use node::budget::{BootTime, BudgetSettings, LedgerEnv};
 use node::crawl::{Crawler, CrawlerParts};
@@ -80,7 +80,7 @@ pub struct Rig {
     pub crawler: Option<Arc<Crawler>>,
     pub view: watch::Receiver<SessionView>,
     stop: CancellationToken,
-    session: JoinHandle<()>,
+    session: JoinHandle<Result<(), Refusal>>,
     crew_runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -123,6 +123,8 @@ impl Rig {
         let options = SessionOptions {
             node: 1,
             storage: StorageId(1),
+            shared: false,
+            adopt: false,
             workers: 8,
             clock,
             entropy,
@@ -137,7 +139,7 @@ impl Rig {
     /// Ends the node in good order.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, &mut self.session).await.expect("the session ends").unwrap();
+        tokio::time::timeout(PATIENCE, &mut self.session).await.expect("the session ends").unwrap().unwrap();
     }
 
     /// Ends the node as a power cut does.

@@ -112,8 +112,14 @@ impl Trackers {
 /// A node's worker that does each job in an instant, as `what` says.
 pub async fn work_until_over(trackers: &Trackers, crawl: CrawlId, what: impl Fn(&Job) -> Vec<Finding>) {
     let client = Client::new(trackers.peers.values().cloned().collect(), DEADLINE, &SystemEntropy::new());
-    let opening =
-        OpenSession { node: 1, incarnation: client.request_id().client, storage: StorageId(1), workers: 4 };
+    let opening = OpenSession {
+        node: 1,
+        incarnation: client.request_id().client,
+        storage: StorageId(1),
+        workers: 4,
+        shared: false,
+        adopt: false,
+    };
     let session = client.open_session(opening).await.unwrap().session;
     let deadline = Instant::now() + DEADLINE;
     let mut findings: Vec<(JobId, LeaseId, Finding)> = Vec::new();

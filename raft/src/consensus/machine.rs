@@ -108,6 +108,28 @@ impl Replica {
         lock(&self.checkpointed).as_ref().and_then(|a| a.last).map_or(0, |id| id.index)
     }
 
+    pub(super) fn last_applied(&self) -> Option<LogId> {
+        lock(&self.applied).last
+    }
+
+    /// Applies an entry outside of Raft; see [`super::forced`].
+    pub(super) fn apply_one(&self, log_id: LogId, payload: Payload) -> io::Result<()> {
+        self.apply(log_id, payload).map(drop)
+    }
+
+    /// Writes the state as if it had applied this entry and had this membership; see [`super::forced`].
+    pub(super) fn write_as(&self, last: LogId, membership: StoredMembership) -> io::Result<()> {
+        let frozen = self.state_mut().freeze().map_err(|e| io::Error::other(e.to_string()))?;
+        let applied = Applied { last: Some(last), membership };
+        let value = postcard::to_stdvec(&applied).map_err(io::Error::other)?;
+        write_checkpoint(&*self.store, frozen, vec![(APPLIED.to_vec(), value)]).map_err(io::Error::other)
+    }
+
+    /// The membership of a state on disk.
+    pub(super) fn membership_in(store: &dyn StateStore) -> Result<Option<StoredMembership>, ReplicaError> {
+        Ok(applied_in(store)?.map(|applied| applied.membership))
+    }
+
     pub(super) fn store(&self) -> &Arc<dyn StateStore> {
         &self.store
     }
@@ -174,13 +196,14 @@ fn check_cluster(membership: &StoredMembership, own: ClusterId) -> Result<(), Re
 }
 
 fn load(store: &Arc<dyn StateStore>) -> Result<(State, Option<Applied>), ReplicaError> {
-    let applied = match store.get(APPLIED)? {
-        Some(value) => {
-            Some(postcard::from_bytes(&value).map_err(|_| LoadError::damaged("applied log id", APPLIED))?)
-        }
-        None => None,
-    };
+    let applied = applied_in(&**store)?;
     Ok((State::load(Arc::clone(store))?, applied))
+}
+
+fn applied_in(store: &dyn StateStore) -> Result<Option<Applied>, ReplicaError> {
+    let Some(value) = store.get(APPLIED)? else { return Ok(None) };
+    let applied = postcard::from_bytes(&value).map_err(|_| LoadError::damaged("applied log id", APPLIED))?;
+    Ok(Some(applied))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

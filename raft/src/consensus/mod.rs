@@ -2,6 +2,7 @@
 //! users in [`crate::server`].
 
 mod acknowledged;
+pub(crate) mod forced;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
 mod log_check;

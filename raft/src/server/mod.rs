@@ -7,6 +7,7 @@ mod calls;
 mod checkpoints;
 mod cluster_clock;
 mod events;
+mod force;
 mod forward;
 mod limits;
 mod listener;
@@ -23,6 +24,7 @@ mod told_peers;
 mod tracker;
 mod wait;
 
+pub use force::{NewCluster, force_new_cluster};
 #[cfg(fuzzing)]
 pub(crate) use limits::check as check_limits;
 pub use network::{CheckFollowRule, ResolveError, ResolveNames};

@@ -72,6 +72,7 @@ impl Tracker {
         match query {
             Query::Crawl(id) => Answer::Crawl(state.crawl(*id).map(|crawl| Box::new(self.of_now(crawl)))),
             Query::DraftsInUse(leases) => Answer::DraftsInUse(state.drafts_in_use(leases)),
+            Query::Storages => Answer::Storages(state.storages().clone()),
             Query::Crawls
             | Query::Status
             | Query::Errors { .. }

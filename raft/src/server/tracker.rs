@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use crate::consensus::{
     LogStore, Machine, Member, Network, Peers, Raft, Replica, ReplicaError, SnapshotInbox,
 };
-use crate::model::{ClusterId, MemberId, NodeId, StorageId, WorkerStatus};
+use crate::model::{ClusterId, MemberId, NodeId, WorkerStatus};
 
 use crate::wire::Formation;
 
@@ -253,11 +253,6 @@ impl Tracker {
     /// agreed, a change of members is no mistake in this node's settings.
     pub fn peers_differ(&self) -> Option<String> {
         self.inner.peers_differ.read().unwrap_or_else(|e| e.into_inner()).clone()
-    }
-
-    /// Where this node's dataset files lie when they are its own.
-    pub fn storage_id(&self) -> StorageId {
-        StorageId(self.inner.data.identity().disk)
     }
 
     /// The file in which rate budgets are remembered.

@@ -2,6 +2,7 @@
 
 use storage::ids::UserId;
 
+use crate::command::RosterChange;
 use crate::model::{
     CLUSTER_VERSION, Command, CrawlChange, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, EventKind, JobId,
     Mutation, NodeId, Operation, Refusal, RequestId, Response, SubmitSummary,
@@ -85,8 +86,13 @@ impl State {
             }
             Mutation::RaiseVersion { to } => self.raise_version(to),
             Mutation::DeleteCrawl { crawl } => self.delete_crawl(crawl),
-            Mutation::Roster(change) => match self.roster.change(change) {
-                Ok(()) => Response::Done,
+            Mutation::Roster(change) => match self.roster.change(change.clone()) {
+                Ok(()) => {
+                    if let RosterChange::Leave { member } = change {
+                        self.head.storages.remove(&member.node);
+                    }
+                    Response::Done
+                }
                 Err(refused) => Response::Refused(Refusal::Roster(refused)),
             },
         }

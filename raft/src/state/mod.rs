@@ -112,6 +112,9 @@ const MAX_DRAINED: usize = 256;
 /// Most storages that are waited for at once. Beyond, the one that is absent for the longest is given up.
 const MAX_ABSENT: usize = 1024;
 
+/// Nodes whose storage is known at the most.
+const MAX_STORAGES: usize = 1024;
+
 /// The state's scalars.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Head {
@@ -131,6 +134,8 @@ struct Head {
     drained: BTreeSet<NodeId>,
     /// Storages that no session uses, by the cluster time of the last one's end; [`MAX_ABSENT`] at the most.
     absent: BTreeMap<StorageId, u64>,
+    /// The storage of each node that had a session; [`MAX_STORAGES`] at the most.
+    storages: BTreeMap<NodeId, StorageId>,
 }
 
 impl State {
@@ -142,6 +147,11 @@ impl State {
     /// The cluster's version.
     pub fn version(&self) -> u32 {
         self.head.version
+    }
+
+    /// The storage of each node that had a session.
+    pub fn storages(&self) -> &BTreeMap<NodeId, StorageId> {
+        &self.head.storages
     }
 
     /// Who may become a member, and who may not any more.

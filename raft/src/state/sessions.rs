@@ -10,7 +10,7 @@ use crate::model::{
 };
 
 use super::jobs::Phase;
-use super::{MAX_ABSENT, State};
+use super::{MAX_ABSENT, MAX_STORAGES, State};
 
 /// A live session.
 pub(super) struct Session {
@@ -71,15 +71,24 @@ impl Session {
 impl State {
     pub(super) fn open_session(&mut self, index: u64, open: OpenSession) -> Response {
         let ttl_ms = u64::from(self.limits.session_ttl_ms);
-        let OpenSession { node, incarnation, storage, workers } = open;
-        let earlier = self.sessions.iter().find(|(_, s)| s.record.node == node);
-        if let Some((&session, found)) = earlier {
-            if found.record.incarnation == incarnation {
-                return Response::SessionOpened(SessionOpened { session, ttl_ms });
-            }
+        let OpenSession { node, incarnation, storage, workers, shared, adopt } = open;
+        let same = |s: &Session| s.record.node == node && s.record.incarnation == incarnation;
+        if let Some((&session, _)) = self.sessions.iter().find(|(_, s)| same(s)) {
+            return Response::SessionOpened(SessionOpened { session, ttl_ms });
+        }
+        if let Err(refusal) = self.check_storage(node, storage, shared, adopt) {
+            return Response::Refused(refusal);
+        }
+        if let Some((&session, _)) = self.sessions.iter().find(|(_, s)| s.record.node == node) {
             // The node itself says that its earlier session is over, so nothing is given up of
             // what lies on its disk.
             self.end_session(session, true);
+        }
+        if let Some(before) = self.head.storages.insert(node, storage).filter(|before| *before != storage) {
+            // What only lies there does not come back: an operator said so.
+            if !self.is_present(before) {
+                self.give_up_storages(vec![before]);
+            }
         }
         let id = SessionId(index);
         self.head.absent.remove(&storage);
@@ -98,6 +107,30 @@ impl State {
         let change = SessionChange::Opened;
         self.outbox.push(self.head.clock, EventKind::Session { node, session: id, change });
         Response::SessionOpened(SessionOpened { session: id, ttl_ms })
+    }
+
+    /// Whether a node may write to a storage: to its own one, and alone unless it is shared.
+    fn check_storage(
+        &self,
+        node: NodeId,
+        found: StorageId,
+        shared: bool,
+        adopt: bool,
+    ) -> Result<(), Refusal> {
+        match self.head.storages.get(&node) {
+            Some(&known) if known != found && !adopt => {
+                return Err(Refusal::OtherStorage { node, known, found });
+            }
+            None if self.head.storages.len() >= MAX_STORAGES => {
+                return Err(Refusal::TooManyStorages { most: MAX_STORAGES as u32 });
+            }
+            _ => {}
+        }
+        let other = self.sessions.values().find(|s| s.record.storage == found && s.record.node != node);
+        match other {
+            Some(other) if !shared => Err(Refusal::StorageInUse { storage: found, node: other.record.node }),
+            _ => Ok(()),
+        }
     }
 
     /// Ends a session: its jobs go back to the head of their queues, its unpublished drafts to

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::TrackerApi;
 use api::model::{Answer, ClusterStatus, Query};
 use api::wire::MemberRequest;
-use raft::server::TrackerOptions;
+use raft::server::{TrackerOptions, force_new_cluster};
 use tokio::time::timeout;
 
 use crate::world::*;
@@ -244,4 +244,59 @@ async fn peers_that_differ_from_the_members_are_told_and_the_members_count() {
     assert!(said.contains("4=10.0.0.4:8000") && said.contains("twm-ctl member"), "{said}");
     cluster.nodes.insert(2, two);
     assert_eq!(settled(&cluster).await.nodes.len(), 3);
+}
+
+/// Two of three disks are lost for good. What the third one has goes on as a new cluster, far behind all log indexes that
+/// the lost ones can have given out.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_member_has_goes_on_as_a_new_cluster_when_the_others_are_lost_for_good() {
+    let mut cluster = Cluster::of(3, 5000).await;
+    let crawl = submit(&cluster.client(), 1..3_001).await;
+    let mut worker = Worker::open(cluster.client(), 1).await;
+    while worker.turn(100).await > 0 && completed(&cluster.client(), crawl).await < 1_000 {}
+    let done = completed(&cluster.client(), crawl).await;
+    eventually("all have all of it", async || {
+        let applied: Vec<u64> = cluster.nodes.values().map(|node| node.status().applied).collect();
+        applied.iter().all(|index| *index == applied[0]).then_some(())
+    })
+    .await;
+    let old = cluster.nodes[&1].cluster_id();
+    for node in 1..=3 {
+        cluster.stop(node).await;
+    }
+    let made = eventually("the data directory is free", async || {
+        force_new_cluster(&cluster.options(1)).await.inspect_err(|error| eprintln!("{error}")).ok()
+    })
+    .await;
+    assert_eq!(made.old, old);
+    assert!(made.goes_on_at > made.last_known + (1 << 31) && made.kept_log.exists(), "{made:?}");
+
+    cluster.start(1).await;
+    let client = cluster.client();
+    assert_eq!(cluster.nodes[&1].cluster_id(), made.new);
+    assert_eq!(completed(&client, crawl).await, done);
+    let later = submit(&client, 1..11).await;
+    assert!(cluster.nodes[&1].status().applied > made.goes_on_at);
+    let status = status(&cluster).await;
+    assert!(status.nodes.len() == 1 && status.nodes[0].voter, "{status:?}");
+
+    // The others' disks are of another cluster, whatever they believe.
+    cluster.start(2).await;
+    cluster.start(3).await;
+    assert_eq!(cluster.nodes[&2].cluster_id(), old);
+    assert_eq!(completed(&cluster.client_of(1), crawl).await, done);
+    for node in [2, 3] {
+        cluster.stop(node).await;
+        cluster.empty(node).await;
+        let address = cluster.peers[&node].clone();
+        cluster.client_of(1).change_members(MemberRequest::Add { node, address }).await.unwrap();
+        cluster.start(node).await;
+        eventually("it can vote", async || {
+            cluster.client_of(1).change_members(MemberRequest::Promote { node }).await.ok()
+        })
+        .await;
+    }
+    cluster.stop(1).await;
+    let view = cluster.client().query(Query::Crawl(later)).await.unwrap();
+    assert!(matches!(view, Answer::Crawl(Some(view)) if view.counters.users.accepted == 10));
 }

@@ -46,6 +46,11 @@ impl Cluster {
         self.peers.keys().copied().find(|id| !not.contains(id)).unwrap()
     }
 
+    /// A client of one node.
+    pub fn client_of(&self, id: NodeId) -> Client {
+        Client::new(vec![self.peers[&id].clone()], DEADLINE, &SystemEntropy::new())
+    }
+
     /// A client that gives calls up after so long.
     pub fn client_within(&self, within: Duration) -> Client {
         Client::new(self.peers.values().cloned().collect(), within, &SystemEntropy::new())
@@ -179,7 +184,14 @@ pub struct Worker {
 
 impl Worker {
     pub async fn open(client: Client, node: NodeId) -> Self {
-        let open = OpenSession { node, incarnation: node, storage: StorageId(node), workers: 8 };
+        let open = OpenSession {
+            node,
+            incarnation: node,
+            storage: StorageId(node),
+            workers: 8,
+            shared: false,
+            adopt: false,
+        };
         let opened = client.open_session(open).await.unwrap();
         Self { client, node, session: opened.session, sequence: 0, held: Vec::new() }
     }

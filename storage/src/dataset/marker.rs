@@ -119,11 +119,19 @@ impl Marker {
             durable::sync_parent(temporary)?;
             tracing::warn!(path = %temporary.display(), to = %to.display(), "drafts of the former owner set aside");
         }
+        self.put(output)?;
+        Ok(self)
+    }
+
+    /// Marks a folder, whatever its marker is, and leaves all else as it is.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn put(self, output: &Path) -> Result<()> {
         let own = self.draft(output)?;
         let path = output.join(FILE);
         fs::rename(&own, &path).naming("name", &path)?;
-        durable::sync_folder(output)?;
-        Ok(self)
+        Ok(durable::sync_folder(output)?)
     }
 
     /// The marker under a name of its own, durable.

@@ -25,7 +25,8 @@ impl Worker {
     /// Opens a session in the name of a node.
     pub(super) async fn open(client: Client, node: NodeId, workers: u32) -> anyhow::Result<Self> {
         let incarnation = SystemEntropy::new().next_u64();
-        let open = OpenSession { node, incarnation, storage: StorageId(node), workers };
+        let open =
+            OpenSession { node, incarnation, storage: StorageId(node), workers, shared: false, adopt: false };
         let session = client.open_session(open).await?.session;
         Ok(Self { client, node, session, sequence: 0, held: Vec::new(), finished: 0, failing_every: None })
     }

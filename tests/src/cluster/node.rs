@@ -66,11 +66,21 @@ impl Node {
     /// # Errors
     /// It runs already, or cannot be started.
     pub fn start(&mut self) -> anyhow::Result<()> {
+        self.start_with(&[])
+    }
+
+    /// Starts it with these flags, `--key` or `--key=value`, in place of its own of the same name.
+    ///
+    /// # Errors
+    /// It runs already, or cannot be started.
+    pub fn start_with(&mut self, flags: &[&str]) -> anyhow::Result<()> {
         ensure!(self.process.is_none(), "node {} runs already", self.id);
         let open = || File::options().create(true).append(true).open(&self.log);
         let log = open().with_context(|| format!("opening {}", self.log.display()))?;
         let mut command = Program::Node.command()?;
-        command.args(&self.arguments).stdout(Stdio::null()).stderr(log);
+        let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+        let own = self.arguments.iter().filter(|own| !flags.iter().any(|flag| name(flag) == name(own)));
+        command.args(own).args(flags).stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().with_context(|| format!("starting node {}", self.id))?);
         Ok(())
     }

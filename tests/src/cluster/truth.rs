@@ -15,7 +15,7 @@ use crate::emulator::Emulator;
 /// Where drafts are, within a dataset's folder.
 const DRAFTS: &str = ".tmp";
 /// What else may lie in a dataset's folder: the id of a shared one.
-const STORAGE_ID: &str = ".twm-storage";
+const STORAGE_ID: &str = ".twm-output";
 /// Most differences that an error names.
 const MOST_NAMED: usize = 20;
 

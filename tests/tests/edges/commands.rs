@@ -60,7 +60,7 @@ const SURROUNDINGS: &[Row] = &[
     node("{new} --data-dir={data}", 1, &["another node runs there", "--data-dir"]),
     node("{new} --id=2 --peers=2={free} --data-dir=moved", 1, &["moved", "node 1", "node 2"]),
     node("{new} --cluster=other --data-dir=moved", 1, &["moved", "\"twm\"", "\"other\""]),
-    node("{new} --shared-output --output=shared", 1, &[".twm-storage is damaged", "16 hex digits"]),
+    node("{new} --shared-output --output=shared", 1, &[".twm-output", "none of twm's", "--adopt-output"]),
     node("{new} --log-dir=noise", 1, &["noise", "--log-dir"]),
 ];
 
@@ -124,7 +124,7 @@ fn write_files(cluster: &Cluster) -> Test {
         ("damaged", "IDENTITY", identity.replace("node 1", "node 7")),
         ("moved", "IDENTITY", identity.clone()),
         ("newer", "IDENTITY", identity.replace("twm-data 3", "twm-data 9")),
-        ("shared", ".twm-storage", "hello".to_owned()),
+        ("shared", ".twm-output", "hello".to_owned()),
     ] {
         fs::create_dir(at(folder))?;
         fs::write(at(folder).join(file), content)?;

@@ -69,22 +69,74 @@ async fn a_dataset_folder_that_vanishes_and_comes_back_loses_nothing() -> Test {
     cluster.finish().await
 }
 
+/// A node restarts while the volume of its output is missing. Before, it made an empty folder in its place, counted drafts
+/// that were nowhere as published, and removed the real ones when the volume was back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dataset_folder_that_was_removed_is_made_anew_by_a_restart() -> Test {
-    let emulator = accounts(30).faults(slow(20)).start().await?;
+async fn a_restart_without_the_volume_of_the_output_makes_nothing_in_its_place_and_loses_nothing() -> Test {
+    let emulator = accounts(60).faults(slow(20)).start().await?;
     let mut cluster = Cluster::builder().crawling(&emulator).start().await?;
-    let crawl = cluster.submit(&everyone(&emulator), &["-T"]).await?;
+    let crawl = cluster.submit(&everyone(&emulator), &["-T", "-F"]).await?;
     cluster.crawl_until(crawl, "some are done", |crawl| crawl.counters.users.completed > 5).await?;
-    // Under another name first: the node makes new files in it all the time.
-    let removed = cluster.folder().join("removed");
-    fs::rename(cluster.output(1), &removed)?;
-    fs::remove_dir_all(&removed)?;
-    cluster.node(1)?.says("the dataset cannot be written, jobs wait").await?;
-    cluster.node(1)?.stop().await?;
+    let (output, away) = (cluster.output(1), cluster.folder().join("away"));
+    cluster.node(1)?.kill().await?;
+    fs::rename(&output, &away)?;
+    for empty in [false, true] {
+        if empty {
+            fs::create_dir(&output)?;
+        }
+        let node = cluster.node(1)?;
+        node.start()?;
+        assert_eq!(node.ended_by_itself().await?, Some(1));
+        let log = node.log()?;
+        let last = log.lines().rev().find(|line| line.contains("node stops")).unwrap_or_default();
+        assert!(last.contains("the volume may not be mounted") && last.contains("--adopt-output"), "{last}");
+        assert_eq!(output.exists(), empty);
+    }
+    assert_eq!(fs::read_dir(&output)?.count(), 0, "nothing is made in an empty mount point");
+    fs::remove_dir(&output)?;
+    fs::rename(&away, &output)?;
     cluster.restart(1).await?;
-    let view = cluster.finished(crawl).await?;
-    assert_eq!(view.counters.users.completed, 30, "{:?}", view.counters);
+    ends_well(&mut cluster, crawl, &emulator).await?;
     cluster.finish().await
+}
+
+/// What a lost output had is fetched again once an operator has said that it is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_output_is_begun_anew_when_an_operator_says_so() -> Test {
+    let emulator = accounts(40).faults(slow(20)).start().await?;
+    let mut cluster = Cluster::builder().crawling(&emulator).start().await?;
+    let crawl = cluster.submit(&everyone(&emulator), &["-T", "-F"]).await?;
+    cluster.crawl_until(crawl, "some are done", |crawl| crawl.counters.users.completed > 5).await?;
+    cluster.node(1)?.kill().await?;
+    fs::remove_dir_all(cluster.output(1))?;
+    cluster.node(1)?.start_with(&["--adopt-output"])?;
+    cluster.ready().await?;
+    let view = cluster.finished(crawl).await?;
+    assert_eq!(view.counters.users.completed, 40, "{:?}", view.counters);
+    cluster.drafts_removed().await?;
+    // Files that were there before are lost with their disk; a second crawl brings them back.
+    let again = cluster.submit(&everyone(&emulator), &["-T", "-F"]).await?;
+    ends_well(&mut cluster, again, &emulator).await?;
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_clusters_do_not_share_an_output() -> Test {
+    let emulator = accounts(40).faults(slow(20)).start().await?;
+    let mut first = Cluster::builder().crawling(&emulator).start().await?;
+    let output = format!("--output={}", first.output(1).display());
+    let crawl = first.submit(&everyone(&emulator), &["-T", "-F"]).await?;
+    first.crawl_until(crawl, "some are done", |crawl| crawl.counters.users.completed > 5).await?;
+    let mut second = Cluster::builder().crawling(&emulator).start().await?;
+    second.node(1)?.stop().await?;
+    let node = second.node(1)?;
+    node.start_with(&[&output])?;
+    assert_eq!(node.ended_by_itself().await?, Some(1));
+    let log = node.log()?;
+    let last = log.lines().rev().find(|line| line.contains("node stops")).unwrap_or_default();
+    assert!(last.contains("belongs to cluster") && last.contains("--adopt-output"), "{last}");
+    ends_well(&mut first, crawl, &emulator).await?;
+    first.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

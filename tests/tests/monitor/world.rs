@@ -30,7 +30,14 @@ pub fn everyone(emulator: &Emulator) -> Vec<u64> {
 /// Lets one account of a crawl fail for a reason that only a worker gone mad would give: a session of our own takes
 /// the job.
 pub async fn fail_one(client: &Client, crawl: CrawlId, reason: &str) -> anyhow::Result<u64> {
-    let open = OpenSession { node: 99, incarnation: 1, storage: StorageId(99), workers: 1 };
+    let open = OpenSession {
+        node: 99,
+        incarnation: 1,
+        storage: StorageId(99),
+        workers: 1,
+        shared: false,
+        adopt: false,
+    };
     let session: SessionId = client.open_session(open).await?.session;
     let mut sequence = 0;
     let mut report = async |findings: Vec<_>, wants| {

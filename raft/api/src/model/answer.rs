@@ -1,11 +1,13 @@
 //! Reading: queries and their answers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
 use crate::wire::bounds::{MAX_LEASES, at_most};
 
-use super::{ClusterStatus, CrawlId, CrawlView, Failure, Gone, LeaseId};
+use super::{ClusterStatus, CrawlId, CrawlView, Failure, Gone, LeaseId, NodeId, StorageId};
 
 /// What can be asked of the tracker. Answered by the leader, on the state after every write that
 /// was acknowledged before.
@@ -44,6 +46,8 @@ pub enum Query {
     },
     /// Which of these leases name a draft that is still needed.
     DraftsInUse(#[serde(deserialize_with = "at_most::<{ MAX_LEASES }, _, _>")] Vec<LeaseId>),
+    /// Where the nodes' files are.
+    Storages,
 }
 
 /// The answer to a [`Query`], by the same name.
@@ -61,6 +65,8 @@ pub enum Answer {
     Gone(Vec<FailedUser<Gone>>),
     /// Part of the frontier.
     Frontier(FrontierPage),
+    /// The storage of each node that had a session.
+    Storages(BTreeMap<NodeId, StorageId>),
     /// Those in use.
     DraftsInUse(Vec<LeaseId>),
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
-use super::{CrawlId, NodeId, ReportAnswer, SessionId, SessionOpened};
+use super::{CrawlId, NodeId, ReportAnswer, SessionId, SessionOpened, StorageId};
 
 /// What submitting targets did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -126,6 +126,38 @@ pub enum Refusal {
         /// The node.
         node: NodeId,
         /// How many can be.
+        most: u32,
+    },
+    /// The node's files are elsewhere.
+    #[error(
+        "node {node} has its files in the output with storage {known:016x}, and this output's is {found:016x}: another volume \
+         may be mounted; mount the right one, or start the node with --adopt-output to give up what only the other one has",
+        known = known.0, found = found.0
+    )]
+    OtherStorage {
+        /// The node.
+        node: NodeId,
+        /// Where its files are.
+        known: StorageId,
+        /// Where it would write.
+        found: StorageId,
+    },
+    /// Another node writes there.
+    #[error(
+        "node {node} writes to this output as well (storage {storage:016x}); give each node its own --output, or all of them \
+         --shared-output",
+        storage = storage.0
+    )]
+    StorageInUse {
+        /// Where.
+        storage: StorageId,
+        /// The other node.
+        node: NodeId,
+    },
+    /// More nodes than can be kept in mind.
+    #[error("{most} nodes have files already, which is the most; remove members that are no more")]
+    TooManyStorages {
+        /// How many can have.
         most: u32,
     },
 }

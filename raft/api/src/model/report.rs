@@ -19,6 +19,10 @@ pub struct OpenSession {
     pub storage: StorageId,
     /// Workers, for status.
     pub workers: u32,
+    /// Whether several nodes write there.
+    pub shared: bool,
+    /// Whether an operator wants the node's files there from now on, wherever they were before.
+    pub adopt: bool,
 }
 
 /// The session that was begun.

@@ -123,6 +123,8 @@ impl Hostile {
                 incarnation: self.number(),
                 storage: StorageId(self.number()),
                 workers: self.number() as u32,
+                shared: self.below(2) == 0,
+                adopt: self.below(2) == 0,
             }),
             33..35 => Mutation::EndSession { session: self.session().0, graceful: self.below(2) == 0 },
             35..38 => {

@@ -119,7 +119,14 @@ impl Tracker {
     }
 
     fn open_on(&mut self, node: NodeId, storage: u64) -> Node {
-        let open = OpenSession { node, incarnation: self.index, storage: StorageId(storage), workers: 4 };
+        let open = OpenSession {
+            node,
+            incarnation: self.index,
+            storage: StorageId(storage),
+            workers: 4,
+            shared: true,
+            adopt: true,
+        };
         match self.apply(Mutation::OpenSession(open)) {
             Response::SessionOpened(opened) => Node { session: opened.session, sequence: 0 },
             other => panic!("{other:?}"),

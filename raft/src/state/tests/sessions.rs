@@ -5,7 +5,14 @@ use super::*;
 #[test]
 fn twm_s1_a_repeated_opening_is_the_same_session() {
     let mut tracker = Tracker::new();
-    let open = OpenSession { node: 4, incarnation: 77, storage: StorageId(9), workers: 2 };
+    let open = OpenSession {
+        node: 4,
+        incarnation: 77,
+        storage: StorageId(9),
+        workers: 2,
+        shared: true,
+        adopt: true,
+    };
     let first = tracker.apply(Mutation::OpenSession(open.clone()));
     assert_eq!(first, Response::SessionOpened(SessionOpened { session: SessionId(1), ttl_ms: 3_000 }));
     let before = tracker.records();
@@ -70,4 +77,57 @@ fn drained_nodes_get_nothing_new_and_keep_what_they_have() {
     tracker.apply(Mutation::Drain { node: 1, drained: false });
     assert_eq!(tracker.take(&mut again, 5).len(), 2);
     assert_eq!(tracker.users(crawl).completed, 1);
+}
+
+fn opens(tracker: &mut Tracker, node: NodeId, storage: u64, shared: bool, adopt: bool) -> Response {
+    let (incarnation, storage) = (tracker.index, StorageId(storage));
+    tracker.apply(Mutation::OpenSession(OpenSession {
+        node,
+        incarnation,
+        storage,
+        workers: 1,
+        shared,
+        adopt,
+    }))
+}
+
+#[test]
+fn a_node_writes_to_its_own_storage_unless_an_operator_wants_another() {
+    let mut tracker = Tracker::new();
+    assert!(matches!(opens(&mut tracker, 1, 7, false, false), Response::SessionOpened(_)));
+    let refused = opens(&mut tracker, 1, 8, false, false);
+    let expected = Refusal::OtherStorage { node: 1, known: StorageId(7), found: StorageId(8) };
+    assert_eq!(refused, Response::Refused(expected));
+    assert_eq!(tracker.state.sessions().len(), 1, "the session before goes on");
+    assert!(matches!(opens(&mut tracker, 1, 7, false, false), Response::SessionOpened(_)));
+    assert!(matches!(opens(&mut tracker, 1, 8, false, true), Response::SessionOpened(_)));
+    assert!(matches!(opens(&mut tracker, 1, 7, false, false), Response::Refused(_)), "it has moved");
+    tracker.restart();
+    assert_eq!(tracker.state.storages()[&1], StorageId(8));
+}
+
+#[test]
+fn a_storage_that_is_not_shared_has_one_session() {
+    let mut tracker = Tracker::new();
+    assert!(matches!(opens(&mut tracker, 1, 7, false, false), Response::SessionOpened(_)));
+    let refused = opens(&mut tracker, 2, 7, false, false);
+    assert_eq!(refused, Response::Refused(Refusal::StorageInUse { storage: StorageId(7), node: 1 }));
+    assert!(matches!(opens(&mut tracker, 2, 7, true, false), Response::SessionOpened(_)));
+}
+
+#[test]
+fn what_only_a_given_up_storage_had_is_made_again_at_once() {
+    let mut tracker = Tracker::new();
+    let crawl = tracker.submit(spec("T"), [7]);
+    let mut node = tracker.open(1);
+    let job = tracker.take_one(&mut node);
+    tracker.tell(&mut node, &job, Finding::Completed { file: true, items: 3 });
+    // The volume with the draft is lost; the operator begins with an empty one.
+    assert!(matches!(opens(&mut tracker, 1, 99, false, true), Response::SessionOpened(_)));
+    let session = tracker.state.sessions()[0].id;
+    let mut node = Node { session, sequence: 0 };
+    let again = tracker.take_one(&mut node);
+    assert_eq!((again.user.clone(), again.progress.clone()), (job.user, None));
+    tracker.finish(&mut node, &again);
+    assert_eq!(tracker.phase(crawl), CrawlPhase::Finished);
 }

@@ -146,7 +146,7 @@ impl World {
         let node = &mut self.nodes[at];
         node.incarnation = incarnation;
         let (id, storage) = (node.id, node.storage);
-        let open = OpenSession { node: id, incarnation, storage, workers: 1 };
+        let open = OpenSession { node: id, incarnation, storage, workers: 1, shared: true, adopt: true };
         let Response::SessionOpened(opened) = self.apply(Mutation::OpenSession(open)) else { panic!() };
         let node = &mut self.nodes[at];
         if again {

@@ -1,0 +1,35 @@
+//! `--force-new-cluster`.
+
+use anyhow::Context;
+use raft::server::{NewCluster, force_new_cluster};
+use storage::dataset::{Marker, OutputState};
+
+use super::assembly::{World, tracker_options};
+use crate::settings::Settings;
+
+/// Makes a new cluster of what this node has, and says what may be lost.
+pub(super) async fn new_cluster(settings: &Settings) -> anyhow::Result<()> {
+    let world = World::of_this_machine();
+    let made = force_new_cluster(&tracker_options(settings, &world, None)).await?;
+    let NewCluster { old, new, last_known, goes_on_at, kept_log } = made;
+    // Its drafts and their leases are the new cluster's as well.
+    if let OutputState::Marked(marker) =
+        Marker::look(&settings.output).context("the dataset's folder (--output)")?
+    {
+        if marker.cluster == old.0 {
+            Marker { cluster: new.0, ..marker }.put(&settings.output)?;
+        }
+    }
+    tracing::warn!(
+        "cluster {old} is given up; node {} is the only member of the new cluster {new}, which goes on at log entry \
+         {goes_on_at}. What it does not have is lost: whatever the lost members acknowledged behind entry {last_known}, its \
+         last. The data directories of the other members are refused from now on; this node's old log is kept in {}",
+        settings.id,
+        kept_log.display()
+    );
+    tracing::warn!(
+        "start this node again without --force-new-cluster; let the others in with `twm-ctl member add`, each with an empty \
+         --data-dir and once with --adopt-output, and make voters of two of them with `twm-ctl member promote`"
+    );
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! A new cluster from what one member has, when the majority of the old one is lost for good.
+//!
+//! Log indexes name leases, sessions, drafts and events. The lost members may have given out more of them than this one
+//! knows, and workers of theirs may still hold some. So the new cluster goes on far behind all that can have been.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use openraft::storage::{RaftLogReader, RaftLogStorage};
+use storage::state::StateStore;
+
+use crate::model::{ClusterId, MemberId};
+
+use super::log_store::LogStore;
+use super::machine::Replica;
+use super::types::{LogId, Member, StoredMembership, Vote};
+
+/// How far behind the last known log index the new cluster goes on. At a million entries a second the lost members would
+/// have needed more than an hour without this one to come so far.
+const GAP: u64 = 1 << 32;
+
+/// Entries that are read from the log at a time.
+const READ: u64 = 1_000;
+
+/// What the new cluster begins with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Forced {
+    /// The last entry that this member has, committed or not.
+    pub(crate) last_known: u64,
+    /// Where the new cluster goes on.
+    pub(crate) goes_on_at: u64,
+}
+
+/// Where the log of the old cluster is kept.
+pub(crate) fn kept_log(log: &Path, old: ClusterId) -> PathBuf {
+    log.with_extension(format!("of-{old}"))
+}
+
+/// Applies all that the log has, and writes the state as that of a new cluster with one member.
+pub(crate) async fn found_anew(
+    store: Arc<dyn StateStore>,
+    snapshots: PathBuf,
+    log: &mut LogStore,
+    old: ClusterId,
+    new: (ClusterId, MemberId, String),
+) -> io::Result<Forced> {
+    let replica = Replica::open(Arc::clone(&store), snapshots, old).map_err(io::Error::other)?;
+    let mut last = replica.last_applied();
+    let logged = log.get_log_state().await?;
+    let mut next = last.map_or(0, |id| id.index + 1);
+    if logged.last_purged_log_id.is_some_and(|purged| purged.index >= next) {
+        return Err(io::Error::other(
+            "the log begins behind the state: a part of the data directory is missing",
+        ));
+    }
+    while logged.last_log_id.is_some_and(|end| next <= end.index) {
+        let end = logged.last_log_id.map_or(next, |end| end.index + 1).min(next + READ);
+        let entries = log.try_get_log_entries(next..end).await?;
+        if entries.is_empty() {
+            return Err(io::Error::other(format!("the log lacks entry {next}")));
+        }
+        for entry in entries {
+            (last, next) = (Some(entry.log_id), entry.log_id.index + 1);
+            replica.apply_one(entry.log_id, entry.payload)?;
+        }
+    }
+    let vote = log.read_vote().await?;
+    let term = vote.map_or(0, |vote| vote.leader_id.term).max(last.map_or(0, |id| id.leader_id.term)) + 1;
+    let last_known = last.map_or(0, |id| id.index);
+    let (cluster, own, address) = new;
+    let at = LogId { leader_id: Vote::new(term, own).leader_id, index: last_known + GAP };
+    let members = BTreeMap::from([(own, Member { address, cluster })]);
+    let membership = openraft::Membership::new(vec![std::collections::BTreeSet::from([own])], members);
+    let membership = membership.map_err(|error| io::Error::other(error.to_string()))?;
+    replica.write_as(at, StoredMembership::new(Some(at), membership))?;
+    Ok(Forced { last_known, goes_on_at: at.index })
+}
+
+/// Makes the log that goes with such a state: without entries, and with a vote behind all votes of the old cluster.
+pub(crate) async fn log_for(
+    store: Arc<dyn StateStore>,
+    snapshots: PathBuf,
+    log: &Path,
+    owner: &str,
+    (cluster, own): (ClusterId, MemberId),
+) -> io::Result<()> {
+    let replica = Replica::open(store, snapshots, cluster).map_err(io::Error::other)?;
+    let term = replica.last_applied().map_or(0, |id| id.leader_id.term);
+    let mut log = LogStore::create(log, owner)?;
+    log.save_vote(&Vote::new(term, own)).await
+}
+
+/// The cluster and the only member of a state that was written for a new cluster, if it was.
+pub(crate) fn founded(store: &dyn StateStore, old: ClusterId) -> io::Result<Option<(ClusterId, MemberId)>> {
+    let membership = Replica::membership_in(store).map_err(io::Error::other)?;
+    let found = membership.and_then(|membership| {
+        let mut nodes = membership.nodes().map(|(id, member)| (member.cluster, *id));
+        nodes.next().filter(|(cluster, _)| *cluster != old)
+    });
+    Ok(found)
+}
