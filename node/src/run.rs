@@ -2,6 +2,7 @@
 
 mod allocator;
 mod assembly;
+mod certificates;
 mod force;
 mod output;
 mod signals;
@@ -69,11 +70,15 @@ async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow
     let mut signals = Signals::listen()?;
     let world = World::of_this_machine();
     let output_owner = output::owner(settings).context("the dataset's folder (--output)")?;
+    let trust = certificates::load(settings)?;
+    if let Some(trust) = &trust {
+        tokio::spawn(certificates::follow(trust.clone()));
+    }
     let addresses = settings.ips.resolve()?;
     let port = HttpPort::open(&settings.http).await?;
     // It waits as long as the cluster is not there, or does not let this node in.
     let joined = async {
-        let tracker = Tracker::start(tracker_options(settings, &world, output_owner)).await?;
+        let tracker = Tracker::start(tracker_options(settings, &world, output_owner, trust)).await?;
         let settled = output::settle(settings, &*world.entropy, &tracker).await;
         let opened = settled.and_then(|marker| Output::open(settings, marker));
         match opened.context("the dataset's folder (--output)") {

@@ -11,6 +11,7 @@ pub mod env;
 mod folder_sync;
 pub mod http_port;
 pub mod ids;
+pub mod net;
 pub mod redis;
 pub mod snapshot;
 pub mod state;

@@ -26,6 +26,10 @@ fn process(page: &mut Exposition, node: &Observation) {
     if let Some(bytes) = resident_bytes() {
         page.gauge("process_resident_memory_bytes", "Resident memory of the process.").sample(&[], bytes);
     }
+    if let Some(seconds) = node.certificate_ends_in {
+        page.gauge("twm_certificate_expires_seconds", "Time until the node's certificate ends.")
+            .sample(&[], seconds);
+    }
     let ready = u8::from(node.not_ready.is_empty());
     page.gauge("twm_ready", "Whether /readyz answers 200.").sample(&[], ready);
 }

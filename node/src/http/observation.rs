@@ -16,6 +16,8 @@ pub struct Observation {
     pub node: NodeStatus,
     /// Why it is not ready; empty when it is.
     pub not_ready: Vec<String>,
+    /// Seconds until its certificate ends, which may be past; absent without TLS.
+    pub certificate_ends_in: Option<i64>,
     /// Its session.
     pub session: SessionView,
     /// The crawls, as its replica knows them.

@@ -55,13 +55,27 @@ impl HttpPort {
 }
 
 async fn readiness(State(observe): State<Observe>) -> Response {
-    let Observation { not_ready, node, .. } = observe();
+    let Observation { not_ready, node, certificate_ends_in, .. } = observe();
     if not_ready.is_empty() {
-        let but = node.workers.and_then(|workers| workers.api_trouble);
-        return format!("ready\n{}", but.map_or_else(String::new, |but| format!("{but}\n"))).into_response();
+        let but = node.workers.and_then(|workers| workers.api_trouble).into_iter();
+        let but: String =
+            but.chain(certificate_ends_in.and_then(ends_soon)).map(|but| format!("{but}\n")).collect();
+        return format!("ready\n{but}").into_response();
     }
     let reasons: String = not_ready.iter().map(|reason| format!("{reason}\n")).collect();
     (StatusCode::SERVICE_UNAVAILABLE, reasons).into_response()
+}
+
+/// Warns of a certificate that ends soon, in time to renew it.
+fn ends_soon(seconds: i64) -> Option<String> {
+    let days = seconds.div_euclid(24 * 3600);
+    match days {
+        ..0 => Some("this node's certificate has expired; `twm-ctl certs renew` makes a new one".to_owned()),
+        0..30 => Some(format!(
+            "this node's certificate ends in {days} days; `twm-ctl certs renew` makes a new one"
+        )),
+        _ => None,
+    }
 }
 
 async fn metrics_page(State(observe): State<Observe>) -> Response {
@@ -100,4 +114,20 @@ fn text_index(observe: &Observe) -> String {
         node.applied,
         node.last_log,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ends_soon;
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_told_with_what_to_do() {
+        const DAY: i64 = 24 * 3600;
+        assert_eq!(ends_soon(30 * DAY), None);
+        for (seconds, told) in [(30 * DAY - 1, "ends in 29 days"), (5, "ends in 0 days"), (-1, "has expired")]
+        {
+            let said = ends_soon(seconds).unwrap_or_default();
+            assert!(said.contains(told) && said.contains("twm-ctl certs renew"), "{said}");
+        }
+    }
 }

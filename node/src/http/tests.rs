@@ -75,6 +75,7 @@ fn observation() -> Observation {
                 ..Default::default()
             }),
         },
+        certificate_ends_in: None,
         not_ready: Vec::new(),
         session: SessionView { open: true, sessions: 1, ..SessionView::default() },
         crawls: vec![crawl(CrawlPhase::Running)],

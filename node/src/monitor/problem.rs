@@ -56,6 +56,7 @@ impl From<ClientError> for Problem {
             }
             ClientError::Api(ApiError::Refused(_)) => StatusCode::CONFLICT,
             ClientError::Api(ApiError::BadRequest(_)) => StatusCode::BAD_REQUEST,
+            ClientError::Api(ApiError::Forbidden(_)) => StatusCode::FORBIDDEN,
             ClientError::Api(ApiError::Unavailable(_)) | ClientError::Unreachable { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use api::wire::{Dial, Tcp, Tls};
 use futures::FutureExt;
 use raft::command::Limits;
 use raft::server::{ResolveError, ResolveNames, Tracker, TrackerOptions};
 use storage::dataset::Dataset;
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};
+use storage::net::trust::Trust;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -153,6 +155,7 @@ impl Node {
                 cluster: cluster.clone(),
                 node: tracker.status(),
                 not_ready: not_ready(&tracker, session, &crawler),
+                certificate_ends_in: tracker.certificate_ends_in(),
                 session,
                 crawls: tracker.crawls(),
                 sizes: tracker.sizes(),
@@ -233,6 +236,7 @@ pub(super) fn tracker_options(
     settings: &Settings,
     world: &World,
     output_owner: Option<String>,
+    trust: Option<Trust>,
 ) -> TrackerOptions {
     let millis = |time: std::time::Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     TrackerOptions {
@@ -240,6 +244,8 @@ pub(super) fn tracker_options(
         join: settings.join.clone(),
         voters: settings.voters,
         output_owner,
+        dial: trust.clone().map_or_else(|| Arc::new(Tcp) as Arc<dyn Dial>, |trust| Arc::new(Tls(trust))),
+        trust,
         limits: Limits {
             storage_grace_ms: millis(settings.storage_grace),
             session_ttl_ms: millis(settings.session_ttl),

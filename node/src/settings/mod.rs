@@ -22,6 +22,7 @@ use storage::redis::RedisUrl;
 use layers::Layers;
 pub use layers::Origin;
 pub use problems::{LoadError, Problem, Problems};
+use storage::net::trust::TrustFiles;
 use table::SETTINGS;
 
 use crate::address::AddressList;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where to listen, if not at the own address in `peers`.
     pub listen: Option<String>,
+    /// What peers and clients have to show, and this node shows; absent: nothing.
+    pub tls: Option<TrustFiles>,
     /// Where the HTTP port is.
     pub http: String,
     /// Who knows it may act through the monitor.
@@ -212,6 +215,8 @@ impl Reader<'_> {
         let cluster = self.read("cluster", "twm", values::text);
         let data_dir = self.optional("data-dir", default_dir.as_deref(), values::text);
         let listen = self.optional("listen", None, values::host_port);
+        let tls = self.tls();
+        self.not_open_to_all(id, peers.as_ref(), tls.is_some());
         let http = self.read("http", "127.0.0.1:9898", values::host_port);
         let monitor_token = self.optional("monitor-token", None, values::monitor_token);
         let graphite = self.optional("graphite-url", None, GraphiteUrl::parse);
@@ -252,6 +257,7 @@ impl Reader<'_> {
             cluster: cluster?,
             data_dir: data_dir?.into(),
             listen,
+            tls,
             http: http?,
             monitor_token,
             graphite,
@@ -321,6 +327,36 @@ impl Reader<'_> {
         }
         let peers = if joins && !told { Some(BTreeMap::new()) } else { peers };
         (id, peers, join.unwrap_or_default())
+    }
+
+    /// All three files of TLS, or none.
+    fn tls(&mut self) -> Option<TrustFiles> {
+        let given =
+            ["tls-ca", "tls-cert", "tls-key"].map(|key| (key, self.optional(key, None, values::text)));
+        let any = given.iter().any(|(_, value)| value.is_some());
+        for (key, _) in given.iter().filter(|(_, value)| any && value.is_none()) {
+            let what = "it is missing; TLS needs --tls-ca, --tls-cert and --tls-key";
+            self.problems.add(key, &Origin::Default, what.to_owned());
+        }
+        let [(_, Some(ca)), (_, Some(cert)), (_, Some(key))] = given else { return None };
+        Some(TrustFiles { ca: ca.into(), cert: cert.into(), key: key.into() })
+    }
+
+    /// Without certificates whoever reaches the port is an operator, so that it is for this machine alone.
+    fn not_open_to_all(&mut self, id: Option<u64>, peers: Option<&BTreeMap<u64, String>>, tls: bool) {
+        let insecure = self.read("insecure", "false", values::switch) == Some(true);
+        let listen =
+            self.layers.value("listen").map(|(address, origin)| (address.clone(), origin.clone(), "listen"));
+        let own = id.and_then(|id| peers?.get(&id).cloned());
+        let own = own.map(|own| (own, Origin::Default, "peers"));
+        let Some((address, origin, key)) = listen.or(own) else { return };
+        if !tls && !insecure && !values::is_loopback(&address) {
+            let what = format!(
+                "{address} is reached from other machines, and without TLS whoever reaches it may do everything; give \
+                 --tls-ca, --tls-cert and --tls-key (see `twm-ctl certs`), or --insecure"
+            );
+            self.problems.add(key, &origin, what);
+        }
     }
 
     fn read<T>(

@@ -67,6 +67,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("data-dir", "DIR", "Folder of the replicated log and state [default: ./twm-data-ID]"),
     setting("listen", "HOST:PORT", "Where peers and twm-ctl connect [default: the own address in --peers]"),
     setting(
+        "tls-ca",
+        "FILE",
+        "Certificate of the cluster's authority, which `twm-ctl certs init` makes: peers and twm-ctl then need certificates",
+    ),
+    setting("tls-cert", "FILE", "This node's certificate, of `twm-ctl certs issue --node N`"),
+    setting("tls-key", "FILE", "The key of --tls-cert"),
+    switch("insecure", "Listen beyond loopback without TLS: whoever reaches the port may do everything"),
+    setting(
         "http",
         "HOST:PORT",
         "Port of the monitor, metrics and health; port 0 takes a free one [default: 127.0.0.1:9898]",

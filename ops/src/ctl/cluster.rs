@@ -1,5 +1,6 @@
 //! The cluster as the commands use it: every query with its answer's type.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::TrackerApi;
@@ -8,12 +9,13 @@ use api::model::{
     Answer, ClusterStatus, CrawlId, CrawlView, FailedUser, Failure, FrontierPage, Gone, NodeId, NodeStatus,
     Query, Refusal, RequestId, Response, Write,
 };
-use api::wire::MemberRequest;
+use api::wire::{Dial, MemberRequest};
 use storage::env::SystemEntropy;
 use storage::ids::UserId;
 
 /// A cluster, by the addresses of its nodes.
 pub struct Cluster {
+    dial: Arc<dyn Dial>,
     client: Client,
     endpoints: Vec<String>,
     timeout: Duration,
@@ -22,9 +24,9 @@ pub struct Cluster {
 impl Cluster {
     /// The cluster of the nodes at these `HOST:PORT`s; nothing is connected yet. Each call is given
     /// up after `timeout`.
-    pub fn new(endpoints: Vec<String>, timeout: Duration) -> Self {
-        let client = Client::new(endpoints.clone(), timeout, &SystemEntropy::new());
-        Self { client, endpoints, timeout }
+    pub fn new(dial: Arc<dyn Dial>, endpoints: Vec<String>, timeout: Duration) -> Self {
+        let client = Client::dialling(dial.clone(), endpoints.clone(), timeout, &SystemEntropy::new());
+        Self { dial, client, endpoints, timeout }
     }
 
     /// The `HOST:PORT`s that were given.
@@ -41,12 +43,12 @@ impl Cluster {
                 endpoints.push(address);
             }
         }
-        Self::new(endpoints, self.timeout)
+        Self::new(self.dial.clone(), endpoints, self.timeout)
     }
 
     /// The cluster of one of these nodes alone, for what a node says of itself.
     pub fn only(&self, endpoint: &str) -> Self {
-        Self::new(vec![endpoint.to_owned()], self.timeout)
+        Self::new(self.dial.clone(), vec![endpoint.to_owned()], self.timeout)
     }
 
     /// A name for a write.

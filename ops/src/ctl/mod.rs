@@ -1,5 +1,6 @@
 //! The command line of `twm-ctl`, and where each command goes.
 
+mod certs;
 mod cluster;
 mod completions;
 mod crawl;
@@ -20,10 +21,14 @@ mod submit;
 pub mod targets;
 mod workers;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
+use api::wire::{self, Dial};
 use clap::{Parser, Subcommand};
+use storage::net::trust::{Trust, TrustFiles};
 
 pub use cluster::Cluster;
 pub use error::CtlError;
@@ -55,6 +60,37 @@ struct Global {
     /// Seconds after which a call to the cluster is given up.
     #[arg(long, global = true, value_name = "S", env = "TWM_TIMEOUT", default_value = "10", value_parser = seconds)]
     timeout: Duration,
+    #[command(flatten)]
+    tls: Tls,
+}
+
+/// Certificates, for clusters that have them. Without all three the connection is plain; nothing falls back to that.
+#[derive(Debug, clap::Args)]
+struct Tls {
+    /// Certificate of the cluster's authority.
+    #[arg(long, global = true, value_name = "FILE", env = "TWM_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+    /// The own certificate: an operator's, or a viewer's.
+    #[arg(long, global = true, value_name = "FILE", env = "TWM_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, global = true, value_name = "FILE", env = "TWM_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+}
+
+impl Tls {
+    /// How nodes are reached.
+    fn dial(&self) -> Result<Arc<dyn Dial>, CtlError> {
+        match (&self.tls_ca, &self.tls_cert, &self.tls_key) {
+            (None, None, None) => Ok(Arc::new(wire::Tcp)),
+            (Some(ca), Some(cert), Some(key)) => {
+                let files = TrustFiles { ca: ca.clone(), cert: cert.clone(), key: key.clone() };
+                let trust = Trust::load(files).map_err(|error| CtlError::Failed(error.to_string()))?;
+                Ok(Arc::new(wire::Tls(trust)))
+            }
+            _ => Err(CtlError::Usage("TLS needs --tls-ca, --tls-cert and --tls-key".to_owned())),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +121,9 @@ enum Command {
     Node(node::Node),
     /// Restart node after node, without a pause of the cluster.
     RollingRestart(rolling_restart::RollingRestart),
+    /// Make certificates for nodes, operators and viewers.
+    #[command(subcommand)]
+    Certs(certs::Certs),
     /// Look at crawled files, mend, convert and merge them.
     #[command(subcommand)]
     Dataset(dataset::Dataset),
@@ -108,20 +147,24 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<(), CtlError> {
     let output = Output { format: cli.global.format };
-    let cluster = Cluster::new(cli.global.endpoints.clone(), cli.global.timeout);
+    let cluster = || {
+        let dial = cli.global.tls.dial()?;
+        Ok::<_, CtlError>(Cluster::new(dial, cli.global.endpoints.clone(), cli.global.timeout))
+    };
     match &cli.command {
         Command::Completions(args) => args.run(),
+        Command::Certs(verb) => verb.run(output),
         Command::Dataset(verb) => verb.run(output),
-        Command::Submit(args) => on_cluster(args.run(&cluster, output)),
-        Command::Status(args) => on_cluster(args.run(&cluster, output)),
-        Command::Crawl(verb) => on_cluster(verb.run(&cluster, output)),
-        Command::Errors(verb) => on_cluster(verb.run(&cluster, output)),
-        Command::Frontier(verb) => on_cluster(verb.run(&cluster, output)),
-        Command::Workers => on_cluster(workers::run(&cluster, output)),
-        Command::Member(verb) => on_cluster(verb.run(&cluster, output)),
-        Command::Leader(verb) => on_cluster(verb.run(&cluster, output)),
-        Command::Node(verb) => on_cluster(verb.run(&cluster, output)),
-        Command::RollingRestart(args) => on_cluster(args.run(&cluster, output)),
+        Command::Submit(args) => on_cluster(args.run(&cluster()?, output)),
+        Command::Status(args) => on_cluster(args.run(&cluster()?, output)),
+        Command::Crawl(verb) => on_cluster(verb.run(&cluster()?, output)),
+        Command::Errors(verb) => on_cluster(verb.run(&cluster()?, output)),
+        Command::Frontier(verb) => on_cluster(verb.run(&cluster()?, output)),
+        Command::Workers => on_cluster(workers::run(&cluster()?, output)),
+        Command::Member(verb) => on_cluster(verb.run(&cluster()?, output)),
+        Command::Leader(verb) => on_cluster(verb.run(&cluster()?, output)),
+        Command::Node(verb) => on_cluster(verb.run(&cluster()?, output)),
+        Command::RollingRestart(args) => on_cluster(args.run(&cluster()?, output)),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The port that peers and clients connect to.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,16 +13,17 @@ use tarpc::server::Channel;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::consensus::RaftMessage;
 use crate::model::MemberId;
 use crate::wire::{
-    ApiError, ApiReply, ApiRequest, Forwarded, Greeting, JoinAnswer, JoinRequest, Listener, Peer, Purpose,
-    Refused, Welcome, calls_on, receive_greeting, send_welcome,
+    ApiError, ApiReply, ApiRequest, Forwarded, Greeting, JoinAnswer, JoinRequest, Listener, Needs, Peer,
+    Purpose, Refused, Welcome, calls_on, receive_greeting, send_welcome,
 };
 
+use super::caller::Caller;
 use super::lobby::Lobby;
 use super::tracker::Tracker;
 
@@ -39,6 +40,9 @@ const IDLE: Duration = Duration::from_secs(60);
 const RAFT_IDLE: Duration = Duration::from_secs(30);
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 
+/// Time between two lines of the log about connections that were refused.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
 /// Seconds of silence on a connection after which its other end is asked whether it is still there, and between such
 /// questions. One that vanished without a word answers none.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -52,6 +56,22 @@ struct Doors {
     forward: Slots,
     joining: Slots,
     raft: Slots,
+    /// When a refusal was logged last.
+    told: Mutex<Option<Instant>>,
+}
+
+impl Doors {
+    /// Logs why somebody was sent away before it could say anything; now and then, since anybody can make it happen.
+    fn tell_refused(&self, error: &io::Error) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match *told {
+            Some(at) if at.elapsed() < TELL_EVERY => tracing::debug!(%error, "refused a connection"),
+            _ => {
+                *told = Some(Instant::now());
+                tracing::warn!(%error, "refused a connection");
+            }
+        }
+    }
 }
 
 struct Slots(Arc<Semaphore>);
@@ -102,8 +122,13 @@ async fn serve(
     stream.set_nodelay(true)?;
     keep_alive(&stream)?;
     let _left = waiting.clone().drop_guard();
-    let (stream, greeting) = tokio::select! {
-        greeted = receive_greeting(stream) => greeted?,
+    let arrive = async {
+        let (caller, stream) = Caller::of(stream, &tracker.inner.options).await?;
+        let (stream, greeting) = receive_greeting(stream).await?;
+        Ok::<_, io::Error>((caller, stream, greeting))
+    };
+    let (caller, stream, greeting) = tokio::select! {
+        arrived = arrive => arrived.inspect_err(|error| doors.tell_refused(error))?,
         () = waiting.cancelled() => return Err(io::Error::other("it did not greet, and others came")),
     };
     waiting.cancel();
@@ -114,7 +139,7 @@ async fn serve(
         Purpose::Replication | Purpose::Control | Purpose::Snapshot => &doors.raft,
     };
     let slot = Arc::clone(&slots.0).try_acquire_owned();
-    let welcome = match (&slot, tracker.welcome(&greeting)) {
+    let welcome = match (&slot, tracker.welcome(&greeting, &caller)) {
         (Err(_), Welcome::Welcome { .. }) => {
             let what = format!("all {MAX_CONNECTIONS} connections are taken; try again later");
             Welcome::Refused(Refused::Now(what))
@@ -134,6 +159,7 @@ async fn serve(
     let strange = CancellationToken::new();
     let server = PeerServer {
         tracker,
+        caller,
         purpose,
         from: greeting.from,
         of_member: greeting.cluster.is_some(),
@@ -180,7 +206,10 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 
 impl Tracker {
     /// Answers a greeting. A disk that was replaced or removed has to stop, and is told so.
-    fn welcome(&self, greeting: &Greeting) -> Welcome {
+    fn welcome(&self, greeting: &Greeting, caller: &Caller) -> Welcome {
+        if let Some(Err(why)) = greeting.from.map(|from| caller.is(from.node)) {
+            return Welcome::Refused(Refused::Now(why));
+        }
         let from = greeting.from.and_then(|from| self.inner.replica.state().roster().departed(from.disk));
         if let Some(departed) = from {
             return Welcome::Refused(Refused::Retired(departed.to_string()));
@@ -198,6 +227,7 @@ impl Tracker {
 #[derive(Clone)]
 struct PeerServer {
     tracker: Tracker,
+    caller: Caller,
     purpose: Purpose,
     /// Who said to be at the other end; absent for clients.
     from: Option<MemberId>,
@@ -207,11 +237,25 @@ struct PeerServer {
     strange: CancellationToken,
 }
 
+impl PeerServer {
+    /// Checks the caller's role. A node that was removed keeps its certificate, and is nobody.
+    fn allow(&self, request: &ApiRequest) -> Result<(), ApiError> {
+        self.caller.may(request.needs())?;
+        match (request.needs(), &self.caller) {
+            (Needs::Node(node), Caller::Known(_)) if self.tracker.member_of(node).is_none() => {
+                Err(ApiError::Forbidden(format!("node {node} is no member of the cluster")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Peer for PeerServer {
     async fn api(self, _: context::Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
         if self.purpose != Purpose::Api {
             return Err(ApiError::BadRequest("this connection is not for calls of clients".to_owned()));
         }
+        self.allow(&request)?;
         self.tracker.serve(request, 0).await
     }
 
@@ -221,6 +265,7 @@ impl Peer for PeerServer {
                 "only nodes pass calls on, on connections of their own".to_owned(),
             ));
         }
+        self.caller.may(call.needs())?;
         self.tracker.serve(call.request, call.hops).await
     }
 
@@ -242,7 +287,12 @@ impl Peer for PeerServer {
 
     async fn join(self, _: context::Context, request: JoinRequest) -> JoinAnswer {
         match self.purpose {
-            Purpose::Joining => self.tracker.answer_join(request, self.of_member).await,
+            Purpose::Joining => match (&request, self.from) {
+                (JoinRequest::Join(candidate), from) if !self.of_member && from != Some(candidate.member) => {
+                    JoinAnswer::Never("each node asks for itself".to_owned())
+                }
+                _ => self.tracker.answer_join(request, self.of_member).await,
+            },
             _ => JoinAnswer::NotNow("this connection is not for nodes that join".to_owned()),
         }
     }

@@ -3,6 +3,7 @@
 //! [`Tracker`] is the handle that the rest of a node holds. Behind it run Raft, the listener for
 //! peers and clients, the watch over sessions, and the checkpoints.
 
+mod caller;
 mod calls;
 mod checkpoints;
 mod cluster_clock;

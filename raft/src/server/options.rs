@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storage::env::{Clock, Entropy};
+use storage::net::trust::Trust;
 
 use crate::model::{Limits, NodeId};
 use crate::wire::{Dial, Tcp};
@@ -30,6 +31,8 @@ pub struct TrackerOptions {
     pub output_owner: Option<String>,
     /// How other nodes are reached.
     pub dial: Arc<dyn Dial>,
+    /// What others have to show who connect here; absent: nothing, and everybody is an operator.
+    pub trust: Option<Trust>,
     /// Where to listen, `HOST:PORT`; absent: at this node's address in `peers`.
     pub listen: Option<String>,
     /// The folder with the log and the state. One node's alone.
@@ -78,6 +81,7 @@ impl TrackerOptions {
             voters: None,
             output_owner: None,
             dial: Arc::new(Tcp),
+            trust: None,
             listen: None,
             data_dir,
             limits: Limits::default(),

@@ -255,6 +255,13 @@ impl Tracker {
         self.inner.peers_differ.read().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
+    /// Seconds until this node's certificate ends, which may be past; absent without TLS.
+    pub fn certificate_ends_in(&self) -> Option<i64> {
+        let options = &self.inner.options;
+        let until = options.trust.as_ref()?.own().not_after;
+        Some(until.saturating_sub(i64::try_from(options.clock.wall().as_secs()).unwrap_or(i64::MAX)))
+    }
+
     /// The file in which rate budgets are remembered.
     pub fn budgets_path(&self) -> PathBuf {
         self.inner.data.budgets()

@@ -63,7 +63,14 @@ pub fn state() -> Vec<u8> {
         priority: 10,
         fingerprint: None,
     };
-    let open = OpenSession { node: 1, incarnation: 9, storage: StorageId(3), workers: 4, shared: false, adopt: false };
+    let open = OpenSession {
+        node: 1,
+        incarnation: 9,
+        storage: StorageId(3),
+        workers: 4,
+        shared: false,
+        adopt: false,
+    };
     let crawl = CrawlId(1);
     let users = vec![5.into(), 6.into(), "id@host".parse().unwrap()];
     let changes = [

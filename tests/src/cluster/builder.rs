@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Cluster, Folder, Node, Subnet};
+use super::{Cluster, Folder, Node, Program, Subnet};
 use crate::emulator::Emulator;
 
 /// Most nodes of a cluster.
@@ -31,6 +31,7 @@ pub struct Builder {
     session_ttl: Duration,
     api_url: Option<String>,
     flags: Vec<String>,
+    tls: bool,
 }
 
 impl Default for Builder {
@@ -43,6 +44,7 @@ impl Default for Builder {
             session_ttl: Duration::from_secs(3),
             api_url: None,
             flags: Vec::new(),
+            tls: false,
         }
     }
 }
@@ -84,6 +86,12 @@ impl Builder {
         self
     }
 
+    /// With certificates for the nodes, the operator `harness` and the viewer `guest`.
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
     /// More flags for every node.
     pub fn flags<'a>(mut self, flags: impl IntoIterator<Item = &'a str>) -> Self {
         self.flags.extend(flags.into_iter().map(str::to_owned));
@@ -109,13 +117,16 @@ impl Builder {
         let (folder, subnet) = (Folder::new()?, Subnet::claim()?);
         let peers: BTreeMap<u64, String> =
             (1..=self.nodes).map(|id| (id, format!("{}:8000", subnet.host(id as u8)))).collect();
+        if self.tls {
+            make_certificates(&folder, self.nodes)?;
+        }
         let node = |id: u64| {
             let http = format!("{}:9898", subnet.host(id as u8));
             let arguments = self.arguments(id, &peers, &http, &folder, &subnet);
             (id, Node::new(id, arguments, http, folder.path().join(format!("node-{id}.log"))))
         };
         let nodes = (1..=self.nodes).map(node).collect();
-        Ok(Cluster::new(folder, subnet, self.output, self.addresses, peers, nodes))
+        Cluster::new(folder, subnet, self.output, self.addresses, peers, nodes)
     }
 
     fn arguments(
@@ -145,9 +156,41 @@ impl Builder {
         if self.output == Output::Shared {
             arguments.push("--shared-output".to_owned());
         }
+        if self.tls {
+            arguments.extend(tls_flags(folder, &format!("node-{id}")));
+        }
         arguments.extend(self.flags.iter().cloned());
         arguments
     }
+}
+
+/// Where the certificates are.
+pub(super) fn certificates(folder: &Folder) -> std::path::PathBuf {
+    folder.path().join("certs")
+}
+
+/// The flags with which a node, or `twm-ctl`, shows the certificate of this name.
+pub(super) fn tls_flags(folder: &Folder, name: &str) -> [String; 3] {
+    let file = |name: &str| certificates(folder).join(name).display().to_string();
+    [
+        format!("--tls-ca={}", file("ca.crt")),
+        format!("--tls-cert={}", file(&format!("{name}.crt"))),
+        format!("--tls-key={}", file(&format!("{name}.key"))),
+    ]
+}
+
+fn make_certificates(folder: &Folder, nodes: u64) -> anyhow::Result<()> {
+    let dir = format!("--dir={}", certificates(folder).display());
+    let run = |arguments: &[&str]| {
+        let output = Program::Ctl.command()?.arg("certs").args(arguments).arg(&dir).as_std_mut().output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "twm-ctl certs {arguments:?}: {said}");
+        anyhow::Ok(())
+    };
+    run(&["init"])?;
+    run(&["issue", "--operator", "harness"])?;
+    run(&["issue", "--viewer", "guest"])?;
+    (1..=nodes).try_for_each(|id| run(&["issue", "--node", &id.to_string()]))
 }
 
 /// The first of a node's crawl addresses.

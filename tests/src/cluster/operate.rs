@@ -15,8 +15,17 @@ impl Cluster {
     /// # Errors
     /// It cannot be started, or does not end.
     pub async fn twm_ctl(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        self.twm_ctl_as("operator-harness", arguments).await
+    }
+
+    /// Runs `twm-ctl` with the certificate of this name, if the cluster has certificates.
+    ///
+    /// # Errors
+    /// It cannot be started, or does not end.
+    pub async fn twm_ctl_as(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Output> {
         let mut command = Program::Ctl.command()?;
-        command.current_dir(self.folder()).args(["--endpoints", &self.endpoints()]).args(arguments);
+        command.current_dir(self.folder()).args(["--endpoints", &self.endpoints()]);
+        command.args(self.tls_flags(name)).args(arguments);
         ended(&mut command).await
     }
 

@@ -60,4 +60,14 @@ impl Program {
         }
         Ok(command)
     }
+
+    /// Runs it to its end. Gives the exit code and what it said.
+    ///
+    /// # Errors
+    /// It was not built, or does not end.
+    pub async fn run(self, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
+        let mut command = self.command()?;
+        let output = super::ended(command.args(arguments)).await?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
 }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use api::client::Client;
+use api::wire::{Dial, Tcp, Tls};
 use storage::env::SystemEntropy;
+use storage::net::trust::{Trust, TrustFiles};
 
 use super::{Builder, DEADLINE, Folder, Node, Output, Subnet, builder};
 
@@ -36,9 +39,27 @@ impl Cluster {
         addresses: u8,
         peers: BTreeMap<u64, String>,
         nodes: BTreeMap<u64, Node>,
-    ) -> Self {
-        let client = Client::new(peers.values().cloned().collect(), DEADLINE, &SystemEntropy::new());
-        Self { nodes, client, subnet, folder, output, addresses, peers }
+    ) -> anyhow::Result<Self> {
+        let certificates = builder::certificates(&folder);
+        let dial: Arc<dyn Dial> = match certificates.exists() {
+            true => {
+                let file = |name: &str| certificates.join(name);
+                let (cert, key) = (file("operator-harness.crt"), file("operator-harness.key"));
+                Arc::new(Tls(Trust::load(TrustFiles { ca: file("ca.crt"), cert, key })?))
+            }
+            false => Arc::new(Tcp),
+        };
+        let endpoints = peers.values().cloned().collect();
+        let client = Client::dialling(dial, endpoints, DEADLINE, &SystemEntropy::new());
+        Ok(Self { nodes, client, subnet, folder, output, addresses, peers })
+    }
+
+    /// The flags with which `twm-ctl` shows the certificate of this name; none where the cluster has no certificates.
+    pub fn tls_flags(&self, name: &str) -> Vec<String> {
+        match builder::certificates(&self.folder).exists() {
+            true => builder::tls_flags(&self.folder, name).into(),
+            false => Vec::new(),
+        }
     }
 
     /// All nodes, running or not.

@@ -15,4 +15,5 @@ mod sharing;
 mod stopping;
 mod traversal;
 mod trouble;
+mod trust;
 mod world;

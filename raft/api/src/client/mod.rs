@@ -3,6 +3,7 @@
 mod reply;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use crate::wire::{ApiError, MemberRequest};
 /// repeats a call until it was served or its time is over. Every call can be repeated without harm,
 /// so the caller sees an error only when the cluster refuses or cannot be reached.
 pub struct Client {
+    dial: Arc<dyn Dial>,
     endpoints: Vec<String>,
     timeout: Duration,
     connection: tokio::sync::Mutex<Option<(usize, Connection)>>,
@@ -71,7 +73,18 @@ impl Client {
     /// A client of the nodes at these `HOST:PORT`s; connects when first called. A call is given up
     /// after `timeout`.
     pub fn new(endpoints: Vec<String>, timeout: Duration, entropy: &dyn Entropy) -> Self {
+        Self::dialling(Arc::new(Tcp), endpoints, timeout, entropy)
+    }
+
+    /// A client that connects in this way.
+    pub fn dialling(
+        dial: Arc<dyn Dial>,
+        endpoints: Vec<String>,
+        timeout: Duration,
+        entropy: &dyn Entropy,
+    ) -> Self {
         Self {
+            dial,
             endpoints,
             timeout,
             connection: tokio::sync::Mutex::new(None),
@@ -136,7 +149,7 @@ impl Client {
             return Err(Failure::Passing(endpoint, "no endpoint was given".to_owned()));
         };
         let greeting = Greeting::of_client();
-        let connection = match timeout_at(until, Tcp.dial(address, &greeting)).await {
+        let connection = match timeout_at(until, self.dial.dial(address, &greeting)).await {
             Ok(connected) => connected.map_err(|error| Failure::Passing(endpoint, error.to_string()))?,
             Err(_) => return Err(Failure::Silence(endpoint)),
         };

@@ -1,7 +1,7 @@
 //! What the tracker speaks about. Plain data: changes, reports, jobs and answers to queries.
 //!
 //! Everything here crosses the network and the disk as postcard, whose format is positional: new
-//! enum variants go last, and a changed struct is a new wire version ([`WIRE_VERSION`]).
+//! enum variants go last, and a changed struct is a new wire version ([`WIRE_VERSIONS`]).
 
 mod answer;
 mod command;

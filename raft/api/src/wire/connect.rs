@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use storage::net::trust::{Role, Trust, explain};
 use tarpc::client::NewClient;
 use tarpc::context::Context;
 use tarpc::serde_transport;
@@ -94,6 +95,14 @@ pub enum ConnectError {
         /// What it said.
         refused: Refused,
     },
+    /// The peer shows no certificate that is trusted, or another node's.
+    #[error("{address} is not trusted: {why}")]
+    Untrusted {
+        /// The peer.
+        address: String,
+        /// What it shows.
+        why: String,
+    },
 }
 
 /// TCP.
@@ -110,17 +119,70 @@ impl Dial for Tcp {
     }
 }
 
+/// TLS over TCP: both sides show certificates of the cluster's authority, and the other one has to be the node that the
+/// greeting names.
+#[derive(Debug, Clone)]
+pub struct Tls(pub Trust);
+
+impl Dial for Tls {
+    fn dial<'a>(
+        &'a self,
+        address: &'a str,
+        greeting: &'a Greeting,
+    ) -> BoxFuture<'a, Result<Connection, ConnectError>> {
+        connect_trusting(&self.0, address, greeting).boxed()
+    }
+}
+
 async fn connect(address: &str, greeting: &Greeting) -> Result<Connection, ConnectError> {
+    let stream = tcp(address).await?;
+    greeted(address, greet(stream, greeting).await)
+}
+
+async fn connect_trusting(
+    trust: &Trust,
+    address: &str,
+    greeting: &Greeting,
+) -> Result<Connection, ConnectError> {
+    let untrusted = |why: String| ConnectError::Untrusted { address: address.to_owned(), why };
+    let (stream, there) = trust.connect(tcp(address).await?).await.map_err(|e| untrusted(e.to_string()))?;
+    let identity = there.identity;
+    let Role::Node(node) = identity.role else {
+        return Err(untrusted(format!("it shows the certificate of {identity}, which is no node")));
+    };
+    let expected = greeting.to.map(|to| to.node);
+    if expected.is_some_and(|expected| expected != node) {
+        let expected = expected.unwrap_or_default();
+        return Err(untrusted(format!("it shows the certificate of node {node}, not of node {expected}")));
+    }
+    let own = trust.own().identity.cluster;
+    if identity.cluster != own {
+        return Err(untrusted(format!("it is of cluster {:?}, not of {own:?}", identity.cluster)));
+    }
+    // Whether the other side trusts this one shows only by what it says first.
+    greeted(address, greet(stream, greeting).await.map_err(|e| io::Error::new(e.kind(), explain(&e))))
+}
+
+async fn tcp(address: &str) -> Result<TcpStream, ConnectError> {
     let unreachable = |source| ConnectError::Unreachable { address: address.to_owned(), source };
     let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
         .await
         .map_err(|_| unreachable(io::Error::new(io::ErrorKind::TimedOut, "no answer within 2 s")))?
         .map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
-    let (stream, welcome) = greet(stream, greeting).await.map_err(unreachable)?;
-    match welcome {
-        Welcome::Welcome { .. } => Ok(connect_over(stream)),
-        Welcome::Refused(refused) => Err(ConnectError::Refused { address: address.to_owned(), refused }),
+    Ok(stream)
+}
+
+fn greeted<S>(address: &str, answer: io::Result<(S, Welcome)>) -> Result<Connection, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    match answer {
+        Ok((stream, Welcome::Welcome { .. })) => Ok(connect_over(stream)),
+        Ok((_, Welcome::Refused(refused))) => {
+            Err(ConnectError::Refused { address: address.to_owned(), refused })
+        }
+        Err(source) => Err(ConnectError::Unreachable { address: address.to_owned(), source }),
     }
 }
 

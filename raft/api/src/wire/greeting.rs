@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
+use storage::net::trust::is_of_tls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
@@ -192,8 +193,9 @@ where
     let welcome = timeout(GREETING_TIMEOUT, async {
         frames.send(Bytes::from(bytes)).await?;
         let answer = frames.next().await.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-        let answer =
-            answer.map_err(|e| if e.kind() == io::ErrorKind::InvalidData { stranger() } else { e })?;
+        let answer = answer.map_err(|e| {
+            if e.kind() == io::ErrorKind::InvalidData && !is_of_tls(&e) { stranger() } else { e }
+        })?;
         postcard::from_bytes(&answer).map_err(|_| stranger())
     })
     .await
@@ -203,7 +205,8 @@ where
 
 /// Something else than a node answered.
 fn stranger() -> io::Error {
-    let what = "what answers there is no twm node of this release; give the port that --peers names, not that of --http";
+    let what = "what answers there is no twm node of this release; give the port that --peers names, not that of --http, and \
+                --tls-ca, --tls-cert and --tls-key where the cluster has them";
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 

@@ -18,7 +18,7 @@ pub use accept::calls_on;
 pub use codec::framed;
 #[cfg(fuzzing)]
 pub use connect::connect_over;
-pub use connect::{Called, Calls, ConnectError, Connection, Dial, Tcp};
+pub use connect::{Called, Calls, ConnectError, Connection, Dial, Tcp, Tls};
 pub use greeting::{
     Addressee, Greeting, Listener, Purpose, Refused, Welcome, greet, receive_greeting, send_welcome,
 };

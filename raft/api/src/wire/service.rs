@@ -112,6 +112,9 @@ pub enum ApiError {
     /// The call breaks a bound of the protocol. Trying again will not help.
     #[error("{0}")]
     BadRequest(String),
+    /// The caller's certificate does not allow it.
+    #[error("{0}")]
+    Forbidden(String),
     /// The node cannot serve the call now. Another try, here or elsewhere, may succeed.
     #[error("{0}")]
     Unavailable(String),

@@ -13,10 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::model::MemberId;
+use crate::server::caller::Caller;
 use crate::server::tracker::StartError;
 use crate::wire::{
-    ApiError, ApiReply, ApiRequest, Formation, Forwarded, JoinAnswer, JoinRequest, Listener, Peer, Welcome,
-    calls_on, receive_greeting, send_welcome,
+    ApiError, ApiReply, ApiRequest, Formation, Forwarded, JoinAnswer, JoinRequest, Listener, Peer, Refused,
+    Welcome, calls_on, receive_greeting, send_welcome,
 };
 
 use super::candidate::Candidacy;
@@ -56,7 +57,12 @@ pub(super) async fn run(candidacy: Arc<Candidacy>, listener: &TcpListener) -> St
 
 async fn serve(candidacy: Arc<Candidacy>, stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
+    let (caller, stream) = Caller::of(stream, &candidacy.options).await?;
     let (stream, greeting) = receive_greeting(stream).await?;
+    if let Some(Err(why)) = greeting.from.map(|from| caller.is(from.node)) {
+        send_welcome(stream, &Welcome::Refused(Refused::Now(why))).await?;
+        return Ok(());
+    }
     let welcome = greeting.answer(&Listener { cluster: None, member: candidacy.own });
     let welcomed = matches!(welcome, Welcome::Welcome { .. });
     let stream = send_welcome(stream, &welcome).await?;

@@ -1,0 +1,3 @@
+//! What several crates need of the network.
+
+pub mod trust;

@@ -1,0 +1,120 @@
+//! Whom a certificate names.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use super::TrustError;
+
+/// Who somebody is, by the certificate's URI name `twm://CLUSTER/node/3`, `twm://CLUSTER/operator/NAME` or
+/// `twm://CLUSTER/viewer/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The name of the cluster.
+    pub cluster: String,
+    /// What may be done.
+    pub role: Role,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// Be this node, and read.
+    Node(u64),
+    /// Change and read; the name is for people.
+    Operator(String),
+    /// Read; the name is for people.
+    Viewer(String),
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "twm://{}/{}", self.cluster, self.role)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(id) => write!(f, "node/{id}"),
+            Self::Operator(name) => write!(f, "operator/{name}"),
+            Self::Viewer(name) => write!(f, "viewer/{name}"),
+        }
+    }
+}
+
+impl FromStr for Identity {
+    type Err = ();
+
+    fn from_str(uri: &str) -> Result<Self, ()> {
+        let mut parts = uri.strip_prefix("twm://").ok_or(())?.split('/');
+        let (Some(cluster), Some(role), Some(name), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(());
+        };
+        if cluster.is_empty() || name.is_empty() {
+            return Err(());
+        }
+        let role = match role {
+            "node" => Role::Node(name.parse().ok().filter(|id| *id > 0).ok_or(())?),
+            "operator" => Role::Operator(name.to_owned()),
+            "viewer" => Role::Viewer(name.to_owned()),
+            _ => return Err(()),
+        };
+        Ok(Self { cluster: cluster.to_owned(), role })
+    }
+}
+
+/// A certificate, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Whom it names.
+    pub identity: Identity,
+    /// Until when it is valid, seconds since 1970.
+    pub not_after: i64,
+}
+
+impl Named {
+    /// Reads a certificate. Whether it can be trusted is not looked at.
+    ///
+    /// # Errors
+    /// It is damaged, or names nobody of a twm cluster, or several.
+    pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, TrustError> {
+        let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| TrustError::Unreadable)?;
+        let names = parsed.subject_alternative_name().map_err(|_| TrustError::Unreadable)?;
+        let uris = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+            GeneralName::URI(uri) => uri.parse().ok(),
+            _ => None,
+        });
+        let found: Vec<Identity> = uris.collect();
+        let [identity] = found.as_slice() else { return Err(TrustError::NoRole) };
+        Ok(Self { identity: identity.clone(), not_after: parsed.validity().not_after.timestamp() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_read_as_it_is_written_and_nothing_else_is_one() {
+        for uri in ["twm://main/node/3", "twm://main/operator/ada", "twm://x.y/viewer/a b"] {
+            assert_eq!(uri.parse::<Identity>().unwrap().to_string(), uri);
+        }
+        for bad in [
+            "twm://main/node/0",
+            "twm://main/node/x",
+            "twm://main/node/3/4",
+            "twm://main/root/ada",
+            "twm:///node/3",
+            "twm://main/viewer/",
+            "https://main/node/3",
+            "",
+        ] {
+            assert_eq!(bad.parse::<Identity>(), Err(()), "{bad}");
+        }
+    }
+}

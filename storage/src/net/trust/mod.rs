@@ -1,0 +1,259 @@
+//! Who may talk to whom: mutual TLS with certificates that name nodes and people, not hosts.
+//!
+//! Both sides have a certificate of the cluster's own authority. It carries one URI name (see [`Identity`]); which host it
+//! is used on does not matter. The files are read again when they change: new connections then use the new ones.
+
+mod identity;
+mod verify;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+pub use identity::{Identity, Named, Role};
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(3);
+
+/// The files of one party, PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustFiles {
+    /// The authority's certificate, or several while one takes the place of another.
+    pub ca: PathBuf,
+    /// The own certificate.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// Why somebody is not trusted, or cannot show who it is.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {why}; `twm-ctl certs` makes certificates", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        why: String,
+    },
+    /// The files do not fit together.
+    #[error("the certificate {} cannot be used: {why}", path.display())]
+    Unusable {
+        /// The own certificate.
+        path: PathBuf,
+        /// What went wrong.
+        why: String,
+    },
+    /// A certificate that is no X.509.
+    #[error("the certificate cannot be read")]
+    Unreadable,
+    /// A certificate of something else.
+    #[error(
+        "the certificate names no node, operator or viewer of a twm cluster; issue one with `twm-ctl certs issue`"
+    )]
+    NoRole,
+    /// The handshake failed.
+    #[error("{0}")]
+    Handshake(String),
+}
+
+/// What this process trusts, and what it shows. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    files: TrustFiles,
+    material: RwLock<Arc<Material>>,
+}
+
+#[derive(Debug)]
+struct Material {
+    read: [SystemTime; 3],
+    own: Named,
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+}
+
+impl Trust {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// One cannot be read, or they do not fit together.
+    pub fn load(files: TrustFiles) -> Result<Self, TrustError> {
+        let material = RwLock::new(Arc::new(Material::load(&files)?));
+        Ok(Self { inner: Arc::new(Inner { files, material }) })
+    }
+
+    /// Reads the files again if one has changed; whether one had. What cannot be used leaves the old ones in use.
+    ///
+    /// # Errors
+    /// One cannot be read, or they do not fit together.
+    pub fn reload_if_changed(&self) -> Result<bool, TrustError> {
+        if self.material().read == changed(&self.inner.files)? {
+            return Ok(false);
+        }
+        let new = Arc::new(Material::load(&self.inner.files)?);
+        *self.inner.material.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(true)
+    }
+
+    /// The own certificate.
+    pub fn own(&self) -> Named {
+        self.material().own.clone()
+    }
+
+    fn material(&self) -> Arc<Material> {
+        Arc::clone(&self.inner.material.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes a connection, and says who is at its other end.
+    ///
+    /// # Errors
+    /// It speaks no TLS, or shows no certificate that is trusted.
+    pub async fn accept<S>(&self, stream: S) -> Result<(server::TlsStream<S>, Named), TrustError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let accepted = TlsAcceptor::from(Arc::clone(&self.material().server)).accept(stream);
+        let accepted = timeout(HANDSHAKE, accepted).await.map_err(|_| late())?.map_err(|e| handshake(&e))?;
+        let named = peer(accepted.get_ref().1.peer_certificates())?;
+        Ok((accepted, named))
+    }
+
+    /// Shows itself on a connection, and says who is at its other end.
+    ///
+    /// # Errors
+    /// It speaks no TLS, or shows no certificate that is trusted. That the other end does not trust this one may show only
+    /// by what is read later; [`explain`] tells.
+    pub async fn connect<S>(&self, stream: S) -> Result<(client::TlsStream<S>, Named), TrustError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        // No host is named: certificates name nodes.
+        let name = ServerName::try_from("twm").map_err(|e| TrustError::Handshake(e.to_string()))?;
+        let connected = TlsConnector::from(Arc::clone(&self.material().client)).connect(name, stream);
+        let connected =
+            timeout(HANDSHAKE, connected).await.map_err(|_| late())?.map_err(|e| handshake(&e))?;
+        let named = peer(connected.get_ref().1.peer_certificates())?;
+        Ok((connected, named))
+    }
+}
+
+impl Material {
+    fn load(files: &TrustFiles) -> Result<Self, TrustError> {
+        // Before the files are read: what changes in between is read once more.
+        let read = changed(files)?;
+        let mut roots = RootCertStore::empty();
+        for authority in certificates(&files.ca)? {
+            roots.add(authority).map_err(|error| unusable(&files.ca, error))?;
+        }
+        let chain = certificates(&files.cert)?;
+        let own = chain.first().ok_or_else(|| unusable(&files.cert, "it holds no certificate"))?;
+        let own = Named::of(own).map_err(|error| unusable(&files.cert, error))?;
+        let key = || PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unread(&files.key, error));
+        let (roots, provider) = (Arc::new(roots), Arc::new(ring::default_provider()));
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
+        let clients = clients.build().map_err(|error| unusable(&files.ca, error))?;
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| unusable(&files.cert, error))?
+            .with_client_cert_verifier(clients)
+            .with_single_cert(chain.clone(), key()?)
+            .map_err(|error| unusable(&files.cert, error))?;
+        let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| unusable(&files.cert, error))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verify::OfAuthority { roots, provider }))
+            .with_client_auth_cert(chain, key()?)
+            .map_err(|error| unusable(&files.cert, error))?;
+        client.enable_sni = false;
+        Ok(Self { read, own, server: Arc::new(server), client: Arc::new(client) })
+    }
+}
+
+/// Whether it was TLS that failed, and not what is said over it.
+pub fn is_of_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+/// What a failed read or write on a TLS connection means, for people.
+pub fn explain(error: &io::Error) -> String {
+    use rustls::AlertDescription as Alert;
+    use rustls::CertificateError as Bad;
+    use rustls::Error as Tls;
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Tls>());
+    let text = match tls {
+        Some(Tls::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature)) => {
+            "its certificate is of another authority; check --tls-ca"
+        }
+        Some(Tls::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. })) => {
+            "its certificate has expired; `twm-ctl certs renew` makes a new one"
+        }
+        Some(Tls::AlertReceived(Alert::UnknownCA | Alert::DecryptError)) => {
+            "it does not trust the authority of this side's certificate; check --tls-ca and --tls-cert on both sides"
+        }
+        Some(Tls::AlertReceived(Alert::CertificateExpired)) => {
+            "this side's certificate has expired; `twm-ctl certs renew` makes a new one"
+        }
+        Some(Tls::AlertReceived(Alert::CertificateRequired)) | Some(Tls::NoCertificatesPresented) => {
+            "a certificate is needed; give --tls-ca, --tls-cert and --tls-key"
+        }
+        Some(Tls::InvalidMessage(_)) => {
+            "it speaks no TLS: either both sides have --tls-ca, --tls-cert and --tls-key, or none"
+        }
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "it ended the connection in the handshake: perhaps it has no TLS, or does not trust this side"
+        }
+        _ => return error.to_string(),
+    };
+    text.to_owned()
+}
+
+fn handshake(error: &io::Error) -> TrustError {
+    TrustError::Handshake(explain(error))
+}
+
+fn late() -> TrustError {
+    TrustError::Handshake("no TLS handshake within 3 s: perhaps the other side has no TLS".to_owned())
+}
+
+fn peer(certificates: Option<&[CertificateDer<'_>]>) -> Result<Named, TrustError> {
+    Named::of(certificates.and_then(<[_]>::first).ok_or(TrustError::NoRole)?)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let read = CertificateDer::pem_file_iter(path).map_err(|error| unread(path, error))?;
+    read.collect::<Result<_, _>>().map_err(|error| unread(path, error))
+}
+
+fn changed(files: &TrustFiles) -> Result<[SystemTime; 3], TrustError> {
+    let of = |path: &PathBuf| {
+        let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+        modified.map_err(|error| unread(path, error))
+    };
+    Ok([of(&files.ca)?, of(&files.cert)?, of(&files.key)?])
+}
+
+fn unread(path: &Path, why: impl ToString) -> TrustError {
+    TrustError::File { path: path.to_owned(), why: why.to_string() }
+}
+
+fn unusable(path: &Path, why: impl ToString) -> TrustError {
+    TrustError::Unusable { path: path.to_owned(), why: why.to_string() }
+}

@@ -1,0 +1,109 @@
+//! A cluster whose nodes and clients have certificates.
+
+use std::fs;
+
+use twm_tests::cluster::{Cluster, Program, Truth, eventually};
+
+use crate::world::{Test, accounts, everyone, slow};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_certificates_a_cluster_crawls_and_each_role_may_do_what_it_may() -> Test {
+    let emulator = accounts(30).faults(slow(20)).start().await?;
+    let mut cluster = Cluster::builder().nodes(3).tls().crawling(&emulator).start().await?;
+    let targets = everyone(&emulator);
+    let crawl = cluster.submit(&targets, &["-T", "-F"]).await?;
+    let id = crawl.to_string();
+    let said = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+
+    let looked = cluster.twm_ctl_as("viewer-guest", &["crawl", "show", &id]).await?;
+    assert!(looked.status.success(), "{}", said(&looked));
+    let paused = cluster.twm_ctl_as("viewer-guest", &["crawl", "pause", &id]).await?;
+    assert_eq!(paused.status.code(), Some(1));
+    assert!(said(&paused).contains("this needs an operator's certificate"), "{}", said(&paused));
+    let as_node = cluster.twm_ctl_as("node-2", &["crawl", "pause", &id]).await?;
+    assert!(said(&as_node).contains("this needs an operator's certificate"), "{}", said(&as_node));
+    let without = cluster.twm_ctl_as("nobody", &["status"]).await?;
+    assert!(said(&without).contains("nobody.crt"), "{}", said(&without));
+
+    // A leader that dies, and certificates that are renewed in between, change nothing.
+    let leader = cluster.leader().await?;
+    cluster.node(leader)?.kill().await?;
+    let certs = cluster.folder().join("certs");
+    let file = certs.join(format!("node-{leader}.crt"));
+    let before = fs::read(&file)?;
+    let renewed = cluster
+        .twm_ctl(&["certs", "renew", &file.to_string_lossy(), "--dir", &certs.to_string_lossy()])
+        .await?;
+    assert!(renewed.status.success() && fs::read(&file)? != before, "{}", said(&renewed));
+    cluster.restart(leader).await?;
+    let view = cluster.finished(crawl).await?;
+    assert_eq!(view.counters.users.completed, 30);
+    cluster.drafts_removed().await?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.finish().await
+}
+
+/// What comes to a port with TLS and is not trusted gets a clear error, and is told in the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_trusted_is_refused_with_the_reason_and_told_in_the_log() -> Test {
+    let emulator = accounts(1).start().await?;
+    let mut cluster = Cluster::builder().tls().crawling(&emulator).start().await?;
+    let plain = Cluster::builder().crawling(&emulator).start().await?;
+    let other = Cluster::builder().tls().crawling(&emulator).prepare()?;
+    let (peer, plain_peer) = (cluster.address(1)?.to_owned(), plain.address(1)?.to_owned());
+    let certs = cluster.folder().join("certs");
+    let ours = cluster.tls_flags("operator-harness");
+    let theirs = other.tls_flags("operator-harness");
+    let issue = |arguments: &[&str]| {
+        let dir = certs.to_string_lossy().into_owned();
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        async move {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let all = [&["certs", "issue", "--dir", &dir], &arguments[..]].concat();
+            let output = plain_ctl(&all).await?;
+            anyhow::ensure!(output.0 == Some(0), "{}", output.1);
+            anyhow::Ok(())
+        }
+    };
+    issue(&["--operator", "late", "--days", "0"]).await?;
+    let expired = cluster.tls_flags("operator-late");
+    let mixed = [ours[0].clone(), theirs[1].clone(), theirs[2].clone()];
+    for (flags, endpoint, words) in [
+        (&[][..], &peer, "--tls-ca"),
+        (&ours[..], &plain_peer, "TLS"),
+        (&theirs[..], &peer, "another authority"),
+        (&mixed[..], &peer, "does not trust the authority"),
+        (&expired[..], &peer, "has expired"),
+    ] {
+        eventually(&format!("it is refused with {words:?}"), async || {
+            let mut arguments = vec!["--endpoints", endpoint, "--timeout", "2", "status"];
+            arguments.extend(flags.iter().map(String::as_str));
+            let (code, said) = plain_ctl(&arguments).await?;
+            anyhow::ensure!(code == Some(4), "{code:?}: {said}");
+            Ok(said.contains(words).then_some(()))
+        })
+        .await?;
+    }
+    cluster.node(1)?.says("refused a connection").await?;
+
+    // The certificate of another node.
+    issue(&["--node", "7"]).await?;
+    let wrong = cluster.tls_flags("node-7");
+    let node = cluster.node(1)?;
+    node.stop().await?;
+    node.start_with(&wrong.iter().map(String::as_str).collect::<Vec<_>>())?;
+    assert_eq!(node.ended_by_itself().await?, Some(1));
+    assert!(node.log()?.contains("is for twm://twm/node/7, and this is node 1"), "{}", node.log()?);
+
+    // Beyond loopback nothing listens without certificates.
+    let (code, said) = Program::Node.run(&["--check-config", "--listen=0.0.0.0:8000"]).await?;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--insecure") && said.contains("twm-ctl certs"), "{said}");
+    cluster.restart(1).await?;
+    plain.finish().await?;
+    cluster.finish().await
+}
+
+async fn plain_ctl(arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
+    Program::Ctl.run(arguments).await
+}
