@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 use std::io::Cursor;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
@@ -14,15 +15,21 @@ use tarpc::context;
 use tarpc::server::Channel;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Join, Sink, duplex, join, sink};
 
-use crate::model::{Mutation, NodeId};
+use crate::model::{ClusterId, MemberId, Mutation};
 use crate::server::check_limits;
 use crate::wire::{
-    Connection, Forwarded, Greeting, Peer, Purpose, Welcome, calls_on, connect_over, framed,
-    receive_greeting, send_welcome,
+    Connection, Forwarded, Greeting, JoinAnswer, JoinRequest, Listener, Peer, Purpose, calls_on,
+    connect_over, framed, receive_greeting, send_welcome,
 };
 
 pub use crate::consensus::fuzz::log_record;
 pub use crate::wire::{ApiError, ApiReply, ApiRequest, NodeRequest};
+
+/// The cluster of the node that is called.
+const CLUSTER: ClusterId = ClusterId(7);
+
+/// How long a call may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Bytes that lie between two ends at most.
 const PIPE: usize = 1 << 20;
@@ -31,10 +38,8 @@ const PIPE: usize = 1 << 20;
 pub async fn connection(bytes: &[u8]) {
     let Ok((stream, greeting)) = receive_greeting(stream_of(bytes)).await else { return };
     again(&greeting);
-    let refusal = greeting.refusal("twm", 1);
-    let Ok(stream) = send_welcome(stream, &refusal.map_or(Welcome::Welcome, Welcome::Refused)).await else {
-        return;
-    };
+    let listener = Listener { cluster: Some(CLUSTER), member: MemberId::from(1) };
+    let Ok(stream) = send_welcome(stream, &greeting.answer(&listener)).await else { return };
     answer(stream, greeting.purpose).await;
 }
 
@@ -54,7 +59,7 @@ pub async fn answers(bytes: &[u8]) {
     let client = connect_over(stream_of(bytes));
     let request = ApiRequest::NodeStatus;
     // Whether it is an answer or an error, it comes: the stream has an end.
-    if let Ok(Ok(reply)) = client.api(context::current(), request).await {
+    if let Ok(Ok(reply)) = client.api(PATIENCE, request).await {
         again(&reply);
     }
 }
@@ -72,15 +77,18 @@ pub async fn good_connections(requests: Vec<ApiRequest>) -> Vec<Vec<u8>> {
     let raft = messages.into_iter().map(|message| (Purpose::Control, None, message));
     for (purpose, request, message) in api.chain(raft) {
         let (ours, mut theirs) = duplex(PIPE);
-        let greeting = Greeting::new(purpose, None::<String>, None::<NodeId>);
+        let greeting = match purpose {
+            Purpose::Api => Greeting::of_client(),
+            _ => Greeting::of_member(purpose, CLUSTER, MemberId::from(2), MemberId::from(1)),
+        };
         let mut frames = framed(ours, PIPE);
         let greeting = postcard::to_stdvec(&greeting).unwrap_or_default();
         let _sent = frames.send(Bytes::from(greeting)).await;
         let client: Connection = connect_over(frames.into_inner());
         let talk = async {
             match request {
-                Some(request) => drop(client.api(context::current(), request).await),
-                None => drop(client.raft(context::current(), message).await),
+                Some(request) => drop(client.api(PATIENCE, request).await),
+                None => drop(client.raft(PATIENCE, message).await),
             }
         };
         let mut bytes = Vec::new();
@@ -137,6 +145,11 @@ impl Peer for Callee {
     async fn forwarded(self, _: context::Context, call: Forwarded) -> Result<ApiReply, ApiError> {
         again(&call);
         Ok(ApiReply::Work(true))
+    }
+
+    async fn join(self, _: context::Context, request: JoinRequest) -> JoinAnswer {
+        again(&request);
+        JoinAnswer::Done
     }
 
     async fn raft(self, _: context::Context, message: Bytes) -> Result<Bytes, String> {

@@ -75,7 +75,7 @@ fn observation() -> Observation {
                 ..Default::default()
             }),
         },
-        certificate_ends_in: None,
+        certificate_ends_in: Some(90 * 24 * 3600),
         not_ready: Vec::new(),
         session: SessionView { open: true, sessions: 1, ..SessionView::default() },
         crawls: vec![crawl(CrawlPhase::Running)],
@@ -160,7 +160,11 @@ fn two_thousand_crawls_take_no_more_series_than_the_busiest_and_a_sum() {
         assert!(text.lines().any(|l| l == line), "{line:?} is not there");
     }
     assert!(!text.contains("crawl=\"1980\""));
-    assert_eq!(text, render(&seen), "the same ones each time");
+    // The process's own memory is another one at each look.
+    let of_crawls = |page: &str| {
+        page.lines().filter(|line| !line.starts_with("process_")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(of_crawls(&text) == of_crawls(&render(&seen)), "the same ones each time");
     // A paused crawl is not busy, however much waits.
     seen.crawls[1_999].phase = CrawlPhase::Paused;
     let text = render(&seen);

@@ -381,7 +381,7 @@ impl Reader<'_> {
         let shown = match text {
             None => Shown::Unset,
             Some(_) if table::find(key).is_some_and(|setting| setting.secret) => Shown::Secret,
-            Some(text) => Shown::Value(toml::Value::from(text).to_string()),
+            Some(text) => Shown::Value(toml::Value::from(values::without_password(text)).to_string()),
         };
         self.effective.push(Effective { key, shown, origin: origin.clone() });
         match parse(text?) {

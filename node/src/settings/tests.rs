@@ -5,7 +5,10 @@ use super::*;
 
 fn load_with(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Loaded, LoadError> {
     let environment: HashMap<_, _> = environment.iter().copied().collect();
-    let arguments = std::iter::once("twm-node").chain(arguments.iter().copied()).map(OsString::from);
+    // Hosts are named here that do not exist, let alone on loopback.
+    let insecure = arguments.contains(&"--peers").then_some("--insecure");
+    let arguments = std::iter::once("twm-node").chain(arguments.iter().copied()).chain(insecure);
+    let arguments = arguments.map(OsString::from);
     Loaded::from(arguments, &|name| environment.get(name).map(OsString::from))
 }
 
@@ -210,4 +213,41 @@ fn an_indexers_url_is_checked_at_the_start() {
     assert_eq!(loaded.settings.indexer.unwrap().to_string(), format!("{url}/inspect"));
     let error = errors(&["--indexer", "127.0.0.1:9700"]);
     assert!(error.contains("indexer (flag --indexer)") && error.contains(url), "{error}");
+}
+
+#[test]
+fn beyond_loopback_a_node_listens_with_certificates_or_because_it_is_told_to() {
+    for listen in ["0.0.0.0:8000", "10.0.0.1:8000", "[::]:8000", "host.example:8000"] {
+        let error = errors(&["--listen", listen]);
+        assert!(
+            error.contains(listen) && error.contains("--insecure") && error.contains("--tls-ca"),
+            "{error}"
+        );
+        assert!(load(&["--listen", listen, "--insecure"]).settings.tls.is_none());
+    }
+    for listen in ["127.0.0.1:8000", "127.1.2.3:8000", "[::1]:8000", "localhost:8000"] {
+        load(&["--listen", listen]);
+    }
+    let tls = ["--listen", "0.0.0.0:8000", "--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c"];
+    assert_eq!(load(&tls).settings.tls.unwrap().cert, PathBuf::from("b"));
+    let error = errors(&["--tls-ca", "a"]);
+    assert!(error.contains("tls-cert (default): it is missing") && error.contains("tls-key"), "{error}");
+}
+
+#[test]
+fn a_password_in_a_url_is_not_shown() {
+    let loaded = load(&["--api-url", "https://ada:s3cret@api.example.org/1.1/"]);
+    let shown = loaded.to_string();
+    assert!(shown.contains("https://ada:***@api.example.org/1.1/") && !shown.contains("s3cret"), "{shown}");
+    assert_eq!(loaded.settings.api_url, "https://ada:s3cret@api.example.org/1.1/");
+}
+
+#[test]
+fn a_node_that_joins_names_members_and_where_it_listens() {
+    let joins = ["--id", "4", "--join", "127.0.0.1:1,127.0.0.1:2", "--listen", "127.0.0.4:8000"];
+    let settings = load(&joins).settings;
+    assert_eq!((settings.join.len(), settings.peers.len()), (2, 0));
+    assert!(errors(&["--id", "4", "--join", "127.0.0.1:1"]).contains("--listen"));
+    assert!(errors(&["--id", "4", "--join", "a:1", "--peers", "4=a:1"]).contains("one of the two"));
+    assert!(errors(&["--voters", "4"]).contains("3 or 5"));
 }

@@ -117,6 +117,15 @@ pub(super) fn host_port(text: &str) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }
 
+/// A setting as it may be shown: a password in a URL is not.
+pub(super) fn without_password(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let Some((who, host)) = authority.rsplit_once('@') else { return text.to_owned() };
+    let Some((user, _password)) = who.split_once(':') else { return text.to_owned() };
+    format!("{scheme}://{user}:***@{host}{}", &rest[authority.len()..])
+}
+
 /// Whether an address is reached from this machine alone. A name other than `localhost` may be anything.
 pub(super) fn is_loopback(address: &str) -> bool {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);

@@ -86,7 +86,14 @@ fn seeds() {
             };
             let first = std::mem::take(&mut changes);
             first.into_iter().for_each(|change| drop(apply(&mut changes, change)));
-            let open = OpenSession { node: 1, incarnation: 9, storage: StorageId(3), workers: 4, shared: false, adopt: false };
+            let open = OpenSession {
+                node: 1,
+                incarnation: 9,
+                storage: StorageId(3),
+                workers: 4,
+                shared: false,
+                adopt: false,
+            };
             let Response::SessionOpened(opened) = apply(&mut changes, Mutation::OpenSession(open)) else {
                 return changes;
             };

@@ -42,7 +42,14 @@ fn seeds() {
         priority: 10,
         fingerprint: Some(7),
     };
-    let open = OpenSession { node: 1 as NodeId, incarnation: 9, storage: StorageId(3), workers: 4 };
+    let open = OpenSession {
+        node: 1 as NodeId,
+        incarnation: 9,
+        storage: StorageId(3),
+        workers: 4,
+        shared: false,
+        adopt: false,
+    };
     let requests = vec![
         ApiRequest::NodeStatus,
         ApiRequest::Query(Query::Crawls),
