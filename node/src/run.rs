@@ -11,7 +11,7 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::Context;
-use raft::server::Tracker;
+use raft::server::{Ended, Tracker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -119,10 +119,13 @@ async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow
     let failure = tokio::select! {
         () = signals.next() => None,
         // Without the replica there is nobody to hand jobs back to: the session times out.
-        reason = node.tracker.failed() => anyhow::bail!(
-            "this node's replica cannot go on: {reason}; see whether the disk of {} is full or damaged, and start the node again",
-            settings.data_dir.display()
-        ),
+        ended = node.tracker.failed() => anyhow::bail!(match ended {
+            Ended::Retired(why) => why,
+            Ended::Broken(why) => format!(
+                "this node's replica cannot go on: {why}; see whether the disk of {} is full or damaged, and start the node again",
+                settings.data_dir.display()
+            ),
+        }),
         reason = node.crawler.failed() => Some(anyhow::anyhow!("this node cannot crawl: {reason}")),
         ended = &mut session => Some(match ended {
             Ok(Err(refusal)) => anyhow::anyhow!("this node cannot crawl: {refusal}"),

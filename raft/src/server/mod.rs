@@ -30,4 +30,4 @@ pub use force::{NewCluster, force_new_cluster};
 pub(crate) use limits::check as check_limits;
 pub use network::{CheckFollowRule, ResolveError, ResolveNames};
 pub use options::TrackerOptions;
-pub use tracker::{StartError, Tracker};
+pub use tracker::{Ended, StartError, Tracker};

@@ -1,11 +1,11 @@
 //! The handle, start and stop.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
+use std::{fmt, io};
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
@@ -37,6 +37,22 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause between two looks for a failure.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a tracker cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// The cluster replaced this disk or removed the node: the text says which, and what to do.
+    Retired(String),
+    /// The replica or its log is broken.
+    Broken(String),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Ended::Retired(why) | Ended::Broken(why)) = self;
+        f.write_str(why)
+    }
+}
 
 /// A running tracker. Clones share it.
 #[derive(Clone)]
@@ -207,16 +223,16 @@ impl Tracker {
     }
 
     /// Resolves when the replica cannot go on, with the reason. The node has to stop then.
-    pub async fn failed(&self) -> String {
+    pub async fn failed(&self) -> Ended {
         let mut metrics = self.inner.raft.metrics();
         let mut retired = self.inner.peers.retired();
         loop {
             if let Some(why) = &*retired.borrow_and_update() {
-                return why.clone();
+                return Ended::Retired(why.clone());
             }
             if let Err(fatal) = &metrics.borrow_and_update().running_state {
                 if !*self.inner.stopping.borrow() {
-                    return fatal.to_string();
+                    return Ended::Broken(fatal.to_string());
                 }
             }
             let changed = tokio::select! {
@@ -225,7 +241,7 @@ impl Tracker {
                 told = retired.changed() => told.is_ok(),
             };
             if !changed {
-                return "raft stopped".to_owned();
+                return Ended::Broken("raft stopped".to_owned());
             }
             // They change with every turn of Raft's loop, some hundred times a second in an idle cluster.
             sleep(FAILURE_PAUSE).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::TrackerApi;
 use api::model::{Answer, ClusterStatus, Query};
 use api::wire::MemberRequest;
-use raft::server::{TrackerOptions, force_new_cluster};
+use raft::server::{Ended, TrackerOptions, force_new_cluster};
 use tokio::time::timeout;
 
 use crate::world::*;
@@ -74,6 +74,7 @@ async fn an_empty_disk_of_a_member_is_refused_until_an_operator_lets_one_in() {
     std::fs::rename(&kept, &old).unwrap();
     let returned = cluster.started(cluster.options(lost)).await;
     let why = timeout(DEADLINE, returned.failed()).await.unwrap();
+    let Ended::Retired(why) = why else { panic!("{why}") };
     assert!(why.contains("was replaced by disk") && why.contains("cannot come back"), "{why}");
     returned.stop().await;
 }
@@ -177,14 +178,14 @@ async fn a_node_joins_votes_moves_and_leaves_and_its_disk_never_returns() {
     cluster.client().change_members(MemberRequest::Remove { node: 4 }).await.unwrap();
     let left = settled(&cluster).await;
     assert!(left.nodes.iter().all(|member| member.id != 4), "{left:?}");
-    let why = timeout(DEADLINE, cluster.nodes[&4].failed()).await.unwrap();
+    let why = timeout(DEADLINE, cluster.nodes[&4].failed()).await.unwrap().to_string();
     assert!(why.contains("was removed from the cluster"), "{why}");
     cluster.stop(4).await;
 
     // The node may come back, with a new disk.
     cluster.client().change_members(MemberRequest::Add { node: 4, address: moved.clone() }).await.unwrap();
     let four = cluster.started(joins(&cluster, 4, &moved)).await;
-    let why = timeout(DEADLINE, four.failed()).await.unwrap();
+    let why = timeout(DEADLINE, four.failed()).await.unwrap().to_string();
     assert!(why.contains("was removed from the cluster"), "its old disk is refused: {why}");
     four.stop().await;
     drop(four);
