@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Join, Sink, duplex, join, s
 use crate::model::{ClusterId, MemberId, Mutation};
 use crate::server::check_limits;
 use crate::wire::{
-    Connection, Forwarded, Greeting, JoinAnswer, JoinRequest, Listener, Peer, Purpose, calls_on,
-    connect_over, framed, receive_greeting, send_welcome,
+    ByteBudget, Charging, Connection, Forwarded, Greeting, JoinAnswer, JoinRequest, Listener, Peer, Purpose,
+    calls_on, connect_over, framed, receive_greeting, send_welcome,
 };
 
 pub use crate::consensus::fuzz::log_record;
@@ -30,6 +30,9 @@ const CLUSTER: ClusterId = ClusterId(7);
 
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes that the calls of a connection may take.
+const ROOM: usize = 32 << 20;
 
 /// Bytes that lie between two ends at most.
 const PIPE: usize = 1 << 20;
@@ -126,7 +129,8 @@ fn stream_of(bytes: &[u8]) -> Join<Cursor<Vec<u8>>, Sink> {
 }
 
 async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, purpose: Purpose) {
-    let mut calls = Box::pin(calls_on(stream, purpose).execute(Callee.serve()));
+    let budget = ByteBudget::of_host(ROOM, ByteBudget::of_all(ROOM));
+    let mut calls = Box::pin(calls_on(stream, purpose, budget).execute(Charging(Callee.serve())));
     while let Some(call) = calls.next().await {
         call.await;
     }

@@ -1,8 +1,9 @@
 //! The port that peers and clients connect to.
 
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,24 +12,20 @@ use rustix::net::sockopt;
 use tarpc::context;
 use tarpc::server::Channel;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::consensus::RaftMessage;
 use crate::model::MemberId;
 use crate::wire::{
-    ApiError, ApiReply, ApiRequest, Forwarded, Greeting, JoinAnswer, JoinRequest, Listener, Needs, Peer,
-    Purpose, Refused, Welcome, calls_on, receive_greeting, send_welcome,
+    ApiError, ApiReply, ApiRequest, Charging, Forwarded, Greeting, JoinAnswer, JoinRequest, Listener, Needs,
+    Peer, Purpose, Refused, Welcome, calls_on, receive_greeting, send_welcome,
 };
 
 use super::caller::Caller;
-use super::lobby::Lobby;
+use super::doors::{Doors, Host};
 use super::tracker::Tracker;
-
-/// Connections of clients, those on which nodes pass calls on, and those for Raft, each at most. Further ones are refused.
-const MAX_CONNECTIONS: usize = 1024;
 
 /// Calls under way on one connection of a client, and of a node, at most. Further ones are not read before.
 const MAX_CALLS: (usize, usize) = (256, 4096);
@@ -40,47 +37,10 @@ const IDLE: Duration = Duration::from_secs(60);
 const RAFT_IDLE: Duration = Duration::from_secs(30);
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 
-/// Time between two lines of the log about connections that were refused.
-const TELL_EVERY: Duration = Duration::from_secs(1);
-
 /// Seconds of silence on a connection after which its other end is asked whether it is still there, and between such
 /// questions. One that vanished without a word answers none.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_AGAIN: Duration = Duration::from_secs(10);
-
-/// What all connections share.
-#[derive(Default)]
-struct Doors {
-    lobby: Lobby,
-    api: Slots,
-    forward: Slots,
-    joining: Slots,
-    raft: Slots,
-    /// When a refusal was logged last.
-    told: Mutex<Option<Instant>>,
-}
-
-impl Doors {
-    /// Logs why somebody was sent away before it could say anything; now and then, since anybody can make it happen.
-    fn tell_refused(&self, error: &io::Error) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        match *told {
-            Some(at) if at.elapsed() < TELL_EVERY => tracing::debug!(%error, "refused a connection"),
-            _ => {
-                *told = Some(Instant::now());
-                tracing::warn!(%error, "refused a connection");
-            }
-        }
-    }
-}
-
-struct Slots(Arc<Semaphore>);
-
-impl Default for Slots {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_CONNECTIONS)))
-    }
-}
 
 /// Accepts connections until the tracker stops; then all of them end.
 pub(super) async fn run(tracker: Tracker, listener: TcpListener) {
@@ -91,9 +51,9 @@ pub(super) async fn run(tracker: Tracker, listener: TcpListener) {
             match listener.accept().await {
                 Ok((stream, from)) => {
                     let (tracker, doors) = (tracker.clone(), Arc::clone(&doors));
-                    let waiting = doors.lobby.enter();
+                    let waiting = doors.lobby.enter(Host::of(from));
                     connections.spawn(async move {
-                        if let Err(error) = serve(tracker, stream, &doors, waiting).await {
+                        if let Err(error) = serve(tracker, stream, from, &doors, waiting).await {
                             tracing::debug!(%from, %error, "connection ended");
                         }
                     });
@@ -116,6 +76,7 @@ pub(super) async fn run(tracker: Tracker, listener: TcpListener) {
 async fn serve(
     tracker: Tracker,
     stream: TcpStream,
+    from: SocketAddr,
     doors: &Doors,
     waiting: CancellationToken,
 ) -> io::Result<()> {
@@ -128,33 +89,24 @@ async fn serve(
         Ok::<_, io::Error>((caller, stream, greeting))
     };
     let (caller, stream, greeting) = tokio::select! {
-        arrived = arrive => arrived.inspect_err(|error| doors.tell_refused(error))?,
+        arrived = arrive => arrived.inspect_err(|error| doors.tell_refused(from, error))?,
         () = waiting.cancelled() => return Err(io::Error::other("it did not greet, and others came")),
     };
     waiting.cancel();
-    let slots = match greeting.purpose {
-        Purpose::Api => &doors.api,
-        Purpose::Forward => &doors.forward,
-        Purpose::Joining => &doors.joining,
-        Purpose::Replication | Purpose::Control | Purpose::Snapshot => &doors.raft,
-    };
-    let slot = Arc::clone(&slots.0).try_acquire_owned();
-    let welcome = match (&slot, tracker.welcome(&greeting, &caller)) {
-        (Err(_), Welcome::Welcome { .. }) => {
-            let what = format!("all {MAX_CONNECTIONS} connections are taken; try again later");
-            Welcome::Refused(Refused::Now(what))
-        }
-        (_, welcome) => welcome,
-    };
-    let refused = match &welcome {
-        Welcome::Refused(refused) => Some(refused.clone()),
-        Welcome::Welcome { .. } => None,
+    let (welcome, guest) = match tracker.welcome(&greeting, &caller) {
+        welcome @ Welcome::Welcome { .. } => match doors.enter(greeting.purpose, Host::of(from)) {
+            Ok(guest) => (welcome, Some(guest)),
+            Err(full) => (Welcome::Refused(Refused::Now(full)), None),
+        },
+        refused @ Welcome::Refused(_) => (refused, None),
     };
     let stream = send_welcome(stream, &welcome).await?;
-    if let Some(refused) = refused {
-        tracing::warn!(from = ?greeting.from, reason = %refused, "refused a connection");
+    let Some(guest) = guest else {
+        if let Welcome::Refused(reason) = &welcome {
+            doors.tell_refused(from, reason);
+        }
         return Ok(());
-    }
+    };
     let purpose = greeting.purpose;
     let strange = CancellationToken::new();
     let server = PeerServer {
@@ -166,7 +118,8 @@ async fn serve(
         strange: strange.clone(),
     };
     let mut calls = JoinSet::new();
-    let mut requests = Box::pin(calls_on(stream, purpose).execute(server.serve()));
+    let mut requests =
+        Box::pin(calls_on(stream, purpose, guest.budget.clone()).execute(Charging(server.serve())));
     let (first, idle, most) = match purpose {
         Purpose::Api | Purpose::Joining => (IDLE, IDLE, MAX_CALLS.0),
         Purpose::Forward => (IDLE, IDLE, MAX_CALLS.1),

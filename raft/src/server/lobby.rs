@@ -1,54 +1,81 @@
 //! Connections that have not said who they are.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use super::doors::Host;
+
 /// Such connections at most. A greeting comes with the first packets: who is among the oldest of so many sends none.
 const ROOM: usize = 256;
 
-/// The connections that have not greeted yet, oldest first. One too many sends the oldest away, so that no number of
-/// silent ones keeps a peer out or takes all file descriptors.
+/// The connections that have not greeted yet, oldest first. One too many sends the oldest of the host with the most
+/// away, so that no number of silent ones keeps a peer out or takes all file descriptors.
 #[derive(Default)]
 pub(super) struct Lobby {
-    waiting: Mutex<VecDeque<CancellationToken>>,
+    waiting: Mutex<VecDeque<(Host, CancellationToken)>>,
 }
 
 impl Lobby {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<CancellationToken>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Host, CancellationToken)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets a connection in. It has to leave when the token is cancelled, and cancels it once it has greeted.
-    pub(super) fn enter(&self) -> CancellationToken {
+    pub(super) fn enter(&self, host: Host) -> CancellationToken {
         let token = CancellationToken::new();
         let mut waiting = self.lock();
-        waiting.retain(|token| !token.is_cancelled());
+        waiting.retain(|(_, token)| !token.is_cancelled());
         if waiting.len() >= ROOM {
-            if let Some(oldest) = waiting.pop_front() {
+            if let Some((_, oldest)) = of_the_most(&waiting).and_then(|at| waiting.remove(at)) {
                 oldest.cancel();
             }
         }
-        waiting.push_back(token.clone());
+        waiting.push_back((host, token.clone()));
         token
     }
 }
 
+/// Where the oldest connection of the host with the most stands.
+fn of_the_most(waiting: &VecDeque<(Host, CancellationToken)>) -> Option<usize> {
+    let mut counts = HashMap::new();
+    for (host, _) in waiting {
+        *counts.entry(*host).or_insert(0usize) += 1;
+    }
+    let most = *counts.values().max()?;
+    waiting.iter().position(|(host, _)| counts[host] == most)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+
+    fn host(n: u8) -> Host {
+        Host::of(SocketAddr::from(([10, 0, 0, n], 1)))
+    }
 
     #[test]
     fn the_oldest_goes_when_there_is_no_room_and_who_has_greeted_needs_none() {
         let lobby = Lobby::default();
-        let greeted = lobby.enter();
-        let first: Vec<_> = (1..ROOM).map(|_| lobby.enter()).collect();
+        let greeted = lobby.enter(host(1));
+        let first: Vec<_> = (1..ROOM).map(|_| lobby.enter(host(1))).collect();
         greeted.cancel();
-        let last = lobby.enter();
+        let last = lobby.enter(host(1));
         assert!(first.iter().all(|token| !token.is_cancelled()));
-        let one_more = lobby.enter();
+        let one_more = lobby.enter(host(1));
         assert!(first[0].is_cancelled() && !first[1].is_cancelled());
         assert!(!last.is_cancelled() && !one_more.is_cancelled());
+    }
+
+    #[test]
+    fn a_host_with_many_sends_away_its_own() {
+        let lobby = Lobby::default();
+        let slow = lobby.enter(host(2));
+        let many: Vec<_> = (0..2 * ROOM).map(|_| lobby.enter(host(66))).collect();
+        assert!(!slow.is_cancelled());
+        assert!(many[0].is_cancelled() && !many[2 * ROOM - 1].is_cancelled());
     }
 }

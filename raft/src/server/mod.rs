@@ -7,6 +7,7 @@ mod caller;
 mod calls;
 mod checkpoints;
 mod cluster_clock;
+mod doors;
 mod events;
 mod force;
 mod forward;

@@ -5,6 +5,7 @@ mod budgets;
 mod celebrity;
 mod failover;
 mod frozen;
+mod hostile;
 mod lists;
 mod operations;
 mod promise;

@@ -41,6 +41,20 @@ pub fn longest_frame(purpose: Purpose) -> usize {
     }
 }
 
+/// Bytes that an answer to a query takes at most, but for a few.
+pub(super) const QUERY_ANSWER: usize = 1 << 20;
+
+/// Bytes that a frame and what it is decoded to take at most, while its call is under way.
+///
+/// A call's sequences are bounded, and so is what their elements take beyond their bytes; the smallest of them take
+/// some 40 times what they are encoded to. Messages of Raft are bytes inside, and are decoded once.
+pub(super) fn decoded_size(purpose: Purpose, frame: usize) -> usize {
+    match purpose {
+        Purpose::Api | Purpose::Forward => frame + (40 * frame).min(2 << 20),
+        _ => 2 * frame,
+    }
+}
+
 /// Bytes that a value takes in a call or in the log.
 pub fn encoded_size(value: &impl Serialize) -> usize {
     // Nothing of the model refuses to be encoded; what did would be refused by the transport as well.

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,19 +17,61 @@ pub fn framed<S: AsyncRead + AsyncWrite>(stream: S, max: usize) -> Framed<S, Len
     LengthDelimitedCodec::builder().max_frame_length(max).new_framed(stream)
 }
 
-/// Frames whose longest one differs by direction: what comes is bounded by what it is for, what goes by [`MAX_FRAME`].
+/// A buffer that has grown beyond this is let go when it is empty, bytes.
+pub(super) const KEPT_BUFFER: usize = 64 << 10;
+
+/// What a connection brings, piece by piece.
 #[derive(Debug)]
-pub struct Frames {
-    incoming: LengthDelimitedCodec,
-    outgoing: LengthDelimitedCodec,
+pub(super) enum Piece {
+    /// A frame of so many bytes is about to come. No room was made for it yet.
+    Announced(usize),
+    /// The frame that was announced.
+    Frame(BytesMut),
+}
+
+/// Frames of a side that is called. Those that come are announced before they are read; those that go have at most
+/// [`MAX_FRAME`] bytes.
+#[derive(Debug)]
+pub(super) struct Frames {
+    longest: usize,
+    /// Bytes of the frame that was announced.
+    announced: Option<usize>,
+}
+
+impl Frames {
+    /// Frames of which those that come have at most `longest` bytes.
+    pub(super) fn over<S: AsyncRead + AsyncWrite>(stream: S, longest: usize) -> Framed<S, Self> {
+        Framed::new(stream, Self { longest, announced: None })
+    }
 }
 
 impl Decoder for Frames {
-    type Item = BytesMut;
+    type Item = Piece;
     type Error = io::Error;
 
-    fn decode(&mut self, src: &mut BytesMut) -> io::Result<Option<BytesMut>> {
-        self.incoming.decode(src)
+    fn decode(&mut self, src: &mut BytesMut) -> io::Result<Option<Piece>> {
+        let Some(length) = self.announced else {
+            let Some(head) = src.first_chunk::<4>() else { return Ok(None) };
+            let length = u32::from_be_bytes(*head) as usize;
+            if length > self.longest {
+                let what = format!("a frame of {length} bytes; at most {} are allowed here", self.longest);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+            src.advance(4);
+            self.announced = Some(length);
+            return Ok(Some(Piece::Announced(length)));
+        };
+        if src.len() < length {
+            src.reserve(length - src.len());
+            return Ok(None);
+        }
+        self.announced = None;
+        let frame = src.split_to(length);
+        if length > KEPT_BUFFER {
+            // What follows lies in the same memory as the frame, and would keep it.
+            *src = BytesMut::from(&src[..]);
+        }
+        Ok(Some(Piece::Frame(frame)))
     }
 }
 
@@ -37,14 +79,15 @@ impl Encoder<Bytes> for Frames {
     type Error = io::Error;
 
     fn encode(&mut self, frame: Bytes, dst: &mut BytesMut) -> io::Result<()> {
-        self.outgoing.encode(frame, dst)
+        let length = u32::try_from(frame.len()).ok().filter(|length| *length as usize <= MAX_FRAME);
+        let length = length.ok_or_else(|| {
+            io::Error::other(format!("an answer of {} bytes; at most {MAX_FRAME} are sent", frame.len()))
+        })?;
+        dst.reserve(4 + frame.len());
+        dst.put_u32(length);
+        dst.put_slice(&frame);
+        Ok(())
     }
-}
-
-/// Frames of which those that come have at most `max` bytes.
-pub fn framed_in<S: AsyncRead + AsyncWrite>(stream: S, max: usize) -> Framed<S, Frames> {
-    let codec = |max| LengthDelimitedCodec::builder().max_frame_length(max).new_codec();
-    Framed::new(stream, Frames { incoming: codec(max), outgoing: codec(MAX_FRAME) })
 }
 
 /// Postcard as tarpc's message format.

@@ -5,6 +5,7 @@
 
 mod accept;
 pub mod bounds;
+mod budget;
 mod codec;
 mod connect;
 mod greeting;
@@ -13,7 +14,8 @@ mod members;
 mod request;
 mod service;
 
-pub use accept::calls_on;
+pub use accept::{Charging, calls_on};
+pub use budget::{ByteBudget, Held};
 #[cfg(fuzzing)]
 pub use codec::framed;
 #[cfg(fuzzing)]

@@ -16,8 +16,8 @@ use crate::model::MemberId;
 use crate::server::caller::Caller;
 use crate::server::tracker::StartError;
 use crate::wire::{
-    ApiError, ApiReply, ApiRequest, Formation, Forwarded, JoinAnswer, JoinRequest, Listener, Peer, Refused,
-    Welcome, calls_on, receive_greeting, send_welcome,
+    ApiError, ApiReply, ApiRequest, ByteBudget, Charging, Formation, Forwarded, JoinAnswer, JoinRequest,
+    Listener, Peer, Refused, Welcome, calls_on, receive_greeting, send_welcome,
 };
 
 use super::candidate::Candidacy;
@@ -25,12 +25,16 @@ use super::candidate::Candidacy;
 /// Connections at most; each is short.
 const MAX_CONNECTIONS: usize = 256;
 
+/// Bytes that their calls take at most, each of those who ask and in all.
+const ROOM: (usize, usize) = (1 << 20, 16 << 20);
+
 /// How long a connection is served.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 
 /// Answers until it is dropped, or the data directory cannot be written.
 pub(super) async fn run(candidacy: Arc<Candidacy>, listener: &TcpListener) -> StartError {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let bytes = ByteBudget::of_all(ROOM.1);
     let mut connections = JoinSet::new();
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
@@ -39,8 +43,9 @@ pub(super) async fn run(candidacy: Arc<Candidacy>, listener: &TcpListener) -> St
         match listener.accept().await {
             Ok((stream, from)) => {
                 let candidacy = Arc::clone(&candidacy);
+                let budget = ByteBudget::of_host(ROOM.0, Arc::clone(&bytes));
                 connections.spawn(async move {
-                    if let Ok(Err(error)) = timeout(CONNECTION_TIME, serve(candidacy, stream)).await {
+                    if let Ok(Err(error)) = timeout(CONNECTION_TIME, serve(candidacy, stream, budget)).await {
                         tracing::debug!(%from, %error, "connection ended");
                     }
                     drop(slot);
@@ -55,7 +60,7 @@ pub(super) async fn run(candidacy: Arc<Candidacy>, listener: &TcpListener) -> St
     }
 }
 
-async fn serve(candidacy: Arc<Candidacy>, stream: TcpStream) -> std::io::Result<()> {
+async fn serve(candidacy: Arc<Candidacy>, stream: TcpStream, budget: ByteBudget) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let (caller, stream) = Caller::of(stream, &candidacy.options).await?;
     let (stream, greeting) = receive_greeting(stream).await?;
@@ -70,7 +75,7 @@ async fn serve(candidacy: Arc<Candidacy>, stream: TcpStream) -> std::io::Result<
         return Ok(());
     }
     let room = WaitingRoom { candidacy, from: greeting.from };
-    let mut requests = Box::pin(calls_on(stream, greeting.purpose).execute(room.serve()));
+    let mut requests = Box::pin(calls_on(stream, greeting.purpose, budget).execute(Charging(room.serve())));
     while let Some(call) = requests.next().await {
         call.await;
     }
