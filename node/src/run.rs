@@ -72,13 +72,15 @@ async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow
     let output_owner = output::owner(settings).context("the dataset's folder (--output)")?;
     let trust = certificates::load(settings)?;
     if let Some(trust) = &trust {
-        tokio::spawn(certificates::follow(trust.clone()));
+        let trust = trust.clone();
+        tokio::spawn(async move { trust.follow().await });
     }
     let addresses = settings.ips.resolve()?;
-    let port = HttpPort::open(&settings.http).await?;
+    let http_trust = trust.clone().filter(|_| settings.http_tls);
+    let port = HttpPort::open(&settings.http).await?.trusting(http_trust);
     // It waits as long as the cluster is not there, or does not let this node in.
     let joined = async {
-        let tracker = Tracker::start(tracker_options(settings, &world, output_owner, trust)).await?;
+        let tracker = Tracker::start(tracker_options(settings, &world, output_owner, trust.clone())).await?;
         let settled = output::settle(settings, &*world.entropy, &tracker).await;
         let opened = settled.and_then(|marker| Output::open(settings, marker));
         match opened.context("the dataset's folder (--output)") {
@@ -91,12 +93,14 @@ async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow
     };
     let (tracker, output) = tokio::select! {
         joined = joined => joined?,
+        () = port.serve_waiting() => anyhow::bail!("the HTTP port ended by itself"),
         () = signals.next() => {
             tracing::info!("node stopped before it had a place in a cluster");
             return Ok(());
         }
     };
     let http = port.address().to_string();
+    tracing::info!(url = %port.url(), "monitor, metrics and health");
     let (mut node, session) =
         Node::assemble(settings, &world, output, addresses, tracker, http, crew_runtime.clone())?;
     let mirror_stop = CancellationToken::new();
@@ -105,8 +109,12 @@ async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow
         crew_runtime.spawn(feed);
     }
     let pages_stop = CancellationToken::new();
-    let monitor = node.monitor(settings, &world, log)?;
-    let pages = tokio::spawn(port.serve(node.observe(), monitor.routes(), pages_stop.clone()));
+    let monitor = node.monitor(settings, &world, log, trust.as_ref())?;
+    let (observe, routes, gate) = (node.observe(), monitor.routes(), monitor.gate());
+    let pages = tokio::spawn({
+        let stop = pages_stop.clone();
+        async move { port.serve(observe, routes, gate, stop).await }
+    });
     tokio::spawn({
         let stop = pages_stop.clone();
         async move { monitor.run(stop).await }

@@ -9,12 +9,9 @@ pub mod dataset;
 mod durable;
 pub mod env;
 mod folder_sync;
-pub mod http_port;
 pub mod ids;
 pub mod net;
-pub mod redis;
 pub mod snapshot;
 pub mod state;
-pub mod tls;
 
 pub use durable::FileError;

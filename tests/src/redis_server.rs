@@ -136,19 +136,33 @@ impl RedisSentinel {
     /// # Errors
     /// It cannot be started.
     pub async fn watching(master: &RedisServer, name: &str) -> anyhow::Result<Self> {
+        Self::watching_at(master, master.port, name, &[]).await
+    }
+
+    /// The same for a master at another of its ports, with further lines of the configuration.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub async fn watching_at(
+        master: &RedisServer,
+        master_port: u16,
+        name: &str,
+        further: &[String],
+    ) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("twm-sentinel-").context("making a folder")?;
         let port = free_port()?;
         let mut lines = vec![
             "bind 127.0.0.1".to_owned(),
             format!("port {port}"),
             format!("dir {}", folder.path().display()),
-            format!("sentinel monitor {name} 127.0.0.1 {} 1", master.port),
+            format!("sentinel monitor {name} 127.0.0.1 {master_port} 1"),
             format!("sentinel down-after-milliseconds {name} 500"),
             format!("sentinel failover-timeout {name} 2000"),
         ];
         if let Some(password) = &master.password {
             lines.push(format!("sentinel auth-pass {name} {password}"));
         }
+        lines.extend_from_slice(further);
         let configuration = folder.path().join("sentinel.conf");
         fs::write(&configuration, lines.join("\n") + "\n").context("writing a configuration")?;
         let arguments = vec![configuration.into_os_string()];

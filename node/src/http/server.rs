@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::from_fn;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use storage::http_port;
-pub use storage::http_port::HttpPortError;
+pub use storage::net::http_port::HttpPortError;
+use storage::net::http_port::{self, Access, Gate, HttpCaller};
+use storage::net::trust::Trust;
 use tokio_util::sync::CancellationToken;
 
 use super::{Observation, metrics};
@@ -29,9 +30,28 @@ impl HttpPort {
         http_port::HttpPort::open(address, "--http").await.map(Self)
     }
 
+    /// Speaks TLS where there are certificates.
+    pub fn trusting(self, trust: Option<Trust>) -> Self {
+        Self(self.0.trusting(trust))
+    }
+
+    /// Where it listens, as a URL.
+    pub fn url(&self) -> String {
+        self.0.url()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.0.address()
+    }
+
+    /// Answers health checks of a node that is in no cluster yet, until it is dropped.
+    pub async fn serve_waiting(&self) {
+        let why =
+            "not ready: the node is in no cluster yet; its log and `twm-ctl status` say for whom it waits\n";
+        let waiting = async move || (StatusCode::SERVICE_UNAVAILABLE, why);
+        let pages = Router::new().route("/livez", get(async || "alive\n")).fallback(waiting);
+        self.0.serve(pages, CancellationToken::new()).await;
     }
 
     /// Answers requests until `stop` is cancelled, and those that came before it. `monitor` is what there is beside
@@ -40,13 +60,14 @@ impl HttpPort {
         self,
         observe: Observe,
         monitor: Router,
+        gate: Arc<Gate>,
         stop: CancellationToken,
     ) -> std::io::Result<()> {
         let pages = Router::new()
+            .route("/metrics", get(metrics_page).layer(from_fn_with_state(gate, caller_may_look)))
             .route("/", get(index).layer(from_fn(monitor::harden)))
             .route("/livez", get(async || "alive\n"))
             .route("/readyz", get(readiness))
-            .route("/metrics", get(metrics_page))
             .with_state(observe)
             .merge(monitor);
         self.0.serve(pages, stop).await;
@@ -75,6 +96,14 @@ fn ends_soon(seconds: i64) -> Option<String> {
             "this node's certificate ends in {days} days; `twm-ctl certs renew` makes a new one"
         )),
         _ => None,
+    }
+}
+
+/// Metrics tell what is crawled, as the monitor does. Scrapers call a node by any name.
+async fn caller_may_look(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    match gate.check_caller(&HttpCaller::of(request.extensions()), request.headers(), Access::Read) {
+        Ok(()) => next.run(request).await,
+        Err(denied) => (denied.status, format!("{}\n", denied.why)).into_response(),
     }
 }
 

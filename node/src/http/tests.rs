@@ -9,6 +9,7 @@ use api::model::{
 };
 use axum::Router;
 use raft::state::Sizes;
+use storage::net::http_port::Gate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -186,6 +187,11 @@ async fn get(url: String) -> (u16, String) {
     (answer.status, String::from_utf8(answer.body.unwrap()).unwrap())
 }
 
+/// The rules of a port that everybody may look at.
+fn gate() -> Arc<Gate> {
+    Arc::new(Gate::new([], None))
+}
+
 #[tokio::test]
 async fn pages_tell_supervisors_and_people_how_the_node_is() {
     let port = HttpPort::open("127.0.0.1:0").await.unwrap();
@@ -196,7 +202,10 @@ async fn pages_tell_supervisors_and_people_how_the_node_is() {
         let seen = seen.clone();
         Arc::new(move || seen.lock().unwrap().clone())
     };
-    let serving = tokio::spawn(port.serve(observe, Router::new(), stop.clone()));
+    let serving = tokio::spawn({
+        let stop = stop.clone();
+        async move { port.serve(observe, Router::new(), gate(), stop).await }
+    });
 
     assert_eq!(get(format!("{url}/livez")).await.0, 200);
     assert_eq!(get(format!("{url}/readyz")).await, (200, "ready\nno route\n".to_owned()));
@@ -227,7 +236,9 @@ async fn a_port_in_use_is_named_with_the_flag_and_the_way_out() {
 async fn silent_connections_keep_nobody_out_and_are_closed_for_others() {
     let port = HttpPort::open("127.0.0.1:0").await.unwrap();
     let address = port.address();
-    tokio::spawn(port.serve(Arc::new(observation), Router::new(), CancellationToken::new()));
+    tokio::spawn(async move {
+        port.serve(Arc::new(observation), Router::new(), gate(), CancellationToken::new()).await
+    });
     let mut silent = Vec::new();
     for _ in 0..300 {
         silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
@@ -268,7 +279,9 @@ fn the_board_and_the_alerts_ask_only_for_metrics_that_exist() {
 async fn a_browser_gets_the_monitor_and_others_the_text() {
     let port = HttpPort::open("127.0.0.1:0").await.unwrap();
     let address = port.address();
-    tokio::spawn(port.serve(Arc::new(observation), Router::new(), CancellationToken::new()));
+    tokio::spawn(async move {
+        port.serve(Arc::new(observation), Router::new(), gate(), CancellationToken::new()).await
+    });
     for (accept, begins) in [
         ("Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n", "<!doctype html>"),
         ("Accept: */*\r\n", "twm-node 1 of cluster twm"),

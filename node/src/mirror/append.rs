@@ -3,9 +3,7 @@
 use api::model::EventId;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Script, Value};
-
-/// The stream.
-pub(super) const EVENTS: &str = "twm:events";
+use storage::net::mirrored::EVENTS;
 
 /// Runs commands if the stream ends at the expected id; else nothing. Answers whether it did, and where the stream
 /// ended before. A stream that is not there ends at 0-0.

@@ -10,7 +10,8 @@ use redis::{RedisResult, pipe};
 use storage::dataset::{Dataset, tweet_id};
 use storage::env::{Backoff, Clock, Entropy};
 use storage::ids::UserId;
-use storage::redis::RedisUrl;
+use storage::net::mirrored::{ID, JSON, OPERATIONS, PROFILE_CHANNEL, PROFILES, TWEET_CHANNEL, TWEETS};
+use storage::net::redis::RedisUrl;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -20,12 +21,6 @@ use super::spool::{Item, Place, Spool};
 use super::tap::{Tap, TappedDataset, TappedSource};
 use crate::source::Source;
 
-/// Streams of what is found.
-const TWEETS: &str = "twm:tweets";
-const PROFILES: &str = "twm:profiles";
-/// Channels of the original for the same.
-const NEW_TWEET: &str = "events.timeline.new_tweet";
-const PROFILE: &str = "extra.lookupinfos";
 /// How long Redis may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Waits between two attempts to reach it.
@@ -134,7 +129,7 @@ impl Inner {
                 let fetched = self.tap.take_fetched(operation);
                 if fetched > 0 {
                     let channel =
-                        format!("stats.ops.{}.node-{}", operation_name(operation), self.options.node);
+                        format!("{OPERATIONS}{}.node-{}", operation_name(operation), self.options.node);
                     batch.publish(channel, format!("[{fetched}, {now}]")).ignore();
                 }
             }
@@ -219,8 +214,12 @@ impl Inner {
 
     /// Into the streams; and into the channels of the original, where somebody listens.
     async fn send(&self, redis: &mut MultiplexedConnection, entries: &[Entry]) -> RedisResult<()> {
-        let listeners: Vec<(String, u64)> =
-            redis::cmd("PUBSUB").arg("NUMSUB").arg(NEW_TWEET).arg(PROFILE).query_async(redis).await?;
+        let listeners: Vec<(String, u64)> = redis::cmd("PUBSUB")
+            .arg("NUMSUB")
+            .arg(TWEET_CHANNEL)
+            .arg(PROFILE_CHANNEL)
+            .query_async(redis)
+            .await?;
         let patterns: u64 = redis::cmd("PUBSUB").arg("NUMPAT").query_async(redis).await?;
         let heard =
             |channel: &str| patterns > 0 || listeners.iter().any(|(name, n)| name == channel && *n > 0);
@@ -230,7 +229,7 @@ impl Inner {
             fields.iter().for_each(|(name, value)| {
                 add.arg(name).arg(value);
             });
-            add.arg("json").arg(json).ignore();
+            add.arg(JSON).arg(json).ignore();
             if heard(channel) {
                 batch.publish(channel, json).ignore();
             }
@@ -263,8 +262,8 @@ fn read_timeline(dataset: &dyn Dataset, user: &UserId, since: u64, chunks: &mpsc
             break;
         }
         bytes += line.len();
-        let fields = vec![("id", id.to_string()), ("user", user.to_string())];
-        chunk.push(Entry { stream: TWEETS, channel: NEW_TWEET, fields, json: line });
+        let fields = vec![(ID, id.to_string()), ("user", user.to_string())];
+        chunk.push(Entry { stream: TWEETS, channel: TWEET_CHANNEL, fields, json: line });
         if chunk.len() >= CHUNK.0 || bytes >= CHUNK.1 {
             bytes = 0;
             if chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
@@ -279,5 +278,5 @@ fn read_timeline(dataset: &dyn Dataset, user: &UserId, since: u64, chunks: &mpsc
 }
 
 fn profile_entry((user, json): (UserId, String)) -> Entry {
-    Entry { stream: PROFILES, channel: PROFILE, fields: vec![("id", user.to_string())], json }
+    Entry { stream: PROFILES, channel: PROFILE_CHANNEL, fields: vec![(ID, user.to_string())], json }
 }

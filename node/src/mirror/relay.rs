@@ -8,11 +8,12 @@ use api::model::{Event, EventId};
 use raft::server::Tracker;
 use redis::aio::MultiplexedConnection;
 use storage::env::{Backoff, Clock, Entropy};
-use storage::redis::RedisUrl;
+use storage::net::mirrored::EVENTS;
+use storage::net::redis::RedisUrl;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::append::{Appended, Appender, EVENTS, End, end};
+use super::append::{Appended, Appender, End, end};
 use super::legacy::Legacy;
 use super::status::{MirrorStatus, MirrorView};
 use super::{entry, legacy};
@@ -55,7 +56,7 @@ pub struct Mirror {
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error(transparent)]
-    Connect(#[from] storage::redis::RedisError),
+    Connect(#[from] storage::net::redis::RedisError),
     #[error("Redis at {url} does not take what is mirrored: {source}")]
     Refused { url: String, source: redis::RedisError },
     #[error(

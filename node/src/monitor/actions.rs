@@ -11,9 +11,11 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use storage::ids::UserId;
+use storage::net::http_port::HttpCaller;
 use tokio::time::timeout;
 
 use super::Monitor;
+use super::access::check_action;
 use super::problem::Problem;
 use super::reading::{crawl_id, user};
 
@@ -24,26 +26,29 @@ const STEP: u64 = 1_000;
 
 type Acted = Result<Json<Value>, Problem>;
 
-pub(super) async fn pause(state: State<Monitor>, id: Path<String>, headers: HeaderMap) -> Acted {
-    change(state, id, headers, "paused", |crawl| Write::PauseCrawl { crawl }).await
+/// Who wants it.
+type By = (HttpCaller, HeaderMap);
+
+pub(super) async fn pause(state: State<Monitor>, id: Path<String>, by: By) -> Acted {
+    change(state, id, by, "paused", |crawl| Write::PauseCrawl { crawl }).await
 }
 
-pub(super) async fn resume(state: State<Monitor>, id: Path<String>, headers: HeaderMap) -> Acted {
-    change(state, id, headers, "resumed", |crawl| Write::ResumeCrawl { crawl }).await
+pub(super) async fn resume(state: State<Monitor>, id: Path<String>, by: By) -> Acted {
+    change(state, id, by, "resumed", |crawl| Write::ResumeCrawl { crawl }).await
 }
 
-pub(super) async fn cancel(state: State<Monitor>, id: Path<String>, headers: HeaderMap) -> Acted {
-    change(state, id, headers, "cancelled", |crawl| Write::CancelCrawl { crawl }).await
+pub(super) async fn cancel(state: State<Monitor>, id: Path<String>, by: By) -> Acted {
+    change(state, id, by, "cancelled", |crawl| Write::CancelCrawl { crawl }).await
 }
 
 async fn change(
     State(monitor): State<Monitor>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    (caller, headers): By,
     done: &'static str,
     write: impl FnOnce(CrawlId) -> Write,
 ) -> Acted {
-    monitor.inner.access.check_action(&headers)?;
+    check_action(&monitor.inner.gate, &caller, &headers)?;
     let crawl = crawl_id(&id)?;
     monitor.write(write(crawl)).await?;
     tracing::info!(%crawl, "an operator of the monitor: {done}");
@@ -60,9 +65,9 @@ pub(super) async fn retry(
     State(monitor): State<Monitor>,
     Path(id): Path<String>,
     Query(which): Query<Which>,
-    headers: HeaderMap,
+    (caller, headers): By,
 ) -> Acted {
-    monitor.inner.access.check_action(&headers)?;
+    check_action(&monitor.inner.gate, &caller, &headers)?;
     let crawl = crawl_id(&id)?;
     let user = which.user.as_deref().map(user).transpose()?;
     let retried = monitor.retry(crawl, user).await?;

@@ -12,6 +12,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 use storage::env::Clock;
+use storage::net::trust::Trust;
 use tokio::sync::Semaphore;
 
 use super::Monitor;
@@ -73,11 +74,11 @@ pub enum IndexerError {
 }
 
 impl Indexer {
-    /// The indexer at this URL. Nothing is asked yet.
+    /// The indexer at this URL; over TLS it is one with a certificate of the same authority. Nothing is asked yet.
     ///
     /// # Errors
     /// There is no HTTP client to be had.
-    pub fn new(url: IndexerUrl, clock: Arc<dyn Clock>) -> Result<Self, IndexerError> {
+    pub fn new(url: IndexerUrl, trust: Option<&Trust>, clock: Arc<dyn Clock>) -> Result<Self, IndexerError> {
         let settings = HttpSettings {
             connect_timeout: CONNECT,
             request_timeout: ANSWER,
@@ -85,7 +86,8 @@ impl Indexer {
             body_limit: LARGEST,
             ..HttpSettings::default()
         };
-        let client = HttpClient::new(None, &settings, &ClientTls::new()?, clock)?;
+        let tls = trust.map_or_else(ClientTls::new, |trust| Ok(ClientTls::trusting(trust)))?;
+        let client = HttpClient::new(None, &settings, &tls, clock)?;
         Ok(Self { client: Arc::new(client), url, turns: Arc::new(Semaphore::new(AT_ONCE)) })
     }
 

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use api::documents::Pace;
 use storage::env::{Clock, Entropy};
+use storage::net::http_port::Gate;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use access::harden;
@@ -44,19 +45,16 @@ pub use graphite::{Graphite, GraphiteClientError, GraphiteUrl};
 pub use indexer::{Indexer, IndexerError, IndexerUrl};
 pub use watched::{Watched, WatchedNode};
 
-use access::Access;
 use asked::Asked;
 use events::Feed;
 use history::History;
 use stream::Onlookers;
 
 /// What the monitor is told.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct MonitorSettings {
-    /// Who knows it may act; absent: nobody may.
-    pub token: Option<String>,
-    /// Names under which browsers may call this node, beside its addresses and `localhost`.
-    pub hosts: Vec<String>,
+    /// Who may look, and who may act.
+    pub gate: Arc<Gate>,
     /// Who is asked for what the tweets look like, if anybody.
     pub indexer: Option<Indexer>,
 }
@@ -88,7 +86,7 @@ struct Inner {
     watched: Arc<dyn Watched>,
     graphite: Option<Graphite>,
     clock: Arc<dyn Clock>,
-    access: Access,
+    gate: Arc<Gate>,
     indexer: Option<Indexer>,
     asked: Asked,
     pace: Mutex<Pace>,
@@ -107,8 +105,8 @@ impl Monitor {
         let MonitorParts { settings, cluster, watched, graphite, clock, entropy } = parts;
         let inner = Inner {
             cluster,
-            indexer: settings.indexer.clone(),
-            access: Access::of(settings),
+            indexer: settings.indexer,
+            gate: settings.gate,
             asked: Asked::of(watched.clone(), clock.clone()),
             watched,
             graphite,
@@ -133,6 +131,11 @@ impl Monitor {
         }
         // Listeners would keep the port open.
         self.inner.stop.cancel();
+    }
+
+    /// The rules of who may look and act.
+    pub fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.inner.gate)
     }
 
     async fn keep_history(&self) {

@@ -1,5 +1,7 @@
 //! Where everything is.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -37,7 +39,7 @@ impl Monitor {
         let api = api().into_iter().fold(Router::new(), |router, (path, method)| router.route(path, method));
         let api = api
             .route("/api/{*rest}", get(nothing).post(nothing))
-            .layer(from_fn_with_state(self.clone(), access::guard));
+            .layer(from_fn_with_state(Arc::clone(&self.inner.gate), access::guard));
         Router::new()
             .merge(api)
             .route("/assets/{name}", get(assets::asset))

@@ -112,7 +112,7 @@ impl Monitor {
             "nodes": nodes,
             "sessions": Value::Array(sessions),
             "crawls": self.crawl_documents(view),
-            "actions": self.inner.access.allows_actions(),
+            "actions": self.inner.gate.allows_changes(),
         })
     }
 

@@ -9,6 +9,7 @@ use raft::command::Limits;
 use raft::server::{ResolveError, ResolveNames, Tracker, TrackerOptions};
 use storage::dataset::Dataset;
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};
+use storage::net::http_port::Gate;
 use storage::net::trust::Trust;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -177,19 +178,20 @@ impl Node {
         settings: &Settings,
         world: &World,
         log: LogRing,
+        trust: Option<&Trust>,
     ) -> anyhow::Result<Monitor> {
         let (tracker, crawler, board) = (self.tracker.clone(), self.crawler.clone(), self.board.clone());
         let clock = world.clock.clone();
         let addresses = settings.peers.values().chain([&settings.http]);
         let host = |address: &String| address.rsplit_once(':').map(|(host, _)| host.to_owned());
+        let gate = Gate::new(addresses.filter_map(host), settings.public_url.clone())
+            .token(settings.monitor_token.clone(), "--monitor-token")
+            .certificates(settings.http_tls);
         let graphite = settings.graphite.clone().map(|url| Graphite::new(url, clock.clone())).transpose()?;
-        let indexer = settings.indexer.clone().map(|url| Indexer::new(url, clock.clone())).transpose()?;
+        let indexer =
+            settings.indexer.clone().map(|url| Indexer::new(url, trust, clock.clone())).transpose()?;
         Ok(Monitor::new(MonitorParts {
-            settings: MonitorSettings {
-                token: settings.monitor_token.clone(),
-                hosts: addresses.filter_map(host).collect(),
-                indexer,
-            },
+            settings: MonitorSettings { gate: Arc::new(gate), indexer },
             cluster: self.cluster.clone(),
             watched: Arc::new(WatchedNode { tracker, crawler, board, log, clock: clock.clone() }),
             graphite,

@@ -1,13 +1,14 @@
 //! Where values come from: flag over environment over file over default.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::table::{SETTINGS, Setting, find};
+use super::table::{SETTINGS, Setting, find, find_by_file, variable};
 use super::{Problem, Problems};
 
 /// Where a value comes from.
@@ -43,6 +44,9 @@ pub(super) struct Layers {
 /// Largest settings file read.
 const MAX_FILE: u64 = 1 << 20;
 
+/// Most that is read of a file with a secret, bytes.
+const MAX_SECRET: u64 = 64 << 10;
+
 impl Layers {
     /// Collects the layers. `environment` gives a variable's value.
     pub(super) fn collect(
@@ -62,8 +66,19 @@ impl Layers {
             if let Some(value) = from_environment(&name) {
                 layers.add(setting, value, Origin::Environment(name), &mut problems);
             }
+            if let Some((path, name)) = setting.file.and_then(|file| {
+                let name = variable(file);
+                Some((from_environment(&name)?, name))
+            }) {
+                layers.add_secret(setting, &path, Origin::Environment(name), &mut problems);
+            }
             if let Some(value) = flag(&matches, setting) {
                 layers.add(setting, value, Origin::Flag(setting.key), &mut problems);
+            }
+            if let Some((path, file)) =
+                setting.file.and_then(|file| Some((matches.get_one::<OsString>(file)?, file)))
+            {
+                layers.add_secret(setting, path, Origin::Flag(file), &mut problems);
             }
         }
         problems.none()?;
@@ -86,6 +101,25 @@ impl Layers {
         }
     }
 
+    /// Takes the first line of a file as the value.
+    fn add_secret(
+        &mut self,
+        setting: &'static Setting,
+        path: &OsStr,
+        origin: Origin,
+        problems: &mut Problems,
+    ) {
+        match read_secret(Path::new(path)) {
+            Ok(value) => {
+                self.given.insert(setting.key, (value, origin));
+            }
+            Err(what) => {
+                let what = format!("{}: {what}", Path::new(path).display());
+                problems.add(setting.file.unwrap_or(setting.key), &origin, what);
+            }
+        }
+    }
+
     fn add_file(&mut self, path: &Path, problems: &mut Problems) {
         let origin = Origin::File(path.to_owned());
         let table = match read_table(path) {
@@ -93,6 +127,12 @@ impl Layers {
             Err(what) => return problems.push(Problem { setting: None, origin, what }),
         };
         for (key, value) in table {
+            if let (Some(setting), Some(secret)) = (find_by_file(&key), value.as_str()) {
+                // Beside the settings file, so that both can move together.
+                let secret = path.parent().unwrap_or(Path::new(".")).join(secret);
+                self.add_secret(setting, secret.as_os_str(), origin.clone(), problems);
+                continue;
+            }
             let Some(setting) = find(&key) else {
                 let known: Vec<_> = SETTINGS.iter().map(|setting| setting.key).collect();
                 let what = format!("there is no key {key:?}; the keys are {}", known.join(", "));
@@ -109,6 +149,19 @@ impl Layers {
                 }
             }
         }
+    }
+}
+
+/// The secret in a file: its first line.
+fn read_secret(path: &Path) -> Result<String, String> {
+    let read = |mut file: std::fs::File| {
+        let mut text = String::new();
+        file.by_ref().take(MAX_SECRET).read_to_string(&mut text).map(|_| text)
+    };
+    let text = std::fs::File::open(path).and_then(read).map_err(|e| format!("it cannot be read: {e}"))?;
+    match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
+        Some(line) => Ok(line.to_owned()),
+        None => Err("its first line is empty; write the secret there".to_owned()),
     }
 }
 
@@ -149,7 +202,7 @@ fn command() -> Command {
         .about("A node of a twm crawler cluster: takes part in Raft and crawls from its own addresses")
         .after_help(
             "Every setting can also be given as a variable (--data-dir as TWM_DATA_DIR) or in the file \
-             (data-dir = \"...\").\nA flag counts more than the environment, and that more than the file.\n\
+             (data-dir = \"...\").\nA flag counts more than the environment, and that more than the file. Secrets may be in files of their own\n             (--api-token-file, TWM_API_TOKEN_FILE, api-token-file = \"...\").\n\
              Exit codes: 0 stopped well, 1 failed, 2 bad settings.",
         )
         .arg(
@@ -166,6 +219,18 @@ fn command() -> Command {
                 .help("Print the settings and where each comes from, and exit"),
         );
     SETTINGS.iter().fold(command, |command, setting| {
+        let command = match setting.file {
+            Some(file) => command.arg(
+                Arg::new(file)
+                    .long(file)
+                    .help(format!("A file whose first line is the value of --{}", setting.key))
+                    .value_name("FILE")
+                    .value_parser(clap::value_parser!(OsString))
+                    .overrides_with(file)
+                    .conflicts_with(setting.key),
+            ),
+            None => command,
+        };
         let arg = Arg::new(setting.key).long(setting.key).help(setting.help).hide(setting.hidden);
         command.arg(match setting.value {
             Some(name) => arg

@@ -17,7 +17,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use storage::dataset::FollowersFormat;
-use storage::redis::RedisUrl;
+use storage::net::http_port::PublicUrl;
+use storage::net::redis::RedisUrl;
 
 use layers::Layers;
 pub use layers::Origin;
@@ -57,6 +58,10 @@ pub struct Settings {
     pub http: String,
     /// Who knows it may act through the monitor.
     pub monitor_token: Option<String>,
+    /// Whether the HTTP port speaks TLS, with the node's certificate.
+    pub http_tls: bool,
+    /// Where browsers find the monitor behind a proxy.
+    pub public_url: Option<PublicUrl>,
     /// Which Graphite has the history of the monitor, if any.
     pub graphite: Option<GraphiteUrl>,
     /// Where a `twm-indexer` answers, for the monitor.
@@ -218,6 +223,8 @@ impl Reader<'_> {
         let tls = self.tls();
         self.not_open_to_all(id, peers.as_ref(), tls.is_some());
         let http = self.read("http", "127.0.0.1:9898", values::host_port);
+        let http_tls = self.http_tls(http.as_deref(), tls.is_some());
+        let public_url = self.optional("public-url", None, str::parse);
         let monitor_token = self.optional("monitor-token", None, values::monitor_token);
         let graphite = self.optional("graphite-url", None, GraphiteUrl::parse);
         let indexer = self.optional("indexer", None, IndexerUrl::parse);
@@ -260,6 +267,8 @@ impl Reader<'_> {
             tls,
             http: http?,
             monitor_token,
+            http_tls: http_tls?,
+            public_url,
             graphite,
             indexer,
             ips: ips?,
@@ -340,6 +349,27 @@ impl Reader<'_> {
         }
         let [(_, Some(ca)), (_, Some(cert)), (_, Some(key))] = given else { return None };
         Some(TrustFiles { ca: ca.into(), cert: cert.into(), key: key.into() })
+    }
+
+    /// Whether the HTTP port speaks TLS. Without it whoever reaches it may look at everything.
+    fn http_tls(&mut self, http: Option<&str>, tls: bool) -> Option<bool> {
+        let insecure = self.layers.value("insecure").is_some_and(|(value, _)| value == "true");
+        let http_tls = self.read("http-tls", "false", values::switch)?;
+        let layers = self.layers;
+        let origin = |key| layers.value(key).map_or(Origin::Default, |(_, origin)| origin.clone());
+        if http_tls && !tls {
+            let what = "it needs --tls-ca, --tls-cert and --tls-key; see `twm-ctl certs`".to_owned();
+            self.problems.add("http-tls", &origin("http-tls"), what);
+        }
+        let open = http.filter(|http| !http_tls && !insecure && !values::is_loopback(http));
+        if let Some(http) = open {
+            let what = format!(
+                "{http} is reached from other machines, and without TLS whoever reaches it may look; give --http-tls, or \
+                 listen on 127.0.0.1 behind a proxy with TLS (and give --public-url), or --insecure"
+            );
+            self.problems.add("http", &origin("http"), what);
+        }
+        Some(http_tls)
     }
 
     /// Without certificates whoever reaches the port is an operator, so that it is for this machine alone.

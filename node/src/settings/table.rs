@@ -9,6 +9,8 @@ pub(super) struct Setting {
     pub(super) help: &'static str,
     /// Never shown.
     pub(super) secret: bool,
+    /// The setting that names a file with the value instead; secrets have one.
+    pub(super) file: Option<&'static str>,
     /// Not for operators: absent from the help.
     pub(super) hidden: bool,
 }
@@ -16,24 +18,29 @@ pub(super) struct Setting {
 impl Setting {
     /// Its variable in the environment.
     pub(super) fn variable(&self) -> String {
-        format!("TWM_{}", self.key.replace('-', "_").to_ascii_uppercase())
+        variable(self.key)
     }
 }
 
+/// The variable of the environment for a key.
+pub(super) fn variable(key: &str) -> String {
+    format!("TWM_{}", key.replace('-', "_").to_ascii_uppercase())
+}
+
 const fn setting(key: &'static str, value: &'static str, help: &'static str) -> Setting {
-    Setting { key, value: Some(value), help, secret: false, hidden: false }
+    Setting { key, value: Some(value), help, secret: false, file: None, hidden: false }
 }
 
 const fn switch(key: &'static str, help: &'static str) -> Setting {
-    Setting { key, value: None, help, secret: false, hidden: false }
+    Setting { key, value: None, help, secret: false, file: None, hidden: false }
 }
 
-const fn secret(key: &'static str, value: &'static str, help: &'static str) -> Setting {
-    Setting { key, value: Some(value), help, secret: true, hidden: false }
+const fn secret(key: &'static str, file: &'static str, value: &'static str, help: &'static str) -> Setting {
+    Setting { key, value: Some(value), help, secret: true, file: Some(file), hidden: false }
 }
 
 const fn hidden(key: &'static str, help: &'static str) -> Setting {
-    Setting { key, value: None, help, secret: false, hidden: true }
+    Setting { key, value: None, help, secret: false, file: None, hidden: true }
 }
 
 /// All settings, in the order in which they are shown.
@@ -79,17 +86,28 @@ pub(super) const SETTINGS: &[Setting] = &[
         "HOST:PORT",
         "Port of the monitor, metrics and health; port 0 takes a free one [default: 127.0.0.1:9898]",
     ),
+    switch(
+        "http-tls",
+        "Serve --http over TLS with --tls-cert: who calls shows a certificate of the same authority, or knows \
+         --monitor-token. Needed beyond loopback, unless --insecure",
+    ),
+    setting(
+        "public-url",
+        "URL",
+        "Where browsers find the monitor behind a proxy, such as https://crawl.example.org/ [default: there is none]",
+    ),
     secret(
         "monitor-token",
+        "monitor-token-file",
         "TOKEN",
-        "Who knows it may pause, resume, cancel and retry in the monitor; absent: nobody. Better in TWM_MONITOR_TOKEN or \
-         the file than in a flag",
+        "Who knows it may pause, resume, cancel and retry in the monitor; absent: nobody. Better in a file than in a flag",
     ),
     secret(
         "graphite-url",
+        "graphite-url-file",
         "URL",
         "graphite-web to which twm-stats sends, for the history of days in the monitor, such as http://10.0.0.8:8080/; with \
-         a password better in TWM_GRAPHITE_URL or the file [default: the monitor remembers a day itself]",
+         a password better in a file [default: the monitor remembers a day itself]",
     ),
     setting(
         "indexer",
@@ -109,8 +127,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("api-url", "URL", "Base URL of the Twitter API [default: http://127.0.0.1:5000/1/]"),
     secret(
         "api-token",
+        "api-token-file",
         "TOKEN",
-        "Bearer token of the API; better in TWM_API_TOKEN or the file than in a flag",
+        "Bearer token of the API; better in a file than in a flag",
     ),
     setting("request-timeout", "TIME", "Longest wait for a whole answer of the API [default: 30s]"),
     setting("output", "DIR", "Folder of the dataset [default: ./twm-dataset]"),
@@ -161,9 +180,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("margin", "TIME", "Added to every reset time of a rate budget [default: 500ms]"),
     secret(
         "redis",
+        "redis-file",
         "URL",
-        "Redis to which what happens is mirrored, redis://, rediss:// or redis+sentinel://HOST,HOST/MASTER, the same \
-         on all nodes; with a password better in TWM_REDIS or the file [default: no mirror]",
+        "Redis to which what happens is mirrored, redis://, redis+sentinel://HOST,HOST/MASTER, or with TLS rediss:// and rediss+sentinel://, the same \
+         on all nodes; with a password better in a file [default: no mirror]",
     ),
     setting("redis-outbox", "MIB", "Most memory for events that wait for Redis, 1 to 1024 [default: 16]"),
     setting(
@@ -188,4 +208,9 @@ pub(super) const SETTINGS: &[Setting] = &[
 /// The setting with this key.
 pub(super) fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// The setting whose value is in the file that this key names.
+pub(super) fn find_by_file(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.file == Some(key))
 }

@@ -97,6 +97,37 @@ fn a_secret_is_not_shown() {
 }
 
 #[test]
+fn a_secret_may_be_in_a_file_of_its_own() {
+    let temp = tempfile::tempdir().unwrap();
+    let (token, config) = (temp.path().join("token"), temp.path().join("twm.toml"));
+    std::fs::write(&token, "hunter2 \nnot this\n").unwrap();
+    std::fs::write(&config, "api-token-file = \"token\"\n").unwrap();
+    let (token, config) = (token.to_str().unwrap(), config.to_str().unwrap());
+    let (by_flag, by_file) = (load(&["--api-token-file", token]), load(&["--config", config]));
+    let by_variable = load_with(&[], &[("TWM_API_TOKEN_FILE", token)]).unwrap();
+    for loaded in [by_flag, by_file, by_variable] {
+        assert_eq!(loaded.settings.api_token.as_deref(), Some("hunter2"));
+        assert!(!loaded.to_string().contains("hunter2"));
+    }
+    let missing = errors(&["--api-token-file", "/nowhere/token"]);
+    assert!(missing.contains("--api-token-file") && missing.contains("/nowhere/token"), "{missing}");
+    std::fs::write(token, "\n").unwrap();
+    assert!(errors(&["--api-token-file", token]).contains("its first line is empty"));
+}
+
+#[test]
+fn the_http_port_beyond_loopback_needs_tls_or_a_word() {
+    let tls = ["--tls-ca", "a", "--tls-cert", "b", "--tls-key", "c"];
+    let open = ["--http", "0.0.0.0:9898"];
+    let refused = errors(&[&tls[..], &open].concat());
+    assert!(refused.contains("--http-tls") && refused.contains("--public-url"), "{refused}");
+    assert!(load(&[&tls[..], &open, &["--http-tls"]].concat()).settings.http_tls);
+    assert!(!load(&[&open[..], &["--insecure"]].concat()).settings.http_tls);
+    assert!(errors(&["--http-tls"]).contains("--tls-cert"));
+    assert!(errors(&["--public-url", "crawl.example.org"]).contains("https://HOST"));
+}
+
+#[test]
 fn a_graphite_is_a_url_and_its_password_is_shown_nowhere() {
     let loaded = load_with(&[], &[("TWM_GRAPHITE_URL", "http://u:hunter2@graphite:8080/g")]).unwrap();
     assert_eq!(loaded.settings.graphite.as_ref().unwrap().to_string(), "http://graphite:8080/g/");

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use storage::dataset::FollowersFormat;
-use storage::redis::RedisUrl;
+use storage::net::redis::RedisUrl;
 
 use super::LogFormat;
 use crate::address::{AddressError, AddressList};

@@ -10,7 +10,7 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Request, Url};
 use storage::env::Clock;
-use storage::tls::ClientTls;
+use storage::net::tls::ClientTls;
 
 use super::body::{BodyError, read_body};
 use super::rate::{Delivery, RateInfo};

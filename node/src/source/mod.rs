@@ -31,7 +31,7 @@ pub use error::{Asked, GoneReason, SourceError};
 pub use page::{FollowersPage, PostId, TimelineItem, TimelinePage};
 pub use profile::{Profile, ProfileError};
 pub use rate::{Delivery, RateInfo};
-pub use storage::tls::ClientTls;
+pub use storage::net::tls::ClientTls;
 
 use crate::budget::BudgetScope;
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use storage::env::{Backoff, Clock as _, SystemClock};
-use storage::redis::RedisUrl;
+use storage::net::mirrored::TWEETS;
+use storage::net::redis::RedisUrl;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
@@ -15,7 +16,7 @@ use crate::service::REDIS_TIMEOUT;
 use crate::stream::{self, Follower, Found, Position, StreamName, StreamReader};
 
 /// The durable stream.
-const STREAM: StreamName = StreamName { key: "twm:tweets", what: "tweets", reader: "twm-indexer" };
+const STREAM: StreamName = StreamName { key: TWEETS, what: "tweets", reader: "twm-indexer" };
 /// How often what was added is made durable and found, at most.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use crate::service::{self, RedisFlags, ServiceEnd};
+use crate::service::{self, HttpFlags, RedisFlags, ServiceEnd};
 use dead::DeadItems;
 use embedded::EmbeddedIndex;
 use feed::{Feed, FeedState};
@@ -72,6 +72,8 @@ struct Cli {
     /// Where it answers; port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT", env = "TWM_INDEXER_LISTEN", default_value = "127.0.0.1:9700")]
     listen: String,
+    #[command(flatten)]
+    http: HttpFlags,
 }
 
 /// Runs the program.
@@ -84,12 +86,12 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), ServiceEnd> {
     let url = cli.redis.url()?;
     let server = server_url(&cli)?;
-    let port = web::open(&cli.listen).await.map_err(ServiceEnd::failed)?;
+    let port = cli.http.open(&cli.listen).await?;
     let dead = DeadItems::open(cli.dead.as_deref()).map_err(ServiceEnd::Failed)?;
     let stop = service::stop_signal()?;
     let index = open_index(&cli, server).await?;
     let state = Arc::new(FeedState::default());
-    tracing::info!("answering at http://{}/inspect, index {}", port.address(), index.name());
+    tracing::info!("answering at {}/inspect, index {}", port.url(), index.name());
 
     let feed = Feed::new(url, index.clone(), dead, Arc::clone(&state));
     let fed = tokio::spawn(feed.run(stop.clone()));

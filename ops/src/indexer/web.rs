@@ -15,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use storage::http_port::{HttpPort, HttpPortError};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -30,14 +29,6 @@ const AT_ONCE: usize = 2;
 const ANSWER: Duration = Duration::from_secs(15);
 /// How long counting may take.
 const COUNT: Duration = Duration::from_secs(2);
-
-/// Opens the port.
-///
-/// # Errors
-/// It is in use, or cannot be listened on.
-pub(super) async fn open(address: &str) -> Result<HttpPort, HttpPortError> {
-    HttpPort::open(address, "--listen").await
-}
 
 #[derive(Clone)]
 struct Pages {

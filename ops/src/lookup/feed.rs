@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures::{FutureExt as _, StreamExt as _};
 use redis::aio::{MultiplexedConnection, PubSubStream};
 use storage::env::Backoff;
-use storage::redis::RedisUrl;
+use storage::net::mirrored::{PROFILE_CHANNEL, PROFILES};
+use storage::net::redis::RedisUrl;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -21,9 +22,9 @@ use crate::stream::{self, Follower, Found, Position, Stamp, StreamName, StreamRe
 use entries::Refusals;
 
 /// The durable stream.
-const STREAM: StreamName = StreamName { key: "twm:profiles", what: "profiles", reader: "twm-lookup" };
+const STREAM: StreamName = StreamName { key: PROFILES, what: "profiles", reader: "twm-lookup" };
 /// Where the original publishes profiles, and the mirror too.
-const CHANNEL: &str = "extra.lookupinfos";
+const CHANNEL: &str = PROFILE_CHANNEL;
 /// Messages that are stored together at most.
 const MESSAGES: usize = 500;
 /// How often it is looked for a stream while there is none.

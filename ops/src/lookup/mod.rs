@@ -19,7 +19,7 @@ use std::sync::Arc;
 use clap::Parser;
 use storage::state::SledStore;
 
-use crate::service::{self, RedisFlags, ServiceEnd};
+use crate::service::{self, HttpFlags, RedisFlags, ServiceEnd};
 use feed::Feed;
 use redis_time::RedisTime;
 use store::Profiles;
@@ -35,6 +35,8 @@ struct Cli {
     /// Where it answers; port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT", env = "TWM_LOOKUP_LISTEN", default_value = "127.0.0.1:9797")]
     listen: String,
+    #[command(flatten)]
+    http: HttpFlags,
     /// The folder of the profiles.
     #[arg(long, value_name = "DIR", env = "TWM_LOOKUP_DATA_DIR", default_value = "twm-lookup-data")]
     data_dir: PathBuf,
@@ -49,14 +51,14 @@ pub fn main() -> ExitCode {
 /// Start-up: the port first, as a second one beside the first fails there; then the profiles; then the feed.
 async fn run(cli: Cli) -> Result<(), ServiceEnd> {
     let url = cli.redis.url()?;
-    let port = web::open(&cli.listen).await.map_err(ServiceEnd::failed)?;
+    let port = cli.http.open(&cli.listen).await?;
     let folder = cli.data_dir.clone();
     let opened = tokio::task::spawn_blocking(move || Profiles::open(Arc::new(SledStore::open(&folder)?)));
     let profiles = opened.await.map_err(ServiceEnd::failed)?.map_err(ServiceEnd::failed)?;
     let profiles = Arc::new(profiles);
     let time = Arc::new(RedisTime::new());
     let stop = service::stop_signal()?;
-    tracing::info!("answering at http://{}/lookup/, profiles in {}", port.address(), cli.data_dir.display());
+    tracing::info!("answering at {}/lookup/, profiles in {}", port.url(), cli.data_dir.display());
 
     let feed = Feed::new(url, Arc::clone(&profiles), Arc::clone(&time));
     let fed = tokio::spawn(feed.run(stop.clone()));

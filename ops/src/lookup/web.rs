@@ -19,7 +19,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
-use storage::http_port::{HttpPort, HttpPortError};
 
 use super::profile::{LARGEST_PROFILE, LONGEST_KEY, Profile};
 use super::redis_time::RedisTime;
@@ -27,14 +26,6 @@ use super::store::{Profiles, StoreError};
 
 /// Largest body of a request, in bytes: a profile, or the ids and names of a batch.
 const LARGEST_BODY: usize = LARGEST_PROFILE;
-
-/// Opens the port.
-///
-/// # Errors
-/// It is in use, or cannot be listened on.
-pub(super) async fn open(address: &str) -> Result<HttpPort, HttpPortError> {
-    HttpPort::open(address, "--listen").await
-}
 
 /// What the pages need.
 #[derive(Clone)]

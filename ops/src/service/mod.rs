@@ -1,10 +1,12 @@
 //! What the programs that run on and on have in common: their Redis, their log, what stops them.
 
+mod http_flags;
 mod redis_flags;
 mod stop;
 
 use std::process::ExitCode;
 
+pub use http_flags::{HttpFlags, Served};
 pub use redis_flags::{REDIS_TIMEOUT, RedisFlags};
 pub use stop::stop_signal;
 

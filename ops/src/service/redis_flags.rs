@@ -1,8 +1,9 @@
 //! The flag that says where Redis is.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use storage::redis::RedisUrl;
+use storage::net::redis::RedisUrl;
 
 use super::ServiceEnd;
 
@@ -18,17 +19,52 @@ pub struct RedisFlags {
     #[arg(default_value = "redis://127.0.0.1:6379/0")]
     #[arg(
         help = "The Redis that the nodes mirror to: redis://[:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or \
-                  redis+sentinel://[:PASSWORD@]HOST[:PORT],.../MASTER[/DB]"
+                  redis+sentinel://[:PASSWORD@]HOST[:PORT],.../MASTER[/DB], rediss+sentinel:// likewise"
     )]
     url: String,
+    /// A file whose first line is the value of --redis
+    #[arg(long, value_name = "FILE", env = "TWM_REDIS_FILE")]
+    redis_file: Option<PathBuf>,
 }
 
 impl RedisFlags {
     /// The URL.
     ///
     /// # Errors
-    /// It is none.
+    /// It is none, or its file cannot be read.
     pub fn url(&self) -> Result<RedisUrl, ServiceEnd> {
-        RedisUrl::parse(&self.url).map_err(|error| ServiceEnd::Usage(format!("--redis: {error}")))
+        let Some(path) = &self.redis_file else {
+            return RedisUrl::parse(&self.url)
+                .map_err(|error| ServiceEnd::Usage(format!("--redis: {error}")));
+        };
+        let wrong = |what: String| ServiceEnd::Usage(format!("--redis-file {}: {what}", path.display()));
+        let text =
+            std::fs::read_to_string(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+        RedisUrl::parse(text.lines().next().unwrap_or_default()).map_err(|error| wrong(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        redis: RedisFlags,
+    }
+
+    #[test]
+    fn the_url_may_be_in_a_file_and_a_bad_one_never_shows_its_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("redis");
+        let url = || Cli::try_parse_from(["x", "--redis-file", path.to_str().unwrap()]).unwrap().redis.url();
+        assert!(matches!(url(), Err(ServiceEnd::Usage(why)) if why.contains("cannot be read")));
+        std::fs::write(&path, "redis://:s3cret@10.0.0.9\n").unwrap();
+        assert_eq!(url().unwrap().to_string(), "redis://:***@10.0.0.9:6379/0");
+        std::fs::write(&path, "redis://:s3cret\n").unwrap();
+        assert!(matches!(url(), Err(ServiceEnd::Usage(why)) if !why.contains("s3cret")));
     }
 }

@@ -1,6 +1,7 @@
 //! Messages of the channels `stats.ops.*`.
 
 use serde_json::Number;
+use storage::net::mirrored::OPERATIONS;
 
 /// The channels.
 pub(super) const PATTERN: &str = "stats.ops.*";
@@ -15,7 +16,7 @@ const LONGEST_LABEL: usize = 512;
 pub(super) fn line(channel: &str, payload: &[u8]) -> Result<String, String> {
     // Carbon divides by white space and lines. A name that is no UTF-8 comes from the driver as `?`.
     let divides = |c: char| c.is_whitespace() || c.is_control();
-    if !channel.starts_with("stats.ops.") || channel.len() > LONGEST_LABEL || channel.contains(divides) {
+    if !channel.starts_with(OPERATIONS) || channel.len() > LONGEST_LABEL || channel.contains(divides) {
         return Err("the channel's name cannot be a label".to_owned());
     }
     let (value, seconds): (Number, Number) =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use storage::env::{Backoff, Clock, SystemClock, SystemEntropy};
-use storage::redis::RedisUrl;
+use storage::net::redis::RedisUrl;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use redis::Msg;
 use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
-use storage::redis::{RedisError, RedisUrl};
+use storage::net::redis::{RedisError, RedisUrl};
 use tokio::time::timeout;
 
 use super::counters::{self, Reading};

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use storage::env::{Backoff, SystemEntropy};
-use storage::redis::RedisUrl;
+use storage::net::redis::RedisUrl;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -34,8 +34,8 @@ impl<E> From<StreamError> for Over<E> {
     }
 }
 
-impl<E> From<storage::redis::RedisError> for Over<E> {
-    fn from(error: storage::redis::RedisError) -> Self {
+impl<E> From<storage::net::redis::RedisError> for Over<E> {
+    fn from(error: storage::net::redis::RedisError) -> Self {
         Self::Redis(error.to_string())
     }
 }

@@ -9,6 +9,8 @@ use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamId, StreamReadReply};
 use redis::{FromRedisValue as _, RedisError, Value};
 
+use storage::net::mirrored::{ID, JSON};
+
 use super::{Position, Stamp};
 
 /// Entries that are read together at most.
@@ -158,7 +160,7 @@ impl StreamReader {
         let mut found = Vec::with_capacity(entries.len());
         for entry in &entries {
             let Some(stamp) = Stamp::of_entry(&entry.id) else { continue };
-            found.push(Found { stamp, id: entry.get("id"), json: entry.get("json") });
+            found.push(Found { stamp, id: entry.get(ID), json: entry.get(JSON) });
             self.position.millis = stamp.millis;
             self.position.sequence = stamp.sequence;
         }

@@ -1,3 +1,8 @@
-//! What several crates need of the network.
+//! What several crates need of the network: who is trusted, a bounded HTTP port, the way to a Redis and what the mirror
+//! keeps there, and what clients trust in TLS.
 
+pub mod http_port;
+pub mod mirrored;
+pub mod redis;
+pub mod tls;
 pub mod trust;

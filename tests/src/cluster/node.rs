@@ -30,6 +30,11 @@ impl Node {
         Self { id, arguments, http, log, process: None }
     }
 
+    /// Where its HTTP port is.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
     /// The flags that it is started with.
     pub fn arguments(&self) -> &[String] {
         &self.arguments

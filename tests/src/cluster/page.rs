@@ -1,8 +1,12 @@
 //! A page of a node's HTTP port.
 
+use std::path::Path;
+use std::process::Stdio;
+
 use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::DEADLINE;
@@ -45,6 +49,47 @@ impl Page {
         };
         let answer =
             timeout(DEADLINE, exchange).await.with_context(|| format!("{address} does not answer"))??;
+        Self::read(&answer)
+    }
+
+    /// Sends a request over TLS with a client that is not the project's own, `openssl s_client`, which checks that the
+    /// server's certificate is of the authority and names its address. `arguments` are further ones, such as a
+    /// certificate to show; `headers` are whole lines.
+    ///
+    /// # Errors
+    /// The server is not trusted, does not trust the client, or the answer is no HTTP.
+    pub async fn ask_over_tls(
+        address: &str,
+        authority: &Path,
+        arguments: &[&str],
+        (method, path): (&str, &str),
+        headers: &[&str],
+    ) -> anyhow::Result<Self> {
+        let ip = address.rsplit_once(':').map_or(address, |(ip, _)| ip);
+        let mut client = Command::new("openssl")
+            .args(["s_client", "-quiet", "-verify_return_error", "-verify_ip", ip, "-connect", address])
+            .arg("-CAfile")
+            .arg(authority)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+        let mut asked = client.stdin.take().context("no way to the client")?;
+        // A client that was refused does not read; what it says tells why.
+        let _sent = asked.write_all(request.as_bytes()).await;
+        let output = timeout(DEADLINE, client.wait_with_output()).await;
+        let output = output.with_context(|| format!("{address} does not answer"))??;
+        drop(asked);
+        let said = String::from_utf8_lossy(&output.stderr);
+        Self::read(&String::from_utf8_lossy(&output.stdout)).with_context(|| format!("it says {said}"))
+    }
+
+    fn read(answer: &str) -> anyhow::Result<Self> {
         let (head, body) =
             answer.split_once("\r\n\r\n").context("an answer without an end of its headers")?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use twm_tests::cluster::{Cluster, Program, Truth, eventually};
+use twm_tests::cluster::{Cluster, Page, Program, Truth, eventually};
 
 use crate::world::{Test, accounts, everyone, slow};
 
@@ -101,6 +101,71 @@ async fn who_is_not_trusted_is_refused_with_the_reason_and_told_in_the_log() -> 
     assert!(said.contains("--insecure") && said.contains("twm-ctl certs"), "{said}");
     cluster.restart(1).await?;
     plain.finish().await?;
+    cluster.finish().await
+}
+
+/// With `--http-tls` the monitor and the metrics are for those with a certificate or the token; health checks are open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_http_port_over_tls_asks_who_calls() -> Test {
+    let emulator = accounts(1).start().await?;
+    let mut cluster = Cluster::builder().tls().crawling(&emulator).start().await?;
+    let crawl = cluster.submit(&everyone(&emulator), &["-T"]).await?;
+    cluster.finished(crawl).await?;
+    let certs = cluster.folder().join("certs");
+    let authority = certs.join("ca.crt");
+    let address = cluster.node(1)?.http().to_owned();
+    let ip = address.rsplit_once(':').map_or("", |(ip, _)| ip);
+    // The node's own certificate, with the address that browsers check.
+    let node = certs.join("node-1.crt");
+    for old in [&node, &certs.join("node-1.key")] {
+        fs::remove_file(old)?;
+    }
+    let dir = certs.to_string_lossy().into_owned();
+    let issued = plain_ctl(&["certs", "issue", "--node", "1", "--host", ip, "--dir", &dir]).await?;
+    assert_eq!(issued.0, Some(0), "{}", issued.1);
+    let token = cluster.file("monitor-token", "correct-horse\n")?;
+    let token = format!("--monitor-token-file={}", token.display());
+    cluster.node(1)?.stop().await?;
+    cluster.node(1)?.start_with(&["--http-tls", &token])?;
+
+    let ask = async |name: &str, what: (&str, &str), headers: &[&str]| {
+        let file = |end: &str| certs.join(format!("{name}.{end}")).display().to_string();
+        let (cert, key) = (file("crt"), file("key"));
+        let shown = if name.is_empty() { vec![] } else { vec!["-cert", &cert, "-key", &key] };
+        Page::ask_over_tls(&address, &authority, &shown, what, headers).await
+    };
+    eventually("it is ready", async || {
+        let ready = ask("", ("GET", "/readyz"), &[]).await;
+        Ok(ready.ok().filter(|page| page.status == 200))
+    })
+    .await?;
+    let bearer = "Authorization: Bearer correct-horse";
+    for path in ["/metrics", "/api/v1/cluster"] {
+        for (name, headers, status) in [
+            ("", &[][..], 401),
+            ("", &["Authorization: Bearer wrong-horse"], 401),
+            ("", &[bearer], 200),
+            ("viewer-guest", &[], 200),
+            ("operator-harness", &[], 200),
+        ] {
+            let page = ask(name, ("GET", path), headers).await?;
+            assert_eq!(page.status, status, "{name} {path} {headers:?}: {}", page.body);
+        }
+    }
+    // It has ended, so that this changes nothing.
+    let pause = format!("/api/v1/crawls/{crawl}/pause");
+    for (name, headers, status) in
+        [("", &[][..], 401), ("viewer-guest", &[], 403), ("operator-harness", &[], 200), ("", &[bearer], 200)]
+    {
+        let page = ask(name, ("POST", &pause), headers).await?;
+        assert_eq!(page.status, status, "{name} {headers:?}: {}", page.body);
+    }
+    cluster.node(1)?.stop().await?;
+    // Beyond loopback it is not open without TLS.
+    let (code, said) = Program::Node.run(&["--check-config", "--http=0.0.0.0:9898"]).await?;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--http-tls") && said.contains("--public-url"), "{said}");
+    cluster.restart(1).await?;
     cluster.finish().await
 }
 

@@ -25,14 +25,20 @@ pub struct Lookup {
 impl Lookup {
     /// One that reads this Redis, and answers.
     pub async fn start(redis: &str) -> anyhow::Result<Self> {
+        let lookup = Self::start_with(redis, &[])?;
+        lookup.answers().await?;
+        Ok(lookup)
+    }
+
+    /// One with further flags, which may not answer yet.
+    pub fn start_with(redis: &str, further: &[&str]) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("twm-lookup-")?;
         let address = format!("127.0.0.1:{}", free_port()?);
         let data = folder.path().join("data").display().to_string();
         let arguments = ["--redis", redis, "--listen", &address, "--data-dir", &data];
-        let consumer = Consumer::start(Program::Lookup, folder.path(), arguments)?;
-        let lookup = Self { consumer, address, _folder: folder };
-        lookup.answers().await?;
-        Ok(lookup)
+        let consumer =
+            Consumer::start(Program::Lookup, folder.path(), arguments.iter().chain(further).copied())?;
+        Ok(Self { consumer, address, _folder: folder })
     }
 
     /// Starts it again, and waits until it answers.

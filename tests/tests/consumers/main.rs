@@ -1,5 +1,6 @@
 //! What reads the mirror in Redis: against real servers that die and come back.
 
+mod callers;
 mod dataset;
 mod lookup;
 mod lookup_service;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use redis::AsyncCommands as _;
-use storage::redis::{RedisError, RedisUrl};
+use storage::net::redis::{RedisError, RedisUrl};
 use twm_tests::cluster::eventually;
 use twm_tests::redis_server::{RedisSentinel, RedisServer};
 use twm_tests::server_process::free_port;

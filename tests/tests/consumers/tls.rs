@@ -6,7 +6,7 @@ use anyhow::ensure;
 use tempfile::TempDir;
 use tokio::process::Command;
 use twm_tests::cluster::{Program, ended};
-use twm_tests::redis_server::RedisServer;
+use twm_tests::redis_server::{RedisSentinel, RedisServer};
 use twm_tests::server_process::free_port;
 
 use twm_tests::consumer::Consumer;
@@ -51,6 +51,46 @@ async fn over_tls_a_known_authority_is_trusted_and_an_unknown_one_is_not() -> an
         )?;
         consumer.says(words).await?;
         consumer.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn sentinels_and_their_master_are_reached_over_tls_alone() -> anyhow::Result<()> {
+    let folder = TempDir::with_prefix("twm-tls-")?;
+    certificates(folder.path()).await?;
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (port, sentinel_port) = (free_port()?, free_port()?);
+    let tls = |port: u16, dashes: &str| {
+        [
+            ("tls-port", port.to_string()),
+            ("tls-auth-clients", "no".to_owned()),
+            ("tls-replication", "yes".to_owned()),
+            ("tls-cert-file", path("server.pem")),
+            ("tls-key-file", path("server.key")),
+            ("tls-ca-cert-file", path("ca.pem")),
+        ]
+        .map(|(key, value)| (format!("{dashes}{key}"), value))
+    };
+    let flags: Vec<String> = tls(port, "--").into_iter().flat_map(|(key, value)| [key, value]).collect();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let redis = RedisServer::start_with(Some("s3cret"), &flags).await?;
+    let lines = tls(sentinel_port, "").map(|(key, value)| format!("{key} {value}"));
+    let sentinel = RedisSentinel::watching_at(&redis, port, "crawl", &lines).await?;
+    let url = |scheme: &str, port: u16| format!("{scheme}://:s3cret@127.0.0.1:{port}/crawl");
+    for (url, words) in [
+        (url("rediss+sentinel", sentinel_port), "connected to rediss+sentinel://:***@"),
+        // Without TLS the sentinel names the port of the master that speaks TLS alone.
+        (url("redis+sentinel", sentinel.port()), "redis+sentinel://:***@"),
+    ] {
+        let arguments = ["--redis".to_owned(), url.clone(), "--file".to_owned(), path("stats.gz")];
+        let authority = path("ca.pem");
+        let environment = [("SSL_CERT_FILE", authority.as_str())];
+        let mut consumer = Consumer::start_in(Program::Stats, folder.path(), arguments, &environment)?;
+        consumer.says(words).await?;
+        consumer.stop().await?;
+        let connected = consumer.log().contains("connected to redis+sentinel");
+        ensure!(!connected, "without TLS it reached a port of TLS: {}", consumer.log());
     }
     Ok(())
 }

@@ -63,11 +63,11 @@ async function signIn(complaint) {
   const input = h("input", { type: "password", id: "token", autocomplete: "off", required: true });
   const body = [
     complaint && h("p", { class: "bad", role: "alert" }, complaint),
-    h("p", {}, "Pausing, resuming, cancelling and retrying need the node's --monitor-token. It is kept until this tab is closed."),
+    h("p", {}, "Pausing, resuming, cancelling and retrying need the node's --monitor-token, or an operator's certificate in the browser. It is kept until this tab is closed."),
     h("label", { for: "token" }, "Token"),
     input,
   ];
-  const given = await dialog("Operate the cluster", body, "Use the token", "primary", () => input.value.trim());
+  const given = await dialog("Operate the cluster", body, "Use the token", "primary", () => input.value.trim() || null);
   if (given) sessionStorage.setItem(KEY, given);
   draw();
   return given;
@@ -79,11 +79,14 @@ export const sure = (title, text, confirm) => dialog(title, h("p", {}, text), co
 /** Does something; gives the node's answer, or null when nobody wants it any more. */
 export async function act(path) {
   let complaint;
+  // Over TLS the browser may have shown an operator's certificate.
+  let signsIn = location.protocol !== "https:";
   for (;;) {
-    const used = token() ?? (await signIn(complaint));
-    if (!used) return null;
+    const used = token() ?? (signsIn ? await signIn(complaint) : "");
+    if (used === null) return null;
+    signsIn = true;
     try {
-      return await ask(path, { method: "POST", headers: { Authorization: `Bearer ${used}` } });
+      return await ask(path, { method: "POST", headers: used ? { Authorization: `Bearer ${used}` } : {} });
     } catch (error) {
       if (error.status !== 401) throw error;
       sessionStorage.removeItem(KEY);

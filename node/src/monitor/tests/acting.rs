@@ -36,6 +36,19 @@ async fn a_call_without_the_token_or_from_a_foreign_page_changes_nothing() {
     assert!(port.fake.mutations.lock().unwrap().is_empty());
 }
 
+/// What ends TLS calls the node by its address, and passes on what the browser says of its page.
+#[tokio::test]
+async fn a_page_behind_a_proxy_acts_when_its_public_url_is_known() {
+    let port = Port::open(Some(TOKEN)).await;
+    let token = format!("Authorization: Bearer {TOKEN}");
+    let pause = async |headers: &[&str]| port.send("POST", "/api/v1/crawls/7/pause", headers).await.status;
+    let same = "Sec-Fetch-Site: same-origin";
+    assert_eq!(pause(&[&token, "Origin: https://other.example.org", same]).await, 403);
+    assert_eq!(pause(&[&token, "Origin: https://crawl.example.org", same]).await, 200);
+    let by_name = [&token[..], "Host: crawl.example.org", "Origin: https://crawl.example.org", same];
+    assert_eq!(pause(&by_name).await, 200);
+}
+
 #[tokio::test]
 async fn a_crawl_is_paused_and_the_next_answer_shows_it() {
     let port = Port::open(Some(TOKEN)).await;

@@ -36,7 +36,7 @@ pub(super) async fn indexer_that_answers(status: u16, body: &'static str) -> Ind
 }
 
 fn indexer_at(url: &str) -> Indexer {
-    Indexer::new(IndexerUrl::parse(url).unwrap(), Arc::new(ManualClock::default())).unwrap()
+    Indexer::new(IndexerUrl::parse(url).unwrap(), None, Arc::new(ManualClock::default())).unwrap()
 }
 
 async fn port(indexer: Option<Indexer>) -> Port {

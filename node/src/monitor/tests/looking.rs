@@ -152,7 +152,7 @@ async fn foreign_names_lead_nowhere_and_every_answer_forbids_foreign_scripts() {
     let port = Port::open(None).await;
     let foreign = port.send("GET", "/api/v1/cluster", &["Host: evil.example"]).await;
     assert_eq!(foreign.status, 421);
-    assert!(foreign.error().contains("--peers"), "{}", foreign.body);
+    assert!(foreign.error().contains("--public-url"), "{}", foreign.body);
     let named = port.send("GET", "/api/v1/cluster", &["Host: node1:9898"]).await;
     for answer in [&foreign, &named, &port.send("GET", "/assets/app.js", &[]).await] {
         assert!(

@@ -12,6 +12,7 @@ use futures::FutureExt;
 use raft::state::{Delays, Waits};
 use serde_json::Value;
 use storage::env::{ManualClock, SeededEntropy};
+use storage::net::http_port::Gate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -289,8 +290,10 @@ impl Port {
         let graphite = graphite.map(|url| Graphite::new(url, clock.clone()).unwrap());
         let monitor = Monitor::new(MonitorParts {
             settings: MonitorSettings {
-                token: token.map(str::to_owned),
-                hosts: vec!["node1".to_owned()],
+                gate: Arc::new(
+                    Gate::new(["node1".to_owned()], Some("https://crawl.example.org".parse().unwrap()))
+                        .token(token.map(str::to_owned), "--monitor-token"),
+                ),
                 indexer,
             },
             cluster: "twm".to_owned(),
@@ -302,7 +305,10 @@ impl Port {
         let port = HttpPort::open("127.0.0.1:0").await.unwrap();
         let (address, stop) = (port.address().to_string(), CancellationToken::new());
         let observe: Observe = Arc::new(|| panic!("the API does not look at health"));
-        let serving = tokio::spawn(port.serve(observe, monitor.routes(), stop.clone()));
+        let serving = tokio::spawn({
+            let (routes, gate, stop) = (monitor.routes(), monitor.gate(), stop.clone());
+            async move { port.serve(observe, routes, gate, stop).await }
+        });
         tokio::spawn({
             let stop = stop.clone();
             async move { monitor.run(stop).await }

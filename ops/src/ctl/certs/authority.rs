@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -55,8 +56,14 @@ impl Authority {
         Ok(self.read("cluster")?.trim_end().to_owned())
     }
 
-    /// Signs a certificate.
-    pub(super) fn sign(&self, identity: &Identity, key: &KeyPair, days: u32) -> Result<String, CtlError> {
+    /// Signs a certificate that also names these hosts.
+    pub(super) fn sign(
+        &self,
+        identity: &Identity,
+        hosts: &[String],
+        key: &KeyPair,
+        days: u32,
+    ) -> Result<String, CtlError> {
         let own = KeyPair::from_pem(&self.read("ca.key")?).map_err(failed)?;
         let issuer = Issuer::from_ca_cert_pem(&self.read("ca.crt")?, own).map_err(failed)?;
         let mut params = valid_for(days)?;
@@ -66,6 +73,14 @@ impl Authority {
             CtlError::Usage(format!("{uri:?} has letters that a certificate cannot hold; use ASCII"))
         })?;
         params.subject_alt_names = vec![SanType::URI(uri)];
+        for host in hosts {
+            params.subject_alt_names.push(match host.parse::<IpAddr>() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => SanType::DnsName(host.as_str().try_into().map_err(|_| {
+                    CtlError::Usage(format!("--host {host:?} is no name of a host; use ASCII"))
+                })?),
+            });
+        }
         params.use_authority_key_identifier_extension = true;
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];

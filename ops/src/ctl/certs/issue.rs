@@ -19,6 +19,9 @@ pub struct Issue {
     /// Where the authority is kept; the certificate and its key are written there too.
     #[arg(long, value_name = "DIR", default_value = "certs")]
     dir: PathBuf,
+    /// A name or address of the host, for browsers and scrapers of the HTTP port; may be given several times.
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<String>,
     /// For how many days it is valid.
     #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u32).range(0..=36500))]
     days: u32,
@@ -52,7 +55,7 @@ impl Issue {
         };
         let identity = Identity { cluster: authority.cluster()?, role };
         let key = KeyPair::generate().map_err(failed)?;
-        let certificate = authority.sign(&identity, &key, self.days)?;
+        let certificate = authority.sign(&identity, &self.hosts, &key, self.days)?;
         let path = |end: &str| self.dir.join(format!("{stem}.{end}"));
         write_new(&path("key"), &key.serialize_pem(), 0o600)?;
         write_new(&path("crt"), &certificate, 0o644)?;

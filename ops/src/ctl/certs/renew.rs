@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use rcgen::KeyPair;
 use serde_json::json;
+use storage::net::trust::Named;
 
 use super::authority::{Authority, failed, write_new};
 use super::show::read;
@@ -29,11 +30,11 @@ pub struct Renew {
 impl Renew {
     /// Issues the certificate again. The key stays, so that the two files fit together at every moment.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
-        let identity = read(&self.file)?.identity;
+        let Named { identity, hosts, .. } = read(&self.file)?;
         let key = self.file.with_extension("key");
         let pem = fs::read_to_string(&key).map_err(CtlError::io(format!("reading {}", key.display())))?;
         let key = KeyPair::from_pem(&pem).map_err(failed)?;
-        let certificate = Authority::in_dir(&self.dir).sign(&identity, &key, self.days)?;
+        let certificate = Authority::in_dir(&self.dir).sign(&identity, &hosts, &key, self.days)?;
         let new = self.file.with_extension("crt.new");
         write_new(&new, &certificate, 0o644)?;
         fs::rename(&new, &self.file).map_err(CtlError::io(format!("replacing {}", self.file.display())))?;

@@ -24,7 +24,7 @@ pub struct Show {
 impl Show {
     /// Shows it.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
-        let Named { identity, not_after } = read(&self.file)?;
+        let Named { identity, not_after, hosts } = read(&self.file)?;
         let days = (not_after - OffsetDateTime::now_utc().unix_timestamp()).div_euclid(86_400);
         let until =
             OffsetDateTime::from_unix_timestamp(not_after).ok().and_then(|at| at.format(&Rfc3339).ok());
@@ -34,11 +34,12 @@ impl Show {
                 "identity": identity.to_string(),
                 "not_after": until,
                 "days_left": days,
+                "hosts": hosts,
             }));
         }
         output.table(&columns(
-            ["IDENTITY", "UNTIL", ">DAYS"],
-            [[identity.to_string(), until, days.to_string()]],
+            ["IDENTITY", "UNTIL", ">DAYS", "HOSTS"],
+            [[identity.to_string(), until, days.to_string(), hosts.join(" ")]],
         ))
     }
 }

@@ -7,7 +7,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
-use storage::tls::ClientTls;
+use storage::net::tls::ClientTls;
 
 use super::ServerUrl;
 

@@ -1,6 +1,7 @@
 //! Whom a certificate names.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use rustls::pki_types::CertificateDer;
@@ -75,6 +76,8 @@ pub struct Named {
     pub identity: Identity,
     /// Until when it is valid, seconds since 1970.
     pub not_after: i64,
+    /// The names and addresses of hosts that it has beside, for browsers.
+    pub hosts: Vec<String>,
 }
 
 impl Named {
@@ -85,13 +88,27 @@ impl Named {
     pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, TrustError> {
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| TrustError::Unreadable)?;
         let names = parsed.subject_alternative_name().map_err(|_| TrustError::Unreadable)?;
+        let hosts = names.iter().flat_map(|names| &names.value.general_names).filter_map(host).collect();
         let uris = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
             GeneralName::URI(uri) => uri.parse().ok(),
             _ => None,
         });
         let found: Vec<Identity> = uris.collect();
         let [identity] = found.as_slice() else { return Err(TrustError::NoRole) };
-        Ok(Self { identity: identity.clone(), not_after: parsed.validity().not_after.timestamp() })
+        Ok(Self { identity: identity.clone(), not_after: parsed.validity().not_after.timestamp(), hosts })
+    }
+}
+
+/// The host that a name of a certificate is about.
+fn host(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            let address = v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from));
+            address.ok().map(|address| address.to_string())
+        }
+        _ => None,
     }
 }
 

@@ -15,13 +15,16 @@ use std::time::{Duration, SystemTime};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 pub use identity::{Identity, Named, Role};
+
+/// Pause between two looks at the files.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(3);
@@ -86,6 +89,8 @@ struct Material {
     read: [SystemTime; 3],
     own: Named,
     server: Arc<ServerConfig>,
+    /// The same for those who need not show a certificate.
+    open_server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
@@ -112,6 +117,35 @@ impl Trust {
         Ok(true)
     }
 
+    /// Reads the files again whenever they change, for ever. New connections use what was read last.
+    pub async fn follow(&self) {
+        let mut failed = None;
+        loop {
+            tokio::time::sleep(LOOK_PAUSE).await;
+            let looked = self.clone();
+            match tokio::task::spawn_blocking(move || looked.reload_if_changed()).await {
+                Ok(Ok(true)) => {
+                    failed = None;
+                    tracing::info!(identity = %self.own().identity, "new certificates are in use");
+                }
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => {
+                    let said = error.to_string();
+                    if failed.as_ref() != Some(&said) {
+                        tracing::error!("the certificates stay as they were: {said}");
+                        failed = Some(said);
+                    }
+                }
+                Err(error) => tracing::warn!("looking at the certificates broke off: {error}"),
+            }
+        }
+    }
+
+    /// What a client shows and trusts, as it is now: the authority, whatever host its certificates are used on.
+    pub fn client_config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.material().client)
+    }
+
     /// The own certificate.
     pub fn own(&self) -> Named {
         self.material().own.clone()
@@ -132,6 +166,24 @@ impl Trust {
         let accepted = TlsAcceptor::from(Arc::clone(&self.material().server)).accept(stream);
         let accepted = timeout(HANDSHAKE, accepted).await.map_err(|_| late())?.map_err(|e| handshake(&e))?;
         let named = peer(accepted.get_ref().1.peer_certificates())?;
+        Ok((accepted, named))
+    }
+
+    /// Takes a connection of somebody who may show a certificate or none, such as a browser's.
+    ///
+    /// # Errors
+    /// It speaks no TLS, or shows a certificate that is not trusted.
+    pub async fn accept_anybody<S>(
+        &self,
+        stream: S,
+    ) -> Result<(server::TlsStream<S>, Option<Named>), TrustError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let accepted = TlsAcceptor::from(Arc::clone(&self.material().open_server)).accept(stream);
+        let accepted = timeout(HANDSHAKE, accepted).await.map_err(|_| late())?.map_err(|e| handshake(&e))?;
+        let shown = accepted.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let named = shown.map(Named::of).transpose()?;
         Ok((accepted, named))
     }
 
@@ -167,14 +219,18 @@ impl Material {
         let own = Named::of(own).map_err(|error| unusable(&files.cert, error))?;
         let key = || PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unread(&files.key, error));
         let (roots, provider) = (Arc::new(roots), Arc::new(ring::default_provider()));
-        let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
-        let clients = clients.build().map_err(|error| unusable(&files.ca, error))?;
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| unusable(&files.cert, error))?
-            .with_client_cert_verifier(clients)
-            .with_single_cert(chain.clone(), key()?)
-            .map_err(|error| unusable(&files.cert, error))?;
+        let clients =
+            || WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
+        let serving = |clients: Result<_, VerifierBuilderError>| {
+            ServerConfig::builder_with_provider(Arc::clone(&provider))
+                .with_protocol_versions(&[&rustls::version::TLS13])
+                .map_err(|error| unusable(&files.cert, error))?
+                .with_client_cert_verifier(clients.map_err(|error| unusable(&files.ca, error))?)
+                .with_single_cert(chain.clone(), key()?)
+                .map_err(|error| unusable(&files.cert, error))
+        };
+        let server = serving(clients().build())?;
+        let open_server = serving(clients().allow_unauthenticated().build())?;
         let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| unusable(&files.cert, error))?
@@ -183,7 +239,13 @@ impl Material {
             .with_client_auth_cert(chain, key()?)
             .map_err(|error| unusable(&files.cert, error))?;
         client.enable_sni = false;
-        Ok(Self { read, own, server: Arc::new(server), client: Arc::new(client) })
+        Ok(Self {
+            read,
+            own,
+            server: Arc::new(server),
+            open_server: Arc::new(open_server),
+            client: Arc::new(client),
+        })
     }
 }
 

@@ -11,7 +11,8 @@ const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
 /// Where a Redis is: `redis://[:PASSWORD@]HOST[:PORT][/DB]`, `rediss://` likewise for TLS, or
-/// `redis+sentinel://[:PASSWORD@]HOST[:PORT],.../MASTER[/DB]`.
+/// `redis+sentinel://[:PASSWORD@]HOST[:PORT],.../MASTER[/DB]`, `rediss+sentinel://` likewise for TLS to the sentinels and to
+/// their master.
 ///
 /// A user name may stand before the password. Both are percent-decoded. Shown, also for debugging, the password is
 /// hidden.
@@ -34,7 +35,7 @@ pub(super) struct Address {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     Server { address: Address, tls: bool },
-    Sentinels { sentinels: Vec<Address>, master: String },
+    Sentinels { sentinels: Vec<Address>, master: String, tls: bool },
 }
 
 impl RedisUrl {
@@ -60,7 +61,7 @@ impl RedisUrl {
                 let address = Address::parse(hosts, REDIS_PORT)?;
                 (Place::Server { address, tls: scheme == "rediss" }, path)
             }
-            "redis+sentinel" => {
+            "redis+sentinel" | "rediss+sentinel" => {
                 let sentinels = hosts.split(',').map(|host| Address::parse(host, SENTINEL_PORT));
                 let (master, db) = path.split_once('/').unwrap_or((path, ""));
                 if master.is_empty() {
@@ -70,6 +71,7 @@ impl RedisUrl {
                     Place::Sentinels {
                         sentinels: sentinels.collect::<Result<_, _>>()?,
                         master: decoded(master),
+                        tls: scheme == "rediss+sentinel",
                     },
                     db,
                 )
@@ -148,7 +150,8 @@ impl fmt::Display for RedisUrl {
         f.write_str(match &self.place {
             Place::Server { tls: false, .. } => "redis://",
             Place::Server { tls: true, .. } => "rediss://",
-            Place::Sentinels { .. } => "redis+sentinel://",
+            Place::Sentinels { tls: false, .. } => "redis+sentinel://",
+            Place::Sentinels { tls: true, .. } => "rediss+sentinel://",
         })?;
         f.write_str(self.user.as_deref().unwrap_or_default())?;
         f.write_str(match (&self.user, &self.password) {
@@ -158,7 +161,7 @@ impl fmt::Display for RedisUrl {
         })?;
         match &self.place {
             Place::Server { address, .. } => write!(f, "{address}")?,
-            Place::Sentinels { sentinels, master } => {
+            Place::Sentinels { sentinels, master, .. } => {
                 let all: Vec<_> = sentinels.iter().map(Address::to_string).collect();
                 write!(f, "{}/{master}", all.join(","))?;
             }
@@ -216,9 +219,12 @@ mod tests {
         let url = RedisUrl::parse("redis+sentinel://:x@a:1,b,[::1]:3/mymaster/2").unwrap();
         let address = |host: &str, port| Address { host: host.to_owned(), port };
         let sentinels = vec![address("a", 1), address("b", 26379), address("::1", 3)];
-        assert_eq!(url.place, Place::Sentinels { sentinels, master: "mymaster".to_owned() });
+        assert_eq!(url.place, Place::Sentinels { sentinels, master: "mymaster".to_owned(), tls: false });
         assert_eq!(url.db, 2);
         assert_eq!(url.to_string(), "redis+sentinel://:***@a:1,b:26379,[::1]:3/mymaster/2");
+        let url = RedisUrl::parse("rediss+sentinel://a/m").unwrap();
+        assert!(matches!(url.place, Place::Sentinels { tls: true, .. }));
+        assert_eq!(url.to_string(), "rediss+sentinel://a:26379/m/0");
     }
 
     #[test]

@@ -6,6 +6,8 @@ use rustls::ClientConfig;
 use rustls::crypto::ring;
 use rustls_platform_verifier::BuilderVerifierExt;
 
+use super::trust::Trust;
+
 /// A TLS configuration made once: reading the system's certificates for each of thousands of addresses would
 /// cost seconds and megabytes.
 #[derive(Debug, Clone)]
@@ -31,6 +33,11 @@ impl ClientTls {
         };
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
+    }
+
+    /// Trusts the cluster's authority, and shows the own certificate of it.
+    pub fn trusting(trust: &Trust) -> Self {
+        Self(trust.client_config())
     }
 
     /// The configuration, for a client.

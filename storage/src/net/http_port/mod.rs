@@ -3,19 +3,27 @@
 //! Connections are bounded in number and in time, and so are heads of requests: silent or slow clients keep nobody out.
 //! What is answered is the business of its user, who also bounds the bodies.
 
+mod gate;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+use crate::net::trust::Trust;
+
+pub use gate::{Access, Denied, Gate, HttpCaller, PublicUrl};
 
 /// Connections at most. One more ends the oldest: pages are small, so that is one that does nothing or too little.
 const MOST_CONNECTIONS: usize = 128;
@@ -56,6 +64,7 @@ pub enum HttpPortError {
 pub struct HttpPort {
     listener: TcpListener,
     address: SocketAddr,
+    trust: Option<Trust>,
 }
 
 impl HttpPort {
@@ -70,7 +79,18 @@ impl HttpPort {
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, trust: None })
+    }
+
+    /// Speaks TLS where there are certificates. Callers may show one of the same authority, or none.
+    pub fn trusting(self, trust: Option<Trust>) -> Self {
+        Self { trust, ..self }
+    }
+
+    /// Where it listens, as a URL.
+    pub fn url(&self) -> String {
+        let scheme = if self.trust.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Where it listens.
@@ -78,8 +98,9 @@ impl HttpPort {
         self.address
     }
 
-    /// Answers requests until `stop` is cancelled, and those that came before it.
-    pub async fn serve(self, pages: Router, stop: CancellationToken) {
+    /// Answers requests until `stop` is cancelled, and those that came before it. Each has an [`HttpCaller`] among its
+    /// extensions.
+    pub async fn serve(&self, pages: Router, stop: CancellationToken) {
         let mut connections = Connections::default();
         loop {
             let accepted = tokio::select! {
@@ -87,7 +108,7 @@ impl HttpPort {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => connections.begin(stream, &pages, &stop),
+                Ok((stream, _)) => connections.begin(stream, self.trust.clone(), &pages, &stop),
                 Err(error) => {
                     // Out of file descriptors, most likely: others must close theirs first.
                     tracing::warn!(%error, "cannot accept a connection at the HTTP port");
@@ -107,7 +128,7 @@ struct Connections {
 }
 
 impl Connections {
-    fn begin(&mut self, stream: TcpStream, pages: &Router, stop: &CancellationToken) {
+    fn begin(&mut self, stream: TcpStream, trust: Option<Trust>, pages: &Router, stop: &CancellationToken) {
         while self.tasks.try_join_next().is_some() {}
         self.oldest_first.retain(|connection| !connection.is_finished());
         if self.oldest_first.len() >= MOST_CONNECTIONS {
@@ -116,12 +137,31 @@ impl Connections {
             }
         }
         let (pages, stop) = (pages.clone(), stop.clone());
-        self.oldest_first.push_back(self.tasks.spawn(answer(stream, pages, stop)));
+        self.oldest_first.push_back(self.tasks.spawn(greet(stream, trust, pages, stop)));
+    }
+}
+
+/// Finds out who is there.
+async fn greet(stream: TcpStream, trust: Option<Trust>, pages: Router, stop: CancellationToken) {
+    let Some(trust) = trust else {
+        return answer(stream, pages.layer(Extension(HttpCaller::Plain)), stop).await;
+    };
+    match trust.accept_anybody(stream).await {
+        Ok((stream, named)) => {
+            let own = trust.own().identity.cluster;
+            let identity = named.map(|named| named.identity).filter(|identity| identity.cluster == own);
+            let caller = HttpCaller::Tls(identity.map(Arc::new));
+            answer(stream, pages.layer(Extension(caller)), stop).await;
+        }
+        Err(error) => tracing::debug!("a connection of the HTTP port was refused: {error}"),
     }
 }
 
 /// Answers the requests of one connection.
-async fn answer(stream: TcpStream, pages: Router, stop: CancellationToken) {
+async fn answer<S>(stream: S, pages: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -23,8 +23,8 @@ impl RedisUrl {
             Place::Server { address, tls } => {
                 self.connect_to(&self.client(address, *tls, self.login())?, timeout).await
             }
-            Place::Sentinels { sentinels, master } => {
-                Ok(self.find_master(sentinels, master, timeout).await?.connection)
+            Place::Sentinels { sentinels, master, tls } => {
+                Ok(self.find_master(sentinels, master, *tls, timeout).await?.connection)
             }
         }
     }
@@ -39,9 +39,9 @@ impl RedisUrl {
     pub async fn subscribe(&self, timeout: Duration) -> Result<PubSub, RedisError> {
         let client = match &self.place {
             Place::Server { address, tls } => self.client(address, *tls, self.login())?,
-            Place::Sentinels { sentinels, master } => {
-                let master = self.find_master(sentinels, master, timeout).await?;
-                self.client(&master.address, false, self.login())?
+            Place::Sentinels { sentinels, master, tls } => {
+                let master = self.find_master(sentinels, master, *tls, timeout).await?;
+                self.client(&master.address, *tls, self.login())?
             }
         };
         match limited(timeout, client.get_async_pubsub()).await {

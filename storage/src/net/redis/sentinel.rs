@@ -25,12 +25,13 @@ impl RedisUrl {
         &self,
         sentinels: &[Address],
         name: &str,
+        tls: bool,
         timeout: Duration,
     ) -> Result<Master, RedisError> {
         let asked = sentinels.iter().map(|sentinel| {
             async move {
-                let address = self.ask(sentinel, name, timeout).await?;
-                self.connect_to_master(address, timeout).await
+                let address = self.ask(sentinel, name, tls, timeout).await?;
+                self.connect_to_master(address, tls, timeout).await
             }
             .boxed()
         });
@@ -39,13 +40,19 @@ impl RedisUrl {
 
     /// The master's address, from one sentinel. The URL's password is for the servers: a sentinel gets it only when it
     /// asks for one.
-    async fn ask(&self, sentinel: &Address, name: &str, timeout: Duration) -> Result<Address, RedisError> {
+    async fn ask(
+        &self,
+        sentinel: &Address,
+        name: &str,
+        tls: bool,
+        timeout: Duration,
+    ) -> Result<Address, RedisError> {
         let anonymous = RedisConnectionInfo::default();
-        let answer = match self.ask_as(anonymous, sentinel, name, timeout).await {
+        let answer = match self.ask_as(anonymous, sentinel, name, tls, timeout).await {
             Err(RedisError::Connect { source, .. })
                 if source.code() == Some("NOAUTH") && self.password.is_some() =>
             {
-                self.ask_as(self.login().set_db(0), sentinel, name, timeout).await
+                self.ask_as(self.login().set_db(0), sentinel, name, tls, timeout).await
             }
             answer => answer,
         };
@@ -60,16 +67,22 @@ impl RedisUrl {
         login: RedisConnectionInfo,
         sentinel: &Address,
         name: &str,
+        tls: bool,
         timeout: Duration,
     ) -> Result<Option<(String, u16)>, RedisError> {
-        let mut connection = self.connect_to(&self.client(sentinel, false, login)?, timeout).await?;
+        let mut connection = self.connect_to(&self.client(sentinel, tls, login)?, timeout).await?;
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
         question.query_async(&mut connection).await.map_err(|source| self.failed(source))
     }
 
-    async fn connect_to_master(&self, address: Address, timeout: Duration) -> Result<Master, RedisError> {
-        let client = self.client(&address, false, self.login())?;
+    async fn connect_to_master(
+        &self,
+        address: Address,
+        tls: bool,
+        timeout: Duration,
+    ) -> Result<Master, RedisError> {
+        let client = self.client(&address, tls, self.login())?;
         let mut connection = self.connect_to(&client, timeout).await?;
         let role: Vec<Value> =
             redis::cmd("ROLE").query_async(&mut connection).await.map_err(|source| self.failed(source))?;
