@@ -11,6 +11,9 @@ pub mod command;
 mod consensus;
 #[cfg(fuzzing)]
 pub mod fuzz;
+#[cfg(test)]
+#[path = "../../tests/golden/lines.rs"]
+mod golden;
 pub mod server;
 pub mod state;
 

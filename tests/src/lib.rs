@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod consumer;
 pub mod emulator;
 pub mod graphite_web;
+pub mod link;
 pub mod redis_server;
 pub mod search_server;
 pub mod server_process;

@@ -5,6 +5,8 @@ mod acknowledged;
 pub(crate) mod forced;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
+#[cfg(test)]
+mod golden;
 mod log_check;
 mod log_codec;
 mod log_store;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Cluster, Folder, Node, Program, Subnet};
 use crate::emulator::Emulator;
+use crate::link::Speed;
 
 /// Most nodes of a cluster.
 const MOST_NODES: u64 = 9;
@@ -32,6 +33,7 @@ pub struct Builder {
     api_url: Option<String>,
     flags: Vec<String>,
     tls: bool,
+    links: Option<Speed>,
 }
 
 impl Default for Builder {
@@ -45,6 +47,7 @@ impl Default for Builder {
             api_url: None,
             flags: Vec::new(),
             tls: false,
+            links: None,
         }
     }
 }
@@ -92,6 +95,12 @@ impl Builder {
         self
     }
 
+    /// Nodes reach each other over slow links. Clients do not.
+    pub fn links(mut self, speed: Speed) -> Self {
+        self.links = Some(speed);
+        self
+    }
+
     /// More flags for every node.
     pub fn flags<'a>(mut self, flags: impl IntoIterator<Item = &'a str>) -> Self {
         self.flags.extend(flags.into_iter().map(str::to_owned));
@@ -103,7 +112,11 @@ impl Builder {
     /// # Errors
     /// Something cannot be made or started, or a node is not ready in time.
     pub async fn start(self) -> anyhow::Result<Cluster> {
+        let links = self.links;
         let mut cluster = self.prepare()?;
+        if let Some(speed) = links {
+            cluster.open_links(speed).await?;
+        }
         cluster.start_all()?;
         cluster.ready().await?;
         Ok(cluster)
@@ -137,7 +150,12 @@ impl Builder {
         folder: &Folder,
         subnet: &Subnet,
     ) -> Vec<String> {
-        let all: Vec<_> = peers.iter().map(|(id, address)| format!("{id}={address}")).collect();
+        let reached = |id: u64, address: &str| match self.links {
+            Some(_) => link_address(subnet, id),
+            None => address.to_owned(),
+        };
+        let all: Vec<_> =
+            peers.iter().map(|(id, address)| format!("{id}={}", reached(*id, address))).collect();
         let first = first_host(id);
         let ips = format!("{}-{}", subnet.host(first), subnet.host(first + self.addresses - 1));
         let settings = [
@@ -156,12 +174,20 @@ impl Builder {
         if self.output == Output::Shared {
             arguments.push("--shared-output".to_owned());
         }
+        if self.links.is_some() {
+            arguments.extend(peers.get(&id).map(|listen| format!("--listen={listen}")));
+        }
         if self.tls {
             arguments.extend(tls_flags(folder, &format!("node-{id}")));
         }
         arguments.extend(self.flags.iter().cloned());
         arguments
     }
+}
+
+/// Where the others reach a node behind a link.
+pub(super) fn link_address(subnet: &Subnet, id: u64) -> String {
+    format!("{}:8000", subnet.host(240 + id as u8))
 }
 
 /// Where the certificates are.

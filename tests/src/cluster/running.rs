@@ -12,12 +12,15 @@ use api::wire::{Dial, Tcp, Tls};
 use storage::env::SystemEntropy;
 use storage::net::trust::{Trust, TrustFiles};
 
+use crate::link::{Link, Speed};
+
 use super::{Builder, DEADLINE, Folder, Node, Output, Subnet, builder};
 
 /// A cluster of processes. Dropped, its processes are killed.
 pub struct Cluster {
     // Dropped in this order: processes, then what they use.
     nodes: BTreeMap<u64, Node>,
+    links: Vec<Link>,
     client: Client,
     subnet: Subnet,
     folder: Folder,
@@ -51,7 +54,16 @@ impl Cluster {
         };
         let endpoints = peers.values().cloned().collect();
         let client = Client::dialling(dial, endpoints, DEADLINE, &SystemEntropy::new());
-        Ok(Self { nodes, client, subnet, folder, output, addresses, peers })
+        Ok(Self { nodes, links: Vec::new(), client, subnet, folder, output, addresses, peers })
+    }
+
+    /// Opens a link to each node.
+    pub(super) async fn open_links(&mut self, speed: Speed) -> anyhow::Result<()> {
+        for (&id, server) in &self.peers {
+            let listen = builder::link_address(&self.subnet, id);
+            self.links.push(Link::open(&listen, server, speed).await?);
+        }
+        Ok(())
     }
 
     /// The flags with which `twm-ctl` shows the certificate of this name; none where the cluster has no certificates.

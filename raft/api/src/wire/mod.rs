@@ -8,6 +8,8 @@ pub mod bounds;
 mod budget;
 mod codec;
 mod connect;
+#[cfg(test)]
+mod golden;
 mod greeting;
 mod joining;
 mod members;

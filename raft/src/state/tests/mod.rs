@@ -4,6 +4,7 @@ mod bounds;
 mod broken;
 mod chain;
 mod checkpoints;
+mod golden;
 mod hostile;
 mod model;
 mod operators;

@@ -41,6 +41,11 @@ impl Replica {
         Self { state, store, folder, log: Vec::new(), checkpoint: Checkpoint::None }
     }
 
+    /// The entries behind the last checkpoint.
+    pub(super) fn log(&self) -> impl Iterator<Item = &(u64, Command, Response)> {
+        self.log.iter()
+    }
+
     pub(super) fn apply(&mut self, index: u64, command: &Command) -> Response {
         let response = self.state.apply(index, command.clone());
         assert!(self.state.failure().is_none(), "{:?} by {command:?}", self.state.failure());

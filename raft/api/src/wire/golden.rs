@@ -1,0 +1,204 @@
+//! What was sent by older builds is understood, and what is sent has not changed its form unnoticed.
+
+#[path = "../../../../tests/golden/lines.rs"]
+mod lines;
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use storage::ids::UserId;
+
+use super::service::PeerRequest;
+use super::*;
+use crate::model::*;
+use lines::Golden;
+
+/// A call as [`tarpc::ClientMessage`] writes it.
+#[derive(Serialize)]
+enum Message {
+    Request { may_take: Duration, trace: tarpc::trace::Context, id: u64, call: PeerRequest },
+}
+
+/// Values with their names, encoded.
+#[derive(Default)]
+struct Samples(Vec<(String, Vec<u8>)>);
+
+impl Samples {
+    /// Adds a value, which must be read back as it is.
+    fn add<T: Serialize + DeserializeOwned + Debug>(&mut self, name: &str, value: &T) -> &mut Self {
+        let bytes = postcard::to_stdvec(value).unwrap();
+        let read: T = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{value:?}"));
+        self.0.push((name.to_owned(), bytes));
+        self
+    }
+}
+
+const MEMBER: MemberId = MemberId { node: 3, disk: DiskId(30) };
+const CLUSTER: ClusterId = ClusterId(7);
+
+fn spec() -> CrawlSpec {
+    CrawlSpec {
+        name: "roma".to_owned(),
+        operations: Operations::only(Operation::Timeline),
+        traversal: Traversal::Default,
+        depth: Some(2),
+        follow: Some("profile.followers > 10".to_owned()),
+        priority: 10,
+        fingerprint: Some(9),
+    }
+}
+
+fn requests(all: &mut Samples) {
+    let crawl = CrawlId(5);
+    let request = RequestId { client: 8, sequence: 9 };
+    let users = vec![UserId::Number(22_013_880), "user@host".parse().unwrap()];
+    let user = Some(UserId::Number(1));
+    for (name, write) in [
+        ("create", Write::CreateCrawl { request, spec: spec() }),
+        ("add-targets", Write::AddTargets { crawl, chunk: 1, users, seeds: true }),
+        ("seal", Write::SealCrawl { crawl }),
+        ("pause", Write::PauseCrawl { crawl }),
+        ("resume", Write::ResumeCrawl { crawl }),
+        ("cancel", Write::CancelCrawl { crawl }),
+        ("retry", Write::RetryErrors { request, crawl, user: user.clone(), limit: 100 }),
+        ("drain", Write::Drain { node: 2, drained: true }),
+        ("delete", Write::DeleteCrawl { crawl }),
+    ] {
+        all.add(&format!("write/{name}"), &ApiRequest::Write(write));
+    }
+    for (name, query) in [
+        ("status", Query::Status),
+        ("crawls", Query::Crawls),
+        ("crawl", Query::Crawl(crawl)),
+        ("errors", Query::Errors { crawl, after: user.clone(), limit: 10 }),
+        ("gone", Query::Gone { crawl, after: None, limit: 10 }),
+        ("frontier", Query::Frontier { crawl, from: 3 }),
+        ("drafts", Query::DraftsInUse(vec![LeaseId(4)])),
+    ] {
+        all.add(&format!("query/{name}"), &ApiRequest::Query(query));
+    }
+    let address = "10.0.0.1:8000".to_owned();
+    for (name, request) in [
+        ("add", MemberRequest::Add { node: 4, address: address.clone() }),
+        ("replace", MemberRequest::Replace { node: 4, address: None }),
+        ("promote", MemberRequest::Promote { node: 4 }),
+        ("demote", MemberRequest::Demote { node: 4 }),
+        ("remove", MemberRequest::Remove { node: 4 }),
+        ("set-address", MemberRequest::SetAddress { node: 4, address }),
+    ] {
+        all.add(&format!("members/{name}"), &ApiRequest::Members(request));
+    }
+    all.add("node-status", &ApiRequest::NodeStatus)
+        .add("transfer-leader", &ApiRequest::TransferLeader { to: Some(2) })
+        .add("resolve-names", &ApiRequest::ResolveNames(vec!["anna".to_owned()]));
+}
+
+fn draft() -> DraftProgress {
+    DraftProgress { lease: LeaseId(2), storage: StorageId(3), bytes: 4, items: 5, based_on: 6 }
+}
+
+fn reports(all: &mut Samples) {
+    let (session, progress) = (SessionId(6), Progress { cursor: "-1".to_owned(), draft: Some(draft()) });
+    let admitted = vec![UserId::Number(77)];
+    let failed = Finding::Failed { progress: None, after_ms: 5, reason: "HTTP 503".to_owned(), retry: true };
+    let findings = [
+        Finding::Advanced(progress.clone()),
+        Finding::Discovered { progress: progress.clone(), admitted, discarded: vec!["a@b".parse().unwrap()] },
+        Finding::Limited { progress: None, after_ms: 900_000 },
+        failed,
+        Finding::HandedBack { progress: Some(progress) },
+        Finding::Completed { file: true, items: 200 },
+        Finding::Gone(GoneReason::NotFound),
+        Finding::Published,
+        Finding::DraftLost,
+        Finding::InputMissing,
+    ];
+    let findings = findings.into_iter().map(|finding| (JobId(1), LeaseId(2), finding)).collect();
+    let report = Report { session, sequence: 3, findings, wants: Wants::any(7) };
+    let open = OpenSession {
+        node: 1,
+        incarnation: 2,
+        storage: StorageId(3),
+        workers: 4,
+        shared: false,
+        adopt: true,
+    };
+    for (name, request) in [
+        ("open-session", NodeRequest::OpenSession(open)),
+        ("report", NodeRequest::Report(report)),
+        ("end-session", NodeRequest::EndSession { session }),
+        ("wait-for-work", NodeRequest::WaitForWork { session, wants: Wants::any(7), timeout_ms: 1_000 }),
+        ("events-passed", NodeRequest::EventsPassed { through: EventId::default() }),
+    ] {
+        all.add(&format!("node/{name}"), &ApiRequest::Node { node: 1, request });
+    }
+}
+
+fn samples() -> Samples {
+    let mut all = Samples::default();
+    all.add("greeting/client", &Greeting::of_client())
+        .add("greeting/member", &Greeting::of_member(Purpose::Control, CLUSTER, MEMBER, MEMBER))
+        .add("greeting/candidate", &Greeting::of_candidate(MEMBER, Some(1)))
+        .add("welcome", &Welcome::Welcome { version: 4, cluster: Some(CLUSTER), member: MEMBER })
+        .add("welcome/refused", &Welcome::Refused(Refused::Now("no".to_owned())))
+        .add("welcome/retired", &Welcome::Refused(Refused::Retired("no".to_owned())));
+    requests(&mut all);
+    reports(&mut all);
+    let formation = Formation { cluster: CLUSTER, name: "twm".to_owned(), disks: [(3, DiskId(30))].into() };
+    let candidate = Candidate { name: "twm".to_owned(), member: MEMBER, bind: true };
+    let probed = Probed {
+        name: "twm".to_owned(),
+        member: MEMBER,
+        stage: JoinStage::Promised(CLUSTER),
+        members: vec![MEMBER],
+        peers: [(3, "a:1".to_owned())].into(),
+    };
+    all.add("join/probe", &JoinRequest::Probe)
+        .add("join/prepare", &JoinRequest::Prepare(formation))
+        .add("join/begin", &JoinRequest::Begin(CLUSTER))
+        .add("join/join", &JoinRequest::Join(candidate))
+        .add("joined/probed", &JoinAnswer::Probed(probed))
+        .add("joined/done", &JoinAnswer::Done)
+        .add("joined/admitted", &JoinAnswer::Admitted(CLUSTER))
+        .add("joined/not-now", &JoinAnswer::NotNow("no".to_owned()))
+        .add("joined/never", &JoinAnswer::Never("no".to_owned()));
+    let reply = |reply: ApiReply| -> Result<ApiReply, ApiError> { Ok(reply) };
+    let error = |error: ApiError| -> Result<ApiReply, ApiError> { Err(error) };
+    all.add("reply/done", &reply(ApiReply::Done))
+        .add("reply/work", &reply(ApiReply::Work(true)))
+        .add("reply/transferred", &reply(ApiReply::Transferred(2)))
+        .add("reply/resolved", &reply(ApiReply::Resolved(vec![("anna".to_owned(), UserId::Number(1))])))
+        .add("reply/created", &reply(ApiReply::Mutated(Response::CrawlCreated(CrawlId(5)))))
+        .add("reply/refused", &error(ApiError::Refused(Refusal::NoSuchCrawl(CrawlId(5)))))
+        .add("reply/bad", &error(ApiError::BadRequest("no".to_owned())))
+        .add("reply/forbidden", &error(ApiError::Forbidden("no".to_owned())))
+        .add("reply/unavailable", &error(ApiError::Unavailable("no".to_owned())));
+    // Whole calls, as they are on the wire behind their length.
+    let call = |call: PeerRequest| {
+        let trace = tarpc::trace::Context::default();
+        postcard::to_stdvec(&Message::Request { may_take: Duration::from_secs(10), trace, id: 7, call })
+            .unwrap()
+    };
+    let forwarded = Forwarded { by: 1, hops: 1, request: ApiRequest::NodeStatus };
+    for (name, request) in [
+        ("api", PeerRequest::Api { request: ApiRequest::NodeStatus }),
+        ("raft", PeerRequest::Raft { message: Bytes::from_static(b"m") }),
+        ("forwarded", PeerRequest::Forwarded { call: forwarded }),
+        ("join", PeerRequest::Join { request: JoinRequest::Probe }),
+    ] {
+        all.0.push((format!("call/{name}"), call(request)));
+    }
+    all
+}
+
+#[test]
+fn calls_have_the_form_of_their_version() {
+    let today = samples().0;
+    // A version that is no longer spoken needs no file.
+    assert_eq!(WIRE_VERSIONS, (4, 4), "add the files of each version that is spoken");
+    Golden::open("wire-4.txt", &today).is(&today);
+}
