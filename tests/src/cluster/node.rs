@@ -22,12 +22,14 @@ pub struct Node {
     http: String,
     log: PathBuf,
     process: Option<Child>,
+    /// The folder of another build's programs.
+    build: Option<PathBuf>,
 }
 
 impl Node {
     /// A node that is not started.
     pub(super) fn new(id: u64, arguments: Vec<String>, http: String, log: PathBuf) -> Self {
-        Self { id, arguments, http, log, process: None }
+        Self { id, arguments, http, log, process: None, build: None }
     }
 
     /// Where its HTTP port is.
@@ -82,12 +84,20 @@ impl Node {
         ensure!(self.process.is_none(), "node {} runs already", self.id);
         let open = || File::options().create(true).append(true).open(&self.log);
         let log = open().with_context(|| format!("opening {}", self.log.display()))?;
-        let mut command = Program::Node.command()?;
+        let mut command = match &self.build {
+            Some(folder) => Program::Node.command_in(folder)?,
+            None => Program::Node.command()?,
+        };
         let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
         let own = self.arguments.iter().filter(|own| !flags.iter().any(|flag| name(flag) == name(own)));
         command.args(own).args(flags).stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().with_context(|| format!("starting node {}", self.id))?);
         Ok(())
+    }
+
+    /// Its next start is of the build whose programs are in this folder; `None`: of this one.
+    pub fn use_build(&mut self, folder: Option<&Path>) {
+        self.build = folder.map(Path::to_owned);
     }
 
     /// Waits until it takes part in the cluster and its workers run.

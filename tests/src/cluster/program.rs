@@ -1,7 +1,7 @@
 //! The programs under test.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, bail};
@@ -41,6 +41,10 @@ impl Program {
         let test = env::current_exe().context("looking for the running test")?;
         let folder =
             test.parent().and_then(|deps| deps.parent()).context("the test lies in no target folder")?;
+        self.path_in(folder)
+    }
+
+    fn path_in(self, folder: &Path) -> anyhow::Result<PathBuf> {
         let path = folder.join(self.name());
         if !path.is_file() {
             bail!("{} is not there; run `cargo build --workspace` first", path.display());
@@ -53,12 +57,15 @@ impl Program {
     /// # Errors
     /// It was not built.
     pub fn command(self) -> anyhow::Result<Command> {
-        let mut command = Command::new(self.path()?);
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"TWM_")) {
-            command.env_remove(name);
-        }
-        Ok(command)
+        Ok(quiet(Command::new(self.path()?)))
+    }
+
+    /// The same of another build, whose programs are in this folder.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn command_in(self, folder: &Path) -> anyhow::Result<Command> {
+        Ok(quiet(Command::new(self.path_in(folder)?)))
     }
 
     /// Runs it to its end. Gives the exit code and what it said.
@@ -70,4 +77,13 @@ impl Program {
         let output = super::ended(command.args(arguments)).await?;
         Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
     }
+}
+
+/// Sees nothing of this process's settings and input.
+fn quiet(mut command: Command) -> Command {
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"TWM_")) {
+        command.env_remove(name);
+    }
+    command
 }

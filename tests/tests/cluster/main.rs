@@ -19,4 +19,5 @@ mod stopping;
 mod traversal;
 mod trouble;
 mod trust;
+mod upgrade;
 mod world;
