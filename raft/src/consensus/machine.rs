@@ -8,6 +8,7 @@ use futures::{Stream, StreamExt};
 use openraft::OptionalSend;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use serde::{Deserialize, Serialize};
+use storage::env::Work;
 use storage::snapshot::SnapshotReader;
 use storage::state::{StateError, StateStore};
 use tokio::sync::{OwnedMutexGuard, watch};
@@ -33,6 +34,8 @@ pub(crate) struct Replica {
     /// Held while the state on disk must not change: by a checkpoint, and by a snapshot that streams it.
     pub(super) on_disk: Arc<tokio::sync::Mutex<()>>,
     pub(super) snapshots: PathBuf,
+    /// Where disk work is done: on an async thread it has cost leaderships.
+    pub(super) work: Work,
     /// Counts batches of applied entries, for those who wait for work.
     changes: watch::Sender<u64>,
 }
@@ -62,6 +65,7 @@ impl Replica {
         store: Arc<dyn StateStore>,
         snapshots: PathBuf,
         cluster: ClusterId,
+        work: Work,
     ) -> Result<Arc<Self>, ReplicaError> {
         let (state, checkpointed) = load(&store)?;
         if let Some(applied) = &checkpointed {
@@ -75,6 +79,7 @@ impl Replica {
             checkpointed: Mutex::new(checkpointed),
             on_disk: Arc::default(),
             snapshots,
+            work,
             changes: watch::Sender::new(0),
         }))
     }
@@ -273,12 +278,13 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let replica = Arc::clone(&self.replica);
         let (path, remove) = snapshot.installable().await?;
         let on_disk = Arc::clone(&replica.on_disk).lock_owned().await;
-        blocking(move || {
+        let work = replica.work.clone();
+        work.run(move || {
             replica.install(&path)?;
             drop(on_disk);
-            if remove { std::fs::remove_file(&path) } else { Ok(()) }
+            if remove { std::fs::remove_file(&path) } else { io::Result::Ok(()) }
         })
-        .await?;
+        .await??;
         self.replica.tell();
         Ok(())
     }
@@ -301,7 +307,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Checkpoint {
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let pending = self.pending.take().ok_or_else(|| io::Error::other("a checkpoint is written once"))?;
         let replica = Arc::clone(&self.replica);
-        blocking(move || {
+        let work = replica.work.clone();
+        work.run(move || {
             let (frozen, applied, on_disk) = pending;
             let value = postcard::to_stdvec(&applied).map_err(io::Error::other)?;
             let own = vec![(APPLIED.to_vec(), value)];
@@ -313,13 +320,6 @@ impl RaftSnapshotBuilder<TypeConfig> for Checkpoint {
             let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
             Ok(Snapshot { meta, snapshot: SnapshotData::of(&replica) })
         })
-        .await
+        .await?
     }
-}
-
-/// Runs disk work off the async runtime: blocking it has cost leaderships.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }

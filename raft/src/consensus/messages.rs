@@ -55,6 +55,14 @@ impl RaftMessage {
         }
     }
 
+    /// Whether only a leader sends it.
+    pub(crate) fn is_of_leader(&self) -> bool {
+        match self {
+            Self::Append(_) | Self::SnapshotChunk { .. } | Self::SnapshotEnd { .. } => true,
+            Self::Vote(_) | Self::PreVote(_) | Self::TransferLeader(_) => false,
+        }
+    }
+
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         postcard::from_bytes(bytes).map_err(|e| format!("this is no Raft message of this version: {e}"))
     }

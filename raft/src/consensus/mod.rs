@@ -14,15 +14,23 @@ mod machine;
 mod messages;
 mod network;
 mod peers;
+mod runtime;
 mod snapshots;
 #[cfg(test)]
 mod suite;
 mod types;
+mod wal_log;
 
-pub(crate) use log_store::LogStore;
+#[cfg(test)]
+pub(crate) use log_store::{Done, LogDisk, LogMarks};
+pub(crate) use log_store::{Folders, LogHome, LogStore};
 pub(crate) use machine::{Machine, Replica, ReplicaError};
 pub(crate) use messages::RaftMessage;
 pub(crate) use network::Network;
 pub(crate) use peers::Peers;
+#[cfg(test)]
+pub(crate) use runtime::seed_this_thread;
 pub(crate) use snapshots::SnapshotInbox;
+#[cfg(test)]
+pub(crate) use types::{Entry, LogId, Payload, Vote};
 pub(crate) use types::{Member, PackedCommand, Raft, StoredMembership};

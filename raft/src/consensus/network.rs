@@ -198,6 +198,7 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
             self.send_snapshot(vote, file).await.map_err(streaming)
         };
         tokio::select! {
+            biased;
             result = send => result,
             closed = cancel => Err(StreamingError::Closed(closed)),
         }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use storage::env::Work;
 use storage::snapshot::{SnapshotReader, SnapshotReceiver, SnapshotWriter};
 
-use super::machine::{Replica, blocking};
+use super::machine::Replica;
 use super::types::SnapshotMeta;
 
 /// Bytes of one chunk.
@@ -43,12 +44,13 @@ impl SnapshotData {
             Self::Received(_) => return Err(io::Error::other("a received snapshot is not sent on")),
         };
         let on_disk = Arc::clone(&replica.on_disk).lock_owned().await;
-        blocking(move || {
+        let work = replica.work.clone();
+        work.run(move || {
             let file = write(&replica);
             drop(on_disk);
             file
         })
-        .await
+        .await?
     }
 }
 
@@ -60,25 +62,27 @@ pub(super) struct SnapshotFile {
     path: PathBuf,
     /// Open, so that the transfer goes on when a later snapshot replaces the file.
     file: Arc<File>,
+    work: Work,
 }
 
 impl SnapshotFile {
-    fn open(id: String, path: &Path) -> io::Result<Self> {
+    fn open(id: String, path: &Path, work: &Work) -> io::Result<Self> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { id, bytes, path: path.to_owned(), file: Arc::new(file) })
+        Ok(Self { id, bytes, path: path.to_owned(), file: Arc::new(file), work: work.clone() })
     }
 
     /// The chunk at an offset; shorter at the end.
     pub(super) async fn chunk(&self, offset: u64) -> io::Result<Bytes> {
         let file = Arc::clone(&self.file);
         let length = CHUNK.min(self.bytes.saturating_sub(offset) as usize);
-        blocking(move || {
-            let mut chunk = vec![0; length];
-            file.read_exact_at(&mut chunk, offset)?;
-            Ok(chunk.into())
-        })
-        .await
+        self.work
+            .run(move || {
+                let mut chunk = vec![0; length];
+                file.read_exact_at(&mut chunk, offset)?;
+                Ok(chunk.into())
+            })
+            .await?
     }
 }
 
@@ -87,7 +91,7 @@ fn write(replica: &Replica) -> io::Result<SnapshotFile> {
     let id = meta.last_log_id.map_or_else(|| "empty".to_owned(), |id| format!("{id}"));
     let path = replica.snapshots.join(format!("out-{id}.snapshot"));
     if path.exists() {
-        return SnapshotFile::open(id, &path);
+        return SnapshotFile::open(id, &path, &replica.work);
     }
     remove_outgoing(&replica.snapshots)?;
     let header = postcard::to_stdvec(&meta).map_err(io::Error::other)?;
@@ -99,7 +103,7 @@ fn write(replica: &Replica) -> io::Result<SnapshotFile> {
     }
     writer.finish().map_err(io::Error::other)?;
     std::fs::rename(&unfinished, &path)?;
-    SnapshotFile::open(id, &path)
+    SnapshotFile::open(id, &path, &replica.work)
 }
 
 /// Removes the files of earlier states.
@@ -116,12 +120,13 @@ fn remove_outgoing(dir: &Path) -> io::Result<()> {
 /// Where a follower puts together what its leader sends.
 pub(crate) struct SnapshotInbox {
     dir: PathBuf,
+    work: Work,
     receiving: tokio::sync::Mutex<Option<(String, SnapshotReceiver)>>,
 }
 
 impl SnapshotInbox {
-    pub(crate) fn in_dir(dir: PathBuf) -> Self {
-        Self { dir, receiving: tokio::sync::Mutex::new(None) }
+    pub(crate) fn in_dir(dir: PathBuf, work: Work) -> Self {
+        Self { dir, work, receiving: tokio::sync::Mutex::new(None) }
     }
 
     /// Takes a chunk, if it is the next one, and says from where to go on.
@@ -129,7 +134,7 @@ impl SnapshotInbox {
         let mut slot = self.receiving.lock().await;
         let current = slot.take().filter(|(at, _)| *at == id);
         let dir = self.dir.clone();
-        let (id, receiver, next) = blocking(move || {
+        let taken = self.work.run(move || {
             let mut receiver = match current {
                 Some((_, receiver)) => receiver,
                 None => SnapshotReceiver::open(&dir, &id).map_err(io::Error::other)?,
@@ -138,9 +143,9 @@ impl SnapshotInbox {
                 receiver.append(offset, &chunk).map_err(io::Error::other)?;
             }
             let next = receiver.offset();
-            Ok((id, receiver, next))
-        })
-        .await?;
+            io::Result::Ok((id, receiver, next))
+        });
+        let (id, receiver, next) = taken.await??;
         *slot = Some((id, receiver));
         Ok(next)
     }
@@ -152,12 +157,13 @@ impl SnapshotInbox {
             .take()
             .filter(|(at, _)| at == id)
             .ok_or_else(|| io::Error::other("this snapshot was not begun"))?;
-        blocking(move || {
-            let path = receiver.finish(bytes).map_err(io::Error::other)?;
-            let reader = SnapshotReader::open(&path).map_err(io::Error::other)?;
-            let meta = postcard::from_bytes(reader.header()).map_err(io::Error::other)?;
-            Ok((meta, SnapshotData::Received(path)))
-        })
-        .await
+        self.work
+            .run(move || {
+                let path = receiver.finish(bytes).map_err(io::Error::other)?;
+                let reader = SnapshotReader::open(&path).map_err(io::Error::other)?;
+                let meta = postcard::from_bytes(reader.header()).map_err(io::Error::other)?;
+                Ok((meta, SnapshotData::Received(path)))
+            })
+            .await?
     }
 }

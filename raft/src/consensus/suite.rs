@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
+use storage::env::Work;
 use storage::state::SledStore;
 use tempfile::TempDir;
 
@@ -19,7 +20,8 @@ impl StoreBuilder<TypeConfig, LogStore, Machine, TempDir> for Stores {
         std::fs::create_dir(dir.path().join("snapshots")).unwrap();
         let store = SledStore::open(&dir.path().join("state")).unwrap();
         let replica =
-            Replica::open(Arc::new(store), dir.path().join("snapshots"), Default::default()).unwrap();
+            Replica::open(Arc::new(store), dir.path().join("snapshots"), Default::default(), Work::default())
+                .unwrap();
         let log = LogStore::create(&dir.path().join("log"), "suite").unwrap();
         Ok((dir, log, Machine::of(replica)))
     }

@@ -16,7 +16,7 @@ openraft::declare_raft_types!(
         R = Response,
         NodeId = MemberId,
         Node = Member,
-        AsyncRuntime = openraft::impls::TokioRuntime,
+        AsyncRuntime = super::runtime::Runtime,
 );
 
 pub(crate) type Raft = openraft::Raft<TypeConfig, Machine>;

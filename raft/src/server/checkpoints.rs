@@ -10,6 +10,7 @@ pub(super) async fn run(tracker: Tracker) {
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             _ = due.tick() => {}
             () = tracker.stopped() => return,
         }

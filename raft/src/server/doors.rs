@@ -30,9 +30,9 @@ const CONTROL: (usize, usize) = (8, 32);
 
 /// A host: an address, or a network of IPv6, whose addresses one machine has by the billion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Host(IpAddr);
+pub(super) struct Origin(IpAddr);
 
-impl Host {
+impl Origin {
     pub(super) fn of(from: SocketAddr) -> Self {
         Self(match from.ip().to_canonical() {
             IpAddr::V6(ip) => {
@@ -73,7 +73,7 @@ impl Doors {
     ///
     /// # Errors
     /// Why there is no place for it, to be told to who connects.
-    pub(super) fn enter(&self, purpose: Purpose, host: Host) -> Result<Guest, String> {
+    pub(super) fn enter(&self, purpose: Purpose, host: Origin) -> Result<Guest, String> {
         let door = match purpose {
             Purpose::Api => &self.api,
             Purpose::Forward => &self.forward,
@@ -109,7 +109,7 @@ struct Door {
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     bytes_of_host: usize,
-    hosts: Mutex<HashMap<Host, OfHost>>,
+    hosts: Mutex<HashMap<Origin, OfHost>>,
 }
 
 struct OfHost {
@@ -127,7 +127,7 @@ impl Door {
         }
     }
 
-    fn enter(&self, host: Host) -> Result<Guest, String> {
+    fn enter(&self, host: Origin) -> Result<Guest, String> {
         let mut hosts = lock(&self.hosts);
         if !hosts.contains_key(&host) && hosts.len() >= CONNECTIONS {
             // There are no more of them that are connected.
@@ -155,8 +155,8 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn host(ip: &str) -> Host {
-        Host::of(SocketAddr::new(ip.parse().unwrap(), 1))
+    fn host(ip: &str) -> Origin {
+        Origin::of(SocketAddr::new(ip.parse().unwrap(), 1))
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
     fn hosts_that_have_left_are_forgotten() {
         let door = Door::new(API);
         for n in 0..3 * CONNECTIONS as u32 {
-            door.enter(Host::of(SocketAddr::new(IpAddr::V4(n.into()), 1))).unwrap();
+            door.enter(Origin::of(SocketAddr::new(IpAddr::V4(n.into()), 1))).unwrap();
         }
         assert!(lock(&door.hosts).len() <= CONNECTIONS);
     }

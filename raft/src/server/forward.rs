@@ -33,6 +33,7 @@ impl Tracker {
             return self.call_node(leader, request, hops, FORWARD_TIMEOUT).await;
         }
         tokio::select! {
+            biased;
             reply = self.call_node(leader, request, hops, FORWARD_TIMEOUT) => reply,
             () = self.leader_is_not(leader) => {
                 Err(ApiError::Unavailable(format!("node {} does not lead any more", leader.node)))

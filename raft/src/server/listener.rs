@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use rustix::net::sockopt;
 use tarpc::context;
 use tarpc::server::Channel;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -19,12 +20,13 @@ use tokio_util::sync::CancellationToken;
 use crate::consensus::RaftMessage;
 use crate::model::MemberId;
 use crate::wire::{
-    ApiError, ApiReply, ApiRequest, Charging, Forwarded, Greeting, JoinAnswer, JoinRequest, Listener, Needs,
-    Peer, Purpose, Refused, Welcome, calls_on, receive_greeting, send_welcome,
+    ApiError, ApiReply, ApiRequest, Charging, Connection, Forwarded, Greeting, JoinAnswer, JoinRequest,
+    Listener, Needs, Peer, Purpose, Refused, Welcome, calls_on, receive_greeting, send_welcome,
 };
 
 use super::caller::Caller;
-use super::doors::{Doors, Host};
+use super::doors::{Doors, Origin};
+use super::listening::{Bound, Host, called_directly};
 use super::tracker::Tracker;
 
 /// Calls under way on one connection of a client, and of a node, at most. Further ones are not read before.
@@ -42,34 +44,37 @@ const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_AGAIN: Duration = Duration::from_secs(10);
 
-/// Accepts connections until the tracker stops; then all of them end.
-pub(super) async fn run(tracker: Tracker, listener: TcpListener) {
-    let doors = Arc::new(Doors::default());
-    let mut connections = JoinSet::new();
-    let accept = async {
-        loop {
-            match listener.accept().await {
-                Ok((stream, from)) => {
-                    let (tracker, doors) = (tracker.clone(), Arc::clone(&doors));
-                    let waiting = doors.lobby.enter(Host::of(from));
-                    connections.spawn(async move {
-                        if let Err(error) = serve(tracker, stream, from, &doors, waiting).await {
-                            tracing::debug!(%from, %error, "connection ended");
-                        }
-                    });
-                }
-                Err(error) => {
-                    // Out of file descriptors, most likely: others must close theirs first.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-            while connections.try_join_next().is_some() {}
-        }
-    };
+/// Answers whoever connects until the tracker stops; then all connections end.
+pub(super) async fn run(tracker: Tracker, bound: Box<dyn Bound>) {
+    let desk = Arc::new(Desk { tracker: tracker.clone(), doors: Arc::default() });
     tokio::select! {
-        () = accept => {}
+        biased;
         () = tracker.stopped() => {}
+        () = bound.serve(desk) => {}
+    }
+}
+
+/// A member's side of all connections.
+struct Desk {
+    tracker: Tracker,
+    doors: Arc<Doors>,
+}
+
+impl Host for Desk {
+    fn tcp(&self, stream: TcpStream, from: SocketAddr) -> BoxFuture<'static, io::Result<()>> {
+        let (tracker, doors) = (self.tracker.clone(), Arc::clone(&self.doors));
+        let waiting = doors.lobby.enter(Origin::of(from));
+        async move { serve(tracker, stream, from, &doors, waiting).await }.boxed()
+    }
+
+    fn direct(&self, greeting: &Greeting) -> Result<Connection, Refused> {
+        let caller = Caller::Anybody;
+        match self.tracker.welcome(greeting, &caller) {
+            Welcome::Refused(refused) => Err(refused),
+            Welcome::Welcome { .. } => {
+                Ok(Connection::over(Arc::new(PeerServer::of(self.tracker.clone(), caller, greeting))))
+            }
+        }
     }
 }
 
@@ -89,12 +94,13 @@ async fn serve(
         Ok::<_, io::Error>((caller, stream, greeting))
     };
     let (caller, stream, greeting) = tokio::select! {
+        biased;
         arrived = arrive => arrived.inspect_err(|error| doors.tell_refused(from, error))?,
         () = waiting.cancelled() => return Err(io::Error::other("it did not greet, and others came")),
     };
     waiting.cancel();
     let (welcome, guest) = match tracker.welcome(&greeting, &caller) {
-        welcome @ Welcome::Welcome { .. } => match doors.enter(greeting.purpose, Host::of(from)) {
+        welcome @ Welcome::Welcome { .. } => match doors.enter(greeting.purpose, Origin::of(from)) {
             Ok(guest) => (welcome, Some(guest)),
             Err(full) => (Welcome::Refused(Refused::Now(full)), None),
         },
@@ -108,15 +114,8 @@ async fn serve(
         return Ok(());
     };
     let purpose = greeting.purpose;
-    let strange = CancellationToken::new();
-    let server = PeerServer {
-        tracker,
-        caller,
-        purpose,
-        from: greeting.from,
-        of_member: greeting.cluster.is_some(),
-        strange: strange.clone(),
-    };
+    let server = PeerServer::of(tracker, caller, &greeting);
+    let strange = server.strange.clone();
     let mut calls = JoinSet::new();
     let mut requests =
         Box::pin(calls_on(stream, purpose, guest.budget.clone()).execute(Charging(server.serve())));
@@ -130,8 +129,9 @@ async fn serve(
     let mut patience = first;
     loop {
         let call = tokio::select! {
-            call = timeout(patience, requests.next()) => call,
+            biased;
             () = strange.cancelled() => return Err(io::Error::other("what came is no message of Raft")),
+            call = timeout(patience, requests.next()) => call,
         };
         while calls.try_join_next().is_some() {}
         match call {
@@ -191,6 +191,17 @@ struct PeerServer {
 }
 
 impl PeerServer {
+    fn of(tracker: Tracker, caller: Caller, greeting: &Greeting) -> Self {
+        Self {
+            tracker,
+            caller,
+            purpose: greeting.purpose,
+            from: greeting.from,
+            of_member: greeting.cluster.is_some(),
+            strange: CancellationToken::new(),
+        }
+    }
+
     /// Checks the caller's role. A node that was removed keeps its certificate, and is nobody.
     fn allow(&self, request: &ApiRequest) -> Result<(), ApiError> {
         self.caller.may(request.needs())?;
@@ -202,6 +213,8 @@ impl PeerServer {
         }
     }
 }
+
+called_directly!(PeerServer);
 
 impl Peer for PeerServer {
     async fn api(self, _: context::Context, request: ApiRequest) -> Result<ApiReply, ApiError> {
@@ -235,6 +248,9 @@ impl Peer for PeerServer {
         }
         let now = self.tracker.monotonic().as_millis() as u64;
         self.tracker.inner.last_message.store(now, Ordering::Relaxed);
+        if message.is_of_leader() {
+            self.tracker.inner.last_of_leader.store(now, Ordering::Relaxed);
+        }
         message.handle(&self.tracker.inner.raft, &self.tracker.inner.inbox).await
     }
 

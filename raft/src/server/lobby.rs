@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::doors::Host;
+use super::doors::Origin;
 
 /// Such connections at most. A greeting comes with the first packets: who is among the oldest of so many sends none.
 const ROOM: usize = 256;
@@ -14,16 +14,16 @@ const ROOM: usize = 256;
 /// away, so that no number of silent ones keeps a peer out or takes all file descriptors.
 #[derive(Default)]
 pub(super) struct Lobby {
-    waiting: Mutex<VecDeque<(Host, CancellationToken)>>,
+    waiting: Mutex<VecDeque<(Origin, CancellationToken)>>,
 }
 
 impl Lobby {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(Host, CancellationToken)>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Origin, CancellationToken)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets a connection in. It has to leave when the token is cancelled, and cancels it once it has greeted.
-    pub(super) fn enter(&self, host: Host) -> CancellationToken {
+    pub(super) fn enter(&self, host: Origin) -> CancellationToken {
         let token = CancellationToken::new();
         let mut waiting = self.lock();
         waiting.retain(|(_, token)| !token.is_cancelled());
@@ -38,7 +38,7 @@ impl Lobby {
 }
 
 /// Where the oldest connection of the host with the most stands.
-fn of_the_most(waiting: &VecDeque<(Host, CancellationToken)>) -> Option<usize> {
+fn of_the_most(waiting: &VecDeque<(Origin, CancellationToken)>) -> Option<usize> {
     let mut counts = HashMap::new();
     for (host, _) in waiting {
         *counts.entry(*host).or_insert(0usize) += 1;
@@ -53,8 +53,8 @@ mod tests {
 
     use super::*;
 
-    fn host(n: u8) -> Host {
-        Host::of(SocketAddr::from(([10, 0, 0, n], 1)))
+    fn host(n: u8) -> Origin {
+        Origin::of(SocketAddr::from(([10, 0, 0, n], 1)))
     }
 
     #[test]

@@ -49,10 +49,12 @@ pub(super) async fn run(tracker: Tracker) {
     let mut agreed = false;
     loop {
         tokio::select! {
+            biased;
             _ = looks.tick() => {}
             () = tracker.stopped() => return,
         }
         tracker.learn_addresses();
+        tracker.tick_where_it_votes();
         if !agreed {
             agreed = tracker.compare_peers();
         }
@@ -89,6 +91,15 @@ impl Tracker {
         let metrics = metrics.borrow_watched();
         let (effective, committed) = (&metrics.membership_config, &metrics.committed_membership_config);
         ((**effective).clone(), effective.log_id() == committed.log_id())
+    }
+
+    /// A learner neither stands for election nor sends heartbeats: Raft's ticks would only wake it, some 80 times a second.
+    /// What has not heard of any membership yet ticks.
+    fn tick_where_it_votes(&self) {
+        let (membership, _) = self.membership();
+        let learns =
+            membership.nodes().next().is_some() && membership.voter_ids().all(|voter| voter != self.member());
+        self.inner.raft.runtime_config().tick(!learns);
     }
 
     /// The member of a node.

@@ -7,12 +7,14 @@ mod caller;
 mod calls;
 mod checkpoints;
 mod cluster_clock;
+mod disks;
 mod doors;
 mod events;
 mod force;
 mod forward;
 mod limits;
 mod listener;
+mod listening;
 mod lobby;
 mod member_calls;
 mod members;
@@ -26,9 +28,11 @@ mod told_peers;
 mod tracker;
 mod wait;
 
+pub use disks::Disks;
 pub use force::{NewCluster, force_new_cluster};
 #[cfg(fuzzing)]
 pub(crate) use limits::check as check_limits;
+pub use listening::{Bound, Host, Listen, TcpPorts};
 pub use network::{CheckFollowRule, ResolveError, ResolveNames};
 pub use options::TrackerOptions;
 pub use tracker::{Ended, StartError, Tracker};

@@ -60,7 +60,7 @@ impl Tracker {
             return Ok(());
         };
         let Some(rule) = spec.follow.clone() else { return Ok(()) };
-        let checked = tokio::task::spawn_blocking(move || check(&rule)).await;
+        let checked = self.inner.options.work.run(move || check(&rule)).await;
         let checked = checked.map_err(|e| ApiError::Unavailable(e.to_string()))?;
         checked.map_err(ApiError::BadRequest)
     }

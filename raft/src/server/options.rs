@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storage::env::{Clock, Entropy};
+use storage::env::{Clock, Entropy, Work};
 use storage::net::trust::Trust;
 
 use crate::model::{Limits, NodeId};
 use crate::wire::{Dial, Tcp};
 
+use super::disks::Disks;
+use super::listening::{Listen, TcpPorts};
 use super::network::CheckFollowRule;
 
 /// Settings and surroundings of a [`Tracker`](super::Tracker).
@@ -31,6 +33,12 @@ pub struct TrackerOptions {
     pub output_owner: Option<String>,
     /// How other nodes are reached.
     pub dial: Arc<dyn Dial>,
+    /// Where this node is reached.
+    pub ports: Arc<dyn Listen>,
+    /// Where work is done that blocks.
+    pub work: Work,
+    /// Where the log and the state are kept.
+    pub disks: Disks,
     /// What others have to show who connect here; absent: nothing, and everybody is an operator.
     pub trust: Option<Trust>,
     /// Where to listen, `HOST:PORT`; absent: at this node's address in `peers`.
@@ -81,6 +89,9 @@ impl TrackerOptions {
             voters: None,
             output_owner: None,
             dial: Arc::new(Tcp),
+            ports: Arc::new(TcpPorts),
+            work: Work::default(),
+            disks: Disks::default(),
             trust: None,
             listen: None,
             data_dir,

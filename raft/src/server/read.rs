@@ -62,7 +62,7 @@ impl Tracker {
             return Ok(self.answer_from_memory(query));
         }
         let (tracker, query) = (self.clone(), query.clone());
-        let read = tokio::task::spawn_blocking(move || tracker.answer_from_store(&query));
+        let read = self.inner.options.work.run(move || tracker.answer_from_store(&query));
         let answer = read.await.map_err(|e| ApiError::Unavailable(e.to_string()))?;
         answer.map_err(|e| ApiError::Unavailable(e.to_string()))
     }

@@ -82,6 +82,7 @@ pub(super) async fn run(tracker: Tracker) {
     let mut next_version_look = Duration::ZERO;
     loop {
         tokio::select! {
+            biased;
             _ = looks.tick() => {}
             () = tracker.stopped() => return,
         }

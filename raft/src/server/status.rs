@@ -1,10 +1,11 @@
 //! What the tracker says of itself and of the cluster.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Instant, ServerState};
 
 use crate::model::{
     CLUSTER_VERSION, ClusterStatus, MemberChange, MemberId, MemberStatus, NodeId, NodeRole, NodeStatus,
@@ -24,23 +25,42 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a node that may lead next may take to say how it is. A stopping leader waits for it.
 const ASK_TIMEOUT: Duration = Duration::from_millis(300);
 
-impl Tracker {
-    /// The leader that this node knows.
-    pub fn leader(&self) -> Option<NodeId> {
-        self.leading_member().map(|leader| leader.node)
-    }
+/// How long a leader may be silent before it counts as gone, or four of the longest election timeouts.
+const LEADER_SILENCE: Duration = Duration::from_secs(2);
 
-    /// Whether this node takes part: it knows a leader and has applied all that it knows to be
-    /// committed.
-    pub fn is_ready(&self) -> bool {
+impl Tracker {
+    /// The leader, if it was heard lately. With pre-votes a node without a majority keeps the vote for a leader that is gone,
+    /// and a leader without one goes on leading nobody.
+    pub fn leader(&self) -> Option<NodeId> {
         let metrics = self.inner.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let committed = metrics.local_committed.map_or(0, |id| id.index);
-        metrics.current_leader.is_some() && self.inner.replica.applied_index() >= committed
+        let leader = metrics.current_leader?;
+        let silent = match leader == self.member() {
+            true => match metrics.last_quorum_acked {
+                Some(acked) => acked.elapsed(),
+                // It needs nobody else, or nobody has answered it yet.
+                None if metrics.membership_config.voter_ids().count() == 1 => Duration::ZERO,
+                None => return None,
+            },
+            false => {
+                let heard = self.inner.last_of_leader.load(Ordering::Relaxed);
+                self.monotonic().saturating_sub(Duration::from_millis(heard))
+            }
+        };
+        let longest = LEADER_SILENCE.max(self.inner.options.election_timeout.1 * 4);
+        (silent <= longest).then_some(leader.node)
+    }
+
+    /// Whether this node takes part: it hears a leader and has applied all that it knows to be
+    /// committed.
+    pub fn is_ready(&self) -> bool {
+        let committed = self.inner.raft.metrics().borrow_watched().local_committed.map_or(0, |id| id.index);
+        self.leader().is_some() && self.inner.replica.applied_index() >= committed
     }
 
     /// What this node says of itself.
     pub fn status(&self) -> NodeStatus {
+        let leader = self.leader();
         let metrics = self.inner.raft.metrics();
         let metrics = metrics.borrow_watched().clone();
         let workers = self.inner.workers.read().unwrap_or_else(|e| e.into_inner()).clone();
@@ -58,7 +78,7 @@ impl Tracker {
                 ServerState::Shutdown => NodeRole::Stopping,
             },
             term: metrics.current_term,
-            leader: metrics.current_leader.map(|leader| leader.node),
+            leader,
             last_log: metrics.last_log_index.unwrap_or(0),
             applied: self.inner.replica.applied_index(),
             checkpoint: self.inner.replica.checkpoint_index(),

@@ -10,8 +10,8 @@ use std::{fmt, io};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use storage::datadir::{DataDir, DataDirError, Identity, Stage};
-use storage::state::{SledStore, StateError};
-use tokio::net::TcpListener;
+use storage::env::WorkLost;
+use storage::state::StateError;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
@@ -71,6 +71,8 @@ pub(super) struct Inner {
     pub(super) heard: Heard,
     /// When a message of Raft came last, monotonic ms.
     pub(super) last_message: AtomicU64,
+    /// The same of a message that only a leader sends.
+    pub(super) last_of_leader: AtomicU64,
     pub(super) proposals: Semaphore,
     /// Held while Raft's membership is changed: one change at a time.
     pub(super) membership: tokio::sync::Mutex<()>,
@@ -141,6 +143,12 @@ pub enum StartError {
     Raft(String),
 }
 
+impl From<WorkLost> for StartError {
+    fn from(lost: WorkLost) -> Self {
+        Self::Replica(lost.to_string())
+    }
+}
+
 impl From<ReplicaError> for StartError {
     fn from(error: ReplicaError) -> Self {
         Self::Replica(error.to_string())
@@ -160,10 +168,10 @@ impl Tracker {
         let address = options.listen.as_ref().or(options.peers.get(&id)).cloned();
         let address = address.ok_or(StartError::NotAPeer { id })?;
         let found = opening::look(&options).await?;
-        let listener = TcpListener::bind(&address).await;
-        let listener = listener.map_err(|source| StartError::Listen { address: address.clone(), source })?;
-        let Opened { data, formation } = opening::open(&options, found, &listener).await?;
-        let (data, replica, log) = open_stores(data, options.check_invariants).await?;
+        let bound = options.ports.listen(&address).await;
+        let bound = bound.map_err(|source| StartError::Listen { address: address.clone(), source })?;
+        let Opened { data, formation } = opening::open(&options, found, &*bound).await?;
+        let (data, replica, log) = open_stores(data, &options).await?;
 
         let (cluster, own) = (opening::cluster_of(&data), opening::member_of(&data));
         let peers = Peers::of(cluster, own, options.dial.clone());
@@ -181,10 +189,11 @@ impl Tracker {
                 replica,
                 log,
                 peers,
-                inbox: SnapshotInbox::in_dir(data.snapshots()),
+                inbox: SnapshotInbox::in_dir(data.snapshots(), options.work.clone()),
                 clock: ClusterClock::default(),
                 heard: Heard::default(),
                 last_message: AtomicU64::default(),
+                last_of_leader: AtomicU64::default(),
                 proposals: Semaphore::new(MAX_PROPOSALS),
                 membership: tokio::sync::Mutex::default(),
                 workers: RwLock::new(None),
@@ -197,7 +206,7 @@ impl Tracker {
             }),
         };
         tracker.learn_addresses();
-        tokio::spawn(listener::run(tracker.clone(), listener));
+        tokio::spawn(listener::run(tracker.clone(), bound));
         if let Some(formation) = formation {
             tokio::spawn(opening::announce(tracker.clone(), formation));
         }
@@ -236,6 +245,7 @@ impl Tracker {
                 }
             }
             let changed = tokio::select! {
+                biased;
                 changed = metrics.changed() => changed.is_ok(),
                 // The sender lives as long as this handle.
                 told = retired.changed() => told.is_ok(),
@@ -306,23 +316,25 @@ impl Tracker {
 /// Opens what is in the data directory, off the async runtime.
 async fn open_stores(
     data: DataDir,
-    check_invariants: bool,
+    options: &TrackerOptions,
 ) -> Result<(DataDir, Arc<Replica>, LogStore), StartError> {
-    let opened = tokio::task::spawn_blocking(move || {
+    let (check_invariants, disks, work) =
+        (options.check_invariants, options.disks.clone(), options.work.clone());
+    let opened = options.work.run(move || {
         let owner = log_owner(data.identity());
         let log = match data.identity().stage {
-            Stage::Member => LogStore::open(&data.log(), &owner),
-            Stage::Forming => LogStore::create(&data.log(), &owner),
+            Stage::Member => disks.logs.open(&data.log(), &owner),
+            Stage::Forming => disks.logs.create(&data.log(), &owner),
         };
         let log = log.map_err(|source| StartError::Log { path: data.log(), source })?;
-        let store = SledStore::open(&data.state())?;
-        let replica = Replica::open(Arc::new(store), data.snapshots(), opening::cluster_of(&data))?;
+        let store = (disks.states)(&data.state())?;
+        let replica = Replica::open(store, data.snapshots(), opening::cluster_of(&data), work)?;
         replica.check_invariants(check_invariants);
         let folder = data.snapshots();
         std::fs::create_dir_all(&folder).map_err(|source| StartError::Log { path: folder, source })?;
         Ok((data, replica, log))
     });
-    opened.await.map_err(|e| StartError::Replica(e.to_string()))?
+    opened.await?
 }
 
 /// What a data directory's log says of itself.
@@ -347,9 +359,9 @@ async fn initialize(
         Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
         Err(error) => return Err(StartError::Raft(error.to_string())),
     }
-    let written = tokio::task::spawn_blocking(move || {
+    let written = options.work.run(move || {
         let member = Identity { stage: Stage::Member, ..data.identity().clone() };
         data.set_identity(member).map(|()| data)
     });
-    Ok(written.await.map_err(|e| StartError::Replica(e.to_string()))??)
+    Ok(written.await??)
 }

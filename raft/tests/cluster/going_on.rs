@@ -44,6 +44,32 @@ async fn three_nodes_go_on_when_the_leader_stops_and_every_job_is_done_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_a_majority_knows_no_leader_and_is_not_ready() {
+    let mut cluster = Cluster::of(3, 5000).await;
+    // A follower that is left alone, and a leader.
+    for leads in [false, true] {
+        let leader = cluster.leader().await;
+        let left = if leads { leader } else { cluster.other_than(&[leader]) };
+        let gone: Vec<u64> = cluster.peers.keys().copied().filter(|id| *id != left).collect();
+        let stopped: Vec<_> = gone.iter().filter_map(|id| cluster.nodes.remove(id)).collect();
+        futures::future::join_all(stopped.iter().map(Tracker::stop)).await;
+        drop(stopped);
+        eventually("the node that is left is not ready", async || {
+            let tracker = &cluster.nodes[&left];
+            (tracker.leader().is_none() && !tracker.is_ready()).then_some(())
+        })
+        .await;
+        for id in gone {
+            cluster.start(id).await;
+        }
+        eventually("it is ready again", async || cluster.nodes[&left].is_ready().then_some(())).await;
+    }
+    for (_, tracker) in std::mem::take(&mut cluster.nodes) {
+        tracker.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_away_for_long_catches_up_by_snapshot() {
     let mut cluster = Cluster::of(3, 10).await;
     let client = cluster.client();

@@ -1,4 +1,4 @@
-//! The world outside, by trait: time and randomness; and waits that need both.
+//! The world outside, by trait: time, randomness and work that blocks; and waits that need them.
 //!
 //! No other module of the project reads a clock or draws a random number (`.clippy.toml` refuses
 //! it), so that a whole cluster also runs in simulation.
@@ -6,7 +6,9 @@
 mod backoff;
 mod clock;
 mod entropy;
+mod work;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
+pub use work::{Blocking, Inline, Threads, Work, WorkLost};

@@ -18,7 +18,7 @@ use storage::FileError;
 
 use self::records::Records;
 use super::log_codec::{LogTypes, MAX_PAYLOAD, StoredOwner};
-use super::log_store::FILE_SIZE;
+use super::wal_log::FILE_SIZE;
 
 /// A file takes no further record once it has [`FILE_SIZE`], so none is longer than this.
 const LONGEST_FILE: u64 = FILE_SIZE as u64 + MAX_PAYLOAD as u64 + (1 << 16);

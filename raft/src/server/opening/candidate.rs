@@ -95,8 +95,7 @@ impl Candidacy {
             return Err(StartError::Refused("this node is about to become a member".to_owned()));
         };
         let (name, own) = (self.options.cluster.clone(), self.own);
-        let promised = tokio::task::spawn_blocking(move || taken.promise(cluster, &name, own));
-        let promised = promised.await.map_err(|e| StartError::Replica(e.to_string()))?;
+        let promised = self.options.work.run(move || taken.promise(cluster, &name, own)).await?;
         *place = Some(promised?);
         Ok(())
     }
@@ -131,6 +130,7 @@ impl Candidacy {
             };
             self.tell(waiting);
             tokio::select! {
+                biased;
                 () = sleep(LOOK_PAUSE) => {}
                 () = self.begun.notified() => return self.member().await,
             }
@@ -142,8 +142,8 @@ impl Candidacy {
         let Some(Place::Promised(mut data)) = self.place.lock().await.take() else {
             return Err(StartError::Refused("the data directory was promised to no cluster".to_owned()));
         };
-        let data = tokio::task::spawn_blocking(move || become_member(&mut data).map(|()| data));
-        let data = data.await.map_err(|e| StartError::Replica(e.to_string()))??;
+        let disks = self.options.disks.clone();
+        let data = self.options.work.run(move || become_member(&mut data, &disks).map(|()| data)).await??;
         Ok(Opened { data, formation: None })
     }
 

@@ -64,6 +64,7 @@ pub(in crate::server) async fn announce(tracker: Tracker, formation: Formation) 
     let others = formation.disks.keys().copied().filter(|&node| node != own.node);
     let told = others.map(|node| announce_to(&tracker, node, formation.cluster));
     tokio::select! {
+        biased;
         _ = join_all(told) => {}
         () = tracker.stopped() => {}
     }

@@ -21,11 +21,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storage::datadir::{DataDir, Found, Stage};
-use tokio::net::TcpListener;
 
 use crate::model::{ClusterId, DiskId, MemberId};
 use crate::wire::Formation;
 
+use super::listening::Bound;
 use super::options::TrackerOptions;
 use super::tracker::StartError;
 use candidate::Candidacy;
@@ -49,8 +49,7 @@ pub(super) struct Opened {
 /// Looks at the data directory, and locks it.
 pub(super) async fn look(options: &TrackerOptions) -> Result<Found, StartError> {
     let (root, name, node) = (options.data_dir.clone(), options.cluster.clone(), options.id);
-    let look = tokio::task::spawn_blocking(move || DataDir::look(&root, &name, node));
-    Ok(look.await.map_err(|e| StartError::Replica(e.to_string()))??)
+    Ok(options.work.run(move || DataDir::look(&root, &name, node)).await??)
 }
 
 /// Opens the data directory. Returns when the node is a member, or has to initialize the cluster; meanwhile it answers
@@ -58,7 +57,7 @@ pub(super) async fn look(options: &TrackerOptions) -> Result<Found, StartError> 
 pub(super) async fn open(
     options: &TrackerOptions,
     found: Found,
-    listener: &TcpListener,
+    bound: &dyn Bound,
 ) -> Result<Opened, StartError> {
     let node = options.id;
     let place = match found {
@@ -73,9 +72,13 @@ pub(super) async fn open(
         Place::Vacant(_) => MemberId { node, disk: DiskId(options.entropy.next_u64()) },
     };
     let candidacy = Arc::new(Candidacy::new(options.clone(), own, place));
+    let waiting_room = waiting_room::host(candidacy.clone());
     tokio::select! {
+        biased;
         settled = candidacy.settle() => settled,
-        broken = waiting_room::run(candidacy.clone(), listener) => Err(broken),
+        () = bound.serve(waiting_room) => {
+            Err(StartError::Replica("nobody answers at this node's port any more".to_owned()))
+        }
     }
 }
 

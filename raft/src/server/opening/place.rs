@@ -2,8 +2,8 @@
 
 use storage::datadir::{DataDir, DataDirError, Identity, Stage, Vacant};
 
-use crate::consensus::LogStore;
 use crate::model::{ClusterId, MemberId};
+use crate::server::disks::Disks;
 use crate::server::tracker::StartError;
 
 /// Where the data directory will be.
@@ -39,10 +39,10 @@ impl Place {
 }
 
 /// Makes a promised data directory a member's: its log first, so that a member without a log is one that lost it.
-pub(super) fn become_member(data: &mut DataDir) -> Result<(), StartError> {
+pub(super) fn become_member(data: &mut DataDir, disks: &Disks) -> Result<(), StartError> {
     let log = data.log();
     let owner = super::super::tracker::log_owner(data.identity());
-    LogStore::create(&log, &owner).map_err(|source| StartError::Log { path: log, source })?;
+    disks.logs.create(&log, &owner).map_err(|source| StartError::Log { path: log, source })?;
     let identity = Identity { stage: Stage::Member, ..data.identity().clone() };
     Ok(data.set_identity(identity)?)
 }

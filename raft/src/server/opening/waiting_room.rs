@@ -1,23 +1,25 @@
 //! What a node answers before it is a member.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use tarpc::context;
 use tarpc::server::Channel;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::model::MemberId;
 use crate::server::caller::Caller;
-use crate::server::tracker::StartError;
+use crate::server::listening::{Host, called_directly};
 use crate::wire::{
-    ApiError, ApiReply, ApiRequest, ByteBudget, Charging, Formation, Forwarded, JoinAnswer, JoinRequest,
-    Listener, Peer, Refused, Welcome, calls_on, receive_greeting, send_welcome,
+    ApiError, ApiReply, ApiRequest, ByteBudget, Charging, Connection, Formation, Forwarded, Greeting,
+    JoinAnswer, JoinRequest, Listener, Peer, Refused, Welcome, calls_on, receive_greeting, send_welcome,
 };
 
 use super::candidate::Candidacy;
@@ -31,36 +33,43 @@ const ROOM: (usize, usize) = (1 << 20, 16 << 20);
 /// How long a connection is served.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 
-/// Answers until it is dropped, or the data directory cannot be written.
-pub(super) async fn run(candidacy: Arc<Candidacy>, listener: &TcpListener) -> StartError {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let bytes = ByteBudget::of_all(ROOM.1);
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return StartError::Replica("the waiting node's slots were closed".to_owned());
-        };
-        match listener.accept().await {
-            Ok((stream, from)) => {
-                let candidacy = Arc::clone(&candidacy);
-                let budget = ByteBudget::of_host(ROOM.0, Arc::clone(&bytes));
-                connections.spawn(async move {
-                    if let Ok(Err(error)) = timeout(CONNECTION_TIME, serve(candidacy, stream, budget)).await {
-                        tracing::debug!(%from, %error, "connection ended");
-                    }
-                    drop(slot);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+/// Answers for a node that is no member yet.
+pub(super) fn host(candidacy: Arc<Candidacy>) -> Arc<dyn Host> {
+    let (slots, bytes) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), ByteBudget::of_all(ROOM.1));
+    Arc::new(Porch { candidacy, slots, bytes })
+}
+
+struct Porch {
+    candidacy: Arc<Candidacy>,
+    slots: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+}
+
+impl Host for Porch {
+    fn tcp(&self, stream: TcpStream, _: SocketAddr) -> BoxFuture<'static, io::Result<()>> {
+        let candidacy = Arc::clone(&self.candidacy);
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        let budget = ByteBudget::of_host(ROOM.0, Arc::clone(&self.bytes));
+        async move {
+            let _slot = slot.map_err(|_| io::Error::other("too many connections"))?;
+            let late = |_| io::Error::other("it was served for long enough");
+            timeout(CONNECTION_TIME, serve(candidacy, stream, budget)).await.map_err(late)?
+        }
+        .boxed()
+    }
+
+    fn direct(&self, greeting: &Greeting) -> Result<Connection, Refused> {
+        match greeting.answer(&Listener { cluster: None, member: self.candidacy.own }) {
+            Welcome::Refused(refused) => Err(refused),
+            Welcome::Welcome { .. } => {
+                let room = WaitingRoom { candidacy: Arc::clone(&self.candidacy), from: greeting.from };
+                Ok(Connection::over(Arc::new(room)))
             }
         }
-        while connections.try_join_next().is_some() {}
     }
 }
 
-async fn serve(candidacy: Arc<Candidacy>, stream: TcpStream, budget: ByteBudget) -> std::io::Result<()> {
+async fn serve(candidacy: Arc<Candidacy>, stream: TcpStream, budget: ByteBudget) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (caller, stream) = Caller::of(stream, &candidacy.options).await?;
     let (stream, greeting) = receive_greeting(stream).await?;
@@ -120,6 +129,8 @@ impl WaitingRoom {
         }
     }
 }
+
+called_directly!(WaitingRoom);
 
 impl Peer for WaitingRoom {
     async fn api(self, _: context::Context, _: ApiRequest) -> Result<ApiReply, ApiError> {
