@@ -13,8 +13,13 @@ use storage::env::SystemEntropy;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+use crate::link::{Link, Speed};
+
 use super::binaries;
 use super::process::Process;
+
+/// Shortest election timeout where nodes are far from each other, ms: ten round trips of 30 ms.
+const FAR_ELECTION: u64 = 300;
 
 /// How long a cluster may take to be healthy, and a call to be served.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,13 +48,32 @@ pub(super) struct Cluster {
     peers: BTreeMap<NodeId, String>,
     nodes: BTreeMap<NodeId, Process>,
     disks: TempDir,
+    /// Links between the nodes, and where each is.
+    links: BTreeMap<NodeId, (String, Link)>,
 }
 
 impl Cluster {
     /// Starts so many nodes on empty disks and waits until they are a cluster.
     pub(super) async fn start(program: Program, size: u64, disks: TempDir) -> anyhow::Result<Self> {
+        Self::linked(program, size, disks, None).await
+    }
+
+    /// The same with links of this speed between the nodes. Clients reach all nodes at once.
+    pub(super) async fn linked(
+        program: Program,
+        size: u64,
+        disks: TempDir,
+        speed: Option<Speed>,
+    ) -> anyhow::Result<Self> {
         let peers = (1..=size).map(|id| Ok((id, free_address()?))).collect::<std::io::Result<_>>()?;
-        let mut cluster = Self { program, peers, nodes: BTreeMap::new(), disks };
+        let mut cluster = Self { program, peers, nodes: BTreeMap::new(), disks, links: BTreeMap::new() };
+        if let Some(speed) = speed {
+            for (&id, server) in &cluster.peers {
+                let address = free_address()?;
+                let link = Link::open(&address, server, speed).await?;
+                cluster.links.insert(id, (address, link));
+            }
+        }
         for id in 1..=size {
             cluster.start_node(id)?;
         }
@@ -59,14 +83,23 @@ impl Cluster {
 
     /// Starts a node, on the disk of its last life if it had one.
     pub(super) fn start_node(&mut self, id: NodeId) -> anyhow::Result<()> {
-        let peers: Vec<_> = self.peers.iter().map(|(id, address)| format!("{id}={address}")).collect();
+        let reached =
+            |id: &NodeId, own: &String| self.links.get(id).map_or(own.clone(), |(link, _)| link.clone());
+        let peers: Vec<_> = self.peers.iter().map(|(id, own)| format!("{id}={}", reached(id, own))).collect();
+        let listen = self.peers.get(&id).filter(|_| !self.links.is_empty());
+        let listen = listen.into_iter().flat_map(|listen| ["--listen".to_owned(), listen.clone()]);
         let path = |what: &str| self.folder(what, id).to_string_lossy().into_owned();
         let common = [("--id", id.to_string()), ("--peers", peers.join(",")), ("--data-dir", path("data"))];
-        let common = common.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+        let common = common.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).chain(listen);
         let log = self.folder("log", id);
         let process = match &self.program {
             Program::Tracker => {
-                let arguments = std::iter::once("tracker".to_owned()).chain(common);
+                let far =
+                    [("--election-timeout", FAR_ELECTION)].into_iter().filter(|_| !self.links.is_empty());
+                // Fewer than the others, however many those are.
+                let far = far.chain([("--voters", 3)]);
+                let far = far.flat_map(|(flag, value)| [flag.to_owned(), value.to_string()]);
+                let arguments = std::iter::once("tracker".to_owned()).chain(common).chain(far);
                 Process::start(&format!("tracker {id}"), &binaries::this()?, arguments, &log)?
             }
             Program::Node(flags) => {

@@ -12,11 +12,13 @@ mod crawl;
 mod crew;
 mod discoveries;
 mod failover;
+mod far;
 mod full_load;
 mod handover;
 mod idle;
 mod install;
 mod latency;
+mod learners;
 mod lifecycles;
 mod machine;
 mod membership;
@@ -56,6 +58,10 @@ pub enum Benchmark {
     Membership,
     /// The leader is killed: time until the next job is granted.
     Failover,
+    /// Nodes far from each other: lifecycles, a follower that lags, a leader that is killed.
+    Far,
+    /// Three voters and 22 learners.
+    Learners,
     /// The leader changes as planned, at full load.
     Handover,
     /// Calls of an operator and pauses in grants at full load.
@@ -84,6 +90,8 @@ impl Benchmark {
             Self::Discoveries => "discoveries",
             Self::Membership => "membership",
             Self::Failover => "failover",
+            Self::Far => "far",
+            Self::Learners => "learners",
             Self::Handover => "handover",
             Self::Responsiveness => "responsiveness",
             Self::Restart => "restart",
@@ -108,6 +116,8 @@ impl Benchmark {
             Self::Discoveries => discoveries::measure(settings, report).await,
             Self::Membership => membership::measure(settings, report).await,
             Self::Failover => failover::measure(settings, report).await,
+            Self::Far => far::measure(settings, report).await,
+            Self::Learners => learners::measure(settings, report).await,
             Self::Handover => handover::measure(settings, report).await,
             Self::Responsiveness => responsiveness::measure(settings, report).await,
             Self::Restart => restart::measure(settings, report).await,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::model::NodeId;
@@ -22,6 +23,15 @@ pub struct TrackerArguments {
     /// Its disk.
     #[arg(long)]
     data_dir: PathBuf,
+    /// Where it listens, if not where the others reach it.
+    #[arg(long)]
+    listen: Option<String>,
+    /// How many vote.
+    #[arg(long)]
+    voters: Option<usize>,
+    /// Shortest election timeout, ms.
+    #[arg(long)]
+    election_timeout: Option<u64>,
 }
 
 fn peer(text: &str) -> anyhow::Result<(NodeId, String)> {
@@ -34,10 +44,15 @@ fn peer(text: &str) -> anyhow::Result<(NodeId, String)> {
 /// # Errors
 /// What kept it from starting or from going on.
 pub async fn run_tracker(arguments: TrackerArguments) -> anyhow::Result<()> {
-    let TrackerArguments { id, peers, data_dir } = arguments;
+    let TrackerArguments { id, peers, data_dir, listen, voters, election_timeout } = arguments;
     let peers: BTreeMap<_, _> = peers.into_iter().collect();
     let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy::new()));
-    let options = TrackerOptions::new(id, "bench".to_owned(), peers, data_dir, clock, entropy);
+    let mut options = TrackerOptions::new(id, "bench".to_owned(), peers, data_dir, clock, entropy);
+    options.listen = listen;
+    options.voters = voters;
+    if let Some(shortest) = election_timeout.map(Duration::from_millis) {
+        options.election_timeout = (shortest, shortest * 3 / 2);
+    }
     let tracker = Tracker::start(options).await?;
     let mut stop = signal(SignalKind::terminate())?;
     tokio::select! {

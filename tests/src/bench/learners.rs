@@ -1,0 +1,101 @@
+//! Three voters and many learners on this machine.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use api::model::{NodeId, Operation};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::Settings;
+use super::cluster::{Cluster, Program};
+use super::lifecycles::{Entrance, Lifecycles};
+use super::process::Process;
+use super::rate::Stock;
+use super::report::{Report, percentile};
+use super::targets::Targets;
+use super::worker::Worker;
+
+const VOTERS: u64 = 3;
+const LEARNERS: u64 = 22;
+const CLIENTS: u64 = 16;
+const JOBS: u16 = 256;
+
+/// Time for the first checkpoints.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// How long the idle cluster is watched. Clock ticks of 10 ms make it a twentieth of a percent of a core.
+const WATCH: Duration = Duration::from_secs(20);
+
+/// Lifecycles a second while the lag is looked at, in reports of [`JOBS`].
+const PACE: u64 = 10_000;
+
+/// How often the lag is looked at.
+const LOOKS: u32 = 40;
+
+pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+    report.setting("voters, learners", format!("{VOTERS}, {LEARNERS}"));
+    let mut cluster = Cluster::start(Program::Tracker, VOTERS + LEARNERS, settings.disks()?).await?;
+    let leader = cluster.healthy().await?;
+    sleep(SETTLE).await;
+    idle(&cluster, report).await?;
+    lag(&cluster, leader, report).await?;
+    let targets = Targets::open(cluster.client(leader), Operation::Timeline, 0).await?;
+    let (clients, entrance, submitted) = (CLIENTS, Entrance::Leader, Vec::new());
+    let mut work = Lifecycles { cluster, leader, targets, clients, entrance, jobs: JOBS, submitted };
+    let rate = Stock::default().measure(&mut work, settings.window()).await?;
+    eprintln!("  {:.0} jobs/s", rate.a_second());
+    report.add(format!("lifecycles, {CLIENTS} clients at the leader"), "jobs/s", "40,000", rate.a_second());
+    Ok(())
+}
+
+/// CPU of learners with nothing to do.
+async fn idle(cluster: &Cluster, report: &mut Report) -> anyhow::Result<()> {
+    let cpu = || {
+        let learners = cluster.ids().zip(cluster.processes()).filter(|(id, _)| *id > VOTERS);
+        learners.map(|(_, process): (NodeId, &Process)| process.cpu_seconds()).sum::<anyhow::Result<f64>>()
+    };
+    let before = cpu()?;
+    sleep(WATCH).await;
+    let percent = (cpu()? - before) / LEARNERS as f64 / WATCH.as_secs_f64() * 100.0;
+    eprintln!("  an idle learner: {percent:.2} % of a core");
+    report.add("an idle learner: CPU", "% of a core", "< 0.5", percent);
+    Ok(())
+}
+
+/// How long the slowest learner takes to have applied what the leader has.
+async fn lag(cluster: &Cluster, leader: NodeId, report: &mut Report) -> anyhow::Result<()> {
+    let mut targets = Targets::open(cluster.client(leader), Operation::Timeline, 0).await?;
+    targets.add(60 * PACE).await?;
+    let mut worker = Worker::open(cluster.client(leader), 1, u32::from(JOBS)).await?;
+    let paced = tokio::spawn(async move {
+        let mut turns = interval(Duration::from_secs(1) * u32::from(JOBS) / PACE as u32);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for _ in 0..50 * PACE / u64::from(JOBS) {
+            turns.tick().await;
+            worker.turn(JOBS).await?;
+        }
+        worker.turn(0).await?;
+        worker.close().await
+    });
+    let mut lags = Vec::new();
+    for look in 0..LOOKS {
+        let goal = cluster.status(leader).await.context("the leader does not answer")?.last_log;
+        let began = Instant::now();
+        // Each learner is looked at in turn; the cluster is slower than one of them only while that one is behind.
+        for learner in cluster.ids().filter(|id| *id > VOTERS) {
+            while cluster.status(learner).await.is_none_or(|status| status.applied < goal) {}
+        }
+        lags.push(began.elapsed().as_secs_f64() * 1e3);
+        if paced.is_finished() {
+            anyhow::bail!("the load ended before look {look}");
+        }
+    }
+    paced.abort();
+    report.add(
+        format!("lag of the slowest learner at {PACE}/s, worst of {LOOKS}"),
+        "ms",
+        "< 1,000",
+        percentile(&lags, 1.0),
+    );
+    Ok(())
+}
