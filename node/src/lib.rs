@@ -12,6 +12,7 @@ pub mod http;
 pub mod logs;
 pub mod mirror;
 pub mod monitor;
+pub mod rate;
 pub mod run;
 pub mod session;
 pub mod settings;

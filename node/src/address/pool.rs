@@ -9,10 +9,9 @@ use std::time::Duration;
 use storage::env::Clock;
 
 use super::AddressError;
-use crate::budget::{
-    Acquired, BudgetScope, BudgetSettings, BudgetStatus, Ledger, LedgerEnv, OpenReport, Ticket,
-};
-use crate::source::{Answer, ClientTls, HttpClient, HttpSettings, RateInfo};
+use crate::budget::{Acquired, BudgetSettings, BudgetStatus, Ledger, LedgerEnv, OpenReport, Ticket};
+use crate::rate::{BudgetScope, RateInfo};
+use crate::source::{Answer, ClientTls, HttpClient, HttpSettings};
 
 /// All addresses of a node: which of them may send a request now, and the client to send it with.
 pub struct AddressPool {

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use super::gauge::{Gauge, Ready};
 use super::journal::Remembered;
 use super::record::Key;
-use super::scope::{BudgetScope, Per};
 use super::settings::BudgetSettings;
+use crate::rate::{BudgetScope, Per};
 
 /// Of thousands of free addresses it is enough to compare a few.
 const ENOUGH_CHOICE: usize = 16;

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::source::{Delivery, Endpoint, RateInfo};
+use crate::rate::{Delivery, RateInfo};
+use crate::source::Endpoint;
 
 /// What a crawler has done since it was made.
 #[derive(Debug, Default)]

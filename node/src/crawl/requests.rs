@@ -10,7 +10,8 @@ use super::draft::Page;
 use super::trouble::Trouble;
 use crate::address::Permit;
 use crate::budget::Acquired;
-use crate::source::{Answer, Delivery, Endpoint, Profile, SourceError};
+use crate::rate::Delivery;
+use crate::source::{Answer, Endpoint, Profile, SourceError};
 
 /// How long a worker waits for a budget before it gives its job back.
 const BUDGET_WAIT: Duration = Duration::from_secs(2);

@@ -14,7 +14,7 @@ use storage::dataset::{
 use storage::ids::UserId;
 
 use super::spool::{Item, Spool};
-use crate::budget::BudgetScope;
+use crate::rate::BudgetScope;
 use crate::source::{Answer, Endpoint, FollowersPage, HttpClient, Profile, Source, TimelinePage};
 
 /// What has passed by and was not sent yet.

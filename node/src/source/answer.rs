@@ -1,6 +1,7 @@
 //! What one request brought.
 
-use super::{RateInfo, SourceError};
+use super::SourceError;
+use crate::rate::RateInfo;
 
 /// The outcome of one request, and what its answer said about the budget it counted against.
 ///

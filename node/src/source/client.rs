@@ -13,7 +13,7 @@ use storage::env::Clock;
 use storage::net::tls::ClientTls;
 
 use super::body::{BodyError, read_body};
-use super::rate::{Delivery, RateInfo};
+use crate::rate::{Delivery, RateInfo};
 
 /// Most of an error's body that is kept: enough for every message that networks send.
 const ERROR_BODY_LIMIT: usize = 64 << 10;

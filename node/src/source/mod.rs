@@ -15,7 +15,6 @@ mod cursor;
 mod error;
 mod page;
 mod profile;
-mod rate;
 #[cfg(test)]
 pub(crate) mod test_server;
 pub mod twitter;
@@ -30,10 +29,9 @@ pub use cursor::{CursorLoops, CursorWatch};
 pub use error::{Asked, GoneReason, SourceError};
 pub use page::{FollowersPage, PostId, TimelineItem, TimelinePage};
 pub use profile::{Profile, ProfileError};
-pub use rate::{Delivery, RateInfo};
 pub use storage::net::tls::ClientTls;
 
-use crate::budget::BudgetScope;
+use crate::rate::{BudgetScope, RateInfo};
 
 /// Most posts or profiles of a page. Networks send 40 to 1,000.
 const MOST_ITEMS: usize = 10_000;

@@ -36,12 +36,9 @@ impl Tracker {
         let metrics = metrics.borrow_watched();
         let leader = metrics.current_leader?;
         let silent = match leader == self.member() {
-            true => match metrics.last_quorum_acked {
-                Some(acked) => acked.elapsed(),
-                // It needs nobody else, or nobody has answered it yet.
-                None if metrics.membership_config.voter_ids().count() == 1 => Duration::ZERO,
-                None => return None,
-            },
+            // It needs nobody else.
+            true if metrics.membership_config.voter_ids().count() == 1 => Duration::ZERO,
+            true => metrics.last_quorum_acked?.elapsed(),
             false => {
                 let heard = self.inner.last_of_leader.load(Ordering::Relaxed);
                 self.monotonic().saturating_sub(Duration::from_millis(heard))

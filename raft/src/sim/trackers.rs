@@ -31,11 +31,12 @@ struct World {
     clock: Arc<SimClock>,
     dice: SeededEntropy,
     folder: TempDir,
+    nodes: &'static [NodeId],
     trackers: BTreeMap<NodeId, Tracker>,
 }
 
 impl World {
-    async fn born(seed: u64) -> Self {
+    async fn born(seed: u64, nodes: &'static [NodeId]) -> Self {
         seed_this_thread(Some(seed));
         let mut world = Self {
             net: SimNet::new(seed),
@@ -43,17 +44,18 @@ impl World {
             clock: SimClock::new(),
             dice: SeededEntropy::new(seed ^ 0xd1ce),
             folder: tempfile::tempdir().unwrap(),
+            nodes,
             trackers: BTreeMap::new(),
         };
-        let starting = NODES.map(|node| Tracker::start(world.options(node)));
-        for (node, tracker) in NODES.into_iter().zip(futures::future::join_all(starting).await) {
-            world.trackers.insert(node, tracker.unwrap());
+        let starting = nodes.iter().map(|node| Tracker::start(world.options(*node)));
+        for (node, tracker) in nodes.iter().zip(futures::future::join_all(starting).await) {
+            world.trackers.insert(*node, tracker.unwrap());
         }
         world
     }
 
     fn options(&self, node: NodeId) -> TrackerOptions {
-        let peers = NODES.map(|node| (node, address(node))).into();
+        let peers = self.nodes.iter().map(|node| (*node, address(*node))).collect();
         let data = self.folder.path().join(node.to_string());
         let entropy = Arc::new(SeededEntropy::new(self.dice.next_u64()));
         let port = self.net.of(node);
@@ -90,7 +92,7 @@ impl World {
 /// Submits, pauses and cancels for a minute, while a leader is cut off and a node stops and comes back. Gives all that
 /// happened.
 async fn a_minute(seed: u64) -> Vec<String> {
-    let mut world = World::born(seed).await;
+    let mut world = World::born(seed, &NODES).await;
     let begun = Instant::now();
     let mut faults: Vec<(u64, &str)> = vec![(35, "start"), (30, "stop"), (22, "mend"), (15, "cut")];
     let mut stopped = None;
@@ -166,12 +168,31 @@ fn crawls_of(tracker: &Tracker) -> Vec<CrawlId> {
 }
 
 fn simulated(seed: u64) -> Vec<String> {
+    runtime(seed).block_on(a_minute(seed))
+}
+
+fn runtime(seed: u64) -> tokio::runtime::Runtime {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_be_bytes()))
         .build();
-    runtime.unwrap().block_on(a_minute(seed))
+    runtime.unwrap()
+}
+
+#[test]
+fn a_node_alone_stays_ready_with_nothing_to_do() {
+    runtime(3).block_on(async {
+        let world = World::born(3, &NODES[..1]).await;
+        assert_eq!(world.leader().await, 1);
+        let began = Instant::now();
+        while began.elapsed() < MINUTE {
+            assert!(world.trackers[&1].is_ready(), "after {:?}", began.elapsed());
+            sleep(Duration::from_millis(100)).await;
+        }
+        world.trackers[&1].stop().await;
+        seed_this_thread(None);
+    });
 }
 
 #[test]

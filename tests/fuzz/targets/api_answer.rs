@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
+use node::rate::RateInfo;
 use node::source::twitter::fuzz;
-use node::source::{PostId, Profile, RateInfo, SourceError, TimelinePage};
+use node::source::{PostId, Profile, SourceError, TimelinePage};
 
 /// Longest wait that a node believes.
 const LONGEST_WAIT: Duration = Duration::from_secs(25 * 3600);

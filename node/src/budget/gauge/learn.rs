@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Gauge, LINGER, State};
 use crate::budget::settings::BudgetSettings;
-use crate::source::{Delivery, RateInfo};
+use crate::rate::{Delivery, RateInfo};
 
 /// Servers tell the end of a window in whole seconds, and so can be up to one early.
 const GRANULARITY: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use super::tests::{answer, ms, settings};
 use super::*;
 use crate::budget::boot::Timekeeper;
 use crate::budget::record::Kept;
-use crate::source::RateInfo;
+use crate::rate::RateInfo;
 
 /// What happens in the simulation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use storage::env::{Clock, ManualClock};
 use super::*;
 use crate::budget::boot::Timekeeper;
 use crate::budget::record::{Kept, Knowledge};
-use crate::source::{Delivery, RateInfo};
+use crate::rate::{Delivery, RateInfo};
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -8,9 +8,8 @@ use super::{Ledger, Shared, Ticket};
 use crate::budget::BudgetError;
 use crate::budget::journal::Remembered;
 use crate::budget::record::{Kept, Key};
-use crate::budget::scope::{BudgetScope, Per};
 use crate::budget::scope_gauges::{Pick, ScopeGauges};
-use crate::source::RateInfo;
+use crate::rate::{BudgetScope, Per, RateInfo};
 
 /// What trying to take a request's worth brought.
 pub(super) enum Attempt {

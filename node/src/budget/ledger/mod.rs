@@ -20,10 +20,9 @@ use self::core::{Attempt, Core};
 use super::BudgetError;
 use super::boot::{BootTime, Timekeeper};
 use super::journal::{Journal, OpenReport};
-use super::scope::{BudgetScope, Per};
 use super::settings::BudgetSettings;
 use super::status::BudgetStatus;
-use crate::source::RateInfo;
+use crate::rate::{BudgetScope, Per, RateInfo};
 
 /// What a caller that cannot be told when is told to wait: a write to disk or a probe ends about then.
 const SOON: Duration = Duration::from_millis(5);

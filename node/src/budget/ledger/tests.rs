@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::*;
-use crate::source::Delivery;
+use crate::rate::Delivery;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Ledger;
-use crate::source::RateInfo;
+use crate::rate::RateInfo;
 
 /// The right to send one request from one address. Dropped without [`settle`](Self::settle), its request counts as
 /// sent, without an answer.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::{Acquired, Attempt, Ledger, Ticket};
-use crate::budget::{BudgetError, BudgetScope};
+use crate::budget::BudgetError;
+use crate::rate::BudgetScope;
 
 impl Ledger {
     /// A ticket for one request, as soon as one may be sent, but for no longer than `max_wait`.

@@ -1,6 +1,7 @@
 //! Doors for the fuzz target `api_answer` in `tests/fuzz`; built for it alone.
 
-use crate::source::{Asked, FollowersPage, Profile, RateInfo, SourceError, TimelinePage};
+use crate::rate::RateInfo;
+use crate::source::{Asked, FollowersPage, Profile, SourceError, TimelinePage};
 
 fn asked() -> Asked {
     Asked { url: "http://localhost/1/x.json".into(), user: None }

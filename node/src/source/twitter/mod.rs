@@ -25,7 +25,7 @@ use super::{
     Answer, Asked, CursorLoops, Endpoint, FollowersPage, HttpClient, MOST_ITEMS, Profile, RateInfo, Source,
     SourceError, TimelinePage,
 };
-use crate::budget::BudgetScope;
+use crate::rate::BudgetScope;
 
 /// Ids or names in one look-up.
 const LOOKUP_BATCH: usize = 100;

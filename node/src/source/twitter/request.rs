@@ -4,7 +4,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
 use storage::ids::UserId;
 
-use crate::budget::{BudgetScope, Per};
+use crate::rate::{BudgetScope, Per};
 use crate::source::{Asked, SourceError};
 
 /// Where the API is, and who asks.

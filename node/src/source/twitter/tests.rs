@@ -13,8 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::rate::Delivery;
 use crate::source::test_server::{Seen, client, serve};
-use crate::source::{Delivery, GoneReason, PostId};
+use crate::source::{GoneReason, PostId};
 
 const USER: UserId = UserId::Number(22_013_880);
 
@@ -304,6 +305,6 @@ fn budgets_tell_hosts_endpoints_and_tokens_apart() {
     assert_eq!(scope(&plain, Endpoint::Lookup), scope(&plain, Endpoint::Resolve));
     assert_ne!(scope(&plain, Endpoint::Timeline), scope(&plain, Endpoint::Followers));
     assert_ne!(scope(&plain, Endpoint::Timeline), scope(&source("http://host/1.1/"), Endpoint::Timeline));
-    assert_eq!(scope(&signed, Endpoint::Timeline).per(), crate::budget::Per::Source);
+    assert_eq!(scope(&signed, Endpoint::Timeline).per(), crate::rate::Per::Source);
     assert!(!scope(&signed, Endpoint::Timeline).name().contains("s3cret"));
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::source::{Asked, GoneReason, RateInfo, SourceError};
+use crate::rate::RateInfo;
+use crate::source::{Asked, GoneReason, SourceError};
 
 /// Error codes in bodies, from <https://developer.x.com/en/support/x-api/error-troubleshooting>.
 mod code {
