@@ -34,7 +34,7 @@ pub struct HttpFlags {
     /// Its key
     #[arg(long, value_name = "FILE", env = "TWM_TLS_KEY", requires = "tls_ca")]
     tls_key: Option<PathBuf>,
-    /// Where callers find it behind a proxy, such as https://lookup.example.org/
+    /// Where callers find it behind a proxy, such as `https://lookup.example.org/`
     #[arg(long, value_name = "URL", env = "TWM_PUBLIC_URL")]
     public_url: Option<PublicUrl>,
     /// Listens beyond loopback without TLS: whoever reaches the port may ask
