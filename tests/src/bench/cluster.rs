@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::TrackerApi;
 use api::client::Client;
 use api::model::{NodeId, NodeStatus};
-use api::wire::{Dial, Tcp, Tls};
 use storage::env::SystemEntropy;
-use storage::net::trust::{Trust, TrustFiles};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -53,8 +50,6 @@ pub(super) struct Cluster {
     disks: TempDir,
     /// Links between the nodes, and where each is.
     links: BTreeMap<NodeId, (String, Link)>,
-    /// What clients show, and the folder of the nodes' certificates.
-    trust: Option<(Trust, PathBuf)>,
 }
 
 impl Cluster {
@@ -71,8 +66,7 @@ impl Cluster {
         speed: Option<Speed>,
     ) -> anyhow::Result<Self> {
         let peers = (1..=size).map(|id| Ok((id, free_address()?))).collect::<std::io::Result<_>>()?;
-        let mut cluster =
-            Self { program, peers, nodes: BTreeMap::new(), disks, links: BTreeMap::new(), trust: None };
+        let mut cluster = Self { program, peers, nodes: BTreeMap::new(), disks, links: BTreeMap::new() };
         if let Some(speed) = speed {
             for (&id, server) in &cluster.peers {
                 let address = free_address()?;
@@ -80,34 +74,11 @@ impl Cluster {
                 cluster.links.insert(id, (address, link));
             }
         }
-        cluster.born().await
-    }
-
-    /// Trackers that speak TLS, with each other and with clients.
-    pub(super) async fn trusting(size: u64, disks: TempDir) -> anyhow::Result<Self> {
-        let certs = disks.path().join("certs");
-        let mut asked = vec!["init --cluster bench".to_owned(), "issue --operator bench".to_owned()];
-        asked.extend((1..=size).map(|id| format!("issue --node {id}")));
-        for words in asked {
-            let mut command = std::process::Command::new(binaries::beside_this("twm-ctl")?);
-            let output = command.arg("certs").args(words.split(' ')).arg("--dir").arg(&certs).output()?;
-            anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for id in 1..=size {
+            cluster.start_node(id)?;
         }
-        let file = |name: &str| certs.join(name);
-        let (cert, key) = (file("operator-bench.crt"), file("operator-bench.key"));
-        let trust = Trust::load(TrustFiles { ca: file("ca.crt"), cert, key })?;
-        let peers = (1..=size).map(|id| Ok((id, free_address()?))).collect::<std::io::Result<_>>()?;
-        let (nodes, links) = (BTreeMap::new(), BTreeMap::new());
-        let trust = Some((trust, certs));
-        Self { program: Program::Tracker, peers, nodes, disks, links, trust }.born().await
-    }
-
-    async fn born(mut self) -> anyhow::Result<Self> {
-        for id in self.ids().collect::<Vec<_>>() {
-            self.start_node(id)?;
-        }
-        self.healthy().await?;
-        Ok(self)
+        cluster.healthy().await?;
+        Ok(cluster)
     }
 
     /// Starts a node, on the disk of its last life if it had one.
@@ -125,14 +96,10 @@ impl Cluster {
             Program::Tracker => {
                 let far =
                     [("--election-timeout", FAR_ELECTION)].into_iter().filter(|_| !self.links.is_empty());
-                let certs = self
-                    .trust
-                    .iter()
-                    .flat_map(|(_, certs)| ["--certs".to_owned(), certs.to_string_lossy().into_owned()]);
                 // Fewer than the others, however many those are.
                 let far = far.chain([("--voters", 3)]);
                 let far = far.flat_map(|(flag, value)| [flag.to_owned(), value.to_string()]);
-                let arguments = std::iter::once("tracker".to_owned()).chain(common).chain(far).chain(certs);
+                let arguments = std::iter::once("tracker".to_owned()).chain(common).chain(far);
                 Process::start(&format!("tracker {id}"), &binaries::this()?, arguments, &log)?
             }
             Program::Node(flags) => {
@@ -183,8 +150,7 @@ impl Cluster {
     /// What one node says of itself, if it answers.
     pub(super) async fn status(&self, id: NodeId) -> Option<NodeStatus> {
         let address = self.peers.get(&id)?.clone();
-        let dial = self.dial();
-        Client::dialling(dial, vec![address], STATUS_TIMEOUT, &SystemEntropy::new()).node_status().await.ok()
+        Client::new(vec![address], STATUS_TIMEOUT, &SystemEntropy::new()).node_status().await.ok()
     }
 
     /// Waits until all nodes agree on a leader and have applied what it had when they first did, and their
@@ -230,14 +196,7 @@ impl Cluster {
     pub(super) fn client(&self, first: NodeId) -> Client {
         let before = self.peers.range(..first);
         let endpoints = self.peers.range(first..).chain(before).map(|(_, address)| address.clone());
-        Client::dialling(self.dial(), endpoints.collect(), PATIENCE, &SystemEntropy::new())
-    }
-
-    fn dial(&self) -> Arc<dyn Dial> {
-        match &self.trust {
-            Some((trust, _)) => Arc::new(Tls(trust.clone())),
-            None => Arc::new(Tcp),
-        }
+        Client::new(endpoints.collect(), PATIENCE, &SystemEntropy::new())
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = NodeId> {

@@ -8,16 +8,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Settings;
 use super::cluster::{Cluster, Program};
-use super::lifecycles::{Entrance, Lifecycles};
 use super::process::Process;
-use super::rate::Stock;
 use super::report::{Report, percentile};
 use super::targets::Targets;
 use super::worker::Worker;
 
 const VOTERS: u64 = 3;
 const LEARNERS: u64 = 22;
-const CLIENTS: u64 = 16;
 const JOBS: u16 = 256;
 
 /// Time for the first checkpoints.
@@ -38,14 +35,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     let leader = cluster.healthy().await?;
     sleep(SETTLE).await;
     idle(&cluster, report).await?;
-    lag(&cluster, leader, report).await?;
-    let targets = Targets::open(cluster.client(leader), Operation::Timeline, 0).await?;
-    let (clients, entrance, submitted) = (CLIENTS, Entrance::Leader, Vec::new());
-    let mut work = Lifecycles { cluster, leader, targets, clients, entrance, jobs: JOBS, submitted };
-    let rate = Stock::default().measure(&mut work, settings.window()).await?;
-    eprintln!("  {:.0} jobs/s", rate.a_second());
-    report.add(format!("lifecycles, {CLIENTS} clients at the leader"), "jobs/s", "40,000", rate.a_second());
-    Ok(())
+    lag(&cluster, leader, report).await
 }
 
 /// CPU of learners with nothing to do.

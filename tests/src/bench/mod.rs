@@ -31,7 +31,6 @@ mod report;
 mod responsiveness;
 mod restart;
 mod targets;
-mod tls;
 mod tracker_process;
 mod worker;
 
@@ -61,8 +60,6 @@ pub enum Benchmark {
     Failover,
     /// Nodes far from each other: lifecycles, a follower that lags, a leader that is killed.
     Far,
-    /// The same lifecycles without TLS and with it.
-    Tls,
     /// Three voters and 22 learners.
     Learners,
     /// The leader changes as planned, at full load.
@@ -95,7 +92,6 @@ impl Benchmark {
             Self::Failover => "failover",
             Self::Far => "far",
             Self::Learners => "learners",
-            Self::Tls => "tls",
             Self::Handover => "handover",
             Self::Responsiveness => "responsiveness",
             Self::Restart => "restart",
@@ -121,7 +117,6 @@ impl Benchmark {
             Self::Membership => membership::measure(settings, report).await,
             Self::Failover => failover::measure(settings, report).await,
             Self::Far => far::measure(settings, report).await,
-            Self::Tls => tls::measure(settings, report).await,
             Self::Learners => learners::measure(settings, report).await,
             Self::Handover => handover::measure(settings, report).await,
             Self::Responsiveness => responsiveness::measure(settings, report).await,

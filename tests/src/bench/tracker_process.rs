@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::model::NodeId;
-use api::wire::Tls;
 use raft::server::{Tracker, TrackerOptions};
 use storage::env::{SystemClock, SystemEntropy};
-use storage::net::trust::{Trust, TrustFiles};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What a tracker process is told.
@@ -28,9 +26,6 @@ pub struct TrackerArguments {
     /// Where it listens, if not where the others reach it.
     #[arg(long)]
     listen: Option<String>,
-    /// Folder of certificates: `ca.crt`, `node-ID.crt` and `node-ID.key`.
-    #[arg(long)]
-    certs: Option<PathBuf>,
     /// How many vote.
     #[arg(long)]
     voters: Option<usize>,
@@ -49,17 +44,10 @@ fn peer(text: &str) -> anyhow::Result<(NodeId, String)> {
 /// # Errors
 /// What kept it from starting or from going on.
 pub async fn run_tracker(arguments: TrackerArguments) -> anyhow::Result<()> {
-    let TrackerArguments { id, peers, data_dir, listen, certs, voters, election_timeout } = arguments;
+    let TrackerArguments { id, peers, data_dir, listen, voters, election_timeout } = arguments;
     let peers: BTreeMap<_, _> = peers.into_iter().collect();
     let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy::new()));
     let mut options = TrackerOptions::new(id, "bench".to_owned(), peers, data_dir, clock, entropy);
-    if let Some(certs) = certs {
-        let file = |end: &str| certs.join(format!("node-{id}.{end}"));
-        let files = TrustFiles { ca: certs.join("ca.crt"), cert: file("crt"), key: file("key") };
-        let trust = Trust::load(files)?;
-        options.dial = Arc::new(Tls(trust.clone()));
-        options.trust = Some(trust);
-    }
     options.listen = listen;
     options.voters = voters;
     if let Some(shortest) = election_timeout.map(Duration::from_millis) {
