@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use storage::dataset::FollowersFormat;
-use storage::net::http_port::PublicUrl;
+use storage::net::http_port::{PublicUrl, is_loopback};
 use storage::net::redis::RedisUrl;
 
 use layers::Layers;
@@ -361,7 +361,7 @@ impl Reader<'_> {
             let what = "it needs --tls-ca, --tls-cert and --tls-key; see `twm-ctl certs`".to_owned();
             self.problems.add("http-tls", &origin("http-tls"), what);
         }
-        let open = http.filter(|http| !http_tls && !insecure && !values::is_loopback(http));
+        let open = http.filter(|http| !http_tls && !insecure && !is_loopback(http));
         if let Some(http) = open {
             let what = format!(
                 "{http} is reached from other machines, and without TLS whoever reaches it may look; give --http-tls, or \
@@ -380,7 +380,7 @@ impl Reader<'_> {
         let own = id.and_then(|id| peers?.get(&id).cloned());
         let own = own.map(|own| (own, Origin::Default, "peers"));
         let Some((address, origin, key)) = listen.or(own) else { return };
-        if !tls && !insecure && !values::is_loopback(&address) {
+        if !tls && !insecure && !is_loopback(&address) {
             let what = format!(
                 "{address} is reached from other machines, and without TLS whoever reaches it may do everything; give \
                  --tls-ca, --tls-cert and --tls-key (see `twm-ctl certs`), or --insecure"

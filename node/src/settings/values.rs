@@ -126,13 +126,6 @@ pub(super) fn without_password(text: &str) -> String {
     format!("{scheme}://{user}:***@{host}{}", &rest[authority.len()..])
 }
 
-/// Whether an address is reached from this machine alone. A name other than `localhost` may be anything.
-pub(super) fn is_loopback(address: &str) -> bool {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 /// `1=HOST:PORT,2=HOST:PORT,...`, in any order.
 pub(super) fn peers(text: &str) -> Result<BTreeMap<u64, String>, String> {
     let form = "give 1=HOST:PORT,2=HOST:PORT,...";

@@ -1,6 +1,5 @@
 //! The flags that say where a service answers, and whom.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use storage::net::http_port::{Access, Denied, Gate, HttpPort, PublicUrl};
+use storage::net::http_port::{Access, Denied, Gate, HttpPort, PublicUrl, is_loopback};
 use storage::net::trust::{Trust, TrustFiles};
 
 use super::ServiceEnd;
@@ -131,12 +130,6 @@ async fn guard(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> R
             }
         }
     }
-}
-
-fn is_loopback(address: &str) -> bool {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

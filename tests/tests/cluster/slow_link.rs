@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use api::TrackerApi;
-use api::model::{CrawlSpec, Operation, Operations, Response, Traversal, Write};
+use api::model::{Response, Write};
 use storage::ids::UserId;
 use twm_tests::cluster::{Cluster, Truth, eventually};
 use twm_tests::link::Speed;
 
-use crate::world::{Test, accounts, everyone};
+use crate::world::{Test, accounts, everyone, timelines};
 
 /// 20 Mbit/s: a batch of 4 MiB takes 1.7 s, far longer than an election.
 const SPEED: Speed = Speed { bits: 20_000_000, delay: Duration::from_millis(15) };
@@ -29,15 +29,7 @@ async fn a_follower_behind_a_slow_link_catches_up_with_more_than_a_batch() -> Te
     cluster.node(follower)?.kill().await?;
 
     let client = cluster.client();
-    let spec = CrawlSpec {
-        name: "far".to_owned(),
-        operations: Operations::only(Operation::Timeline),
-        traversal: Traversal::Default,
-        depth: None,
-        follow: None,
-        priority: 10,
-        fingerprint: None,
-    };
+    let spec = timelines("far");
     let created = client.write(Write::CreateCrawl { request: client.request_id(), spec }).await?;
     let Response::CrawlCreated(crawl) = created else { anyhow::bail!("no crawl was made: {created:?}") };
     for chunk in 0..CHUNKS {

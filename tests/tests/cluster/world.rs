@@ -75,17 +75,22 @@ pub async fn session(cluster: &Cluster, node: u64, open: bool) -> Test {
     .await
 }
 
-/// Submits timelines by the client API.
-pub async fn submit_by(client: &Client, accounts: &[u64]) -> anyhow::Result<CrawlId> {
-    let spec = CrawlSpec {
-        name: "by the client".to_owned(),
+/// What a crawl of timelines asks for.
+pub fn timelines(name: &str) -> CrawlSpec {
+    CrawlSpec {
+        name: name.to_owned(),
         operations: Operations::only(Operation::Timeline),
         traversal: Traversal::Default,
         depth: None,
         follow: None,
         priority: 10,
         fingerprint: None,
-    };
+    }
+}
+
+/// Submits timelines by the client API.
+pub async fn submit_by(client: &Client, accounts: &[u64]) -> anyhow::Result<CrawlId> {
+    let spec = timelines("by the client");
     let created = client.write(Write::CreateCrawl { request: client.request_id(), spec }).await?;
     let Response::CrawlCreated(crawl) = created else { anyhow::bail!("no crawl was made: {created:?}") };
     let users = accounts.iter().copied().map(UserId::Number).collect();

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use api::model::{
-    ClusterId, CrawlSpec, DiskId, Finding, JobId, LeaseId, MemberId, Operation, Operations, Query, Report,
-    RequestId, SessionId, Traversal, Wants, Write,
+    ClusterId, DiskId, Finding, JobId, LeaseId, MemberId, Query, Report, RequestId, SessionId, Wants, Write,
 };
 use api::wire::{ApiRequest, Greeting, NodeRequest, Purpose, Welcome, greet};
 use serde::Serialize;
@@ -20,6 +19,8 @@ use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+use crate::world::timelines;
 
 /// Where it sits: a host of its own on the loopback network.
 const HOST: Ipv4Addr = Ipv4Addr::new(127, 66, 66, 66);
@@ -323,14 +324,6 @@ fn dense_report() -> ApiRequest {
 }
 
 fn long_command() -> ApiRequest {
-    let spec = CrawlSpec {
-        name: "n".repeat((2 << 20) - 1024),
-        operations: Operations::only(Operation::Timeline),
-        traversal: Traversal::Default,
-        depth: None,
-        follow: None,
-        priority: 10,
-        fingerprint: None,
-    };
+    let spec = timelines(&"n".repeat((2 << 20) - 1024));
     ApiRequest::Write(Write::CreateCrawl { request: RequestId { client: 66, sequence: 1 }, spec })
 }
