@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, ensure};
 use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -121,24 +122,40 @@ impl Browser {
         shown.await.with_context(|| format!("it shows:\n{last}"))
     }
 
-    /// Waits for an element that can be used.
+    /// Clicks on an element once it is there and can be used.
     ///
     /// # Errors
-    /// There is none in time.
-    pub async fn find(&self, selector: &str) -> anyhow::Result<Element> {
-        eventually(&format!("there is a {selector}"), async || {
-            let Ok(element) = self.page.find(Locator::Css(selector)).await else { return Ok(None) };
-            Ok(element.is_enabled().await.is_ok_and(|enabled| enabled).then_some(element))
-        })
-        .await
+    /// It is not in time, or cannot be clicked on.
+    pub async fn click(&self, selector: &str) -> anyhow::Result<()> {
+        self.act(selector, async |element| element.click().await).await
     }
 
-    /// Clicks on an element once it is there.
+    /// Types into an element once it is there and can be used.
     ///
     /// # Errors
-    /// It is not, or cannot be clicked on.
-    pub async fn click(&self, selector: &str) -> anyhow::Result<()> {
-        Ok(self.find(selector).await?.click().await?)
+    /// It is not in time, or takes no keys.
+    pub async fn send_keys(&self, selector: &str, keys: &str) -> anyhow::Result<()> {
+        self.act(selector, async |element| element.send_keys(keys).await).await
+    }
+
+    /// Does something with an element. The page may be drawn anew between the look at it and that: nothing has been done
+    /// then, and the element is looked for again.
+    async fn act(
+        &self,
+        selector: &str,
+        act: impl AsyncFn(Element) -> Result<(), CmdError>,
+    ) -> anyhow::Result<()> {
+        eventually(&format!("there is a {selector}"), async || {
+            let Ok(element) = self.page.find(Locator::Css(selector)).await else { return Ok(None) };
+            if !element.is_enabled().await.is_ok_and(|enabled| enabled) {
+                return Ok(None);
+            }
+            match act(element).await {
+                Err(gone) if gone.is_stale_element_reference() => Ok(None),
+                acted => Ok(acted.map(Some)?),
+            }
+        })
+        .await
     }
 
     /// What the browser complained of since it was asked last.

@@ -2,6 +2,7 @@
 //! users in [`crate::server`].
 
 mod acknowledged;
+mod append_stream;
 pub(crate) mod forced;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
@@ -32,5 +33,5 @@ pub(crate) use peers::Peers;
 pub(crate) use runtime::seed_this_thread;
 pub(crate) use snapshots::SnapshotInbox;
 #[cfg(test)]
-pub(crate) use types::{Entry, LogId, Payload, Vote};
-pub(crate) use types::{Member, PackedCommand, Raft, StoredMembership};
+pub(crate) use types::{Entry, Payload, Vote};
+pub(crate) use types::{LogId, Member, PackedCommand, Raft, ServerMetrics, StoredMembership};

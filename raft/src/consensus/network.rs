@@ -4,11 +4,14 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, Stream};
 use openraft::OptionalSend;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::{Backoff, RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 
@@ -16,10 +19,11 @@ use crate::model::MemberId;
 use crate::wire::Purpose;
 
 use super::acknowledged::Sent;
+use super::append_stream::{self, bytes_of};
 use super::messages::{RaftAnswer, RaftMessage};
 use super::peers::Peers;
 use super::snapshots::{SnapshotData, SnapshotFile};
-use super::types::{Entry, Member, Payload, Snapshot, TypeConfig, Vote};
+use super::types::{Member, Snapshot, TypeConfig, Vote};
 
 /// How long one chunk of a snapshot may take.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,6 +39,9 @@ const SLOWEST_LINK: u32 = 1 << 20;
 
 /// How long a follower's disk may take to sync what it was sent.
 const SYNC_ALLOWANCE: Duration = Duration::from_millis(500);
+
+/// What a stream of appends is answered.
+type Answers<'s> = BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>;
 
 /// Makes a [`PeerNetwork`] for each peer.
 pub(crate) struct Network {
@@ -99,6 +106,30 @@ impl PeerNetwork {
         tokio::time::timeout(within, call).await.unwrap_or(Err(RPCError::Timeout(timeout)))
     }
 
+    /// Sends entries, or a heartbeat, while `ahead` bytes of entries are under way to the same peer.
+    async fn append(
+        &self,
+        request: AppendEntriesRequest<TypeConfig>,
+        ahead: u64,
+        base: Duration,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let within = match self.appends {
+            Purpose::Replication => time_for(bytes_of(&request.entries), ahead, base),
+            // A heartbeat that is late is of no use.
+            _ => base,
+        };
+        let sent = Sent::of(&request);
+        let message = RaftMessage::Append(request);
+        match self.send(&message, self.appends, RPCTypes::AppendEntries, within).await? {
+            RaftAnswer::Append(response) => {
+                let checked = self.peers.acknowledged().check(self.target, &sent, &response);
+                checked.map_err(|loss| RPCError::Unreachable(Unreachable::new(&loss)))?;
+                Ok(response)
+            }
+            _ => Err(confused()),
+        }
+    }
+
     async fn send_snapshot(
         &self,
         vote: Vote,
@@ -139,21 +170,21 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let within = match self.appends {
-            Purpose::Replication => time_for(&request.entries, option.soft_ttl()),
-            // A heartbeat that is late is of no use.
-            _ => option.soft_ttl(),
-        };
-        let sent = Sent::of(&request);
-        let message = RaftMessage::Append(request);
-        match self.send(&message, self.appends, RPCTypes::AppendEntries, within).await? {
-            RaftAnswer::Append(response) => {
-                let checked = self.peers.acknowledged().check(self.target, &sent, &response);
-                checked.map_err(|loss| RPCError::Unreachable(Unreachable::new(&loss)))?;
-                Ok(response)
-            }
-            _ => Err(confused()),
-        }
+        self.append(request, 0, option.soft_ttl()).await
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        requests: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<Answers<'s>, RPCError<TypeConfig>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        let (network, base) = (&*self, option.soft_ttl());
+        let answers =
+            append_stream::answers(requests, move |request, ahead| network.append(request, ahead, base));
+        std::future::ready(Ok(answers)).boxed()
     }
 
     async fn vote(
@@ -221,18 +252,14 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     }
 }
 
-/// How long entries may take to a peer, onto its disk and back, where an empty message may take `base`. openraft gives
-/// all messages the time of a heartbeat and does not enforce it: a batch that needs longer would be sent for ever.
-fn time_for(entries: &[Entry], base: Duration) -> Duration {
-    if entries.is_empty() {
-        return base;
+/// How long entries of so many bytes may take to a peer behind those `ahead` of them, onto its disk and back, where an
+/// empty message may take `base`. openraft gives all messages the time of a heartbeat and does not enforce it: a batch
+/// that needs longer would be sent for ever.
+fn time_for(bytes: u64, ahead: u64, base: Duration) -> Duration {
+    match bytes + ahead {
+        0 => base,
+        all => base + SYNC_ALLOWANCE + Duration::from_millis(all * 1_000 / u64::from(SLOWEST_LINK)),
     }
-    let size = |entry: &Entry| match &entry.payload {
-        Payload::Normal(command) => command.0.len() as u64,
-        _ => 0,
-    };
-    let bytes: u64 = entries.iter().map(size).sum();
-    base + SYNC_ALLOWANCE + Duration::from_millis(bytes * 1_000 / u64::from(SLOWEST_LINK))
 }
 
 fn confused() -> RPCError<TypeConfig> {
@@ -252,20 +279,13 @@ fn streaming(error: RPCError<TypeConfig>) -> StreamingError<TypeConfig> {
 
 #[cfg(test)]
 mod tests {
-    use openraft::testing::log_id;
-
-    use super::super::types::PackedCommand;
     use super::*;
 
     #[test]
-    fn a_batch_has_the_time_that_its_bytes_need_on_the_slowest_link() {
-        let entry = |bytes: usize| Entry {
-            log_id: log_id::<TypeConfig>(1, MemberId::from(1), 1),
-            payload: Payload::Normal(PackedCommand(vec![0; bytes].into())),
-        };
+    fn a_batch_has_the_time_that_its_bytes_and_those_before_need_on_the_slowest_link() {
         let base = Duration::from_millis(45);
-        assert_eq!(time_for(&[], base), base);
-        let batch = [entry(3 << 20), entry(1 << 20)];
-        assert_eq!(time_for(&batch, base), base + SYNC_ALLOWANCE + Duration::from_secs(4));
+        assert_eq!(time_for(0, 0, base), base);
+        assert_eq!(time_for(3 << 20, 0, base), base + SYNC_ALLOWANCE + Duration::from_secs(3));
+        assert_eq!(time_for(3 << 20, 1 << 20, base), base + SYNC_ALLOWANCE + Duration::from_secs(4));
     }
 }

@@ -25,6 +25,11 @@ pub(crate) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
 pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
 pub(crate) type Payload = openraft::EntryPayload<PackedCommand, MemberId, Member>;
 pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
+/// What changes with the leader, the term and the members alone.
+pub(crate) type ServerMetrics = openraft::type_config::alias::WatchReceiverOf<
+    TypeConfig,
+    openraft::metrics::RaftServerMetrics<TypeConfig>,
+>;
 pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<TypeConfig>;
 pub(crate) type Snapshot =
     openraft::type_config::alias::SnapshotOf<TypeConfig, super::snapshots::SnapshotData>;

@@ -1,9 +1,11 @@
 //! The port that peers and clients connect to.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use tarpc::context;
 use tarpc::server::Channel;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::task::coop::unconstrained;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -136,8 +139,15 @@ async fn serve(
         while calls.try_join_next().is_some() {}
         match call {
             Ok(Some(call)) => {
-                calls.spawn(call);
                 patience = idle;
+                let mut call = Box::pin(call);
+                // Appends follow each other, and each has to be with Raft before the next: it is there when its call
+                // first waits.
+                let ended = purpose == Purpose::Replication
+                    && unconstrained(poll_fn(|cx| Poll::Ready(call.poll_unpin(cx).is_ready()))).await;
+                if !ended {
+                    calls.spawn(call);
+                }
             }
             Ok(None) => return Ok(()),
             // A call that takes long, such as a wait for work or the end of a snapshot, is no silence.

@@ -13,20 +13,21 @@ use futures::future::join_all;
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 use crate::command::{Mutation, RosterChange};
-use crate::consensus::{Member, StoredMembership};
+use crate::consensus::{LogId, Member, StoredMembership};
 use crate::model::{DiskId, MemberId, NodeId};
 use crate::state::RosterEntry;
 use crate::wire::{ApiError, Purpose};
 
+use super::looks::Looks;
 use super::tracker::Tracker;
 
 /// Most voters: more would only make every write slower.
 pub(super) const MAX_VOTERS: usize = 5;
 
-/// How often the leader looks for a change to go on with.
+/// How often the leader looks for what there is to do.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long one step may take before the next look.
@@ -43,18 +44,17 @@ pub(super) const CAUGHT_UP: u64 = 1_000;
 
 /// Goes on with changes of members while this node leads.
 pub(super) async fn run(tracker: Tracker) {
-    let mut looks = interval(LOOK_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = Looks::of(&tracker, LOOK_INTERVAL);
     let mut asked = Duration::ZERO;
     let mut agreed = false;
-    loop {
-        tokio::select! {
-            biased;
-            _ = looks.tick() => {}
-            () = tracker.stopped() => return,
+    let mut known = None;
+    while looks.next(&tracker).await {
+        let (membership, _) = tracker.membership_ids();
+        if known != Some(membership) {
+            known = Some(membership);
+            tracker.learn_addresses();
+            tracker.tick_where_it_votes();
         }
-        tracker.learn_addresses();
-        tracker.tick_where_it_votes();
         if !agreed {
             agreed = tracker.compare_peers();
         }
@@ -91,6 +91,13 @@ impl Tracker {
         let metrics = metrics.borrow_watched();
         let (effective, committed) = (&metrics.membership_config, &metrics.committed_membership_config);
         ((**effective).clone(), effective.log_id() == committed.log_id())
+    }
+
+    /// The entries of the membership that this node knows, and of the committed one.
+    fn membership_ids(&self) -> (Option<LogId>, Option<LogId>) {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        (*metrics.membership_config.log_id(), *metrics.committed_membership_config.log_id())
     }
 
     /// A learner neither stands for election nor sends heartbeats: Raft's ticks would only wake it, some 80 times a second.

@@ -16,6 +16,7 @@ mod limits;
 mod listener;
 mod listening;
 mod lobby;
+mod looks;
 mod member_calls;
 mod members;
 mod network;

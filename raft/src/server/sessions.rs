@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 use crate::model::{CLUSTER_VERSION, MemberId, Mutation, SessionId};
 
+use super::looks::Looks;
 use super::tracker::Tracker;
 
 /// How often the leader looks: how late, at most, a session ends or a delay is over.
@@ -77,15 +78,9 @@ impl Heard {
 
 /// Ends silent sessions and moves cluster time on, while this node leads.
 pub(super) async fn run(tracker: Tracker) {
-    let mut looks = interval(LOOK_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = Looks::of(&tracker, LOOK_INTERVAL);
     let mut next_version_look = Duration::ZERO;
-    loop {
-        tokio::select! {
-            biased;
-            _ = looks.tick() => {}
-            () = tracker.stopped() => return,
-        }
+    while looks.next(&tracker).await {
         if tracker.leads() {
             tracker.look_after_sessions().await;
             tracker.look_after_time().await;

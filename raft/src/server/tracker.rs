@@ -36,7 +36,7 @@ const MAX_PROPOSALS: usize = 1024;
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause between two looks for a failure.
-const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why a tracker cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::TrackerApi;
 use api::client::Client;
 use api::model::{NodeId, NodeStatus};
+use api::wire::{Dial, Tcp, Tls};
 use storage::env::SystemEntropy;
+use storage::net::trust::{Trust, TrustFiles};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -18,8 +21,12 @@ use crate::link::{Link, Speed};
 use super::binaries;
 use super::process::Process;
 
-/// Shortest election timeout where nodes are far from each other, ms: ten round trips of 30 ms.
-const FAR_ELECTION: u64 = 300;
+/// Shortest election timeout where nodes are far from each other, ms: six round trips of 30 ms, and some.
+const FAR_ELECTION: u64 = 200;
+
+/// The name of all clusters that are measured, and of who measures them.
+pub(super) const CLUSTER: &str = "bench";
+const OPERATOR: &str = "meter";
 
 /// How long a cluster may take to be healthy, and a call to be served.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,6 +57,15 @@ pub(super) struct Cluster {
     disks: TempDir,
     /// Links between the nodes, and where each is.
     links: BTreeMap<NodeId, (String, Link)>,
+    /// Absent: no TLS.
+    certificates: Option<Certificates>,
+}
+
+/// What nodes and clients show.
+struct Certificates {
+    folder: PathBuf,
+    operator: Trust,
+    nodes: BTreeMap<NodeId, Trust>,
 }
 
 impl Cluster {
@@ -65,8 +81,7 @@ impl Cluster {
         disks: TempDir,
         speed: Option<Speed>,
     ) -> anyhow::Result<Self> {
-        let peers = (1..=size).map(|id| Ok((id, free_address()?))).collect::<std::io::Result<_>>()?;
-        let mut cluster = Self { program, peers, nodes: BTreeMap::new(), disks, links: BTreeMap::new() };
+        let mut cluster = Self::of(program, size, disks)?;
         if let Some(speed) = speed {
             for (&id, server) in &cluster.peers {
                 let address = free_address()?;
@@ -74,11 +89,41 @@ impl Cluster {
                 cluster.links.insert(id, (address, link));
             }
         }
-        for id in 1..=size {
-            cluster.start_node(id)?;
-        }
-        cluster.healthy().await?;
-        Ok(cluster)
+        cluster.form().await
+    }
+
+    /// The same with TLS: every node and every client shows a certificate.
+    pub(super) async fn trusting(size: u64, disks: TempDir) -> anyhow::Result<Self> {
+        let mut cluster = Self::of(Program::Tracker, size, disks)?;
+        let folder = cluster.disks.path().join("certificates");
+        let issue = |arguments: &[&str]| {
+            let mut command = std::process::Command::new(binaries::beside_this("twm-ctl")?);
+            let output = command.arg("certs").args(arguments).arg("--dir").arg(&folder).output()?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            anyhow::ensure!(output.status.success(), "twm-ctl certs {arguments:?}: {said}");
+            anyhow::Ok(())
+        };
+        issue(&["init", "--cluster", CLUSTER])?;
+        issue(&["issue", "--operator", OPERATOR])?;
+        (1..=size).try_for_each(|id| issue(&["issue", "--node", &id.to_string()]))?;
+        let load = |name: &str| Trust::load(certificate(&folder, name));
+        let nodes = (1..=size).map(|id| Ok((id, load(&node_certificate(id))?)));
+        let nodes = nodes.collect::<anyhow::Result<_>>()?;
+        cluster.certificates = Some(Certificates { operator: load(OPERATOR)?, nodes, folder });
+        cluster.form().await
+    }
+
+    fn of(program: Program, size: u64, disks: TempDir) -> anyhow::Result<Self> {
+        let peers = (1..=size).map(|id| Ok((id, free_address()?))).collect::<std::io::Result<_>>()?;
+        let (nodes, links) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { program, peers, nodes, disks, links, certificates: None })
+    }
+
+    async fn form(mut self) -> anyhow::Result<Self> {
+        let ids: Vec<_> = self.ids().collect();
+        ids.into_iter().try_for_each(|id| self.start_node(id))?;
+        self.healthy().await?;
+        Ok(self)
     }
 
     /// Starts a node, on the disk of its last life if it had one.
@@ -93,15 +138,7 @@ impl Cluster {
         let common = common.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).chain(listen);
         let log = self.folder("log", id);
         let process = match &self.program {
-            Program::Tracker => {
-                let far =
-                    [("--election-timeout", FAR_ELECTION)].into_iter().filter(|_| !self.links.is_empty());
-                // Fewer than the others, however many those are.
-                let far = far.chain([("--voters", 3)]);
-                let far = far.flat_map(|(flag, value)| [flag.to_owned(), value.to_string()]);
-                let arguments = std::iter::once("tracker".to_owned()).chain(common).chain(far);
-                Process::start(&format!("tracker {id}"), &binaries::this()?, arguments, &log)?
-            }
+            Program::Tracker => self.start_tracker(id, common)?,
             Program::Node(flags) => {
                 let own =
                     ["--output".to_owned(), path("output"), "--http".to_owned(), "127.0.0.1:0".to_owned()];
@@ -111,6 +148,43 @@ impl Cluster {
         };
         self.nodes.insert(id, process);
         Ok(())
+    }
+
+    fn start_tracker(&self, id: NodeId, common: impl Iterator<Item = String>) -> anyhow::Result<Process> {
+        let far = [("--election-timeout", FAR_ELECTION)].into_iter().filter(|_| !self.links.is_empty());
+        // Fewer than the others, however many those are.
+        let far = far.chain([("--voters", 3)]);
+        let far = far.flat_map(|(flag, value)| [flag.to_owned(), value.to_string()]);
+        let folder = self.certificates.iter().map(|certificates| certificates.folder.display().to_string());
+        let trust = folder.flat_map(|folder| ["--certificates".to_owned(), folder]);
+        let arguments = std::iter::once("tracker".to_owned()).chain(common).chain(far).chain(trust);
+        Process::start(&format!("tracker {id}"), &binaries::this()?, arguments, &self.folder("log", id))
+    }
+
+    /// Starts a tracker that joins on an empty disk, at an address of its own.
+    pub(super) fn join_tracker(&mut self, id: NodeId, address: &str) -> anyhow::Result<()> {
+        let members = self.peers.values().cloned().collect::<Vec<_>>().join(",");
+        let data = self.data_dir(id).display().to_string();
+        let flags = [("--id", id.to_string()), ("--join", members), ("--data-dir", data)];
+        let flags = flags.into_iter().chain([("--listen", address.to_owned())]);
+        let process = self.start_tracker(id, flags.flat_map(|(flag, value)| [flag.to_owned(), value]))?;
+        self.nodes.insert(id, process);
+        self.peers.insert(id, address.to_owned());
+        Ok(())
+    }
+
+    /// Forgets a node that has left, and ends its process.
+    pub(super) async fn forget(&mut self, id: NodeId) -> anyhow::Result<()> {
+        self.peers.remove(&id);
+        match self.nodes.remove(&id) {
+            Some(process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// From now on a node is at another address.
+    pub(super) fn move_to(&mut self, id: NodeId, address: String) {
+        self.peers.insert(id, address);
     }
 
     /// Kills a node's process at once.
@@ -150,7 +224,9 @@ impl Cluster {
     /// What one node says of itself, if it answers.
     pub(super) async fn status(&self, id: NodeId) -> Option<NodeStatus> {
         let address = self.peers.get(&id)?.clone();
-        Client::new(vec![address], STATUS_TIMEOUT, &SystemEntropy::new()).node_status().await.ok()
+        let dial = self.dial(None);
+        let client = Client::dialling(dial, vec![address], STATUS_TIMEOUT, &SystemEntropy::new());
+        client.node_status().await.ok()
     }
 
     /// Waits until all nodes agree on a leader and have applied what it had when they first did, and their
@@ -192,11 +268,26 @@ impl Cluster {
         futures::future::join_all(self.peers.keys().map(|&id| self.status(id))).await
     }
 
-    /// A client that first talks to one node, then, when that fails, to the others.
+    /// An operator's client that first talks to one node, then, when that fails, to the others.
     pub(super) fn client(&self, first: NodeId) -> Client {
+        self.client_as(None, first)
+    }
+
+    /// A node's client that does so.
+    pub(super) fn client_of(&self, node: NodeId, first: NodeId) -> Client {
+        self.client_as(Some(node), first)
+    }
+
+    fn client_as(&self, node: Option<NodeId>, first: NodeId) -> Client {
         let before = self.peers.range(..first);
         let endpoints = self.peers.range(first..).chain(before).map(|(_, address)| address.clone());
-        Client::new(endpoints.collect(), PATIENCE, &SystemEntropy::new())
+        Client::dialling(self.dial(node), endpoints.collect(), PATIENCE, &SystemEntropy::new())
+    }
+
+    /// How a node, or an operator, connects.
+    fn dial(&self, node: Option<NodeId>) -> Arc<dyn Dial> {
+        let Some(Certificates { operator, nodes, .. }) = &self.certificates else { return Arc::new(Tcp) };
+        Arc::new(Tls(node.and_then(|node| nodes.get(&node)).unwrap_or(operator).clone()))
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = NodeId> {
@@ -224,6 +315,21 @@ impl Cluster {
 
     fn folder(&self, what: &str, id: NodeId) -> PathBuf {
         self.disks.path().join(format!("{what}-{id}"))
+    }
+}
+
+/// The name of a node's certificate.
+pub(super) fn node_certificate(id: NodeId) -> String {
+    format!("node-{id}")
+}
+
+/// The files of the certificate of this name.
+pub(super) fn certificate(folder: &Path, name: &str) -> TrustFiles {
+    let file = |name: String| folder.join(name);
+    TrustFiles {
+        ca: file("ca.crt".to_owned()),
+        cert: file(format!("{name}.crt")),
+        key: file(format!("{name}.key")),
     }
 }
 

@@ -1,18 +1,21 @@
 //! Three nodes that are far from each other: links of 100 Mbit/s, and 15 ms each way.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::TrackerApi;
 use api::model::{CrawlSpec, Operation, Operations, Response, Traversal, Write};
 use storage::ids::UserId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-use crate::link::Speed;
+use crate::link::{Link, Speed};
 
 use super::Settings;
 use super::asker::Asker;
-use super::cluster::{Cluster, Program};
+use super::cluster::{Cluster, Program, free_address};
 use super::lifecycles::{Entrance, Lifecycles};
 use super::rate::Stock;
 use super::report::{Report, percentile};
@@ -37,9 +40,35 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     report.setting("replicas", REPLICAS);
     report.setting("link, Mbit/s and ms each way", "100, 15");
+    bare_link(report).await?;
     lifecycles(settings, report).await?;
     catching_up(settings, report).await?;
     failover(settings, report).await
+}
+
+/// What of its speed the link gives to one connection that only sends.
+async fn bare_link(report: &mut Report) -> anyhow::Result<()> {
+    const BYTES: usize = 50_000_000;
+    let (server, link) = (TcpListener::bind("127.0.0.1:0").await?, free_address()?);
+    let _link = Link::open(&link, &server.local_addr()?.to_string(), SPEED).await?;
+    let began = Instant::now();
+    let send = async { TcpStream::connect(&link).await?.write_all(&vec![0; BYTES]).await };
+    let receive = async {
+        let (mut stream, _) = server.accept().await?;
+        let mut piece = vec![0; 1 << 20];
+        let mut got = 0;
+        while got < BYTES {
+            match stream.read(&mut piece).await? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                read => got += read,
+            }
+        }
+        Ok(())
+    };
+    tokio::try_join!(send, receive)?;
+    let share = BYTES as f64 / began.elapsed().as_secs_f64() / SPEED.bytes() * 100.0;
+    report.add("the link itself, of its speed", "%", "", share);
+    Ok(())
 }
 
 async fn lifecycles(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {

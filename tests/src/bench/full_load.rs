@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use api::model::{CrawlId, Operation};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cluster::Cluster;
-use super::crew::{Crew, Dismissed, Jobs};
+use super::crew::{Crew, Dismissed, Jobs, Turn, Turns};
 use super::pauses::Pauses;
 use super::targets::{CHUNK, Targets};
 use super::worker::Worker;
@@ -18,7 +19,7 @@ use super::worker::Worker;
 const WAITING: u64 = 400_000;
 
 /// Pause of the submission while enough jobs wait.
-const FEED_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+const FEED_PAUSE: Duration = Duration::from_millis(5);
 
 /// Clients at work on one crawl.
 pub(super) struct FullLoad {
@@ -42,6 +43,22 @@ impl FullLoad {
         jobs: u16,
         failing: Option<u64>,
     ) -> anyhow::Result<Self> {
+        Self::begin(cluster, clients, jobs, failing, None).await
+    }
+
+    /// The same without failures, at so many jobs a second in all.
+    pub(super) async fn paced(cluster: &Cluster, clients: u64, jobs: u16, rate: f64) -> anyhow::Result<Self> {
+        let turn = Duration::from_secs_f64(clients as f64 * f64::from(jobs) / rate);
+        Self::begin(cluster, clients, jobs, None, Some(turn)).await
+    }
+
+    async fn begin(
+        cluster: &Cluster,
+        clients: u64,
+        jobs: u16,
+        failing: Option<u64>,
+        turn: Option<Duration>,
+    ) -> anyhow::Result<Self> {
         let mut targets = Targets::open(cluster.client(1), Operation::Timeline, 0).await?;
         targets.add(WAITING + CHUNK).await?;
         let mut crew = Crew::default();
@@ -51,7 +68,7 @@ impl FullLoad {
             if let Some(every) = failing {
                 worker = worker.failing_every(every);
             }
-            crew.add(Jobs { worker, each: jobs });
+            crew.add(Paced { jobs: Jobs { worker, each: jobs }, turn, next: Instant::now() });
         }
         let (crew, stop) = (Arc::new(crew), Arc::new(AtomicBool::new(false)));
         let crawl = targets.crawl();
@@ -92,4 +109,26 @@ async fn feed(mut targets: Targets, crew: Arc<Crew>, stop: Arc<AtomicBool>) -> a
         }
     }
     Ok(targets)
+}
+
+/// A client whose turns begin no more often than it is told.
+struct Paced {
+    jobs: Jobs,
+    turn: Option<Duration>,
+    next: Instant,
+}
+
+impl Turns for Paced {
+    async fn turn(&mut self) -> anyhow::Result<Turn> {
+        if let Some(turn) = self.turn {
+            sleep_until(self.next).await;
+            // What was missed is not made up for.
+            self.next = (self.next + turn).max(Instant::now());
+        }
+        self.jobs.turn().await
+    }
+
+    async fn close(self) -> anyhow::Result<()> {
+        self.jobs.close().await
+    }
 }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Settings;
 use super::cluster::{Cluster, Program};
+use super::full_load::FullLoad;
 use super::process::Process;
 use super::report::{Report, percentile};
 use super::targets::Targets;
@@ -15,6 +16,7 @@ use super::worker::Worker;
 
 const VOTERS: u64 = 3;
 const LEARNERS: u64 = 22;
+const CLIENTS: u64 = 16;
 const JOBS: u16 = 256;
 
 /// Time for the first checkpoints.
@@ -32,9 +34,12 @@ const LOOKS: u32 = 40;
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     report.setting("voters, learners", format!("{VOTERS}, {LEARNERS}"));
     let mut cluster = Cluster::start(Program::Tracker, VOTERS + LEARNERS, settings.disks()?).await?;
-    let leader = cluster.healthy().await?;
+    cluster.healthy().await?;
     sleep(SETTLE).await;
     idle(&cluster, report).await?;
+    lifecycles(settings, &cluster, report).await?;
+    let leader = cluster.healthy().await?;
+    cluster.settled().await?;
     lag(&cluster, leader, report).await
 }
 
@@ -49,6 +54,20 @@ async fn idle(cluster: &Cluster, report: &mut Report) -> anyhow::Result<()> {
     let percent = (cpu()? - before) / LEARNERS as f64 / WATCH.as_secs_f64() * 100.0;
     eprintln!("  an idle learner: {percent:.2} % of a core");
     report.add("an idle learner: CPU", "% of a core", "< 0.5", percent);
+    Ok(())
+}
+
+/// Lifecycles a second of clients at all nodes, as their workers are.
+async fn lifecycles(settings: &Settings, cluster: &Cluster, report: &mut Report) -> anyhow::Result<()> {
+    let load = FullLoad::start(cluster, CLIENTS, JOBS, None).await?;
+    sleep(SETTLE).await;
+    let (began, before) = (Instant::now(), load.done());
+    sleep(settings.window()).await;
+    let rate = (load.done() - before) as f64 / began.elapsed().as_secs_f64();
+    let ended = load.end().await?;
+    ended.targets.verify(ended.dismissed.all_well()?).await?;
+    eprintln!("  {rate:.0} jobs/s");
+    report.add(format!("lifecycles, {CLIENTS} clients spread"), "jobs/s", "40,000", rate);
     Ok(())
 }
 
@@ -71,7 +90,7 @@ async fn lag(cluster: &Cluster, leader: NodeId, report: &mut Report) -> anyhow::
     for look in 0..LOOKS {
         let goal = cluster.status(leader).await.context("the leader does not answer")?.last_log;
         let began = Instant::now();
-        // Each learner is looked at in turn; the cluster is slower than one of them only while that one is behind.
+        // Each learner is looked at in turn; one that is not behind takes one call.
         for learner in cluster.ids().filter(|id| *id > VOTERS) {
             while cluster.status(learner).await.is_none_or(|status| status.applied < goal) {}
         }

@@ -110,7 +110,7 @@ impl Work for Lifecycles {
         };
         let mut crew = Crew::default();
         for (client, &door) in (1..=self.clients).zip(doors.iter().cycle()) {
-            let worker = Worker::open(self.cluster.client(door), client, self.jobs.into()).await?;
+            let worker = Worker::open(self.cluster.client_of(client, door), client, self.jobs.into()).await?;
             crew.add(Jobs { worker, each: self.jobs });
         }
         Ok(crew)

@@ -7,6 +7,7 @@ mod accounts;
 mod asker;
 mod binaries;
 mod celebrity;
+mod changes;
 mod cluster;
 mod crawl;
 mod crew;
@@ -31,6 +32,7 @@ mod report;
 mod responsiveness;
 mod restart;
 mod targets;
+mod tls;
 mod tracker_process;
 mod worker;
 
@@ -64,6 +66,10 @@ pub enum Benchmark {
     Learners,
     /// The leader changes as planned, at full load.
     Handover,
+    /// Members added, replaced, moved and removed at half of full load.
+    Changes,
+    /// Lifecycles with and without TLS.
+    Tls,
     /// Calls of an operator and pauses in grants at full load.
     Responsiveness,
     /// A killed node with a large frontier: time until it serves again.
@@ -93,6 +99,8 @@ impl Benchmark {
             Self::Far => "far",
             Self::Learners => "learners",
             Self::Handover => "handover",
+            Self::Changes => "changes",
+            Self::Tls => "tls",
             Self::Responsiveness => "responsiveness",
             Self::Restart => "restart",
             Self::Install => "install",
@@ -119,6 +127,8 @@ impl Benchmark {
             Self::Far => far::measure(settings, report).await,
             Self::Learners => learners::measure(settings, report).await,
             Self::Handover => handover::measure(settings, report).await,
+            Self::Changes => changes::measure(settings, report).await,
+            Self::Tls => tls::measure(settings, report).await,
             Self::Responsiveness => responsiveness::measure(settings, report).await,
             Self::Restart => restart::measure(settings, report).await,
             Self::Install => install::measure(settings, report).await,

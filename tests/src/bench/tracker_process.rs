@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use api::model::NodeId;
+use api::wire::Tls;
 use raft::server::{Tracker, TrackerOptions};
 use storage::env::{SystemClock, SystemEntropy};
+use storage::net::trust::Trust;
 use tokio::signal::unix::{SignalKind, signal};
+
+use super::cluster::{CLUSTER, certificate, node_certificate};
 
 /// What a tracker process is told.
 #[derive(Debug, clap::Args)]
@@ -17,9 +21,15 @@ pub struct TrackerArguments {
     /// Its node.
     #[arg(long)]
     id: NodeId,
-    /// All nodes.
+    /// All nodes; none for one that joins.
     #[arg(long, value_delimiter = ',', value_parser = peer)]
     peers: Vec<(NodeId, String)>,
+    /// Members of the cluster that it joins.
+    #[arg(long, value_delimiter = ',')]
+    join: Vec<String>,
+    /// The folder with its certificate; absent: no TLS.
+    #[arg(long)]
+    certificates: Option<PathBuf>,
     /// Its disk.
     #[arg(long)]
     data_dir: PathBuf,
@@ -44,11 +54,18 @@ fn peer(text: &str) -> anyhow::Result<(NodeId, String)> {
 /// # Errors
 /// What kept it from starting or from going on.
 pub async fn run_tracker(arguments: TrackerArguments) -> anyhow::Result<()> {
-    let TrackerArguments { id, peers, data_dir, listen, voters, election_timeout } = arguments;
+    let TrackerArguments { id, peers, join, certificates, data_dir, listen, voters, election_timeout } =
+        arguments;
     let peers: BTreeMap<_, _> = peers.into_iter().collect();
     let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy::new()));
-    let mut options = TrackerOptions::new(id, "bench".to_owned(), peers, data_dir, clock, entropy);
+    let mut options = TrackerOptions::new(id, CLUSTER.to_owned(), peers, data_dir, clock, entropy);
     options.listen = listen;
+    options.join = join;
+    if let Some(folder) = certificates {
+        let trust = Trust::load(certificate(&folder, &node_certificate(id)))?;
+        options.dial = Arc::new(Tls(trust.clone()));
+        options.trust = Some(trust);
+    }
     options.voters = voters;
     if let Some(shortest) = election_timeout.map(Duration::from_millis) {
         options.election_timeout = (shortest, shortest * 3 / 2);

@@ -7,15 +7,20 @@ use anyhow::{Context, ensure};
 use super::{Cluster, FileName, Truth, eventually, truth};
 
 impl Cluster {
-    /// Compares what all nodes have written with the truth; no draft may be left.
+    /// Compares what all nodes have written with the truth, and waits until no draft is left.
+    ///
+    /// A proof of publication is removed once the cluster is known to have counted the file, and so shortly after a crawl
+    /// is told to have finished. All other drafts have to be gone by then.
     ///
     /// # Errors
     /// What differs.
-    pub fn holds(&self, truth: &Truth) -> anyhow::Result<()> {
+    pub async fn holds(&self, truth: &Truth<'_>) -> anyhow::Result<()> {
         truth.check(&self.outputs())?;
         let drafts = self.drafts()?;
-        ensure!(drafts.is_empty(), "drafts are left: {drafts:?}");
-        Ok(())
+        let proof = |path: &PathBuf| path.extension().is_some_and(|end| end == "published");
+        ensure!(drafts.iter().all(proof), "drafts are left: {drafts:?}");
+        eventually("no proof of a publication is left", async || Ok(self.drafts()?.is_empty().then_some(())))
+            .await
     }
 
     /// All drafts.
@@ -26,8 +31,8 @@ impl Cluster {
         truth::drafts(&self.outputs())
     }
 
-    /// Waits until no draft is left. Nodes look for drafts that nobody needs when they start and now and then: so that
-    /// no test has to wait for that, all are restarted, those that did not run too.
+    /// Starts the nodes that do not run, and waits until no draft is left: every node looks for drafts that nobody needs
+    /// when it starts and now and then.
     ///
     /// # Errors
     /// A node does not stop or start in good order, or drafts are left.

@@ -51,6 +51,6 @@ async fn a_node_away_for_more_than_the_log_keeps_gets_a_snapshot_and_can_lead() 
     }
     let third = cluster.submit(&targets, &["-F"]).await?;
     cluster.finished(third).await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }

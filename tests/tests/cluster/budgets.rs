@@ -25,7 +25,7 @@ async fn no_request_is_sent_beyond_an_addresses_budget() -> Test {
     }
     // Walks that went on under another lease have left their first drafts.
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 
@@ -47,7 +47,7 @@ async fn a_killed_node_remembers_what_it_has_spent() -> Test {
     assert_eq!(emulator.stats().total_violations(), 0);
     cluster.drafts_removed().await?;
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets)).await?;
     cluster.finish().await
 }
 
@@ -75,6 +75,6 @@ async fn no_address_exceeds_its_rate_budget_during_failover() -> Test {
     assert_eq!(stats.total_violations(), 0, "{:?}", stats.violations);
     cluster.drafts_removed().await?;
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }

@@ -53,7 +53,7 @@ async fn her_followers_are_fetched_and_analysed_in_little_memory_and_through_kil
     let done = [Operation::Followers, Operation::Analysis]
         .map(|operation| counters.operations[operation.index()].completed);
     assert_eq!((counters.users.completed, done), (1, [1, 1]));
-    cluster.holds(&Truth::of(&emulator).followers([celebrity]))?;
+    cluster.holds(&Truth::of(&emulator).followers([celebrity])).await?;
     assert!(most - idle < ROOM, "{} MB beside an idle node's {} MB", (most - idle) >> 20, idle >> 20);
     cluster.finish().await
 }

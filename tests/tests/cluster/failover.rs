@@ -26,7 +26,7 @@ async fn a_crawl_outlives_its_leader() -> Test {
     truth.check(&cluster.outputs())?;
     cluster.restart(leader).await?;
     cluster.drafts_removed().await?;
-    cluster.holds(&truth)?;
+    cluster.holds(&truth).await?;
     cluster.finish().await
 }
 
@@ -51,7 +51,7 @@ async fn the_jobs_of_a_killed_worker_run_elsewhere() -> Test {
     truth.check(&cluster.outputs())?;
     cluster.restart(victim).await?;
     cluster.drafts_removed().await?;
-    cluster.holds(&truth)?;
+    cluster.holds(&truth).await?;
     cluster.finish().await
 }
 
@@ -89,7 +89,7 @@ async fn a_crawl_goes_on_after_all_nodes_were_killed_at_once() -> Test {
     let view = cluster.finished(crawl).await?;
     assert_eq!(view.counters.users.completed, 60);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 
@@ -107,6 +107,6 @@ async fn a_node_alone_goes_on_after_it_was_killed() -> Test {
     }
     cluster.finished(crawl).await?;
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }

@@ -24,7 +24,7 @@ async fn a_node_frozen_past_its_lease_does_no_harm_in_a_shared_folder() -> Test 
     cluster.node(frozen)?.thaw()?;
     session(&cluster, frozen, true).await?;
     cluster.drafts_removed().await?;
-    cluster.holds(&truth)?;
+    cluster.holds(&truth).await?;
     assert_eq!(cluster.crawl(crawl).await?.counters.users.completed, 40);
     cluster.finish().await
 }
@@ -47,7 +47,7 @@ async fn a_node_frozen_past_its_lease_leaves_no_second_copy_in_its_own_folder() 
     cluster.finished(crawl).await?;
     session(&cluster, frozen, true).await?;
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 
@@ -67,6 +67,6 @@ async fn a_frozen_leader_is_replaced_and_follows_when_it_wakes() -> Test {
     cluster.node(frozen)?.thaw()?;
     session(&cluster, frozen, true).await?;
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }

@@ -96,6 +96,6 @@ async fn opened(emulator: &Emulator, packed: &Path) -> Test {
     assert_eq!(view.counters.users.completed, 40 - ENDED as u64);
     let all = everyone(emulator);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(emulator).timelines(all.clone()).followers(all[ENDED..].to_vec()))?;
+    cluster.holds(&Truth::of(emulator).timelines(all.clone()).followers(all[ENDED..].to_vec())).await?;
     cluster.finish().await
 }

@@ -26,7 +26,7 @@ async fn a_target_listed_twice_is_crawled_once_and_a_bad_line_stops_nothing() ->
     assert_eq!(view.counters.users.completed, 10);
     let asked = emulator.stats().users.remove(&Endpoint::Timeline).unwrap_or_default();
     assert!(asked.values().all(|requests| *requests <= 2), "a page and the end of the walk: {asked:?}");
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 
@@ -48,7 +48,7 @@ async fn a_screen_name_stands_for_its_account_and_one_that_nobody_has_is_a_bad_l
     assert!(said.contains("list:2: \"@nobody_has_it\" names no account"), "{said}");
     assert!(said.contains("3 accounts accepted, 0 named again, 1 bad lines"), "{said}");
     cluster.finished(String::from_utf8(submitted.stdout)?.trim().parse()?).await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets[..3].iter().copied()))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets[..3].iter().copied())).await?;
     cluster.finish().await
 }
 
@@ -87,7 +87,7 @@ async fn a_submission_that_was_cut_off_goes_on_when_it_is_repeated() -> Test {
     let crawls = cluster.status().await?.crawls;
     assert_eq!((crawls.len(), crawls[0].id), (1, crawl));
     assert_eq!((view.counters.users.accepted, view.counters.users.duplicates), (10, 4_991));
-    cluster.holds(&Truth::of(&emulator).timelines(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets)).await?;
 
     let again = cluster.submit_list("list", &["-T"]).await?;
     assert_ne!(again, crawl, "the first one is whole");
@@ -135,7 +135,7 @@ async fn accounts_out_of_reach_are_recorded_with_the_reason_and_what_still_works
     };
     assert_eq!([3, 4, 7].map(reason), ["protected", "protected", "not found"]);
     let timelines = targets.iter().copied().filter(|user| *user != half);
-    cluster.holds(&Truth::of(&emulator).timelines(timelines).followers(targets.clone()))?;
+    cluster.holds(&Truth::of(&emulator).timelines(timelines).followers(targets.clone())).await?;
     cluster.finish().await
 }
 
@@ -151,7 +151,7 @@ async fn seeds_are_known_and_not_crawled() -> Test {
     let crawl = cluster.submit(targets, &flags).await?;
     let view = cluster.finished(crawl).await?;
     assert_eq!((view.counters.users.completed, view.counters.discovered), (3, 0));
-    cluster.holds(&Truth::of(&emulator).followers(targets.iter().copied()))?;
+    cluster.holds(&Truth::of(&emulator).followers(targets.iter().copied())).await?;
     cluster.finish().await
 }
 

@@ -17,7 +17,7 @@ async fn timelines_are_what_the_api_sends_byte_for_byte() -> Test {
     let crawl = cluster.submit(&targets, &["-T"]).await?;
     let crawl = cluster.finished(crawl).await?;
     assert_eq!(crawl.counters.users.completed, 30);
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone())).await?;
     let tweets: usize = targets.iter().map(|target| emulator.expected_timeline(*target).len()).sum();
     assert_eq!(crawl.counters.operations[Operation::Timeline.index()].items, tweets as u64);
 
@@ -41,7 +41,7 @@ async fn followers_of_many_pages_are_there_once_and_in_order() -> Test {
     let crawl = cluster.submit(&targets, &["-F"]).await?;
     cluster.finished(crawl).await?;
     assert!(targets.iter().any(|target| emulator.expected_followers(*target).len() > 15), "four pages of 5");
-    cluster.holds(&Truth::of(&emulator).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).followers(targets)).await?;
     cluster.finish().await
 }
 
@@ -52,7 +52,7 @@ async fn timelines_and_followers_in_one_crawl() -> Test {
     let targets = everyone(&emulator);
     let crawl = cluster.submit(&targets, &["-T", "-F"]).await?;
     cluster.finished(crawl).await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     assert_eq!(emulator.stats().requests_to(Endpoint::Lookup), 0);
     cluster.finish().await
 }
@@ -65,7 +65,7 @@ async fn an_analysis_fills_the_frontier_with_whom_the_rule_admits() -> Test {
     let flags = ["-F", "-A", "--follow", "user.lang == 'en' && user.statuses_count > 10"];
     let crawl = cluster.submit(&targets, &flags).await?;
     let crawl = cluster.finished(crawl).await?;
-    cluster.holds(&Truth::of(&emulator).followers(targets.clone()))?;
+    cluster.holds(&Truth::of(&emulator).followers(targets.clone())).await?;
 
     let found = followers(&emulator, &targets);
     let admitted: BTreeSet<u64> = found
@@ -94,7 +94,7 @@ async fn an_analysis_alone_first_fetches_the_list_that_it_reads() -> Test {
     let targets: Vec<u64> = emulator.users(0, 5);
     let crawl = cluster.submit(&targets, &["-A"]).await?;
     let crawl = cluster.finished(crawl).await?;
-    cluster.holds(&Truth::of(&emulator).followers(targets.clone()))?;
+    cluster.holds(&Truth::of(&emulator).followers(targets.clone())).await?;
     let frontier = frontier(&cluster, crawl.id).await?;
     assert_eq!(frontier.into_iter().collect::<BTreeSet<_>>(), followers(&emulator, &targets));
     cluster.finish().await
@@ -115,7 +115,7 @@ async fn an_exported_frontier_is_submitted_as_it_is() -> Test {
     let next = cluster.finished(next).await?;
     assert_eq!(next.counters.users.completed, found.len() as u64);
     let timelines = targets.iter().copied().chain(found);
-    cluster.holds(&Truth::of(&emulator).timelines(timelines).followers(targets.clone()))?;
+    cluster.holds(&Truth::of(&emulator).timelines(timelines).followers(targets.clone())).await?;
     cluster.finish().await
 }
 
@@ -134,7 +134,7 @@ async fn an_update_puts_new_tweets_in_front_and_fetches_no_old_ones() -> Test {
     }
     let crawl = cluster.submit(&targets, &["-U"]).await?;
     let crawl = cluster.finished(crawl).await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone())).await?;
     let grown = targets.iter().filter(|target| emulator.expected_timeline(**target).len() > 3).count() as u64;
     assert!(grown > 3, "{grown} accounts have more than three tweets");
     assert_eq!(crawl.counters.operations[Operation::Update.index()].items, 3 * grown);
@@ -148,7 +148,7 @@ async fn an_update_of_what_was_never_crawled_crawls_it() -> Test {
     let targets = everyone(&emulator);
     let crawl = cluster.submit(&targets, &["-U"]).await?;
     cluster.finished(crawl).await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets)).await?;
     cluster.finish().await
 }
 

@@ -41,7 +41,7 @@ async fn every_accepted_target_ends_in_exactly_one_final_state() -> Test {
     assert_eq!((&failed[..], &gone[..]), (failing, &[5, 6, 7, 8, 9][..]));
     cluster.drafts_removed().await?;
     let timelines = targets.iter().copied().filter(|user| !failing.contains(user));
-    cluster.holds(&Truth::of(&emulator).timelines(timelines).followers(targets.clone()))?;
+    cluster.holds(&Truth::of(&emulator).timelines(timelines).followers(targets.clone())).await?;
     cluster.finish().await
 }
 
@@ -77,7 +77,7 @@ async fn every_dataset_file_holds_each_tweet_and_each_follower_once() -> Test {
     }
     cluster.finished(crawl).await?;
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     let verified = cluster.ctl_json(&["dataset", "verify", &cluster.output(1).to_string_lossy()]).await?;
     assert_eq!(verified[0]["unsound"], 0, "{verified:?}");
     cluster.finish().await
@@ -113,7 +113,7 @@ async fn an_acknowledged_submit_survives_dead_disks_of_a_minority() -> Test {
     let view = cluster.finished(crawl).await?;
     assert_eq!((view.counters.users.accepted, view.counters.users.completed), (30, 30));
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     // The two are full members again: three others can fail now.
     for id in cluster.ids().into_iter().filter(|id| ![leader, other].contains(id)).take(2).collect::<Vec<_>>()
     {
@@ -142,7 +142,7 @@ async fn an_acknowledged_submit_survives_any_number_of_kills() -> Test {
     }
     let targets = everyone(&emulator);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 
@@ -175,7 +175,7 @@ async fn an_acknowledged_submit_survives_any_number_of_power_cuts() -> Test {
     for output in cluster.outputs() {
         fs::remove_dir(output.join("lost+found"))?;
     }
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.kill_all().await?;
     drop(disks);
     cluster.finish().await

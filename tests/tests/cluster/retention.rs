@@ -31,10 +31,12 @@ async fn an_ended_crawl_keeps_its_frontier_through_restarts_until_it_is_deleted_
     let shown = cluster.twm_ctl(&["crawl", "show", &named]).await?;
     assert_eq!(shown.status.code(), Some(1), "{}", String::from_utf8_lossy(&shown.stdout));
     cluster.finished(running).await?;
-    cluster.holds(
-        &twm_tests::cluster::Truth::of(&emulator)
-            .timelines(targets[4..].to_vec())
-            .followers(targets[..4].to_vec()),
-    )?;
+    cluster
+        .holds(
+            &twm_tests::cluster::Truth::of(&emulator)
+                .timelines(targets[4..].to_vec())
+                .followers(targets[..4].to_vec()),
+        )
+        .await?;
     cluster.finish().await
 }

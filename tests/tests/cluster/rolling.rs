@@ -52,7 +52,7 @@ async fn every_node_restarts_in_turn_without_an_error_at_any_client() -> Test {
     let view = cluster.finished(crawl).await?;
     assert_eq!(view.counters.users.completed, 60);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 

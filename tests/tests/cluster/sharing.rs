@@ -24,7 +24,7 @@ async fn all_nodes_work_at_one_crawl(nodes: u64, output: Output) -> Test {
     let crawl = cluster.finished(crawl).await?;
     assert_eq!(crawl.counters.users.completed, 60);
     assert_eq!(at_work(&cluster, &emulator), cluster.ids());
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 

@@ -55,6 +55,6 @@ async fn a_follower_behind_a_slow_link_catches_up_with_more_than_a_batch() -> Te
     let view = cluster.finished(crawl).await?;
     assert_eq!(view.counters.users.completed, 20);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets)).await?;
     cluster.finish().await
 }

@@ -49,7 +49,7 @@ async fn a_stopping_node_hands_its_jobs_back_and_no_page_is_fetched_twice() -> T
     // A page whose answer was on its way at each stop is asked for again.
     assert!(pages(&emulator, celebrity) <= PAGES + 3, "{} pages", pages(&emulator, celebrity));
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).followers([celebrity]))?;
+    cluster.holds(&Truth::of(&emulator).followers([celebrity])).await?;
     cluster.finish().await
 }
 
@@ -65,7 +65,7 @@ async fn a_node_that_is_hung_up_goes_on_and_its_data_are_closed_to_others() -> T
     let data = cluster.data_dir(1);
     let rights = std::fs::metadata(&data)?.permissions().mode() & 0o777;
     assert_eq!(rights, 0o700, "{}", data.display());
-    cluster.holds(&Truth::of(&emulator).followers([celebrity]))?;
+    cluster.holds(&Truth::of(&emulator).followers([celebrity])).await?;
     cluster.finish().await
 }
 
@@ -86,7 +86,7 @@ async fn the_jobs_of_a_stopped_node_run_elsewhere_at_once() -> Test {
     assert!(view.ended_at.is_some_and(|ended| ended < stopped + 30_000), "{stopped} {view:?}");
     assert!(pages(&emulator, celebrity) <= PAGES + 1, "{} pages", pages(&emulator, celebrity));
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).followers([celebrity]))?;
+    cluster.holds(&Truth::of(&emulator).followers([celebrity])).await?;
     cluster.finish().await
 }
 
@@ -106,6 +106,6 @@ async fn what_a_killed_worker_left_is_removed() -> Test {
     cluster.finished(crawl).await?;
     assert!(foreign.exists(), "only drafts are removed");
     std::fs::remove_file(&foreign)?;
-    cluster.holds(&Truth::of(&emulator).followers([celebrity]))?;
+    cluster.holds(&Truth::of(&emulator).followers([celebrity])).await?;
     cluster.finish().await
 }

@@ -33,7 +33,7 @@ async fn crawls_all_within_reach(traversal: &str) -> Test {
     assert!(reached.len() > 10, "{} accounts are within reach", reached.len());
     assert_eq!(crawl.counters.users.accepted, reached.len() as u64);
     assert_eq!(crawl.counters.frontier, 0);
-    cluster.holds(&Truth::of(&emulator).timelines(reached.clone()).followers(reached))?;
+    cluster.holds(&Truth::of(&emulator).timelines(reached.clone()).followers(reached)).await?;
     cluster.finish().await
 }
 
@@ -60,7 +60,7 @@ async fn a_depth_of_one_crawls_followers_and_leaves_theirs_to_the_frontier() -> 
     let mut crawled = followers(&emulator, &target);
     crawled.extend(target);
     assert_eq!(crawl.counters.users.completed, crawled.len() as u64);
-    cluster.holds(&Truth::of(&emulator).followers(crawled.clone()))?;
+    cluster.holds(&Truth::of(&emulator).followers(crawled.clone())).await?;
     let beyond = followers(&emulator, &crawled.into_iter().collect::<Vec<_>>());
     assert!(!beyond.is_empty());
     assert_eq!(frontier(&cluster, crawl.id).await?.into_iter().collect::<BTreeSet<_>>(), beyond);

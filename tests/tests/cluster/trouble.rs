@@ -34,7 +34,7 @@ async fn passing_trouble_leaves_no_trace_in_the_dataset() -> Test {
     assert!(retried > 5, "{retried} attempts failed");
     assert!(emulator.stats().faults.len() > 9, "{:?}", emulator.stats().faults);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 
@@ -77,7 +77,7 @@ async fn a_lasting_500_starves_nobody_and_is_retried_when_it_is_over() -> Test {
     let view = cluster.finished(view.id).await?;
     assert_eq!((view.counters.users.completed, view.counters.users.failed), (30, 0));
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 
@@ -102,6 +102,6 @@ async fn an_endless_answer_fails_its_account_and_nothing_else() -> Test {
     let good = |bad: &[u64]| targets.iter().copied().filter(|user| !bad.contains(user)).collect::<Vec<_>>();
     let looping = if looped == 1 { &targets[1..2] } else { &[] };
     let truth = Truth::of(&emulator).timelines(good(&[targets[0], targets[2]])).followers(good(looping));
-    cluster.holds(&truth)?;
+    cluster.holds(&truth).await?;
     cluster.finish().await
 }

@@ -39,7 +39,7 @@ async fn with_certificates_a_cluster_crawls_and_each_role_may_do_what_it_may() -
     let view = cluster.finished(crawl).await?;
     assert_eq!(view.counters.users.completed, 30);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 

@@ -70,6 +70,6 @@ async fn nodes_are_upgraded_one_by_one_and_one_goes_back_in_between() -> Test {
     let view = cluster.finished(crawl).await?;
     assert_eq!(view.counters.users.completed, 120);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }

@@ -93,7 +93,7 @@ async fn statistics_lookups_and_streams_end_up_with_the_dataset_though_nodes_are
     // Half of the accounts: the others are found among their followers.
     let targets = emulator.users(0, 40);
     let crawl = crawl_among_kills(&mut cluster, &targets).await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets.clone()))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets.clone())).await?;
 
     let saved = lines(&cluster, &emulator, &targets, FileName::Timeline)?;
     let saved = saved.iter().map(|line| number(&serde_json::from_str::<Value>(line)?["id"]));

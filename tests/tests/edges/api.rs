@@ -86,7 +86,7 @@ async fn garbage_fails_its_accounts_with_a_reason_and_takes_no_memory() -> Test 
             |user: &u64| bad.iter().any(|((_, endpoint, _), other)| *endpoint == at && other == user);
         users.iter().copied().filter(move |user| !spoilt(user)).collect::<Vec<_>>()
     };
-    cluster.holds(&Truth::of(&emulator).timelines(good(timeline)).followers(good(followers)))?;
+    cluster.holds(&Truth::of(&emulator).timelines(good(timeline)).followers(good(followers))).await?;
     cluster.finish().await
 }
 
@@ -110,7 +110,7 @@ async fn an_api_that_is_away_for_a_while_costs_no_account() -> Test {
     assert_eq!(view.counters.users.completed, 20, "{:?}", view.counters);
     no_outage_is_shown(&mut cluster).await?;
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&truth).timelines(users.clone()).followers(users))?;
+    cluster.holds(&Truth::of(&truth).timelines(users.clone()).followers(users)).await?;
     cluster.finish().await
 }
 

@@ -27,7 +27,7 @@ async fn ends_well(cluster: &mut Cluster, crawl: CrawlId, emulator: &Emulator) -
     let retried: u64 = view.counters.operations.iter().map(|operation| operation.retried).sum();
     assert_eq!(retried, 0, "a disk in trouble is no account's failure: {:?}", view.counters);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(emulator).timelines(targets.clone()).followers(targets))
+    cluster.holds(&Truth::of(emulator).timelines(targets.clone()).followers(targets)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,7 +182,7 @@ async fn a_node_with_a_full_data_disk_stops_with_the_reason_and_goes_on_once_the
     assert_eq!(view.counters.users.completed, 40, "{:?}", view.counters);
     cluster.drafts_removed().await?;
     let targets = everyone(&emulator);
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.node(1)?.stop().await?;
     drop(disk);
     cluster.finish().await

@@ -118,7 +118,7 @@ async fn garbage_at_both_ports_changes_nothing() -> Test {
     assert_eq!(view.counters.users.completed, 40);
     drop(open);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 

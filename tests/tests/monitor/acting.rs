@@ -19,10 +19,9 @@ async fn an_operator_with_the_token_pauses_resumes_retries_and_cancels() -> Test
     let browser = Browser::open(Screen::Desk, &url(&cluster, cluster.follower().await?)?).await?;
     browser.go(&format!("#/crawls/{crawl}")).await?;
     browser.click("button[data-key=pause]").await?;
-    let input = browser.find("#token").await?;
-    input.send_keys("not the token\n").await?;
+    browser.send_keys("#token", "not the token\n").await?;
     browser.shows(&["the token is not that of --monitor-token"]).await?;
-    browser.find("#token").await?.send_keys(&format!("{TOKEN}\n")).await?;
+    browser.send_keys("#token", &format!("{TOKEN}\n")).await?;
     browser.shows(&["an operator has paused the crawl"]).await?;
     assert_eq!(cluster.crawl(crawl).await?.phase, CrawlPhase::Paused);
     browser.picture("paused").await?;
@@ -85,15 +84,15 @@ async fn the_monitor_can_be_used_with_the_keyboard_alone() -> Test {
     browser.shows(&["by keys"]).await?;
     let focus = "return document.activeElement.textContent";
     let key = '\u{e004}'.to_string();
-    browser.find("body").await?.send_keys(&key).await?;
+    browser.send_keys("body", &key).await?;
     assert_eq!(browser.run(focus).await?, json!("Skip to the content"));
     // On to the crawl's link, and into it; the page is drawn anew meanwhile and takes no focus away.
     let mut seen = Vec::new();
     for _ in 0..40 {
-        browser.find(":focus").await?.send_keys(&key).await?;
+        browser.send_keys(":focus", &key).await?;
         let at = browser.run(focus).await?;
         if at.as_str().is_some_and(|at| at.contains("by keys")) {
-            browser.find(":focus").await?.send_keys("\u{e007}").await?;
+            browser.send_keys(":focus", "\u{e007}").await?;
             browser.shows(&["What was asked for"]).await?;
             browser.close().await?;
             return cluster.finish().await;

@@ -70,7 +70,7 @@ async fn the_tweets_page_shows_what_was_crawled_and_takes_it_for_text() -> Test 
     assert!(many(0) > 10 && many(1) > 50 && many(2) == 25 && many(3) == 20 && many(4) == 0, "{drawn}");
 
     // By keyboard alone: to the query, words, and Enter.
-    browser.find("input[name=query]").await?.send_keys("@lea7\u{e007}").await?;
+    browser.send_keys("input[name=query]", "@lea7\u{e007}").await?;
     eventually("less is found", async || Ok((!browser.text().await?.contains("2,635 found")).then_some(())))
         .await?;
     browser.shows(&["@lea7"]).await?;

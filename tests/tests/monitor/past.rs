@@ -83,7 +83,7 @@ async fn what_statistics_sent_to_graphite_is_rendered_there_and_shown_by_the_mon
     let browser = Browser::open(Screen::Desk, &monitor).await?;
     browser.go("#/history").await?;
     browser.shows(&["Accounts done", "As node 1 remembers it since its start"]).await?;
-    browser.find("button[data-key='6h']").await?.send_keys(ENTER).await?;
+    browser.send_keys("button[data-key='6h']", ENTER).await?;
     browser.shows(&["From Graphite, of the whole cluster", "Jobs done", "Fetched by node-1"]).await?;
     let pressed =
         "return document.activeElement.dataset.key + document.activeElement.getAttribute('aria-pressed')";
@@ -91,7 +91,7 @@ async fn what_statistics_sent_to_graphite_is_rendered_there_and_shown_by_the_mon
     browser.picture("graphite").await?;
     web.kill().await?;
     // Of a week nobody has asked yet, so no answer to it is kept.
-    browser.find("button[data-key='week']").await?.send_keys(ENTER).await?;
+    browser.send_keys("button[data-key='week']", ENTER).await?;
     browser
         .shows(&["does not answer", "graphite-web", "what node 1 remembers itself", "Accounts done"])
         .await?;

@@ -104,7 +104,7 @@ async fn under_attack(cluster: &mut Cluster, emulator: &Emulator, trust: Option<
         }
     }
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(emulator).timelines(targets))
+    cluster.holds(&Truth::of(emulator).timelines(targets)).await
 }
 
 /// Bytes of memory that each node has now.

@@ -21,7 +21,7 @@ async fn fault_1_a_crash_with_many_jobs_in_flight_needs_a_restart_and_nothing_el
     cluster.restart(1).await?;
     assert_eq!(cluster.finished(crawl).await?.counters.users.completed, 40);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 
@@ -38,7 +38,7 @@ async fn fault_2_and_10_a_worker_killed_at_any_moment_doubles_nothing_and_leaves
     }
     assert_eq!(cluster.finished(crawl).await?.counters.users.completed, 60);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 
@@ -89,7 +89,7 @@ async fn fault_5_a_saved_frontier_is_loaded_again_and_so_is_one_of_the_original(
         let users = cluster.finished(next).await?.counters.users;
         assert_eq!((users.accepted, users.completed), (found.len() as u64, found.len() as u64), "{list}");
     }
-    cluster.holds(&Truth::of(&emulator).followers(targets).timelines(found))?;
+    cluster.holds(&Truth::of(&emulator).followers(targets).timelines(found)).await?;
     cluster.finish().await
 }
 

@@ -75,7 +75,7 @@ async fn fault_4_one_bad_api_body_of_any_kind_and_endpoint_ends_no_worker() -> T
     let truth =
         Truth::of(&emulator).timelines(without(Endpoint::Timeline)).followers(without(Endpoint::Followers));
     cluster.drafts_removed().await?;
-    cluster.holds(&truth)?;
+    cluster.holds(&truth).await?;
     cluster.finish().await
 }
 
@@ -107,7 +107,7 @@ async fn fault_4_one_unreadable_file_ends_no_worker_and_is_made_again() -> Test 
         fs::remove_file(&aside)?;
     }
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.node(1)?.says("set aside").await?;
     cluster.finish().await
 }
@@ -129,7 +129,7 @@ async fn fault_6_a_target_listed_twice_is_crawled_once() -> Test {
             "{user}: {requests} requests for {pages} pages and the end of the walk"
         );
     }
-    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 
@@ -156,7 +156,7 @@ async fn fault_6_a_404_on_the_timeline_drops_neither_the_followers_nor_the_analy
     frontier.sort_unstable();
     assert_eq!(frontier, followers(&emulator, &targets).into_iter().collect::<Vec<_>>());
     let truth = Truth::of(&emulator).timelines(targets[2..].iter().copied()).followers(targets.clone());
-    cluster.holds(&truth)?;
+    cluster.holds(&truth).await?;
     cluster.finish().await
 }
 
@@ -203,6 +203,6 @@ async fn fault_9_a_good_answer_with_none_remaining_counts() -> Test {
     assert_eq!(stats.requests_to(Endpoint::Timeline), needed, "no answer was thrown away");
     assert_eq!(stats.total_violations(), 0);
     cluster.drafts_removed().await?;
-    cluster.holds(&Truth::of(&emulator).timelines(targets))?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets)).await?;
     cluster.finish().await
 }
