@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use storage::net::secret;
 
 use super::table::{SETTINGS, Setting, find, find_by_file, variable};
 use super::{Problem, Problems};
@@ -43,9 +43,6 @@ pub(super) struct Layers {
 
 /// Largest settings file read.
 const MAX_FILE: u64 = 1 << 20;
-
-/// Most that is read of a file with a secret, bytes.
-const MAX_SECRET: u64 = 64 << 10;
 
 impl Layers {
     /// Collects the layers. `environment` gives a variable's value.
@@ -109,7 +106,7 @@ impl Layers {
         origin: Origin,
         problems: &mut Problems,
     ) {
-        match read_secret(Path::new(path)) {
+        match secret::first_line(Path::new(path)) {
             Ok(value) => {
                 self.given.insert(setting.key, (value, origin));
             }
@@ -149,19 +146,6 @@ impl Layers {
                 }
             }
         }
-    }
-}
-
-/// The secret in a file: its first line.
-fn read_secret(path: &Path) -> Result<String, String> {
-    let read = |mut file: std::fs::File| {
-        let mut text = String::new();
-        file.by_ref().take(MAX_SECRET).read_to_string(&mut text).map(|_| text)
-    };
-    let text = std::fs::File::open(path).and_then(read).map_err(|e| format!("it cannot be read: {e}"))?;
-    match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
-        Some(line) => Ok(line.to_owned()),
-        None => Err("its first line is empty; write the secret there".to_owned()),
     }
 }
 

@@ -221,9 +221,10 @@ impl Reader<'_> {
         let data_dir = self.optional("data-dir", default_dir.as_deref(), values::text);
         let listen = self.optional("listen", None, values::host_port);
         let tls = self.tls();
-        self.not_open_to_all(id, peers.as_ref(), tls.is_some());
+        let insecure = self.read("insecure", "false", values::switch) == Some(true);
+        self.not_open_to_all(id, peers.as_ref(), tls.is_some() || insecure);
         let http = self.read("http", "127.0.0.1:9898", values::host_port);
-        let http_tls = self.http_tls(http.as_deref(), tls.is_some());
+        let http_tls = self.http_tls(http.as_deref(), tls.is_some(), insecure);
         let public_url = self.optional("public-url", None, str::parse);
         let monitor_token = self.optional("monitor-token", None, values::monitor_token);
         let graphite = self.optional("graphite-url", None, GraphiteUrl::parse);
@@ -352,8 +353,7 @@ impl Reader<'_> {
     }
 
     /// Whether the HTTP port speaks TLS. Without it whoever reaches it may look at everything.
-    fn http_tls(&mut self, http: Option<&str>, tls: bool) -> Option<bool> {
-        let insecure = self.layers.value("insecure").is_some_and(|(value, _)| value == "true");
+    fn http_tls(&mut self, http: Option<&str>, tls: bool, insecure: bool) -> Option<bool> {
         let http_tls = self.read("http-tls", "false", values::switch)?;
         let layers = self.layers;
         let origin = |key| layers.value(key).map_or(Origin::Default, |(_, origin)| origin.clone());
@@ -373,14 +373,13 @@ impl Reader<'_> {
     }
 
     /// Without certificates whoever reaches the port is an operator, so that it is for this machine alone.
-    fn not_open_to_all(&mut self, id: Option<u64>, peers: Option<&BTreeMap<u64, String>>, tls: bool) {
-        let insecure = self.read("insecure", "false", values::switch) == Some(true);
+    fn not_open_to_all(&mut self, id: Option<u64>, peers: Option<&BTreeMap<u64, String>>, open: bool) {
         let listen =
             self.layers.value("listen").map(|(address, origin)| (address.clone(), origin.clone(), "listen"));
         let own = id.and_then(|id| peers?.get(&id).cloned());
         let own = own.map(|own| (own, Origin::Default, "peers"));
         let Some((address, origin, key)) = listen.or(own) else { return };
-        if !tls && !insecure && !is_loopback(&address) {
+        if !open && !is_loopback(&address) {
             let what = format!(
                 "{address} is reached from other machines, and without TLS whoever reaches it may do everything; give \
                  --tls-ca, --tls-cert and --tls-key (see `twm-ctl certs`), or --insecure"

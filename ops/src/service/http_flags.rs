@@ -10,6 +10,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use storage::net::http_port::{Access, Denied, Gate, HttpPort, PublicUrl, is_loopback};
+use storage::net::secret;
 use storage::net::trust::{Trust, TrustFiles};
 
 use super::ServiceEnd;
@@ -84,11 +85,9 @@ impl HttpFlags {
     fn token(&self) -> Result<Option<String>, ServiceEnd> {
         let Some(path) = &self.token_file else { return Ok(None) };
         let wrong = |what: String| ServiceEnd::Usage(format!("--token-file {}: {what}", path.display()));
-        let text =
-            std::fs::read_to_string(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
-        let token = text.lines().next().unwrap_or_default().trim();
+        let token = secret::first_line(path).map_err(|error| wrong(error.to_string()))?;
         match token.len() >= SHORTEST_TOKEN && token.chars().all(|c| c.is_ascii_graphic()) {
-            true => Ok(Some(token.to_owned())),
+            true => Ok(Some(token)),
             false => Err(wrong(format!(
                 "its first line is no token; write at least {SHORTEST_TOKEN} letters and digits there"
             ))),
@@ -166,7 +165,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         for (text, what) in
-            [(None, "cannot be read"), (Some("\n"), "no token"), (Some("short\n"), "at least 8")]
+            [(None, "cannot be read"), (Some("\n"), "first line is empty"), (Some("short\n"), "at least 8")]
         {
             if let Some(text) = text {
                 std::fs::write(&path, text).unwrap();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use storage::net::redis::RedisUrl;
+use storage::net::secret;
 
 use super::ServiceEnd;
 
@@ -38,9 +39,8 @@ impl RedisFlags {
                 .map_err(|error| ServiceEnd::Usage(format!("--redis: {error}")));
         };
         let wrong = |what: String| ServiceEnd::Usage(format!("--redis-file {}: {what}", path.display()));
-        let text =
-            std::fs::read_to_string(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
-        RedisUrl::parse(text.lines().next().unwrap_or_default()).map_err(|error| wrong(error.to_string()))
+        let url = secret::first_line(path).map_err(|error| wrong(error.to_string()))?;
+        RedisUrl::parse(&url).map_err(|error| wrong(error.to_string()))
     }
 }
 

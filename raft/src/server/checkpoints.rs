@@ -4,16 +4,25 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::tracker::Tracker;
 
+/// Intervals between two checkpoints of a learner. It restarts later for it, and holds up nobody.
+const OF_LEARNER: u32 = 5;
+
 /// Asks for a checkpoint whenever entries were applied since the last one.
 pub(super) async fn run(tracker: Tracker) {
     let mut due = interval(tracker.inner.options.checkpoint_interval);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut passed = 0;
     loop {
         tokio::select! {
             biased;
             _ = due.tick() => {}
             () = tracker.stopped() => return,
         }
+        passed += 1;
+        if passed < OF_LEARNER && tracker.learns() {
+            continue;
+        }
+        passed = 0;
         let replica = &tracker.inner.replica;
         if replica.applied_index() > replica.checkpoint_index() {
             if let Err(error) = tracker.inner.raft.trigger().snapshot().await {

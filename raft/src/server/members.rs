@@ -103,10 +103,15 @@ impl Tracker {
     /// A learner neither stands for election nor sends heartbeats: Raft's ticks would only wake it, some 80 times a second.
     /// What has not heard of any membership yet ticks.
     fn tick_where_it_votes(&self) {
-        let (membership, _) = self.membership();
-        let learns =
-            membership.nodes().next().is_some() && membership.voter_ids().all(|voter| voter != self.member());
-        self.inner.raft.runtime_config().tick(!learns);
+        self.inner.raft.runtime_config().tick(!self.learns());
+    }
+
+    /// Whether this node is a learner.
+    pub(super) fn learns(&self) -> bool {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        membership.nodes().next().is_some() && membership.voter_ids().all(|voter| voter != self.member())
     }
 
     /// The member of a node.

@@ -125,16 +125,7 @@ async fn a_minute(seed: u64) -> Vec<String> {
             }
         }
         sequence += 1;
-        let spec = CrawlSpec {
-            name: format!("crawl {sequence}"),
-            operations: Operations::only(Operation::Timeline),
-            traversal: Traversal::Default,
-            depth: None,
-            follow: None,
-            priority: 10,
-            fingerprint: None,
-        };
-        let request = RequestId { client: 7, sequence };
+        let (request, spec) = (RequestId { client: 7, sequence }, spec(sequence));
         if let Some(Response::CrawlCreated(crawl)) = world.write(Write::CreateCrawl { request, spec }).await {
             let users = (0..50).map(|n| UserId::Number(1_000 * sequence + n)).collect();
             world.write(Write::AddTargets { crawl, chunk: 0, users, seeds: false }).await;
@@ -161,6 +152,18 @@ async fn a_minute(seed: u64) -> Vec<String> {
     }
     seed_this_thread(None);
     world.net.trace()
+}
+
+fn spec(number: u64) -> CrawlSpec {
+    CrawlSpec {
+        name: format!("crawl {number}"),
+        operations: Operations::only(Operation::Timeline),
+        traversal: Traversal::Default,
+        depth: None,
+        follow: None,
+        priority: 10,
+        fingerprint: None,
+    }
 }
 
 fn crawls_of(tracker: &Tracker) -> Vec<CrawlId> {
@@ -191,6 +194,38 @@ fn a_node_alone_stays_ready_with_nothing_to_do() {
             sleep(Duration::from_millis(100)).await;
         }
         world.trackers[&1].stop().await;
+        seed_this_thread(None);
+    });
+}
+
+#[test]
+fn a_learner_takes_fewer_checkpoints_than_a_voter() {
+    runtime(5).block_on(async {
+        let mut world = World::born(5, &[1, 2, 3, 4]).await;
+        world.leader().await;
+        let mut seen: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
+        let began = Instant::now();
+        let mut sequence = 0;
+        while began.elapsed() < MINUTE {
+            sequence += 1;
+            let request = RequestId { client: 7, sequence };
+            world.write(Write::CreateCrawl { request, spec: spec(sequence) }).await;
+            for (node, tracker) in &world.trackers {
+                let at = tracker.node_status().await.unwrap().checkpoint;
+                let seen = seen.entry(*node).or_default();
+                if seen.last() != Some(&at) {
+                    seen.push(at);
+                }
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+        // Three of four first nodes vote.
+        let taken: Vec<usize> = seen.values().map(Vec::len).collect();
+        assert!(taken[..3].iter().all(|taken| *taken > 40), "{taken:?}");
+        assert!((8..20).contains(&taken[3]), "{taken:?}");
+        while let Some((_, tracker)) = world.trackers.pop_last() {
+            tracker.stop().await;
+        }
         seed_this_thread(None);
     });
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use api::TrackerApi;
-use api::model::NodeId;
+use api::model::{NodeId, Write};
 use api::wire::MemberRequest;
 use tokio::time::{Instant, sleep};
 
@@ -68,7 +68,9 @@ async fn full_load(cluster: &Cluster) -> anyhow::Result<f64> {
     let (began, before) = (Instant::now(), load.done());
     sleep(WATCH * 2).await;
     let rate = (load.done() - before) as f64 / began.elapsed().as_secs_f64();
-    load.end().await?.dismissed.all_well()?;
+    // Its jobs would go to the next clients as well.
+    cluster.client(1).write(Write::CancelCrawl { crawl: load.crawl() }).await?;
+    load.end().await?.dismissed.without_errors()?;
     Ok(rate)
 }
 
@@ -128,10 +130,11 @@ async fn replace(cluster: &mut Cluster, leader: NodeId, node: NodeId) -> anyhow:
 async fn move_away(cluster: &mut Cluster, leader: NodeId, node: NodeId) -> anyhow::Result<()> {
     let address = free_address()?;
     cluster.stop_node(node).await?;
-    let request = MemberRequest::SetAddress { node, address: address.clone() };
-    cluster.client(leader).change_members(request).await?;
-    cluster.move_to(node, address);
+    cluster.move_to(node, address.clone());
     cluster.start_node(node)?;
+    within_patience(&format!("node {node} answers at {address}"), async || cluster.status(node).await)
+        .await?;
+    cluster.client(leader).change_members(MemberRequest::SetAddress { node, address }).await?;
     caught_up(cluster, leader, node).await
 }
 
@@ -143,9 +146,14 @@ async fn remove(cluster: &mut Cluster, leader: NodeId) -> anyhow::Result<()> {
 /// Waits until a node has what the leader had at the call.
 async fn caught_up(cluster: &Cluster, leader: NodeId, node: NodeId) -> anyhow::Result<()> {
     let goal = cluster.status(leader).await.context("the leader does not answer")?.last_log;
+    let has_all = async || cluster.status(node).await.filter(|status| status.applied >= goal);
+    within_patience(&format!("node {node} has caught up"), has_all).await
+}
+
+async fn within_patience<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> anyhow::Result<()> {
     let began = Instant::now();
-    while cluster.status(node).await.is_none_or(|status| status.applied < goal) {
-        ensure!(began.elapsed() < PATIENCE, "node {node} has not caught up after {PATIENCE:?}");
+    while look().await.is_none() {
+        ensure!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         sleep(LOOK_PAUSE).await;
     }
     Ok(())

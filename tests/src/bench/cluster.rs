@@ -109,7 +109,8 @@ impl Cluster {
         let load = |name: &str| Trust::load(certificate(&folder, name));
         let nodes = (1..=size).map(|id| Ok((id, load(&node_certificate(id))?)));
         let nodes = nodes.collect::<anyhow::Result<_>>()?;
-        cluster.certificates = Some(Certificates { operator: load(OPERATOR)?, nodes, folder });
+        cluster.certificates =
+            Some(Certificates { operator: load(&format!("operator-{OPERATOR}"))?, nodes, folder });
         cluster.form().await
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use anyhow::Context;
 use twm_tests::cluster::{Cluster, Page, Program, Truth, eventually};
 
 use crate::world::{Test, accounts, everyone, slow};
@@ -101,6 +102,59 @@ async fn who_is_not_trusted_is_refused_with_the_reason_and_told_in_the_log() -> 
     assert!(said.contains("--insecure") && said.contains("twm-ctl certs"), "{said}");
     cluster.restart(1).await?;
     plain.finish().await?;
+    cluster.finish().await
+}
+
+/// A certificate that ends while its node runs: what is connected goes on, new connections are refused with the reason,
+/// and a renewed one is used without a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_ends_while_its_node_runs_is_renewed_without_a_restart() -> Test {
+    let emulator = accounts(60).faults(slow(20)).start().await?;
+    let mut cluster = Cluster::builder().nodes(3).tls().crawling(&emulator).start().await?;
+    let targets = everyone(&emulator);
+    let crawl = cluster.submit(&targets, &["-T", "-F"]).await?;
+    let leader = cluster.leader().await?;
+    let node = cluster.ids().into_iter().find(|id| *id != leader).context("there is no follower")?;
+    let certs = cluster.folder().join("certs");
+    let file = |end: &str| certs.join(format!("node-{node}.{end}"));
+    let dir = certs.to_string_lossy().into_owned();
+    for end in ["crt", "key"] {
+        fs::remove_file(file(end))?;
+    }
+    let (code, said) =
+        plain_ctl(&["certs", "issue", "--node", &node.to_string(), "--days", "0", "--dir", &dir]).await?;
+    assert_eq!(code, Some(0), "{said}");
+    let readiness = async |cluster: &mut Cluster| cluster.node(node)?.page("/readyz").await;
+    eventually("the node says that its certificate has expired", async || {
+        let page: Page = readiness(&mut cluster).await?;
+        Ok((page.status == 200 && page.body.contains("has expired")).then_some(()))
+    })
+    .await?;
+    let flags = cluster.tls_flags("operator-harness");
+    let endpoint = cluster.address(node)?.to_owned();
+    let ask = async || {
+        let mut arguments = vec!["--endpoints", &endpoint, "--timeout", "2", "status"];
+        arguments.extend(flags.iter().map(String::as_str));
+        plain_ctl(&arguments).await
+    };
+    let (code, said) = ask().await?;
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("its certificate has expired") && said.contains("certs renew"), "{said}");
+    // It is still a member that has what the others have.
+    let view = cluster.finished(crawl).await?;
+    assert_eq!(view.counters.users.completed, 60);
+
+    let (code, said) = plain_ctl(&["certs", "renew", &file("crt").to_string_lossy(), "--dir", &dir]).await?;
+    assert_eq!(code, Some(0), "{said}");
+    eventually("the node uses the renewed certificate", async || {
+        let page: Page = readiness(&mut cluster).await?;
+        Ok((page.status == 200 && !page.body.contains("certificate")).then_some(()))
+    })
+    .await?;
+    let (code, said) = ask().await?;
+    assert_eq!(code, Some(0), "{said}");
+    cluster.drafts_removed().await?;
+    cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await
 }
 
