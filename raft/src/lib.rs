@@ -15,8 +15,8 @@ pub mod fuzz;
 #[path = "../../tests/golden/lines.rs"]
 mod golden;
 pub mod server;
-#[cfg(test)]
-mod sim;
+#[cfg(debug_assertions)]
+pub mod sim;
 pub mod state;
 
 pub(crate) use api::{client, wire};

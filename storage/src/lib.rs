@@ -11,6 +11,7 @@ pub mod env;
 mod folder_sync;
 pub mod ids;
 pub mod net;
+pub mod planted;
 pub mod snapshot;
 pub mod state;
 

@@ -11,3 +11,5 @@ pub mod link;
 pub mod redis_server;
 pub mod search_server;
 pub mod server_process;
+#[cfg(debug_assertions)]
+pub mod simulation;

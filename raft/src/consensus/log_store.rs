@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+use storage::planted::{Bug, planted};
 use tokio::sync::oneshot;
 
 use super::types::{Entry, LogId, TypeConfig, Vote};
@@ -155,6 +156,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let vote = *vote;
+        if planted(Bug::VoteNotSynced) {
+            return self.disk.save_vote(vote, Box::new(drop));
+        }
         self.synced(move |disk, done| disk.save_vote(vote, done)).await
     }
 
@@ -171,6 +175,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        if planted(Bug::AppendNotSynced) {
+            self.disk.append(entries.into_iter().collect(), Box::new(drop))?;
+            callback.io_completed(Ok(()));
+            return Ok(());
+        }
         let done = move |result| callback.io_completed(result);
         self.disk.append(entries.into_iter().collect(), Box::new(done))
     }

@@ -3,12 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use openraft::OptionalSend;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use serde::{Deserialize, Serialize};
 use storage::env::Work;
+use storage::planted::{Bug, planted};
 use storage::snapshot::SnapshotReader;
 use storage::state::{StateError, StateStore};
 use tokio::sync::{OwnedMutexGuard, watch};
@@ -298,8 +300,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
 /// A frozen checkpoint on its way to the disk.
 pub(crate) struct Checkpoint {
     replica: Arc<Replica>,
-    pending: Option<(io::Result<Frozen>, Applied, OwnedMutexGuard<()>)>,
+    pending: Option<Pending>,
 }
+
+/// What a checkpoint writes, up to where, and the right to the disk.
+type Pending = (io::Result<Frozen>, Applied, OwnedMutexGuard<()>);
 
 impl RaftSnapshotBuilder<TypeConfig> for Checkpoint {
     type SnapshotData = SnapshotData;
@@ -307,19 +312,33 @@ impl RaftSnapshotBuilder<TypeConfig> for Checkpoint {
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let pending = self.pending.take().ok_or_else(|| io::Error::other("a checkpoint is written once"))?;
         let replica = Arc::clone(&self.replica);
-        let work = replica.work.clone();
-        work.run(move || {
-            let (frozen, applied, on_disk) = pending;
-            let value = postcard::to_stdvec(&applied).map_err(io::Error::other)?;
-            let own = vec![(APPLIED.to_vec(), value)];
-            write_checkpoint(&*replica.store, frozen?, own).map_err(io::Error::other)?;
-            let written = replica.state_mut().checkpoint_written();
-            drop(written);
-            *lock(&replica.checkpointed) = Some(applied.clone());
-            drop(on_disk);
+        if planted(Bug::EarlyPurge) {
+            let applied = pending.1.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                write(replica, pending).await
+            });
             let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
-            Ok(Snapshot { meta, snapshot: SnapshotData::of(&replica) })
-        })
-        .await?
+            return Ok(Snapshot { meta, snapshot: SnapshotData::of(&self.replica) });
+        }
+        write(replica, pending).await
     }
+}
+
+/// Writes a frozen checkpoint.
+async fn write(replica: Arc<Replica>, pending: Pending) -> io::Result<Snapshot> {
+    let work = replica.work.clone();
+    work.run(move || {
+        let (frozen, applied, on_disk) = pending;
+        let value = postcard::to_stdvec(&applied).map_err(io::Error::other)?;
+        let own = vec![(APPLIED.to_vec(), value)];
+        write_checkpoint(&*replica.store, frozen?, own).map_err(io::Error::other)?;
+        let written = replica.state_mut().checkpoint_written();
+        drop(written);
+        *lock(&replica.checkpointed) = Some(applied.clone());
+        drop(on_disk);
+        let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
+        Ok(Snapshot { meta, snapshot: SnapshotData::of(&replica) })
+    })
+    .await?
 }

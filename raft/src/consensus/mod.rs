@@ -22,16 +22,16 @@ mod suite;
 mod types;
 mod wal_log;
 
-#[cfg(test)]
+#[cfg(debug_assertions)]
 pub(crate) use log_store::{Done, LogDisk, LogMarks};
 pub(crate) use log_store::{Folders, LogHome, LogStore};
 pub(crate) use machine::{Machine, Replica, ReplicaError};
 pub(crate) use messages::RaftMessage;
 pub(crate) use network::Network;
 pub(crate) use peers::Peers;
-#[cfg(test)]
+#[cfg(debug_assertions)]
 pub(crate) use runtime::seed_this_thread;
 pub(crate) use snapshots::SnapshotInbox;
-#[cfg(test)]
+#[cfg(debug_assertions)]
 pub(crate) use types::{Entry, Payload, Vote};
 pub(crate) use types::{LogId, Member, PackedCommand, Raft, ServerMetrics, StoredMembership};

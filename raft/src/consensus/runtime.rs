@@ -16,7 +16,7 @@ thread_local! {
 }
 
 /// From now on openraft's randomness on this thread follows from the seed; without one it is the system's.
-#[cfg(test)]
+#[cfg(debug_assertions)]
 pub(crate) fn seed_this_thread(seed: Option<u64>) {
     SEED.set(seed);
 }

@@ -153,6 +153,14 @@ impl Tracker {
         join_all(asked).await;
     }
 
+    /// Whether this disk votes by a membership that is committed and final.
+    #[cfg(debug_assertions)]
+    pub(crate) fn votes(&self) -> bool {
+        let (membership, committed) = self.membership();
+        let joint = membership.membership().get_joint_config().len() > 1;
+        committed && !joint && membership.voter_ids().any(|voter| voter == self.member())
+    }
+
     async fn step_membership(&self) -> Result<(), ApiError> {
         let _one_at_a_time = self.inner.membership.lock().await;
         let (membership, committed) = self.membership();

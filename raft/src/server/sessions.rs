@@ -99,7 +99,7 @@ impl Tracker {
         let ttl = Duration::from_millis(self.inner.options.limits.session_ttl_ms.into());
         let term = self.inner.raft.metrics().borrow_watched().current_term;
         let live = self.inner.replica.state().session_ids();
-        let silent = self.inner.heard.silent(term, live.into_iter(), self.monotonic(), ttl);
+        let silent = self.inner.heard.silent(term, live.into_iter(), self.session_time(), ttl);
         for session in silent {
             if self.propose_own(Mutation::EndSession { session, graceful: false }).await {
                 tracing::warn!(%session, "session was silent for its time to live; its jobs go to others");

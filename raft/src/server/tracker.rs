@@ -11,6 +11,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
 use storage::datadir::{DataDir, DataDirError, Identity, Stage};
 use storage::env::WorkLost;
+use storage::planted::{Bug, planted};
 use storage::state::StateError;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
@@ -308,8 +309,33 @@ impl Tracker {
         self.inner.raft.is_leader()
     }
 
+    /// How far this replica has applied the log, and the checksum of what came of it.
+    #[cfg(debug_assertions)]
+    pub(crate) fn digest(&self) -> (u64, u32) {
+        let state = self.inner.replica.state();
+        (self.inner.replica.applied_index(), state.digest())
+    }
+
+    /// How the events that wait for a mirror fail to be numbered one after the other.
+    #[cfg(debug_assertions)]
+    pub(crate) fn event_gap(&self) -> Option<String> {
+        let kept = self.inner.replica.state().events_after(crate::model::EventId::default(), usize::MAX);
+        let events = kept.read();
+        let mut pairs = events.windows(2).map(|pair| (pair[0].number, pair[1].number));
+        let gap = pairs.find(|(one, next)| one + 1 != *next);
+        gap.map(|(one, next)| format!("event {next} follows event {one}"))
+    }
+
     pub(super) fn monotonic(&self) -> Duration {
         self.inner.options.clock.monotonic()
+    }
+
+    /// The time by which sessions are silent.
+    pub(super) fn session_time(&self) -> Duration {
+        if planted(Bug::WallClockSessions) {
+            return self.inner.options.clock.wall();
+        }
+        self.monotonic()
     }
 }
 

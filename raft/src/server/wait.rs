@@ -19,7 +19,7 @@ impl Tracker {
         wants: &Wants,
         timeout_ms: u32,
     ) -> Result<bool, NotDone> {
-        let received = self.monotonic();
+        let received = self.session_time();
         let longest = self.inner.options.limits.session_ttl_ms / 2;
         let deadline = Instant::now() + Duration::from_millis(timeout_ms.min(longest).into());
         let mut changes = self.inner.replica.changes();

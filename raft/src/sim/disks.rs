@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use storage::state::{MemoryStore, StateStore};
@@ -13,45 +13,72 @@ use tokio::time::sleep;
 use crate::consensus::{Done, Entry, LogDisk, LogHome, LogId, LogMarks, LogStore, Payload, Vote};
 use crate::server::Disks;
 
-/// How long a sync takes.
+/// How long a sync takes on a healthy disk.
 const SYNC: Duration = Duration::from_micros(400);
 
 /// A log with its owner.
 type Owned = (String, Arc<Mutex<Content>>);
 
-/// The disks of all nodes, by folder. Clones share them.
+/// What a node's disk does to syncs.
+#[derive(Debug, Default)]
+pub(super) struct DiskHealth {
+    /// How much longer a sync takes.
+    slower: Duration,
+    /// How many syncs fail from now on.
+    failing: u32,
+}
+
+/// The disks of one node: several folders, of which it uses one at a time. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct SimDisks {
     logs: Arc<Mutex<BTreeMap<PathBuf, Owned>>>,
     states: Arc<Mutex<BTreeMap<PathBuf, Arc<MemoryStore>>>>,
+    health: Arc<Mutex<DiskHealth>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SimDisks {
     pub(super) fn disks(&self) -> Disks {
         let states = Arc::clone(&self.states);
         let open = move |folder: &Path| {
-            let mut states = states.lock().unwrap();
+            let mut states = lock(&states);
             Ok(Arc::clone(states.entry(folder.to_owned()).or_default()) as Arc<dyn StateStore>)
         };
         Disks { logs: Arc::new(self.clone()), states: Arc::new(open) }
+    }
+
+    /// From now on each sync takes this much longer.
+    pub(super) fn slow_down(&self, slower: Duration) {
+        lock(&self.health).slower = slower;
+    }
+
+    /// The next sync fails.
+    pub(super) fn fail_next(&self) {
+        lock(&self.health).failing = 1;
+    }
+
+    /// Syncs are fast and succeed.
+    pub(super) fn heal(&self) {
+        *lock(&self.health) = DiskHealth::default();
     }
 }
 
 impl LogHome for SimDisks {
     fn create(&self, folder: &Path, owner: &str) -> io::Result<LogStore> {
-        let mut logs = self.logs.lock().unwrap();
-        logs.entry(folder.to_owned()).or_insert_with(|| (owner.to_owned(), Arc::default()));
-        drop(logs);
+        lock(&self.logs).entry(folder.to_owned()).or_insert_with(|| (owner.to_owned(), Arc::default()));
         self.open(folder, owner)
     }
 
     fn open(&self, folder: &Path, owner: &str) -> io::Result<LogStore> {
-        let logs = self.logs.lock().unwrap();
+        let logs = lock(&self.logs);
         let (its, content) = logs.get(folder).ok_or_else(|| io::Error::other("the log is missing"))?;
         if its != owner {
             return Err(io::Error::other(format!("the log is of {its}, not of {owner}")));
         }
-        Ok(LogStore::over(SimLog::over(Arc::clone(content))))
+        Ok(LogStore::over(SimLog::over(Arc::clone(content), Arc::clone(&self.health))))
     }
 }
 
@@ -102,6 +129,13 @@ fn copy(entry: &Entry) -> Entry {
     Entry { log_id: entry.log_id, payload }
 }
 
+fn size(entry: &Entry) -> usize {
+    match &entry.payload {
+        Payload::Normal(command) => command.0.len(),
+        _ => 0,
+    }
+}
+
 /// A log that was opened: what is read, which is ahead of what is on the disk.
 struct SimLog {
     written: Mutex<Content>,
@@ -109,16 +143,31 @@ struct SimLog {
 }
 
 impl SimLog {
-    fn over(disk: Arc<Mutex<Content>>) -> Self {
-        let written = Mutex::new(disk.lock().unwrap().clone());
+    fn over(disk: Arc<Mutex<Content>>, health: Arc<Mutex<DiskHealth>>) -> Self {
+        let written = Mutex::new(lock(&disk).clone());
         let (syncs, mut due) = mpsc::unbounded_channel::<(Write, Done)>();
         tokio::spawn(async move {
             let mut together = Vec::new();
             while due.recv_many(&mut together, usize::MAX).await > 0 {
-                sleep(SYNC).await;
+                let slower = lock(&health).slower;
+                sleep(SYNC + slower).await;
+                let fails = {
+                    let mut health = lock(&health);
+                    let fails = health.failing > 0;
+                    health.failing = health.failing.saturating_sub(1);
+                    fails
+                };
                 for (write, done) in together.drain(..) {
-                    disk.lock().unwrap().write(&write);
+                    if fails {
+                        done(Err(io::Error::other("the simulated disk failed")));
+                        continue;
+                    }
+                    lock(&disk).write(&write);
                     done(Ok(()));
+                }
+                // What was written after a failed sync must not be taken for durable.
+                if fails {
+                    return;
                 }
             }
         });
@@ -126,7 +175,7 @@ impl SimLog {
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
-        self.written.lock().unwrap()
+        lock(&self.written)
     }
 
     fn write(&self, write: Write, done: Done) -> io::Result<()> {
@@ -140,8 +189,18 @@ impl LogDisk for SimLog {
         self.content().marks
     }
 
-    fn entries(&self, start: u64, end: u64, _: usize) -> io::Result<Vec<Entry>> {
-        Ok(self.content().entries.range(start..end).map(|(_, entry)| copy(entry)).collect())
+    fn entries(&self, start: u64, end: u64, most: usize) -> io::Result<Vec<Entry>> {
+        let content = self.content();
+        let mut bytes = 0;
+        let mut found = Vec::new();
+        for entry in content.entries.range(start..end).map(|(_, entry)| entry) {
+            bytes += size(entry);
+            if bytes > most && !found.is_empty() {
+                break;
+            }
+            found.push(copy(entry));
+        }
+        Ok(found)
     }
 
     fn append(&self, entries: Vec<Entry>, done: Done) -> io::Result<()> {

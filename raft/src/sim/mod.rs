@@ -1,36 +1,28 @@
 //! Whole clusters in one thread on simulated time: what happens follows from a seed alone.
 //!
-//! Trackers get their network, their disks, their time, their randomness and their blocking work by trait. Here messages
-//! take some milliseconds and can be cut off, a sync takes its time and what was not synced is lost with the process, and
-//! time moves on when everything waits.
+//! Trackers get their network, their disks, their time, their randomness and their blocking work by trait
+//! ([`TrackerOptions`](crate::server::TrackerOptions)). Each simulated process has a runtime of its own, whose clock is
+//! advanced a millisecond at a time: so a process can be killed with all of its tasks, frozen, or run faster than others.
+//! Messages and syncs take their time, and can be lost; a seed says when what goes wrong.
+//!
+//! After every few steps the replicas are compared and everything that operators were told is checked; in the end all
+//! faults are healed, and every crawl has to come to its end.
+//!
+//! Only builds with debug assertions have it.
 
+mod clock;
 mod disks;
+mod faults;
+mod files;
 mod net;
-mod trackers;
+mod operators;
+mod process;
+#[cfg(test)]
+mod tests;
+mod trace;
+mod worker;
+mod world;
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use storage::env::Clock;
-use tokio::time::Instant;
-
-/// Simulated time.
-struct SimClock {
-    origin: Instant,
-}
-
-impl SimClock {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { origin: Instant::now() })
-    }
-}
-
-impl Clock for SimClock {
-    fn monotonic(&self) -> Duration {
-        self.origin.elapsed()
-    }
-
-    fn wall(&self) -> Duration {
-        Duration::from_secs(1_700_000_000) + self.origin.elapsed()
-    }
-}
+pub use faults::Fault;
+pub use trace::TraceDigest;
+pub use world::{Outcome, Plan, STEP, simulate};

@@ -1,8 +1,9 @@
-//! A network: messages in their order take some milliseconds, and can be cut off. It writes all of them down.
+//! A network of calls. Every message is delivered by the world's clock, or never.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,9 @@ use futures::future::{BoxFuture, pending};
 use serde::Serialize;
 use storage::env::{Entropy, SeededEntropy};
 use tarpc::client::RpcError;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::model::NodeId;
 use crate::server::{Bound, Host, Listen};
@@ -20,77 +23,149 @@ use crate::wire::{
     Greeting, JoinAnswer, JoinRequest,
 };
 
-/// How long who connects waits for somebody out of reach.
+use super::trace::Trace;
+
+/// How long a node waits for a peer that it cannot reach.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// The number of a listener, and who answers there.
-type Listening = (u64, Arc<dyn Host>);
+/// How long a lost message leaves its sender in doubt at most; by then every caller has given up.
+const LOST: Duration = Duration::from_secs(30);
+
+/// What the network does to messages. A link has a direction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Weather {
+    /// Links that carry nothing.
+    pub(super) cut: BTreeSet<(NodeId, NodeId)>,
+    /// Links that are slower, and by how much.
+    pub(super) slow: BTreeMap<(NodeId, NodeId), Duration>,
+    /// How many of a thousand messages are lost.
+    pub(super) lost: u64,
+    /// How many of a thousand messages of Raft arrive twice.
+    pub(super) doubled: u64,
+    /// Whether a message may overtake another one.
+    pub(super) reordered: bool,
+}
+
+/// Delivers a message.
+type Delivery = Box<dyn FnOnce() + Send>;
+
+/// Who answers at an address, the number of the listener, and where it runs.
+#[derive(Clone)]
+struct Listening {
+    number: u64,
+    host: Arc<dyn Host>,
+    runtime: Handle,
+}
 
 /// The network. Clones share it.
 #[derive(Clone)]
 pub(super) struct SimNet(Arc<Inner>);
 
 struct Inner {
-    began: Instant,
+    now: Mutex<Duration>,
+    /// Messages under way, by their time of arrival.
+    due: Mutex<BTreeMap<(Duration, u64), Delivery>>,
+    sent: AtomicU64,
+    /// Answers that their calls gave up with a killed process. Whoever waits for them is told at the next tick, in the order of the
+    /// calls: a runtime drops its tasks in an order that depends on what ran in the process before.
+    given_up: Mutex<BTreeMap<u64, Delivery>>,
     hosts: Mutex<BTreeMap<String, Listening>>,
-    /// Counts the listeners, so that a connection ends with its own.
-    listeners: Mutex<u64>,
+    listeners: AtomicU64,
     /// The called side of each connection, by listener.
     called: Mutex<BTreeMap<u64, Vec<Connection>>>,
-    cut_off: Mutex<BTreeSet<NodeId>>,
+    weather: Mutex<Weather>,
     dice: SeededEntropy,
-    trace: Mutex<Vec<String>>,
+    trace: Trace,
 }
 
-/// Where a node is.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Where a node is reached.
 pub(super) fn address(node: NodeId) -> String {
     format!("node{node}:8000")
 }
 
-fn node_at(address: &str) -> NodeId {
-    address.trim_start_matches("node").split(':').next().and_then(|node| node.parse().ok()).unwrap()
+fn node_at(address: &str) -> Option<NodeId> {
+    address.strip_prefix("node")?.split(':').next()?.parse().ok()
 }
 
 impl SimNet {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, trace: Trace) -> Self {
         Self(Arc::new(Inner {
-            began: Instant::now(),
+            now: Mutex::default(),
+            due: Mutex::default(),
+            sent: AtomicU64::default(),
+            given_up: Mutex::default(),
             hosts: Mutex::default(),
-            listeners: Mutex::default(),
+            listeners: AtomicU64::default(),
             called: Mutex::default(),
-            cut_off: Mutex::default(),
+            weather: Mutex::default(),
             dice: SeededEntropy::new(seed),
-            trace: Mutex::default(),
+            trace,
         }))
     }
 
-    /// What one node sees of it.
+    /// What one node sees of the network; 0 is the operator.
     pub(super) fn of(&self, node: NodeId) -> Arc<SimPort> {
         Arc::new(SimPort { net: self.clone(), node })
     }
 
-    /// Nothing comes from these nodes any more, and nothing gets there.
-    pub(super) fn cut_off(&self, nodes: impl IntoIterator<Item = NodeId>) {
-        *self.0.cut_off.lock().unwrap() = nodes.into_iter().collect();
+    /// Changes what happens to messages from now on.
+    pub(super) fn change_weather(&self, change: impl FnOnce(&mut Weather)) {
+        change(&mut lock(&self.0.weather));
     }
 
-    /// Writes something down.
-    pub(super) fn note(&self, what: impl std::fmt::Display) {
-        let at = self.0.began.elapsed().as_micros();
-        self.0.trace.lock().unwrap().push(format!("{at} {what}"));
+    /// It is this late; what has arrived by then is delivered.
+    pub(super) fn advance_to(&self, now: Duration) {
+        *lock(&self.0.now) = now;
+        let given_up = std::mem::take(&mut *lock(&self.0.given_up));
+        given_up.into_values().for_each(drop);
+        loop {
+            let next = {
+                let mut due = lock(&self.0.due);
+                match due.first_key_value() {
+                    Some(((at, _), _)) if *at <= now => due.pop_first(),
+                    _ => None,
+                }
+            };
+            let Some((_, deliver)) = next else { return };
+            deliver();
+        }
     }
 
-    pub(super) fn trace(&self) -> Vec<String> {
-        self.0.trace.lock().unwrap().clone()
+    /// Forgets all messages under way, so that nothing of a dead world is kept.
+    pub(super) fn clear(&self) {
+        let due = std::mem::take(&mut *lock(&self.0.due));
+        drop(due);
+        let given_up = std::mem::take(&mut *lock(&self.0.given_up));
+        drop(given_up);
+        lock(&self.0.hosts).clear();
+        let called = std::mem::take(&mut *lock(&self.0.called));
+        drop(called);
     }
 
-    fn reaches(&self, from: NodeId, to: NodeId) -> bool {
-        let cut_off = self.0.cut_off.lock().unwrap();
-        !cut_off.contains(&from) && !cut_off.contains(&to)
+    fn now(&self) -> Duration {
+        *lock(&self.0.now)
     }
 
-    fn latency(&self) -> Duration {
-        Duration::from_micros(500 + self.0.dice.next_u64() % 2_000)
+    fn post(&self, at: Duration, deliver: Delivery) {
+        let number = self.0.sent.fetch_add(1, Ordering::Relaxed);
+        lock(&self.0.due).insert((at, number), deliver);
+    }
+
+    fn one_in_thousand(&self, chance: u64) -> bool {
+        chance > 0 && self.0.dice.next_u64() % 1_000 < chance
+    }
+
+    fn latency(&self, from: NodeId, to: NodeId) -> Duration {
+        let slow = lock(&self.0.weather).slow.get(&(from, to)).copied().unwrap_or_default();
+        slow + Duration::from_micros(500 + self.0.dice.next_u64() % 2_000)
+    }
+
+    fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        lock(&self.0.weather).cut.contains(&(from, to))
     }
 }
 
@@ -112,31 +187,28 @@ struct SimBound {
     address: String,
 }
 
-/// Somebody answers at the address while this lives.
+/// A host answers at the address while this lives.
 struct Open<'a>(&'a SimBound, u64);
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        let mut hosts = self.0.net.0.hosts.lock().unwrap();
-        if hosts.get(&self.0.address).is_some_and(|(listener, _)| *listener == self.1) {
-            hosts.remove(&self.0.address);
-        }
+        let inner = &self.0.net.0;
+        let mut hosts = lock(&inner.hosts);
+        let left = hosts.get(&self.0.address).is_some_and(|listening| listening.number == self.1);
+        let left = left.then(|| hosts.remove(&self.0.address));
         drop(hosts);
-        let ended = self.0.net.0.called.lock().unwrap().remove(&self.1);
-        drop(ended);
+        let ended = lock(&inner.called).remove(&self.1);
+        drop((left, ended));
     }
 }
 
 impl Bound for SimBound {
     fn serve(&self, host: Arc<dyn Host>) -> BoxFuture<'_, ()> {
         async move {
-            let listener = {
-                let mut listeners = self.net.0.listeners.lock().unwrap();
-                *listeners += 1;
-                *listeners
-            };
-            self.net.0.hosts.lock().unwrap().insert(self.address.clone(), (listener, host));
-            let _open = Open(self, listener);
+            let number = self.net.0.listeners.fetch_add(1, Ordering::Relaxed);
+            let listening = Listening { number, host, runtime: Handle::current() };
+            lock(&self.net.0.hosts).insert(self.address.clone(), listening);
+            let _open = Open(self, number);
             pending().await
         }
         .boxed()
@@ -154,132 +226,205 @@ impl Dial for SimPort {
                 address: address.to_owned(),
                 source: io::Error::other(what.to_owned()),
             };
-            let to = node_at(address);
-            sleep(self.net.latency() * 2).await;
-            if !self.net.reaches(self.node, to) {
-                sleep(CONNECT).await;
-                return Err(unreachable("no answer"));
+            let to = node_at(address).ok_or_else(|| unreachable("there is no such address"))?;
+            let line = Line { net: self.net.clone(), from: self.node, to, address: address.to_owned() };
+            let (answer, answered) = oneshot::channel();
+            let (there, greeting) = (line.clone(), greeting.clone());
+            line.send(0, "connect", (0, 0), None, move || {
+                let greeted = there.greet(&greeting);
+                there.send(1, "connect", (0, 0), None, move || drop(answer.send(greeted)));
+            });
+            match timeout(CONNECT, answered).await {
+                Ok(Ok(Some(Ok(number)))) => {
+                    Ok(Connection::over(Arc::new(SimCalls { line, number, last: Arc::default() })))
+                }
+                Ok(Ok(Some(Err(refused)))) => {
+                    Err(ConnectError::Refused { address: address.to_owned(), refused })
+                }
+                Ok(Ok(None) | Err(_)) => Err(unreachable("nobody listens")),
+                Err(_) => Err(unreachable("no answer")),
             }
-            let host = self.net.0.hosts.lock().unwrap().get(address).cloned();
-            let (listener, host) = host.ok_or_else(|| unreachable("nobody listens"))?;
-            let calls = host
-                .direct(greeting)
-                .map_err(|refused| ConnectError::Refused { address: address.to_owned(), refused })?;
-            self.net.note(format!("{} connects to {to} for {:?}", self.node, greeting.purpose));
-            let number = {
-                let mut called = self.net.0.called.lock().unwrap();
-                let connections = called.entry(listener).or_default();
-                connections.push(calls);
-                connections.len() - 1
-            };
-            let (net, ways) = (self.net.clone(), Default::default());
-            let calls =
-                SimCalls { net, from: self.node, to, address: address.to_owned(), listener, number, ways };
-            Ok(Connection::over(Arc::new(calls)))
         }
         .boxed()
+    }
+}
+
+/// The way from one node to another and back.
+#[derive(Clone)]
+struct Line {
+    net: SimNet,
+    from: NodeId,
+    to: NodeId,
+    address: String,
+}
+
+/// When the last message arrives, there and back.
+type Last = Arc<Mutex<[Duration; 2]>>;
+
+impl Line {
+    /// Sends a message there (0) or back (1). A lost one keeps its sender in doubt.
+    fn send(
+        &self,
+        way: usize,
+        what: &'static str,
+        (bytes, digest): (usize, u32),
+        last: Option<&Last>,
+        deliver: impl FnOnce() + Send + 'static,
+    ) {
+        let (from, to) = if way == 0 { (self.from, self.to) } else { (self.to, self.from) };
+        let net = self.net.clone();
+        let mut arrives = net.now() + net.latency(from, to);
+        let reordered = lock(&net.0.weather).reordered;
+        if let Some(last) = last {
+            let mut last = lock(last);
+            if !reordered {
+                arrives = arrives.max(last[way]);
+            }
+            last[way] = last[way].max(arrives);
+        }
+        let lost = net.one_in_thousand(lock(&net.0.weather).lost);
+        let inner = Arc::downgrade(&net.0);
+        net.post(
+            arrives,
+            Box::new(move || {
+                let Some(inner) = inner.upgrade() else { return };
+                let net = SimNet(inner);
+                if lost || net.is_cut(from, to) {
+                    let doubt = net.now() + LOST;
+                    return net.post(doubt, Box::new(move || drop(deliver)));
+                }
+                net.0.trace.note(format_args!("{from} {to} {what} {bytes} {digest:08x}"));
+                deliver();
+            }),
+        );
+    }
+
+    /// Whoever listens now takes the connection, or not; absent when nobody listens.
+    fn greet(&self, greeting: &Greeting) -> Option<Result<(u64, usize), crate::wire::Refused>> {
+        let listening = lock(&self.net.0.hosts).get(&self.address).cloned()?;
+        let _inside = listening.runtime.enter();
+        let calls = match listening.host.direct(greeting) {
+            Ok(calls) => calls,
+            Err(refused) => return Some(Err(refused)),
+        };
+        let mut called = lock(&self.net.0.called);
+        let connections = called.entry(listening.number).or_default();
+        connections.push(calls);
+        Some(Ok((listening.number, connections.len() - 1)))
+    }
+
+    /// The called side of a connection and where it runs, as long as it listens.
+    fn called(&self, (listener, number): (u64, usize)) -> Option<(Connection, Handle)> {
+        let hosts = lock(&self.net.0.hosts);
+        let listening = hosts.get(&self.address).filter(|listening| listening.number == listener)?;
+        let called = lock(&self.net.0.called);
+        let connection = called.get(&listener)?.get(number)?;
+        Some((connection.clone(), listening.runtime.clone()))
+    }
+}
+
+/// The answer to a call under way.
+struct Answer<A: Send + 'static> {
+    net: SimNet,
+    number: u64,
+    to: Option<oneshot::Sender<Result<A, CallError>>>,
+}
+
+impl<A: Send + 'static> Answer<A> {
+    fn send(mut self, result: Result<A, CallError>) {
+        // Whoever asked may have given up.
+        let _ = self.to.take().map(|to| to.send(result));
+    }
+}
+
+impl<A: Send + 'static> Drop for Answer<A> {
+    fn drop(&mut self) {
+        if let Some(to) = self.to.take() {
+            lock(&self.net.0.given_up).insert(self.number, Box::new(move || drop(to)));
+        }
     }
 }
 
 /// A connection.
 struct SimCalls {
-    net: SimNet,
-    from: NodeId,
-    to: NodeId,
-    address: String,
-    listener: u64,
-    number: usize,
-    /// When the last message arrives, there and back: none overtakes another.
-    ways: Mutex<[Option<Instant>; 2]>,
+    line: Line,
+    number: (u64, usize),
+    last: Last,
 }
 
 impl SimCalls {
-    /// The called side, as long as it listens.
-    fn called(&self) -> Result<Connection, CallError> {
-        let called = self.net.0.called.lock().unwrap();
-        let connection = called.get(&self.listener).and_then(|connections| connections.get(self.number));
-        connection.cloned().ok_or(CallError::Rpc(RpcError::Shutdown))
-    }
-
-    /// Carries a message one way, in the order of the messages.
-    async fn carry(&self, way: usize, what: &str, bytes: usize, digest: u32) {
-        let (from, to) = if way == 0 { (self.from, self.to) } else { (self.to, self.from) };
-        let arrives = {
-            let mut ways = self.ways.lock().unwrap();
-            let arrives = (Instant::now() + self.net.latency()).max(ways[way].unwrap_or(self.net.0.began));
-            ways[way] = Some(arrives);
-            arrives
-        };
-        sleep_until(arrives).await;
-        if !self.net.reaches(from, to) || self.has_ended() {
-            pending::<()>().await;
-        }
-        self.net.note(format!("{from} {to} {what} {bytes} {digest:08x}"));
-    }
-
-    async fn exchange<Q: Serialize, A: Serialize>(
+    fn exchange<A: Serialize + Send + 'static>(
         &self,
         patience: Duration,
-        what: &str,
-        asked: &Q,
-        call: Called<'_, A>,
-    ) -> Result<A, CallError> {
-        let exchanged = async {
-            let (bytes, digest) = packed(asked);
-            self.carry(0, what, bytes, digest).await;
-            let answer = call.await?;
-            let (bytes, digest) = packed(&answer);
-            self.carry(1, what, bytes, digest).await;
-            Ok(answer)
-        };
-        timeout(patience, exchanged).await.unwrap_or(Err(CallError::Rpc(RpcError::DeadlineExceeded)))
+        what: &'static str,
+        asked: &(impl Serialize + ?Sized),
+        call: impl Fn(Connection) -> BoxFuture<'static, Result<A, CallError>> + Send + 'static,
+    ) -> Called<'static, A> {
+        let (to, answered) = oneshot::channel();
+        let net = self.line.net.clone();
+        let number = net.0.sent.fetch_add(1, Ordering::Relaxed);
+        let answer = Answer { net, number, to: Some(to) };
+        let (line, number, last) = (self.line.clone(), self.number, Arc::clone(&self.last));
+        let doubled = what == "raft" && line.net.one_in_thousand(lock(&line.net.0.weather).doubled);
+        self.line.send(0, what, packed(asked), Some(&self.last), move || {
+            // Without a listener the answer is dropped, and the connection is seen to have ended.
+            let Some((connection, runtime)) = line.called(number) else { return };
+            if doubled {
+                runtime.spawn(call(connection.clone()));
+            }
+            let called = call(connection);
+            runtime.spawn(async move {
+                let result = called.await;
+                let size = result.as_ref().map_or((0, 0), |answer| packed(answer));
+                line.send(1, what, size, Some(&last), move || answer.send(result));
+            });
+        });
+        async move {
+            match timeout(patience, answered).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err(CallError::Rpc(RpcError::Shutdown)),
+                Err(_) => Err(CallError::Rpc(RpcError::DeadlineExceeded)),
+            }
+        }
+        .boxed()
     }
 }
 
-fn packed(value: &impl Serialize) -> (usize, u32) {
-    let bytes = postcard::to_stdvec(value).unwrap();
+fn packed(value: &(impl Serialize + ?Sized)) -> (usize, u32) {
+    let bytes = postcard::to_stdvec(value).unwrap_or_default();
     (bytes.len(), crc32fast::hash(&bytes))
 }
 
 impl Calls for SimCalls {
     fn api(&self, patience: Duration, request: ApiRequest) -> Called<'_, Result<ApiReply, ApiError>> {
-        async move {
-            let called = self.called()?;
-            let call = called.api(patience, request.clone());
-            self.exchange(patience, "api", &request, call).await
-        }
-        .boxed()
+        self.exchange(patience, "api", &request.clone(), move |called| {
+            let request = request.clone();
+            async move { called.api(patience, request).await }.boxed()
+        })
     }
 
     fn forwarded(&self, patience: Duration, call: Forwarded) -> Called<'_, Result<ApiReply, ApiError>> {
-        async move {
-            let called = self.called()?;
-            let served = called.forwarded(patience, call.clone());
-            self.exchange(patience, "forwarded", &call, served).await
-        }
-        .boxed()
+        self.exchange(patience, "forwarded", &call.clone(), move |called| {
+            let call = call.clone();
+            async move { called.forwarded(patience, call).await }.boxed()
+        })
     }
 
     fn raft(&self, patience: Duration, message: Bytes) -> Called<'_, Result<Bytes, String>> {
-        async move {
-            let called = self.called()?;
-            let call = called.raft(patience, message.clone());
-            self.exchange(patience, "raft", &message, call).await
-        }
-        .boxed()
+        self.exchange(patience, "raft", &message.clone(), move |called| {
+            let message = message.clone();
+            async move { called.raft(patience, message).await }.boxed()
+        })
     }
 
     fn join(&self, patience: Duration, request: JoinRequest) -> Called<'_, JoinAnswer> {
-        async move {
-            let called = self.called()?;
-            let call = called.join(patience, request.clone());
-            self.exchange(patience, "join", &request, call).await
-        }
-        .boxed()
+        self.exchange(patience, "join", &request.clone(), move |called| {
+            let request = request.clone();
+            async move { called.join(patience, request).await }.boxed()
+        })
     }
 
     fn has_ended(&self) -> bool {
-        let hosts = self.net.0.hosts.lock().unwrap();
-        hosts.get(&self.address).is_none_or(|(listener, _)| *listener != self.listener)
+        self.line.called(self.number).is_none()
     }
 }

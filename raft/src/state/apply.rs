@@ -1,6 +1,7 @@
 //! One command in, one response out.
 
 use storage::ids::UserId;
+use storage::planted::{Bug, planted};
 
 use crate::command::RosterChange;
 use crate::model::{
@@ -235,12 +236,10 @@ impl State {
             _ => {}
         }
         // A rename that is under way cannot be called back: its file stays this crawl's until the publication is confirmed.
-        let (left, jobs): (Vec<JobId>, Vec<JobId>) = self
-            .jobs
-            .iter()
-            .filter(|(_, r)| r.crawl == id)
-            .map(|(job, _)| job)
-            .partition(|&job| self.jobs.get(job).is_some_and(JobRecord::is_publishing));
+        let (left, jobs): (Vec<JobId>, Vec<JobId>) =
+            self.jobs.iter().filter(|(_, r)| r.crawl == id).map(|(job, _)| job).partition(|&job| {
+                !planted(Bug::CancelFreesFile) && self.jobs.get(job).is_some_and(JobRecord::is_publishing)
+            });
         for job in jobs {
             self.unqueue(job);
             self.unlease(job);

@@ -25,6 +25,8 @@ mod apply;
 mod broken;
 mod cold;
 mod crawl;
+#[cfg(debug_assertions)]
+mod digest;
 mod findings;
 mod grant;
 mod invariants;

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use storage::planted::{Bug, planted};
 use storage::state::StateStore;
 
 use crate::model::{Event, EventId, EventKind};
@@ -127,7 +128,9 @@ impl Outbox {
         self.now.place += 1;
         let mut event = Event { id: self.now, number: self.head.number, at, kind };
         if self.is_watched() {
-            self.head.number += 1;
+            if !planted(Bug::EventTwice) || self.now.place % 3 != 0 {
+                self.head.number += 1;
+            }
             self.head_dirty = true;
             event.number = self.head.number;
             self.keep(&event);

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
+use storage::planted::{Bug, planted};
 use storage::state::{Entries, MAX_KEY_BYTES, MAX_VALUE_BYTES, StateError, StateStore, WriteBatch};
 
 use crate::model::{CLUSTER_VERSION, CrawlId, FIRST_CLUSTER_VERSION, Limits, SessionId};
@@ -218,7 +219,9 @@ impl State {
                 Phase::Ready { rank } => crawl.ready.insert(record.pin(), record.current, rank, id),
                 Phase::Delayed { until } => {
                     crawl.delayed += 1;
-                    self.jobs.delayed.insert((until, id));
+                    if !planted(Bug::DelaysNotSaved) {
+                        self.jobs.delayed.insert((until, id));
+                    }
                 }
                 Phase::Leased { session, .. } => {
                     crawl.leased += 1;
@@ -244,8 +247,14 @@ impl State {
             return Err(failure);
         }
         let mut changes = Changes::default();
-        changes.put_record("head", keys::HEAD.to_vec(), &self.head);
-        if std::mem::take(&mut self.requests_dirty) {
+        match planted(Bug::DrainedNotSaved) {
+            true => {
+                let head = Head { drained: BTreeSet::new(), ..self.head.clone() };
+                changes.put_record("head", keys::HEAD.to_vec(), &head);
+            }
+            false => changes.put_record("head", keys::HEAD.to_vec(), &self.head),
+        }
+        if std::mem::take(&mut self.requests_dirty) && !planted(Bug::RequestsNotSaved) {
             changes.put_record("list of requests", keys::REQUESTS.to_vec(), &self.requests);
         }
         let mut seen = Vec::new();

@@ -1,5 +1,7 @@
 //! A report and its answer.
 
+use storage::planted::{Bug, planted};
+
 use crate::model::{
     Finding, JobId, LeaseId, Publication, Refusal, Report, ReportAnswer, Response, SessionId,
 };
@@ -30,10 +32,11 @@ impl State {
         };
         let receipts: Vec<Receipt> = findings.iter().map(Receipt::of).collect();
         let expected = session.record.last_sequence.saturating_add(1);
-        if sequence == session.record.last_sequence && sequence > 0 {
+        let repeated = sequence == session.record.last_sequence && sequence > 0;
+        if repeated && !planted(Bug::ReportTwice) {
             return Response::Report(self.answer(id, &receipts));
         }
-        if sequence != expected {
+        if sequence != expected && !repeated {
             return Response::Refused(Refusal::OutOfOrder { session: id, got: sequence, expected });
         }
         session.dirty = true;
@@ -102,6 +105,9 @@ impl State {
 
     /// TWM-L2: only the session's own valid lease counts.
     fn holds(&self, session: SessionId, job: JobId, lease: LeaseId) -> bool {
+        if planted(Bug::StaleReport) {
+            return self.jobs.get(job).is_some_and(|r| r.lease().is_some());
+        }
         self.jobs.get(job).is_some_and(|r| r.lease() == Some(lease) && r.session() == Some(session))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use storage::planted::{Bug, planted};
 
 use crate::model::{
     EventKind, JobChange, JobId, NodeId, OpenSession, Refusal, Response, SessionChange, SessionId,
@@ -155,7 +156,9 @@ impl State {
             if give_up {
                 self.forget_storage(job, storage);
             }
-            self.make_ready(job, false);
+            if !planted(Bug::LostSessionKeepsJobs) || graceful {
+                self.make_ready(job, false);
+            }
         }
         let orphans: Vec<JobId> =
             self.jobs.iter().filter(|(_, r)| publishes_for(r, id)).map(|(j, _)| j).collect();

@@ -61,6 +61,9 @@ pub fn encoded_size(value: &impl Serialize) -> usize {
     postcard::serialize_with_flavor(value, postcard::ser_flavors::Size::default()).unwrap_or(usize::MAX)
 }
 
+/// Bytes that a sequence takes at most before its first element is decoded.
+const RESERVED: usize = 64 << 10;
+
 /// Decodes a sequence of at most `MOST`.
 pub(crate) fn at_most<'de, const MOST: usize, T, D>(from: D) -> Result<Vec<T>, D::Error>
 where
@@ -84,7 +87,8 @@ impl<'de, const MOST: usize, T: Deserialize<'de>> Visitor<'de> for AtMost<MOST, 
         if told > MOST {
             return Err(A::Error::invalid_length(told, &self));
         }
-        let mut all = Vec::new();
+        // What was told may be a lie: no more than this is taken before the elements are there.
+        let mut all = Vec::with_capacity(told.min(RESERVED / size_of::<T>().max(1)));
         while let Some(one) = seq.next_element()? {
             if all.len() == MOST {
                 return Err(A::Error::invalid_length(MOST + 1, &self));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
+use storage::planted::{Bug, planted};
 use tokio::time::sleep;
 
 use crate::model::{ClusterId, NodeId};
@@ -34,6 +35,8 @@ impl Candidacy {
         let own = self.own;
         let mut disks = BTreeMap::from([(own.node, own.disk)]);
         let others = || self.options.peers.iter().filter(|(id, _)| **id != own.node);
+        let others =
+            || others().filter(|(id, _)| !planted(Bug::MajorityForms) || self.disk_of(**id).is_some());
         for (&node, _) in others() {
             let Some(disk) = self.disk_of(node) else { return Ok(Err(format!("for node {node}"))) };
             disks.insert(node, disk);

@@ -1,0 +1,90 @@
+//! What goes wrong in a simulated world.
+
+use crate::model::NodeId;
+
+/// A fault, or the end of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// One direction of a link carries nothing.
+    CutLink,
+    /// Nothing reaches a node, and nothing leaves it.
+    CutNode,
+    /// Two halves see only one node in common.
+    Bridge,
+    /// A link is slower.
+    SlowLink,
+    /// Messages are lost, doubled, or overtake each other.
+    Storm,
+    /// The network works again.
+    ClearNetwork,
+    /// A process is killed; what was not synced is lost.
+    Kill,
+    /// All processes are killed.
+    KillAll,
+    /// A process does not run for a while.
+    Freeze,
+    /// Syncs take longer.
+    SlowDisk,
+    /// A sync fails.
+    FailSync,
+    /// Disks work again.
+    HealDisks,
+    /// A disk is empty, and is replaced.
+    ReplaceDisk,
+    /// Nodes start without their disks, and have them again later.
+    Unmount,
+    /// A wall clock jumps.
+    JumpClock,
+    /// A clock runs faster or slower.
+    Drift,
+    /// The leadership is given to another node.
+    TransferLeader,
+}
+
+impl Fault {
+    /// All of them, each with how often it is drawn.
+    pub(super) const DRAWN: &[(Self, u64)] = &[
+        (Self::CutLink, 6),
+        (Self::CutNode, 6),
+        (Self::Bridge, 2),
+        (Self::SlowLink, 4),
+        (Self::Storm, 4),
+        (Self::ClearNetwork, 12),
+        (Self::Kill, 10),
+        (Self::KillAll, 2),
+        (Self::Freeze, 5),
+        (Self::SlowDisk, 4),
+        (Self::FailSync, 2),
+        (Self::HealDisks, 4),
+        (Self::ReplaceDisk, 2),
+        (Self::Unmount, 2),
+        (Self::JumpClock, 3),
+        (Self::Drift, 2),
+        (Self::TransferLeader, 3),
+    ];
+
+    /// The fault that a number below the sum of all weights stands for.
+    pub(super) fn drawn(mut number: u64) -> Self {
+        for (fault, weight) in Self::DRAWN {
+            match number.checked_sub(*weight) {
+                Some(rest) => number = rest,
+                None => return *fault,
+            }
+        }
+        Self::ClearNetwork
+    }
+
+    /// The sum of all weights.
+    pub(super) fn weights() -> u64 {
+        Self::DRAWN.iter().map(|(_, weight)| weight).sum()
+    }
+}
+
+/// When something that was done to a node ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Later {
+    /// It is started.
+    Start(NodeId),
+    /// It is killed, and started with its own disk.
+    Remount(NodeId, u32),
+}

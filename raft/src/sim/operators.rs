@@ -1,0 +1,249 @@
+//! Operators who submit, change and look, and who remember what they were told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use api::TrackerApi;
+use api::client::Client;
+use storage::env::{Entropy, SeededEntropy};
+use storage::ids::UserId;
+use tokio::time::sleep;
+
+use crate::model::{
+    Answer, CrawlId, CrawlPhase, CrawlSpec, CrawlView, NodeId, Operation, Operations, Query, Response,
+    Traversal, Write,
+};
+use crate::wire::MemberRequest;
+
+use super::net::{SimNet, address};
+use super::trace::Trace;
+
+/// How long a call may take.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// What the cluster has acknowledged. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Ledger(Arc<Mutex<Entries>>);
+
+#[derive(Default)]
+struct Entries {
+    crawls: BTreeMap<CrawlId, Acknowledged>,
+    wrong: Vec<String>,
+    calls: u64,
+}
+
+/// What is known of one crawl.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Acknowledged {
+    /// Targets that were acknowledged.
+    pub(super) targets: BTreeSet<UserId>,
+    /// Targets that were sent, and may have come.
+    pub(super) sent: BTreeSet<UserId>,
+    /// Whether it was asked to be cancelled.
+    pub(super) cancel_sent: bool,
+    /// Whether that was acknowledged.
+    pub(super) cancelled: bool,
+    /// Whether the targets alone are its accounts.
+    pub(super) targets_alone: bool,
+    /// The most accounts that a reader was told of.
+    accepted_seen: u64,
+}
+
+impl Ledger {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What contradicts an acknowledgement.
+    pub(super) fn wrong(&self) -> Option<String> {
+        self.entries().wrong.first().cloned()
+    }
+
+    pub(super) fn crawls(&self) -> BTreeMap<CrawlId, Acknowledged> {
+        self.entries().crawls.clone()
+    }
+
+    /// Calls that were answered.
+    pub(super) fn calls(&self) -> u64 {
+        self.entries().calls
+    }
+}
+
+/// One operator.
+pub(super) struct Operator {
+    number: u64,
+    client: Client,
+    ledger: Ledger,
+    dice: SeededEntropy,
+    trace: Trace,
+    created: u64,
+}
+
+impl Operator {
+    pub(super) fn new(
+        number: u64,
+        nodes: &[NodeId],
+        net: &SimNet,
+        ledger: Ledger,
+        seed: u64,
+        trace: Trace,
+    ) -> Self {
+        let dice = SeededEntropy::new(seed);
+        let mut endpoints: Vec<_> = nodes.iter().map(|node| address(*node)).collect();
+        endpoints.rotate_left(number as usize % nodes.len());
+        let client = Client::dialling(net.of(0), endpoints, PATIENCE, &dice);
+        Self { number, client, ledger, dice, trace, created: 0 }
+    }
+
+    fn below(&self, n: u64) -> u64 {
+        self.dice.next_u64() % n
+    }
+
+    /// Does one thing after the other.
+    pub(super) async fn run(mut self, nodes: Vec<NodeId>) {
+        loop {
+            sleep(Duration::from_millis(20 + self.below(300))).await;
+            match self.below(20) {
+                0..4 => self.submit().await,
+                4..6 => self.change_one().await,
+                6 => {
+                    let (node, drained) =
+                        (nodes[self.below(nodes.len() as u64) as usize], self.below(3) == 0);
+                    self.write(Write::Drain { node, drained }).await;
+                }
+                _ => self.look().await,
+            }
+        }
+    }
+
+    async fn write(&self, write: Write) -> Option<Response> {
+        let what = format!("{write:?}");
+        let what: String = what.chars().take(70).collect();
+        let answer = self.client.write(write).await.ok();
+        self.trace.deed(format_args!(
+            "operator {}: {what} {}",
+            self.number,
+            if answer.is_some() { "acknowledged" } else { "unanswered" }
+        ));
+        let done = answer.filter(|answer| !matches!(answer, Response::Refused(_)));
+        self.ledger.entries().calls += u64::from(done.is_some());
+        done
+    }
+
+    async fn submit(&mut self) {
+        self.created += 1;
+        let (operations, targets_alone) = match self.below(4) {
+            0 => (Operations::only(Operation::Followers), true),
+            1 => (Operations::only(Operation::Followers).with(Operation::Analysis), false),
+            2 => (Operations::only(Operation::Timeline).with(Operation::Followers), true),
+            _ => (Operations::only(Operation::Timeline), true),
+        };
+        let spec = CrawlSpec {
+            name: format!("crawl {} of operator {}", self.created, self.number),
+            operations,
+            traversal: if self.below(3) == 0 { Traversal::Bfs } else { Traversal::Default },
+            depth: Some(1),
+            follow: None,
+            priority: 1 + self.below(20) as u8,
+            fingerprint: None,
+        };
+        let request = self.client.request_id();
+        let Some(Response::CrawlCreated(crawl)) = self.write(Write::CreateCrawl { request, spec }).await
+        else {
+            return;
+        };
+        let known = Acknowledged { targets_alone, ..Acknowledged::default() };
+        self.ledger.entries().crawls.insert(crawl, known);
+        for chunk in 0..1 + self.below(2) {
+            // Some accounts are in several crawls, so that these want the same files.
+            let user = |_| match self.below(3) {
+                0 => UserId::Number(1 + self.below(30)),
+                _ => UserId::Number(1_000 + self.below(1_000_000)),
+            };
+            let users: Vec<UserId> = (0..1 + self.below(25)).map(user).collect();
+            if let Some(known) = self.ledger.entries().crawls.get_mut(&crawl) {
+                known.sent.extend(users.iter().cloned());
+            }
+            let add = Write::AddTargets { crawl, chunk, users: users.clone(), seeds: false };
+            if self.write(add).await.is_none() {
+                return;
+            }
+            if let Some(known) = self.ledger.entries().crawls.get_mut(&crawl) {
+                known.targets.extend(users);
+            }
+        }
+        self.write(Write::SealCrawl { crawl }).await;
+    }
+
+    fn some_crawl(&self) -> Option<CrawlId> {
+        let ledger = self.ledger.entries();
+        let count = ledger.crawls.len() as u64;
+        ledger.crawls.keys().nth(self.below(count.max(1)) as usize).copied()
+    }
+
+    async fn change_one(&self) {
+        let Some(crawl) = self.some_crawl() else { return };
+        match self.below(6) {
+            0 => {
+                if let Some(known) = self.ledger.entries().crawls.get_mut(&crawl) {
+                    known.cancel_sent = true;
+                }
+                if self.write(Write::CancelCrawl { crawl }).await.is_some() {
+                    if let Some(known) = self.ledger.entries().crawls.get_mut(&crawl) {
+                        known.cancelled = true;
+                    }
+                }
+            }
+            1 => drop(self.write(Write::PauseCrawl { crawl }).await),
+            2 | 3 => drop(self.write(Write::ResumeCrawl { crawl }).await),
+            _ => {
+                let request = self.client.request_id();
+                self.write(Write::RetryErrors { request, crawl, user: None, limit: 100 }).await;
+            }
+        }
+    }
+
+    /// Whoever reads after an acknowledgement, or after another reader, is told no less.
+    async fn look(&self) {
+        let Some(crawl) = self.some_crawl() else { return };
+        let Some(before) = self.ledger.entries().crawls.get(&crawl).cloned() else { return };
+        let Ok(Answer::Crawl(view)) = self.client.query(Query::Crawl(crawl)).await else { return };
+        let wrong = match &view {
+            None => Some(format!("crawl {crawl} was acknowledged, and a reader was told that there is none")),
+            Some(view) => contradiction(&before, view),
+        };
+        let mut ledger = self.ledger.entries();
+        ledger.calls += 1;
+        ledger.wrong.extend(wrong);
+        if let (Some(known), Some(view)) = (ledger.crawls.get_mut(&crawl), view) {
+            known.accepted_seen = known.accepted_seen.max(view.counters.users.accepted);
+        }
+    }
+}
+
+/// How a view contradicts what was known before it was asked for.
+fn contradiction(known: &Acknowledged, view: &CrawlView) -> Option<String> {
+    let accepted = view.counters.users.accepted;
+    let least = known.accepted_seen.max(known.targets.len() as u64);
+    if accepted < least {
+        return Some(format!(
+            "crawl {} has {accepted} accounts, and {least} were acknowledged or seen",
+            view.id
+        ));
+    }
+    (known.cancelled && view.phase != CrawlPhase::Cancelled && view.phase != CrawlPhase::Finished).then(
+        || format!("the end of crawl {} was acknowledged, and a reader was told {:?}", view.id, view.phase),
+    )
+}
+
+/// An operator who replaces disks: asks until it is acknowledged.
+pub(super) async fn replace_disk(client: Client, node: NodeId, trace: Trace) {
+    loop {
+        let asked = client.change_members(MemberRequest::Replace { node, address: None }).await;
+        if asked.is_ok() {
+            return trace.deed(format_args!("the disk of node {node} may be replaced"));
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,249 @@
+//! A simulated process: a runtime with a clock of its own, in which a tracker and its workers run.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use storage::env::{Entropy, Inline, SeededEntropy, Work};
+use tokio::runtime::{Builder, RngSeed, Runtime};
+use tokio::time::{Instant, advance, sleep_until};
+
+use crate::model::NodeId;
+use crate::server::{Ended, Tracker, TrackerOptions};
+
+use super::clock::SimClock;
+use super::disks::SimDisks;
+use super::files::{Files, Grants};
+use super::net::{SimNet, address};
+use super::worker::Workers;
+
+/// Bytes of events that are kept for a mirror.
+const EVENTS_KEPT: u64 = 4 << 10;
+
+/// Entries that stay in the log behind a checkpoint: few, so that who lags gets a snapshot.
+const LOG_KEPT: u64 = 60;
+
+/// Why a process ended by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Exit {
+    /// It did not start.
+    Refused(String),
+    /// It ran and ended.
+    Ended(Ended),
+}
+
+/// Runs tasks in a runtime of its own, as far as the world's clock allows.
+pub(super) struct Time {
+    runtime: Runtime,
+    origin: Instant,
+    /// How much time has passed in it.
+    passed: Duration,
+}
+
+impl Time {
+    pub(super) fn new(seed: u64) -> Self {
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .rng_seed(RngSeed::from_bytes(&seed.to_be_bytes()))
+            .build();
+        // It takes no more than memory, without which nothing else would go on either.
+        #[expect(clippy::expect_used, reason = "a simulation without a runtime has no other way to go on")]
+        let runtime = runtime.expect("a runtime with a timer");
+        let origin = runtime.block_on(async { Instant::now() });
+        Self { runtime, origin, passed: Duration::ZERO }
+    }
+
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
+    /// Lets all tasks run for so long.
+    pub(super) fn run_for(&mut self, time: Duration) {
+        self.passed += time;
+        let until = self.origin + self.passed;
+        self.runtime.block_on(async move { sleep_until(until).await });
+    }
+
+    /// So much time passes in which no task runs.
+    pub(super) fn skip(&mut self, time: Duration) {
+        self.passed += time;
+        self.runtime.block_on(async move { advance(time).await });
+    }
+}
+
+/// A node: what outlives its process, and the process while it runs.
+pub(super) struct SimNode {
+    pub(super) id: NodeId,
+    peers: Vec<NodeId>,
+    net: SimNet,
+    pub(super) disks: SimDisks,
+    pub(super) files: Files,
+    grants: Grants,
+    folder: PathBuf,
+    dice: SeededEntropy,
+    /// The number of its disk, and how many it had.
+    pub(super) disk: u32,
+    pub(super) disks_used: u32,
+    wall_offset_ms: Arc<AtomicI64>,
+    /// How many millionths its clock is faster.
+    pub(super) drift: i64,
+    life: Option<Life>,
+    /// Why it ended by itself last.
+    pub(super) last_exit: Option<Exit>,
+    /// The world's time until which the process does not run.
+    frozen_until: Duration,
+    /// Time that passed while it did not.
+    frozen_for: Duration,
+}
+
+struct Life {
+    time: Time,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    tracker: Mutex<Option<Tracker>>,
+    exit: Mutex<Option<Exit>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SimNode {
+    pub(super) fn new(
+        id: NodeId,
+        peers: Vec<NodeId>,
+        net: SimNet,
+        grants: Grants,
+        folder: &Path,
+        seed: u64,
+    ) -> Self {
+        Self {
+            id,
+            peers,
+            net,
+            disks: SimDisks::default(),
+            files: Files::default(),
+            grants,
+            folder: folder.to_owned(),
+            dice: SeededEntropy::new(seed),
+            disk: 0,
+            disks_used: 1,
+            wall_offset_ms: Arc::default(),
+            drift: 0,
+            life: None,
+            last_exit: None,
+            frozen_until: Duration::ZERO,
+            frozen_for: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        self.life.is_some()
+    }
+
+    /// The tracker, once it is a member.
+    pub(super) fn tracker(&self) -> Option<Tracker> {
+        lock(&self.life.as_ref()?.shared.tracker).clone()
+    }
+
+    /// Why the process has ended by itself, told once. It does not run any more.
+    pub(super) fn exit(&mut self) -> Option<Exit> {
+        let exit = lock(&self.life.as_ref()?.shared.exit).take()?;
+        self.kill();
+        Some(exit)
+    }
+
+    pub(super) fn start(&mut self) {
+        if self.runs() {
+            return;
+        }
+        let time = Time::new(self.dice.next_u64());
+        let clock = {
+            let _inside = time.runtime.enter();
+            SimClock::new(Arc::clone(&self.wall_offset_ms))
+        };
+        let peers = self.peers.iter().map(|node| (*node, address(*node))).collect();
+        let data = self.folder.join(format!("node{}-disk{}", self.id, self.disk));
+        let entropy = Arc::new(SeededEntropy::new(self.dice.next_u64()));
+        let port = self.net.of(self.id);
+        let options = TrackerOptions {
+            dial: port.clone(),
+            ports: port,
+            work: Work::over(Inline),
+            disks: self.disks.disks(),
+            check_invariants: true,
+            events_kept: EVENTS_KEPT,
+            log_kept: LOG_KEPT,
+            output_owner: self.files.owner(),
+            ..TrackerOptions::new(self.id, "sim".to_owned(), peers, data, clock, entropy)
+        };
+        let shared = Arc::<Shared>::default();
+        let (node, files, grants) = (self.id, self.files.clone(), self.grants.clone());
+        let dice = SeededEntropy::new(self.dice.next_u64());
+        time.spawn({
+            let shared = Arc::clone(&shared);
+            async move {
+                let exit = match Tracker::start(options).await {
+                    Err(error) => Exit::Refused(error.to_string()),
+                    Ok(tracker) => {
+                        files.bind(tracker.cluster_id());
+                        *lock(&shared.tracker) = Some(tracker.clone());
+                        let workers = Workers { node, tracker: tracker.clone(), files, grants, dice };
+                        tokio::spawn(workers.run());
+                        Exit::Ended(tracker.failed().await)
+                    }
+                };
+                *lock(&shared.exit) = Some(exit);
+            }
+        });
+        self.life = Some(Life { time, shared });
+        (self.frozen_until, self.frozen_for) = (Duration::ZERO, Duration::ZERO);
+    }
+
+    /// Ends the process at once; what was not synced is lost.
+    pub(super) fn kill(&mut self) {
+        if let Some(Life { time, shared }) = self.life.take() {
+            drop(lock(&shared.tracker).take());
+            drop(time);
+        }
+    }
+
+    /// The process does not run until then.
+    pub(super) fn freeze(&mut self, until: Duration) {
+        self.frozen_until = until;
+    }
+
+    /// Its wall clock jumps.
+    pub(super) fn jump(&mut self, ms: i64) {
+        self.wall_offset_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// Lets the process run for so long of the world's time.
+    pub(super) fn run_for(&mut self, now: Duration, time: Duration) {
+        let Some(life) = &mut self.life else { return };
+        let own = Duration::from_nanos(
+            u64::try_from(time.as_nanos() as i128 * i128::from(1_000_000 + self.drift) / 1_000_000)
+                .unwrap_or_default(),
+        );
+        if now < self.frozen_until {
+            self.frozen_for += own;
+            return;
+        }
+        let slept = std::mem::take(&mut self.frozen_for);
+        if !slept.is_zero() {
+            life.time.skip(slept);
+        }
+        life.time.run_for(own);
+    }
+}
+
+impl Drop for SimNode {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

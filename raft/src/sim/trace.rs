@@ -1,0 +1,72 @@
+//! What happened in a simulated world, in order.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The newest lines that are kept.
+const KEPT: usize = 2_000;
+
+/// The trace. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Trace(Arc<Mutex<Lines>>);
+
+#[derive(Default)]
+struct Lines {
+    now: Duration,
+    digest: crc32fast::Hasher,
+    count: u64,
+    newest: std::collections::VecDeque<String>,
+    /// What operators and faults did, which is little.
+    deeds: Vec<String>,
+}
+
+/// The trace in short: two runs that did the same have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceDigest {
+    /// How many lines there were.
+    pub lines: u64,
+    /// Their checksum.
+    pub digest: u32,
+}
+
+impl Trace {
+    fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn advance_to(&self, now: Duration) {
+        self.lines().now = now;
+    }
+
+    /// Notes a message.
+    pub(super) fn note(&self, what: fmt::Arguments<'_>) {
+        let mut lines = self.lines();
+        let line = format!("{} {what}", lines.now.as_micros());
+        lines.digest.update(line.as_bytes());
+        lines.count += 1;
+        if lines.newest.len() == KEPT {
+            lines.newest.pop_front();
+        }
+        lines.newest.push_back(line);
+    }
+
+    /// Notes what somebody did or what broke.
+    pub(super) fn deed(&self, what: fmt::Arguments<'_>) {
+        self.note(what);
+        let mut lines = self.lines();
+        let deed = format!("{:9.3} s  {what}", lines.now.as_secs_f64());
+        lines.deeds.push(deed);
+    }
+
+    pub(super) fn digest(&self) -> TraceDigest {
+        let lines = self.lines();
+        TraceDigest { lines: lines.count, digest: lines.digest.clone().finalize() }
+    }
+
+    /// What somebody did, and the newest messages.
+    pub(super) fn told(&self) -> (Vec<String>, Vec<String>) {
+        let lines = self.lines();
+        (lines.deeds.clone(), lines.newest.iter().cloned().collect())
+    }
+}

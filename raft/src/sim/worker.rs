@@ -1,0 +1,175 @@
+//! The workers of a simulated node: they take jobs, take their time, and report whatever a crawl may find.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::TrackerApi;
+use api::client::{ApiError, ClientError};
+use storage::env::{Entropy, SeededEntropy};
+use storage::ids::UserId;
+use tokio::time::{Instant, sleep};
+
+use crate::model::{
+    Finding, GoneReason, Job, JobId, LeaseId, NodeId, OpenSession, Operation, Progress, Publication, Report,
+    SessionId, StorageId, Wants,
+};
+use crate::server::Tracker;
+
+use super::files::{Files, Grants};
+
+/// Jobs that a node runs at once.
+const WORKERS: u16 = 6;
+
+/// Pause after a session that could not be opened.
+const REOPEN: Duration = Duration::from_millis(100);
+
+/// One node's workers.
+pub(super) struct Workers {
+    pub(super) node: NodeId,
+    pub(super) tracker: Tracker,
+    pub(super) files: Files,
+    pub(super) grants: Grants,
+    pub(super) dice: SeededEntropy,
+}
+
+/// What a session holds.
+#[derive(Default)]
+struct Held {
+    /// The jobs, and when each is done.
+    jobs: BTreeMap<LeaseId, (Job, Instant)>,
+    /// Publications, and when each rename is done.
+    publishing: BTreeMap<LeaseId, (Publication, Instant)>,
+}
+
+impl Workers {
+    /// Works for as long as the process lives.
+    pub(super) async fn run(self) {
+        loop {
+            let open = OpenSession {
+                node: self.node,
+                incarnation: self.dice.next_u64(),
+                storage: StorageId(self.node),
+                workers: u32::from(WORKERS),
+                shared: false,
+                adopt: true,
+            };
+            let sent = Instant::now();
+            match self.tracker.open_session(open).await {
+                Ok(opened) => self.serve(opened.session, sent, Duration::from_millis(opened.ttl_ms)).await,
+                Err(_) => sleep(REOPEN).await,
+            }
+        }
+    }
+
+    fn below(&self, n: u64) -> u64 {
+        self.dice.next_u64() % n
+    }
+
+    /// Reports until the session is over, or may be.
+    async fn serve(&self, session: SessionId, opened: Instant, ttl: Duration) {
+        let mut held = Held::default();
+        // A tenth is taken off, as `LeaseClock` does.
+        let mut valid_until = opened + ttl / 10 * 9;
+        let mut sequence = 0;
+        loop {
+            sleep(Duration::from_millis(10 + self.below(40))).await;
+            if Instant::now() >= valid_until {
+                return;
+            }
+            let findings = self.findings(&mut held);
+            sequence += 1;
+            let free = WORKERS.saturating_sub(held.jobs.len() as u16);
+            let report = Report { session, sequence, findings, wants: Wants::any(free) };
+            let answer = loop {
+                let sent = Instant::now();
+                match self.tracker.report(self.node, report.clone()).await {
+                    Ok(answer) => {
+                        valid_until = valid_until.max(sent + ttl / 10 * 9);
+                        break answer;
+                    }
+                    Err(ClientError::Api(ApiError::Refused(_))) => return,
+                    Err(_) if Instant::now() >= valid_until => return,
+                    Err(_) => sleep(REOPEN).await,
+                }
+            };
+            for (_, lease, finding) in &report.findings {
+                if *finding == Finding::Published {
+                    self.files.confirmed(*lease);
+                }
+            }
+            for lease in &answer.stale {
+                held.jobs.remove(lease);
+                held.publishing.remove(lease);
+            }
+            for job in answer.granted {
+                self.grants.granted(job.id, job.lease);
+                let takes = Duration::from_millis(5 + self.below(400));
+                held.jobs.entry(job.lease).or_insert((job, Instant::now() + takes));
+            }
+            for publication in answer.publish {
+                // A rename may hang.
+                let most = if self.below(10) == 0 { 2_500 } else { 60 };
+                let takes = Duration::from_millis(self.below(most));
+                held.publishing.entry(publication.lease).or_insert((publication, Instant::now() + takes));
+            }
+        }
+    }
+
+    /// What was found by now.
+    fn findings(&self, held: &mut Held) -> Vec<(JobId, LeaseId, Finding)> {
+        let now = Instant::now();
+        let mut findings = Vec::new();
+        let renamed: Vec<LeaseId> =
+            held.publishing.iter().filter(|(_, (_, at))| *at <= now).map(|(lease, _)| *lease).collect();
+        for lease in renamed {
+            let Some((publication, _)) = held.publishing.remove(&lease) else { continue };
+            let Publication { job, draft, user, operation, .. } = publication;
+            findings.push((job, lease, self.files.publish((user, operation), draft)));
+        }
+        let due: Vec<LeaseId> =
+            held.jobs.iter().filter(|(_, (_, at))| *at <= now).map(|(lease, _)| *lease).collect();
+        for lease in due {
+            let Some((job, _)) = held.jobs.remove(&lease) else { continue };
+            self.grants.work(self.node, job.id, lease);
+            let (finding, goes_on) = self.found(&job);
+            let id = job.id;
+            if goes_on {
+                held.jobs.insert(lease, (job, now + Duration::from_millis(20 + self.below(200))));
+            }
+            findings.push((id, lease, finding));
+        }
+        findings
+    }
+
+    /// What a job finds, and whether it goes on afterwards.
+    fn found(&self, job: &Job) -> (Finding, bool) {
+        let progress = || Progress { cursor: self.below(1_000).to_string(), draft: None };
+        let input = job.operation.input().map(|input| (job.user.clone(), input));
+        if input.is_some_and(|input| !self.files.has(&input)) {
+            return (Finding::InputMissing, false);
+        }
+        match self.below(20) {
+            0 => (Finding::Limited { progress: None, after_ms: self.below(1_500) }, false),
+            1 => {
+                let (reason, after_ms) = ("the server answered 500".to_owned(), self.below(800));
+                (Finding::Failed { progress: Some(progress()), reason, after_ms, retry: true }, false)
+            }
+            2 => (Finding::HandedBack { progress: Some(progress()) }, false),
+            3 => (Finding::Gone(GoneReason::Protected), false),
+            4 | 5 => (Finding::Advanced(progress()), true),
+            6 => (Finding::Completed { file: false, items: 0 }, false),
+            _ if job.operation == Operation::Analysis => {
+                if self.below(2) == 0 {
+                    return (Finding::Completed { file: false, items: 3 }, false);
+                }
+                let users = |n| (0..n).map(|_| UserId::Number(500_000 + self.below(2_000))).collect();
+                let (admitted, discarded) = (users(self.below(4)), users(self.below(3)));
+                (Finding::Discovered { admitted, discarded, progress: progress() }, true)
+            }
+            _ => {
+                self.files.write_draft(job.lease);
+                (Finding::Completed { file: true, items: 1 + self.below(9) }, false)
+            }
+        }
+    }
+}

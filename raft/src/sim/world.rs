@@ -1,0 +1,573 @@
+//! A cluster, its operators, and what goes wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use api::TrackerApi;
+use api::client::Client;
+use storage::env::{Entropy, SeededEntropy};
+
+use crate::consensus::seed_this_thread;
+use crate::model::{CrawlId, CrawlPhase, NodeId, Write};
+use crate::server::{Ended, Tracker};
+
+use super::faults::{Fault, Later};
+use super::files::Grants;
+use super::net::{SimNet, Weather, address};
+use super::operators::{Ledger, Operator, replace_disk};
+use super::process::{Exit, SimNode, Time};
+use super::trace::{Trace, TraceDigest};
+
+/// What a simulation is to do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Everything follows from it.
+    pub seed: u64,
+    /// Nodes, all of which vote: 3, 5 or 7 make sense.
+    pub nodes: u64,
+    /// Steps of [`STEP`] with faults.
+    pub steps: u64,
+    /// A folder for the small files of the nodes; it must be empty.
+    pub folder: PathBuf,
+}
+
+/// What came of a simulation.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What broke.
+    pub failure: Option<String>,
+    /// Everything that happened, in short.
+    pub digest: TraceDigest,
+    /// How long was simulated.
+    pub simulated: Duration,
+    /// How often each fault was injected.
+    pub faults: BTreeMap<Fault, u64>,
+    /// Calls of operators that were answered.
+    pub calls: u64,
+    /// Crawls at the end, and accounts in final states.
+    pub crawls: u64,
+    /// Accounts that reached a final state.
+    pub accounts: u64,
+    /// What operators and faults did.
+    pub deeds: Vec<String>,
+    /// The newest messages.
+    pub messages: Vec<String>,
+}
+
+impl Outcome {
+    /// Of a simulation that panicked.
+    pub fn panicked(why: String) -> Self {
+        Self {
+            failure: Some(format!("it panicked: {why}")),
+            digest: TraceDigest { lines: 0, digest: 0 },
+            simulated: Duration::ZERO,
+            faults: BTreeMap::new(),
+            calls: 0,
+            crawls: 0,
+            accounts: 0,
+            deeds: Vec::new(),
+            messages: Vec::new(),
+        }
+    }
+}
+
+/// How long a step is.
+pub const STEP: Duration = Duration::from_millis(10);
+
+/// The world's clock advances by this.
+const TICK: Duration = Duration::from_millis(1);
+
+/// One step in so many brings a fault.
+const FAULT_EVERY: u64 = 40;
+
+/// Steps without faults at the beginning.
+const STEPS_TO_FORM: u64 = 400;
+
+/// Steps between two comparisons of the replicas.
+const COMPARE_EVERY: u64 = 25;
+
+/// How long the cluster may take to end all crawls once everything works.
+const PROGRESS: Duration = Duration::from_secs(180);
+
+/// How long a replaced disk is given until another one may be.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+const OPERATORS: u64 = 3;
+
+struct World {
+    now: Duration,
+    trace: Trace,
+    net: SimNet,
+    nodes: Vec<SimNode>,
+    operators: Time,
+    /// Whoever replaces disks and transfers the leadership.
+    admin: Time,
+    ledger: Ledger,
+    grants: Grants,
+    dice: SeededEntropy,
+    /// What ends later.
+    later: Vec<(Duration, Later)>,
+    /// Nodes whose disk an operator is told to replace: whoever starts before that is refused.
+    replacing: BTreeMap<NodeId, Duration>,
+    /// Nodes whose disk is not there.
+    unmounted: BTreeSet<NodeId>,
+    faults: BTreeMap<Fault, u64>,
+    digests: BTreeMap<u64, u32>,
+}
+
+/// Simulates a world from its beginning to its end.
+pub fn simulate(plan: &Plan) -> Outcome {
+    seed_this_thread(Some(plan.seed));
+    let mut world = World::new(plan);
+    let failure = world.live(plan.steps).err();
+    let (crawls, accounts) = world.ended();
+    let (deeds, messages) = world.trace.told();
+    let outcome = Outcome {
+        failure,
+        digest: world.trace.digest(),
+        simulated: world.now,
+        faults: std::mem::take(&mut world.faults),
+        calls: world.ledger.calls(),
+        crawls,
+        accounts,
+        deeds,
+        messages,
+    };
+    drop(world);
+    seed_this_thread(None);
+    outcome
+}
+
+impl World {
+    fn new(plan: &Plan) -> Self {
+        let dice = SeededEntropy::new(plan.seed);
+        let trace = Trace::default();
+        let net = SimNet::new(dice.next_u64(), trace.clone());
+        let ids: Vec<NodeId> = (1..=plan.nodes).collect();
+        let grants = Grants::default();
+        let node =
+            |id| SimNode::new(id, ids.clone(), net.clone(), grants.clone(), &plan.folder, dice.next_u64());
+        let nodes = ids.iter().map(|id| node(*id)).collect();
+        let (operators, admin) = (Time::new(dice.next_u64()), Time::new(dice.next_u64()));
+        let ledger = Ledger::default();
+        for number in 1..=OPERATORS {
+            let seed = dice.next_u64();
+            let operator = Operator::new(number, &ids, &net, ledger.clone(), seed, trace.clone());
+            operators.spawn(operator.run(ids.clone()));
+        }
+        Self {
+            now: Duration::ZERO,
+            trace,
+            net,
+            nodes,
+            operators,
+            admin,
+            ledger,
+            grants,
+            dice,
+            later: Vec::new(),
+            replacing: BTreeMap::new(),
+            unmounted: BTreeSet::new(),
+            faults: BTreeMap::new(),
+            digests: BTreeMap::new(),
+        }
+    }
+
+    fn below(&self, n: u64) -> u64 {
+        self.dice.next_u64() % n
+    }
+
+    fn live(&mut self, steps: u64) -> Result<(), String> {
+        // Some come late: a first cluster waits for all.
+        for id in 1..=self.nodes.len() as NodeId {
+            let late = Duration::from_millis(if self.below(2) == 0 { 0 } else { self.below(3_000) });
+            self.later.push((late, Later::Start(id)));
+        }
+        for step in 0..steps {
+            if step > STEPS_TO_FORM && self.below(FAULT_EVERY) == 0 {
+                self.inject(Fault::drawn(self.below(Fault::weights())));
+            }
+            self.advance(STEP)?;
+            if step % COMPARE_EVERY == 0 {
+                self.compare()?;
+            }
+        }
+        self.heal();
+        self.settle()?;
+        self.check_accounts()
+    }
+
+    /// Time passes.
+    fn advance(&mut self, time: Duration) -> Result<(), String> {
+        let until = self.now + time;
+        while self.now < until {
+            self.now += TICK;
+            self.trace.advance_to(self.now);
+            self.net.advance_to(self.now);
+            let now = self.now;
+            self.nodes.iter_mut().for_each(|node| node.run_for(now, TICK));
+            self.operators.run_for(TICK);
+            self.admin.run_for(TICK);
+        }
+        self.do_what_is_due();
+        self.notice_exits()?;
+        let wrong = self.nodes.iter().find_map(|node| node.files.wrong());
+        let wrong = wrong.or_else(|| self.ledger.wrong()).or_else(|| self.grants.wrong());
+        wrong.map_or(Ok(()), Err)
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = self.now;
+        let (due, later) = self.later.drain(..).partition(|(at, _)| *at <= now);
+        self.later = later;
+        let due: Vec<(Duration, Later)> = due;
+        for (_, what) in due {
+            match what {
+                Later::Start(node) => self.node(node).start(),
+                Later::Remount(node, disk) => {
+                    self.trace.deed(format_args!("the disk of node {node} is there again"));
+                    self.unmounted.remove(&node);
+                    let node = self.node(node);
+                    node.kill();
+                    node.disk = disk;
+                    node.start();
+                }
+            }
+        }
+    }
+
+    /// A process that ended by itself is started again, unless it must not have ended.
+    fn notice_exits(&mut self) -> Result<(), String> {
+        for at in 0..self.nodes.len() {
+            let Some(exit) = self.nodes[at].exit() else { continue };
+            let id = self.nodes[at].id;
+            if self.nodes[at].last_exit.as_ref() != Some(&exit) {
+                self.trace.deed(format_args!("node {id} ended: {exit:?}"));
+            }
+            self.nodes[at].last_exit = Some(exit.clone());
+            match exit {
+                Exit::Ended(Ended::Broken(why)) if !why.contains("simulated disk") => {
+                    return Err(format!("node {id} cannot go on: {why}"));
+                }
+                // Without its disk it may say so and end.
+                Exit::Refused(why) if !self.unmounted.contains(&id) && !self.replacing.contains_key(&id) => {
+                    return Err(format!("node {id} does not start: {why}"));
+                }
+                Exit::Ended(Ended::Retired(why)) => {
+                    return Err(format!("node {id} was retired, and nobody asked for it: {why}"));
+                }
+                _ => {}
+            }
+            let pause = Duration::from_millis(100 + self.below(900));
+            self.later.push((self.now + pause, Later::Start(id)));
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, id: NodeId) -> &mut SimNode {
+        &mut self.nodes[id as usize - 1]
+    }
+
+    fn some_node(&self) -> NodeId {
+        1 + self.below(self.nodes.len() as u64)
+    }
+
+    fn leader(&self) -> Option<NodeId> {
+        let trackers = self.nodes.iter().filter_map(SimNode::tracker);
+        trackers.filter(Tracker::is_ready).find_map(|tracker| tracker.leader())
+    }
+
+    /// A node, more often the leader than any other.
+    fn victim(&self) -> NodeId {
+        match self.leader().filter(|_| self.below(2) == 0) {
+            Some(leader) => leader,
+            None => self.some_node(),
+        }
+    }
+
+    fn inject(&mut self, fault: Fault) {
+        let victim = self.victim();
+        let (from, to) = (self.some_node(), self.some_node());
+        let soon = |world: &Self, most: u64| world.now + Duration::from_millis(50 + world.below(most));
+        let ids: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
+        match fault {
+            Fault::CutLink => self.net.change_weather(|weather| weather.cut.extend([(from, to)])),
+            Fault::CutNode => self.net.change_weather(|weather| {
+                for other in ids.iter().filter(|id| **id != victim) {
+                    weather.cut.extend([(victim, *other), (*other, victim)]);
+                }
+            }),
+            Fault::Bridge => self.net.change_weather(|weather| {
+                let half = |id: NodeId| id < victim;
+                let ends = ids.iter().filter(|id| **id != victim);
+                for (a, b) in ends.clone().flat_map(|a| ends.clone().map(move |b| (*a, *b))) {
+                    if half(a) != half(b) {
+                        weather.cut.insert((a, b));
+                    }
+                }
+            }),
+            Fault::SlowLink => {
+                let slower = Duration::from_millis(self.below(120));
+                self.net.change_weather(|weather| weather.slow.extend([((from, to), slower)]));
+            }
+            Fault::Storm => {
+                let (lost, doubled, reordered) = (self.below(80), self.below(80), self.below(2) == 0);
+                self.net.change_weather(|weather| {
+                    *weather = Weather { lost, doubled, reordered, ..weather.clone() };
+                });
+            }
+            Fault::ClearNetwork => self.net.change_weather(|weather| *weather = Weather::default()),
+            Fault::Kill => {
+                self.node(victim).kill();
+                self.later.push((soon(self, 3_000), Later::Start(victim)));
+            }
+            Fault::KillAll => {
+                for id in ids {
+                    self.node(id).kill();
+                    self.later.push((soon(self, 1_500), Later::Start(id)));
+                }
+            }
+            Fault::Freeze => {
+                let until = soon(self, 8_000);
+                self.node(victim).freeze(until);
+            }
+            Fault::SlowDisk => {
+                let slower = Duration::from_millis(self.below(150));
+                self.node(victim).disks.slow_down(slower);
+            }
+            Fault::FailSync => self.node(victim).disks.fail_next(),
+            Fault::HealDisks => self.nodes.iter().for_each(|node| node.disks.heal()),
+            Fault::ReplaceDisk => {
+                if !self.replace_disk(victim) {
+                    return;
+                }
+            }
+            Fault::Unmount => {
+                if !self.unmount() {
+                    return;
+                }
+            }
+            Fault::JumpClock => {
+                let ms = self.below(20_000_000) as i64 - 10_000_000;
+                self.node(victim).jump(ms);
+            }
+            Fault::Drift => {
+                // Up to a twentieth: the margin of leases is a tenth.
+                let drift = self.below(40_000) as i64 - 20_000;
+                self.node(victim).drift = drift;
+            }
+            Fault::TransferLeader => {
+                let client = self.client();
+                self.admin.spawn(async move {
+                    // It may well fail: there may be no leader.
+                    let _moved = client.transfer_leader(None).await;
+                });
+            }
+        }
+        self.trace.deed(format_args!("{fault:?}, node {victim}, link {from} to {to}"));
+        *self.faults.entry(fault).or_default() += 1;
+    }
+
+    fn client(&self) -> Client {
+        let endpoints = self.nodes.iter().map(|node| address(node.id)).collect();
+        Client::dialling(self.net.of(0), endpoints, Duration::from_secs(10), &self.dice)
+    }
+
+    /// A disk dies and an operator replaces it; one at a time, and when all others vote: a disk that was let in and does
+    /// not vote yet is none of a majority, so that a second dead disk of three would be a lost quorum.
+    fn replace_disk(&mut self, victim: NodeId) -> bool {
+        let votes =
+            |node: &SimNode| node.tracker().is_some_and(|tracker| tracker.is_ready() && tracker.votes());
+        let others_are_well = self.nodes.iter().filter(|node| node.id != victim).all(votes);
+        let nodes = &self.nodes;
+        self.replacing
+            .retain(|node, since| !votes(&nodes[*node as usize - 1]) || self.now < *since + RECOVERY);
+        if !self.replacing.is_empty() || !self.unmounted.is_empty() || !others_are_well {
+            return false;
+        }
+        self.replacing.insert(victim, self.now);
+        let soon = self.now + Duration::from_millis(500 + self.below(1_000));
+        self.later.retain(|(_, later)| *later != Later::Start(victim));
+        self.later.push((soon, Later::Start(victim)));
+        let node = self.node(victim);
+        node.kill();
+        node.disk = node.disks_used;
+        node.disks_used += 1;
+        let (client, trace) = (self.client(), self.trace.clone());
+        self.admin.spawn(replace_disk(client, victim, trace));
+        true
+    }
+
+    /// Some nodes, or all, restart and find an empty folder where their disk should be.
+    fn unmount(&mut self) -> bool {
+        if !self.replacing.is_empty() || !self.unmounted.is_empty() {
+            return false;
+        }
+        let ids: Vec<NodeId> = self.nodes.iter().map(|node| node.id).filter(|_| self.below(3) > 0).collect();
+        let back = self.now + Duration::from_millis(2_000 + self.below(4_000));
+        self.later.retain(|(_, later)| !matches!(later, Later::Start(node) if ids.contains(node)));
+        for id in ids {
+            self.unmounted.insert(id);
+            let node = self.node(id);
+            node.kill();
+            let disk = std::mem::replace(&mut node.disk, node.disks_used);
+            node.disks_used += 1;
+            node.start();
+            self.later.push((back, Later::Remount(id, disk)));
+        }
+        true
+    }
+
+    /// Everything works from now on.
+    fn heal(&mut self) {
+        self.trace.deed(format_args!("everything works"));
+        self.net.change_weather(|weather| *weather = Weather::default());
+        let now = self.now;
+        for node in &mut self.nodes {
+            node.disks.heal();
+            node.freeze(now);
+            node.drift = 0;
+        }
+        for (at, _) in &mut self.later {
+            *at = now;
+        }
+        self.do_what_is_due();
+        self.nodes.iter_mut().for_each(SimNode::start);
+    }
+
+    /// Two replicas that have applied as much are in the same state.
+    fn compare(&mut self) -> Result<(), String> {
+        for node in &self.nodes {
+            let Some(tracker) = node.tracker() else { continue };
+            if let Some(gap) = tracker.event_gap() {
+                return Err(format!("node {}: {gap}", node.id));
+            }
+            let (applied, digest) = tracker.digest();
+            let other = *self.digests.entry(applied).or_insert(digest);
+            if other != digest {
+                return Err(format!(
+                    "node {} is in another state than others were at log entry {applied}",
+                    node.id
+                ));
+            }
+        }
+        while self.digests.len() > 2_000 {
+            self.digests.pop_first();
+        }
+        Ok(())
+    }
+
+    /// Lets all crawls end: nothing may be stuck. Then all replicas have to agree.
+    fn settle(&mut self) -> Result<(), String> {
+        let deadline = self.now + PROGRESS;
+        // The operators stop; somebody lets all go on that they left unfinished.
+        self.operators = Time::new(self.dice.next_u64());
+        let mut asked = Duration::ZERO;
+        loop {
+            self.advance(STEP)?;
+            if self.now >= asked {
+                asked = self.now + Duration::from_secs(3);
+                self.let_all_go_on();
+            }
+            let trackers: Vec<Tracker> = self.nodes.iter().filter_map(SimNode::tracker).collect();
+            let over = trackers
+                .first()
+                .is_some_and(|tracker| tracker.crawls().iter().all(|crawl| crawl.phase.is_over()));
+            let all = trackers.len() == self.nodes.len();
+            let late = self.now >= deadline;
+            if (all && over) || late {
+                let agree = trackers.windows(2).all(|pair| pair[0].digest() == pair[1].digest());
+                if all && over && agree {
+                    return Ok(());
+                }
+                if late {
+                    return Err(self.stuck(&trackers, over, agree));
+                }
+            }
+        }
+    }
+
+    fn stuck(&self, trackers: &[Tracker], over: bool, agree: bool) -> String {
+        let open = |tracker: &Tracker| {
+            let crawls = tracker.crawls().into_iter().filter(|crawl| !crawl.phase.is_over());
+            crawls.map(|crawl| format!("{} {:?} {:?}", crawl.id, crawl.phase, crawl.counters.users)).collect()
+        };
+        let open: Vec<String> = trackers.first().map_or_else(Vec::new, open);
+        format!(
+            "{PROGRESS:?} after everything works {} of {} nodes are members, all crawls are over: {over}, the replicas agree: \
+             {agree}; still open: {open:?}",
+            trackers.len(),
+            self.nodes.len()
+        )
+    }
+
+    fn let_all_go_on(&self) {
+        let Some(tracker) = self.nodes.iter().find_map(SimNode::tracker) else { return };
+        let open: Vec<CrawlId> =
+            tracker.crawls().iter().filter(|crawl| !crawl.phase.is_over()).map(|crawl| crawl.id).collect();
+        let nodes: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
+        let client = self.client();
+        self.admin.spawn(async move {
+            // What fails is asked again in a while.
+            for node in nodes {
+                let _ = client.write(Write::Drain { node, drained: false }).await;
+            }
+            for crawl in open {
+                let _ = client.write(Write::SealCrawl { crawl }).await;
+                let _ = client.write(Write::ResumeCrawl { crawl }).await;
+            }
+        });
+    }
+
+    /// Every acknowledged account is in one final state, and every crawl was made once.
+    fn check_accounts(&self) -> Result<(), String> {
+        let Some(tracker) = self.nodes.iter().find_map(SimNode::tracker) else {
+            return Err("no node is a member at the end".to_owned());
+        };
+        let crawls = tracker.crawls();
+        let names: BTreeSet<&str> = crawls.iter().map(|crawl| crawl.spec.name.as_str()).collect();
+        if names.len() != crawls.len() {
+            return Err(format!("{} crawls have {} names: one was made twice", crawls.len(), names.len()));
+        }
+        for (id, known) in self.ledger.crawls() {
+            let Some(view) = crawls.iter().find(|crawl| crawl.id == id) else {
+                return Err(format!("crawl {id} was acknowledged and is gone"));
+            };
+            let users = view.counters.users;
+            let ended = users.completed + users.gone + users.failed + users.cancelled;
+            if ended != users.accepted || users.waiting != 0 || users.active != 0 {
+                return Err(format!("crawl {id} is over and not all of its accounts are: {users:?}"));
+            }
+            let (least, most) = (known.targets.len() as u64, known.sent.len() as u64);
+            let too_many = known.targets_alone && users.accepted > most;
+            if users.accepted < least || too_many {
+                return Err(format!(
+                    "crawl {id} has {} accounts; {least} were acknowledged of {most} that were sent",
+                    users.accepted
+                ));
+            }
+            if view.phase == CrawlPhase::Cancelled && !known.cancel_sent {
+                return Err(format!("crawl {id} was cancelled by nobody"));
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&self) -> (u64, u64) {
+        let Some(tracker) = self.nodes.iter().find_map(SimNode::tracker) else { return (0, 0) };
+        let crawls = tracker.crawls();
+        let accounts = crawls.iter().map(|crawl| {
+            let users = crawl.counters.users;
+            users.completed + users.gone + users.failed + users.cancelled
+        });
+        (crawls.len() as u64, accounts.sum())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.nodes.iter_mut().for_each(SimNode::kill);
+        self.net.clear();
+    }
+}

@@ -1,0 +1,231 @@
+//! Simulations of many seeds, and what is told of them.
+
+use std::collections::BTreeMap;
+use std::panic::catch_unwind;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use raft::sim::{Fault, Outcome, Plan, STEP, simulate};
+use storage::env::{Clock, SystemClock};
+use storage::planted::{Bug, plant};
+
+/// Steps below which a failing run is not made shorter.
+const SHORTEST: u64 = 50;
+
+/// Messages that are shown of a run that broke.
+const SHOWN: usize = 20;
+
+/// What to simulate.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(version, about = "Simulates clusters in one thread each, deterministic by seed, with faults")]
+pub struct Arguments {
+    /// How many seeds; without it 20, or the one that is given.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// The first seed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Steps with faults, of 10 ms each; then everything is healed and all crawls have to end.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+    /// Nodes; 0: three, five or seven by seed.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=7))]
+    nodes: u64,
+    /// Plants a bug, which has to be found: then it is a failure if no seed breaks. `all` plants one after the other.
+    #[arg(long, value_name = "NAME")]
+    plant: Option<String>,
+    /// Seeds at once.
+    #[arg(long, default_value_t = thread::available_parallelism().map_or(1, usize::from))]
+    jobs: usize,
+}
+
+/// Simulates as told, and prints what came of it; whether all is as it should be.
+///
+/// # Errors
+/// No such bug, or no folder for the small files of nodes.
+pub fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let bugs: Vec<Bug> = match arguments.plant.as_deref() {
+        None => {
+            plant(None);
+            return run_seeds(arguments);
+        }
+        Some("all") => Bug::ALL.to_vec(),
+        Some(name) => vec![name.parse().map_err(anyhow::Error::msg)?],
+    };
+    // openraft stops a node by a panic, which the simulation is told of; nobody needs its backtrace.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut missed = Vec::new();
+    for bug in &bugs {
+        plant(Some(*bug));
+        match first_failure(arguments)? {
+            Some((outcome, plan, tried)) => {
+                println!("{bug}: found with seed {}, the {tried}. one: {}", plan.seed, told(&outcome));
+            }
+            None => {
+                println!(
+                    "{bug}: not found in {} seeds of {} steps",
+                    arguments.seeds().count(),
+                    arguments.steps
+                );
+                missed.push(bug.name());
+            }
+        }
+    }
+    println!("{} of {} planted bugs found{}", bugs.len() - missed.len(), bugs.len(), list(&missed));
+    Ok(missed.is_empty())
+}
+
+fn list(missed: &[&str]) -> String {
+    if missed.is_empty() { String::new() } else { format!("; missed: {}", missed.join(", ")) }
+}
+
+fn told(outcome: &Outcome) -> &str {
+    outcome.failure.as_deref().unwrap_or("nothing broke")
+}
+
+impl Arguments {
+    fn seeds(&self) -> std::ops::Range<u64> {
+        let first = self.seed.unwrap_or(1);
+        let count = self.seeds.unwrap_or(if self.seed.is_some() { 1 } else { 20 });
+        first..first.saturating_add(count)
+    }
+
+    fn plan(&self, seed: u64, steps: u64, folder: &tempfile::TempDir) -> Plan {
+        let nodes = match (self.nodes, seed % 10) {
+            (0, 0) => 7,
+            (0, 1..4) => 5,
+            (0, _) => 3,
+            (nodes, _) => nodes,
+        };
+        Plan { seed, nodes, steps, folder: folder.path().to_owned() }
+    }
+
+    /// Simulates one seed.
+    fn simulate(&self, seed: u64, steps: u64) -> anyhow::Result<(Outcome, Plan)> {
+        let folder = tempfile::tempdir().context("a folder for the simulated nodes")?;
+        let plan = self.plan(seed, steps, &folder);
+        let outcome = catch_unwind(|| simulate(&plan)).unwrap_or_else(|panic| {
+            let why = panic.downcast_ref::<String>().cloned();
+            let why = why.or_else(|| panic.downcast_ref::<&str>().map(|why| (*why).to_owned()));
+            Outcome::panicked(why.unwrap_or_default())
+        });
+        Ok((outcome, plan))
+    }
+
+    /// Simulates the seeds, several at once, until `look` wants no more.
+    fn each(&self, look: impl Fn(Outcome, Plan) -> bool + Sync) -> anyhow::Result<()> {
+        let (seeds, next) = (self.seeds(), AtomicU64::new(0));
+        let work = || {
+            loop {
+                let seed = seeds.start + next.fetch_add(1, Ordering::Relaxed);
+                if seed >= seeds.end {
+                    return Ok(());
+                }
+                let (outcome, plan) = self.simulate(seed, self.steps)?;
+                if !look(outcome, plan) {
+                    next.store(u64::MAX / 2, Ordering::Relaxed);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..self.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().try_for_each(|thread| thread.join().unwrap_or(Ok(())))
+        })
+    }
+}
+
+/// The first seed that breaks, and how many were tried.
+fn first_failure(arguments: &Arguments) -> anyhow::Result<Option<(Outcome, Plan, u64)>> {
+    let (found, tried) = (Mutex::new(None), AtomicU64::new(0));
+    arguments.each(|outcome, plan| {
+        let tried = tried.fetch_add(1, Ordering::Relaxed) + 1;
+        if outcome.failure.is_none() {
+            return true;
+        }
+        let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        found.get_or_insert((outcome, plan, tried));
+        false
+    })?;
+    Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+#[derive(Default)]
+struct Totals {
+    seeds: u64,
+    simulated: Duration,
+    calls: u64,
+    crawls: u64,
+    accounts: u64,
+    /// The sum of all traces' checksums: two runs with the same seeds have the same.
+    digest: u64,
+    faults: BTreeMap<Fault, u64>,
+    broken: Vec<(Outcome, Plan)>,
+}
+
+fn run_seeds(arguments: &Arguments) -> anyhow::Result<bool> {
+    let clock = SystemClock::new();
+    let totals = Mutex::new(Totals::default());
+    arguments.each(|outcome, plan| {
+        let mut totals = totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        totals.seeds += 1;
+        totals.simulated += outcome.simulated;
+        totals.calls += outcome.calls;
+        totals.crawls += outcome.crawls;
+        totals.accounts += outcome.accounts;
+        totals.digest = totals.digest.wrapping_add(outcome.digest.digest.into());
+        for (fault, count) in &outcome.faults {
+            *totals.faults.entry(*fault).or_default() += count;
+        }
+        if outcome.failure.is_some() {
+            totals.broken.push((outcome, plan));
+        }
+        true
+    })?;
+    let totals = totals.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let seconds = clock.monotonic().as_secs_f64();
+    println!(
+        "{} seeds of {} steps ({} s each, and the time to end): {:.2} seeds/s, {:.0} simulated s/s",
+        totals.seeds,
+        arguments.steps,
+        (STEP * arguments.steps as u32).as_secs_f64(),
+        totals.seeds as f64 / seconds,
+        totals.simulated.as_secs_f64() / seconds
+    );
+    println!(
+        "{} calls of operators were answered, {} crawls ended with {} accounts; traces {:x}",
+        totals.calls, totals.crawls, totals.accounts, totals.digest
+    );
+    for (fault, count) in &totals.faults {
+        println!("  {:16} {count:6}", format!("{fault:?}"));
+    }
+    for (outcome, plan) in &totals.broken {
+        show(arguments, outcome, plan)?;
+    }
+    println!("{} of {} seeds broke", totals.broken.len(), totals.seeds);
+    Ok(totals.broken.is_empty())
+}
+
+/// What broke, how to repeat it, and what was done in the shortest run that breaks with the same seed.
+fn show(arguments: &Arguments, outcome: &Outcome, plan: &Plan) -> anyhow::Result<()> {
+    println!("\nseed {}: {}", plan.seed, told(outcome));
+    let (mut shortest, mut steps) = (outcome.clone(), arguments.steps);
+    let mut least = 0;
+    while steps > SHORTEST && steps - least > SHORTEST {
+        let middle = least + (steps - least) / 2;
+        let (shorter, _) = arguments.simulate(plan.seed, middle)?;
+        match shorter.failure {
+            Some(_) => (shortest, steps) = (shorter, middle),
+            None => least = middle,
+        }
+    }
+    println!("again: ops/simulate --seed {} --steps {steps} --nodes {}", plan.seed, plan.nodes);
+    println!("{}", told(&shortest));
+    shortest.deeds.iter().for_each(|deed| println!("  {deed}"));
+    println!("the last messages:");
+    let messages = &shortest.messages;
+    messages[messages.len().saturating_sub(SHOWN)..].iter().for_each(|message| println!("  {message}"));
+    Ok(())
+}
