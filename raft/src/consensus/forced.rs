@@ -34,6 +34,17 @@ pub(crate) struct Forced {
     pub(crate) goes_on_at: u64,
 }
 
+/// The only member of a new cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Founder {
+    pub(crate) cluster: ClusterId,
+    pub(crate) member: MemberId,
+    /// What it was in the old cluster.
+    pub(crate) was: MemberId,
+    /// Where it is reached from now on; absent: where it was in the old cluster.
+    pub(crate) address: Option<String>,
+}
+
 /// Where the log of the old cluster is kept.
 pub(crate) fn kept_log(log: &Path, old: ClusterId) -> PathBuf {
     log.with_extension(format!("of-{old}"))
@@ -45,7 +56,7 @@ pub(crate) async fn found_anew(
     snapshots: PathBuf,
     log: &mut LogStore,
     old: ClusterId,
-    new: (ClusterId, MemberId, String),
+    founder: Founder,
 ) -> io::Result<Forced> {
     let replica =
         Replica::open(Arc::clone(&store), snapshots, old, Work::default()).map_err(io::Error::other)?;
@@ -71,7 +82,11 @@ pub(crate) async fn found_anew(
     let vote = log.read_vote().await?;
     let term = vote.map_or(0, |vote| vote.leader_id.term).max(last.map_or(0, |id| id.leader_id.term)) + 1;
     let last_known = last.map_or(0, |id| id.index);
-    let (cluster, own, address) = new;
+    let Founder { cluster, member: own, was, address } = founder;
+    let known = replica.membership().get_node(&was).map(|member| member.address.clone());
+    let address = address.or(known).ok_or_else(|| {
+        io::Error::other("it is not known where this node is reached; give --listen HOST:PORT as well")
+    })?;
     let at = LogId { leader_id: Vote::new(term, own).leader_id, index: last_known + GAP };
     let members = BTreeMap::from([(own, Member { address, cluster })]);
     let membership = openraft::Membership::new(vec![std::collections::BTreeSet::from([own])], members);

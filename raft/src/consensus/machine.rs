@@ -115,6 +115,10 @@ impl Replica {
         lock(&self.checkpointed).as_ref().and_then(|a| a.last).map_or(0, |id| id.index)
     }
 
+    pub(super) fn membership(&self) -> StoredMembership {
+        lock(&self.applied).membership.clone()
+    }
+
     pub(super) fn last_applied(&self) -> Option<LogId> {
         lock(&self.applied).last
     }

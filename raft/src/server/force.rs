@@ -7,7 +7,7 @@ use storage::datadir::{DataDir, Found, Identity, Stage};
 use storage::state::{SledStore, StateStore};
 
 use crate::consensus::LogStore;
-use crate::consensus::forced::{self, Forced};
+use crate::consensus::forced::{self, Forced, Founder};
 use crate::model::{ClusterId, DiskId, MemberId};
 
 use super::opening::{self, cluster_of, member_of};
@@ -45,8 +45,6 @@ pub async fn force_new_cluster(options: &TrackerOptions) -> Result<NewCluster, S
             )));
         }
     };
-    let address = options.listen.as_ref().or(options.peers.get(&options.id)).cloned();
-    let address = address.ok_or(StartError::NotAPeer { id: options.id })?;
     let (old, kept_log) = (cluster_of(&data), forced::kept_log(&data.log(), cluster_of(&data)));
     let failed = |source| StartError::Log { path: options.data_dir.clone(), source };
     let store = open_store(&data).await?;
@@ -57,16 +55,13 @@ pub async fn force_new_cluster(options: &TrackerOptions) -> Result<NewCluster, S
         Some((cluster, own)) => (cluster, own, None),
         None => {
             let cluster = ClusterId(u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64()));
-            let own = MemberId { disk: DiskId(entropy.next_u64()), ..member_of(&data) };
+            let was = member_of(&data);
+            let own = MemberId { disk: DiskId(entropy.next_u64()), ..was };
+            // Whatever --peers says: the old members know best where this one is.
+            let founder = Founder { cluster, member: own, was, address: options.listen.clone() };
             let mut log = LogStore::open(&data.log(), &log_owner(data.identity()))
                 .map_err(|source| StartError::Log { path: data.log(), source })?;
-            let forced = forced::found_anew(
-                Arc::clone(&store),
-                data.snapshots(),
-                &mut log,
-                old,
-                (cluster, own, address),
-            );
+            let forced = forced::found_anew(Arc::clone(&store), data.snapshots(), &mut log, old, founder);
             (cluster, own, Some(forced.await.map_err(failed)?))
         }
     };

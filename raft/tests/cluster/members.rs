@@ -1,5 +1,6 @@
 //! Disks that are replaced, nodes that come and go.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::TrackerApi;
@@ -265,8 +266,11 @@ async fn what_one_member_has_goes_on_as_a_new_cluster_when_the_others_are_lost_f
     for node in 1..=3 {
         cluster.stop(node).await;
     }
+    // Started without its old --peers, a node has these.
+    let mut options = cluster.options(1);
+    options.peers = BTreeMap::from([(1, "127.0.0.1:8000".to_owned())]);
     let made = eventually("the data directory is free", async || {
-        force_new_cluster(&cluster.options(1)).await.inspect_err(|error| eprintln!("{error}")).ok()
+        force_new_cluster(&options).await.inspect_err(|error| eprintln!("{error}")).ok()
     })
     .await;
     assert_eq!(made.old, old);
@@ -280,6 +284,7 @@ async fn what_one_member_has_goes_on_as_a_new_cluster_when_the_others_are_lost_f
     assert!(cluster.nodes[&1].status().applied > made.goes_on_at);
     let status = status(&cluster).await;
     assert!(status.nodes.len() == 1 && status.nodes[0].voter, "{status:?}");
+    assert_eq!(status.nodes[0].address, cluster.peers[&1], "it is where the old members reached it");
 
     // The others' disks are of another cluster, whatever they believe.
     cluster.start(2).await;
