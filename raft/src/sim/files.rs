@@ -41,6 +41,15 @@ impl Grants {
         }
     }
 
+    /// A finding that carries an old lease was reported; whether the answer called it stale.
+    pub(super) fn old_lease_answered(&self, node: NodeId, job: JobId, lease: LeaseId, stale: bool) {
+        if !stale {
+            let wrong =
+                format!("node {node} reported on job {job} with the old lease {lease}, and it counted");
+            self.newest().wrong.get_or_insert(wrong);
+        }
+    }
+
     /// What went wrong.
     pub(super) fn wrong(&self) -> Option<String> {
         self.newest().wrong.clone()

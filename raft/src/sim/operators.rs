@@ -185,7 +185,7 @@ impl Operator {
     async fn change_one(&self) {
         let Some(crawl) = self.some_crawl() else { return };
         match self.below(6) {
-            0 => {
+            0 | 1 => {
                 if let Some(known) = self.ledger.entries().crawls.get_mut(&crawl) {
                     known.cancel_sent = true;
                 }
@@ -195,8 +195,8 @@ impl Operator {
                     }
                 }
             }
-            1 => drop(self.write(Write::PauseCrawl { crawl }).await),
-            2 | 3 => drop(self.write(Write::ResumeCrawl { crawl }).await),
+            2 => drop(self.write(Write::PauseCrawl { crawl }).await),
+            3 | 4 => drop(self.write(Write::ResumeCrawl { crawl }).await),
             _ => {
                 let request = self.client.request_id();
                 self.write(Write::RetryErrors { request, crawl, user: None, limit: 100 }).await;

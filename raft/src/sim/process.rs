@@ -9,7 +9,7 @@ use storage::env::{Entropy, Inline, SeededEntropy, Work};
 use tokio::runtime::{Builder, RngSeed, Runtime};
 use tokio::time::{Instant, advance, sleep_until};
 
-use crate::model::NodeId;
+use crate::model::{NodeId, StorageId};
 use crate::server::{Ended, Tracker, TrackerOptions};
 
 use super::clock::SimClock;
@@ -81,6 +81,7 @@ pub(super) struct SimNode {
     pub(super) disks: SimDisks,
     pub(super) files: Files,
     grants: Grants,
+    storage: (StorageId, bool),
     folder: PathBuf,
     dice: SeededEntropy,
     /// The number of its disk, and how many it had.
@@ -118,6 +119,7 @@ impl SimNode {
         id: NodeId,
         peers: Vec<NodeId>,
         net: SimNet,
+        (files, storage): (Files, (StorageId, bool)),
         grants: Grants,
         folder: &Path,
         seed: u64,
@@ -127,8 +129,9 @@ impl SimNode {
             peers,
             net,
             disks: SimDisks::default(),
-            files: Files::default(),
+            files,
             grants,
+            storage,
             folder: folder.to_owned(),
             dice: SeededEntropy::new(seed),
             disk: 0,
@@ -183,7 +186,8 @@ impl SimNode {
             ..TrackerOptions::new(self.id, "sim".to_owned(), peers, data, clock, entropy)
         };
         let shared = Arc::<Shared>::default();
-        let (node, files, grants) = (self.id, self.files.clone(), self.grants.clone());
+        let (node, storage) = (self.id, self.storage);
+        let (files, grants) = (self.files.clone(), self.grants.clone());
         let dice = SeededEntropy::new(self.dice.next_u64());
         time.spawn({
             let shared = Arc::clone(&shared);
@@ -193,7 +197,8 @@ impl SimNode {
                     Ok(tracker) => {
                         files.bind(tracker.cluster_id());
                         *lock(&shared.tracker) = Some(tracker.clone());
-                        let workers = Workers { node, tracker: tracker.clone(), files, grants, dice };
+                        let workers =
+                            Workers { node, storage, tracker: tracker.clone(), files, grants, dice };
                         tokio::spawn(workers.run());
                         Exit::Ended(tracker.failed().await)
                     }

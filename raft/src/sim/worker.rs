@@ -26,6 +26,8 @@ const REOPEN: Duration = Duration::from_millis(100);
 /// One node's workers.
 pub(super) struct Workers {
     pub(super) node: NodeId,
+    /// Where the node's files are, and whether other nodes write there too.
+    pub(super) storage: (StorageId, bool),
     pub(super) tracker: Tracker,
     pub(super) files: Files,
     pub(super) grants: Grants,
@@ -39,6 +41,8 @@ struct Held {
     jobs: BTreeMap<LeaseId, (Job, Instant)>,
     /// Publications, and when each rename is done.
     publishing: BTreeMap<LeaseId, (Publication, Instant)>,
+    /// Leases of jobs that were done.
+    past: Vec<(JobId, LeaseId)>,
 }
 
 impl Workers {
@@ -48,9 +52,9 @@ impl Workers {
             let open = OpenSession {
                 node: self.node,
                 incarnation: self.dice.next_u64(),
-                storage: StorageId(self.node),
+                storage: self.storage.0,
                 workers: u32::from(WORKERS),
-                shared: false,
+                shared: self.storage.1,
                 adopt: true,
             };
             let sent = Instant::now();
@@ -76,7 +80,10 @@ impl Workers {
             if Instant::now() >= valid_until {
                 return;
             }
-            let findings = self.findings(&mut held);
+            let mut findings = self.findings(&mut held);
+            let old = self.old_lease(&held, &findings);
+            findings
+                .extend(old.map(|(job, lease)| (job, lease, Finding::Completed { file: false, items: 0 })));
             sequence += 1;
             let free = WORKERS.saturating_sub(held.jobs.len() as u16);
             let report = Report { session, sequence, findings, wants: Wants::any(free) };
@@ -97,6 +104,9 @@ impl Workers {
                     self.files.confirmed(*lease);
                 }
             }
+            if let Some((job, lease)) = old {
+                self.grants.old_lease_answered(self.node, job, lease, answer.stale.contains(&lease));
+            }
             for lease in &answer.stale {
                 held.jobs.remove(lease);
                 held.publishing.remove(lease);
@@ -115,6 +125,18 @@ impl Workers {
         }
     }
 
+    /// Now and then, a job that was done long ago: a report on it changes nothing.
+    fn old_lease(&self, held: &Held, findings: &[(JobId, LeaseId, Finding)]) -> Option<(JobId, LeaseId)> {
+        let known = held.past.len() as u64;
+        if known == 0 || self.below(15) > 0 {
+            return None;
+        }
+        let (job, lease) = held.past[self.below(known) as usize];
+        let under_way =
+            held.publishing.contains_key(&lease) || findings.iter().any(|(_, of, _)| *of == lease);
+        (!under_way).then_some((job, lease))
+    }
+
     /// What was found by now.
     fn findings(&self, held: &mut Held) -> Vec<(JobId, LeaseId, Finding)> {
         let now = Instant::now();
@@ -124,6 +146,7 @@ impl Workers {
         for lease in renamed {
             let Some((publication, _)) = held.publishing.remove(&lease) else { continue };
             let Publication { job, draft, user, operation, .. } = publication;
+            held.past.push((job, lease));
             findings.push((job, lease, self.files.publish((user, operation), draft)));
         }
         let due: Vec<LeaseId> =
@@ -133,8 +156,13 @@ impl Workers {
             self.grants.work(self.node, job.id, lease);
             let (finding, goes_on) = self.found(&job);
             let id = job.id;
-            if goes_on {
-                held.jobs.insert(lease, (job, now + Duration::from_millis(20 + self.below(200))));
+            match (goes_on, &finding) {
+                (true, _) => {
+                    held.jobs.insert(lease, (job, now + Duration::from_millis(20 + self.below(200))));
+                }
+                // It is published under the same lease.
+                (false, Finding::Completed { file: true, .. }) => {}
+                (false, _) => held.past.push((id, lease)),
             }
             findings.push((id, lease, finding));
         }

@@ -9,11 +9,11 @@ use api::client::Client;
 use storage::env::{Entropy, SeededEntropy};
 
 use crate::consensus::seed_this_thread;
-use crate::model::{CrawlId, CrawlPhase, NodeId, Write};
+use crate::model::{CrawlId, CrawlPhase, NodeId, StorageId, Write};
 use crate::server::{Ended, Tracker};
 
 use super::faults::{Fault, Later};
-use super::files::Grants;
+use super::files::{Files, Grants};
 use super::net::{SimNet, Weather, address};
 use super::operators::{Ledger, Operator, replace_disk};
 use super::process::{Exit, SimNode, Time};
@@ -146,8 +146,15 @@ impl World {
         let net = SimNet::new(dice.next_u64(), trace.clone());
         let ids: Vec<NodeId> = (1..=plan.nodes).collect();
         let grants = Grants::default();
-        let node =
-            |id| SimNode::new(id, ids.clone(), net.clone(), grants.clone(), &plan.folder, dice.next_u64());
+        // In every other world all nodes write to one folder.
+        let shared = (plan.seed % 2 == 0).then(Files::default);
+        let node = |id| {
+            let files = match &shared {
+                Some(files) => (files.clone(), (StorageId(1), true)),
+                None => (Files::default(), (StorageId(id), false)),
+            };
+            SimNode::new(id, ids.clone(), net.clone(), files, grants.clone(), &plan.folder, dice.next_u64())
+        };
         let nodes = ids.iter().map(|id| node(*id)).collect();
         let (operators, admin) = (Time::new(dice.next_u64()), Time::new(dice.next_u64()));
         let ledger = Ledger::default();
