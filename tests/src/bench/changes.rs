@@ -68,9 +68,10 @@ async fn full_load(cluster: &Cluster) -> anyhow::Result<f64> {
     let (began, before) = (Instant::now(), load.done());
     sleep(WATCH * 2).await;
     let rate = (load.done() - before) as f64 / began.elapsed().as_secs_f64();
+    let crawl = load.crawl();
+    load.end().await?.dismissed.all_well()?;
     // Its jobs would go to the next clients as well.
-    cluster.client(1).write(Write::CancelCrawl { crawl: load.crawl() }).await?;
-    load.end().await?.dismissed.without_errors()?;
+    cluster.client(1).write(Write::CancelCrawl { crawl }).await?;
     Ok(rate)
 }
 
