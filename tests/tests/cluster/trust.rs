@@ -101,6 +101,7 @@ async fn who_is_not_trusted_is_refused_with_the_reason_and_told_in_the_log() -> 
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("--insecure") && said.contains("twm-ctl certs"), "{said}");
     cluster.restart(1).await?;
+    other.finish().await?;
     plain.finish().await?;
     cluster.finish().await
 }
