@@ -17,6 +17,9 @@ const MOST: usize = 3;
 /// A batch of at least so many bytes of commands was cut from more: half of what one carries at most.
 const FULL: u64 = 2 << 20;
 
+/// Bytes of an entry beside its command.
+const ENTRY: u64 = 32;
+
 type Request = AppendEntriesRequest<TypeConfig>;
 type Response = Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>>;
 type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
@@ -110,13 +113,13 @@ fn answer(response: Response, previous: Option<LogId>, last: Option<LogId>) -> (
     }
 }
 
-/// Bytes of these entries' commands.
+/// Bytes that these entries take in a message, about: none takes no bytes, whatever it carries.
 pub(super) fn bytes_of(entries: &[Entry]) -> u64 {
     let size = |entry: &Entry| match &entry.payload {
         Payload::Normal(command) => command.0.len() as u64,
         _ => 0,
     };
-    entries.iter().map(size).sum()
+    entries.iter().map(|entry| ENTRY + size(entry)).sum()
 }
 
 #[cfg(test)]
@@ -132,6 +135,7 @@ mod tests {
     use crate::model::MemberId;
 
     const SMALL: usize = 10;
+    const CUT: u64 = FULL + ENTRY;
 
     fn id(index: u64) -> LogId {
         log_id::<TypeConfig>(1, MemberId::from(1), index)
@@ -189,7 +193,7 @@ mod tests {
         let full = FULL as usize;
         let (peer, mut answers) = appends(&[full, full, full, full, SMALL]);
         assert!(answers.next().now_or_never().is_none());
-        assert_eq!(peer.under_way(), [(0, 0), (1, FULL), (2, 2 * FULL)], "no more than three");
+        assert_eq!(peer.under_way(), [(0, 0), (1, CUT), (2, 2 * CUT)], "no more than three");
         peer.answer(1, AppendEntriesResponse::Success);
         assert!(answers.next().now_or_never().is_none(), "the first comes first");
         peer.answer(0, AppendEntriesResponse::Success);
@@ -198,7 +202,14 @@ mod tests {
             assert_eq!(answer.unwrap(), Some(id(index)));
         }
         assert!(answers.next().now_or_never().is_none());
-        assert_eq!(peer.under_way(), [(2, 2 * FULL), (3, FULL), (4, 2 * FULL)]);
+        assert_eq!(peer.under_way(), [(2, 2 * CUT), (3, CUT), (4, 2 * CUT)]);
+    }
+
+    #[test]
+    fn an_entry_without_a_command_is_more_than_a_heartbeat() {
+        let blank = Entry { log_id: id(1), payload: Payload::Blank };
+        assert_eq!(bytes_of(&[]), 0);
+        assert!(bytes_of(&[blank]) > 0, "it has to be synced, which takes time");
     }
 
     #[test]
