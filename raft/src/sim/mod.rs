@@ -10,6 +10,7 @@
 //!
 //! Only builds with debug assertions have it.
 
+mod checks;
 mod clock;
 mod disks;
 mod faults;

@@ -9,7 +9,7 @@ use api::client::Client;
 use storage::env::{Entropy, SeededEntropy};
 
 use crate::consensus::seed_this_thread;
-use crate::model::{CrawlId, CrawlPhase, NodeId, StorageId, Write};
+use crate::model::{NodeId, StorageId};
 use crate::server::{Ended, Tracker};
 
 use super::faults::{Fault, Later};
@@ -87,33 +87,30 @@ const STEPS_TO_FORM: u64 = 400;
 /// Steps between two comparisons of the replicas.
 const COMPARE_EVERY: u64 = 25;
 
-/// How long the cluster may take to end all crawls once everything works.
-const PROGRESS: Duration = Duration::from_secs(180);
-
 /// How long a replaced disk is given until another one may be.
 const RECOVERY: Duration = Duration::from_secs(5);
 
 const OPERATORS: u64 = 3;
 
-struct World {
-    now: Duration,
-    trace: Trace,
-    net: SimNet,
-    nodes: Vec<SimNode>,
-    operators: Time,
+pub(super) struct World {
+    pub(super) now: Duration,
+    pub(super) trace: Trace,
+    pub(super) net: SimNet,
+    pub(super) nodes: Vec<SimNode>,
+    pub(super) operators: Time,
     /// Whoever replaces disks and transfers the leadership.
-    admin: Time,
-    ledger: Ledger,
-    grants: Grants,
-    dice: SeededEntropy,
+    pub(super) admin: Time,
+    pub(super) ledger: Ledger,
+    pub(super) grants: Grants,
+    pub(super) dice: SeededEntropy,
     /// What ends later.
-    later: Vec<(Duration, Later)>,
+    pub(super) later: Vec<(Duration, Later)>,
     /// Nodes whose disk an operator is told to replace: whoever starts before that is refused.
-    replacing: BTreeMap<NodeId, Duration>,
+    pub(super) replacing: BTreeMap<NodeId, Duration>,
     /// Nodes whose disk is not there.
-    unmounted: BTreeSet<NodeId>,
-    faults: BTreeMap<Fault, u64>,
-    digests: BTreeMap<u64, u32>,
+    pub(super) unmounted: BTreeSet<NodeId>,
+    pub(super) faults: BTreeMap<Fault, u64>,
+    pub(super) digests: BTreeMap<u64, u32>,
 }
 
 /// Simulates a world from its beginning to its end.
@@ -206,7 +203,7 @@ impl World {
     }
 
     /// Time passes.
-    fn advance(&mut self, time: Duration) -> Result<(), String> {
+    pub(super) fn advance(&mut self, time: Duration) -> Result<(), String> {
         let until = self.now + time;
         while self.now < until {
             self.now += TICK;
@@ -376,7 +373,7 @@ impl World {
         *self.faults.entry(fault).or_default() += 1;
     }
 
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let endpoints = self.nodes.iter().map(|node| address(node.id)).collect();
         Client::dialling(self.net.of(0), endpoints, Duration::from_secs(10), &self.dice)
     }
@@ -441,134 +438,6 @@ impl World {
         }
         self.do_what_is_due();
         self.nodes.iter_mut().for_each(SimNode::start);
-    }
-
-    /// Two replicas that have applied as much are in the same state.
-    fn compare(&mut self) -> Result<(), String> {
-        for node in &self.nodes {
-            let Some(tracker) = node.tracker() else { continue };
-            if let Some(gap) = tracker.event_gap() {
-                return Err(format!("node {}: {gap}", node.id));
-            }
-            let (applied, digest) = tracker.digest();
-            let other = *self.digests.entry(applied).or_insert(digest);
-            if other != digest {
-                return Err(format!(
-                    "node {} is in another state than others were at log entry {applied}",
-                    node.id
-                ));
-            }
-        }
-        while self.digests.len() > 2_000 {
-            self.digests.pop_first();
-        }
-        Ok(())
-    }
-
-    /// Lets all crawls end: nothing may be stuck. Then all replicas have to agree.
-    fn settle(&mut self) -> Result<(), String> {
-        let deadline = self.now + PROGRESS;
-        // The operators stop; somebody lets all go on that they left unfinished.
-        self.operators = Time::new(self.dice.next_u64());
-        let mut asked = Duration::ZERO;
-        loop {
-            self.advance(STEP)?;
-            if self.now >= asked {
-                asked = self.now + Duration::from_secs(3);
-                self.let_all_go_on();
-            }
-            let trackers: Vec<Tracker> = self.nodes.iter().filter_map(SimNode::tracker).collect();
-            let over = trackers
-                .first()
-                .is_some_and(|tracker| tracker.crawls().iter().all(|crawl| crawl.phase.is_over()));
-            let all = trackers.len() == self.nodes.len();
-            let late = self.now >= deadline;
-            if (all && over) || late {
-                let agree = trackers.windows(2).all(|pair| pair[0].digest() == pair[1].digest());
-                if all && over && agree {
-                    return Ok(());
-                }
-                if late {
-                    return Err(self.stuck(&trackers, over, agree));
-                }
-            }
-        }
-    }
-
-    fn stuck(&self, trackers: &[Tracker], over: bool, agree: bool) -> String {
-        let open = |tracker: &Tracker| {
-            let crawls = tracker.crawls().into_iter().filter(|crawl| !crawl.phase.is_over());
-            crawls.map(|crawl| format!("{} {:?} {:?}", crawl.id, crawl.phase, crawl.counters.users)).collect()
-        };
-        let open: Vec<String> = trackers.first().map_or_else(Vec::new, open);
-        format!(
-            "{PROGRESS:?} after everything works {} of {} nodes are members, all crawls are over: {over}, the replicas agree: \
-             {agree}; still open: {open:?}",
-            trackers.len(),
-            self.nodes.len()
-        )
-    }
-
-    fn let_all_go_on(&self) {
-        let Some(tracker) = self.nodes.iter().find_map(SimNode::tracker) else { return };
-        let open: Vec<CrawlId> =
-            tracker.crawls().iter().filter(|crawl| !crawl.phase.is_over()).map(|crawl| crawl.id).collect();
-        let nodes: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
-        let client = self.client();
-        self.admin.spawn(async move {
-            // What fails is asked again in a while.
-            for node in nodes {
-                let _ = client.write(Write::Drain { node, drained: false }).await;
-            }
-            for crawl in open {
-                let _ = client.write(Write::SealCrawl { crawl }).await;
-                let _ = client.write(Write::ResumeCrawl { crawl }).await;
-            }
-        });
-    }
-
-    /// Every acknowledged account is in one final state, and every crawl was made once.
-    fn check_accounts(&self) -> Result<(), String> {
-        let Some(tracker) = self.nodes.iter().find_map(SimNode::tracker) else {
-            return Err("no node is a member at the end".to_owned());
-        };
-        let crawls = tracker.crawls();
-        let names: BTreeSet<&str> = crawls.iter().map(|crawl| crawl.spec.name.as_str()).collect();
-        if names.len() != crawls.len() {
-            return Err(format!("{} crawls have {} names: one was made twice", crawls.len(), names.len()));
-        }
-        for (id, known) in self.ledger.crawls() {
-            let Some(view) = crawls.iter().find(|crawl| crawl.id == id) else {
-                return Err(format!("crawl {id} was acknowledged and is gone"));
-            };
-            let users = view.counters.users;
-            let ended = users.completed + users.gone + users.failed + users.cancelled;
-            if ended != users.accepted || users.waiting != 0 || users.active != 0 {
-                return Err(format!("crawl {id} is over and not all of its accounts are: {users:?}"));
-            }
-            let (least, most) = (known.targets.len() as u64, known.sent.len() as u64);
-            let too_many = known.targets_alone && users.accepted > most;
-            if users.accepted < least || too_many {
-                return Err(format!(
-                    "crawl {id} has {} accounts; {least} were acknowledged of {most} that were sent",
-                    users.accepted
-                ));
-            }
-            if view.phase == CrawlPhase::Cancelled && !known.cancel_sent {
-                return Err(format!("crawl {id} was cancelled by nobody"));
-            }
-        }
-        Ok(())
-    }
-
-    fn ended(&self) -> (u64, u64) {
-        let Some(tracker) = self.nodes.iter().find_map(SimNode::tracker) else { return (0, 0) };
-        let crawls = tracker.crawls();
-        let accounts = crawls.iter().map(|crawl| {
-            let users = crawl.counters.users;
-            users.completed + users.gone + users.failed + users.cancelled
-        });
-        (crawls.len() as u64, accounts.sum())
     }
 }
 

@@ -1,0 +1,146 @@
+//! What has to hold in a simulated world, meanwhile and at the end.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use api::TrackerApi;
+use storage::env::Entropy;
+
+use crate::model::{CrawlId, CrawlPhase, NodeId, Write};
+use crate::server::Tracker;
+
+use super::process::{SimNode, Time};
+use super::world::{STEP, World};
+
+/// How long the cluster may take to end all crawls once everything works.
+const PROGRESS: Duration = Duration::from_secs(180);
+
+impl World {
+    /// Two replicas that have applied as much are in the same state.
+    pub(super) fn compare(&mut self) -> Result<(), String> {
+        for node in &self.nodes {
+            let Some(tracker) = node.tracker() else { continue };
+            if let Some(gap) = tracker.event_gap() {
+                return Err(format!("node {}: {gap}", node.id));
+            }
+            let (applied, digest) = tracker.digest();
+            let other = *self.digests.entry(applied).or_insert(digest);
+            if other != digest {
+                return Err(format!(
+                    "node {} is in another state than others were at log entry {applied}",
+                    node.id
+                ));
+            }
+        }
+        while self.digests.len() > 2_000 {
+            self.digests.pop_first();
+        }
+        Ok(())
+    }
+
+    /// Lets all crawls end: nothing may be stuck. Then all replicas have to agree.
+    pub(super) fn settle(&mut self) -> Result<(), String> {
+        let deadline = self.now + PROGRESS;
+        // The operators stop; somebody lets all go on that they left unfinished.
+        self.operators = Time::new(self.dice.next_u64());
+        let mut asked = Duration::ZERO;
+        loop {
+            self.advance(STEP)?;
+            if self.now >= asked {
+                asked = self.now + Duration::from_secs(3);
+                self.let_all_go_on();
+            }
+            let trackers: Vec<Tracker> = self.nodes.iter().filter_map(SimNode::tracker).collect();
+            let over = trackers
+                .first()
+                .is_some_and(|tracker| tracker.crawls().iter().all(|crawl| crawl.phase.is_over()));
+            let all = trackers.len() == self.nodes.len();
+            let late = self.now >= deadline;
+            if (all && over) || late {
+                let agree = trackers.windows(2).all(|pair| pair[0].digest() == pair[1].digest());
+                if all && over && agree {
+                    return Ok(());
+                }
+                if late {
+                    return Err(self.stuck(&trackers, over, agree));
+                }
+            }
+        }
+    }
+
+    fn stuck(&self, trackers: &[Tracker], over: bool, agree: bool) -> String {
+        let open = |tracker: &Tracker| {
+            let crawls = tracker.crawls().into_iter().filter(|crawl| !crawl.phase.is_over());
+            crawls.map(|crawl| format!("{} {:?} {:?}", crawl.id, crawl.phase, crawl.counters.users)).collect()
+        };
+        let open: Vec<String> = trackers.first().map_or_else(Vec::new, open);
+        format!(
+            "{PROGRESS:?} after everything works {} of {} nodes are members, all crawls are over: {over}, the replicas agree: \
+             {agree}; still open: {open:?}",
+            trackers.len(),
+            self.nodes.len()
+        )
+    }
+
+    fn let_all_go_on(&self) {
+        let Some(tracker) = self.nodes.iter().find_map(SimNode::tracker) else { return };
+        let open: Vec<CrawlId> =
+            tracker.crawls().iter().filter(|crawl| !crawl.phase.is_over()).map(|crawl| crawl.id).collect();
+        let nodes: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
+        let client = self.client();
+        self.admin.spawn(async move {
+            // What fails is asked again in a while.
+            for node in nodes {
+                let _ = client.write(Write::Drain { node, drained: false }).await;
+            }
+            for crawl in open {
+                let _ = client.write(Write::SealCrawl { crawl }).await;
+                let _ = client.write(Write::ResumeCrawl { crawl }).await;
+            }
+        });
+    }
+
+    /// Every acknowledged account is in one final state, and every crawl was made once.
+    pub(super) fn check_accounts(&self) -> Result<(), String> {
+        let Some(tracker) = self.nodes.iter().find_map(SimNode::tracker) else {
+            return Err("no node is a member at the end".to_owned());
+        };
+        let crawls = tracker.crawls();
+        let names: BTreeSet<&str> = crawls.iter().map(|crawl| crawl.spec.name.as_str()).collect();
+        if names.len() != crawls.len() {
+            return Err(format!("{} crawls have {} names: one was made twice", crawls.len(), names.len()));
+        }
+        for (id, known) in self.ledger.crawls() {
+            let Some(view) = crawls.iter().find(|crawl| crawl.id == id) else {
+                return Err(format!("crawl {id} was acknowledged and is gone"));
+            };
+            let users = view.counters.users;
+            let ended = users.completed + users.gone + users.failed + users.cancelled;
+            if ended != users.accepted || users.waiting != 0 || users.active != 0 {
+                return Err(format!("crawl {id} is over and not all of its accounts are: {users:?}"));
+            }
+            let (least, most) = (known.targets.len() as u64, known.sent.len() as u64);
+            let too_many = known.targets_alone && users.accepted > most;
+            if users.accepted < least || too_many {
+                return Err(format!(
+                    "crawl {id} has {} accounts; {least} were acknowledged of {most} that were sent",
+                    users.accepted
+                ));
+            }
+            if view.phase == CrawlPhase::Cancelled && !known.cancel_sent {
+                return Err(format!("crawl {id} was cancelled by nobody"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn ended(&self) -> (u64, u64) {
+        let Some(tracker) = self.nodes.iter().find_map(SimNode::tracker) else { return (0, 0) };
+        let crawls = tracker.crawls();
+        let accounts = crawls.iter().map(|crawl| {
+            let users = crawl.counters.users;
+            users.completed + users.gone + users.failed + users.cancelled
+        });
+        (crawls.len() as u64, accounts.sum())
+    }
+}
