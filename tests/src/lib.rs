@@ -3,9 +3,11 @@
 pub mod bench;
 pub mod browser;
 pub mod carbon;
+pub mod chaos;
 pub mod cluster;
 pub mod consumer;
 pub mod emulator;
+pub mod event_stream;
 pub mod graphite_web;
 pub mod link;
 pub mod redis_server;

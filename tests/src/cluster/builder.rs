@@ -191,12 +191,12 @@ pub(super) fn link_address(subnet: &Subnet, id: u64) -> String {
 }
 
 /// Where the certificates are.
-pub(super) fn certificates(folder: &Folder) -> std::path::PathBuf {
+pub(crate) fn certificates(folder: &Folder) -> std::path::PathBuf {
     folder.path().join("certs")
 }
 
 /// The flags with which a node, or `twm-ctl`, shows the certificate of this name.
-pub(super) fn tls_flags(folder: &Folder, name: &str) -> [String; 3] {
+pub(crate) fn tls_flags(folder: &Folder, name: &str) -> [String; 3] {
     let file = |name: &str| certificates(folder).join(name).display().to_string();
     [
         format!("--tls-ca={}", file("ca.crt")),
@@ -205,7 +205,7 @@ pub(super) fn tls_flags(folder: &Folder, name: &str) -> [String; 3] {
     ]
 }
 
-fn make_certificates(folder: &Folder, nodes: u64) -> anyhow::Result<()> {
+pub(crate) fn make_certificates(folder: &Folder, nodes: u64) -> anyhow::Result<()> {
     let dir = format!("--dir={}", certificates(folder).display());
     let run = |arguments: &[&str]| {
         let output = Program::Ctl.command()?.arg("certs").args(arguments).arg(&dir).as_std_mut().output()?;

@@ -21,6 +21,7 @@ mod truth;
 mod wait;
 
 pub use builder::{Builder, Output};
+pub(crate) use builder::{certificates, make_certificates, tls_flags};
 pub use folder::Folder;
 pub use loop_disk::LoopDisk;
 pub use mount::Tmpfs;

@@ -24,12 +24,20 @@ pub struct Node {
     process: Option<Child>,
     /// The folder of another build's programs.
     build: Option<PathBuf>,
+    /// What starts it, with its first arguments; empty: nothing but this process.
+    launcher: Vec<String>,
 }
 
 impl Node {
     /// A node that is not started.
-    pub(super) fn new(id: u64, arguments: Vec<String>, http: String, log: PathBuf) -> Self {
-        Self { id, arguments, http, log, process: None, build: None }
+    pub(crate) fn new(id: u64, arguments: Vec<String>, http: String, log: PathBuf) -> Self {
+        Self { id, arguments, http, log, process: None, build: None, launcher: Vec::new() }
+    }
+
+    /// A program that starts it, and whose process it becomes, with the arguments before its own.
+    pub(crate) fn launched_by(mut self, launcher: Vec<String>) -> Self {
+        self.launcher = launcher;
+        self
     }
 
     /// Where its HTTP port is.
@@ -88,6 +96,11 @@ impl Node {
             Some(folder) => Program::Node.command_in(folder)?,
             None => Program::Node.command()?,
         };
+        if let [launcher, first @ ..] = &self.launcher[..] {
+            let program = command.as_std().get_program().to_owned();
+            command = super::program::quiet(tokio::process::Command::new(launcher));
+            command.args(first).arg(program);
+        }
         let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
         let own = self.arguments.iter().filter(|own| !flags.iter().any(|flag| name(flag) == name(own)));
         command.args(own).args(flags).stdout(Stdio::null()).stderr(log);
@@ -147,6 +160,26 @@ impl Node {
         Ok(exit.with_context(|| format!("node {} does not end", self.id))??)
     }
 
+    /// The exit of a process that ended by itself; then it does not run any more.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub(crate) fn exit(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        let exit = self.process.as_mut().map(Child::try_wait).transpose()?.flatten();
+        if exit.is_some() {
+            self.process = None;
+        }
+        Ok(exit)
+    }
+
+    /// Asks it to end in good order.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub(crate) fn terminate(&self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
     /// Kills it as a crash would.
     ///
     /// # Errors
@@ -199,7 +232,7 @@ impl Node {
         read(&self.log)
     }
 
-    fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         let log = self.log().unwrap_or_else(|error| error.to_string());
         let lines: Vec<_> = log.lines().collect();
         let last = &lines[lines.len().saturating_sub(LAST_LINES)..];

@@ -33,15 +33,15 @@ impl Program {
         }
     }
 
-    /// Where it was built: beside the folder of the running test.
+    /// Where it was built: beside the running program, or beside the folder of the running test.
     ///
     /// # Errors
     /// It was not built.
     pub fn path(self) -> anyhow::Result<PathBuf> {
-        let test = env::current_exe().context("looking for the running test")?;
-        let folder =
-            test.parent().and_then(|deps| deps.parent()).context("the test lies in no target folder")?;
-        self.path_in(folder)
+        let running = env::current_exe().context("looking for the running program")?;
+        let folder = running.parent().context("the running program lies in no folder")?;
+        let above = folder.parent().unwrap_or(folder);
+        self.path_in(folder).or_else(|_| self.path_in(above))
     }
 
     fn path_in(self, folder: &Path) -> anyhow::Result<PathBuf> {
@@ -80,7 +80,7 @@ impl Program {
 }
 
 /// Sees nothing of this process's settings and input.
-fn quiet(mut command: Command) -> Command {
+pub(super) fn quiet(mut command: Command) -> Command {
     command.stdin(Stdio::null()).kill_on_drop(true);
     for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"TWM_")) {
         command.env_remove(name);

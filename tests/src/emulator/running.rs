@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::api::Api;
-use super::{Builder, FaultRule, Stats};
+use super::{Builder, FaultRule, Stats, server};
 
 /// An emulator that runs; it stops when dropped.
 pub struct Emulator {
@@ -29,6 +30,24 @@ impl Emulator {
 
     pub(super) fn new(address: SocketAddr, api: Arc<Api>, server: JoinHandle<()>) -> Self {
         Self { address, api, server }
+    }
+
+    /// Stops listening and breaks all connections, as a server that crashes; what it counted stays.
+    pub fn stop(&self) {
+        self.server.abort();
+    }
+
+    /// Listens again after [`stop`](Self::stop).
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub async fn start_again(&mut self) -> std::io::Result<()> {
+        self.server.abort();
+        // Its listener is closed once it has ended; that it was ended is what the error would say.
+        let _ended = (&mut self.server).await;
+        let listener = TcpListener::bind(self.address).await?;
+        self.server = tokio::spawn(server::serve(listener, Arc::clone(&self.api)));
+        Ok(())
     }
 
     /// The address listened on.
@@ -60,6 +79,11 @@ impl Emulator {
     pub fn users(&self, offset: u64, limit: u64) -> Vec<u64> {
         let end = offset.saturating_add(limit).min(self.api.accounts.count());
         (offset..end).filter_map(|position| self.api.accounts.at(position)).collect()
+    }
+
+    /// Whether the account can be read: it is there, and neither protected nor suspended.
+    pub fn is_open(&self, id: u64) -> bool {
+        self.api.accounts.is_open(id)
     }
 
     /// Ids that a full crawl of the account's timeline holds, newest first.

@@ -1,33 +1,14 @@
 //! The stream of events as a test reads it.
 
-use std::collections::BTreeMap;
-
 use anyhow::ensure;
-use api::model::{CrawlCounters, CrawlView, EventId, Operations};
-use redis::streams::StreamRangeReply;
+use api::model::{CrawlCounters, CrawlView, Operations};
 use twm_tests::cluster::{Cluster, eventually};
 use twm_tests::emulator::{Builder, Emulator, Fault, FaultRule, SyntheticOptions};
+pub use twm_tests::event_stream::{Entry, check_order, entries};
 use twm_tests::redis_server::RedisServer;
 
 /// How a test ends.
 pub type Test = anyhow::Result<()>;
-
-/// An entry.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    pub id: EventId,
-    pub fields: BTreeMap<String, String>,
-}
-
-impl Entry {
-    pub fn text(&self, name: &str) -> &str {
-        self.fields.get(name).map_or("", String::as_str)
-    }
-
-    pub fn number(&self, name: &str) -> u64 {
-        self.text(name).parse().unwrap_or_else(|_| panic!("{name} in {self:?}"))
-    }
-}
 
 /// A population whose accounts take some pages, and an emulator that takes its time.
 pub fn accounts(users: u64, millis: u64) -> Builder {
@@ -35,19 +16,6 @@ pub fn accounts(users: u64, millis: u64) -> Builder {
         SyntheticOptions { tweets_mean: 40.0, followers_mean: 8.0, ..SyntheticOptions::new(users, 7) };
     let slow = vec![FaultRule::new(Fault::LatencyMs(millis))];
     Emulator::builder().synthetic(population).page_size(5).count_users(true).faults(slow)
-}
-
-/// All entries, oldest first.
-pub async fn entries(redis: &RedisServer) -> anyhow::Result<Vec<Entry>> {
-    let mut connection = redis.connection().await?;
-    let all: StreamRangeReply =
-        redis::cmd("XRANGE").arg("twm:events").arg("-").arg("+").query_async(&mut connection).await?;
-    let entry = |entry: redis::streams::StreamId| {
-        let fields = entry.map.into_iter();
-        let fields = fields.map(|(name, value)| Ok((name, redis::from_redis_value(value)?)));
-        Ok(Entry { id: entry.id.parse()?, fields: fields.collect::<anyhow::Result<_>>()? })
-    };
-    all.ids.into_iter().map(entry).collect()
 }
 
 /// Waits until the stream tells that the crawl is over, and gives all entries.
@@ -61,18 +29,6 @@ pub async fn told_to_the_end(redis: &RedisServer, crawl: &CrawlView) -> anyhow::
     .await
 }
 
-/// Each event is there once and in order.
-pub fn check_order(entries: &[Entry]) -> Test {
-    for (at, entry) in entries.iter().enumerate() {
-        ensure!(
-            entry.number("number") == at as u64 + 1,
-            "entry {at} has a hole or a double before it: {entry:?}"
-        );
-    }
-    ensure!(entries.is_sorted_by(|a, b| a.id < b.id), "ids do not grow");
-    Ok(())
-}
-
 /// What the stream tells of a crawl is what the cluster itself counted.
 pub fn check_counters(entries: &[Entry], crawl: &CrawlView) -> Test {
     let mut told = CrawlCounters::default();
@@ -84,17 +40,17 @@ pub fn check_counters(entries: &[Entry], crawl: &CrawlView) -> Test {
         match entry.text("type") {
             "completed" => {
                 of.completed += 1;
-                of.items += entry.number("items");
+                of.items += entry.number("items")?;
             }
             "gone" => of.gone += 1,
             "failed" => of.failed += 1,
             "limited" => of.limited += 1,
             "retried" => of.retried += 1,
             "discovered" => {
-                told.discovered += entry.number("admitted") + entry.number("discarded");
-                told.admitted += entry.number("admitted");
+                told.discovered += entry.number("admitted")? + entry.number("discarded")?;
+                told.admitted += entry.number("admitted")?;
             }
-            "targets" => told.users.accepted += entry.number("accepted"),
+            "targets" => told.users.accepted += entry.number("accepted")?,
             "ended" => match entry.text("state") {
                 "completed" => told.users.completed += 1,
                 "gone" => told.users.gone += 1,

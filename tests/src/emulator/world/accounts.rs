@@ -57,7 +57,7 @@ impl Accounts {
         }
     }
 
-    fn is_open(&self, id: u64) -> bool {
+    pub fn is_open(&self, id: u64) -> bool {
         self.standing(id) == Standing::Open
     }
 

@@ -1,0 +1,282 @@
+//! The end: everything is repaired, all has to end, and what is there is compared with what was acknowledged.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use api::TrackerApi;
+use api::model::{Answer, CrawlPhase, CrawlView, Operation, Query, Write};
+use tokio::time::{Instant, sleep};
+
+use crate::cluster::{FileName, Program, Truth, eventually, tls_flags};
+use crate::event_stream::{check_order, entries};
+
+use super::change::Change;
+use super::hub::{self, Host};
+use super::ledger::Known;
+use super::world::World;
+
+/// How long the cluster may take to end all crawls once everything works.
+const PROGRESS: Duration = Duration::from_secs(180);
+
+/// What a dataset holds in the end.
+#[derive(Default)]
+struct Expected {
+    timelines: BTreeSet<u64>,
+    followers: BTreeSet<u64>,
+    permitted: BTreeSet<FileName>,
+}
+
+impl World {
+    /// Everything works from now on.
+    async fn repair(&mut self) -> anyhow::Result<()> {
+        self.seen.deed("everything works");
+        // Operators, and whoever moves the leadership, stop.
+        self.busy.abort_all();
+        while self.busy.join_next().await.is_some() {}
+        self.watch();
+        for (_, what) in std::mem::take(&mut self.later) {
+            self.end(what).await?;
+        }
+        for host in self.members.clone() {
+            self.site(host)?.start(None)?;
+        }
+        Ok(())
+    }
+
+    /// Repairs everything, waits for the end of all crawls and compares.
+    pub(super) async fn settle(&mut self) -> anyhow::Result<()> {
+        self.repair().await?;
+        let begun = Instant::now();
+        let mut asked = None;
+        loop {
+            self.look().await?;
+            if !self.seen.wrong.is_empty() {
+                return Ok(());
+            }
+            if asked.is_none_or(|at: Instant| at.elapsed() > Duration::from_secs(3)) {
+                asked = Some(Instant::now());
+                self.let_all_go_on().await;
+            }
+            let settled = self.settled();
+            if settled.is_ok() {
+                break;
+            }
+            if begun.elapsed() > PROGRESS {
+                let why = settled.err().unwrap_or_default();
+                self.seen.wrong.push(format!("{PROGRESS:?} after everything works: {why}"));
+                return Ok(());
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+        self.seen
+            .compared
+            .push(format!("settled {:.0} s after everything worked", begun.elapsed().as_secs_f64()));
+        self.compare().await
+    }
+
+    /// What is still open, if anything is.
+    fn settled(&self) -> Result<(), String> {
+        match &self.change {
+            Some(Change::Replace(host, _)) => {
+                return Err(format!("the new disk of node {host} is not let in"));
+            }
+            Some(Change::Roll(_)) => return Err("a rolling restart goes on".to_owned()),
+            Some(Change::Add(host, ..) | Change::Promote(host, _) | Change::Remove(host, _)) => {
+                return Err(format!("the change of member {host} goes on"));
+            }
+            Some(Change::OtherDisks(_)) => return Err("nodes have other disks".to_owned()),
+            None => {}
+        }
+        let status = self.status().ok_or("no leader says how the cluster is")?;
+        let ids: BTreeSet<Host> = status.nodes.iter().map(|node| node.id).collect();
+        if ids != self.members || !status.changes.is_empty() {
+            return Err(format!(
+                "members are {ids:?} with changes {:?}, not {:?}",
+                status.changes, self.members
+            ));
+        }
+        let behind = |node: &&api::model::MemberStatus| {
+            node.node.as_ref().is_none_or(|node| node.workers.is_none()) || node.cut_off.is_some()
+        };
+        if let Some(node) = status.nodes.iter().find(behind) {
+            return Err(format!("node {} is not there: {:?}", node.id, node));
+        }
+        let open = |crawl: &&CrawlView| !crawl.phase.is_over() || crawl.counters.users.failed > 0;
+        let open: Vec<_> = status.crawls.iter().filter(open).collect();
+        match open.first() {
+            None => Ok(()),
+            Some(crawl) => Err(format!("{} crawls are open, as {crawl:?}", open.len())),
+        }
+    }
+
+    /// Whatever operators left unfinished goes on. What fails is asked again in a while.
+    async fn let_all_go_on(&self) {
+        let Some(status) = self.status() else { return };
+        for node in status.nodes.iter().filter(|node| node.drained) {
+            let _ = self.client.write(Write::Drain { node: node.id, drained: false }).await;
+        }
+        for crawl in &status.crawls {
+            let id = crawl.id;
+            match crawl.phase {
+                CrawlPhase::Loading => drop(self.client.write(Write::SealCrawl { crawl: id }).await),
+                CrawlPhase::Paused => drop(self.client.write(Write::ResumeCrawl { crawl: id }).await),
+                _ => {}
+            }
+            if crawl.counters.users.failed > 0 {
+                let request = self.client.request_id();
+                let retry = Write::RetryErrors { request, crawl: id, user: None, limit: 1_000 };
+                let _ = self.client.write(retry).await;
+            }
+        }
+    }
+
+    async fn compare(&mut self) -> anyhow::Result<()> {
+        let Answer::Crawls(crawls) = self.client.query(Query::Crawls).await? else {
+            anyhow::bail!("a query for all crawls was answered by something else");
+        };
+        let crawls: Vec<CrawlView> = crawls;
+        let wrong = self.compare_accounts(&crawls);
+        self.seen.wrong.extend(wrong);
+        let files = self.compare_files(&crawls).await;
+        let events = self.compare_events(&crawls).await;
+        for (what, compared) in [("files", files), ("events", events)] {
+            match compared {
+                Ok(told) => self.seen.compared.push(told),
+                Err(why) => self.seen.wrong.push(format!("{what}: {why:#}")),
+            }
+        }
+        let accounts: u64 = crawls.iter().map(|crawl| crawl.counters.users.accepted).sum();
+        self.seen
+            .compared
+            .push(format!("{} crawls with {accounts} accounts, each in one final state", crawls.len()));
+        Ok(())
+    }
+
+    /// Every acknowledged account is in one final state, and every crawl was made once.
+    fn compare_accounts(&self, crawls: &[CrawlView]) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let names: BTreeSet<&str> = crawls.iter().map(|crawl| crawl.spec.name.as_str()).collect();
+        if names.len() != crawls.len() {
+            wrong.push(format!("{} crawls have {} names: one was made twice", crawls.len(), names.len()));
+        }
+        for (id, known) in &self.ledger.entries().crawls {
+            let Some(view) = crawls.iter().find(|crawl| crawl.id == *id) else {
+                if !known.delete_sent {
+                    wrong.push(format!("crawl {id} was acknowledged and is gone"));
+                }
+                continue;
+            };
+            let users = view.counters.users;
+            let ended = users.completed + users.gone + users.failed + users.cancelled;
+            if ended != users.accepted || users.waiting + users.active != 0 {
+                wrong.push(format!("crawl {id} is over and not all of its accounts are: {users:?}"));
+            }
+            let (least, most) = (known.targets.len() as u64, known.sent.len() as u64);
+            if users.accepted < least || (!known.traverses && users.accepted > most) {
+                wrong.push(format!(
+                    "crawl {id} has {} accounts; {least} were acknowledged of {most} that were sent",
+                    users.accepted
+                ));
+            }
+            if view.phase == CrawlPhase::Cancelled && !known.cancel_sent {
+                wrong.push(format!("crawl {id} was cancelled by nobody"));
+            }
+        }
+        wrong
+    }
+
+    /// The accounts that a crawl of these targets comes to.
+    fn reached(&self, known: &Known, targets: &BTreeSet<u64>) -> BTreeSet<u64> {
+        let mut reached = targets.clone();
+        if known.traverses {
+            let open = targets.iter().filter(|target| self.emulator.is_open(**target));
+            let found = open.flat_map(|target| self.emulator.expected_followers(*target));
+            reached.extend(found.filter(|account| self.emulator.profile(*account).is_some()));
+        }
+        reached
+    }
+
+    fn expected(&self, crawls: &[CrawlView]) -> Expected {
+        let mut expected = Expected::default();
+        for (id, known) in &self.ledger.entries().crawls {
+            let finished = crawls.iter().any(|crawl| crawl.id == *id && crawl.phase == CrawlPhase::Finished);
+            let files = |accounts: BTreeSet<u64>, expected: &mut Expected, certain: bool| {
+                for account in accounts.into_iter().filter(|account| self.emulator.is_open(*account)) {
+                    let has = |operation| known.operations.contains(operation);
+                    let files = [
+                        (has(Operation::Timeline) || has(Operation::Update), FileName::Timeline(account)),
+                        (has(Operation::Followers), FileName::Followers(account)),
+                    ];
+                    for (_, file) in files.into_iter().filter(|(wanted, _)| *wanted) {
+                        match file {
+                            FileName::Timeline(_) if certain && has(Operation::Timeline) => {
+                                expected.timelines.insert(account);
+                            }
+                            FileName::Followers(_) if certain => {
+                                expected.followers.insert(account);
+                            }
+                            _ => {
+                                expected.permitted.insert(file);
+                            }
+                        }
+                    }
+                }
+            };
+            files(self.reached(known, &known.sent), &mut expected, false);
+            if finished && !known.cancel_sent {
+                files(self.reached(known, &known.targets), &mut expected, true);
+            }
+        }
+        expected
+    }
+
+    /// Every file that should be there is, once, and complete, and no other.
+    async fn compare_files(&self, crawls: &[CrawlView]) -> anyhow::Result<String> {
+        let expected = self.expected(crawls);
+        let (timelines, followers) = (expected.timelines.len(), expected.followers.len());
+        let truth = Truth::of(&self.emulator)
+            .timelines(expected.timelines)
+            .followers(expected.followers)
+            .permit(expected.permitted);
+        let truth = if self.local { truth.copies() } else { truth };
+        let outputs: Vec<PathBuf> = self.outputs.iter().map(|(path, _)| path.clone()).collect();
+        truth.check(&outputs)?;
+        let endpoint = format!("{}:8000", hub::address(1));
+        for output in &outputs {
+            let mut command = Program::Ctl.command()?;
+            command.args(["--endpoints", &endpoint]).args(tls_flags(&self.folder, "operator-harness"));
+            command.args(["dataset", "verify"]).arg(output);
+            let verified = crate::cluster::ended(&mut command).await?;
+            anyhow::ensure!(
+                verified.status.success(),
+                "twm-ctl dataset verify: {}{}",
+                String::from_utf8_lossy(&verified.stdout),
+                String::from_utf8_lossy(&verified.stderr)
+            );
+        }
+        Ok(format!("the dataset is exact: timelines of {timelines} accounts, followers of {followers}"))
+    }
+
+    /// Every event is in the stream once and in order, and the end of every crawl is.
+    async fn compare_events(&self, crawls: &[CrawlView]) -> anyhow::Result<String> {
+        let finished: Vec<String> = crawls
+            .iter()
+            .filter(|crawl| crawl.phase == CrawlPhase::Finished)
+            .map(|crawl| crawl.id.to_string())
+            .collect();
+        let all = eventually("the stream tells the end of all crawls", async || {
+            let Ok(all) = entries(&self.redis).await else { return Ok(None) };
+            let told: BTreeSet<&str> = all
+                .iter()
+                .filter(|entry| entry.text("type") == "finished")
+                .map(|entry| entry.text("crawl"))
+                .collect();
+            let complete = finished.iter().all(|crawl| told.contains(crawl.as_str()));
+            Ok(complete.then_some(all))
+        })
+        .await?;
+        check_order(&all)?;
+        Ok(format!("{} events in Redis, each once and in order", all.len()))
+    }
+}
