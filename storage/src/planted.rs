@@ -52,6 +52,17 @@ bugs! {
     "any-snapshot-chunk" AnySnapshotChunk: "A chunk of another snapshot is taken for the next one.";
     "lost-session-keeps-jobs" LostSessionKeepsJobs: "The jobs of a session that timed out go to nobody.";
     "file-not-freed" FileNotFreed: "A job that is over still counts as the writer of its file.";
+    "learner-counts" LearnerCounts: "After a restart a learner counts in a majority.";
+    "any-disk" AnyDisk: "A new disk acknowledges as the one that it replaces.";
+    "append-unbounded" AppendUnbounded: "All entries that a follower lacks go in one message.";
+    "run-lost" RunLost: "A merge of the seen-set's runs loses one of them.";
+    "queue-not-saved" QueueNotSaved: "A checkpoint lacks the accounts that joined a queue last.";
+    "half-redo" HalfRedo: "A start makes half of the changes of a batch that was cut off.";
+    "budgets-forgotten" BudgetsForgotten: "A node that starts does not know what its addresses have spent.";
+    "publishes-early" PublishesEarly: "A node publishes a draft before the cluster has accepted the job's end.";
+    "lost-draft-published" LostDraftPublished: "A draft that is not there counts as published.";
+    "update-over-newer" UpdateOverNewer: "An update goes on with its draft although its file was replaced meanwhile.";
+    "lease-for-ever" LeaseForEver: "A worker goes on with a job when its lease may have ended.";
 }
 
 impl fmt::Display for Bug {

@@ -10,6 +10,7 @@ pub mod emulator;
 pub mod event_stream;
 pub mod graphite_web;
 pub mod link;
+pub mod power;
 pub mod redis_server;
 pub mod search_server;
 pub mod server_process;

@@ -1,19 +1,23 @@
 //! Simulations of many seeds, and what is told of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use raft::sim::{Fault, Outcome, Plan, STEP, simulate};
+use raft::sim::{Fault, JobPlace, Outcome, Plan, STEP, simulate};
 use storage::env::{Clock, SystemClock};
 use storage::planted::{Bug, plant};
 
 /// Steps below which a failing run is not made shorter.
 const SHORTEST: u64 = 50;
+
+/// Runs in which faults are left out, to find those that matter.
+const MOST_TRIES: u32 = 60;
 
 /// Messages that are shown of a run that broke.
 const SHOWN: usize = 20;
@@ -37,6 +41,12 @@ pub struct Arguments {
     /// Plants a bug, which has to be found: then it is a failure if no seed breaks. `all` plants one after the other.
     #[arg(long, value_name = "NAME")]
     plant: Option<String>,
+    /// Faults that do not happen, by the numbers that a run prints: what is left of a run that was made shorter.
+    #[arg(long, value_delimiter = ',', value_name = "N,...")]
+    without: Vec<u64>,
+    /// Writes all messages and deeds of one seed there.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    trace: Option<PathBuf>,
     /// Seeds at once.
     #[arg(long, default_value_t = thread::available_parallelism().map_or(1, usize::from))]
     jobs: usize,
@@ -93,20 +103,21 @@ impl Arguments {
         first..first.saturating_add(count)
     }
 
-    fn plan(&self, seed: u64, steps: u64, folder: &tempfile::TempDir) -> Plan {
+    fn plan(&self, seed: u64, steps: u64, without: &BTreeSet<u64>, folder: &tempfile::TempDir) -> Plan {
         let nodes = match (self.nodes, seed % 10) {
             (0, 0) => 7,
             (0, 1..4) => 5,
             (0, _) => 3,
             (nodes, _) => nodes,
         };
-        Plan { seed, nodes, steps, folder: folder.path().to_owned() }
+        let (without, trace) = (without.clone(), self.trace.clone());
+        Plan { seed, nodes, steps, folder: folder.path().to_owned(), without, trace }
     }
 
     /// Simulates one seed.
-    fn simulate(&self, seed: u64, steps: u64) -> anyhow::Result<(Outcome, Plan)> {
+    fn simulate(&self, seed: u64, steps: u64, without: &BTreeSet<u64>) -> anyhow::Result<(Outcome, Plan)> {
         let folder = tempfile::tempdir().context("a folder for the simulated nodes")?;
-        let plan = self.plan(seed, steps, &folder);
+        let plan = self.plan(seed, steps, without, &folder);
         let outcome = catch_unwind(|| simulate(&plan)).unwrap_or_else(|panic| {
             let why = panic.downcast_ref::<String>().cloned();
             let why = why.or_else(|| panic.downcast_ref::<&str>().map(|why| (*why).to_owned()));
@@ -118,13 +129,14 @@ impl Arguments {
     /// Simulates the seeds, several at once, until `look` wants no more.
     fn each(&self, look: impl Fn(Outcome, Plan) -> bool + Sync) -> anyhow::Result<()> {
         let (seeds, next) = (self.seeds(), AtomicU64::new(0));
+        let without = self.without.iter().copied().collect();
         let work = || {
             loop {
                 let seed = seeds.start + next.fetch_add(1, Ordering::Relaxed);
                 if seed >= seeds.end {
                     return Ok(());
                 }
-                let (outcome, plan) = self.simulate(seed, self.steps)?;
+                let (outcome, plan) = self.simulate(seed, self.steps, &without)?;
                 if !look(outcome, plan) {
                     next.store(u64::MAX / 2, Ordering::Relaxed);
                 }
@@ -162,6 +174,7 @@ struct Totals {
     /// The sum of all traces' checksums: two runs with the same seeds have the same.
     digest: u64,
     faults: BTreeMap<Fault, u64>,
+    met: BTreeMap<(Fault, JobPlace), u64>,
     broken: Vec<(Outcome, Plan)>,
 }
 
@@ -178,6 +191,9 @@ fn run_seeds(arguments: &Arguments) -> anyhow::Result<bool> {
         totals.digest = totals.digest.wrapping_add(outcome.digest.digest.into());
         for (fault, count) in &outcome.faults {
             *totals.faults.entry(*fault).or_default() += count;
+        }
+        for (met, count) in &outcome.met {
+            *totals.met.entry(*met).or_default() += count;
         }
         if outcome.failure.is_some() {
             totals.broken.push((outcome, plan));
@@ -198,9 +214,7 @@ fn run_seeds(arguments: &Arguments) -> anyhow::Result<bool> {
         "{} calls of operators were answered, {} crawls ended with {} accounts; traces {:x}",
         totals.calls, totals.crawls, totals.accounts, totals.digest
     );
-    for (fault, count) in &totals.faults {
-        println!("  {:16} {count:6}", format!("{fault:?}"));
-    }
+    totals.show_coverage();
     for (outcome, plan) in &totals.broken {
         show(arguments, outcome, plan)?;
     }
@@ -208,20 +222,78 @@ fn run_seeds(arguments: &Arguments) -> anyhow::Result<bool> {
     Ok(totals.broken.is_empty())
 }
 
+/// Where a fault can meet a job, and what the table calls it.
+const PLACES: [(JobPlace, &str); 6] = [
+    (JobPlace::Nowhere, "none"),
+    (JobPlace::Queued, "queued"),
+    (JobPlace::Ready, "ready"),
+    (JobPlace::Leased, "leased"),
+    (JobPlace::Publishing, "publishing"),
+    (JobPlace::Delayed, "delayed"),
+];
+
+impl Totals {
+    /// How often each fault happened, and where the jobs were that it met.
+    fn show_coverage(&self) {
+        let names: Vec<_> = PLACES.iter().map(|(_, name)| format!("{name:>11}")).collect();
+        println!("{:16} {:>7}  while there were jobs: {}", "fault", "times", names.concat());
+        let mut missed = Vec::new();
+        for fault in Fault::all() {
+            let times = self.faults.get(&fault).copied().unwrap_or_default();
+            let cell = |(place, name): &(JobPlace, &str)| {
+                let count = self.met.get(&(fault, *place)).copied().unwrap_or_default();
+                if count == 0 {
+                    missed.push(format!("{fault:?}/{name}"));
+                }
+                format!("{count:>11}")
+            };
+            let cells: Vec<_> = PLACES.iter().map(cell).collect();
+            println!("{:16} {times:7}                        {}", format!("{fault:?}"), cells.concat());
+        }
+        println!("not reached: {}", if missed.is_empty() { "nothing".to_owned() } else { missed.join(", ") });
+    }
+}
+
 /// What broke, how to repeat it, and what was done in the shortest run that breaks with the same seed.
 fn show(arguments: &Arguments, outcome: &Outcome, plan: &Plan) -> anyhow::Result<()> {
     println!("\nseed {}: {}", plan.seed, told(outcome));
     let (mut shortest, mut steps) = (outcome.clone(), arguments.steps);
+    let mut without: BTreeSet<u64> = arguments.without.iter().copied().collect();
     let mut least = 0;
     while steps > SHORTEST && steps - least > SHORTEST {
         let middle = least + (steps - least) / 2;
-        let (shorter, _) = arguments.simulate(plan.seed, middle)?;
+        let (shorter, _) = arguments.simulate(plan.seed, middle, &without)?;
         match shorter.failure {
             Some(_) => (shortest, steps) = (shorter, middle),
             None => least = middle,
         }
     }
-    println!("again: ops/simulate --seed {} --steps {steps} --nodes {}", plan.seed, plan.nodes);
+    // Faults in ever smaller groups, which are left out if it still breaks.
+    let mut tries = 0;
+    let mut size = shortest.drawn.div_ceil(2);
+    while size > 0 && tries < MOST_TRIES {
+        let mut from = 0;
+        while from < shortest.drawn && tries < MOST_TRIES {
+            let group: BTreeSet<u64> = (from..from + size).filter(|n| !without.contains(n)).collect();
+            from += size;
+            if group.is_empty() {
+                continue;
+            }
+            tries += 1;
+            let fewer: BTreeSet<u64> = without.union(&group).copied().collect();
+            let (calmer, _) = arguments.simulate(plan.seed, steps, &fewer)?;
+            if calmer.failure.is_some() {
+                (shortest, without) = (calmer, fewer);
+            }
+        }
+        size /= 2;
+    }
+    let left_out: Vec<_> = without.iter().map(u64::to_string).collect();
+    let left_out = match left_out.is_empty() {
+        true => String::new(),
+        false => format!(" --without {}", left_out.join(",")),
+    };
+    println!("again: ops/simulate --seed {} --steps {steps} --nodes {}{left_out}", plan.seed, plan.nodes);
     println!("{}", told(&shortest));
     shortest.deeds.iter().for_each(|deed| println!("  {deed}"));
     println!("the last messages:");

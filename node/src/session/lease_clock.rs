@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use storage::env::Clock;
+use storage::planted::{Bug, planted};
 
 /// Tells workers whether the leases of their session can have ended.
 ///
@@ -29,7 +30,8 @@ impl LeaseClock {
 
     /// Whether the session's jobs may still be worked on. Cheap.
     pub fn is_valid(&self) -> bool {
-        micros(self.clock.monotonic()) < self.valid_until.load(Ordering::Acquire)
+        planted(Bug::LeaseForEver)
+            || micros(self.clock.monotonic()) < self.valid_until.load(Ordering::Acquire)
     }
 
     /// How long the leases are valid from now on, if nothing more is heard of the leader.

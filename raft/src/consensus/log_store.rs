@@ -134,7 +134,8 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
-        self.disk.entries(start, end, MAX_REPLICATED)
+        let most = if planted(Bug::AppendUnbounded) { usize::MAX } else { MAX_REPLICATED };
+        self.disk.entries(start, end, most)
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {

@@ -1,7 +1,9 @@
 //! The state machine as openraft drives it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -15,11 +17,11 @@ use storage::snapshot::SnapshotReader;
 use storage::state::{StateError, StateStore};
 use tokio::sync::{OwnedMutexGuard, watch};
 
-use crate::model::{ClusterId, Response};
+use crate::model::{ClusterId, MemberId, Response};
 use crate::state::{Frozen, LoadError, State, write_checkpoint};
 
-use super::snapshots::SnapshotData;
-use super::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use super::snapshots::{CHUNK, SnapshotData};
+use super::types::{LogId, Member, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 
 /// Key of the record with the applied log id and the membership.
 const APPLIED: &[u8] = b"m";
@@ -36,6 +38,8 @@ pub(crate) struct Replica {
     /// Held while the state on disk must not change: by a checkpoint, and by a snapshot that streams it.
     pub(super) on_disk: Arc<tokio::sync::Mutex<()>>,
     pub(super) snapshots: PathBuf,
+    /// Bytes of a snapshot that one message carries at most.
+    pub(super) snapshot_chunk: AtomicUsize,
     /// Where disk work is done: on an async thread it has cost leaderships.
     pub(super) work: Work,
     /// Counts batches of applied entries, for those who wait for work.
@@ -81,9 +85,15 @@ impl Replica {
             checkpointed: Mutex::new(checkpointed),
             on_disk: Arc::default(),
             snapshots,
+            snapshot_chunk: AtomicUsize::new(CHUNK),
             work,
             changes: watch::Sender::new(0),
         }))
+    }
+
+    /// Sends snapshots in messages of so many bytes at most.
+    pub(crate) fn send_chunks_of(&self, bytes: usize) {
+        self.snapshot_chunk.store(bytes, Ordering::Relaxed);
     }
 
     /// Whether the state's invariants are checked after commands.
@@ -245,6 +255,13 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
         let applied = lock(&self.replica.applied).clone();
+        if planted(Bug::LearnerCounts) && applied.last.is_some() {
+            let nodes = applied.membership.nodes().map(|(id, node)| (*id, node.clone()));
+            let nodes: BTreeMap<MemberId, Member> = nodes.collect();
+            let voters = nodes.keys().copied().collect();
+            let all_vote = openraft::Membership::new(vec![voters], nodes).map_err(io::Error::other)?;
+            return Ok((applied.last, StoredMembership::new(*applied.membership.log_id(), all_vote)));
+        }
         Ok((applied.last, applied.membership))
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use storage::env::Work;
@@ -15,7 +16,7 @@ use super::machine::Replica;
 use super::types::SnapshotMeta;
 
 /// Bytes of one chunk.
-const CHUNK: usize = 1 << 20;
+pub(super) const CHUNK: usize = 1 << 20;
 
 /// A snapshot in openraft's hands: this node's own state on disk, or a file that came from a peer.
 pub(crate) enum SnapshotData {
@@ -64,19 +65,22 @@ pub(super) struct SnapshotFile {
     /// Open, so that the transfer goes on when a later snapshot replaces the file.
     file: Arc<File>,
     work: Work,
+    /// Bytes that a chunk has at most.
+    most: usize,
 }
 
 impl SnapshotFile {
-    fn open(id: String, path: &Path, work: &Work) -> io::Result<Self> {
+    fn open(id: String, path: &Path, replica: &Replica) -> io::Result<Self> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { id, bytes, path: path.to_owned(), file: Arc::new(file), work: work.clone() })
+        let (work, most) = (replica.work.clone(), replica.snapshot_chunk.load(Ordering::Relaxed));
+        Ok(Self { id, bytes, path: path.to_owned(), file: Arc::new(file), work, most })
     }
 
     /// The chunk at an offset; shorter at the end.
     pub(super) async fn chunk(&self, offset: u64) -> io::Result<Bytes> {
         let file = Arc::clone(&self.file);
-        let length = CHUNK.min(self.bytes.saturating_sub(offset) as usize);
+        let length = self.most.min(self.bytes.saturating_sub(offset) as usize);
         self.work
             .run(move || {
                 let mut chunk = vec![0; length];
@@ -92,7 +96,7 @@ fn write(replica: &Replica) -> io::Result<SnapshotFile> {
     let id = meta.last_log_id.map_or_else(|| "empty".to_owned(), |id| format!("{id}"));
     let path = replica.snapshots.join(format!("out-{id}.snapshot"));
     if path.exists() {
-        return SnapshotFile::open(id, &path, &replica.work);
+        return SnapshotFile::open(id, &path, replica);
     }
     remove_outgoing(&replica.snapshots)?;
     let header = postcard::to_stdvec(&meta).map_err(io::Error::other)?;
@@ -104,7 +108,7 @@ fn write(replica: &Replica) -> io::Result<SnapshotFile> {
     }
     writer.finish().map_err(io::Error::other)?;
     std::fs::rename(&unfinished, &path)?;
-    SnapshotFile::open(id, &path, &replica.work)
+    SnapshotFile::open(id, &path, replica)
 }
 
 /// Removes the files of earlier states.

@@ -59,6 +59,8 @@ pub struct TrackerOptions {
     pub keep_ended: Option<Duration>,
     /// Whether the state machine's invariants are checked after commands; a violation stops this node.
     pub check_invariants: bool,
+    /// Bytes of a snapshot that one message carries at most.
+    pub snapshot_chunk: usize,
     /// Most bytes of events kept for a mirror, and the part of them that is kept behind it; 0 when there is none.
     pub events_kept: u64,
     /// Version of the program, for status.
@@ -101,6 +103,7 @@ impl TrackerOptions {
             checkpoint_interval: Duration::from_secs(1),
             keep_ended: None,
             check_invariants: false,
+            snapshot_chunk: 1 << 20,
             events_kept: 0,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             check_follow_rule: None,

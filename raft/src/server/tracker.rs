@@ -309,11 +309,26 @@ impl Tracker {
         self.inner.raft.is_leader()
     }
 
+    /// How far this replica has applied the log.
+    #[cfg(debug_assertions)]
+    pub(crate) fn applied_index(&self) -> u64 {
+        self.inner.replica.applied_index()
+    }
+
     /// How far this replica has applied the log, and the checksum of what came of it.
     #[cfg(debug_assertions)]
     pub(crate) fn digest(&self) -> (u64, u32) {
         let state = self.inner.replica.state();
         (self.inner.replica.applied_index(), state.digest())
+    }
+
+    /// Where jobs are, of a node or of all.
+    #[cfg(debug_assertions)]
+    pub(crate) fn job_places(
+        &self,
+        node: Option<NodeId>,
+    ) -> std::collections::BTreeSet<crate::state::JobPlace> {
+        self.inner.replica.state().job_places(node)
     }
 
     /// How the events that wait for a mirror fail to be numbered one after the other.
@@ -344,8 +359,8 @@ async fn open_stores(
     data: DataDir,
     options: &TrackerOptions,
 ) -> Result<(DataDir, Arc<Replica>, LogStore), StartError> {
-    let (check_invariants, disks, work) =
-        (options.check_invariants, options.disks.clone(), options.work.clone());
+    let (check_invariants, snapshot_chunk) = (options.check_invariants, options.snapshot_chunk);
+    let (disks, work) = (options.disks.clone(), options.work.clone());
     let opened = options.work.run(move || {
         let owner = log_owner(data.identity());
         let log = match data.identity().stage {
@@ -356,6 +371,7 @@ async fn open_stores(
         let store = (disks.states)(&data.state())?;
         let replica = Replica::open(store, data.snapshots(), opening::cluster_of(&data), work)?;
         replica.check_invariants(check_invariants);
+        replica.send_chunks_of(snapshot_chunk);
         let folder = data.snapshots();
         std::fs::create_dir_all(&folder).map_err(|source| StartError::Log { path: folder, source })?;
         Ok((data, replica, log))

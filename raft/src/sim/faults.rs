@@ -74,6 +74,26 @@ impl Fault {
         Self::ClearNetwork
     }
 
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::DRAWN.iter().map(|(fault, _)| *fault)
+    }
+
+    /// Whether it happens to one node, and not to links or to all.
+    pub(super) fn befalls_a_node(self) -> bool {
+        let of_a_node = [
+            Self::CutNode,
+            Self::Kill,
+            Self::Freeze,
+            Self::SlowDisk,
+            Self::FailSync,
+            Self::ReplaceDisk,
+            Self::JumpClock,
+            Self::Drift,
+        ];
+        of_a_node.contains(&self)
+    }
+
     /// The sum of all weights.
     pub(super) fn weights() -> u64 {
         Self::DRAWN.iter().map(|(_, weight)| weight).sum()

@@ -2,7 +2,7 @@
 //!
 //! Trackers get their network, their disks, their time, their randomness and their blocking work by trait
 //! ([`TrackerOptions`](crate::server::TrackerOptions)). Each simulated process has a runtime of its own, whose clock is
-//! advanced a millisecond at a time: so a process can be killed with all of its tasks, frozen, or run faster than others.
+//! advanced two milliseconds at a time: so a process can be killed with all of its tasks, frozen, or run faster than others.
 //! Messages and syncs take their time, and can be lost; a seed says when what goes wrong.
 //!
 //! After every few steps the replicas are compared and everything that operators were told is checked; in the end all
@@ -24,6 +24,7 @@ mod trace;
 mod worker;
 mod world;
 
+pub use crate::state::JobPlace;
 pub use faults::Fault;
 pub use trace::TraceDigest;
 pub use world::{Outcome, Plan, STEP, simulate};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -76,6 +77,8 @@ struct Inner {
     weather: Mutex<Weather>,
     dice: SeededEntropy,
     trace: Trace,
+    /// The path of the world's folder, which errors name and which is another one in each run.
+    folder: Vec<u8>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,7 +95,7 @@ fn node_at(address: &str) -> Option<NodeId> {
 }
 
 impl SimNet {
-    pub(super) fn new(seed: u64, trace: Trace) -> Self {
+    pub(super) fn new(seed: u64, trace: Trace, folder: &Path) -> Self {
         Self(Arc::new(Inner {
             now: Mutex::default(),
             due: Mutex::default(),
@@ -104,6 +107,7 @@ impl SimNet {
             weather: Mutex::default(),
             dice: SeededEntropy::new(seed),
             trace,
+            folder: folder.as_os_str().as_encoded_bytes().to_owned(),
         }))
     }
 
@@ -162,6 +166,18 @@ impl SimNet {
     fn latency(&self, from: NodeId, to: NodeId) -> Duration {
         let slow = lock(&self.0.weather).slow.get(&(from, to)).copied().unwrap_or_default();
         slow + Duration::from_micros(500 + self.0.dice.next_u64() % 2_000)
+    }
+
+    /// The size and the checksum of a message.
+    fn packed(&self, value: &(impl Serialize + ?Sized)) -> (usize, u32) {
+        let mut bytes = postcard::to_stdvec(value).unwrap_or_default();
+        let size = bytes.len();
+        let folder = &self.0.folder;
+        let begins = |at: &usize| folder.first() == bytes.get(*at) && bytes[*at..].starts_with(folder);
+        if let Some(at) = (0..bytes.len()).find(begins).filter(|_| !folder.is_empty()) {
+            bytes.drain(at..at + folder.len());
+        }
+        (size, crc32fast::hash(&bytes))
     }
 
     fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
@@ -366,7 +382,8 @@ impl SimCalls {
         let answer = Answer { net, number, to: Some(to) };
         let (line, number, last) = (self.line.clone(), self.number, Arc::clone(&self.last));
         let doubled = what == "raft" && line.net.one_in_thousand(lock(&line.net.0.weather).doubled);
-        self.line.send(0, what, packed(asked), Some(&self.last), move || {
+        let size = self.line.net.packed(asked);
+        self.line.send(0, what, size, Some(&self.last), move || {
             // Without a listener the answer is dropped, and the connection is seen to have ended.
             let Some((connection, runtime)) = line.called(number) else { return };
             if doubled {
@@ -375,7 +392,7 @@ impl SimCalls {
             let called = call(connection);
             runtime.spawn(async move {
                 let result = called.await;
-                let size = result.as_ref().map_or((0, 0), |answer| packed(answer));
+                let size = result.as_ref().map_or((0, 0), |answer| line.net.packed(answer));
                 line.send(1, what, size, Some(&last), move || answer.send(result));
             });
         });
@@ -388,11 +405,6 @@ impl SimCalls {
         }
         .boxed()
     }
-}
-
-fn packed(value: &(impl Serialize + ?Sized)) -> (usize, u32) {
-    let bytes = postcard::to_stdvec(value).unwrap_or_default();
-    (bytes.len(), crc32fast::hash(&bytes))
 }
 
 impl Calls for SimCalls {

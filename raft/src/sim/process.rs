@@ -24,6 +24,9 @@ const EVENTS_KEPT: u64 = 4 << 10;
 /// Entries that stay in the log behind a checkpoint: few, so that who lags gets a snapshot.
 const LOG_KEPT: u64 = 60;
 
+/// Bytes of a snapshot in one message: so few that it takes several.
+const SNAPSHOT_CHUNK: usize = 2 << 10;
+
 /// Why a process ended by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Exit {
@@ -182,6 +185,9 @@ impl SimNode {
             check_invariants: true,
             events_kept: EVENTS_KEPT,
             log_kept: LOG_KEPT,
+            snapshot_chunk: SNAPSHOT_CHUNK,
+            // Of five and more some are learners.
+            voters: (self.peers.len() > 3).then_some(3),
             output_owner: self.files.owner(),
             ..TrackerOptions::new(self.id, "sim".to_owned(), peers, data, clock, entropy)
         };

@@ -1,10 +1,13 @@
 //! Few seeds, so that everybody's test run has some; `ops/simulate` has more.
 
+use std::collections::BTreeSet;
+
 use super::{Outcome, Plan, simulate};
 
 fn simulated(seed: u64, steps: u64) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan { seed, nodes: 3, steps, folder: folder.path().to_owned() };
+    let folder = folder.path().to_owned();
+    let plan = Plan { seed, nodes: 3, steps, folder, without: BTreeSet::new(), trace: None };
     simulate(&plan)
 }
 

@@ -1,6 +1,9 @@
 //! What happened in a simulated world, in order.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +22,8 @@ struct Lines {
     newest: std::collections::VecDeque<String>,
     /// What operators and faults did, which is little.
     deeds: Vec<String>,
+    /// Where all lines go.
+    file: Option<BufWriter<File>>,
 }
 
 /// The trace in short: two runs that did the same have the same.
@@ -35,6 +40,12 @@ impl Trace {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes all lines to a file, too.
+    pub(super) fn write_to(&self, path: &Path) -> std::io::Result<()> {
+        self.lines().file = Some(BufWriter::new(File::create(path)?));
+        Ok(())
+    }
+
     pub(super) fn advance_to(&self, now: Duration) {
         self.lines().now = now;
     }
@@ -45,6 +56,10 @@ impl Trace {
         let line = format!("{} {what}", lines.now.as_micros());
         lines.digest.update(line.as_bytes());
         lines.count += 1;
+        if let Some(Err(error)) = lines.file.as_mut().map(|file| writeln!(file, "{line}")) {
+            eprintln!("the trace is not written any more: {error}");
+            lines.file = None;
+        }
         if lines.newest.len() == KEPT {
             lines.newest.pop_front();
         }

@@ -11,6 +11,7 @@ use storage::env::{Entropy, SeededEntropy};
 use crate::consensus::seed_this_thread;
 use crate::model::{NodeId, StorageId};
 use crate::server::{Ended, Tracker};
+use crate::state::JobPlace;
 
 use super::faults::{Fault, Later};
 use super::files::{Files, Grants};
@@ -30,6 +31,10 @@ pub struct Plan {
     pub steps: u64,
     /// A folder for the small files of the nodes; it must be empty.
     pub folder: PathBuf,
+    /// Faults, counted from 0, that do not happen.
+    pub without: BTreeSet<u64>,
+    /// A file for all messages and deeds.
+    pub trace: Option<PathBuf>,
 }
 
 /// What came of a simulation.
@@ -43,6 +48,10 @@ pub struct Outcome {
     pub simulated: Duration,
     /// How often each fault was injected.
     pub faults: BTreeMap<Fault, u64>,
+    /// Numbers of the faults that were drawn, those that were left out among them.
+    pub drawn: u64,
+    /// How often a fault met a job there: a job of the node that it befell, or one that no node has.
+    pub met: BTreeMap<(Fault, JobPlace), u64>,
     /// Calls of operators that were answered.
     pub calls: u64,
     /// Crawls at the end, and accounts in final states.
@@ -63,6 +72,8 @@ impl Outcome {
             digest: TraceDigest { lines: 0, digest: 0 },
             simulated: Duration::ZERO,
             faults: BTreeMap::new(),
+            drawn: 0,
+            met: BTreeMap::new(),
             calls: 0,
             crawls: 0,
             accounts: 0,
@@ -76,7 +87,7 @@ impl Outcome {
 pub const STEP: Duration = Duration::from_millis(10);
 
 /// The world's clock advances by this.
-const TICK: Duration = Duration::from_millis(1);
+const TICK: Duration = Duration::from_millis(2);
 
 /// One step in so many brings a fault.
 const FAULT_EVERY: u64 = 40;
@@ -110,14 +121,20 @@ pub(super) struct World {
     /// Nodes whose disk is not there.
     pub(super) unmounted: BTreeSet<NodeId>,
     pub(super) faults: BTreeMap<Fault, u64>,
+    met: BTreeMap<(Fault, JobPlace), u64>,
+    drawn: u64,
     pub(super) digests: BTreeMap<u64, u32>,
+    /// How far each node's replica was when it was compared last.
+    pub(super) compared: BTreeMap<NodeId, u64>,
 }
 
 /// Simulates a world from its beginning to its end.
 pub fn simulate(plan: &Plan) -> Outcome {
     seed_this_thread(Some(plan.seed));
     let mut world = World::new(plan);
-    let failure = world.live(plan.steps).err();
+    let traced = plan.trace.as_ref().map_or(Ok(()), |path| world.trace.write_to(path));
+    let traced = traced.map_err(|error| format!("the trace cannot be written: {error}"));
+    let failure = traced.and_then(|()| world.live(plan)).err();
     let (crawls, accounts) = world.ended();
     let (deeds, messages) = world.trace.told();
     let outcome = Outcome {
@@ -125,6 +142,8 @@ pub fn simulate(plan: &Plan) -> Outcome {
         digest: world.trace.digest(),
         simulated: world.now,
         faults: std::mem::take(&mut world.faults),
+        drawn: world.drawn,
+        met: std::mem::take(&mut world.met),
         calls: world.ledger.calls(),
         crawls,
         accounts,
@@ -140,7 +159,7 @@ impl World {
     fn new(plan: &Plan) -> Self {
         let dice = SeededEntropy::new(plan.seed);
         let trace = Trace::default();
-        let net = SimNet::new(dice.next_u64(), trace.clone());
+        let net = SimNet::new(dice.next_u64(), trace.clone(), &plan.folder);
         let ids: Vec<NodeId> = (1..=plan.nodes).collect();
         let grants = Grants::default();
         // In every other world all nodes write to one folder.
@@ -174,7 +193,10 @@ impl World {
             replacing: BTreeMap::new(),
             unmounted: BTreeSet::new(),
             faults: BTreeMap::new(),
+            met: BTreeMap::new(),
+            drawn: 0,
             digests: BTreeMap::new(),
+            compared: BTreeMap::new(),
         }
     }
 
@@ -182,15 +204,23 @@ impl World {
         self.dice.next_u64() % n
     }
 
-    fn live(&mut self, steps: u64) -> Result<(), String> {
+    fn live(&mut self, plan: &Plan) -> Result<(), String> {
+        let fate = SeededEntropy::new(self.dice.next_u64());
         // Some come late: a first cluster waits for all.
         for id in 1..=self.nodes.len() as NodeId {
             let late = Duration::from_millis(if self.below(2) == 0 { 0 } else { self.below(3_000) });
             self.later.push((late, Later::Start(id)));
         }
-        for step in 0..steps {
-            if step > STEPS_TO_FORM && self.below(FAULT_EVERY) == 0 {
-                self.inject(Fault::drawn(self.below(Fault::weights())));
+        for step in 0..plan.steps {
+            if step > STEPS_TO_FORM && fate.next_u64() % FAULT_EVERY == 0 {
+                // What a fault draws is its own: one that is left out changes nothing in the others.
+                let own = SeededEntropy::new(fate.next_u64());
+                if !plan.without.contains(&self.drawn) {
+                    let common = std::mem::replace(&mut self.dice, own);
+                    self.inject(Fault::drawn(self.below(Fault::weights())));
+                    self.dice = common;
+                }
+                self.drawn += 1;
             }
             self.advance(STEP)?;
             if step % COMPARE_EVERY == 0 {
@@ -293,6 +323,7 @@ impl World {
     fn inject(&mut self, fault: Fault) {
         let victim = self.victim();
         let (from, to) = (self.some_node(), self.some_node());
+        let met = places(&self.nodes, fault.befalls_a_node().then_some(victim));
         let soon = |world: &Self, most: u64| world.now + Duration::from_millis(50 + world.below(most));
         let ids: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
         match fault {
@@ -369,7 +400,10 @@ impl World {
                 });
             }
         }
-        self.trace.deed(format_args!("{fault:?}, node {victim}, link {from} to {to}"));
+        self.trace.deed(format_args!("fault {}: {fault:?}, node {victim}, link {from} to {to}", self.drawn));
+        for place in met {
+            *self.met.entry((fault, place)).or_default() += 1;
+        }
         *self.faults.entry(fault).or_default() += 1;
     }
 
@@ -439,6 +473,13 @@ impl World {
         self.do_what_is_due();
         self.nodes.iter_mut().for_each(SimNode::start);
     }
+}
+
+/// Where jobs are, as the replica knows that has come furthest.
+fn places(nodes: &[SimNode], node: Option<NodeId>) -> BTreeSet<JobPlace> {
+    let trackers = nodes.iter().filter_map(SimNode::tracker);
+    let furthest = trackers.max_by_key(Tracker::applied_index);
+    furthest.map(|tracker| tracker.job_places(node)).unwrap_or_default()
 }
 
 impl Drop for World {

@@ -47,6 +47,9 @@ mod sessions;
 mod tests;
 mod waits;
 
+#[cfg(debug_assertions)]
+pub use digest::JobPlace;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};

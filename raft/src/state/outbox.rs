@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde::{Deserialize, Serialize};
 use storage::planted::{Bug, planted};
@@ -63,6 +65,8 @@ struct Block {
     bytes: Vec<u8>,
     dirty: bool,
     on_disk: bool,
+    /// Where the last event begins that was found in order: a check goes on from there.
+    checked: AtomicUsize,
 }
 
 /// How the outbox is, for status and for the mirror.
@@ -180,7 +184,10 @@ impl Outbox {
         }
         let Some(newest) = self.blocks.back() else { return Ok(()) };
         let mut last: Option<Event> = None;
-        for event in events_in(&newest.bytes) {
+        let mut rest = newest.bytes.get(newest.checked.load(Relaxed)..).unwrap_or_default();
+        while let Ok((event, after)) = postcard::take_from_bytes::<Event>(rest) {
+            newest.checked.store(newest.bytes.len() - rest.len(), Relaxed);
+            rest = after;
             if let Some(last) = last.filter(|last| last.number + 1 != event.number || last.id >= event.id) {
                 return Err(format!(
                     "event {} ({}) follows {} ({})",
@@ -261,6 +268,12 @@ impl Outbox {
         KeptEvents { left: self.head.left, after: id, blocks: blocks.collect() }
     }
 
+    /// All events that are kept, as they are stored, for a checksum.
+    #[cfg(debug_assertions)]
+    pub(super) fn stored(&self) -> impl Iterator<Item = &[u8]> {
+        self.blocks.iter().map(|block| block.bytes.as_slice())
+    }
+
     pub(super) fn view(&self) -> OutboxView {
         let OutboxHead { capacity, number, passed, left, dropped, term, .. } = self.head;
         OutboxView { capacity, bytes: self.bytes, newest: number, passed, left, dropped, term }
@@ -300,7 +313,14 @@ impl Outbox {
 
 impl Block {
     fn empty(number: u64) -> Self {
-        Self { number, last: EventId::default(), bytes: Vec::new(), dirty: true, on_disk: false }
+        Self {
+            number,
+            last: EventId::default(),
+            bytes: Vec::new(),
+            dirty: true,
+            on_disk: false,
+            checked: AtomicUsize::default(),
+        }
     }
 
     /// A block as it was written; none if it is damaged.

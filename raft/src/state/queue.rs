@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use storage::ids::{IdSegment, UserId};
+use storage::planted::{Bug, planted};
 use storage::state::StateStore;
 
 use crate::model::CrawlId;
@@ -114,6 +115,9 @@ impl SegmentQueue {
         }
         for segment in self.segments.iter_mut().filter(|s| s.dirty) {
             segment.dirty = false;
+            if planted(Bug::QueueNotSaved) && !segment.on_disk {
+                continue;
+            }
             segment.on_disk = true;
             let mut value = segment.depth.to_be_bytes().to_vec();
             value.extend_from_slice(&segment.ids.encode());

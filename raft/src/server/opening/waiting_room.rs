@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
+use storage::planted::{Bug, planted};
 use tarpc::context;
 use tarpc::server::Channel;
 use tokio::net::TcpStream;
@@ -108,7 +109,7 @@ impl WaitingRoom {
         if formation.name != options.cluster {
             return JoinAnswer::NotNow(format!("it is to be in cluster {:?}", options.cluster));
         }
-        if !formation.disks.keys().eq(options.peers.keys()) {
+        if !formation.disks.keys().eq(options.peers.keys()) && !planted(Bug::MajorityForms) {
             return JoinAnswer::NotNow("it was given other --peers".to_owned());
         }
         let founder = self.from.filter(|from| candidacy.founder() == Some(from.node));
