@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::time::Duration;
 
 use raft_log::RaftLog;
@@ -32,6 +32,8 @@ const CACHE_BYTES: usize = 8 << 20;
 pub(super) struct WalLog {
     log: Arc<RwLock<RaftLog<LogTypes>>>,
     folder: Arc<PathBuf>,
+    /// The last entry that is known to be on the disk.
+    synced: Arc<Mutex<Option<LogId>>>,
 }
 
 impl WalLog {
@@ -66,7 +68,7 @@ impl WalLog {
     /// Opens the log of `owner` in a folder. An end that an interrupted write tore is cut off; any other damage is an
     /// error, and so is a log that is missing or another's.
     pub(super) fn open(dir: &Path, owner: &str) -> io::Result<Self> {
-        log_check::check(dir, owner)?;
+        log_check::check(dir, owner)?.iter().try_for_each(log_check::Torn::cut)?;
         let log = open_files(dir)?;
         let state = log.log_state();
         let first = state.purged().map_or(0, |id| id.0.index + 1);
@@ -74,7 +76,8 @@ impl WalLog {
             let oldest = log.read(first, first + 1).next().transpose()?;
             oldest.ok_or_else(|| LogError::Gap { path: dir.to_owned(), missing: first })?;
         }
-        Ok(Self { log: Arc::new(RwLock::new(log)), folder: Arc::new(dir.to_owned()) })
+        let (log, folder) = (Arc::new(RwLock::new(log)), Arc::new(dir.to_owned()));
+        Ok(Self { log, folder, synced: Arc::default() })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, RaftLog<LogTypes>> {
@@ -136,6 +139,14 @@ impl LogDisk for WalLog {
     }
 
     fn append(&self, entries: Vec<Entry>, done: Done) -> io::Result<()> {
+        let (last, synced) = (entries.last().map(|entry| entry.log_id), Arc::clone(&self.synced));
+        let done: Done = Box::new(move |result: io::Result<()>| {
+            if result.is_ok() {
+                let mut synced = lock(&synced);
+                *synced = (*synced).max(last);
+            }
+            done(result);
+        });
         let entries = entries.into_iter().map(|e| (StoredLogId(e.log_id), StoredPayload(e.payload)));
         self.synced(done, |log| log.append(entries).map(drop))
     }
@@ -144,8 +155,12 @@ impl LogDisk for WalLog {
         self.synced(done, |log| log.save_vote(StoredVote(vote)).map(drop))
     }
 
-    /// Not synced: what is lost of it costs a restarted node one message from its leader.
+    /// Not synced: what is lost of it costs a restarted node one message from its leader. Nor is it written while the entry
+    /// is not on this disk: whoever looks at a damaged log takes it for the proof that the entry was.
     fn save_committed(&self, committed: LogId) -> io::Result<()> {
+        if Some(committed) > *lock(&self.synced) {
+            return Ok(());
+        }
         let mut log = self.write();
         let written = log.commit(StoredLogId(committed)).and_then(|_| log.flush(false, None));
         written.map_err(|error| self.failed(&log, error))
@@ -177,6 +192,10 @@ fn open_files(dir: &Path) -> io::Result<RaftLog<LogTypes>> {
     config.wal.chunk_max_records = Some(FILE_RECORDS);
     config.log_cache_capacity = Some(CACHE_BYTES);
     RaftLog::open(Arc::new(config))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn named(folder: &Path, source: io::Error) -> io::Error {

@@ -1,8 +1,9 @@
 //! Looks at a log before it is opened: whose it is, and whether its end is torn or damaged.
 //!
-//! `raft-log` cuts the end of its newest file off when a record reaches beyond the file, as a write that was interrupted
-//! leaves it, and removes a newest file whose first record does. A flipped length looks the same, and synced votes and
-//! entries that follow it would go with it. So whatever an intact record follows is damage, and refused.
+//! A power cut leaves any pages of what was written since the last sync: a record without its end, a hole where one was, and
+//! intact ones behind it. All of that is cut off, since nobody was told that it is there. A disk that loses what it had synced
+//! leaves the same, and more: records that were written afterwards and say so (the log notes an entry as committed only when
+//! it is on this disk), or a record that is wrong by one bit. Then the log is refused, and nothing in it is changed.
 
 mod records;
 #[cfg(test)]
@@ -117,9 +118,32 @@ impl From<LogError> for io::Error {
     }
 }
 
-/// Makes sure that a folder holds a log of `owner` whose end can be cut off where it is torn. Reads only.
-pub(super) fn check(folder: &Path, owner: &str) -> Result<(), LogError> {
+/// The end of a log that was being written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Torn {
+    file: PathBuf,
+    /// Where what cannot be read begins.
+    at: u64,
+}
+
+impl Torn {
+    /// Cuts it off.
+    pub(super) fn cut(&self) -> Result<(), LogError> {
+        tracing::warn!(
+            file = %self.file.display(), at = self.at,
+            "the end of the Raft log was being written when the node ended, and is cut off"
+        );
+        let failed = |source| FileError { action: "cut the end of", path: self.file.clone(), source };
+        let file = File::options().write(true).open(&self.file).map_err(failed)?;
+        file.set_len(self.at).and_then(|()| file.sync_all()).map_err(failed)?;
+        Ok(())
+    }
+}
+
+/// Makes sure that a folder holds a log of `owner`, and says where its end is torn. Reads only.
+pub(super) fn check(folder: &Path, owner: &str) -> Result<Vec<Torn>, LogError> {
     let path = || folder.to_owned();
+    let mut torn = Vec::new();
     // Newest first. One without a complete first record is removed when the log is opened, and the one before it becomes
     // the newest; so all that can be cut or removed is looked at.
     for file in files(folder)?.iter().rev() {
@@ -129,12 +153,15 @@ pub(super) fn check(folder: &Path, owner: &str) -> Result<(), LogError> {
             let (offset, intact) = (records.end as u64, intact as u64);
             return Err(LogError::Damaged { path: file.clone(), offset, intact });
         }
+        if records.end < bytes.len() {
+            torn.push(Torn { file: file.clone(), at: records.end as u64 });
+        }
         let Some(checkpoint) = records.checkpoint else { continue };
         let found = owner_in(&bytes[checkpoint]).ok_or_else(|| LogError::NoOwner { path: path() })?;
         if found != owner {
             return Err(LogError::OtherOwner { path: path(), found, expected: owner.to_owned() });
         }
-        return Ok(());
+        return Ok(torn);
     }
     Err(LogError::Empty { path: path() })
 }

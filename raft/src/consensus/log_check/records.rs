@@ -5,7 +5,10 @@
 
 use std::ops::Range;
 
-use crate::consensus::log_codec::MAX_PAYLOAD;
+use codeq::Decode;
+use raft_log::{RaftLogAction, RaftLogRecord, WALRecord};
+
+use crate::consensus::log_codec::{LogTypes, MAX_PAYLOAD};
 
 /// The kind of a checkpoint: the log's state, the owner included. Each file begins with one.
 const CHECKPOINT: u32 = 5;
@@ -23,7 +26,8 @@ pub(super) struct Records {
     pub(super) end: usize,
     /// The newest checkpoint before `end`.
     pub(super) checkpoint: Option<Range<usize>>,
-    /// An intact record that does not follow its predecessor: its file is damaged before it, and not torn.
+    /// What tells that the file is damaged at `end` and was not torn there by an interrupted write: `end` itself where one
+    /// bit makes an intact record of what is there, or a record behind it that was written after what is gone was synced.
     pub(super) stranded: Option<usize>,
 }
 
@@ -38,10 +42,65 @@ impl Records {
             }
             records.end = end;
         }
-        let rest = &file[records.end..];
-        let stranded = has_one_flipped_bit(rest).then_some(0).or_else(|| first_intact(rest));
-        records.stranded = stranded.map(|offset| records.end + offset);
+        let flipped = is_one_bit_from_intact(&file[records.end..]).then_some(records.end);
+        records.stranded = flipped.or_else(|| proof_of_sync(file, records.end));
         records
+    }
+}
+
+/// Places behind damage at which intact records are looked for again; a file with more of them was not torn.
+const MOST_GAPS: usize = 16;
+
+/// A record behind `end` that says that an entry was on the disk which is not before `end`. Then what was at `end` had been
+/// synced too. Without one all that is gone may have been written since the last sync, in which a power cut leaves any pages.
+fn proof_of_sync(file: &[u8], end: usize) -> Option<usize> {
+    let mut last = LastEntry::default();
+    let mut at = 0;
+    let mut gaps = 0;
+    while at < file.len() {
+        let Some(length) = intact(&file[at..]) else {
+            at += first_intact(&file[at..])?;
+            gaps += 1;
+            if gaps > MOST_GAPS {
+                return Some(at);
+            }
+            continue;
+        };
+        let record = RaftLogRecord::<LogTypes>::decode(&file[at..at + length]).ok();
+        match record {
+            Some(record) if at < end => last.follow(record),
+            Some(record) if last.is_before(&record) => return Some(at),
+            _ => {}
+        }
+        at += length;
+    }
+    None
+}
+
+/// The index of the last entry, as records tell it one after the other.
+#[derive(Default)]
+struct LastEntry(Option<u64>);
+
+impl LastEntry {
+    fn follow(&mut self, record: RaftLogRecord<LogTypes>) {
+        self.0 = match record {
+            WALRecord::Checkpoint(state) => state.last().map(|id| id.0.index),
+            WALRecord::Action(RaftLogAction::Append(id, _)) => Some(id.0.index),
+            WALRecord::Action(RaftLogAction::TruncateAfter(id)) => id.map(|id| id.0.index),
+            WALRecord::Action(RaftLogAction::PurgeUpto(id)) => self.0.max(Some(id.0.index)),
+            WALRecord::Action(RaftLogAction::SaveVote(_) | RaftLogAction::Commit(_)) => self.0,
+        };
+    }
+
+    /// Whether a record says of a later entry that it is on this disk: the log notes nothing as committed before it has
+    /// synced it.
+    fn is_before(&self, record: &RaftLogRecord<LogTypes>) -> bool {
+        let on_disk = match record {
+            WALRecord::Checkpoint(state) => state.committed().max(state.purged()),
+            WALRecord::Action(RaftLogAction::Commit(id) | RaftLogAction::PurgeUpto(id)) => Some(id),
+            WALRecord::Action(_) => None,
+        };
+        on_disk.map(|id| id.0.index) > self.0
     }
 }
 
@@ -52,20 +111,39 @@ fn intact(bytes: &[u8]) -> Option<usize> {
     (checksum(&bytes[content..])? == u64::from(crc32fast::hash(&bytes[..content]))).then_some(length)
 }
 
-/// Whether these bytes become one whole record when one bit among its lengths is flipped back. A torn record does not.
-fn has_one_flipped_bit(bytes: &[u8]) -> bool {
-    if bytes.is_empty() || length(bytes).is_some() {
-        return false;
-    }
-    let mut repaired = bytes.to_vec();
-    for bit in 0..8 * HEAD.min(bytes.len()) {
-        repaired[bit / 8] ^= 1 << (bit % 8);
-        if length(&repaired) == Some(bytes.len()) && intact(&repaired).is_some() {
+/// Whether the record at the start of these bytes would be intact but for one bit. A torn one would not.
+fn is_one_bit_from_intact(bytes: &[u8]) -> bool {
+    if let Some(length) = length(bytes) {
+        let content = length - CHECKSUM;
+        let expected = checksum(&bytes[content..]).unwrap_or_default();
+        let difference = expected ^ u64::from(crc32fast::hash(&bytes[..content]));
+        if difference.is_power_of_two() {
             return true;
         }
-        repaired[bit / 8] ^= 1 << (bit % 8);
+        if u32::try_from(difference).is_ok_and(|difference| is_of_one_bit(difference, 8 * content)) {
+            return true;
+        }
     }
-    false
+    // One of its lengths may be wrong.
+    let head = HEAD.min(bytes.len());
+    let mut repaired = bytes.to_vec();
+    (0..8 * head).any(|bit| {
+        repaired[bit / 8] ^= 1 << (bit % 8);
+        let whole = intact(&repaired).is_some();
+        repaired[bit / 8] ^= 1 << (bit % 8);
+        whole
+    })
+}
+
+/// Whether two texts of so many bits whose CRC-32 differ by this may differ in one bit.
+fn is_of_one_bit(difference: u32, bits: usize) -> bool {
+    // What the last bit does to the checksum, then what the one before it does, and so on.
+    let mut change = 1_u32;
+    (0..bits).any(|_| {
+        let carry = if change & 1 == 1 { 0xEDB8_8320 } else { 0 };
+        change = change >> 1 ^ carry;
+        change == difference
+    })
 }
 
 /// The first intact record at any place.

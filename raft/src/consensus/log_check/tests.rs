@@ -142,6 +142,76 @@ async fn a_torn_tail_is_cut_wherever_it_was_torn() {
     }
 }
 
+/// Pages of what was written since the last sync reach the disk in any order.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_power_cut_left_of_an_unsynced_end_is_cut_off_also_where_later_pages_are_there() {
+    let log = Log::of(6, 3_000).await;
+    let good = fs::read(log.newest()).unwrap();
+    let starts = starts(&good);
+    // Nothing says that the last four entries and the vote behind them were synced.
+    let [.., second, _, _, _, _, _] = starts[..] else { panic!("{starts:?}") };
+    let pages = second / 4_096 + 1..good.len() / 4_096;
+    assert!(pages.len() >= 2, "{pages:?}");
+    for page in pages {
+        let mut left = good.clone();
+        left[page * 4_096..(page + 1) * 4_096].fill(0);
+        fs::write(log.newest(), &left).unwrap();
+        let first_lost = starts.iter().rposition(|start| *start <= page * 4_096).unwrap();
+        // Two checkpoints and a vote come before the entries.
+        let last = first_lost as u64 - 4;
+        for _ in 0..2 {
+            assert_eq!(log.last().await, (Some(last), Some(Vote::new(3, MemberId::from(1)))), "page {page}");
+        }
+    }
+    // The last record's end is in a page that was not written back, and the file has its length.
+    let mut left = good.clone();
+    let end = left.len();
+    left[end - 6..].fill(0);
+    fs::write(log.newest(), &left).unwrap();
+    assert_eq!(log.last().await, (Some(5), Some(Vote::new(3, MemberId::from(1)))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_synced_and_is_gone_is_damage_and_nothing_is_cut_off() {
+    let log = Log::of(6, 3_000).await;
+    let mut store = LogStore::open(&log.folder(), OWNER).unwrap();
+    let entry = |index| log_id::<TypeConfig>(3, MemberId::from(1), index);
+    // Known to be committed, but not to be on this disk by this process: it is not written down.
+    store.save_committed(Some(entry(5))).await.unwrap();
+    assert_eq!(store.read_committed().await.unwrap(), None);
+    let more = Entry { log_id: entry(6), payload: Payload::Blank };
+    store.append([more], IOFlushed::noop()).await.unwrap();
+    // Returns once all before it is synced as well.
+    store.save_vote(&Vote::new(4, MemberId::from(1))).await.unwrap();
+    store.save_committed(Some(entry(6))).await.unwrap();
+    assert_eq!(store.read_committed().await.unwrap(), Some(entry(6)));
+    drop(store);
+    let good = fs::read(log.newest()).unwrap();
+    for page in 1..good.len() / 4_096 {
+        let mut damaged = good.clone();
+        damaged[page * 4_096..(page + 1) * 4_096].fill(0);
+        fs::write(log.newest(), &damaged).unwrap();
+        let error = log.refused(OWNER);
+        assert!(error.contains("is damaged at byte") && error.contains("loses data"), "page {page}: {error}");
+    }
+    fs::write(log.newest(), &good).unwrap();
+    assert_eq!(log.last().await.0, Some(6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bit_that_was_flipped_in_the_last_records_is_damage_wherever_it_is() {
+    let log = Log::of(2, 50).await;
+    let good = fs::read(log.newest()).unwrap();
+    let starts = starts(&good);
+    for bit in 8 * starts[3]..8 * good.len() {
+        let mut damaged = good.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        fs::write(log.newest(), &damaged).unwrap();
+        let error = log.refused(OWNER);
+        assert!(error.contains("is damaged at byte"), "bit {bit}: {error}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_missing_or_empty_is_refused_and_not_made() {
     let log = Log { dir: tempfile::tempdir().unwrap() };
