@@ -8,6 +8,9 @@ use redis::streams::StreamRangeReply;
 
 use crate::redis_server::RedisServer;
 
+/// Entries that are read at a time.
+const PAGE: usize = 5_000;
+
 /// An entry.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -38,14 +41,24 @@ impl Entry {
 /// Redis does not answer, or an entry is no event.
 pub async fn entries(redis: &RedisServer) -> anyhow::Result<Vec<Entry>> {
     let mut connection = redis.connection().await?;
-    let all: StreamRangeReply =
-        redis::cmd("XRANGE").arg("twm:events").arg("-").arg("+").query_async(&mut connection).await?;
+    let mut all = Vec::new();
+    let mut from = "-".to_owned();
+    // A long stream takes longer in one answer than a connection waits.
+    loop {
+        let mut command = redis::cmd("XRANGE");
+        command.arg("twm:events").arg(&from).arg("+").arg("COUNT").arg(PAGE);
+        let page: StreamRangeReply =
+            command.query_async(&mut connection).await.context("XRANGE twm:events")?;
+        let Some(last) = page.ids.last() else { break };
+        from = format!("({}", last.id);
+        all.extend(page.ids);
+    }
     let entry = |entry: redis::streams::StreamId| {
         let fields = entry.map.into_iter();
         let fields = fields.map(|(name, value)| Ok((name, redis::from_redis_value(value)?)));
         Ok(Entry { id: entry.id.parse()?, fields: fields.collect::<anyhow::Result<_>>()? })
     };
-    all.ids.into_iter().map(entry).collect()
+    all.into_iter().map(entry).collect()
 }
 
 /// Each event is there once and in order.

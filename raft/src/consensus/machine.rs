@@ -18,7 +18,7 @@ use storage::state::{StateError, StateStore};
 use tokio::sync::{OwnedMutexGuard, watch};
 
 use crate::model::{ClusterId, MemberId, Response};
-use crate::state::{Frozen, LoadError, State, write_checkpoint};
+use crate::state::{Frozen, LoadError, State, check_seal, write_checkpoint};
 
 use super::snapshots::{CHUNK, SnapshotData};
 use super::types::{LogId, Member, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
@@ -217,6 +217,7 @@ fn check_cluster(membership: &StoredMembership, own: ClusterId) -> Result<(), Re
 }
 
 fn load(store: &Arc<dyn StateStore>) -> Result<(State, Option<Applied>), ReplicaError> {
+    check_seal(&**store, APPLIED)?;
     let applied = applied_in(&**store)?;
     Ok((State::load(Arc::clone(store))?, applied))
 }

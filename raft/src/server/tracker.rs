@@ -142,6 +142,17 @@ pub enum StartError {
     /// Raft did not start.
     #[error("Raft cannot start: {0}")]
     Raft(String),
+    /// The log and the state are those of one data directory, and one of them lacks what the other builds on.
+    #[error(
+        "the Raft log and the state in {} do not fit together ({why}): the disk lost data of one of them; move the data directory away, run `twm-ctl member replace` for this node and start it again",
+        path.display()
+    )]
+    Unfit {
+        /// The data directory.
+        path: PathBuf,
+        /// What Raft says.
+        why: String,
+    },
 }
 
 impl From<WorkLost> for StartError {
@@ -179,7 +190,8 @@ impl Tracker {
         let config = options.raft_config().validate().map_err(|e| StartError::Raft(e.to_string()))?;
         let (network, machine) = (Network::over(peers.clone()), Machine::of(Arc::clone(&replica)));
         let raft = Raft::new(own, Arc::new(config), network, log.clone(), machine);
-        let raft = raft.await.map_err(|e| StartError::Raft(e.to_string()))?;
+        let unfit = |why: String| StartError::Unfit { path: options.data_dir.clone(), why };
+        let raft = raft.await.map_err(|error| unfit(error.to_string()))?;
         let data = match &formation {
             Some(formation) => initialize(&raft, &options, formation, data).await?,
             None => data,
@@ -369,7 +381,9 @@ async fn open_stores(
         };
         let log = log.map_err(|source| StartError::Log { path: data.log(), source })?;
         let store = (disks.states)(&data.state())?;
-        let replica = Replica::open(store, data.snapshots(), opening::cluster_of(&data), work)?;
+        let replica = Replica::open(store, data.snapshots(), opening::cluster_of(&data), work);
+        let replica =
+            replica.map_err(|error| StartError::Replica(format!("{}: {error}", data.state().display())))?;
         replica.check_invariants(check_invariants);
         replica.send_chunks_of(snapshot_chunk);
         let folder = data.snapshots();

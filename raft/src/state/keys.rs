@@ -25,6 +25,8 @@ use storage::ids::UserId;
 
 use crate::model::{CrawlId, JobId, SessionId};
 
+/// Before all others: what is written in the order of keys begins with it.
+pub(super) const SEAL: &[u8] = b"a";
 pub(super) const HEAD: &[u8] = b"h";
 pub(super) const REQUESTS: &[u8] = b"r";
 pub(super) const ROSTER: &[u8] = b"b";

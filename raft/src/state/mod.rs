@@ -40,6 +40,7 @@ mod read;
 mod reports;
 mod retention;
 mod roster;
+mod seal;
 mod seen;
 mod seen_runs;
 mod sessions;
@@ -68,6 +69,7 @@ pub use outbox::{KeptEvents, OutboxView};
 pub use persist::{Frozen, LoadError, write_checkpoint};
 pub use read::{Sizes, Upcoming};
 pub use roster::{Departed, Roster, RosterEntry};
+pub use seal::check_seal;
 pub use waits::{Delays, PinnedJobs, Waits};
 
 use cold::Cold;

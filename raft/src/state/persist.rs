@@ -22,7 +22,7 @@ use super::outbox::Outbox;
 use super::retention::{self, Deleted};
 use super::roster::Roster;
 use super::sessions::Session;
-use super::{Head, State, keys, seen_runs};
+use super::{Head, State, keys, seal, seen_runs};
 
 /// Records to write and to delete.
 #[derive(Default)]
@@ -90,7 +90,7 @@ pub struct Frozen {
 pub enum LoadError {
     /// A record is not what this version writes.
     #[error(
-        "the state store holds a damaged {what} (key {key}); restore this node from its peers: stop it, move its data directory away, start it again"
+        "the state store holds a damaged {what} (key {key}); stop this node, move its data directory away, run `twm-ctl member replace` for it and start it again"
     )]
     Damaged {
         /// Kind of record.
@@ -108,6 +108,11 @@ pub enum LoadError {
         /// The newest version that this program knows.
         known: u32,
     },
+    /// The store lacks some of what the last checkpoint left in it, or has something else.
+    #[error(
+        "the state on disk is not what the last checkpoint wrote: this disk loses data; stop this node, move its data directory away, run `twm-ctl member replace` for it and start it again"
+    )]
+    Unsealed,
     /// The store itself failed.
     #[error(transparent)]
     Store(#[from] StateError),
@@ -302,13 +307,14 @@ impl State {
 }
 
 /// Writes a checkpoint as one durable batch, together with records of the caller's own (the applied
-/// log id, the membership).
+/// log id, the membership). The first of them is the stamp of its [seal](super::check_seal); without any it has none.
 pub fn write_checkpoint(
     store: &dyn StateStore,
     frozen: Frozen,
     own: Vec<(Vec<u8>, Vec<u8>)>,
 ) -> Result<(), LoadError> {
     let mut batch = WriteBatch::default();
+    let stamp = own.first().map(|(key, _)| key.clone());
     for (key, value) in own {
         batch.put(key, value);
     }
@@ -324,6 +330,9 @@ pub fn write_checkpoint(
         seen_runs::add(store, crawl, numbers, &mut batch)?;
     }
     let removed_all = retention::remove(store, &frozen.deleted, &mut batch)?;
+    if let Some(stamp) = stamp {
+        seal::seal(store, &mut batch, &stamp)?;
+    }
     store.write(batch)?;
     if removed_all {
         retention::shrink(store)?;

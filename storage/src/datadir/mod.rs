@@ -80,7 +80,7 @@ pub enum DataDirError {
         supported: u64,
     },
     /// The identity is not what this program writes.
-    #[error("{} is damaged: {why}; remove the node's data folder and add the node again", path.display())]
+    #[error("{} is damaged: {why}; move the data directory away, run `twm-ctl member replace` for this node and start it again", path.display())]
     DamagedIdentity {
         /// The file.
         path: PathBuf,

@@ -65,7 +65,7 @@ pub enum StateError {
     #[error(transparent)]
     File(#[from] FileError),
     /// sled refused.
-    #[error("the state in {}: {source}; if it is damaged, remove the node's data folder and add the node again", path.display())]
+    #[error("the state in {}: {source}; if it is damaged, move the data directory away, run `twm-ctl member replace` for this node and start it again", path.display())]
     Sled {
         /// The folder of the generation.
         path: PathBuf,
@@ -95,7 +95,7 @@ pub enum StateError {
         bytes: usize,
     },
     /// The file that names the current generation is not what this program writes.
-    #[error("{} is damaged ({found:?}); remove the node's data folder and add the node again", path.display())]
+    #[error("{} is damaged ({found:?}); move the data directory away, run `twm-ctl member replace` for this node and start it again", path.display())]
     DamagedPointer {
         /// The file.
         path: PathBuf,
@@ -103,7 +103,7 @@ pub enum StateError {
         found: String,
     },
     /// The batch that was being written when the program ended is damaged.
-    #[error("{} is damaged at byte {at} ({why}), and the checkpoint in it was not finished; remove the node's data folder and add the node again", path.display())]
+    #[error("{} is damaged at byte {at} ({why}), and the checkpoint in it was not finished; move the data directory away, run `twm-ctl member replace` for this node and start it again", path.display())]
     DamagedRedo {
         /// The file.
         path: PathBuf,
@@ -123,7 +123,7 @@ pub enum StateError {
         supported: u64,
     },
     /// The folder that holds the state is gone, or there is more than one and nothing says which.
-    #[error("{}: {why}; restore it, or remove the node's data folder and add the node again", path.display())]
+    #[error("{}: {why}; restore it, or move the data directory away, run `twm-ctl member replace` for this node and start it again", path.display())]
     MissingGeneration {
         /// The folder of the store.
         path: PathBuf,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use api::TrackerApi;
 use api::model::{Answer, CrawlPhase, CrawlView, Operation, Query, Write};
 use tokio::time::{Instant, sleep};
@@ -265,17 +266,23 @@ impl World {
             .filter(|crawl| crawl.phase == CrawlPhase::Finished)
             .map(|crawl| crawl.id.to_string())
             .collect();
+        let mut missing = String::new();
         let all = eventually("the stream tells the end of all crawls", async || {
-            let Ok(all) = entries(&self.redis).await else { return Ok(None) };
-            let told: BTreeSet<&str> = all
-                .iter()
-                .filter(|entry| entry.text("type") == "finished")
-                .map(|entry| entry.text("crawl"))
-                .collect();
-            let complete = finished.iter().all(|crawl| told.contains(crawl.as_str()));
-            Ok(complete.then_some(all))
-        })
-        .await?;
+            let all = match entries(&self.redis).await {
+                Ok(all) => all,
+                Err(error) => {
+                    missing = format!("{error:#}");
+                    return Ok(None);
+                }
+            };
+            let ends = all.iter().filter(|entry| entry.text("type") == "finished");
+            let told: BTreeSet<&str> = ends.map(|entry| entry.text("crawl")).collect();
+            let open: Vec<&String> = finished.iter().filter(|crawl| !told.contains(crawl.as_str())).collect();
+            missing = format!("of {} entries none tells the end of crawls {open:?}", all.len());
+            Ok(open.is_empty().then_some(all))
+        });
+        let all = all.await;
+        let all = all.context(missing)?;
         check_order(&all)?;
         Ok(format!("{} events in Redis, each once and in order", all.len()))
     }

@@ -79,10 +79,13 @@ impl Program {
     }
 }
 
-/// Sees nothing of this process's settings and input.
+/// Sees nothing of this process's settings and input, but for a bug that is planted.
 pub(super) fn quiet(mut command: Command) -> Command {
     command.stdin(Stdio::null()).kill_on_drop(true);
-    for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"TWM_")) {
+    let settings = env::vars_os().map(|(name, _)| name);
+    let settings =
+        settings.filter(|name| name.as_encoded_bytes().starts_with(b"TWM_") && name != "TWM_PLANT");
+    for name in settings {
         command.env_remove(name);
     }
     command

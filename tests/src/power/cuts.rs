@@ -59,6 +59,13 @@ pub struct Seen {
     longest_start: Duration,
 }
 
+impl Seen {
+    /// How many cuts came while something was not synced.
+    pub fn at_risk(&self) -> u64 {
+        self.at_risk
+    }
+}
+
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

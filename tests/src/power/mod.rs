@@ -7,6 +7,7 @@
 mod content;
 pub mod cuts;
 mod mount;
+pub mod rot;
 mod tree;
 
 pub use mount::PowerDisk;

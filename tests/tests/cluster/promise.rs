@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use twm_tests::cluster::{Cluster, LoopDisk, Truth, eventually};
 use twm_tests::emulator::{Endpoint, Fault, FaultRule};
+use twm_tests::power::cuts;
 
 use crate::world::{Test, accounts, everyone, mend, slow};
 
@@ -179,4 +180,12 @@ async fn an_acknowledged_submit_survives_any_number_of_power_cuts() -> Test {
     cluster.kill_all().await?;
     drop(disks);
     cluster.finish().await
+}
+
+/// Of one node or of all, at a moment that a seed draws: `ops/power-cuts` makes more of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledged_submit_survives_power_cuts_in_the_middle_of_the_load() -> Test {
+    let seen = cuts::run(&cuts::Arguments { cuts: 6, seed: 3, nodes: 3, ids: 0 }).await?;
+    assert!(seen.at_risk() > 0, "nothing was unsynced when power went: {seen}");
+    Ok(())
 }

@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use api::TrackerApi;
 use api::model::CrawlId;
-use twm_tests::cluster::{Cluster, Tmpfs, Truth};
+use twm_tests::cluster::{Cluster, Tmpfs, Truth, eventually};
 use twm_tests::emulator::Emulator;
 
 use crate::world::{Test, accounts, everyone, no_outage_is_shown, shown, slow};
@@ -185,5 +186,40 @@ async fn a_node_with_a_full_data_disk_stops_with_the_reason_and_goes_on_once_the
     cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.node(1)?.stop().await?;
     drop(disk);
+    cluster.finish().await
+}
+
+/// A database that lost its newest segments opens as an older or an empty one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_that_lacks_what_the_log_builds_on_is_named_with_the_remedy() -> Test {
+    let emulator = accounts(30).start().await?;
+    let mut cluster = Cluster::builder().flags(["--log-kept=100"]).crawling(&emulator).start().await?;
+    // What lies so far before a checkpoint has left the log when the next one is there.
+    let mut checkpoints = 0;
+    for round in 0.. {
+        let crawl = cluster.submit(&everyone(&emulator), &[["-T"], ["-F"]][round % 2]).await?;
+        cluster.finished(crawl).await?;
+        let applied = cluster.client().node_status().await?.applied;
+        eventually("all of it is in a checkpoint", async || {
+            Ok((cluster.client().node_status().await?.checkpoint >= applied).then_some(()))
+        })
+        .await?;
+        checkpoints += u32::from(applied > 300);
+        if checkpoints == 2 {
+            break;
+        }
+    }
+    cluster.node(1)?.kill().await?;
+    let state = cluster.data_dir(1).join("state");
+    let lost = fs::read_dir(&state)?.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.is_dir());
+    let lost = lost.expect("the folder of a database");
+    fs::remove_dir_all(&lost)?;
+    fs::create_dir(&lost)?;
+    cluster.node(1)?.start()?;
+    assert_eq!(cluster.node(1)?.ended_by_itself().await?, Some(1));
+    let words = cluster.node(1)?.log()?;
+    let named =
+        format!("the Raft log and the state in {} do not fit together", cluster.data_dir(1).display());
+    assert!(words.contains(&named) && words.contains("run `twm-ctl member replace`"), "{words}");
     cluster.finish().await
 }
