@@ -68,6 +68,9 @@ pub fn complaint(error: &anyhow::Error) -> String {
 /// Start-up, running and shutdown, in order.
 async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
+    if let Some(bug) = storage::planted::current() {
+        tracing::warn!(%bug, "TWM_PLANT plants a bug in this node, for tests alone: {}", bug.what());
+    }
     let world = World::of_this_machine();
     let output_owner = output::owner(settings).context("the dataset's folder (--output)")?;
     let trust = certificates::load(settings)?;

@@ -89,6 +89,11 @@ pub fn plant(bug: Option<Bug>) {
     chosen::set(bug);
 }
 
+/// The bug that is planted in this process.
+pub fn current() -> Option<Bug> {
+    Bug::ALL.iter().copied().find(|bug| planted(*bug))
+}
+
 /// Whether this bug is planted.
 #[inline]
 pub fn planted(bug: Bug) -> bool {

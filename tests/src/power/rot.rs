@@ -14,6 +14,9 @@ use tokio::time::{Duration, Instant, sleep};
 use crate::cluster::{Cluster, DEADLINE, Truth, eventually};
 use crate::emulator::{Emulator, Fault, FaultRule, SyntheticOptions};
 
+/// Reasons that are told of a kind of file.
+const MOST_TOLD: usize = 3;
+
 /// What is to rot.
 #[derive(Debug, Clone, clap::Parser)]
 #[command(
@@ -46,7 +49,9 @@ impl fmt::Display for Seen {
             writeln!(f, "| {kind} | {started} | {} |", refused.values().sum::<u64>())?;
         }
         for (kind, (_, refused)) in &self.by_kind {
-            for (why, times) in refused {
+            let mut often: Vec<_> = refused.iter().collect();
+            often.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
+            for (why, times) in often.into_iter().take(MOST_TOLD) {
                 writeln!(f, "{kind}: {times} times: {why}")?;
             }
         }
@@ -156,8 +161,11 @@ fn draw_file(folder: &Path, below: &impl Fn(usize) -> usize) -> anyhow::Result<(
             match path.is_dir() {
                 true => folders.push(path),
                 false if fs::metadata(&path)?.len() > 0 => {
-                    let name = path.strip_prefix(folder)?.display().to_string();
-                    let kind: String = name.chars().filter(|c| !c.is_ascii_digit()).collect();
+                    let inner = path.strip_prefix(folder)?.display().to_string();
+                    let (above, name) = inner.rsplit_once('/').unwrap_or(("", &inner));
+                    let numbered = |c: char| c.is_ascii_digit() || "-.".contains(c);
+                    let kind = [above, name].map(|part| part.split(numbered).next().unwrap_or_default());
+                    let kind = kind.join("/").trim_start_matches('/').to_owned();
                     kinds.entry(kind).or_default().push(path);
                 }
                 false => {}
