@@ -140,7 +140,7 @@ impl Crawler {
     /// Makes a draft whole and durable.
     async fn finish(&self, draft: Draft) -> Result<Finished, Trouble> {
         let finished = on_disk(move || draft.finish()).await?;
-        self.place.written();
+        self.place.written(&*self.parts.clock);
         Ok(finished)
     }
 

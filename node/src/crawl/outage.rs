@@ -55,9 +55,11 @@ impl PlaceHealth {
         rest.until.saturating_sub(now)
     }
 
-    /// A job has made something durable.
-    pub(super) fn written(&self) {
-        if self.lock().take().is_some() {
+    /// A job has made something durable. During a rest that proves nothing: no job begins then, so it began before the
+    /// failure, and a disk that is nearly full takes one file and refuses the next.
+    pub(super) fn written(&self, clock: &dyn Clock) {
+        let now = clock.monotonic();
+        if self.lock().take_if(|rest| now >= rest.until).is_some() {
             tracing::info!("the dataset can be written again");
         }
     }
@@ -147,9 +149,22 @@ mod tests {
             waits.push(wait);
         }
         assert!(waits[0] <= REST.0 && waits[19] >= REST.1 / 2 && waits[19] <= REST.1, "{waits:?}");
-        place.written();
+        place.written(&clock);
         assert_eq!((place.room(32, &clock), place.trouble(&clock)), (32, None));
         assert!(place.failed("no space", &clock, &entropy) <= REST.0);
+    }
+
+    #[test]
+    fn what_jobs_write_that_began_before_the_failure_does_not_end_the_rest() {
+        let (clock, entropy) = (ManualClock::default(), SeededEntropy::new(1));
+        let place = PlaceHealth::default();
+        let wait = place.failed("no space", &clock, &entropy);
+        place.written(&clock);
+        assert!(place.trouble(&clock).is_some());
+        assert_eq!(place.room(32, &clock), 0);
+        clock.advance(wait);
+        place.written(&clock);
+        assert_eq!((place.room(32, &clock), place.trouble(&clock)), (32, None));
     }
 
     #[test]
@@ -164,7 +179,8 @@ mod tests {
         fail();
         assert_eq!(place.trouble(&clock).unwrap(), "the dataset cannot be written: no space");
         assert_eq!(reach.trouble(&clock).unwrap(), "no route; check --api-url and the network");
-        place.written();
+        clock.advance(REST.0);
+        place.written(&clock);
         reach.answered();
         assert_eq!((place.trouble(&clock), reach.trouble(&clock)), (None, None));
         fail();

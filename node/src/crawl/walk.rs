@@ -169,7 +169,7 @@ impl Crawler {
         let Some(cursor) = walk.cursor.clone().filter(|_| walk.saver.has_unsaved()) else { return Ok(None) };
         let (draft, saved) = self.with_draft(assignment, walk, Draft::save_point).await?;
         walk.draft = Some(draft);
-        self.place.written();
+        self.place.written(&*self.parts.clock);
         walk.saver.saved(&*self.parts.clock);
         let (lease, storage) = (assignment.job.lease, self.parts.storage);
         let (bytes, items, based_on) = (saved.bytes, saved.items, walk.based_on);

@@ -32,14 +32,14 @@ impl Tmpfs {
         Ok(Self { path: path.to_owned(), options })
     }
 
-    /// Takes up all its room but so many bytes.
+    /// Takes up all its room but so many bytes, or what is left of it after an earlier call.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn fill(&self, but: usize) -> anyhow::Result<()> {
-        let mut ballast = File::create(self.path.join(BALLAST))?;
+        let mut ballast = File::options().create(true).append(true).open(self.path.join(BALLAST))?;
         let block = [0; 4096];
-        let mut written = 0;
+        let mut written = ballast.metadata()?.len();
         loop {
             match ballast.write(&block) {
                 Ok(bytes) => written += bytes as u64,

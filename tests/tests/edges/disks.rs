@@ -42,6 +42,12 @@ async fn a_full_dataset_disk_makes_jobs_wait_until_there_is_room() -> Test {
     node.says("free space on its volume").await?;
     let meanwhile = cluster.crawl_until(crawl, "some jobs wait", |crawl| crawl.delayed > 0).await?;
     assert_eq!(meanwhile.counters.users.failed, 0, "{:?}", meanwhile.counters);
+    // As long as small files find room, the outage begins and ends.
+    disk.fill(0)?;
+    eventually("nothing can be written any more", async || {
+        Ok((cluster.node(1)?.page("/readyz").await?.status == 503).then_some(()))
+    })
+    .await?;
     shown(&mut cluster, "dataset", "free space on its volume").await?;
     assert_eq!(cluster.node(1)?.page("/readyz").await?.status, 503);
     disk.free()?;
