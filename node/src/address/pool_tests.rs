@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::response::Response;
-use storage::env::{Entropy, SeededEntropy, SystemClock};
+use storage::env::{Entropy, SeededEntropy, SystemClock, Work};
 use storage::ids::UserId;
 use tokio::task::JoinSet;
 
@@ -50,7 +50,12 @@ impl Strict {
 
 fn open(budgets: &Path, entropy: Arc<dyn Entropy>) -> Arc<AddressPool> {
     let addresses = "127.0.0.11-127.0.0.13".parse::<AddressList>().unwrap().resolve().unwrap();
-    let env = LedgerEnv { clock: Arc::new(SystemClock::new()), entropy, boot: BootTime::read() };
+    let env = LedgerEnv {
+        clock: Arc::new(SystemClock::new()),
+        entropy,
+        work: Work::default(),
+        boot: BootTime::read(),
+    };
     let settings = BudgetSettings {
         margin: Duration::from_millis(50),
         default_window: Duration::from_secs(WINDOW_SECONDS + 1),

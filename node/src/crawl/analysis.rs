@@ -9,9 +9,9 @@ use api::model::{CrawlSpec, Finding, Progress};
 use storage::dataset::{DatasetError, FileKey, Followers};
 use storage::ids::UserId;
 
+use super::Crawler;
 use super::saver::Saver;
 use super::trouble::{Halt, Trouble};
-use super::{Crawler, on_disk};
 use crate::follow::FollowRule;
 use crate::session::Assignment;
 use crate::source::Profile;
@@ -46,7 +46,7 @@ enum Opened {
 impl Crawler {
     pub(super) async fn analyse(&self, assignment: &Assignment) -> Result<Finding, Halt> {
         let spec = self.spec(assignment).await?;
-        let rule = match self.rules.of(assignment.job.crawl, &spec).await {
+        let rule = match self.rules.of(&self.parts.work, assignment.job.crawl, &spec).await {
             Ok(rule) => rule,
             Err(what) => return Err(Trouble::Lasting { what }.into()),
         };
@@ -93,7 +93,7 @@ impl Crawler {
         let job = &assignment.job;
         let (dataset, user) = (self.parts.dataset.clone(), job.user.clone());
         let saved = job.progress.as_ref().and_then(|progress| Place::parse(&progress.cursor));
-        on_disk(move || {
+        self.on_disk(move || {
             // Before the list is opened: one that is published in between counts as another one later.
             let list = dataset.stamp(&FileKey::followers(&user))?;
             let done = saved.filter(|saved| saved.list == list).map_or(0, |saved| saved.done);
@@ -160,7 +160,8 @@ impl Crawler {
         };
         // A rule may take milliseconds for a batch: a loop or a pattern over long texts.
         let (rule, candidates, found) = (rule.cloned(), users.len(), profiles.len() as u64);
-        let (admitted, discarded) = on_disk(move || Ok(sort_out(users, &profiles, rule.as_deref()))).await?;
+        let (admitted, discarded) =
+            self.on_disk(move || Ok(sort_out(users, &profiles, rule.as_deref()))).await?;
         reading.candidates.drain(..candidates);
         reading.looked_up += found;
         saver.page_done();
@@ -176,7 +177,7 @@ impl Crawler {
         };
         let (dataset, tracker) = (self.parts.dataset.clone(), self.parts.tracker.clone());
         let (user, crawl, start) = (assignment.job.user.clone(), assignment.job.crawl, reading.read);
-        let part = on_disk(move || {
+        let part = self.on_disk(move || {
             let mut users = Vec::with_capacity(READ);
             for follower in followers.by_ref().take(READ) {
                 match follower {

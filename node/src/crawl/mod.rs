@@ -31,7 +31,7 @@ use api::model::{Finding, Operation, StorageId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use storage::dataset::{Dataset, DatasetError, FileKey, FileKind, Finished};
-use storage::env::{Clock, Entropy};
+use storage::env::{Clock, Entropy, Work};
 use storage::planted::{Bug, planted};
 use tokio::sync::watch;
 
@@ -63,6 +63,8 @@ pub struct CrawlerParts {
     pub tracker: Arc<dyn JobTracker>,
     /// Where the dataset lies, for save points.
     pub storage: StorageId,
+    /// Where work is done that blocks.
+    pub work: Work,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -132,16 +134,27 @@ impl Crawler {
         if planted(Bug::PublishesEarly) && finished.items > 0 {
             let (dataset, lease) = (self.parts.dataset.clone(), assignment.job.lease.0);
             let key = FileKey { user: assignment.job.user.clone(), kind };
-            on_disk(move || dataset.publish(&key, lease)).await?;
+            self.on_disk(move || dataset.publish(&key, lease)).await?;
         }
         Ok(Finding::Completed { file: finished.items > 0, items: finished.items })
     }
 
     /// Makes a draft whole and durable.
     async fn finish(&self, draft: Draft) -> Result<Finished, Trouble> {
-        let finished = on_disk(move || draft.finish()).await?;
+        let finished = self.on_disk(move || draft.finish()).await?;
         self.place.written(&*self.parts.clock);
         Ok(finished)
+    }
+
+    /// Runs work that takes a while, mostly on files, on a thread that may block.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, DatasetError> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        match self.parts.work.run(work).await {
+            Ok(result) => Ok(result?),
+            Err(lost) => Err(Trouble::Disk { what: lost.to_string() }),
+        }
     }
 
     /// What to tell the tracker about a job that came to a halt.
@@ -210,15 +223,5 @@ impl Crew for Crawler {
             Operation::Analysis => room,
             _ => self.place.room(room, &*self.parts.clock),
         }
-    }
-}
-
-/// Runs work that takes a while, mostly on files, on a thread that may block.
-async fn on_disk<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, DatasetError> + Send + 'static,
-) -> Result<T, Trouble> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => Ok(result?),
-        Err(panicked) => Err(Trouble::Disk { what: format!("work on a thread broke down: {panicked}") }),
     }
 }

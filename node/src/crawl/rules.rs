@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::model::{CrawlId, CrawlSpec};
 
+use storage::env::Work;
+
 use crate::follow::FollowRule;
 
 /// A crawl's rule; `None` admits every account. The error is the rule's own message.
@@ -21,12 +23,12 @@ pub(super) struct Rules {
 
 impl Rules {
     /// The rule of a crawl, compiled on a thread that may block. Two jobs may compile it at once; one result is kept.
-    pub(super) async fn of(&self, crawl: CrawlId, spec: &CrawlSpec) -> CompiledRule {
+    pub(super) async fn of(&self, work: &Work, crawl: CrawlId, spec: &CrawlSpec) -> CompiledRule {
         let Some(text) = spec.follow.clone() else { return Ok(None) };
         if let Some(rule) = self.kept().get(&crawl) {
             return rule.clone();
         }
-        let compiled = tokio::task::spawn_blocking(move || FollowRule::compile(&text)).await;
+        let compiled = work.run(move || FollowRule::compile(&text)).await;
         let rule = match compiled {
             Ok(Ok(rule)) => Ok(Some(Arc::new(rule))),
             Ok(Err(error)) => Err(format!("the follow rule of crawl {crawl} cannot be used: {error}")),

@@ -3,9 +3,9 @@
 use api::model::Finding;
 use storage::dataset::{Appended, DatasetError, FileKind};
 
+use super::Crawler;
 use super::draft::Draft;
 use super::trouble::Halt;
-use super::{Crawler, on_disk};
 use crate::session::Assignment;
 
 /// What is saved of a timeline.
@@ -29,11 +29,12 @@ impl Crawler {
             self.finish(Draft::Timeline(draft)).await?;
             return Ok(Finding::Completed { file: false, items: 0 });
         }
-        let (draft, Appended { items, set_aside }) = on_disk(move || {
-            let appended = draft.append_existing()?;
-            Ok((draft, appended))
-        })
-        .await?;
+        let (draft, Appended { items, set_aside }) = self
+            .on_disk(move || {
+                let appended = draft.append_existing()?;
+                Ok((draft, appended))
+            })
+            .await?;
         if let Some(error) = set_aside {
             tracing::warn!(user = %assignment.job.user, "{error}");
             return Ok(Finding::InputMissing);
@@ -48,7 +49,7 @@ impl Crawler {
 
     async fn newest_saved(&self, assignment: &Assignment) -> Result<Saved, Halt> {
         let (dataset, user) = (self.parts.dataset.clone(), assignment.job.user.clone());
-        let found = on_disk(move || match dataset.newest_tweet(&user) {
+        let found = self.on_disk(move || match dataset.newest_tweet(&user) {
             Ok(newest) => Ok(newest.map_or(Saved::Nothing, Saved::Newest)),
             Err(error @ DatasetError::SetAside { .. }) => {
                 tracing::warn!(%user, "{error}");

@@ -4,10 +4,10 @@ use api::model::{DraftProgress, Finding, Progress};
 use storage::dataset::{DatasetError, FileKey, FileKind};
 use storage::planted::{Bug, planted};
 
+use super::Crawler;
 use super::draft::{Draft, Page};
 use super::saver::Saver;
 use super::trouble::{Halt, Trouble};
-use super::{Crawler, on_disk};
 use crate::session::Assignment;
 use crate::source::CursorWatch;
 
@@ -65,7 +65,7 @@ impl Crawler {
         let (watch, fruitless) = (CursorWatch::new(), 0);
         // While this job has its lease no other one writes the file.
         let (dataset, key) = (self.parts.dataset.clone(), FileKey { user: job.user.clone(), kind });
-        let based_on = on_disk(move || dataset.stamp(&key)).await?;
+        let based_on = self.on_disk(move || dataset.stamp(&key)).await?;
         let mut walk = Walk { kind, draft: None, cursor: None, watch, saver, based_on, fruitless };
         let Some(Progress { cursor, draft: Some(from) }) = job.progress.clone() else { return Ok(walk) };
         if from.based_on != based_on && !planted(Bug::UpdateOverNewer) {
@@ -73,7 +73,7 @@ impl Crawler {
             return Ok(walk);
         }
         let (dataset, user, lease) = (self.parts.dataset.clone(), job.user.clone(), job.lease.0);
-        let resumed = on_disk(move || match Draft::resume(&*dataset, kind, &user, &from, lease) {
+        let resumed = self.on_disk(move || match Draft::resume(&*dataset, kind, &user, &from, lease) {
             Ok(draft) => Ok(Ok(draft)),
             Err(missing @ DatasetError::DraftMissing { .. }) => Ok(Err(missing)),
             Err(other) => Err(other),
@@ -186,7 +186,7 @@ impl Crawler {
     ) -> Result<(Draft, T), Trouble> {
         let (draft, kind, dataset) = (walk.draft.take(), walk.kind, self.parts.dataset.clone());
         let (user, lease) = (assignment.job.user.clone(), assignment.job.lease.0);
-        on_disk(move || {
+        self.on_disk(move || {
             let mut draft = match draft {
                 Some(draft) => draft,
                 None => Draft::begin(&*dataset, kind, &user, lease)?,

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use raft::command::Limits;
 use raft::server::{ResolveError, ResolveNames, Tracker, TrackerOptions};
 use storage::dataset::Dataset;
-use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};
+use storage::env::{Clock, Entropy, SystemClock, SystemEntropy, Work};
 use storage::net::http_port::Gate;
 use storage::net::trust::Trust;
 use tokio::runtime::Handle;
@@ -88,6 +88,7 @@ impl Node {
             dataset: dataset.clone(),
             tracker: shared_tracker.clone(),
             storage,
+            work: Work::default(),
             clock: world.clock.clone(),
             entropy: world.entropy.clone(),
         }));
@@ -99,6 +100,7 @@ impl Node {
             workers,
             clock: world.clock.clone(),
             entropy: world.entropy.clone(),
+            work: Work::over(crew_runtime.clone()),
             crew_runtime,
         };
         let session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset);
@@ -302,8 +304,12 @@ fn open_pool(
 ) -> anyhow::Result<AddressPool> {
     let http = HttpSettings { request_timeout: settings.request_timeout, ..HttpSettings::default() };
     let budgets = BudgetSettings { margin: settings.margin, ..BudgetSettings::default() };
-    let env =
-        LedgerEnv { clock: world.clock.clone(), entropy: world.entropy.clone(), boot: BootTime::read() };
+    let env = LedgerEnv {
+        clock: world.clock.clone(),
+        entropy: world.entropy.clone(),
+        work: Work::default(),
+        boot: BootTime::read(),
+    };
     let (pool, report) = AddressPool::open(addresses, http, &tracker.budgets_path(), budgets, env)?;
     tracing::debug!(addresses = pool.len(), ?report, "rate budgets read");
     Ok(pool)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::model::LeaseId;
 use storage::dataset::{Dataset, FileKey};
-use tokio::runtime::Handle;
+use storage::env::Work;
 
 use super::JobTracker;
 
@@ -16,16 +16,12 @@ const QUESTION: usize = 10_000;
 ///
 /// The drafts are listed first and the cluster is asked then: a draft begun in between is not on the list, and one on
 /// the list is in use as long as a lease, a save point or an unpublished completion names it.
-pub(super) async fn remove_leftovers(
-    tracker: Arc<dyn JobTracker>,
-    dataset: Arc<dyn Dataset>,
-    runtime: Handle,
-) {
-    match find_leftovers(&*tracker, dataset.clone(), &runtime).await {
+pub(super) async fn remove_leftovers(tracker: Arc<dyn JobTracker>, dataset: Arc<dyn Dataset>, work: Work) {
+    match find_leftovers(&*tracker, dataset.clone(), &work).await {
         Ok(leftovers) if leftovers.is_empty() => {}
         Ok(leftovers) => {
             let count = leftovers.len();
-            match runtime.spawn_blocking(move || discard(&*dataset, &leftovers)).await {
+            match work.run(move || discard(&*dataset, &leftovers)).await {
                 Ok(()) => tracing::info!(count, "removed drafts that no job needs"),
                 Err(error) => tracing::error!("removing leftover drafts broke off: {error}"),
             }
@@ -38,9 +34,9 @@ pub(super) async fn remove_leftovers(
 async fn find_leftovers(
     tracker: &dyn JobTracker,
     dataset: Arc<dyn Dataset>,
-    runtime: &Handle,
+    work: &Work,
 ) -> Result<Vec<(FileKey, u64)>, String> {
-    let listed = runtime.spawn_blocking(move || dataset.drafts()).await.map_err(|e| e.to_string())?;
+    let listed = work.run(move || dataset.drafts()).await.map_err(|e| e.to_string())?;
     let mut drafts = listed.map_err(|e| e.to_string())?;
     let mut leases: Vec<_> = drafts.iter().map(|(_, lease)| LeaseId(*lease)).collect();
     leases.sort_unstable();

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use api::model::{Finding, JobId, LeaseId, Operation, Publication};
 use storage::dataset::{Dataset, DatasetError, FileKey};
-use storage::env::Entropy;
+use storage::env::{Entropy, Work};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::Backoff;
 use super::assignment::Message;
+use super::{Backoff, SessionOptions};
 
 /// Wait after the first failed rename, and the longest one.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
@@ -22,6 +22,7 @@ pub(super) struct Publisher {
     dataset: Arc<dyn Dataset>,
     entropy: Arc<dyn Entropy>,
     runtime: Handle,
+    work: Work,
     messages: mpsc::Sender<Message>,
     under_way: HashMap<LeaseId, UnderWay>,
 }
@@ -37,11 +38,12 @@ struct UnderWay {
 impl Publisher {
     pub(super) fn new(
         dataset: Arc<dyn Dataset>,
-        entropy: Arc<dyn Entropy>,
-        runtime: Handle,
+        options: &SessionOptions,
         messages: mpsc::Sender<Message>,
     ) -> Self {
-        Self { dataset, entropy, runtime, messages, under_way: HashMap::new() }
+        let (entropy, runtime) = (options.entropy.clone(), options.crew_runtime.clone());
+        let work = options.work.clone();
+        Self { dataset, entropy, runtime, work, messages, under_way: HashMap::new() }
     }
 
     /// Begins a publication, unless it is under way.
@@ -60,9 +62,9 @@ impl Publisher {
         }
         self.under_way.insert(lease, UnderWay { job, key: key.clone(), draft, done: false });
         let (dataset, entropy) = (self.dataset.clone(), self.entropy.clone());
-        let messages = self.messages.clone();
+        let (work, messages) = (self.work.clone(), self.messages.clone());
         self.runtime.spawn(async move {
-            let finding = publish(dataset, &*entropy, key, draft).await;
+            let finding = publish(dataset, work, &*entropy, key, draft).await;
             // The loop ends before its publications only when the process stops at once.
             let _ = messages.send(Message::Published(lease, finding)).await;
         });
@@ -79,7 +81,7 @@ impl Publisher {
     pub(super) fn confirmed(&mut self, lease: LeaseId) {
         let Some(UnderWay { key, draft, done: true, .. }) = self.under_way.remove(&lease) else { return };
         let dataset = self.dataset.clone();
-        self.runtime.spawn_blocking(move || {
+        self.work.start(move || {
             if let Err(error) = dataset.discard(&key, draft.0) {
                 // The search for leftovers finds it.
                 tracing::debug!(%key, "cannot remove the proof of a publication: {error}");
@@ -107,12 +109,18 @@ impl Publisher {
 }
 
 /// Publishes until it is done, or the draft turns out to be lost; the finding says which.
-async fn publish(dataset: Arc<dyn Dataset>, entropy: &dyn Entropy, key: FileKey, draft: LeaseId) -> Finding {
+async fn publish(
+    dataset: Arc<dyn Dataset>,
+    work: Work,
+    entropy: &dyn Entropy,
+    key: FileKey,
+    draft: LeaseId,
+) -> Finding {
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
         let (dataset, key) = (dataset.clone(), key.clone());
         let named = key.to_string();
-        let published = tokio::task::spawn_blocking(move || dataset.publish(&key, draft.0)).await;
+        let published = work.run(move || dataset.publish(&key, draft.0)).await;
         let what = match published {
             Ok(Ok(())) => return Finding::Published,
             Ok(Err(error @ DatasetError::DraftLost { .. })) => {
@@ -120,7 +128,7 @@ async fn publish(dataset: Arc<dyn Dataset>, entropy: &dyn Entropy, key: FileKey,
                 return Finding::DraftLost;
             }
             Ok(Err(error)) => error.to_string(),
-            Err(panicked) => panicked.to_string(),
+            Err(lost) => lost.to_string(),
         };
         let wait = backoff.next(entropy);
         tracing::error!(file = %named, retry_in = ?wait, "cannot publish a finished draft: {what}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::client::{ApiError, ClientError};
 use api::model::{Finding, LeaseId, NodeId, OpenSession, Refusal, SessionId, StorageId};
 use storage::dataset::Dataset;
-use storage::env::{Clock, Entropy};
+use storage::env::{Clock, Entropy, Work};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -35,8 +35,10 @@ pub struct SessionOptions {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// Where jobs and disk work run.
+    /// Where jobs run.
     pub crew_runtime: Handle,
+    /// Where their disk work is done.
+    pub work: Work,
 }
 
 /// Messages of workers that wait at most; a worker with one more waits itself.
@@ -71,8 +73,7 @@ impl SessionLoop {
         dataset: Arc<dyn Dataset>,
     ) -> Self {
         let (sender, messages) = mpsc::channel(MESSAGES);
-        let (runtime, entropy) = (options.crew_runtime.clone(), options.entropy.clone());
-        let publisher = Publisher::new(dataset.clone(), entropy, runtime, sender.clone());
+        let publisher = Publisher::new(dataset.clone(), &options, sender.clone());
         let (jobs, view) = (RunningJobs::default(), watch::Sender::default());
         let (tidying, last_tidied) = (None, None);
         let board = Arc::default();
@@ -217,9 +218,8 @@ impl SessionLoop {
             return;
         }
         self.last_tidied = Some(now);
-        let runtime = self.options.crew_runtime.clone();
-        self.tidying =
-            Some(tokio::spawn(remove_leftovers(self.tracker.clone(), self.dataset.clone(), runtime)));
+        let work = self.options.work.clone();
+        self.tidying = Some(tokio::spawn(remove_leftovers(self.tracker.clone(), self.dataset.clone(), work)));
     }
 
     /// Shows what changed.

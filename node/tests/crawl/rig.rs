@@ -13,7 +13,7 @@ use node::source::HttpSettings;
 use node::source::twitter::{TwitterSettings, TwitterSource};
 use raft::command::Limits;
 use storage::dataset::{Dataset, FileKey, FilesDataset, FilesOptions};
-use storage::env::{Clock, Entropy, SystemClock, SystemEntropy};
+use storage::env::{Clock, Entropy, SystemClock, SystemEntropy, Work};
 use storage::ids::UserId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -98,7 +98,12 @@ impl Rig {
         let entropy = world().1;
         let dataset: Arc<dyn Dataset> = Arc::new(folder.dataset());
         let settings = TwitterSettings { base_url: api.url.clone(), bearer: None, budget_per: None };
-        let env = LedgerEnv { clock: clock.clone(), entropy: entropy.clone(), boot: BootTime::read() };
+        let env = LedgerEnv {
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            work: Work::default(),
+            boot: BootTime::read(),
+        };
         let budgets = BudgetSettings { margin: Duration::from_millis(50), ..BudgetSettings::default() };
         let (pool, _) =
             AddressPool::open(vec![None], HttpSettings::default(), &folder.budgets(), budgets, env).unwrap();
@@ -108,6 +113,7 @@ impl Rig {
             dataset: dataset.clone(),
             tracker: tracker.clone(),
             storage: StorageId(1),
+            work: Work::default(),
             clock,
             entropy,
         }));
@@ -129,6 +135,7 @@ impl Rig {
             clock,
             entropy,
             crew_runtime: crew_runtime.handle().clone(),
+            work: Work::over(crew_runtime.handle().clone()),
         };
         let session = SessionLoop::new(options, tracker.clone(), crew, dataset);
         let (view, stop) = (session.view(), CancellationToken::new());

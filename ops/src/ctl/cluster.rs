@@ -74,6 +74,11 @@ impl Cluster {
         self.client.change_members(request).await
     }
 
+    /// Lets one new disk of a node in.
+    pub async fn replace_disk(&self, node: NodeId, address: Option<String>) -> Result<(), ClientError> {
+        self.client.replace_disk(node, address).await
+    }
+
     /// All crawls, oldest first.
     pub async fn crawls(&self) -> Result<Vec<CrawlView>, ClientError> {
         match self.client.query(Query::Crawls).await? {

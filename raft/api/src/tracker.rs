@@ -54,6 +54,23 @@ pub trait TrackerApi: Send + Sync + 'static {
         async move { self.call(ApiRequest::Members(request)).await?.done() }.boxed()
     }
 
+    /// Lets one new disk of a node in, in place of the one that it has now, `HOST:PORT` being where it will be reached if
+    /// that changes.
+    fn replace_disk(&self, node: NodeId, address: Option<String>) -> Called<'_, ()> {
+        async move {
+            let Answer::Status(status) = self.query(Query::Status).await? else {
+                return Err(ClientError::Confused { asked: "question for the members" });
+            };
+            self.change_members(match status.disk_of(node) {
+                Some(disk) => MemberRequest::ReplaceDisk { node, disk, address },
+                // Whoever leads says that there is no such node.
+                None => MemberRequest::Replace { node, address },
+            })
+            .await
+        }
+        .boxed()
+    }
+
     /// Begins a session of a node.
     fn open_session(&self, open: OpenSession) -> Called<'_, SessionOpened> {
         let request = ApiRequest::Node { node: open.node, request: NodeRequest::OpenSession(open) };

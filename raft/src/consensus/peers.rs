@@ -118,11 +118,16 @@ impl Peers {
         self.slot(member, purpose).lock().await.take();
     }
 
-    /// Logs when a member gets out of reach or comes back, not each try.
-    fn note(&self, member: MemberId, address: &str, trouble: Option<&ConnectError>) {
-        if let Some(ConnectError::Refused { refused: Refused::Retired(why), .. }) = trouble {
+    /// Remembers if a refusal says that this disk is no member's any more.
+    pub(crate) fn note_refusal(&self, error: &ConnectError) {
+        if let ConnectError::Refused { refused: Refused::Retired(why), .. } = error {
             self.inner.retired.send_replace(Some(why.clone()));
         }
+    }
+
+    /// Logs when a member gets out of reach or comes back, not each try.
+    fn note(&self, member: MemberId, address: &str, trouble: Option<&ConnectError>) {
+        trouble.into_iter().for_each(|error| self.note_refusal(error));
         let mut out_of_reach = lock(&self.inner.out_of_reach);
         match trouble {
             Some(error) if out_of_reach.insert(member) => {

@@ -172,3 +172,43 @@ impl SnapshotInbox {
             .await?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openraft::StoredMembership;
+
+    use super::*;
+
+    /// A snapshot's file, as a leader sends it.
+    fn snapshot(folder: &Path, id: &str, value: &[u8]) -> Vec<u8> {
+        let meta = SnapshotMeta { last_log_id: None, last_membership: StoredMembership::default() };
+        let path = folder.join(id);
+        let mut writer = SnapshotWriter::create(&path, &postcard::to_stdvec(&meta).unwrap()).unwrap();
+        writer.put(b"key", value).unwrap();
+        writer.finish().unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_of_a_new_leader_is_taken_from_its_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (snapshot(folder.path(), "old", b"old"), snapshot(folder.path(), "new", b"new"));
+        let inbox = SnapshotInbox::in_dir(folder.path().join("in"), Work::default());
+        std::fs::create_dir(folder.path().join("in")).unwrap();
+        let half = |of: &[u8]| Bytes::copy_from_slice(&of[..of.len() / 2]);
+        let half_of_old = old.len() as u64 / 2;
+        assert_eq!(inbox.take("old".to_owned(), 0, half(&old)).await.unwrap(), half_of_old);
+        // Its leader is deposed.
+        assert_eq!(inbox.take("new".to_owned(), 0, Bytes::new()).await.unwrap(), 0);
+        assert_eq!(inbox.take("new".to_owned(), 0, half(&new)).await.unwrap(), new.len() as u64 / 2);
+        assert!(inbox.finish("old", old.len() as u64).await.is_err());
+
+        let mut at = inbox.take("new".to_owned(), 0, Bytes::new()).await.unwrap();
+        while at < new.len() as u64 {
+            at = inbox.take("new".to_owned(), at, Bytes::copy_from_slice(&new[at as usize..])).await.unwrap();
+        }
+        let (_, data) = inbox.finish("new", new.len() as u64).await.unwrap();
+        let SnapshotData::Received(path) = data else { panic!("it came from a peer") };
+        assert_eq!(std::fs::read(path).unwrap(), new);
+    }
+}

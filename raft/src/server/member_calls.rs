@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::command::RosterChange;
 use crate::consensus::{Member, StoredMembership};
-use crate::model::{MemberId, NodeId};
+use crate::model::{DiskId, MemberId, NodeId};
 use crate::state::RosterEntry;
 use crate::wire::{ApiError, Candidate, Greeting, JoinAnswer, JoinRequest, MemberRequest, Purpose};
 
@@ -30,7 +30,12 @@ impl Tracker {
     pub(super) async fn change_members(&self, request: &MemberRequest) -> Result<(), ApiError> {
         match request {
             MemberRequest::Add { node, address } => self.add_member(*node, address).await,
-            MemberRequest::Replace { node, address } => self.replace_member(*node, address.as_deref()).await,
+            MemberRequest::Replace { node, address } => {
+                self.replace_member(*node, None, address.as_deref()).await
+            }
+            MemberRequest::ReplaceDisk { node, disk, address } => {
+                self.replace_member(*node, Some(*disk), address.as_deref()).await
+            }
             MemberRequest::Promote { node } => self.promote(*node).await,
             MemberRequest::Demote { node } => self.demote(*node).await,
             MemberRequest::Remove { node } => self.remove_member(*node).await,
@@ -38,7 +43,18 @@ impl Tracker {
         }
     }
 
+    /// What the roster says, with everything that was written by earlier leaders.
+    async fn confirmed_roster(&self, node: NodeId) -> Result<Option<RosterEntry>, ApiError> {
+        let confirmed = self.confirm_leadership(openraft::raft::ReadPolicy::ReadIndex).await;
+        if confirmed.is_err() {
+            return Err(ApiError::Unavailable("the leadership is moving".to_owned()));
+        }
+        Ok(self.inner.replica.state().roster().entry(node).cloned())
+    }
+
     async fn add_member(&self, node: NodeId, address: &str) -> Result<(), ApiError> {
+        let _one_at_a_time = self.inner.admissions.lock().await;
+        let entry = self.confirmed_roster(node).await?;
         if let Some(member) = self.member_of(node) {
             let known = self.membership().0.get_node(&member).map(|m| m.address.clone()).unwrap_or_default();
             return match known == address {
@@ -49,27 +65,64 @@ impl Tracker {
                 ))),
             };
         }
+        // The call is repeated: a disk has come, and is not in Raft's membership yet.
+        if let Some(RosterEntry::Joins { disk: Some(disk), address: known, .. }) = entry {
+            return match known == address {
+                true => Ok(()),
+                false => Err(ApiError::BadRequest(format!(
+                    "node {node} is let in at {known} with disk {:016x}; for another address run `twm-ctl member \
+                     set-address {node} {address}` once it is a member",
+                    disk.0
+                ))),
+            };
+        }
         self.write_roster(RosterChange::Admit { node, address: address.to_owned(), replaces: None }).await
     }
 
-    async fn replace_member(&self, node: NodeId, moved: Option<&str>) -> Result<(), ApiError> {
+    /// Lets one new disk in for the disk that an operator names, or for the one that the node has now.
+    async fn replace_member(
+        &self,
+        node: NodeId,
+        named: Option<DiskId>,
+        moved: Option<&str>,
+    ) -> Result<(), ApiError> {
         let not_a_member = || {
             ApiError::BadRequest(format!(
                 "node {node} is no member; run `twm-ctl member add {node} HOST:PORT`"
             ))
         };
+        let _one_at_a_time = self.inner.admissions.lock().await;
+        let entry = self.confirmed_roster(node).await?;
+        let departed = named.and_then(|disk| self.inner.replica.state().roster().departed(disk));
         let (membership, _) = self.membership();
         let mut member = self.member_of(node).ok_or_else(not_a_member)?;
-        let entry = self.inner.replica.state().roster().entry(node).cloned();
-        if let Some(RosterEntry::Joins { disk: Some(disk), .. }) = entry {
+        let mut lost = member;
+        if let Some(RosterEntry::Joins { disk: Some(disk), replaces, .. }) = entry {
+            // The call is repeated: the new disk has come.
+            if named.is_some() && named == replaces {
+                return Ok(());
+            }
             let new = MemberId { node, disk };
             if membership.voter_ids().any(|voter| voter == new) {
                 // The change was as good as done.
                 self.write_roster(RosterChange::Settled { node }).await?;
                 member = new;
             }
+            if named == Some(disk) {
+                lost = new;
+            }
         }
-        if self.answers(member).await {
+        // So it is once the new disk has taken its place.
+        if departed.is_some_and(|departed| departed.member.node == node) {
+            return Ok(());
+        }
+        if let Some(disk) = named.filter(|disk| *disk != lost.disk && *disk != member.disk) {
+            return Err(ApiError::BadRequest(format!(
+                "node {node} is a member with disk {:016x}, not with {:016x}; `twm-ctl member list` shows it",
+                member.disk.0, disk.0
+            )));
+        }
+        if self.answers(lost).await || self.answers(member).await {
             return Err(ApiError::BadRequest(format!(
                 "the disk of node {node} answers: only a member that is silent can be replaced; stop the node first"
             )));
@@ -242,18 +295,13 @@ impl Tracker {
         if candidate.name != self.inner.options.cluster {
             return never(format!("this is cluster {:?}", self.inner.options.cluster));
         }
-        let confirmed = self.confirm_leadership(openraft::raft::ReadPolicy::ReadIndex).await;
-        if confirmed.is_err() {
-            return Err(ApiError::Unavailable("the leadership is moving".to_owned()));
-        }
+        let _one_at_a_time = self.inner.admissions.lock().await;
+        let entry = self.confirmed_roster(node).await?;
+        let departed = self.inner.replica.state().roster().departed(disk);
         let (membership, _) = self.membership();
         if membership.get_node(&candidate.member).is_some() {
             return Ok(JoinAnswer::Admitted(cluster));
         }
-        let (entry, departed) = {
-            let state = self.inner.replica.state();
-            (state.roster().entry(node).cloned(), state.roster().departed(disk))
-        };
         if departed.is_some() {
             return never(format!(
                 "the disk {:016x} of node {node} was replaced or removed and cannot come back",

@@ -19,7 +19,7 @@ use crate::command::{Mutation, RosterChange};
 use crate::consensus::{LogId, Member, StoredMembership};
 use crate::model::{DiskId, MemberId, NodeId};
 use crate::state::RosterEntry;
-use crate::wire::{ApiError, Purpose};
+use crate::wire::{ApiError, Greeting, Purpose};
 
 use super::looks::Looks;
 use super::tracker::Tracker;
@@ -142,23 +142,52 @@ impl Tracker {
             return;
         }
         *asked = now;
-        let others: Vec<MemberId> =
-            self.membership().0.nodes().map(|(id, _)| *id).filter(|id| *id != own).collect();
-        let asked = others.into_iter().take(ASKED_AT_ONCE).map(async |other| {
+        let known: Vec<MemberId> = self.membership().0.nodes().map(|(id, _)| *id).collect();
+        let others = known.iter().copied().filter(|id| *id != own);
+        let asked = others.take(ASKED_AT_ONCE).map(async |other| {
             self.inner.peers.forget(other, Purpose::Joining).await;
             // Whatever it answers is noted by the connections themselves.
             let greeted = timeout(STEP_TIMEOUT, self.inner.peers.get(other, Purpose::Joining)).await;
             tracing::debug!(%other, greeted = matches!(greeted, Ok(Ok(_))), "asked after a silence");
         });
         join_all(asked).await;
+        if known.is_empty() {
+            self.ask_contacts().await;
+        }
     }
 
-    /// Whether this disk votes by a membership that is committed and final.
+    /// Greets the nodes of `--peers` and `--join`: a disk that was let in, and taken out again before it heard of the
+    /// members, has nobody else to ask.
+    async fn ask_contacts(&self) {
+        let options = &self.inner.options;
+        let peers = options.peers.iter().filter(|(node, _)| **node != options.id);
+        let peers = peers.map(|(node, address)| (Some(*node), address));
+        let contacts = peers.chain(options.join.iter().map(|address| (None, address)));
+        for (node, address) in contacts.take(ASKED_AT_ONCE) {
+            let greeting = Greeting::of_candidate(self.member(), node);
+            let greeted = timeout(STEP_TIMEOUT, options.dial.dial(address, &greeting)).await;
+            if let Ok(Err(error)) = greeted {
+                self.inner.peers.note_refusal(&error);
+            }
+        }
+    }
+
+    /// Whether this disk is its node's only one in a membership that is committed and final.
     #[cfg(debug_assertions)]
-    pub(crate) fn votes(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         let (membership, committed) = self.membership();
         let joint = membership.membership().get_joint_config().len() > 1;
-        committed && !joint && membership.voter_ids().any(|voter| voter == self.member())
+        let mut of_node = membership.nodes().filter(|(id, _)| id.node == self.member().node);
+        committed
+            && !joint
+            && of_node.next().is_some_and(|(id, _)| *id == self.member())
+            && of_node.next().is_none()
+    }
+
+    /// The nodes that vote, as this one knows.
+    #[cfg(debug_assertions)]
+    pub(crate) fn voters(&self) -> BTreeSet<NodeId> {
+        self.membership().0.voter_ids().map(|voter| voter.node).collect()
     }
 
     async fn step_membership(&self) -> Result<(), ApiError> {

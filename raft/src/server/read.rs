@@ -62,7 +62,7 @@ impl Tracker {
             return Ok(self.answer_from_memory(query));
         }
         let (tracker, query) = (self.clone(), query.clone());
-        let read = self.inner.options.work.run(move || tracker.answer_from_store(&query));
+        let read = self.inner.options.work.run(move || tracker.read_replica(&query));
         let answer = read.await.map_err(|e| ApiError::Unavailable(e.to_string()))?;
         answer.map_err(|e| ApiError::Unavailable(e.to_string()))
     }
@@ -81,8 +81,9 @@ impl Tracker {
         }
     }
 
-    /// The store is on the disk. Commands must not wait for its reading, so that the state is let go before.
-    fn answer_from_store(&self, query: &Query) -> Result<Answer, ColdError> {
+    /// Answers from this replica, whatever the leader knows. The store is on the disk. Commands must not wait for its
+    /// reading, so that the state is let go before.
+    pub(crate) fn read_replica(&self, query: &Query) -> Result<Answer, ColdError> {
         match query {
             Query::Errors { crawl, after, limit } => {
                 let read = self.inner.replica.state().errors_reader(*crawl, after.as_ref(), *limit);

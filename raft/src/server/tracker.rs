@@ -77,6 +77,8 @@ pub(super) struct Inner {
     pub(super) proposals: Semaphore,
     /// Held while Raft's membership is changed: one change at a time.
     pub(super) membership: tokio::sync::Mutex<()>,
+    /// Held from a look at the roster to the write that rests on it, wherever disks are let in.
+    pub(super) admissions: tokio::sync::Mutex<()>,
     pub(super) workers: RwLock<Option<WorkerStatusSource>>,
     pub(super) resolver: RwLock<Option<ResolveNames>>,
     pub(super) stopping: watch::Sender<bool>,
@@ -209,6 +211,7 @@ impl Tracker {
                 last_of_leader: AtomicU64::default(),
                 proposals: Semaphore::new(MAX_PROPOSALS),
                 membership: tokio::sync::Mutex::default(),
+                admissions: tokio::sync::Mutex::default(),
                 workers: RwLock::new(None),
                 resolver: RwLock::new(None),
                 stopping: watch::Sender::new(false),

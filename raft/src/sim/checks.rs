@@ -6,10 +6,13 @@ use std::time::Duration;
 use api::TrackerApi;
 use storage::env::Entropy;
 
-use crate::model::{CrawlId, CrawlPhase, NodeId, Write};
+use crate::model::{Answer, CrawlId, CrawlPhase, FailedUser, Failure, Gone, NodeId, Query, Write};
 use crate::server::Tracker;
+use crate::state::ColdError;
 
+use super::operators::Acknowledged;
 use super::process::{SimNode, Time};
+use super::workforce::EndedCrawl;
 use super::world::{STEP, World};
 
 /// How long the cluster may take to end all crawls once everything works.
@@ -59,7 +62,7 @@ impl World {
             let over = trackers
                 .first()
                 .is_some_and(|tracker| tracker.crawls().iter().all(|crawl| crawl.phase.is_over()));
-            let all = trackers.len() == self.nodes.len();
+            let all = trackers.len() == self.nodes.len() && self.leaving.is_none();
             let late = self.now >= deadline;
             if (all && over) || late {
                 let agree = trackers.windows(2).all(|pair| pair[0].digest() == pair[1].digest());
@@ -136,7 +139,47 @@ impl World {
                 return Err(format!("crawl {id} was cancelled by nobody"));
             }
         }
-        Ok(())
+        match &self.workforce {
+            Some(workforce) => workforce.check(&self.ended_crawls(&tracker).map_err(|e| e.to_string())?),
+            None => Ok(()),
+        }
+    }
+
+    /// All crawls with their accounts, as a replica has them.
+    fn ended_crawls(&self, tracker: &Tracker) -> Result<Vec<EndedCrawl>, ColdError> {
+        let acknowledged = self.ledger.crawls();
+        let mut ended = Vec::new();
+        for view in tracker.crawls() {
+            let crawl = view.id;
+            let Acknowledged { targets, sent, .. } = acknowledged.get(&crawl).cloned().unwrap_or_default();
+            let (mut frontier, mut errors, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+            let mut from = Some(0);
+            while let Some(at) = from {
+                let Answer::Frontier(page) = tracker.read_replica(&Query::Frontier { crawl, from: at })?
+                else {
+                    break;
+                };
+                frontier.extend(page.users);
+                from = page.next;
+            }
+            let limit = u32::MAX;
+            loop {
+                let after = errors.last().map(|failed: &FailedUser<Failure>| failed.user.clone());
+                match tracker.read_replica(&Query::Errors { crawl, after, limit })? {
+                    Answer::Errors(page) if !page.is_empty() => errors.extend(page),
+                    _ => break,
+                }
+            }
+            loop {
+                let after = gone.last().map(|gone: &FailedUser<Gone>| gone.user.clone());
+                match tracker.read_replica(&Query::Gone { crawl, after, limit })? {
+                    Answer::Gone(page) if !page.is_empty() => gone.extend(page),
+                    _ => break,
+                }
+            }
+            ended.push(EndedCrawl { view, frontier, errors, gone, targets, sent });
+        }
+        Ok(ended)
     }
 
     pub(super) fn ended(&self) -> (u64, u64) {

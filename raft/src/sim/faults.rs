@@ -39,6 +39,14 @@ pub enum Fault {
     Drift,
     /// The leadership is given to another node.
     TransferLeader,
+    /// A new node joins.
+    AddMember,
+    /// A node that joined later leaves.
+    RemoveMember,
+    /// A learner becomes a voter.
+    Promote,
+    /// A voter becomes a learner.
+    Demote,
 }
 
 impl Fault {
@@ -61,6 +69,10 @@ impl Fault {
         (Self::JumpClock, 3),
         (Self::Drift, 2),
         (Self::TransferLeader, 3),
+        (Self::AddMember, 1),
+        (Self::RemoveMember, 3),
+        (Self::Promote, 3),
+        (Self::Demote, 3),
     ];
 
     /// The fault that a number below the sum of all weights stands for.
@@ -90,6 +102,9 @@ impl Fault {
             Self::ReplaceDisk,
             Self::JumpClock,
             Self::Drift,
+            Self::RemoveMember,
+            Self::Promote,
+            Self::Demote,
         ];
         of_a_node.contains(&self)
     }

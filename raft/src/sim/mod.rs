@@ -15,16 +15,21 @@ mod clock;
 mod disks;
 mod faults;
 mod files;
+mod membership;
 mod net;
 mod operators;
+mod plan;
 mod process;
 #[cfg(test)]
 mod tests;
 mod trace;
 mod worker;
+mod workforce;
 mod world;
 
 pub use crate::state::JobPlace;
 pub use faults::Fault;
+pub use plan::{Outcome, Plan};
 pub use trace::TraceDigest;
-pub use world::{Outcome, Plan, STEP, simulate};
+pub use workforce::{EndedCrawl, Post, Workforce, WorldClock};
+pub use world::{STEP, simulate};

@@ -133,10 +133,11 @@ impl Operator {
 
     async fn submit(&mut self) {
         self.created += 1;
-        let (operations, targets_alone) = match self.below(4) {
+        let (operations, targets_alone) = match self.below(5) {
             0 => (Operations::only(Operation::Followers), true),
             1 => (Operations::only(Operation::Followers).with(Operation::Analysis), false),
             2 => (Operations::only(Operation::Timeline).with(Operation::Followers), true),
+            3 => (Operations::only(Operation::Update), true),
             _ => (Operations::only(Operation::Timeline), true),
         };
         let spec = CrawlSpec {
@@ -239,10 +240,16 @@ fn contradiction(known: &Acknowledged, view: &CrawlView) -> Option<String> {
 
 /// An operator who replaces disks: asks until it is acknowledged.
 pub(super) async fn replace_disk(client: Client, node: NodeId, trace: Trace) {
+    let mut disk = None;
     loop {
-        let asked = client.change_members(MemberRequest::Replace { node, address: None }).await;
-        if asked.is_ok() {
-            return trace.deed(format_args!("the disk of node {node} may be replaced"));
+        if let (None, Ok(Answer::Status(status))) = (disk, client.query(Query::Status).await) {
+            disk = status.disk_of(node);
+        }
+        if let Some(disk) = disk {
+            let asked = client.change_members(MemberRequest::ReplaceDisk { node, disk, address: None }).await;
+            if asked.is_ok() {
+                return trace.deed(format_args!("the disk of node {node} may be replaced"));
+            }
         }
         sleep(Duration::from_millis(200)).await;
     }

@@ -1,5 +1,6 @@
 //! A simulated process: a runtime with a clock of its own, in which a tracker and its workers run.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ use super::disks::SimDisks;
 use super::files::{Files, Grants};
 use super::net::{SimNet, address};
 use super::worker::Workers;
+use super::workforce::{Post, Workforce, WorldClock};
 
 /// Bytes of events that are kept for a mirror.
 const EVENTS_KEPT: u64 = 4 << 10;
@@ -76,6 +78,14 @@ impl Time {
     }
 }
 
+/// Who works on a node, and for what place.
+pub(super) struct Workplace {
+    pub(super) files: Files,
+    pub(super) storage: (StorageId, bool),
+    pub(super) grants: Grants,
+    pub(super) workforce: Option<(Arc<dyn Workforce>, WorldClock)>,
+}
+
 /// A node: what outlives its process, and the process while it runs.
 pub(super) struct SimNode {
     pub(super) id: NodeId,
@@ -84,6 +94,7 @@ pub(super) struct SimNode {
     pub(super) disks: SimDisks,
     pub(super) files: Files,
     grants: Grants,
+    workforce: Option<(Arc<dyn Workforce>, WorldClock)>,
     storage: (StorageId, bool),
     folder: PathBuf,
     dice: SeededEntropy,
@@ -122,11 +133,11 @@ impl SimNode {
         id: NodeId,
         peers: Vec<NodeId>,
         net: SimNet,
-        (files, storage): (Files, (StorageId, bool)),
-        grants: Grants,
+        workplace: Workplace,
         folder: &Path,
         seed: u64,
     ) -> Self {
+        let Workplace { files, storage, grants, workforce } = workplace;
         Self {
             id,
             peers,
@@ -134,6 +145,7 @@ impl SimNode {
             disks: SimDisks::default(),
             files,
             grants,
+            workforce,
             storage,
             folder: folder.to_owned(),
             dice: SeededEntropy::new(seed),
@@ -146,6 +158,11 @@ impl SimNode {
             frozen_until: Duration::ZERO,
             frozen_for: Duration::ZERO,
         }
+    }
+
+    /// With how many the cluster began.
+    pub(super) fn first_nodes(&self) -> usize {
+        self.peers.len()
     }
 
     pub(super) fn runs(&self) -> bool {
@@ -173,7 +190,13 @@ impl SimNode {
             let _inside = time.runtime.enter();
             SimClock::new(Arc::clone(&self.wall_offset_ms))
         };
-        let peers = self.peers.iter().map(|node| (*node, address(*node))).collect();
+        let first = self.peers.iter().map(|node| (*node, address(*node)));
+        // Whoever comes later asks those to be let in.
+        let joins = !self.peers.contains(&self.id);
+        let (peers, join) = match joins {
+            true => (BTreeMap::new(), first.map(|(_, address)| address).collect()),
+            false => (first.collect(), Vec::new()),
+        };
         let data = self.folder.join(format!("node{}-disk{}", self.id, self.disk));
         let entropy = Arc::new(SeededEntropy::new(self.dice.next_u64()));
         let port = self.net.of(self.id);
@@ -189,12 +212,15 @@ impl SimNode {
             // Of five and more some are learners.
             voters: (self.peers.len() > 3).then_some(3),
             output_owner: self.files.owner(),
-            ..TrackerOptions::new(self.id, "sim".to_owned(), peers, data, clock, entropy)
+            listen: joins.then(|| address(self.id)),
+            join,
+            ..TrackerOptions::new(self.id, "sim".to_owned(), peers, data, clock.clone(), entropy)
         };
         let shared = Arc::<Shared>::default();
         let (node, storage) = (self.id, self.storage);
         let (files, grants) = (self.files.clone(), self.grants.clone());
         let dice = SeededEntropy::new(self.dice.next_u64());
+        let (workforce, disk) = (self.workforce.clone(), self.disk);
         time.spawn({
             let shared = Arc::clone(&shared);
             async move {
@@ -203,9 +229,19 @@ impl SimNode {
                     Ok(tracker) => {
                         files.bind(tracker.cluster_id());
                         *lock(&shared.tracker) = Some(tracker.clone());
-                        let workers =
-                            Workers { node, storage, tracker: tracker.clone(), files, grants, dice };
-                        tokio::spawn(workers.run());
+                        let own = tracker.clone();
+                        match workforce {
+                            None => {
+                                let workers = Workers { node, storage, tracker: own, files, grants, dice };
+                                tokio::spawn(workers.run());
+                            }
+                            Some((workforce, world)) => {
+                                let (storage, shared) = storage;
+                                let post =
+                                    Post { node, disk, storage, shared, tracker: own, clock, dice, world };
+                                tokio::spawn(workforce.work(post));
+                            }
+                        }
                         Exit::Ended(tracker.failed().await)
                     }
                 };

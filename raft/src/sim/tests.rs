@@ -7,7 +7,7 @@ use super::{Outcome, Plan, simulate};
 fn simulated(seed: u64, steps: u64) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().to_owned();
-    let plan = Plan { seed, nodes: 3, steps, folder, without: BTreeSet::new(), trace: None };
+    let plan = Plan { seed, nodes: 3, steps, folder, without: BTreeSet::new(), trace: None, workforce: None };
     simulate(&plan)
 }
 

@@ -146,6 +146,7 @@ impl Workers {
         for lease in renamed {
             let Some((publication, _)) = held.publishing.remove(&lease) else { continue };
             let Publication { job, draft, user, operation, .. } = publication;
+            let operation = if operation == Operation::Update { Operation::Timeline } else { operation };
             held.past.push((job, lease));
             findings.push((job, lease, self.files.publish((user, operation), draft)));
         }

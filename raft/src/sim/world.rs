@@ -1,7 +1,8 @@
 //! A cluster, its operators, and what goes wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use api::TrackerApi;
@@ -16,72 +17,11 @@ use crate::state::JobPlace;
 use super::faults::{Fault, Later};
 use super::files::{Files, Grants};
 use super::net::{SimNet, Weather, address};
-use super::operators::{Ledger, Operator, replace_disk};
-use super::process::{Exit, SimNode, Time};
-use super::trace::{Trace, TraceDigest};
-
-/// What a simulation is to do.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Everything follows from it.
-    pub seed: u64,
-    /// Nodes, all of which vote: 3, 5 or 7 make sense.
-    pub nodes: u64,
-    /// Steps of [`STEP`] with faults.
-    pub steps: u64,
-    /// A folder for the small files of the nodes; it must be empty.
-    pub folder: PathBuf,
-    /// Faults, counted from 0, that do not happen.
-    pub without: BTreeSet<u64>,
-    /// A file for all messages and deeds.
-    pub trace: Option<PathBuf>,
-}
-
-/// What came of a simulation.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// What broke.
-    pub failure: Option<String>,
-    /// Everything that happened, in short.
-    pub digest: TraceDigest,
-    /// How long was simulated.
-    pub simulated: Duration,
-    /// How often each fault was injected.
-    pub faults: BTreeMap<Fault, u64>,
-    /// Numbers of the faults that were drawn, those that were left out among them.
-    pub drawn: u64,
-    /// How often a fault met a job there: a job of the node that it befell, or one that no node has.
-    pub met: BTreeMap<(Fault, JobPlace), u64>,
-    /// Calls of operators that were answered.
-    pub calls: u64,
-    /// Crawls at the end, and accounts in final states.
-    pub crawls: u64,
-    /// Accounts that reached a final state.
-    pub accounts: u64,
-    /// What operators and faults did.
-    pub deeds: Vec<String>,
-    /// The newest messages.
-    pub messages: Vec<String>,
-}
-
-impl Outcome {
-    /// Of a simulation that panicked.
-    pub fn panicked(why: String) -> Self {
-        Self {
-            failure: Some(format!("it panicked: {why}")),
-            digest: TraceDigest { lines: 0, digest: 0 },
-            simulated: Duration::ZERO,
-            faults: BTreeMap::new(),
-            drawn: 0,
-            met: BTreeMap::new(),
-            calls: 0,
-            crawls: 0,
-            accounts: 0,
-            deeds: Vec::new(),
-            messages: Vec::new(),
-        }
-    }
-}
+use super::operators::{Ledger, Operator};
+use super::plan::{Outcome, Plan};
+use super::process::{Exit, SimNode, Time, Workplace};
+use super::trace::Trace;
+use super::workforce::{Workforce, WorldClock};
 
 /// How long a step is.
 pub const STEP: Duration = Duration::from_millis(10);
@@ -98,13 +38,15 @@ const STEPS_TO_FORM: u64 = 400;
 /// Steps between two comparisons of the replicas.
 const COMPARE_EVERY: u64 = 25;
 
-/// How long a replaced disk is given until another one may be.
-const RECOVERY: Duration = Duration::from_secs(5);
-
 const OPERATORS: u64 = 3;
+
+/// Makes a node, which is one of the first or joins those.
+pub(super) type Make = Box<dyn Fn(NodeId, u64) -> SimNode>;
 
 pub(super) struct World {
     pub(super) now: Duration,
+    clock: WorldClock,
+    pub(super) workforce: Option<Arc<dyn Workforce>>,
     pub(super) trace: Trace,
     pub(super) net: SimNet,
     pub(super) nodes: Vec<SimNode>,
@@ -120,6 +62,14 @@ pub(super) struct World {
     pub(super) replacing: BTreeMap<NodeId, Duration>,
     /// Nodes whose disk is not there.
     pub(super) unmounted: BTreeSet<NodeId>,
+    /// How a node is made, whatever its number.
+    pub(super) make: Make,
+    /// Nodes that there were, those that left among them.
+    pub(super) numbered: NodeId,
+    /// The member that is to leave.
+    pub(super) leaving: Option<NodeId>,
+    /// Whether an operator is about to change the members.
+    pub(super) changing: Arc<AtomicBool>,
     pub(super) faults: BTreeMap<Fault, u64>,
     met: BTreeMap<(Fault, JobPlace), u64>,
     drawn: u64,
@@ -161,17 +111,22 @@ impl World {
         let trace = Trace::default();
         let net = SimNet::new(dice.next_u64(), trace.clone(), &plan.folder);
         let ids: Vec<NodeId> = (1..=plan.nodes).collect();
-        let grants = Grants::default();
+        let (grants, clock) = (Grants::default(), WorldClock::default());
         // In every other world all nodes write to one folder.
         let shared = (plan.seed % 2 == 0).then(Files::default);
-        let node = |id| {
-            let files = match &shared {
+        let workforce = plan.workforce.clone().map(|workforce| (workforce, clock.clone()));
+        let (folder, first, port) = (plan.folder.clone(), ids.clone(), net.clone());
+        let common = grants.clone();
+        let make: Make = Box::new(move |id, seed| {
+            let (files, storage) = match &shared {
                 Some(files) => (files.clone(), (StorageId(1), true)),
                 None => (Files::default(), (StorageId(id), false)),
             };
-            SimNode::new(id, ids.clone(), net.clone(), files, grants.clone(), &plan.folder, dice.next_u64())
-        };
-        let nodes = ids.iter().map(|id| node(*id)).collect();
+            let (grants, workforce) = (common.clone(), workforce.clone());
+            let workplace = Workplace { files, storage, grants, workforce };
+            SimNode::new(id, first.clone(), port.clone(), workplace, &folder, seed)
+        });
+        let nodes = ids.iter().map(|id| make(*id, dice.next_u64())).collect();
         let (operators, admin) = (Time::new(dice.next_u64()), Time::new(dice.next_u64()));
         let ledger = Ledger::default();
         for number in 1..=OPERATORS {
@@ -181,6 +136,8 @@ impl World {
         }
         Self {
             now: Duration::ZERO,
+            clock,
+            workforce: plan.workforce.clone(),
             trace,
             net,
             nodes,
@@ -192,6 +149,10 @@ impl World {
             later: Vec::new(),
             replacing: BTreeMap::new(),
             unmounted: BTreeSet::new(),
+            make,
+            numbered: plan.nodes,
+            leaving: None,
+            changing: Arc::default(),
             faults: BTreeMap::new(),
             met: BTreeMap::new(),
             drawn: 0,
@@ -200,7 +161,7 @@ impl World {
         }
     }
 
-    fn below(&self, n: u64) -> u64 {
+    pub(super) fn below(&self, n: u64) -> u64 {
         self.dice.next_u64() % n
     }
 
@@ -237,6 +198,7 @@ impl World {
         let until = self.now + time;
         while self.now < until {
             self.now += TICK;
+            self.clock.set(self.now);
             self.trace.advance_to(self.now);
             self.net.advance_to(self.now);
             let now = self.now;
@@ -248,6 +210,7 @@ impl World {
         self.notice_exits()?;
         let wrong = self.nodes.iter().find_map(|node| node.files.wrong());
         let wrong = wrong.or_else(|| self.ledger.wrong()).or_else(|| self.grants.wrong());
+        let wrong = wrong.or_else(|| self.workforce.as_ref()?.wrong());
         wrong.map_or(Ok(()), Err)
     }
 
@@ -258,6 +221,8 @@ impl World {
         let due: Vec<(Duration, Later)> = due;
         for (_, what) in due {
             match what {
+                // One that was to start may have left for good.
+                Later::Start(id) | Later::Remount(id, _) if self.nodes.iter().all(|node| node.id != id) => {}
                 Later::Start(node) => self.node(node).start(),
                 Later::Remount(node, disk) => {
                     self.trace.deed(format_args!("the disk of node {node} is there again"));
@@ -284,9 +249,16 @@ impl World {
                 Exit::Ended(Ended::Broken(why)) if !why.contains("simulated disk") => {
                     return Err(format!("node {id} cannot go on: {why}"));
                 }
+                // Its disk may fail while it starts, too.
+                Exit::Refused(why) if why.contains("simulated disk") => {}
                 // Without its disk it may say so and end.
                 Exit::Refused(why) if !self.unmounted.contains(&id) && !self.replacing.contains_key(&id) => {
                     return Err(format!("node {id} does not start: {why}"));
+                }
+                Exit::Ended(Ended::Retired(_)) if self.leaving == Some(id) => {
+                    self.nodes.remove(at);
+                    self.leaving = None;
+                    return Ok(());
                 }
                 Exit::Ended(Ended::Retired(why)) => {
                     return Err(format!("node {id} was retired, and nobody asked for it: {why}"));
@@ -299,12 +271,13 @@ impl World {
         Ok(())
     }
 
-    fn node(&mut self, id: NodeId) -> &mut SimNode {
-        &mut self.nodes[id as usize - 1]
+    pub(super) fn node(&mut self, id: NodeId) -> &mut SimNode {
+        let at = self.nodes.iter().position(|node| node.id == id).unwrap_or_default();
+        &mut self.nodes[at]
     }
 
     fn some_node(&self) -> NodeId {
-        1 + self.below(self.nodes.len() as u64)
+        self.nodes[self.below(self.nodes.len() as u64) as usize].id
     }
 
     fn leader(&self) -> Option<NodeId> {
@@ -392,6 +365,11 @@ impl World {
                 let drift = self.below(40_000) as i64 - 20_000;
                 self.node(victim).drift = drift;
             }
+            Fault::AddMember | Fault::RemoveMember | Fault::Promote | Fault::Demote => {
+                if !self.change_members(fault, victim) {
+                    return;
+                }
+            }
             Fault::TransferLeader => {
                 let client = self.client();
                 self.admin.spawn(async move {
@@ -410,51 +388,6 @@ impl World {
     pub(super) fn client(&self) -> Client {
         let endpoints = self.nodes.iter().map(|node| address(node.id)).collect();
         Client::dialling(self.net.of(0), endpoints, Duration::from_secs(10), &self.dice)
-    }
-
-    /// A disk dies and an operator replaces it; one at a time, and when all others vote: a disk that was let in and does
-    /// not vote yet is none of a majority, so that a second dead disk of three would be a lost quorum.
-    fn replace_disk(&mut self, victim: NodeId) -> bool {
-        let votes =
-            |node: &SimNode| node.tracker().is_some_and(|tracker| tracker.is_ready() && tracker.votes());
-        let others_are_well = self.nodes.iter().filter(|node| node.id != victim).all(votes);
-        let nodes = &self.nodes;
-        self.replacing
-            .retain(|node, since| !votes(&nodes[*node as usize - 1]) || self.now < *since + RECOVERY);
-        if !self.replacing.is_empty() || !self.unmounted.is_empty() || !others_are_well {
-            return false;
-        }
-        self.replacing.insert(victim, self.now);
-        let soon = self.now + Duration::from_millis(500 + self.below(1_000));
-        self.later.retain(|(_, later)| *later != Later::Start(victim));
-        self.later.push((soon, Later::Start(victim)));
-        let node = self.node(victim);
-        node.kill();
-        node.disk = node.disks_used;
-        node.disks_used += 1;
-        let (client, trace) = (self.client(), self.trace.clone());
-        self.admin.spawn(replace_disk(client, victim, trace));
-        true
-    }
-
-    /// Some nodes, or all, restart and find an empty folder where their disk should be.
-    fn unmount(&mut self) -> bool {
-        if !self.replacing.is_empty() || !self.unmounted.is_empty() {
-            return false;
-        }
-        let ids: Vec<NodeId> = self.nodes.iter().map(|node| node.id).filter(|_| self.below(3) > 0).collect();
-        let back = self.now + Duration::from_millis(2_000 + self.below(4_000));
-        self.later.retain(|(_, later)| !matches!(later, Later::Start(node) if ids.contains(node)));
-        for id in ids {
-            self.unmounted.insert(id);
-            let node = self.node(id);
-            node.kill();
-            let disk = std::mem::replace(&mut node.disk, node.disks_used);
-            node.disks_used += 1;
-            node.start();
-            self.later.push((back, Later::Remount(id, disk)));
-        }
-        true
     }
 
     /// Everything works from now on.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::TrackerApi;
-use api::model::{Answer, ClusterStatus, Query};
+use api::model::{Answer, ClusterStatus, DiskId, Query};
 use api::wire::MemberRequest;
 use raft::server::{Ended, TrackerOptions, force_new_cluster};
 use tokio::time::timeout;
@@ -54,7 +54,7 @@ async fn an_empty_disk_of_a_member_is_refused_until_an_operator_lets_one_in() {
     assert!(refused.contains(&format!("twm-ctl member replace {lost}")), "{refused}");
     assert!(!old.exists(), "nothing is made in an empty mount point");
 
-    cluster.client().change_members(MemberRequest::Replace { node: lost, address: None }).await.unwrap();
+    cluster.client().replace_disk(lost, None).await.unwrap();
     cluster.start(lost).await;
     let status = settled(&cluster).await;
     let of_node: Vec<_> = status.nodes.iter().filter(|member| member.id == lost).collect();
@@ -96,14 +96,14 @@ async fn an_empty_disk_completes_no_majority_of_a_leader_that_was_deposed() {
     let empty = cluster.options(c);
     // Nobody can let it in: A alone is no majority of the old members.
     let alone = cluster.client_within(Duration::from_secs(2));
-    assert!(alone.change_members(MemberRequest::Replace { node: c, address: None }).await.is_err());
+    assert!(alone.replace_disk(c, None).await.is_err());
     let started = timeout(Duration::from_secs(3), raft::server::Tracker::start(empty.clone())).await;
     assert!(!matches!(started, Ok(Ok(_))), "an empty disk takes part in nothing");
     let read = cluster.client_within(Duration::from_secs(2)).query(Query::Crawls).await;
     assert!(read.is_err(), "nobody leads: {read:?}");
 
     cluster.start(b).await;
-    cluster.client().change_members(MemberRequest::Replace { node: c, address: None }).await.unwrap();
+    cluster.client().replace_disk(c, None).await.unwrap();
     cluster.start(c).await;
     settled(&cluster).await;
     let view = cluster.client().query(Query::Crawl(crawl)).await.unwrap();
@@ -121,7 +121,7 @@ async fn two_of_five_disks_can_be_replaced_at_once_and_the_leaders_own_as_well()
         cluster.empty(node).await;
     }
     for node in lost {
-        cluster.client().change_members(MemberRequest::Replace { node, address: None }).await.unwrap();
+        cluster.client().replace_disk(node, None).await.unwrap();
     }
     let (one, two) =
         tokio::join!(cluster.started(cluster.options(lost[0])), cluster.started(cluster.options(lost[1])));
@@ -194,6 +194,33 @@ async fn a_node_joins_votes_moves_and_leaves_and_its_disk_never_returns() {
     let four = cluster.started(joins(&cluster, 4, &moved)).await;
     cluster.nodes.insert(4, four);
     assert!(settled(&cluster).await.nodes.iter().any(|member| member.id == 4));
+}
+
+/// An operator whose call was not answered asks again. The new disk has come meanwhile, and is silent for a moment: it was
+/// thrown out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_that_is_asked_for_again_throws_nobody_out() {
+    let mut cluster = Cluster::of(3, 5000).await;
+    let leader = cluster.leader().await;
+    let lost = cluster.other_than(&[leader]);
+    let disk = status(&cluster).await.disk_of(lost).unwrap();
+    cluster.stop(lost).await;
+    cluster.empty(lost).await;
+    let replace = || MemberRequest::ReplaceDisk { node: lost, disk, address: None };
+    cluster.client().change_members(replace()).await.unwrap();
+    cluster.client().change_members(replace()).await.unwrap();
+    cluster.start(lost).await;
+    let new = settled(&cluster).await.disk_of(lost).unwrap();
+    assert_ne!(new, disk);
+    cluster.stop(lost).await;
+    cluster.client().change_members(replace()).await.unwrap();
+    assert_eq!(status(&cluster).await.changes, [], "it has been replaced");
+    cluster.start(lost).await;
+    assert_eq!(settled(&cluster).await.disk_of(lost), Some(new));
+
+    let unknown = MemberRequest::ReplaceDisk { node: lost, disk: DiskId(5), address: None };
+    let refused = members_without(&cluster, unknown).await;
+    assert!(refused.contains("not with 0000000000000005"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

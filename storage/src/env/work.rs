@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 /// Where such work is done.
 pub trait Blocking: Send + Sync + 'static {
-    /// Does it; resolves when it is done, or will never be.
+    /// Does it, whether or not what is returned is waited for; that resolves when it is done, or will never be.
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
 }
 
@@ -20,6 +20,14 @@ impl Blocking for Threads {
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         let work = tokio::task::spawn_blocking(work);
         // That it panicked shows by its result, which is missing.
+        async move { drop(work.await) }.boxed()
+    }
+}
+
+/// On the threads of a certain runtime, whichever asks.
+impl Blocking for tokio::runtime::Handle {
+    fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        let work = self.spawn_blocking(work);
         async move { drop(work.await) }.boxed()
     }
 }
@@ -66,6 +74,11 @@ impl Work {
     /// Work that is done there.
     pub fn over(blocking: impl Blocking) -> Self {
         Self(Arc::new(blocking))
+    }
+
+    /// Begins some work whose end nobody waits for.
+    pub fn start(&self, work: impl FnOnce() + Send + 'static) {
+        drop(self.0.run(Box::new(work)));
     }
 
     /// Does some work, and gives what it came to.

@@ -123,7 +123,7 @@ async fn promote(cluster: &Cluster, leader: NodeId) -> anyhow::Result<()> {
 async fn replace(cluster: &mut Cluster, leader: NodeId, node: NodeId) -> anyhow::Result<()> {
     cluster.kill(node).await?;
     cluster.wipe(node)?;
-    cluster.client(leader).change_members(MemberRequest::Replace { node, address: None }).await?;
+    cluster.client(leader).replace_disk(node, None).await?;
     cluster.start_node(node)?;
     caught_up(cluster, leader, node).await
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use api::model::{Answer, MemberStatus, NodeId, Operation, Query};
-use api::wire::MemberRequest;
 use tokio::time::{Instant, sleep};
 
 use super::Settings;
@@ -46,7 +45,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
         let empty = cluster.ids().find(|&id| id != leader).context("there is no follower")?;
         cluster.kill(empty).await?;
         cluster.wipe(empty)?;
-        cluster.client(leader).change_members(MemberRequest::Replace { node: empty, address: None }).await?;
+        cluster.client(leader).replace_disk(empty, None).await?;
         let snapshots_before = snapshots(&cluster, leader)?;
         let goal = cluster.status(leader).await.context("the leader does not answer")?.last_log;
         let started = Instant::now();

@@ -67,12 +67,13 @@ impl World {
         let victim = self.victim();
         match fault {
             Fault::ReplaceDisk if well(victim) => {
+                let Some(disk) = status.disk_of(victim) else { return Ok(false) };
                 let votes = status.nodes.iter().any(|node| node.id == victim && node.voter);
                 self.tolerate(victim, 120);
                 let pause = 500 + self.below(1_000);
                 self.kill(victim, pause).await?;
                 self.site(victim)?.new_disk()?;
-                self.ask(MemberRequest::Replace { node: victim, address: None });
+                self.ask(MemberRequest::ReplaceDisk { node: victim, disk, address: None });
                 self.change = Some(Change::Replace(victim, votes));
             }
             Fault::SwapDisks => {

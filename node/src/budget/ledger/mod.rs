@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use storage::env::{Clock, Entropy};
+use storage::env::{Clock, Entropy, Work};
 
 pub use ticket::Ticket;
 
@@ -40,6 +40,7 @@ struct Shared {
     journal: Mutex<Journal>,
     time: Timekeeper,
     entropy: Arc<dyn Entropy>,
+    work: Work,
     settings: BudgetSettings,
     addresses: Vec<Option<IpAddr>>,
 }
@@ -70,6 +71,8 @@ pub struct LedgerEnv {
     pub clock: Arc<dyn Clock>,
     /// For jitter.
     pub entropy: Arc<dyn Entropy>,
+    /// Where the journal is written.
+    pub work: Work,
     /// The machine's uptime at this moment.
     pub boot: Option<BootTime>,
 }
@@ -90,7 +93,8 @@ impl Ledger {
         let hold_until = time.now() + report.hold;
         let core = Mutex::new(Core::new(remembered, hold_until));
         let journal = Mutex::new(journal);
-        let shared = Shared { core, journal, time, entropy: env.entropy, settings, addresses };
+        let shared =
+            Shared { core, journal, time, entropy: env.entropy, work: env.work, settings, addresses };
         Ok((Self { shared: Arc::new(shared) }, report))
     }
 

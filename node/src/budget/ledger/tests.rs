@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use storage::env::{SeededEntropy, SystemClock};
+use storage::env::{SeededEntropy, SystemClock, Work};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -30,6 +30,7 @@ impl Place {
         let env = LedgerEnv {
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SeededEntropy::new(1)),
+            work: Work::default(),
             boot: BootTime::read(),
         };
         Ledger::open(&self.path(), addresses, BudgetSettings::default(), env).unwrap().0

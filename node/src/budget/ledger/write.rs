@@ -8,11 +8,11 @@ use super::{Ledger, Shared};
 use crate::budget::BudgetError;
 
 impl Ledger {
-    /// Starts a writer on a blocking thread, or writes at once where there is no runtime.
+    /// Starts a writer on a thread that may block, or writes at once where there is no runtime.
     pub(super) fn spawn_writer(&self) {
         let shared = Arc::clone(&self.shared);
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || shared.write_news())),
+            Ok(_runtime) => self.shared.work.start(move || shared.write_news()),
             Err(_no_runtime) => shared.write_news(),
         }
     }

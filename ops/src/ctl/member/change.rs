@@ -48,6 +48,11 @@ pub(super) async fn run(
     done: &str,
 ) -> Result<(), CtlError> {
     cluster.change_members(request).await?;
+    tell(output, node, done)
+}
+
+/// Says that a change was made.
+pub(super) fn tell(output: Output, node: NodeId, done: &str) -> Result<(), CtlError> {
     if output.is_json() {
         return output.json(&json!({ "node": node }));
     }

@@ -1,7 +1,6 @@
 //! `member replace`.
 
 use api::model::NodeId;
-use api::wire::MemberRequest;
 use clap::Args;
 
 use crate::ctl::{Cluster, CtlError, Output, endpoint};
@@ -25,6 +24,7 @@ impl Replace {
             "one new disk of node {node} is let in: start the node with an empty --data-dir; its old disk is refused once the \
              new one has taken its place"
         );
-        super::change::run(cluster, output, MemberRequest::Replace { node, address }, node, &done).await
+        cluster.replace_disk(node, address).await?;
+        super::change::tell(output, node, &done)
     }
 }

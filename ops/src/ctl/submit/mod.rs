@@ -44,7 +44,7 @@ pub struct Submit {
     /// Where admitted accounts go: to the frontier, to the end or to the front of the queue.
     #[arg(long, value_enum, default_value_t = Traverse::Default)]
     traverse: Traverse,
-    /// Crawl accounts at most this many steps from a target.
+    /// Crawl accounts found at most this many steps from a target.
     #[arg(long, value_name = "N")]
     depth: Option<u32>,
     /// Admit only accounts for which this expression holds, like `user.lang == 'it'`.

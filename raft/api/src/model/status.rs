@@ -27,6 +27,17 @@ pub struct ClusterStatus {
     pub crawls: Vec<CrawlView>,
 }
 
+impl ClusterStatus {
+    /// The newest disk of a node: the one that joins, or else the member's.
+    pub fn disk_of(&self, of: NodeId) -> Option<DiskId> {
+        let joining = self.changes.iter().find_map(|change| match change {
+            MemberChange::Joins { node, disk, .. } if *node == of => *disk,
+            _ => None,
+        });
+        joining.or_else(|| self.nodes.iter().find(|member| member.id == of).map(|member| member.disk))
+    }
+}
+
 /// A member, with what it said of itself when it could be reached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemberStatus {

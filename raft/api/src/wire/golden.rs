@@ -88,7 +88,8 @@ fn requests(all: &mut Samples) {
         ("promote", MemberRequest::Promote { node: 4 }),
         ("demote", MemberRequest::Demote { node: 4 }),
         ("remove", MemberRequest::Remove { node: 4 }),
-        ("set-address", MemberRequest::SetAddress { node: 4, address }),
+        ("set-address", MemberRequest::SetAddress { node: 4, address: address.clone() }),
+        ("replace-disk", MemberRequest::ReplaceDisk { node: 4, disk: DiskId(40), address: Some(address) }),
     ] {
         all.add(&format!("members/{name}"), &ApiRequest::Members(request));
     }

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::NodeId;
+use crate::model::{DiskId, NodeId};
 
-/// A change of the cluster's members. Every one can be repeated without harm.
+/// A change of the cluster's members. Every one but `Replace` can be repeated without harm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemberRequest {
     /// Lets a node in that is no member. It joins as a learner.
@@ -14,7 +14,8 @@ pub enum MemberRequest {
         /// Where the others reach it, `HOST:PORT`.
         address: String,
     },
-    /// Lets one new disk of a member in, once, while its old one is silent.
+    /// Lets one new disk of a member in, whichever it has now, once, while that one is silent. Repeated after the new disk
+    /// has come and is silent, it throws that one out: ask for [`ReplaceDisk`](Self::ReplaceDisk) instead.
     Replace {
         /// The node.
         node: NodeId,
@@ -42,5 +43,14 @@ pub enum MemberRequest {
         node: NodeId,
         /// Where, `HOST:PORT`.
         address: String,
+    },
+    /// Lets one new disk of a node in, in place of this one, once, while this one is silent.
+    ReplaceDisk {
+        /// The node.
+        node: NodeId,
+        /// The disk that is lost.
+        disk: DiskId,
+        /// Where the others will reach the node, `HOST:PORT`; absent: where they reached it before.
+        address: Option<String>,
     },
 }

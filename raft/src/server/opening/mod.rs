@@ -15,6 +15,8 @@
 mod candidate;
 mod form;
 mod place;
+#[cfg(test)]
+mod tests;
 mod waiting_room;
 
 use std::sync::Arc;

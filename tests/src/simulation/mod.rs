@@ -1,17 +1,30 @@
 //! Simulations of many seeds, and what is told of them.
 
+mod crews;
+mod dataset;
+mod network;
+mod watch;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::catch_unwind;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use raft::sim::{Fault, JobPlace, Outcome, Plan, STEP, simulate};
+use raft::sim::{Fault, JobPlace, Outcome, Plan, STEP, Workforce, simulate};
 use storage::env::{Clock, SystemClock};
 use storage::planted::{Bug, plant};
+
+use crews::Crews;
+
+/// In one world of so many the workers are those of real nodes; they cost more than workers that draw what they find.
+const CREWS_EVERY: u64 = 5;
+
+/// Where the files of a simulation are, if it is there: in memory, where a sync costs nothing.
+const IN_MEMORY: &str = "/dev/shm";
 
 /// Steps below which a failing run is not made shorter.
 const SHORTEST: u64 = 50;
@@ -111,14 +124,18 @@ impl Arguments {
             (nodes, _) => nodes,
         };
         let (without, trace) = (without.clone(), self.trace.clone());
-        Plan { seed, nodes, steps, folder: folder.path().to_owned(), without, trace }
+        let crews = || Arc::new(Crews::new(seed, folder.path().join("outputs"))) as Arc<dyn Workforce>;
+        let workforce = (seed % CREWS_EVERY == 0).then(crews);
+        Plan { seed, nodes, steps, folder: folder.path().to_owned(), without, trace, workforce }
     }
 
     /// Simulates one seed.
     fn simulate(&self, seed: u64, steps: u64, without: &BTreeSet<u64>) -> anyhow::Result<(Outcome, Plan)> {
-        let folder = tempfile::tempdir().context("a folder for the simulated nodes")?;
+        let memory = Path::new(IN_MEMORY);
+        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let folder = folder.context("a folder for the simulated nodes")?;
         let plan = self.plan(seed, steps, without, &folder);
-        let outcome = catch_unwind(|| simulate(&plan)).unwrap_or_else(|panic| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| simulate(&plan))).unwrap_or_else(|panic| {
             let why = panic.downcast_ref::<String>().cloned();
             let why = why.or_else(|| panic.downcast_ref::<&str>().map(|why| (*why).to_owned()));
             Outcome::panicked(why.unwrap_or_default())
@@ -257,6 +274,8 @@ impl Totals {
 /// What broke, how to repeat it, and what was done in the shortest run that breaks with the same seed.
 fn show(arguments: &Arguments, outcome: &Outcome, plan: &Plan) -> anyhow::Result<()> {
     println!("\nseed {}: {}", plan.seed, told(outcome));
+    // The trace stays that of the run that was asked for.
+    let arguments = &Arguments { trace: None, ..arguments.clone() };
     let (mut shortest, mut steps) = (outcome.clone(), arguments.steps);
     let mut without: BTreeSet<u64> = arguments.without.iter().copied().collect();
     let mut least = 0;

@@ -1,0 +1,174 @@
+//! The real dataset on files, with a look at everything that gets its final name.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::model::StorageId;
+use storage::dataset::{
+    Dataset, FileKey, FileKind, FilesDataset, Followers, FollowersDraft, Lines, Result, SavePoint, Stat,
+    TimelineDraft, tweet_id,
+};
+use storage::env::{Entropy, SeededEntropy};
+use storage::ids::UserId;
+
+use super::network::{Network, number};
+use super::watch::Watch;
+
+/// One draft of so many is lost before it is published.
+const LOST_EVERY: u64 = 150;
+
+/// A place of files, which outlives the processes that write there. Clones share it.
+#[derive(Debug, Clone)]
+pub struct WatchedDataset {
+    pub storage: StorageId,
+    pub files: Arc<FilesDataset>,
+    pub network: Arc<Network>,
+    pub watch: Watch,
+    dice: Arc<SeededEntropy>,
+    /// Stamps in the order in which they were first seen: those of files differ from one run to the next.
+    stamps: Arc<Mutex<BTreeMap<FileKey, Vec<u64>>>>,
+}
+
+impl WatchedDataset {
+    pub fn new(
+        storage: StorageId,
+        files: FilesDataset,
+        network: Arc<Network>,
+        watch: Watch,
+        seed: u64,
+    ) -> Self {
+        let dice = Arc::new(SeededEntropy::new(seed));
+        Self { storage, files: Arc::new(files), network, watch, dice, stamps: Arc::default() }
+    }
+
+    /// Whether a file is what the network has: a timeline from some tweet down to the first one, all followers.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, key: &FileKey) -> std::result::Result<u64, String> {
+        let user = number(&key.user);
+        let wrong = |what: String| format!("{key} of storage {}: {what}", self.storage);
+        match key.kind {
+            FileKind::Timeline => {
+                let lines = self.files.open_timeline(&key.user).map_err(|e| wrong(e.to_string()))?;
+                let lines: Vec<String> =
+                    lines.into_iter().flatten().collect::<Result<_>>().map_err(|e| wrong(e.to_string()))?;
+                let newest = lines.first().and_then(|line| tweet_id(line)).unwrap_or_default();
+                let there = self.network.tweet_ids(user).into_iter().filter(|id| *id <= newest);
+                let expected: Vec<String> = there.map(|id| self.network.tweet(user, id)).collect();
+                if lines != expected {
+                    return Err(wrong(format!("has {lines:?}, and not {expected:?}")));
+                }
+                Ok(newest)
+            }
+            FileKind::Followers => {
+                let ids = self.files.open_followers(&key.user).map_err(|e| wrong(e.to_string()))?;
+                let ids: Vec<UserId> =
+                    ids.into_iter().flatten().collect::<Result<_>>().map_err(|e| wrong(e.to_string()))?;
+                let (mut ids, mut expected): (Vec<u64>, _) =
+                    (ids.iter().map(number).collect(), self.network.followers(user));
+                ids.sort_unstable();
+                expected.sort_unstable();
+                if ids != expected {
+                    return Err(wrong(format!("has {ids:?}, and not {expected:?}")));
+                }
+                Ok(0)
+            }
+        }
+    }
+}
+
+impl Dataset for WatchedDataset {
+    fn begin_timeline(&self, user: &UserId, lease: u64) -> Result<Box<dyn TimelineDraft>> {
+        self.files.begin_timeline(user, lease)
+    }
+
+    fn begin_followers(&self, user: &UserId, lease: u64) -> Result<Box<dyn FollowersDraft>> {
+        self.files.begin_followers(user, lease)
+    }
+
+    fn resume_timeline(
+        &self,
+        user: &UserId,
+        saved: SavePoint,
+        old_lease: u64,
+        new_lease: u64,
+    ) -> Result<Box<dyn TimelineDraft>> {
+        self.files.resume_timeline(user, saved, old_lease, new_lease)
+    }
+
+    fn resume_followers(
+        &self,
+        user: &UserId,
+        saved: SavePoint,
+        old_lease: u64,
+        new_lease: u64,
+    ) -> Result<Box<dyn FollowersDraft>> {
+        self.files.resume_followers(user, saved, old_lease, new_lease)
+    }
+
+    fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
+        self.watch.publishes(key, lease);
+        // Somebody tidied up who should not have: the job has to run again.
+        if self.dice.next_u64() % LOST_EVERY == 0 {
+            self.files.discard(key, lease)?;
+        }
+        let before = self.files.stamp(key)?;
+        self.files.publish(key, lease)?;
+        if self.files.stamp(key)? != before {
+            match self.check(key) {
+                Ok(newest) => self.watch.replaced(self.storage, key, lease, newest),
+                Err(wrong) => self.watch.fail(format!("draft {lease} was published: {wrong}")),
+            }
+        } else if before == 0 {
+            self.watch.fail(format!("draft {lease} of {key} counts as published, and there is no file"));
+        }
+        Ok(())
+    }
+
+    fn discard(&self, key: &FileKey, lease: u64) -> Result<()> {
+        self.files.discard(key, lease)
+    }
+
+    fn drafts(&self) -> Result<Vec<(FileKey, u64)>> {
+        let mut drafts = self.files.drafts()?;
+        // The order of a folder's entries differs from one run to the next.
+        drafts.sort_unstable();
+        Ok(drafts)
+    }
+
+    fn exists(&self, key: &FileKey) -> Result<bool> {
+        self.files.exists(key)
+    }
+
+    fn stamp(&self, key: &FileKey) -> Result<u64> {
+        let stamp = self.files.stamp(key)?;
+        let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = stamps.entry(key.clone()).or_insert_with(|| vec![0]);
+        let number = seen.iter().position(|other| *other == stamp).unwrap_or(seen.len());
+        if number == seen.len() {
+            seen.push(stamp);
+        }
+        Ok(number as u64)
+    }
+
+    fn stat(&self, key: &FileKey) -> Result<Option<Stat>> {
+        self.files.stat(key)
+    }
+
+    fn newest_tweet(&self, user: &UserId) -> Result<Option<u64>> {
+        self.files.newest_tweet(user)
+    }
+
+    fn open_timeline(&self, user: &UserId) -> Result<Option<Lines>> {
+        self.files.open_timeline(user)
+    }
+
+    fn open_followers(&self, user: &UserId) -> Result<Option<Followers>> {
+        self.files.open_followers(user)
+    }
+
+    fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
+        self.files.set_aside(key)
+    }
+}
