@@ -1,6 +1,7 @@
 //! Trackers in this process, and `twm-ctl` called on them.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -62,6 +63,12 @@ impl Trackers {
         loop {
             match Tracker::start(options.clone()).await {
                 Err(StartError::DataDir(DataDirError::InUse { .. })) if Instant::now() < deadline => {
+                    sleep(Duration::from_millis(20)).await;
+                }
+                // The log has a lock of its own, and another task may be the last to hold it.
+                Err(StartError::Log { source, .. })
+                    if source.kind() == ErrorKind::WouldBlock && Instant::now() < deadline =>
+                {
                     sleep(Duration::from_millis(20)).await;
                 }
                 started => break (id, started.unwrap()),

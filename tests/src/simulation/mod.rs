@@ -320,3 +320,29 @@ fn show(arguments: &Arguments, outcome: &Outcome, plan: &Plan) -> anyhow::Result
     messages[messages.len().saturating_sub(SHOWN)..].iter().for_each(|message| println!("  {message}"));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nodes_own_workers_give_the_same_trace_twice() {
+        let arguments = Arguments {
+            seeds: None,
+            seed: Some(CREWS_EVERY),
+            steps: 2_000,
+            nodes: 3,
+            plant: None,
+            without: Vec::new(),
+            trace: None,
+            jobs: 1,
+        };
+        let simulate = |seed| arguments.simulate(seed, arguments.steps, &BTreeSet::new()).unwrap().0;
+        let (once, again) = (simulate(CREWS_EVERY), simulate(CREWS_EVERY));
+        assert_eq!(once.failure, None, "{}", once.deeds.join("\n"));
+        assert!(once.accounts > 100, "{} accounts", once.accounts);
+        assert_eq!(once.digest, again.digest);
+        assert_eq!(once.deeds, again.deeds);
+        assert_ne!(once.digest, simulate(2 * CREWS_EVERY).digest);
+    }
+}
