@@ -23,6 +23,9 @@ const RECOVERY: Duration = Duration::from_secs(5);
 /// Nodes that join the first ones at most, at one time.
 const MOST_ADDED: usize = 1;
 
+/// Worlds of so many nodes get no more: they take the longest as it is.
+const MOST_NODES: usize = 7;
+
 /// Voters of which none may be taken away: a disk of theirs may be lost next.
 const LEAST_VOTERS: usize = 3;
 
@@ -103,7 +106,7 @@ impl World {
             .iter()
             .any(|node| node.id == victim && node.tracker().is_some_and(|tracker| tracker.is_settled()));
         let request = match fault {
-            Fault::AddMember if self.nodes.len() < first + MOST_ADDED => {
+            Fault::AddMember if first < MOST_NODES && self.nodes.len() < first + MOST_ADDED => {
                 self.numbered += 1;
                 let node = self.numbered;
                 let seed = self.dice.next_u64();

@@ -9,7 +9,8 @@ use crate::world::{TOKEN, Test, everyone, fail_one, slow_accounts, url};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_with_the_token_pauses_resumes_retries_and_cancels() -> Test {
-    let emulator = slow_accounts(200).start().await?;
+    // So many that it still runs when it is cancelled, however slow the browser is.
+    let emulator = slow_accounts(1_000).start().await?;
     let flags = format!("--monitor-token={TOKEN}");
     let cluster =
         Cluster::builder().nodes(3).workers(1).flags([&flags[..]]).crawling(&emulator).start().await?;
