@@ -16,7 +16,7 @@ use super::workforce::Workforce;
 pub struct Plan {
     /// Everything follows from it.
     pub seed: u64,
-    /// Nodes, all of which vote: 3, 5 or 7 make sense.
+    /// Nodes at the beginning, of which three vote: 3, 5 or 7 make sense.
     pub nodes: u64,
     /// Steps of [`STEP`](super::STEP) with faults.
     pub steps: u64,
