@@ -20,6 +20,15 @@ use super::world::World;
 /// How long the cluster may take to end all crawls once everything works.
 const PROGRESS: Duration = Duration::from_secs(180);
 
+/// Whether nothing of a crawl is left to do or to ask for again. A cancelled crawl keeps the accounts that failed before it
+/// was cancelled: its errors cannot be retried.
+fn is_settled(phase: CrawlPhase, failed: u64) -> bool {
+    match phase {
+        CrawlPhase::Cancelled => true,
+        phase => phase.is_over() && failed == 0,
+    }
+}
+
 /// What a dataset holds in the end.
 #[derive(Default)]
 struct Expected {
@@ -103,7 +112,7 @@ impl World {
         if let Some(node) = status.nodes.iter().find(behind) {
             return Err(format!("node {} is not there: {:?}", node.id, node));
         }
-        let open = |crawl: &&CrawlView| !crawl.phase.is_over() || crawl.counters.users.failed > 0;
+        let open = |crawl: &&CrawlView| !is_settled(crawl.phase, crawl.counters.users.failed);
         let open: Vec<_> = status.crawls.iter().filter(open).collect();
         match open.first() {
             None => Ok(()),
@@ -285,5 +294,18 @@ impl World {
         let all = all.context(missing)?;
         check_order(&all)?;
         Ok(format!("{} events in Redis, each once and in order", all.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_waited_for_only_where_they_can_be_retried() {
+        assert!(is_settled(CrawlPhase::Cancelled, 1));
+        assert!(is_settled(CrawlPhase::Finished, 0));
+        assert!(!is_settled(CrawlPhase::Finished, 1));
+        assert!(!is_settled(CrawlPhase::Running, 0));
     }
 }
