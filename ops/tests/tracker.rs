@@ -234,3 +234,37 @@ async fn an_exported_frontier_is_submitted_as_it_is() {
     assert_eq!((&submitted["accepted"], &submitted["bad"]), (&2.into(), &0.into()));
     assert_eq!(trackers.json(&["crawl", "show", "2"]).await[0]["name"], "frontier-1.gz");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_are_compared_at_one_entry_and_a_node_that_is_down_is_named() {
+    let mut trackers = Trackers::start(3).await;
+    let list: String = (1..=500).map(|n| format!("{n}\n")).collect();
+    trackers.json(&["submit", "-TF", utf8(&trackers.file("list", &list))]).await;
+    // While jobs are done.
+    let work = work_until_over(&trackers, CrawlId(1), |_| completed());
+    let checks = async {
+        for _ in 0..5 {
+            let check = &trackers.json(&["check"]).await[0];
+            let replicas = check["replicas"].as_array().unwrap();
+            assert_eq!(replicas.len(), 3, "{check}");
+            for replica in replicas {
+                assert_eq!(
+                    (&replica["result"], &replica["digest"]),
+                    (&"agrees".into(), &replicas[0]["digest"])
+                );
+                assert!(replica["parts"]["jobs"].is_string(), "{check}");
+            }
+        }
+    };
+    tokio::join!(work, checks);
+
+    let leader = trackers.json(&["leader", "show"]).await[0]["leader"].as_u64().unwrap();
+    let down = if leader == 1 { 2 } else { 1 };
+    trackers.stop_one(down).await;
+    let checked = trackers.ctl(&["check"]).await;
+    assert_eq!(checked.status.code(), Some(5), "{}", text(&checked.stderr));
+    let told = text(&checked.stderr);
+    assert!(told.contains(&format!("node {down} was not compared")), "{told}");
+    let agreeing = text(&checked.stdout).lines().filter(|line| line.ends_with("agrees")).count();
+    assert_eq!(agreeing, 2, "{}", text(&checked.stdout));
+}

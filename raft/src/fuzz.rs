@@ -15,7 +15,7 @@ use tarpc::context;
 use tarpc::server::Channel;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Join, Sink, duplex, join, sink};
 
-use crate::model::{ClusterId, MemberId, Mutation};
+use crate::model::{ClusterId, MemberId, Mutation, WIRE_VERSIONS};
 use crate::server::check_limits;
 use crate::wire::{
     ByteBudget, Charging, Connection, Forwarded, Greeting, JoinAnswer, JoinRequest, Listener, Peer, Purpose,
@@ -59,7 +59,7 @@ pub async fn call(bytes: &[u8]) {
 
 /// What a called peer answers.
 pub async fn answers(bytes: &[u8]) {
-    let client = connect_over(stream_of(bytes));
+    let client = connect_over(stream_of(bytes), WIRE_VERSIONS.1);
     let request = ApiRequest::NodeStatus;
     // Whether it is an answer or an error, it comes: the stream has an end.
     if let Ok(Ok(reply)) = client.api(PATIENCE, request).await {
@@ -87,7 +87,7 @@ pub async fn good_connections(requests: Vec<ApiRequest>) -> Vec<Vec<u8>> {
         let mut frames = framed(ours, PIPE);
         let greeting = postcard::to_stdvec(&greeting).unwrap_or_default();
         let _sent = frames.send(Bytes::from(greeting)).await;
-        let client: Connection = connect_over(frames.into_inner());
+        let client: Connection = connect_over(frames.into_inner(), WIRE_VERSIONS.1);
         let talk = async {
             match request {
                 Some(request) => drop(client.api(PATIENCE, request).await),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::model::{CrawlId, CrawlView, Event, NodeStatus};
+use api::model::{CrawlId, CrawlView, Event, NodeStatus, RequestId};
 use api::wire::{ApiReply, ApiRequest};
 use api::{Called, TrackerApi};
 use raft::server::Tracker;
@@ -56,6 +56,10 @@ pub struct WatchedNode {
 }
 
 impl TrackerApi for WatchedNode {
+    fn request_id(&self) -> RequestId {
+        self.tracker.request_id()
+    }
+
     fn call(&self, request: ApiRequest) -> Called<'_, ApiReply> {
         self.tracker.call(request)
     }

@@ -130,9 +130,11 @@ impl SessionLoop {
     /// Opens a session; `None` when the node stops first.
     async fn open(&mut self, stop: &CancellationToken) -> Result<Option<Live>, Refusal> {
         let mut backoff = Backoff::new(REOPEN.0, REOPEN.1);
-        let open = OpenSession {
+        let incarnation =
+            || OpenSession::incarnation(self.tracker.applied_index(), self.options.entropy.next_u64());
+        let mut open = OpenSession {
             node: self.options.node,
-            incarnation: self.options.entropy.next_u64(),
+            incarnation: incarnation(),
             storage: self.options.storage,
             workers: self.options.workers,
             shared: self.options.shared,
@@ -161,6 +163,12 @@ impl SessionLoop {
                 }
                 Err(ClientError::Api(ApiError::Refused(refusal @ Refusal::OtherStorage { .. }))) => {
                     return Err(refusal);
+                }
+                // The session of the process before this one, which this replica has not got to yet; or an attempt of
+                // that process to open one that was carried out just now.
+                Err(ClientError::Api(ApiError::Refused(refusal @ Refusal::SessionNewer { .. }))) => {
+                    tracing::info!(retry_in = ?wait, "cannot open a session yet: {refusal}");
+                    open.incarnation = incarnation();
                 }
                 Err(error) => tracing::warn!(retry_in = ?wait, "cannot open a session: {error}"),
             }

@@ -11,6 +11,9 @@ pub trait JobTracker: TrackerApi {
     /// What a crawl asks for, as this replica knows it. No network, no waiting.
     fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec>;
 
+    /// How far this replica has applied the log. No network, no waiting.
+    fn applied_index(&self) -> u64;
+
     /// Which of these accounts a crawl does not know yet, as far as this replica knows. No network, no waiting.
     fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId>;
 }
@@ -18,6 +21,10 @@ pub trait JobTracker: TrackerApi {
 impl JobTracker for Tracker {
     fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec> {
         Tracker::crawl_spec(self, crawl)
+    }
+
+    fn applied_index(&self) -> u64 {
+        Tracker::applied_index(self)
     }
 
     fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {

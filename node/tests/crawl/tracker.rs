@@ -128,6 +128,7 @@ impl LocalTracker {
                 return Ok(ApiReply::Work(self.wait(session, &wants, timeout_ms).await));
             }
             NodeRequest::EventsPassed { through } => Mutation::EventsPassed { through },
+            NodeRequest::Digest { .. } => panic!("no worker asks for a digest"),
         };
         self.answer(mutation).await.map(ApiReply::Mutated)
     }
@@ -157,6 +158,10 @@ impl LocalTracker {
 }
 
 impl TrackerApi for LocalTracker {
+    fn request_id(&self) -> RequestId {
+        panic!("no node writes")
+    }
+
     fn call(&self, request: ApiRequest) -> Called<'_, ApiReply> {
         async move {
             match request {
@@ -175,6 +180,10 @@ impl TrackerApi for LocalTracker {
 impl JobTracker for LocalTracker {
     fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec> {
         self.state.lock().unwrap().crawl_spec(crawl).cloned()
+    }
+
+    fn applied_index(&self) -> u64 {
+        self.index.load(Ordering::SeqCst)
     }
 
     fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {

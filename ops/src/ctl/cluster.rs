@@ -7,7 +7,7 @@ use api::TrackerApi;
 use api::client::{ApiError, Client, ClientError};
 use api::model::{
     Answer, ClusterStatus, CrawlId, CrawlView, FailedUser, Failure, FrontierPage, Gone, NodeId, NodeStatus,
-    Query, Refusal, RequestId, Response, Write,
+    Query, Refusal, ReplicaCheck, RequestId, Response, Write,
 };
 use api::wire::{Dial, MemberRequest};
 use storage::env::SystemEntropy;
@@ -67,6 +67,11 @@ impl Cluster {
     /// What the node behind the endpoint says of itself.
     pub async fn node_status(&self) -> Result<NodeStatus, ClientError> {
         self.client.node_status().await
+    }
+
+    /// Compares all replicas at one entry of the log.
+    pub async fn check_replicas(&self) -> Result<ReplicaCheck, ClientError> {
+        self.client.check_replicas().await
     }
 
     /// Changes the cluster's members.

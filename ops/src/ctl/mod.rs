@@ -1,6 +1,7 @@
 //! The command line of `twm-ctl`, and where each command goes.
 
 mod certs;
+mod check;
 mod cluster;
 mod completions;
 mod crawl;
@@ -108,6 +109,8 @@ enum Command {
     /// Export what a crawl discovered.
     #[command(subcommand)]
     Frontier(frontier::Frontier),
+    /// Compare all replicas, and datasets with the state, while the cluster runs.
+    Check(check::Check),
     /// Show each node's workers.
     Workers,
     /// Show the cluster's members, let nodes in and take them out.
@@ -160,6 +163,7 @@ fn run(cli: &Cli) -> Result<(), CtlError> {
         Command::Crawl(verb) => on_cluster(verb.run(&cluster()?, output)),
         Command::Errors(verb) => on_cluster(verb.run(&cluster()?, output)),
         Command::Frontier(verb) => on_cluster(verb.run(&cluster()?, output)),
+        Command::Check(args) => on_cluster(args.run(&cluster()?, output)),
         Command::Workers => on_cluster(workers::run(&cluster()?, output)),
         Command::Member(verb) => on_cluster(verb.run(&cluster()?, output)),
         Command::Leader(verb) => on_cluster(verb.run(&cluster()?, output)),

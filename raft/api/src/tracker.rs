@@ -8,8 +8,8 @@ use storage::ids::UserId;
 
 use crate::client::ClientError;
 use crate::model::{
-    Answer, EventId, LeaseId, NodeId, NodeStatus, OpenSession, Query, Report, ReportAnswer, Response,
-    SessionId, SessionOpened, Wants, Write,
+    Answer, EventId, LeaseId, NodeId, NodeStatus, OpenSession, Query, ReplicaCheck, Report, ReportAnswer,
+    RequestId, Response, SessionId, SessionOpened, Wants, Write,
 };
 use crate::wire::{ApiReply, ApiRequest, MemberRequest, NodeRequest};
 
@@ -23,14 +23,21 @@ pub trait TrackerApi: Send + Sync + 'static {
     /// Makes a call.
     fn call(&self, request: ApiRequest) -> Called<'_, ApiReply>;
 
+    /// A name for a new write. The same one must be used when the write is repeated by the caller.
+    fn request_id(&self) -> RequestId;
+
     /// Reads the state after every write that was acknowledged before.
     fn query(&self, query: Query) -> Called<'_, Answer> {
         async move { self.call(ApiRequest::Query(query)).await?.answer() }.boxed()
     }
 
-    /// Changes the state. A refusal is an error.
+    /// Changes the state, once, whichever attempts of the call are carried out and when. A refusal is an error.
     fn write(&self, write: Write) -> Called<'_, Response> {
-        async move { self.call(ApiRequest::Write(write)).await?.mutated() }.boxed()
+        let request = match write.needs_request_id() {
+            true => ApiRequest::Once { request: self.request_id(), write },
+            false => ApiRequest::Write(write),
+        };
+        async move { self.call(request).await?.mutated() }.boxed()
     }
 
     /// What the called node says of itself.
@@ -52,6 +59,11 @@ pub trait TrackerApi: Send + Sync + 'static {
     /// Changes the cluster's members.
     fn change_members(&self, request: MemberRequest) -> Called<'_, ()> {
         async move { self.call(ApiRequest::Members(request)).await?.done() }.boxed()
+    }
+
+    /// Compares all replicas at one entry of the log.
+    fn check_replicas(&self) -> Called<'_, ReplicaCheck> {
+        async move { self.call(ApiRequest::CheckReplicas).await?.checked() }.boxed()
     }
 
     /// Lets one new disk of a node in, in place of the one that it has now, `HOST:PORT` being where it will be reached if

@@ -10,7 +10,7 @@ use storage::ids::UserId;
 
 pub use roster::RosterChange;
 
-use api::model::{CrawlId, CrawlSpec, EventId, NodeId, OpenSession, Report, RequestId, SessionId};
+use api::model::{CrawlId, CrawlSpec, EventId, NodeId, OpenSession, Report, RequestId, SessionId, Write};
 
 /// Times that the leader's settings give to the state machine. They travel with each command, so
 /// that every replica applies the same ones.
@@ -146,4 +146,11 @@ pub enum Mutation {
     },
     /// Changes who may become a member, and who may not any more.
     Roster(RosterChange),
+    /// What an operator changes, once, however often it comes.
+    Once {
+        /// The write's name.
+        request: RequestId,
+        /// The change.
+        write: Write,
+    },
 }

@@ -9,6 +9,7 @@ impl Mutation {
     pub fn since_version(&self) -> u32 {
         match self {
             Self::DeleteCrawl { .. } => 2,
+            Self::Once { .. } => 3,
             _ => FIRST_CLUSTER_VERSION,
         }
     }
@@ -34,6 +35,7 @@ impl Mutation {
             Self::RaiseVersion { .. } => "to raise the cluster's version",
             Self::DeleteCrawl { .. } => "to delete a crawl",
             Self::Roster(_) => "to change members",
+            Self::Once { .. } => "to change something once",
         }
     }
 }

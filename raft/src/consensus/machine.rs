@@ -17,9 +17,10 @@ use storage::snapshot::SnapshotReader;
 use storage::state::{StateError, StateStore};
 use tokio::sync::{OwnedMutexGuard, watch};
 
-use crate::model::{ClusterId, MemberId, Response};
+use crate::model::{ClusterId, DigestAt, MemberId, Response};
 use crate::state::{Frozen, LoadError, State, check_seal, write_checkpoint};
 
+use super::digests::Digests;
 use super::snapshots::{CHUNK, SnapshotData};
 use super::types::{LogId, Member, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 
@@ -42,6 +43,8 @@ pub(crate) struct Replica {
     pub(super) snapshot_chunk: AtomicUsize,
     /// Where disk work is done: on an async thread it has cost leaderships.
     pub(super) work: Work,
+    /// Digests that were asked for.
+    digests: Digests,
     /// Counts batches of applied entries, for those who wait for work.
     changes: watch::Sender<u64>,
 }
@@ -87,6 +90,7 @@ impl Replica {
             snapshots,
             snapshot_chunk: AtomicUsize::new(CHUNK),
             work,
+            digests: Digests::default(),
             changes: watch::Sender::new(0),
         }))
     }
@@ -118,6 +122,14 @@ impl Replica {
     /// Log index of the last applied entry.
     pub(crate) fn applied_index(&self) -> u64 {
         lock(&self.applied).last.map_or(0, |id| id.index)
+    }
+
+    /// The digest of the state after an entry of the log, which is kept from the first time on that it is asked for.
+    pub(crate) fn digest_at(&self, index: u64) -> DigestAt {
+        self.digests.ask(index);
+        // In this order: an entry that is applied from here on is applied by one who knows that its digest is asked for.
+        let applied = self.applied_index();
+        DigestAt { applied, digest: self.digests.get(index) }
     }
 
     /// Log index of the last checkpoint.
@@ -272,7 +284,13 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
+            let index = entry.log_id.index;
             let response = self.replica.apply(entry.log_id, entry.payload)?;
+            if self.replica.digests.is_due(index) {
+                let replica = Arc::clone(&self.replica);
+                let take = move || replica.digests.take(index, || replica.state().digest());
+                self.replica.work.run(take).await?;
+            }
             if let Some(responder) = responder {
                 responder.send(response);
             }

@@ -3,6 +3,7 @@
 
 mod acknowledged;
 mod append_stream;
+mod digests;
 pub(crate) mod forced;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::client::ClientError;
 use crate::consensus::PackedCommand;
-use crate::model::{Command, Mutation, NodeId, Response, SessionId};
+use crate::model::{Command, Mutation, NodeId, RequestId, Response, SessionId};
 use crate::wire::{ApiError, ApiReply, ApiRequest, NodeRequest};
 
 use super::limits;
@@ -35,6 +35,10 @@ pub(super) enum NotDone {
 }
 
 impl TrackerApi for Tracker {
+    fn request_id(&self) -> RequestId {
+        self.inner.names.next()
+    }
+
     fn call(&self, request: ApiRequest) -> Called<'_, ApiReply> {
         self.repeat(request).boxed()
     }
@@ -65,6 +69,9 @@ impl Tracker {
         match request {
             ApiRequest::NodeStatus => return Ok(ApiReply::NodeStatus(Box::new(self.status()))),
             ApiRequest::ResolveNames(names) => return self.resolve(names).await,
+            ApiRequest::Node { request: NodeRequest::Digest { index }, .. } => {
+                return Ok(ApiReply::Digest(self.inner.replica.digest_at(index)));
+            }
             _ => {}
         }
         if self.leads() {
@@ -82,12 +89,12 @@ impl Tracker {
 
     async fn serve_as_leader(&self, request: &ApiRequest) -> Result<ApiReply, NotDone> {
         match request {
-            ApiRequest::Write(write) => {
-                let mutation = Mutation::from(write.clone());
-                limits::check(&mutation).map_err(NotDone::Failed)?;
-                // Here and not where the call came in: what was passed on is checked like everything else.
-                self.check_rule(&mutation).await.map_err(NotDone::Failed)?;
-                self.propose(mutation).await.map(ApiReply::Mutated)
+            ApiRequest::Write(write) => self.change(Mutation::from(write.clone())).await,
+            ApiRequest::Once { request, write } => {
+                let once = Mutation::Once { request: *request, write: write.clone() };
+                // Below its version some member's program does not know it.
+                let is_known = self.inner.replica.state().version() >= once.since_version();
+                self.change(if is_known { once } else { Mutation::from(write.clone()) }).await
             }
             ApiRequest::Query(query) => {
                 self.confirm_leadership(ReadPolicy::ReadIndex).await?;
@@ -103,9 +110,18 @@ impl Tracker {
             ApiRequest::Members(request) => {
                 self.change_members(request).await.map(|()| ApiReply::Done).map_err(NotDone::Failed)
             }
+            ApiRequest::CheckReplicas => self.check_replicas().await.map(ApiReply::Checked),
             ApiRequest::NodeStatus => Ok(ApiReply::NodeStatus(Box::new(self.status()))),
             ApiRequest::ResolveNames(names) => self.resolve(names.clone()).await.map_err(NotDone::Failed),
         }
+    }
+
+    /// Makes a change that an operator asked for.
+    async fn change(&self, mutation: Mutation) -> Result<ApiReply, NotDone> {
+        limits::check(&mutation).map_err(NotDone::Failed)?;
+        // Here and not where the call came in: what was passed on is checked like everything else.
+        self.check_rule(&mutation).await.map_err(NotDone::Failed)?;
+        self.propose(mutation).await.map(ApiReply::Mutated)
     }
 
     /// Serves what a node asks for: of its own sessions alone.
@@ -126,6 +142,9 @@ impl Tracker {
                 return self.wait_as_leader(*session, wants, *timeout_ms).await.map(ApiReply::Work);
             }
             NodeRequest::EventsPassed { through } => Mutation::EventsPassed { through: *through },
+            NodeRequest::Digest { index } => {
+                return Ok(ApiReply::Digest(self.inner.replica.digest_at(*index)));
+            }
         };
         self.propose(mutation).await.map(ApiReply::Mutated)
     }

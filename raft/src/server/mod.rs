@@ -5,6 +5,7 @@
 
 mod caller;
 mod calls;
+mod check;
 mod checkpoints;
 mod cluster_clock;
 mod disks;

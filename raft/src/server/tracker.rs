@@ -16,9 +16,12 @@ use storage::state::StateError;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
+use crate::client::RequestNames;
 use crate::consensus::{
     LogStore, Machine, Member, Network, Peers, Raft, Replica, ReplicaError, SnapshotInbox,
 };
+#[cfg(debug_assertions)]
+use crate::model::StateDigest;
 use crate::model::{ClusterId, MemberId, NodeId, WorkerStatus};
 
 use crate::wire::Formation;
@@ -77,6 +80,10 @@ pub(super) struct Inner {
     pub(super) proposals: Semaphore,
     /// Held while Raft's membership is changed: one change at a time.
     pub(super) membership: tokio::sync::Mutex<()>,
+    /// Names of the writes of this process.
+    pub(super) names: RequestNames,
+    /// Held by a check of the replicas.
+    pub(super) checking: tokio::sync::Mutex<()>,
     /// Held from a look at the roster to the write that rests on it, wherever disks are let in.
     pub(super) admissions: tokio::sync::Mutex<()>,
     pub(super) workers: RwLock<Option<WorkerStatusSource>>,
@@ -212,6 +219,8 @@ impl Tracker {
                 proposals: Semaphore::new(MAX_PROPOSALS),
                 membership: tokio::sync::Mutex::default(),
                 admissions: tokio::sync::Mutex::default(),
+                names: RequestNames::new(&*options.entropy),
+                checking: tokio::sync::Mutex::default(),
                 workers: RwLock::new(None),
                 resolver: RwLock::new(None),
                 stopping: watch::Sender::new(false),
@@ -325,14 +334,13 @@ impl Tracker {
     }
 
     /// How far this replica has applied the log.
-    #[cfg(debug_assertions)]
-    pub(crate) fn applied_index(&self) -> u64 {
+    pub fn applied_index(&self) -> u64 {
         self.inner.replica.applied_index()
     }
 
     /// How far this replica has applied the log, and the checksum of what came of it.
     #[cfg(debug_assertions)]
-    pub(crate) fn digest(&self) -> (u64, u32) {
+    pub(crate) fn digest(&self) -> (u64, StateDigest) {
         let state = self.inner.replica.state();
         (self.inner.replica.applied_index(), state.digest())
     }

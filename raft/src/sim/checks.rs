@@ -23,20 +23,21 @@ impl World {
     pub(super) fn compare(&mut self) -> Result<(), String> {
         for node in &self.nodes {
             let Some(tracker) = node.tracker() else { continue };
-            if let Some(gap) = tracker.event_gap() {
-                return Err(format!("node {}: {gap}", node.id));
-            }
             // A replica that has applied nothing since the last look is as it was.
             let at = tracker.applied_index();
             if self.compared.insert(node.id, at) == Some(at) {
                 continue;
             }
+            if let Some(gap) = tracker.event_gap() {
+                return Err(format!("node {}: {gap}", node.id));
+            }
             let (applied, digest) = tracker.digest();
             let other = *self.digests.entry(applied).or_insert(digest);
             if other != digest {
                 return Err(format!(
-                    "node {} is in another state than others were at log entry {applied}",
-                    node.id
+                    "node {} is in another state than others were at log entry {applied}: {:?} differ",
+                    node.id,
+                    digest.differences(&other)
                 ));
             }
         }

@@ -6,7 +6,7 @@
 //! Messages and syncs take their time, and can be lost; a seed says when what goes wrong.
 //!
 //! After every few steps the replicas are compared and everything that operators were told is checked; in the end all
-//! faults are healed, and every crawl has to come to its end.
+//! faults are healed, every crawl has to come to its end, and the calls of operators must be linearizable.
 //!
 //! Only builds with debug assertions have it.
 
@@ -15,6 +15,8 @@ mod clock;
 mod disks;
 mod faults;
 mod files;
+mod history;
+mod linear;
 mod membership;
 mod net;
 mod operators;

@@ -5,17 +5,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::TrackerApi;
-use api::client::Client;
+use api::client::{ApiError, Client, ClientError};
 use storage::env::{Entropy, SeededEntropy};
 use storage::ids::UserId;
 use tokio::time::sleep;
 
 use crate::model::{
-    Answer, CrawlId, CrawlPhase, CrawlSpec, CrawlView, NodeId, Operation, Operations, Query, Response,
-    Traversal, Write,
+    Answer, CheckOutcome, CrawlId, CrawlPhase, CrawlSpec, CrawlView, NodeId, Operation, Operations, Query,
+    Response, Traversal, Write,
 };
 use crate::wire::MemberRequest;
 
+use super::history::{CrawlCall, DrainCall, History, Told};
 use super::net::{SimNet, address};
 use super::trace::Trace;
 
@@ -31,6 +32,7 @@ struct Entries {
     crawls: BTreeMap<CrawlId, Acknowledged>,
     wrong: Vec<String>,
     calls: u64,
+    history: History,
 }
 
 /// What is known of one crawl.
@@ -62,6 +64,11 @@ impl Ledger {
 
     pub(super) fn crawls(&self) -> BTreeMap<CrawlId, Acknowledged> {
         self.entries().crawls.clone()
+    }
+
+    /// What the calls of operators contradict, taken together.
+    pub(super) fn contradiction(&self) -> Option<String> {
+        self.entries().history.contradiction()
     }
 
     /// Calls that were answered.
@@ -110,25 +117,60 @@ impl Operator {
                 6 => {
                     let (node, drained) =
                         (nodes[self.below(nodes.len() as u64) as usize], self.below(3) == 0);
-                    self.write(Write::Drain { node, drained }).await;
+                    self.drain(node, drained).await;
                 }
+                7 if self.below(4) == 0 => self.check().await,
+                8 if self.below(4) == 0 => self.look_at_nodes().await,
                 _ => self.look().await,
             }
         }
     }
 
-    async fn write(&self, write: Write) -> Option<Response> {
+    /// Makes a change; what was answered, and what that is to the history.
+    async fn write(&self, write: Write) -> (Option<Response>, Told) {
         let what = format!("{write:?}");
         let what: String = what.chars().take(70).collect();
-        let answer = self.client.write(write).await.ok();
-        self.trace.deed(format_args!(
-            "operator {}: {what} {}",
-            self.number,
-            if answer.is_some() { "acknowledged" } else { "unanswered" }
-        ));
-        let done = answer.filter(|answer| !matches!(answer, Response::Refused(_)));
+        let answer = self.client.write(write).await;
+        let (told, word) = match &answer {
+            Ok(Response::Added(summary)) => (Told::Done(summary.accepted), "acknowledged"),
+            Ok(Response::Retried(accounts)) => (Told::Done(u64::from(*accounts)), "acknowledged"),
+            Ok(_) => (Told::Done(0), "acknowledged"),
+            Err(ClientError::Api(ApiError::Refused(_))) => (Told::Refused, "refused"),
+            Err(_) => (Told::Nothing, "unanswered"),
+        };
+        self.trace.deed(format_args!("operator {}: {what} {word}", self.number));
+        let done = answer.ok();
         self.ledger.entries().calls += u64::from(done.is_some());
-        done
+        (done, told)
+    }
+
+    fn moment(&self) -> u64 {
+        self.ledger.entries().history.moment()
+    }
+
+    /// Changes a crawl, and remembers the call; whether it was done.
+    async fn change(&self, crawl: CrawlId, write: Write, call: impl FnOnce(Told) -> CrawlCall) -> bool {
+        let begun = self.moment();
+        let (done, told) = self.write(write).await;
+        self.ledger.entries().history.called(begun, crawl, told, call(told));
+        done.is_some()
+    }
+
+    async fn drain(&self, node: NodeId, drained: bool) {
+        let begun = self.moment();
+        let (_, told) = self.write(Write::Drain { node, drained }).await;
+        let call = DrainCall::Set(drained);
+        self.ledger.entries().history.drain(begun, node, call, told != Told::Nothing);
+    }
+
+    async fn look_at_nodes(&self) {
+        let begun = self.moment();
+        let Ok(Answer::Status(status)) = self.client.query(Query::Status).await else { return };
+        let mut ledger = self.ledger.entries();
+        ledger.calls += 1;
+        for node in &status.nodes {
+            ledger.history.drain(begun, node.id, DrainCall::Read(node.drained), true);
+        }
     }
 
     async fn submit(&mut self) {
@@ -150,10 +192,13 @@ impl Operator {
             fingerprint: None,
         };
         let request = self.client.request_id();
-        let Some(Response::CrawlCreated(crawl)) = self.write(Write::CreateCrawl { request, spec }).await
-        else {
-            return;
+        let begun = self.moment();
+        let created = match self.write(Write::CreateCrawl { request, spec }).await.0 {
+            Some(Response::CrawlCreated(crawl)) => Some(crawl),
+            _ => None,
         };
+        self.ledger.entries().history.created(begun, created, targets_alone);
+        let Some(crawl) = created else { return };
         let known = Acknowledged { targets_alone, ..Acknowledged::default() };
         self.ledger.entries().crawls.insert(crawl, known);
         for chunk in 0..1 + self.below(2) {
@@ -166,15 +211,16 @@ impl Operator {
             if let Some(known) = self.ledger.entries().crawls.get_mut(&crawl) {
                 known.sent.extend(users.iter().cloned());
             }
+            self.ledger.entries().history.adds(crawl, &users);
             let add = Write::AddTargets { crawl, chunk, users: users.clone(), seeds: false };
-            if self.write(add).await.is_none() {
+            if !self.change(crawl, add, |told| CrawlCall::Add { chunk, told }).await {
                 return;
             }
             if let Some(known) = self.ledger.entries().crawls.get_mut(&crawl) {
                 known.targets.extend(users);
             }
         }
-        self.write(Write::SealCrawl { crawl }).await;
+        self.change(crawl, Write::SealCrawl { crawl }, CrawlCall::Seal).await;
     }
 
     fn some_crawl(&self) -> Option<CrawlId> {
@@ -190,25 +236,46 @@ impl Operator {
                 if let Some(known) = self.ledger.entries().crawls.get_mut(&crawl) {
                     known.cancel_sent = true;
                 }
-                if self.write(Write::CancelCrawl { crawl }).await.is_some() {
+                if self.change(crawl, Write::CancelCrawl { crawl }, CrawlCall::Cancel).await {
                     if let Some(known) = self.ledger.entries().crawls.get_mut(&crawl) {
                         known.cancelled = true;
                     }
                 }
             }
-            2 => drop(self.write(Write::PauseCrawl { crawl }).await),
-            3 | 4 => drop(self.write(Write::ResumeCrawl { crawl }).await),
+            2 => {
+                self.change(crawl, Write::PauseCrawl { crawl }, CrawlCall::Pause).await;
+            }
+            3 | 4 => {
+                self.change(crawl, Write::ResumeCrawl { crawl }, CrawlCall::Resume).await;
+            }
             _ => {
                 let request = self.client.request_id();
-                self.write(Write::RetryErrors { request, crawl, user: None, limit: 100 }).await;
+                let retry = Write::RetryErrors { request, crawl, user: None, limit: 100 };
+                self.change(crawl, retry, CrawlCall::Retry).await;
             }
         }
+    }
+
+    /// All replicas are in one state at one entry.
+    async fn check(&self) {
+        let Ok(check) = self.client.check_replicas().await else { return };
+        let mut digests = check.replicas.iter().filter_map(|replica| match &replica.outcome {
+            CheckOutcome::Digest(digest) => Some(digest),
+            _ => None,
+        });
+        let first = digests.next();
+        let other = first.and_then(|first| digests.find(|digest| *digest != first));
+        self.trace.deed(format_args!("operator {}: compared the replicas", self.number));
+        let mut ledger = self.ledger.entries();
+        ledger.calls += 1;
+        ledger.wrong.extend(other.map(|_| format!("replicas differ at one entry: {check:?}")));
     }
 
     /// Whoever reads after an acknowledgement, or after another reader, is told no less.
     async fn look(&self) {
         let Some(crawl) = self.some_crawl() else { return };
         let Some(before) = self.ledger.entries().crawls.get(&crawl).cloned() else { return };
+        let begun = self.moment();
         let Ok(Answer::Crawl(view)) = self.client.query(Query::Crawl(crawl)).await else { return };
         let wrong = match &view {
             None => Some(format!("crawl {crawl} was acknowledged, and a reader was told that there is none")),
@@ -217,6 +284,9 @@ impl Operator {
         let mut ledger = self.ledger.entries();
         ledger.calls += 1;
         ledger.wrong.extend(wrong);
+        if let Some(view) = &view {
+            ledger.history.read(begun, view);
+        }
         if let (Some(known), Some(view)) = (ledger.crawls.get_mut(&crawl), view) {
             known.accepted_seen = known.accepted_seen.max(view.counters.users.accepted);
         }

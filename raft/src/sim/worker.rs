@@ -51,7 +51,7 @@ impl Workers {
         loop {
             let open = OpenSession {
                 node: self.node,
-                incarnation: self.dice.next_u64(),
+                incarnation: OpenSession::incarnation(self.tracker.applied_index(), self.dice.next_u64()),
                 storage: self.storage.0,
                 workers: u32::from(WORKERS),
                 shared: self.storage.1,

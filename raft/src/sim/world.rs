@@ -10,7 +10,7 @@ use api::client::Client;
 use storage::env::{Entropy, SeededEntropy};
 
 use crate::consensus::seed_this_thread;
-use crate::model::{NodeId, StorageId};
+use crate::model::{NodeId, StateDigest, StorageId};
 use crate::server::{Ended, Tracker};
 use crate::state::JobPlace;
 
@@ -73,7 +73,7 @@ pub(super) struct World {
     pub(super) faults: BTreeMap<Fault, u64>,
     met: BTreeMap<(Fault, JobPlace), u64>,
     drawn: u64,
-    pub(super) digests: BTreeMap<u64, u32>,
+    pub(super) digests: BTreeMap<u64, StateDigest>,
     /// How far each node's replica was when it was compared last.
     pub(super) compared: BTreeMap<NodeId, u64>,
 }
@@ -190,7 +190,8 @@ impl World {
         }
         self.heal();
         self.settle()?;
-        self.check_accounts()
+        self.check_accounts()?;
+        self.ledger.contradiction().map_or(Ok(()), Err)
     }
 
     /// Time passes.

@@ -6,7 +6,7 @@ use storage::planted::{Bug, planted};
 use crate::command::RosterChange;
 use crate::model::{
     CLUSTER_VERSION, Command, CrawlChange, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, EventKind, JobId,
-    Mutation, NodeId, Operation, Refusal, RequestId, Response, SubmitSummary,
+    Mutation, NodeId, Operation, Refusal, RequestId, Response, SubmitSummary, Write,
 };
 
 use super::broken::{StateFailure, lower};
@@ -85,6 +85,7 @@ impl State {
                 self.outbox.passed(through);
                 Response::Done
             }
+            Mutation::Once { request, write } => self.once_for_all(request, write),
             Mutation::RaiseVersion { to } => self.raise_version(to),
             Mutation::DeleteCrawl { crawl } => self.delete_crawl(crawl),
             Mutation::Roster(change) => match self.roster.change(change.clone()) {
@@ -123,15 +124,38 @@ impl State {
             return earlier.clone();
         }
         let response = write(self);
-        if matches!(response, Response::Refused(_)) {
-            return response;
+        if !matches!(response, Response::Refused(_)) {
+            self.remember(request, response.clone());
         }
+        response
+    }
+
+    /// Applies a write once, and answers the same to all attempts, a refusal among them.
+    fn once_for_all(&mut self, request: RequestId, write: Write) -> Response {
+        if let Some((_, earlier)) = self.requests.iter().rev().find(|(id, _)| *id == request) {
+            return earlier.clone();
+        }
+        let response = self.change(Mutation::from(write));
+        // Those that are of a few bytes whatever was asked: a thousand of them have to fit in one record.
+        let is_short = match &response {
+            Response::Refused(refusal) => matches!(
+                refusal,
+                Refusal::NoSuchCrawl(_) | Refusal::WrongPhase { .. } | Refusal::TooManyDrained { .. }
+            ),
+            _ => true,
+        };
+        if is_short {
+            self.remember(request, response.clone());
+        }
+        response
+    }
+
+    fn remember(&mut self, request: RequestId, response: Response) {
         if self.requests.len() == REQUESTS_KEPT {
             self.requests.remove(0);
         }
-        self.requests.push((request, response.clone()));
+        self.requests.push((request, response));
         self.requests_dirty = true;
-        response
     }
 
     fn release_delayed(&mut self) {

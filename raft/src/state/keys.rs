@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `m` | applied log id and membership (written by the consensus layer) | its own |
 //! | `h` | [`Head`](super::Head) | 45,000: 256 drained nodes, 1,024 absent storages, 1,024 nodes with their storage |
-//! | `r` | remembered answers | 42,000: 1,024 of a request id, a kind and a number |
+//! | `r` | remembered answers | 58,000: 1,024 of a request id and a short refusal |
 //! | `b` | the roster | 45,000: 64 changes under way with an address of 260, 1,000 departed disks |
 //! | `c` crawl | crawl record | 5,200: a name of 256, a rule of 4,096, some 40 numbers |
 //! | `q`, `f` crawl, segment | a segment of the queue, of the frontier | 4,200: [`IdSegment`](storage::ids::IdSegment) |

@@ -23,9 +23,9 @@
 
 mod apply;
 mod broken;
+mod checksum;
 mod cold;
 mod crawl;
-#[cfg(debug_assertions)]
 mod digest;
 mod findings;
 mod grant;
@@ -35,6 +35,8 @@ mod keys;
 mod live;
 mod outbox;
 mod persist;
+#[cfg(debug_assertions)]
+mod places;
 mod queue;
 mod read;
 mod reports;
@@ -49,7 +51,7 @@ mod tests;
 mod waits;
 
 #[cfg(debug_assertions)]
-pub use digest::JobPlace;
+pub use places::JobPlace;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

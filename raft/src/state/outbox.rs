@@ -15,6 +15,7 @@ use storage::state::StateStore;
 
 use crate::model::{Event, EventId, EventKind};
 
+use super::checksum::Checksum;
 use super::keys;
 use super::live::LiveEvents;
 use super::persist::{Changes, LoadError, scan};
@@ -268,10 +269,12 @@ impl Outbox {
         KeptEvents { left: self.head.left, after: id, blocks: blocks.collect() }
     }
 
-    /// All events that are kept, as they are stored, for a checksum.
-    #[cfg(debug_assertions)]
-    pub(super) fn stored(&self) -> impl Iterator<Item = &[u8]> {
-        self.blocks.iter().map(|block| block.bytes.as_slice())
+    /// A checksum of all events that are kept, and of what has become of the others.
+    pub(super) fn sum(&self) -> u64 {
+        let mut events = crc32fast::Hasher::new();
+        self.blocks.iter().for_each(|block| events.update(&block.bytes));
+        let events = u64::from(events.finalize());
+        Checksum::default().record(&self.head).number(self.bytes).number(events).finish()
     }
 
     pub(super) fn view(&self) -> OutboxView {

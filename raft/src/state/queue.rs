@@ -8,6 +8,7 @@ use storage::state::StateStore;
 
 use crate::model::CrawlId;
 
+use super::checksum::UserSum;
 use super::keys;
 use super::persist::{Changes, LoadError, scan};
 
@@ -16,6 +17,7 @@ use super::persist::{Changes, LoadError, scan};
 pub(super) struct SegmentQueue {
     segments: VecDeque<Segment>,
     len: u64,
+    sum: UserSum,
     /// Segments that are used up but still on disk.
     emptied: Vec<i64>,
 }
@@ -39,6 +41,7 @@ impl SegmentQueue {
 
     pub(super) fn push_back(&mut self, user: &UserId, depth: u32) {
         self.len += 1;
+        self.sum.add(user, depth);
         if let Some(last) = self.segments.back_mut() {
             if last.depth == depth && last.ids.push_back(user) {
                 last.dirty = true;
@@ -59,6 +62,7 @@ impl SegmentQueue {
             }
         }
         self.len += users.len() as u64;
+        users.iter().for_each(|user| self.sum.add(user, depth));
         for mut segment in front.into_iter().rev() {
             segment.number = self.segments.front().map_or(0, |s| s.number - 1);
             self.segments.push_front(segment);
@@ -71,6 +75,7 @@ impl SegmentQueue {
         let user = first.ids.pop_front()?;
         first.dirty = true;
         self.len -= 1;
+        self.sum.remove(&user, depth);
         if first.ids.is_empty() {
             if let Some(used) = self.segments.pop_front() {
                 if used.on_disk {
@@ -86,6 +91,12 @@ impl SegmentQueue {
         let segments = std::mem::take(&mut self.segments);
         self.emptied.extend(segments.into_iter().filter(|s| s.on_disk).map(|s| s.number));
         self.len = 0;
+        self.sum = UserSum::default();
+    }
+
+    /// A checksum of the accounts with their depths, whatever their order.
+    pub(super) fn sum(&self) -> u64 {
+        self.sum.get()
     }
 
     /// Whether the disk has something else.
@@ -129,6 +140,7 @@ impl SegmentQueue {
     pub(super) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
         let segment = Segment::read(key, value)?;
         self.len += segment.ids.len() as u64;
+        segment.ids.iter().for_each(|user| self.sum.add(&user, segment.depth));
         self.segments.push_back(segment);
         Ok(())
     }

@@ -13,6 +13,7 @@ use storage::state::StateStore;
 use crate::command::RosterChange;
 use crate::model::{DiskId, MemberId, NodeId};
 
+use super::checksum::Checksum;
 use super::keys;
 use super::persist::{Changes, LoadError};
 
@@ -92,6 +93,11 @@ impl Roster {
     /// Whether the first voters were chosen.
     pub fn is_formed(&self) -> bool {
         self.record.formed
+    }
+
+    /// A checksum of all of it.
+    pub(super) fn sum(&self) -> u64 {
+        Checksum::default().record(&self.record).finish()
     }
 
     /// What is wanted of a node.

@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 use storage::state::{StateStore, WriteBatch};
 
+use super::checksum::Checksum;
 use super::keys;
 use super::persist::LoadError;
 
@@ -83,17 +84,9 @@ fn sum_of(store: &dyn StateStore) -> Result<u64, LoadError> {
     Ok(sum)
 }
 
-/// FNV-1a (Fowler, Noll, Vo) of the key's length, the key and the value, and the finalizer of SplitMix64 (Steele et al., 2014),
-/// without which sums of similar entries would collide.
+/// The checksum of the key's length, the key and the value.
 fn hash(key: &[u8], value: &[u8]) -> u64 {
-    let length = (key.len() as u32).to_le_bytes();
-    let bytes = length.iter().chain(key).chain(value);
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ hash >> 31
+    Checksum::default().bytes(&(key.len() as u32).to_le_bytes()).bytes(key).bytes(value).finish()
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use storage::ids::{IdSet, UserId};
 
+use super::checksum::UserSum;
+
 /// A set of accounts that only grows.
 #[derive(Default)]
 pub(super) struct SeenSet {
@@ -12,6 +14,7 @@ pub(super) struct SeenSet {
     /// What came since the last checkpoint.
     new_numbers: Vec<u64>,
     new_texts: Vec<Box<str>>,
+    sum: UserSum,
 }
 
 impl SeenSet {
@@ -37,6 +40,7 @@ impl SeenSet {
         sorted.dedup();
         let mut fresh = Fresh::new(self.numbers.insert_batch(&sorted));
         self.new_numbers.extend_from_slice(&fresh.sorted);
+        fresh.sorted.iter().for_each(|number| self.sum.add_number(*number));
         users
             .into_iter()
             .filter(|user| match user {
@@ -45,11 +49,17 @@ impl SeenSet {
                     let new = self.texts.insert(t.clone());
                     if new {
                         self.new_texts.push(t.clone());
+                        self.sum.add(user, 0);
                     }
                     new
                 }
             })
             .collect()
+    }
+
+    /// A checksum of the accounts.
+    pub(super) fn sum(&self) -> u64 {
+        self.sum.get()
     }
 
     /// What came since the last call, in no order: numbers and texts.
@@ -65,10 +75,12 @@ impl SeenSet {
     /// For an empty set.
     pub(super) fn load_numbers(&mut self, sorted: &[u64]) {
         self.numbers = IdSet::from_sorted(sorted.iter().copied());
+        sorted.iter().for_each(|number| self.sum.add_number(*number));
     }
 
     pub(super) fn load_text(&mut self, text: &str) {
         self.texts.insert(text.into());
+        self.sum.add(&UserId::Text(text.into()), 0);
     }
 
     #[cfg(test)]

@@ -72,15 +72,20 @@ impl Session {
 impl State {
     pub(super) fn open_session(&mut self, index: u64, open: OpenSession) -> Response {
         let ttl_ms = u64::from(self.limits.session_ttl_ms);
+        let is_late = |other: SessionId| open.is_older_than(other);
         let OpenSession { node, incarnation, storage, workers, shared, adopt } = open;
         let same = |s: &Session| s.record.node == node && s.record.incarnation == incarnation;
         if let Some((&session, _)) = self.sessions.iter().find(|(_, s)| same(s)) {
             return Response::SessionOpened(SessionOpened { session, ttl_ms });
         }
+        let current = self.sessions.iter().find(|(_, s)| s.record.node == node).map(|(&id, _)| id);
+        if let Some(session) = current.filter(|id| self.head.version >= 3 && is_late(*id)) {
+            return Response::Refused(Refusal::SessionNewer { node, session });
+        }
         if let Err(refusal) = self.check_storage(node, storage, shared, adopt) {
             return Response::Refused(refusal);
         }
-        if let Some((&session, _)) = self.sessions.iter().find(|(_, s)| s.record.node == node) {
+        if let Some(session) = current {
             // The node itself says that its earlier session is over, so nothing is given up of
             // what lies on its disk.
             self.end_session(session, true);

@@ -186,7 +186,7 @@ impl Worker {
     pub async fn open(client: Client, node: NodeId) -> Self {
         let open = OpenSession {
             node,
-            incarnation: node,
+            incarnation: client.request_id().client,
             storage: StorageId(node),
             workers: 8,
             shared: false,

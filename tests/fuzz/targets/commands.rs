@@ -116,6 +116,10 @@ fn seeds() {
                     limit: 9,
                 },
                 Mutation::Drain { node: 1, drained: true },
+                Mutation::Once {
+                    request: RequestId { client: 7, sequence: 3 },
+                    write: Write::Drain { node: 1, drained: false },
+                },
                 Mutation::EndSession { session, graceful: true },
                 Mutation::Tick,
                 Mutation::CancelCrawl { crawl },

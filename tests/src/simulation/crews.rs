@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use api::model::{
-    CrawlId, CrawlPhase, CrawlSpec, Gone, GoneReason, NodeId, Operation, Report, ReportAnswer, StorageId,
-    Traversal,
+    CrawlId, CrawlPhase, CrawlSpec, Gone, GoneReason, NodeId, Operation, Report, ReportAnswer, RequestId,
+    StorageId, Traversal,
 };
 use api::wire::{ApiReply, ApiRequest};
 use api::{Called, TrackerApi};
@@ -274,6 +274,10 @@ struct WatchedTracker {
 }
 
 impl TrackerApi for WatchedTracker {
+    fn request_id(&self) -> RequestId {
+        self.tracker.request_id()
+    }
+
     fn call(&self, request: ApiRequest) -> Called<'_, ApiReply> {
         self.tracker.call(request)
     }
@@ -291,6 +295,10 @@ impl TrackerApi for WatchedTracker {
 impl JobTracker for WatchedTracker {
     fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec> {
         self.tracker.crawl_spec(crawl)
+    }
+
+    fn applied_index(&self) -> u64 {
+        self.tracker.applied_index()
     }
 
     fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {

@@ -173,10 +173,16 @@ impl Fake {
 }
 
 impl TrackerApi for Fake {
+    fn request_id(&self) -> RequestId {
+        RequestId { client: 1, sequence: 1 }
+    }
+
     fn call(&self, request: ApiRequest) -> Called<'_, ApiReply> {
         let reply = match request {
             ApiRequest::Query(query) => Ok(ApiReply::Answer(Box::new(self.answer(query)))),
-            ApiRequest::Write(write) => self.change(write).map(ApiReply::Mutated),
+            ApiRequest::Write(write) | ApiRequest::Once { write, .. } => {
+                self.change(write).map(ApiReply::Mutated)
+            }
             other => panic!("nobody asks {other:?}"),
         };
         async { reply }.boxed()

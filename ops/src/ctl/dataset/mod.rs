@@ -11,6 +11,8 @@ mod recover;
 mod stat;
 mod verify;
 
+pub use verify::{Contents, contents};
+
 use clap::Subcommand;
 
 use super::{CtlError, Output};

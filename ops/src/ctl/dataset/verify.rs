@@ -29,35 +29,29 @@ impl Verify {
             let key = FileKey::of_path(&self.path).ok_or_else(|| not_a_file(&self.path))?;
             tally.look_at(&key, &self.path)?;
         } else {
-            self.walk(&mut tally)?;
+            tally.walk(&self.path)?;
         }
         tally.tell()
     }
+}
 
-    fn walk(&self, tally: &mut Tally) -> Result<(), CtlError> {
-        let spinner = Spinner::new();
-        let mut before: Option<FileKey> = None;
-        for file in dataset_files(&self.path).map_err(failed)? {
-            let (key, path) = file.map_err(failed)?;
-            if before.as_ref() == Some(&key) {
-                tally.unsound(
-                    &path,
-                    None,
-                    "the same file is there under the other name, which is the one that counts",
-                )?;
-            }
-            tally.look_at(&key, &path)?;
-            if tally.files % SHOW_EVERY == 0 {
-                spinner.show(format!(
-                    "{} files read, {} not sound",
-                    count(tally.files),
-                    count(tally.unsound)
-                ));
-            }
-            before = Some(key);
-        }
-        Ok(())
-    }
+/// What a dataset holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Contents {
+    /// Tweets, each once.
+    pub tweets: u64,
+    /// Followers, each once for each account.
+    pub followers: u64,
+    /// Files that are not sound.
+    pub unsound: u64,
+}
+
+/// Reads a whole dataset, names each file that is not sound, one a line, and counts at the end.
+pub fn contents(folder: &Path, output: Output) -> Result<Contents, CtlError> {
+    let mut tally = Tally { output, ..Tally::default() };
+    tally.walk(folder)?;
+    tally.summary()?;
+    Ok(Contents { tweets: tally.tweets, followers: tally.followers, unsound: tally.unsound })
 }
 
 /// What was found so far.
@@ -73,6 +67,27 @@ struct Tally {
 }
 
 impl Tally {
+    fn walk(&mut self, folder: &Path) -> Result<(), CtlError> {
+        let spinner = Spinner::new();
+        let mut before: Option<FileKey> = None;
+        for file in dataset_files(folder).map_err(failed)? {
+            let (key, path) = file.map_err(failed)?;
+            if before.as_ref() == Some(&key) {
+                self.unsound(
+                    &path,
+                    None,
+                    "the same file is there under the other name, which is the one that counts",
+                )?;
+            }
+            self.look_at(&key, &path)?;
+            if self.files % SHOW_EVERY == 0 {
+                spinner.show(format!("{} files read, {} not sound", count(self.files), count(self.unsound)));
+            }
+            before = Some(key);
+        }
+        Ok(())
+    }
+
     fn look_at(&mut self, key: &FileKey, path: &Path) -> Result<(), CtlError> {
         self.files += 1;
         let found = match verify(path, key.kind) {
@@ -104,6 +119,17 @@ impl Tally {
     }
 
     fn tell(&self) -> Result<(), CtlError> {
+        self.summary()?;
+        match self.unsound {
+            0 => Ok(()),
+            n => Err(CtlError::Failed(format!(
+                "{} files are not sound; they are named above, and `twm-ctl dataset recover` mends what can be",
+                count(n)
+            ))),
+        }
+    }
+
+    fn summary(&self) -> Result<(), CtlError> {
         if self.output.is_json() {
             self.output.json(&json!({
                 "files": self.files,
@@ -124,13 +150,7 @@ impl Tally {
                 count(self.unsound),
             ))?;
         }
-        match self.unsound {
-            0 => Ok(()),
-            n => Err(CtlError::Failed(format!(
-                "{} files are not sound; they are named above, and `twm-ctl dataset recover` mends what can be",
-                count(n)
-            ))),
-        }
+        Ok(())
     }
 }
 

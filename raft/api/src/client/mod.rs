@@ -28,8 +28,25 @@ pub struct Client {
     timeout: Duration,
     connection: tokio::sync::Mutex<Option<(usize, Connection)>>,
     next_endpoint: AtomicU64,
-    identity: u64,
+    names: RequestNames,
+}
+
+/// Names for the writes of one process.
+pub struct RequestNames {
+    client: u64,
     sequence: AtomicU64,
+}
+
+impl RequestNames {
+    /// Names that nobody else gives.
+    pub fn new(entropy: &dyn Entropy) -> Self {
+        Self { client: entropy.next_u64(), sequence: AtomicU64::new(0) }
+    }
+
+    /// A new name.
+    pub fn next(&self) -> RequestId {
+        RequestId { client: self.client, sequence: self.sequence.fetch_add(1, Ordering::Relaxed) }
+    }
 }
 
 /// Why a call did not succeed.
@@ -89,14 +106,8 @@ impl Client {
             timeout,
             connection: tokio::sync::Mutex::new(None),
             next_endpoint: AtomicU64::new(0),
-            identity: entropy.next_u64(),
-            sequence: AtomicU64::new(0),
+            names: RequestNames::new(entropy),
         }
-    }
-
-    /// A name for a new write. The same one must be used when the write is repeated by the caller.
-    pub fn request_id(&self) -> RequestId {
-        RequestId { client: self.identity, sequence: self.sequence.fetch_add(1, Ordering::Relaxed) }
     }
 
     async fn repeat(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
@@ -175,6 +186,10 @@ impl Client {
 }
 
 impl TrackerApi for Client {
+    fn request_id(&self) -> RequestId {
+        self.names.next()
+    }
+
     fn call(&self, request: ApiRequest) -> Called<'_, ApiReply> {
         self.repeat(request).boxed()
     }

@@ -3,7 +3,9 @@
 use storage::ids::UserId;
 
 use super::ClientError;
-use crate::model::{Answer, NodeId, NodeStatus, ReportAnswer, Response, SessionOpened};
+use crate::model::{
+    Answer, DigestAt, NodeId, NodeStatus, ReplicaCheck, ReportAnswer, Response, SessionOpened,
+};
 use crate::wire::{ApiError, ApiReply};
 
 impl ApiReply {
@@ -93,6 +95,28 @@ impl ApiReply {
         match self {
             Self::Done => Ok(()),
             _ => Err(ClientError::Confused { asked: "change of members" }),
+        }
+    }
+
+    /// The digest of the called node's replica.
+    ///
+    /// # Errors
+    /// [`ClientError::Confused`] when the reply answers another call.
+    pub fn digest(self) -> Result<DigestAt, ClientError> {
+        match self {
+            Self::Digest(digest) => Ok(digest),
+            _ => Err(ClientError::Confused { asked: "digest" }),
+        }
+    }
+
+    /// All replicas at one entry of the log.
+    ///
+    /// # Errors
+    /// [`ClientError::Confused`] when the reply answers another call.
+    pub fn checked(self) -> Result<ReplicaCheck, ClientError> {
+        match self {
+            Self::Checked(check) => Ok(check),
+            _ => Err(ClientError::Confused { asked: "check of the replicas" }),
         }
     }
 

@@ -160,4 +160,12 @@ pub enum Refusal {
         /// How many can have.
         most: u32,
     },
+    /// The opening of a session was sent before another one, which the node has now.
+    #[error("node {node} has opened session {session} since; this attempt to open one came late")]
+    SessionNewer {
+        /// The node.
+        node: NodeId,
+        /// The session that it has.
+        session: SessionId,
+    },
 }

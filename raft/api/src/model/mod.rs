@@ -4,6 +4,7 @@
 //! enum variants go last, and a changed struct is a new wire version ([`WIRE_VERSIONS`]).
 
 mod answer;
+mod check;
 mod command;
 mod crawl;
 mod event;
@@ -16,6 +17,7 @@ mod version;
 mod write;
 
 pub use answer::{Answer, FailedUser, FrontierPage, Query};
+pub use check::{CheckOutcome, CheckedReplica, DigestAt, ReplicaCheck, StateDigest};
 pub use command::{Refusal, Response, SubmitSummary};
 pub use crawl::{
     CrawlCounters, CrawlPhase, CrawlSpec, CrawlView, OperationCounters, Traversal, UserCounters,
@@ -38,4 +40,6 @@ pub use version::{CLUSTER_VERSION, FIRST_CLUSTER_VERSION};
 
 /// Versions of everything in this module as it crosses the network that this program speaks: the oldest and the newest.
 /// Both sides of a connection use the newest that both speak.
-pub const WIRE_VERSIONS: (u32, u32) = (4, 4);
+///
+/// - 5: writes with a request id, and the comparison of replicas.
+pub const WIRE_VERSIONS: (u32, u32) = (4, 5);

@@ -12,8 +12,8 @@ use super::{GoneReason, Job, JobId, LeaseId, NodeId, Operation, Progress, Sessio
 pub struct OpenSession {
     /// The node.
     pub node: NodeId,
-    /// Drawn at random for every attempt to open; a repeated opening with the same number is the
-    /// same session. Another number ends the node's earlier session.
+    /// Names this opening: see [`OpenSession::incarnation`]. A repeated opening with the same number is the same session.
+    /// Another number ends the node's earlier session, if it names a later opening.
     pub incarnation: u64,
     /// Where the node's dataset files lie.
     pub storage: StorageId,
@@ -23,6 +23,23 @@ pub struct OpenSession {
     pub shared: bool,
     /// Whether an operator wants the node's files there from now on, wherever they were before.
     pub adopt: bool,
+}
+
+/// Bits of an incarnation that are drawn at random.
+const RANDOM_BITS: u32 = 24;
+
+impl OpenSession {
+    /// The number of an opening: how far the node's replica had applied the log when the node began to ask, and a random
+    /// part.
+    pub fn incarnation(applied: u64, random: u64) -> u64 {
+        applied << RANDOM_BITS | random & ((1 << RANDOM_BITS) - 1)
+    }
+
+    /// Whether the node asked for this session before the other one was opened, which its replica would know. Then it is an
+    /// attempt that comes late: the node has gone on to the other session.
+    pub fn is_older_than(&self, other: SessionId) -> bool {
+        self.incarnation >> RANDOM_BITS < other.0
+    }
 }
 
 /// The session that was begun.

@@ -10,4 +10,6 @@ pub const FIRST_CLUSTER_VERSION: u32 = 1;
 ///
 /// - 1: the first release.
 /// - 2: crawls can be deleted.
-pub const CLUSTER_VERSION: u32 = 2;
+/// - 3: an attempt of a call that is carried out late undoes nothing: [`Write`](super::Write)s that could have a request
+///   id, and [openings of sessions](super::OpenSession::incarnation) an order.
+pub const CLUSTER_VERSION: u32 = 3;

@@ -76,3 +76,21 @@ pub enum Write {
         crawl: CrawlId,
     },
 }
+
+impl Write {
+    /// Whether an attempt that is carried out late, after one that was answered, would undo what came in between. Such a
+    /// write is named by a request id. The others have one, or a chunk's number, or can be done once only.
+    pub fn needs_request_id(&self) -> bool {
+        match self {
+            Self::PauseCrawl { .. }
+            | Self::ResumeCrawl { .. }
+            | Self::CancelCrawl { .. }
+            | Self::Drain { .. } => true,
+            Self::CreateCrawl { .. }
+            | Self::AddTargets { .. }
+            | Self::SealCrawl { .. }
+            | Self::RetryErrors { .. }
+            | Self::DeleteCrawl { .. } => false,
+        }
+    }
+}

@@ -298,6 +298,7 @@ mod tests {
 
     use super::*;
     use crate::model::Query;
+    use crate::model::WIRE_VERSIONS;
     use crate::wire::codec::{MAX_FRAME, framed};
     use crate::wire::connect::connect_over;
     use crate::wire::{ApiError, ApiReply, Forwarded, JoinAnswer, JoinRequest, Peer};
@@ -412,7 +413,7 @@ mod tests {
         let budget = ByteBudget::of_host(2 << 20, all.clone());
         let (ours, theirs) = duplex(4096);
         let served = serve(theirs, budget, 50_000);
-        let client = connect_over(ours);
+        let client = connect_over(ours, WIRE_VERSIONS.1);
         let ask = |_| client.api(Duration::from_secs(60), ApiRequest::Query(Query::Crawls));
         let answers = futures::future::join_all((0..40).map(ask)).await;
         assert!(answers.iter().all(|answer| matches!(answer, Ok(Err(ApiError::Unavailable(_))))));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use storage::net::trust::{Role, Trust, explain};
 use tarpc::client::NewClient;
 use tarpc::context::Context;
@@ -178,7 +178,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     match answer {
-        Ok((stream, Welcome::Welcome { .. })) => Ok(connect_over(stream)),
+        Ok((stream, Welcome::Welcome { version, .. })) => Ok(connect_over(stream, version)),
         Ok((_, Welcome::Refused(refused))) => {
             Err(ConnectError::Refused { address: address.to_owned(), refused })
         }
@@ -186,8 +186,8 @@ where
     }
 }
 
-/// Calls over a stream that was greeted.
-pub fn connect_over<S>(stream: S) -> Connection
+/// Calls over a stream that was greeted, in the version of the protocol that was agreed on.
+pub fn connect_over<S>(stream: S, version: u32) -> Connection
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -207,11 +207,12 @@ where
             ended.store(true, Ordering::Release);
         }
     });
-    Connection::over(Arc::new(StreamCalls { client, ended }))
+    Connection::over(Arc::new(StreamCalls { client, version, ended }))
 }
 
 struct StreamCalls {
     client: PeerClient,
+    version: u32,
     ended: Arc<AtomicBool>,
 }
 
@@ -223,11 +224,17 @@ fn context(within: Duration) -> Context {
 
 impl Calls for StreamCalls {
     fn api(&self, within: Duration, request: ApiRequest) -> Called<'_, Result<ApiReply, ApiError>> {
-        self.client.call_api(context(within), request).boxed()
+        match request.in_version(self.version) {
+            Ok(request) => self.client.call_api(context(within), request).boxed(),
+            Err(error) => ready(Ok(Err(error))).boxed(),
+        }
     }
 
     fn forwarded(&self, within: Duration, call: Forwarded) -> Called<'_, Result<ApiReply, ApiError>> {
-        self.client.call_forwarded(context(within), call).boxed()
+        match call.in_version(self.version) {
+            Ok(call) => self.client.call_forwarded(context(within), call).boxed(),
+            Err(error) => ready(Ok(Err(error))).boxed(),
+        }
     }
 
     fn raft(&self, within: Duration, message: Bytes) -> Called<'_, Result<Bytes, String>> {
@@ -249,7 +256,8 @@ mod tests {
     use tokio::io::duplex;
 
     use super::*;
-    use crate::wire::service::PeerResponse;
+    use crate::model::{CrawlId, RequestId, WIRE_VERSIONS, Write};
+    use crate::wire::service::{PeerRequest, PeerResponse};
 
     const SOON: Duration = Duration::from_secs(10);
 
@@ -260,7 +268,7 @@ mod tests {
     ) -> Option<String> {
         let (ours, theirs) = duplex(4096);
         let mut theirs = framed(theirs, MAX_FRAME);
-        let connection = connect_over(ours);
+        let connection = connect_over(ours, WIRE_VERSIONS.1);
         let answer = tarpc::Response { request_id: 0, message: Ok(response) };
         let answer = postcard::to_stdvec(&answer).unwrap();
         let (said, sent) = tokio::join!(call(&connection), async {
@@ -283,5 +291,39 @@ mod tests {
         for said in [answered(of_raft(), api).await, answered(of_api(), raft).await] {
             assert!(said.as_ref().is_some_and(|said| said.contains("another call")), "{said:?}");
         }
+    }
+
+    /// What a peer is sent that speaks this version.
+    async fn sent(version: u32, request: ApiRequest) -> Result<ApiRequest, String> {
+        let (ours, theirs) = duplex(4096);
+        let mut theirs = serde_transport::new(framed(theirs, MAX_FRAME), Postcard);
+        let connection = connect_over(ours, version);
+        let called = tokio::spawn(async move { connection.api(SOON, request).await });
+        tokio::select! {
+            biased;
+            answer = called => Err(answer.unwrap().unwrap().unwrap_err().to_string()),
+            message = futures::StreamExt::next(&mut theirs) => {
+                let message: tarpc::ClientMessage<PeerRequest> = message.unwrap().unwrap();
+                let _: &serde_transport::Transport<_, _, tarpc::Response<PeerResponse>, _> = &theirs;
+                match message {
+                    tarpc::ClientMessage::Request(tarpc::Request { message: PeerRequest::Api { request }, .. }) => {
+                        Ok(request)
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_of_an_older_release_is_sent_what_it_knows() {
+        let (request, write) =
+            (RequestId { client: 1, sequence: 2 }, Write::PauseCrawl { crawl: CrawlId(3) });
+        let once = ApiRequest::Once { request, write: write.clone() };
+        assert_eq!(sent(5, once.clone()).await, Ok(once.clone()));
+        assert_eq!(sent(4, once).await, Ok(ApiRequest::Write(write)));
+        assert_eq!(sent(5, ApiRequest::CheckReplicas).await, Ok(ApiRequest::CheckReplicas));
+        let refused = sent(4, ApiRequest::CheckReplicas).await.unwrap_err();
+        assert!(refused.contains("upgrade all nodes first"), "{refused}");
     }
 }

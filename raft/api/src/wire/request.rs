@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds::{MAX_NAMES, at_most};
 use super::members::MemberRequest;
-use crate::model::{EventId, NodeId, OpenSession, Query, Report, SessionId, Wants, Write};
+use super::service::ApiError;
+use crate::model::{EventId, NodeId, OpenSession, Query, Report, RequestId, SessionId, Wants, Write};
 
 /// A call of the tracker's API. Every one can be repeated without harm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,15 @@ pub enum ApiRequest {
         node: NodeId,
         /// What it asks for.
         request: NodeRequest,
+    },
+    /// Compares all replicas at one entry of the log. Answered by the leader.
+    CheckReplicas,
+    /// Changes the state once, however often the call is repeated and whenever it is carried out.
+    Once {
+        /// The write's name.
+        request: RequestId,
+        /// The change.
+        write: Write,
     },
 }
 
@@ -60,6 +70,12 @@ pub enum NodeRequest {
         /// All up to here.
         through: EventId,
     },
+    /// Asks the called node for the digest of its replica after this entry of the log, which is kept from the first time on
+    /// that it is asked for. Never forwarded.
+    Digest {
+        /// Log index of the entry.
+        index: u64,
+    },
 }
 
 /// A call that a node passes on to the leader. It is checked there as every other is.
@@ -89,16 +105,50 @@ impl ApiRequest {
     pub fn needs(&self) -> Needs {
         match self {
             Self::NodeStatus | Self::Query(_) => Needs::Viewer,
-            // The look-up of names spends the node's budgets.
-            Self::Write(_) | Self::TransferLeader { .. } | Self::ResolveNames(_) | Self::Members(_) => {
-                Needs::Operator
-            }
+            // The look-up of names spends the node's budgets, and a check writes to the log.
+            Self::Write(_)
+            | Self::Once { .. }
+            | Self::TransferLeader { .. }
+            | Self::ResolveNames(_)
+            | Self::Members(_)
+            | Self::CheckReplicas => Needs::Operator,
             Self::Node { node, .. } => Needs::Node(*node),
         }
     }
 }
 
+impl ApiRequest {
+    /// The call as a peer understands it that speaks this version of the protocol.
+    ///
+    /// # Errors
+    /// The version has no such call.
+    pub fn in_version(self, version: u32) -> Result<Self, ApiError> {
+        let since = match &self {
+            Self::Once { .. } | Self::CheckReplicas => 5,
+            Self::Node { request: NodeRequest::Digest { .. }, .. } => 5,
+            Self::Members(MemberRequest::ReplaceDisk { .. }) => 5,
+            _ => 4,
+        };
+        match self {
+            call if since <= version => Ok(call),
+            Self::Once { write, .. } => Ok(Self::Write(write)),
+            _ => Err(ApiError::Unavailable(
+                "the node that was asked runs an older release, which does not know this call; upgrade all nodes first"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
 impl Forwarded {
+    /// The call as a peer understands it that speaks this version of the protocol.
+    ///
+    /// # Errors
+    /// The version has no such call.
+    pub fn in_version(self, version: u32) -> Result<Self, ApiError> {
+        Ok(Self { request: self.request.in_version(version)?, ..self })
+    }
+
     /// Who may pass a call on. What the call itself needs was checked by that node.
     pub fn needs(&self) -> Needs {
         Needs::Node(self.by)
@@ -111,7 +161,7 @@ impl NodeRequest {
         match self {
             Self::Report(report) => Some(report.session),
             Self::EndSession { session } | Self::WaitForWork { session, .. } => Some(*session),
-            Self::OpenSession(_) | Self::EventsPassed { .. } => None,
+            Self::OpenSession(_) | Self::EventsPassed { .. } | Self::Digest { .. } => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use tarpc::context::Context;
 
 use storage::ids::UserId;
 
-use crate::model::{Answer, NodeId, NodeStatus, Refusal, Response};
+use crate::model::{Answer, DigestAt, NodeId, NodeStatus, Refusal, ReplicaCheck, Response};
 
 use super::joining::{JoinAnswer, JoinRequest};
 use super::request::{ApiRequest, Forwarded};
@@ -101,6 +101,10 @@ pub enum ApiReply {
     Resolved(Vec<(String, UserId)>),
     /// Done, nothing to tell.
     Done,
+    /// The called node's replica.
+    Digest(DigestAt),
+    /// All replicas.
+    Checked(ReplicaCheck),
 }
 
 /// Why a call failed.

@@ -107,6 +107,44 @@ fn damaged_records_are_named_and_never_panic() {
 }
 
 #[test]
+fn a_record_that_is_lost_changes_the_digest() {
+    let mut tracker = Tracker::new();
+    tracker.apply(Mutation::KeepEvents { bytes: 1 << 20 });
+    tracker.submit(spec("TFA"), 1..=9);
+    let texts = vec!["a@b".parse().unwrap(), "c@d".parse().unwrap()];
+    let crawl = tracker.create(spec("T"));
+    tracker.apply(Mutation::AddTargets { crawl, chunk: 0, users: texts, seeds: false });
+    let mut node = tracker.open(1);
+    for job in tracker.take(&mut node, 4) {
+        tracker.tell(&mut node, &job, Finding::Advanced(draft(&job, 1, 5)));
+    }
+    let job = tracker.take_one(&mut node);
+    tracker.tell(&mut node, &job, failed("fault", true));
+    let job = tracker.take_one(&mut node);
+    tracker.tell(&mut node, &job, failed("fault", false));
+    let digest = tracker.state.digest();
+    let mut looked_at = BTreeSet::new();
+    for (key, value) in tracker.records() {
+        let mut batch = storage::state::WriteBatch::new();
+        batch.delete(key.clone());
+        tracker.store.write(batch).unwrap();
+        if let Ok(state) = State::load(tracker.store.clone()) {
+            // Failed and gone accounts are on the disk alone, and are not in it.
+            let changes = state.digest() != digest;
+            assert_eq!(changes, key[0] != b'e', "{}", key.escape_ascii());
+            looked_at.insert(key[0]);
+        }
+        let mut batch = storage::state::WriteBatch::new();
+        batch.put(key, value);
+        tracker.store.write(batch).unwrap();
+    }
+    assert_eq!(State::load(tracker.store.clone()).unwrap().digest(), digest);
+    for tag in [keys::SEEN_RUN, keys::SEEN_TEXT, keys::QUEUE, keys::JOB] {
+        assert!(looked_at.contains(&tag), "no record {}", tag.escape_ascii());
+    }
+}
+
+#[test]
 fn a_page_of_the_error_list_is_read_while_commands_and_checkpoints_go_on() {
     let mut tracker = Tracker::without_restarts();
     let crawl = tracker.submit(spec("T"), 1..=40);

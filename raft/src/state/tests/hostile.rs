@@ -120,7 +120,10 @@ impl Hostile {
             0..30 => Mutation::Report(self.report()),
             30..33 => Mutation::OpenSession(OpenSession {
                 node: self.number(),
-                incarnation: self.number(),
+                incarnation: match self.below(4) {
+                    0 => self.number(),
+                    _ => OpenSession::incarnation(self.index, self.number()),
+                },
                 storage: StorageId(self.number()),
                 workers: self.number() as u32,
                 shared: self.below(2) == 0,
@@ -154,6 +157,17 @@ impl Hostile {
             55 => Mutation::EventsPassed { through: EventId { index: self.number(), place: 3 } },
             // Not beyond what this program knows: such a cluster it has to leave.
             56 => Mutation::RaiseVersion { to: self.below(1 + u64::from(CLUSTER_VERSION)) as u32 },
+            57 => {
+                let write = match self.below(6) {
+                    0 => Write::PauseCrawl { crawl },
+                    1 => Write::ResumeCrawl { crawl },
+                    2 if self.below(4) == 0 => Write::CancelCrawl { crawl },
+                    3 => Write::CreateCrawl { request, spec: super::spec("TF") },
+                    4 => Write::AddTargets { crawl, chunk: self.below(4), users: self.users(), seeds: false },
+                    _ => Write::Drain { node: self.number(), drained: self.below(3) == 0 },
+                };
+                Mutation::Once { request, write }
+            }
             _ => Mutation::Tick,
         }
     }

@@ -2,7 +2,7 @@
 
 use storage::ids::UserId;
 
-use super::model::ModelCrawl;
+use super::model::{Fate, ModelCrawl};
 use super::world::World;
 use crate::model::*;
 
@@ -49,12 +49,23 @@ impl World {
                 false => self.add_targets(crawl),
             },
             5..7 => self.change(crawl, Mutation::SealCrawl { crawl }, |c| c.sealed = true),
-            7..9 => self.change(crawl, Mutation::PauseCrawl { crawl }, |c| c.paused = true),
-            9..11 => self.change(crawl, Mutation::ResumeCrawl { crawl }, |c| c.paused = false),
+            7..9 => {
+                let pause = self.once_or_plain(Write::PauseCrawl { crawl });
+                self.change(crawl, pause, |c| c.paused = true);
+            }
+            9..11 => {
+                let resume = self.once_or_plain(Write::ResumeCrawl { crawl });
+                self.change(crawl, resume, |c| c.paused = false);
+            }
             11 if self.one_in(3) => {
                 if phase.is_over() && self.one_in(2) {
-                    assert_eq!(self.apply(Mutation::DeleteCrawl { crawl }), Response::Done);
-                    self.model.delete(crawl);
+                    let publishes =
+                        self.model.of(crawl).any(|account| matches!(account.fate, Fate::Publishing(_)));
+                    let response = self.apply(Mutation::DeleteCrawl { crawl });
+                    assert_eq!(response == Response::Done, !publishes, "{response:?}");
+                    if !publishes {
+                        self.model.delete(crawl);
+                    }
                     return;
                 }
                 let response = self.apply(Mutation::CancelCrawl { crawl });
@@ -68,9 +79,24 @@ impl World {
         }
     }
 
+    /// A change as clients of either version of the protocol ask for it.
+    fn once_or_plain(&mut self, write: Write) -> Mutation {
+        if self.one_in(3) {
+            return Mutation::from(write);
+        }
+        self.requests += 1;
+        Mutation::Once { request: RequestId { client: 1, sequence: self.requests }, write }
+    }
+
     pub(super) fn change(&mut self, crawl: CrawlId, mutation: Mutation, change: fn(&mut ModelCrawl)) {
         let phase = self.model.phase(crawl);
-        let response = self.apply(mutation);
+        let response = self.apply(mutation.clone());
+        if matches!(mutation, Mutation::Once { .. }) {
+            // An attempt that comes late is answered as the first one was, and changes nothing.
+            if let Some((late, answer)) = self.answered.replace((mutation, response.clone())) {
+                assert_eq!(self.apply(late), answer);
+            }
+        }
         assert_eq!(response == Response::Done, phase != CrawlPhase::Cancelled, "{phase:?}: {response:?}");
         if !phase.is_over() {
             change(self.model.crawls.get_mut(&crawl).unwrap());
@@ -186,7 +212,8 @@ impl World {
     }
 
     pub(super) fn set_drained(&mut self, node: NodeId, drained: bool) {
-        assert_eq!(self.apply(Mutation::Drain { node, drained }), Response::Done);
+        let drain = self.once_or_plain(Write::Drain { node, drained });
+        assert_eq!(self.apply(drain), Response::Done);
         if drained {
             self.model.drained.insert(node);
         } else {

@@ -170,3 +170,46 @@ fn a_crawl_is_cancelled_from_every_phase_and_keeps_its_errors_and_frontier() {
     assert!(matches!(tracker.apply(add), Response::Refused(Refusal::WrongPhase { .. })));
     assert_eq!(tracker.take(&mut node, 9), []);
 }
+
+#[test]
+fn an_attempt_of_a_write_that_comes_late_undoes_nothing() {
+    let mut tracker = Tracker::new();
+    (2..=3).for_each(|to| drop(tracker.apply(Mutation::RaiseVersion { to })));
+    let crawl = tracker.submit(spec("T"), 1..=3);
+    let once = |sequence, write| Mutation::Once { request: RequestId { client: 9, sequence }, write };
+    let pause = once(1, Write::PauseCrawl { crawl });
+    assert_eq!(tracker.apply(pause.clone()), Response::Done);
+    assert_eq!(tracker.phase(crawl), CrawlPhase::Paused);
+    assert_eq!(tracker.apply(once(2, Write::ResumeCrawl { crawl })), Response::Done);
+    assert_eq!(tracker.apply(pause), Response::Done);
+    assert_eq!(tracker.phase(crawl), CrawlPhase::Running);
+
+    let drain = once(3, Write::Drain { node: 1, drained: true });
+    tracker.apply(drain.clone());
+    tracker.apply(once(4, Write::Drain { node: 1, drained: false }));
+    tracker.apply(drain);
+    assert!(!tracker.state.is_drained(1));
+
+    // A refusal stays one, even when it would be done now.
+    let mut node = tracker.open(1);
+    for job in tracker.take(&mut node, 3) {
+        tracker.tell(&mut node, &job, failed("fault", false));
+    }
+    let cancel = once(5, Write::CancelCrawl { crawl });
+    let is_refused = |answer| matches!(answer, Response::Refused(Refusal::WrongPhase { .. }));
+    assert!(is_refused(tracker.apply(cancel.clone())));
+    let request = RequestId { client: 9, sequence: 6 };
+    tracker.apply(Mutation::RetryErrors { request, crawl, user: None, limit: 9 });
+    assert!(is_refused(tracker.apply(cancel)));
+    assert_eq!(tracker.phase(crawl), CrawlPhase::Running);
+}
+
+#[test]
+fn a_write_with_a_request_id_needs_its_version() {
+    let mut tracker = Tracker::new();
+    let write = Write::Drain { node: 1, drained: true };
+    let once = Mutation::Once { request: RequestId { client: 1, sequence: 1 }, write };
+    let answer = tracker.apply(once);
+    assert!(matches!(answer, Response::Refused(Refusal::NeedsVersion { needs: 3, .. })), "{answer:?}");
+    assert!(!tracker.state.is_drained(1));
+}

@@ -131,3 +131,37 @@ fn what_only_a_given_up_storage_had_is_made_again_at_once() {
     tracker.finish(&mut node, &again);
     assert_eq!(tracker.phase(crawl), CrawlPhase::Finished);
 }
+
+/// A node opens a session, is killed and opens another; what the first process sent comes then.
+#[test]
+fn an_attempt_to_open_a_session_that_comes_late_ends_no_later_session() {
+    let mut tracker = Tracker::new();
+    let open = |seen, random| {
+        let incarnation = OpenSession::incarnation(seen, random);
+        let storage = StorageId(1);
+        Mutation::OpenSession(OpenSession {
+            node: 1,
+            incarnation,
+            storage,
+            workers: 1,
+            shared: false,
+            adopt: true,
+        })
+    };
+    (2..=3).for_each(|to| drop(tracker.apply(Mutation::RaiseVersion { to })));
+    tracker.submit(spec("T"), 1..=3);
+    let late = open(tracker.index, 5);
+    let new = open(tracker.index, 6);
+    let Response::SessionOpened(opened) = tracker.apply(new.clone()) else { panic!() };
+    let session = opened.session;
+    let refused = Response::Refused(Refusal::SessionNewer { node: 1, session });
+    assert_eq!(tracker.apply(late), refused);
+    assert_eq!(tracker.apply(new), Response::SessionOpened(opened), "a repeated attempt");
+    let mut node = Node { session, sequence: 0 };
+    let job = tracker.take_one(&mut node);
+    tracker.finish(&mut node, &job);
+    // The next process knows of the session, and ends it.
+    let next = open(tracker.index, 7);
+    let Response::SessionOpened(opened) = tracker.apply(next) else { panic!() };
+    assert!(opened.session > session && !tracker.state.session_ids().contains(&session));
+}

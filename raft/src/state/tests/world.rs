@@ -20,6 +20,8 @@ pub(super) struct World {
     index: u64,
     now: u64,
     pub(super) requests: u64,
+    /// The last change with a request id, and its answer.
+    pub(super) answered: Option<(Mutation, Response)>,
     nodes: Vec<WorldNode>,
     /// Leases that were granted once.
     past: Vec<(JobId, LeaseId)>,
@@ -56,6 +58,7 @@ impl World {
             index: 0,
             now: 0,
             requests: 0,
+            answered: None,
             nodes: [(1, 5), (2, 5), (3, 3), (4, 4)].map(node).into(),
             past: Vec::new(),
         };
@@ -108,6 +111,11 @@ impl World {
             }
         }
         assert!(responses.windows(2).all(|r| r[0] == r[1]), "{responses:?} to {command:?}");
+        let digest = self.replicas[0].state.digest();
+        for other in &self.replicas[1..] {
+            let differ = digest.differences(&other.state.digest());
+            assert!(differ.is_empty(), "{differ:?} differ after {command:?}");
+        }
         responses.swap_remove(0)
     }
 
@@ -142,7 +150,8 @@ impl World {
     }
 
     fn open_session(&mut self, at: usize, again: bool) {
-        let incarnation = if again { self.nodes[at].incarnation } else { self.index };
+        let fresh = OpenSession::incarnation(self.index, 0);
+        let incarnation = if again { self.nodes[at].incarnation } else { fresh };
         let node = &mut self.nodes[at];
         node.incarnation = incarnation;
         let (id, storage) = (node.id, node.storage);

@@ -1,0 +1,45 @@
+//! `check`: whether all replicas agree, and whether datasets hold what the state says.
+
+mod dataset;
+mod replicas;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::note;
+use super::render::columns;
+use super::{Cluster, CtlError, Output};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Also read a dataset of the cluster, whole. Give all of them where nodes have outputs of their own.
+    #[arg(long, value_name = "DIR")]
+    dataset: Vec<PathBuf>,
+}
+
+impl Check {
+    /// Compares the replicas, then the datasets with the state; what is wrong is an error, after all was shown.
+    pub async fn run(&self, cluster: &Cluster, output: Output) -> Result<(), CtlError> {
+        let check = cluster.check_replicas().await?;
+        let mut wrong = replicas::wrong(&check);
+        if output.is_json() {
+            output
+                .json(&json!({ "index": check.index, "replicas": replicas::json(&check), "wrong": wrong }))?;
+        } else {
+            output.table(&columns(replicas::COLUMNS, replicas::rows(&check)))?;
+        }
+        if !self.dataset.is_empty() {
+            // The state as it is before the files are read: what is published meanwhile is not missing.
+            let status = cluster.status().await?;
+            let found = dataset::read(&self.dataset, &status, output)?;
+            let (missing, notes) = found.compare(&status.crawls);
+            notes.iter().for_each(note);
+            wrong.extend(found.wrong);
+            wrong.extend(missing);
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(CtlError::Unhealthy(wrong.join("\ntwm-ctl: "))) }
+    }
+}

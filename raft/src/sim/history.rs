@@ -1,0 +1,269 @@
+//! What operators asked for and were told, and whether it could have happened in some order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use storage::ids::UserId;
+
+use crate::model::{CrawlId, CrawlPhase, CrawlView, NodeId};
+
+use super::linear::{Object, Timed, is_linearizable};
+
+/// What came of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It was done, and so many accounts were meant where it counts them.
+    Done(u64),
+    Refused,
+    /// Nobody knows.
+    Nothing,
+}
+
+/// A call about one crawl.
+#[derive(Debug, Clone)]
+pub(super) enum CrawlCall {
+    Add { chunk: u64, told: Told },
+    Seal(Told),
+    Pause(Told),
+    Resume(Told),
+    Cancel(Told),
+    Retry(Told),
+    Read { phase: CrawlPhase, chunks: u64, accepted: u64 },
+}
+
+/// One crawl, as operators see it.
+#[derive(Default, Debug, Clone)]
+struct Crawl {
+    /// The chunks of its targets.
+    chunks: Vec<BTreeSet<UserId>>,
+    /// Whether only they are its accounts.
+    targets_alone: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+struct CrawlState {
+    chunks: u64,
+    sealed: bool,
+    paused: bool,
+    cancelled: bool,
+    /// It finishes by itself, at whatever time after it was sealed.
+    finished: bool,
+}
+
+impl CrawlState {
+    fn phase(self) -> CrawlPhase {
+        match self {
+            Self { cancelled: true, .. } => CrawlPhase::Cancelled,
+            Self { finished: true, .. } => CrawlPhase::Finished,
+            Self { paused: true, .. } => CrawlPhase::Paused,
+            Self { sealed: true, .. } => CrawlPhase::Running,
+            _ => CrawlPhase::Loading,
+        }
+    }
+
+    /// As it is, or finished meanwhile.
+    fn meanwhile(self) -> impl Iterator<Item = Self> {
+        let finishes = self.sealed && !self.cancelled && !self.finished;
+        [Some(self), finishes.then_some(Self { finished: true, ..self })].into_iter().flatten()
+    }
+}
+
+impl Crawl {
+    /// Accounts that the first chunks have.
+    fn accounts(&self, chunks: u64) -> u64 {
+        let first = self.chunks.iter().take(chunks as usize).flatten();
+        first.collect::<BTreeSet<_>>().len() as u64
+    }
+
+    /// What a change does to a crawl that is in this state: how it is answered, and the state after it.
+    fn change(&self, state: CrawlState, call: &CrawlCall) -> (Told, CrawlState) {
+        let over = state.cancelled || state.finished;
+        // A crawl that has finished takes changes and is not changed.
+        let changed = |change: CrawlState| match state {
+            CrawlState { cancelled: true, .. } => (Told::Refused, state),
+            CrawlState { finished: true, .. } => (Told::Done(0), state),
+            _ => (Told::Done(0), change),
+        };
+        match *call {
+            CrawlCall::Add { chunk, .. } if chunk < state.chunks => {
+                let is_last = chunk + 1 == state.chunks;
+                let accepted = self.accounts(chunk + 1) - self.accounts(chunk);
+                (Told::Done(if is_last { accepted } else { 0 }), state)
+            }
+            CrawlCall::Add { chunk, .. } if state.sealed || over || chunk > state.chunks => {
+                (Told::Refused, state)
+            }
+            CrawlCall::Add { chunk, .. } => {
+                let accepted = self.accounts(chunk + 1) - self.accounts(chunk);
+                (Told::Done(accepted), CrawlState { chunks: state.chunks + 1, ..state })
+            }
+            CrawlCall::Seal(_) => changed(CrawlState { sealed: true, ..state }),
+            CrawlCall::Pause(_) => changed(CrawlState { paused: true, ..state }),
+            CrawlCall::Resume(_) => changed(CrawlState { paused: false, ..state }),
+            CrawlCall::Cancel(_) if state.cancelled => (Told::Done(0), state),
+            CrawlCall::Cancel(_) if state.finished => (Told::Refused, state),
+            CrawlCall::Cancel(_) => (Told::Done(0), CrawlState { cancelled: true, ..state }),
+            CrawlCall::Retry(_) | CrawlCall::Read { .. } => (Told::Nothing, state),
+        }
+    }
+}
+
+impl Object for Crawl {
+    type Call = CrawlCall;
+    type State = CrawlState;
+
+    fn first(&self) -> CrawlState {
+        CrawlState::default()
+    }
+
+    fn after(&self, state: &CrawlState, call: &CrawlCall) -> Vec<CrawlState> {
+        let mut states = Vec::new();
+        for state in state.meanwhile() {
+            match *call {
+                CrawlCall::Read { phase, chunks, accepted } => {
+                    let counted = !self.targets_alone || accepted == self.accounts(chunks);
+                    if state.phase() == phase && state.chunks == chunks && counted {
+                        states.push(state);
+                    }
+                }
+                // Who failed is the workers' business.
+                CrawlCall::Retry(Told::Done(0)) if !state.cancelled => states.push(state),
+                CrawlCall::Retry(Told::Done(_)) if !state.cancelled => {
+                    states.push(CrawlState { finished: false, ..state });
+                }
+                CrawlCall::Retry(Told::Done(_)) => {}
+                CrawlCall::Retry(Told::Refused) => states.extend(state.cancelled.then_some(state)),
+                CrawlCall::Retry(Told::Nothing) => {
+                    states.extend([state, CrawlState { finished: false, ..state }]);
+                }
+                CrawlCall::Add { told, .. }
+                | CrawlCall::Seal(told)
+                | CrawlCall::Pause(told)
+                | CrawlCall::Resume(told)
+                | CrawlCall::Cancel(told) => {
+                    let (answer, after) = self.change(state, call);
+                    if told == Told::Nothing || told == answer {
+                        states.push(after);
+                    }
+                }
+            }
+        }
+        states
+    }
+}
+
+/// A node that is drained or not.
+struct Drained;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum DrainCall {
+    Set(bool),
+    Read(bool),
+}
+
+impl Object for Drained {
+    type Call = DrainCall;
+    type State = bool;
+
+    fn first(&self) -> bool {
+        false
+    }
+
+    fn after(&self, state: &bool, call: &DrainCall) -> Vec<bool> {
+        match *call {
+            DrainCall::Set(drained) => vec![drained],
+            DrainCall::Read(drained) if drained == *state => vec![drained],
+            DrainCall::Read(_) => Vec::new(),
+        }
+    }
+}
+
+/// Crawls are numbered as they come.
+struct Numbers;
+
+impl Object for Numbers {
+    /// The number that was told; absent without an answer.
+    type Call = Option<CrawlId>;
+    type State = u64;
+
+    fn first(&self) -> u64 {
+        0
+    }
+
+    fn after(&self, last: &u64, call: &Option<CrawlId>) -> Vec<u64> {
+        let next = last + 1;
+        if call.is_none_or(|told| told.0 == next) { vec![next] } else { Vec::new() }
+    }
+}
+
+/// All calls of operators.
+#[derive(Default)]
+pub(super) struct History {
+    moments: u64,
+    created: Vec<Timed<Option<CrawlId>>>,
+    crawls: BTreeMap<CrawlId, (Crawl, Vec<Timed<CrawlCall>>)>,
+    drained: BTreeMap<NodeId, Vec<Timed<DrainCall>>>,
+}
+
+impl History {
+    /// The moment of a beginning or an end.
+    pub(super) fn moment(&mut self) -> u64 {
+        self.moments += 1;
+        self.moments
+    }
+
+    /// Whoever is told nothing is told nothing for ever.
+    fn end(&mut self, answered: bool) -> Option<u64> {
+        answered.then(|| self.moment())
+    }
+
+    pub(super) fn created(&mut self, begun: u64, crawl: Option<CrawlId>, targets_alone: bool) {
+        let ended = self.end(crawl.is_some());
+        self.created.push(Timed { call: crawl, begun, ended });
+        if let Some(crawl) = crawl {
+            let object = Crawl { targets_alone, ..Crawl::default() };
+            self.crawls.insert(crawl, (object, Vec::new()));
+        }
+    }
+
+    /// A chunk of targets is about to be sent.
+    pub(super) fn adds(&mut self, crawl: CrawlId, users: &[UserId]) {
+        if let Some((object, _)) = self.crawls.get_mut(&crawl) {
+            object.chunks.push(users.iter().cloned().collect());
+        }
+    }
+
+    /// A change of a crawl was answered, or given up.
+    pub(super) fn called(&mut self, begun: u64, crawl: CrawlId, told: Told, call: CrawlCall) {
+        let ended = self.end(told != Told::Nothing);
+        if let Some((_, calls)) = self.crawls.get_mut(&crawl) {
+            calls.push(Timed { call, begun, ended });
+        }
+    }
+
+    pub(super) fn read(&mut self, begun: u64, view: &CrawlView) {
+        let ended = self.end(true);
+        let (phase, chunks, accepted) = (view.phase, view.chunks[0], view.counters.users.accepted);
+        if let Some((_, calls)) = self.crawls.get_mut(&view.id) {
+            calls.push(Timed { call: CrawlCall::Read { phase, chunks, accepted }, begun, ended });
+        }
+    }
+
+    pub(super) fn drain(&mut self, begun: u64, node: NodeId, call: DrainCall, answered: bool) {
+        let ended = self.end(answered);
+        self.drained.entry(node).or_default().push(Timed { call, begun, ended });
+    }
+
+    /// What could not have happened in any order.
+    pub(super) fn contradiction(&self) -> Option<String> {
+        let told = |what: String, calls: String| format!("calls about {what} fit in no order: {calls}");
+        if !is_linearizable(&Numbers, &self.created) {
+            return Some(told("the creation of crawls".to_owned(), format!("{:?}", self.created)));
+        }
+        let crawl = self.crawls.iter().find(|(_, (crawl, calls))| !is_linearizable(crawl, calls));
+        if let Some((id, (crawl, calls))) = crawl {
+            return Some(told(format!("crawl {id} with {crawl:?}"), format!("{calls:?}")));
+        }
+        let node = self.drained.iter().find(|(_, calls)| !is_linearizable(&Drained, calls));
+        node.map(|(node, calls)| told(format!("whether node {node} is drained"), format!("{calls:?}")))
+    }
+}

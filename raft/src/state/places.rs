@@ -1,0 +1,52 @@
+//! Where jobs are, for simulations.
+
+use std::collections::BTreeSet;
+
+use crate::model::{NodeId, SessionId};
+
+use super::State;
+use super::jobs::{JobRecord, Phase};
+
+/// Where a job can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JobPlace {
+    /// An account waits in a queue.
+    Queued,
+    /// It could run.
+    Ready,
+    /// A worker has it.
+    Leased,
+    /// Its draft waits for its final name.
+    Publishing,
+    /// It waits for a time.
+    Delayed,
+    /// There is no job of any kind.
+    Nowhere,
+}
+
+impl State {
+    /// Where jobs are: those that a node has, if it is one's, and all that no node has.
+    pub(crate) fn job_places(&self, node: Option<NodeId>) -> BTreeSet<JobPlace> {
+        let of_node = |session: &SessionId| {
+            let holder = self.sessions.get(session).map(|session| session.record.node);
+            node.is_none() || holder == node
+        };
+        let place = |record: &JobRecord| match &record.phase {
+            Phase::Ready { .. } => Some(JobPlace::Ready),
+            Phase::Delayed { .. } => Some(JobPlace::Delayed),
+            Phase::Leased { session, .. } => of_node(session).then_some(JobPlace::Leased),
+            Phase::Publishing { session, .. } => {
+                session.as_ref().is_none_or(of_node).then_some(JobPlace::Publishing)
+            }
+        };
+        let mut places: BTreeSet<JobPlace> =
+            self.jobs.iter().filter_map(|(_, record)| place(record)).collect();
+        if self.crawls.values().any(|crawl| !crawl.queue.is_empty()) {
+            places.insert(JobPlace::Queued);
+        }
+        if self.jobs.len() == 0 && places.is_empty() {
+            places.insert(JobPlace::Nowhere);
+        }
+        places
+    }
+}
