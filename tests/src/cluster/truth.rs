@@ -45,7 +45,8 @@ impl FileName {
         Path::new(&digits[..digits.len().min(2)]).join(self.to_string())
     }
 
-    fn of(path: &Path) -> Option<Self> {
+    /// The file at this path within a dataset's folder, if it is one.
+    pub fn of(path: &Path) -> Option<Self> {
         let account = path.file_stem()?.to_str()?.parse().ok()?;
         let name = match path.extension()?.to_str()? {
             "twt" => Self::Timeline(account),

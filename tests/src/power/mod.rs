@@ -8,6 +8,7 @@ mod content;
 pub mod cuts;
 mod mount;
 pub mod rot;
+mod rot_dataset;
 mod tree;
 
 pub use mount::PowerDisk;

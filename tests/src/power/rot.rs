@@ -1,6 +1,6 @@
-//! Bits that flip on the disks of nodes that are down.
+//! Bits that flip on the disks of nodes that are down, and in the dataset.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use api::TrackerApi;
 use api::model::{Answer, CrawlId, CrawlView, Query};
+use redis::streams::StreamRangeReply;
 use storage::env::{Entropy, SeededEntropy};
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::cluster::{Cluster, DEADLINE, Truth, eventually};
 use crate::emulator::{Emulator, Fault, FaultRule, SyntheticOptions};
+use crate::redis_server::RedisServer;
+
+use super::rot_dataset;
+
+/// One damage in so many is one of the dataset.
+const IN_DATASET: usize = 4;
+
+/// Part of the path of every data directory.
+const DATA: &str = "data-";
 
 /// Reasons that are told of a kind of file.
 const MOST_TOLD: usize = 3;
@@ -37,6 +47,17 @@ pub struct Arguments {
 pub struct Seen {
     /// By kind of file: nodes that started, and what those that did not said.
     by_kind: BTreeMap<String, (u64, BTreeMap<String, u64>)>,
+    /// By kind of file of the dataset: how often nothing was found, and how often the damage was.
+    in_dataset: BTreeMap<String, (u64, u64)>,
+    /// Tweets that waited for Redis and got there.
+    mirrored: usize,
+}
+
+impl Seen {
+    pub(super) fn in_dataset(&mut self, kind: String, found: bool) {
+        let (unfound, times) = self.in_dataset.entry(kind).or_default();
+        *(if found { times } else { unfound }) += 1;
+    }
 }
 
 impl fmt::Display for Seen {
@@ -55,7 +76,14 @@ impl fmt::Display for Seen {
                 writeln!(f, "{kind}: {times} times: {why}")?;
             }
         }
-        Ok(())
+        writeln!(
+            f,
+            "| file of the dataset | the same to whoever reads it, or a draft | found, and mended |\n|---|---|---|"
+        )?;
+        for (kind, (unfound, found)) in &self.in_dataset {
+            writeln!(f, "| {kind} | {unfound} | {found} |")?;
+        }
+        writeln!(f, "{} tweets got from the spools to Redis", self.mirrored)
     }
 }
 
@@ -71,8 +99,12 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<Seen> {
     let emulator = Emulator::builder().synthetic(population).page_size(5).start().await?;
     let failing = emulator.users(0, 5).into_iter().map(|user| FaultRule::new(Fault::Status(500)).user(user));
     emulator.set_faults(failing.collect()).map_err(anyhow::Error::msg)?;
-    let builder = Cluster::builder().nodes(3).flags(["--log-kept=100", "--max-attempts=1"]);
+    let mut redis = RedisServer::start().await?;
+    let mirror = format!("--redis={}", redis.url());
+    let builder = Cluster::builder().nodes(3).flags(["--log-kept=100", "--max-attempts=1", mirror.as_str()]);
     let mut cluster = builder.crawling(&emulator).start().await?;
+    // What is mirrored from now on waits on the nodes' disks.
+    redis.kill().await?;
     let mut crawls = vec![cluster.submit(&emulator.users(0, 40), &["-T", "-F", "-A"]).await?];
     cluster.finished(crawls[0]).await?;
     let waiting = cluster.submit(&emulator.users(40, 300), &["-T", "-F"]).await?;
@@ -81,14 +113,18 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<Seen> {
     cluster.crawl_until(waiting, "nothing runs", |crawl| crawl.leased == 0).await?;
     let mut seen = Seen::default();
     for _ in 0..arguments.flips {
+        if below(IN_DATASET) == 0 {
+            rot_dataset::rot(&mut cluster, &below, &mut seen).await?;
+            continue;
+        }
         let before = told(&cluster, &crawls).await?;
         let id = 1 + below(3) as u64;
         cluster.node(id)?.kill().await?;
-        let (kind, file) = draw_file(&cluster.data_dir(id), &below)?;
+        let (kind, file) = draw(&cluster.data_dir(id), &below, kind_of)?;
         let what = damage(&file, &below)?;
         let entry = seen.by_kind.entry(kind.clone()).or_default();
         let context = || format!("{kind}: {what} of {}", file.display());
-        let refused = match start(&mut cluster, id).await.with_context(context)? {
+        let refused = match start(&mut cluster, id, DATA).await.with_context(context)? {
             None => lead(&cluster, id).await.with_context(context)?,
             refused => refused,
         };
@@ -100,6 +136,14 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<Seen> {
                     before == after,
                     "{}: node {id} leads and tells {after:?}, not {before:?}",
                     context()
+                );
+                let compared = cluster.twm_ctl(&["check"]).await?;
+                ensure!(
+                    compared.status.success(),
+                    "{}: {}{}",
+                    context(),
+                    String::from_utf8_lossy(&compared.stdout),
+                    String::from_utf8_lossy(&compared.stderr)
                 );
             }
             Some(why) => {
@@ -128,8 +172,32 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<Seen> {
     cluster.drafts_removed().await?;
     let truth = Truth::of(&emulator).timelines(good.clone()).followers(good);
     cluster.holds(&truth).await?;
+    redis.restart().await?;
+    seen.mirrored = mirrored(&cluster, &redis, &emulator).await?;
     cluster.finish().await?;
     Ok(seen)
+}
+
+/// How many tweets have got to Redis once no node has any that wait. Damaged ones are left out.
+async fn mirrored(cluster: &Cluster, redis: &RedisServer, emulator: &Emulator) -> anyhow::Result<usize> {
+    let spools = || cluster.ids().into_iter().map(|id| cluster.data_dir(id).join("spool"));
+    eventually("nothing waits for Redis", async || {
+        let mut files = spools().filter_map(|spool| fs::read_dir(spool).ok()).flatten();
+        Ok(files.next().is_none().then_some(()))
+    })
+    .await?;
+    let known: BTreeSet<u64> =
+        emulator.users(0, u64::MAX).into_iter().flat_map(|user| emulator.expected_timeline(user)).collect();
+    let mut connection = redis.connection().await?;
+    let entries: StreamRangeReply =
+        redis::cmd("XRANGE").arg("twm:tweets").arg("-").arg("+").query_async(&mut connection).await?;
+    for entry in &entries.ids {
+        let json: String = entry.get("json").unwrap_or_default();
+        let tweet: serde_json::Value = serde_json::from_str(&json).context("a tweet in Redis is no JSON")?;
+        let id = tweet["id"].as_u64().unwrap_or_default();
+        ensure!(known.contains(&id), "a tweet in Redis is none of the network's: {json}");
+    }
+    Ok(entries.ids.len())
 }
 
 /// What a reader is told of these crawls.
@@ -151,8 +219,21 @@ async fn told(cluster: &Cluster, crawls: &[CrawlId]) -> anyhow::Result<Told> {
     Ok(told)
 }
 
-/// A file of a data directory and what kind it is of; each kind as often as the others.
-fn draw_file(folder: &Path, below: &impl Fn(usize) -> usize) -> anyhow::Result<(String, PathBuf)> {
+/// The kind of a file of a data directory.
+fn kind_of(inner: &Path) -> String {
+    let inner = inner.display().to_string();
+    let (above, name) = inner.rsplit_once('/').unwrap_or(("", &inner));
+    let numbered = |c: char| c.is_ascii_digit() || "-.".contains(c);
+    let kind = [above, name].map(|part| part.split(numbered).next().unwrap_or_default());
+    kind.join("/").trim_start_matches('/').to_owned()
+}
+
+/// A file of a folder and what kind it is of; each kind as often as the others.
+pub(super) fn draw(
+    folder: &Path,
+    below: &impl Fn(usize) -> usize,
+    kind_of: impl Fn(&Path) -> String,
+) -> anyhow::Result<(String, PathBuf)> {
     let mut kinds: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -161,23 +242,19 @@ fn draw_file(folder: &Path, below: &impl Fn(usize) -> usize) -> anyhow::Result<(
             match path.is_dir() {
                 true => folders.push(path),
                 false if fs::metadata(&path)?.len() > 0 => {
-                    let inner = path.strip_prefix(folder)?.display().to_string();
-                    let (above, name) = inner.rsplit_once('/').unwrap_or(("", &inner));
-                    let numbered = |c: char| c.is_ascii_digit() || "-.".contains(c);
-                    let kind = [above, name].map(|part| part.split(numbered).next().unwrap_or_default());
-                    let kind = kind.join("/").trim_start_matches('/').to_owned();
-                    kinds.entry(kind).or_default().push(path);
+                    kinds.entry(kind_of(path.strip_prefix(folder)?)).or_default().push(path);
                 }
                 false => {}
             }
         }
     }
-    let (kind, files) = kinds.iter().nth(below(kinds.len())).context("the data directory is empty")?;
+    kinds.values_mut().for_each(|files| files.sort());
+    let (kind, files) = kinds.iter().nth(below(kinds.len())).context("the folder is empty")?;
     Ok((kind.clone(), files[below(files.len())].clone()))
 }
 
 /// Damages a file, and says how.
-fn damage(file: &Path, below: &impl Fn(usize) -> usize) -> anyhow::Result<String> {
+pub(super) fn damage(file: &Path, below: &impl Fn(usize) -> usize) -> anyhow::Result<String> {
     let mut bytes = fs::read(file)?;
     let at = below(bytes.len());
     let what = match below(8) {
@@ -200,8 +277,9 @@ fn damage(file: &Path, below: &impl Fn(usize) -> usize) -> anyhow::Result<String
     Ok(what)
 }
 
-/// Starts a node, and waits until it is ready or ends with a reason; gives the reason.
-async fn start(cluster: &mut Cluster, id: u64) -> anyhow::Result<Option<String>> {
+/// Starts a node, and waits until it is ready or ends with a reason; gives the reason, which has to name this part of the
+/// damaged file's path.
+pub(super) async fn start(cluster: &mut Cluster, id: u64, part: &str) -> anyhow::Result<Option<String>> {
     let node = cluster.node(id)?;
     let read = node.log()?.len();
     node.start()?;
@@ -214,7 +292,7 @@ async fn start(cluster: &mut Cluster, id: u64) -> anyhow::Result<Option<String>>
             let last = words.lines().rev().find_map(|line| line.strip_prefix("twm-node: "));
             ensure!(exit.code() == Some(1), "node {id} ended with {exit}: {words}");
             let Some(why) = last else { bail!("node {id} ended without a word: {words}") };
-            ensure!(why.contains("data-"), "node {id} does not say which file is damaged: {why}");
+            ensure!(why.contains(part), "node {id} does not say which file is damaged: {why}");
             return Ok(Some(why.chars().filter(|c| !c.is_ascii_digit()).take(260).collect()));
         }
         if node.page("/readyz").await.is_ok_and(|page| page.status == 200) {
