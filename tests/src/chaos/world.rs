@@ -1,22 +1,26 @@
 //! A cluster, its hosts and what stands around it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use api::TrackerApi;
 use api::client::Client;
 use api::model::{Answer, ClusterStatus, Query};
 use api::wire::Tls;
 use storage::env::{Entropy, SeededEntropy, SystemEntropy};
 use storage::net::trust::{Trust, TrustFiles};
+use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cluster::{DEADLINE, Folder, Tmpfs, certificates, eventually, make_certificates};
 use crate::emulator::{Emulator, SyntheticOptions};
+use crate::event_stream::entries;
 use crate::redis_server::RedisServer;
 
 use super::Arguments;
@@ -343,7 +347,32 @@ impl World {
             self.sites.clear();
             self.outputs.clear();
             self.folder.remove()?;
+        } else if let Err(error) = self.keep().await {
+            eprintln!("what the disks hold cannot be kept: {error:#}");
         }
         Ok(good)
+    }
+
+    /// Copies what the disks hold, which end with this process, and writes down the events.
+    async fn keep(&self) -> anyhow::Result<()> {
+        let kept = self.folder.path().join("kept");
+        fs::create_dir(&kept)?;
+        for entry in fs::read_dir(self.folder.path())? {
+            let path = entry?.path();
+            let is_disk = path.file_name().is_some_and(|name| {
+                let name = name.to_string_lossy();
+                name.starts_with("disk-") || name.starts_with("dataset")
+            });
+            if is_disk {
+                let copied = Command::new("cp").arg("-a").args([&path, &kept]).status().await?;
+                ensure!(copied.success(), "cp -a {} ended with {copied}", path.display());
+            }
+        }
+        let mut text = String::new();
+        for entry in entries(&self.redis).await? {
+            writeln!(text, "{} {:?}", entry.id, entry.fields)?;
+        }
+        fs::write(kept.join("events"), text)?;
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Bits that flip in a dataset: in published files, drafts and the marker.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 
@@ -68,7 +68,7 @@ fn kind_of(inner: &Path) -> &'static str {
 }
 
 /// Whether `twm-ctl check` names the file.
-async fn is_found(cluster: &Cluster, folder: &Path, file: &PathBuf) -> anyhow::Result<bool> {
+async fn is_found(cluster: &Cluster, folder: &Path, file: &Path) -> anyhow::Result<bool> {
     let folder = folder.to_str().context("a path of UTF-8")?;
     let checked = cluster.twm_ctl(&["check", "--dataset", folder]).await?;
     let (said, complaint) =
