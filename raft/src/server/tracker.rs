@@ -345,6 +345,28 @@ impl Tracker {
         (self.inner.replica.applied_index(), state.digest())
     }
 
+    /// What this replica holds beyond its bounds although all crawls are over: once a checkpoint has it, nothing of them stays
+    /// in memory, and the log keeps so many entries and what came since a checkpoint or two.
+    #[cfg(debug_assertions)]
+    pub(crate) fn excess(&self) -> Option<String> {
+        let (sizes, outbox) = (self.sizes(), self.outbox());
+        let metrics = self.inner.raft.metrics().borrow_watched().clone();
+        let purged = metrics.purged.map_or(0, |id| id.index);
+        let log = metrics.last_log_index.unwrap_or(0).saturating_sub(purged);
+        let most = self.inner.options.log_kept + 2_000;
+        // Events leave it by the block.
+        let events = outbox.capacity + 40_000;
+        let held = [
+            (sizes.jobs as u64, 0, "jobs"),
+            (sizes.queue_bytes as u64, 0, "bytes of queues and frontiers"),
+            (sizes.seen_ids, 0, "accounts of seen-sets in memory"),
+            (outbox.bytes, events, "bytes of events"),
+            (log, most, "entries of the log"),
+        ];
+        let over = held.into_iter().find(|(held, most, _)| held > most);
+        over.map(|(held, most, what)| format!("it holds {held} {what}, of at most {most}"))
+    }
+
     /// Where jobs are, of a node or of all.
     #[cfg(debug_assertions)]
     pub(crate) fn job_places(

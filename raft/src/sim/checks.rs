@@ -47,7 +47,7 @@ impl World {
         Ok(())
     }
 
-    /// Lets all crawls end: nothing may be stuck. Then all replicas have to agree.
+    /// Lets all crawls end: nothing may be stuck. Then all replicas have to agree, and to hold no more than they have to.
     pub(super) fn settle(&mut self) -> Result<(), String> {
         let deadline = self.now + PROGRESS;
         // The operators stop; somebody lets all go on that they left unfinished.
@@ -67,8 +67,14 @@ impl World {
             let late = self.now >= deadline;
             if (all && over) || late {
                 let agree = trackers.windows(2).all(|pair| pair[0].digest() == pair[1].digest());
-                if all && over && agree {
+                let excess = self.nodes.iter().find_map(|node| Some((node.id, node.tracker()?.excess()?)));
+                if all && over && agree && excess.is_none() {
                     return Ok(());
+                }
+                if let (true, true, Some((node, excess))) = (late && all, over && agree, excess) {
+                    return Err(format!(
+                        "{PROGRESS:?} after everything works node {node} is not back: {excess}"
+                    ));
                 }
                 if late {
                     return Err(self.stuck(&trackers, over, agree));

@@ -1,12 +1,16 @@
 //! What operators asked for and were told, and whether it could have happened in some order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use storage::ids::UserId;
 
 use crate::model::{CrawlId, CrawlPhase, CrawlView, NodeId};
 
 use super::linear::{Object, Timed, is_linearizable};
+
+/// Calls that are told of a contradiction.
+const TOLD: usize = 8;
 
 /// What came of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,15 +259,103 @@ impl History {
 
     /// What could not have happened in any order.
     pub(super) fn contradiction(&self) -> Option<String> {
-        let told = |what: String, calls: String| format!("calls about {what} fit in no order: {calls}");
-        if !is_linearizable(&Numbers, &self.created) {
-            return Some(told("the creation of crawls".to_owned(), format!("{:?}", self.created)));
+        let created = contradiction(&Numbers, &self.created);
+        let created = created.map(|calls| ("the creation of crawls".to_owned(), calls));
+        let of_crawl = || {
+            self.crawls.iter().find_map(|(id, (crawl, calls))| {
+                Some((format!("crawl {id}, {crawl:?}"), contradiction(crawl, calls)?))
+            })
+        };
+        let of_node = || {
+            self.drained.iter().find_map(|(node, calls)| {
+                Some((format!("whether node {node} is drained"), contradiction(&Drained, calls)?))
+            })
+        };
+        let (what, calls) = created.or_else(of_crawl).or_else(of_node)?;
+        Some(format!("calls fit in no order, about {what}; the last of them: {calls}"))
+    }
+}
+
+/// The last calls before the first end that fits in no order, if there is one.
+fn contradiction<O: Object<Call: Clone + fmt::Debug>>(
+    object: &O,
+    history: &[Timed<O::Call>],
+) -> Option<String> {
+    if is_linearizable(object, history) {
+        return None;
+    }
+    let until = |end: u64| {
+        let begun = history.iter().filter(move |timed| timed.begun < end);
+        // Those that ended later had not been answered then.
+        let by_then =
+            begun.map(move |timed| Timed { ended: timed.ended.filter(|at| *at <= end), ..timed.clone() });
+        by_then.collect::<Vec<_>>()
+    };
+    let mut ends: Vec<u64> = history.iter().filter_map(|timed| timed.ended).collect();
+    ends.sort_unstable();
+    let first = ends.into_iter().map(until).find(|history| !is_linearizable(object, history))?;
+    let told: Vec<String> = first.iter().rev().take(TOLD).rev().map(|timed| format!("{timed:?}")).collect();
+    Some(told.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_that_is_carried_out_twice_is_a_contradiction_and_its_last_calls_are_told() {
+        let mut history = History::default();
+        let crawl = CrawlId(1);
+        let begun = history.moment();
+        history.created(begun, Some(crawl), true);
+        let users = [UserId::Number(7), UserId::Number(9)];
+        let change = |history: &mut History, call: fn(Told) -> CrawlCall| {
+            let begun = history.moment();
+            history.called(begun, crawl, Told::Done(0), call(Told::Done(0)));
+        };
+        history.adds(crawl, &users);
+        let begun = history.moment();
+        let told = Told::Done(2);
+        history.called(begun, crawl, told, CrawlCall::Add { chunk: 0, told });
+        change(&mut history, CrawlCall::Pause);
+        change(&mut history, CrawlCall::Resume);
+        assert_eq!(history.contradiction(), None);
+        let calls = &mut history.crawls.get_mut(&crawl).unwrap().1;
+        let read = |phase| CrawlCall::Read { phase, chunks: 1, accepted: 2 };
+        let later = |call, at| Timed { call, begun: at, ended: Some(at + 1) };
+        calls.push(later(read(CrawlPhase::Loading), 100));
+        assert_eq!(history.contradiction(), None);
+        let calls = &mut history.crawls.get_mut(&crawl).unwrap().1;
+        calls.push(later(read(CrawlPhase::Paused), 110));
+        calls.push(later(CrawlCall::Seal(Told::Done(0)), 120));
+        let told = history.contradiction().unwrap();
+        assert!(told.contains("crawl 1") && told.contains("Paused") && !told.contains("Seal"), "{told}");
+    }
+
+    #[test]
+    fn a_call_that_nobody_answered_may_have_happened_at_any_time_since() {
+        let mut history = History::default();
+        let begun = history.moment();
+        history.drain(begun, 3, DrainCall::Set(true), false);
+        for drained in [false, true, true] {
+            let begun = history.moment();
+            history.drain(begun, 3, DrainCall::Read(drained), true);
         }
-        let crawl = self.crawls.iter().find(|(_, (crawl, calls))| !is_linearizable(crawl, calls));
-        if let Some((id, (crawl, calls))) = crawl {
-            return Some(told(format!("crawl {id} with {crawl:?}"), format!("{calls:?}")));
+        assert_eq!(history.contradiction(), None);
+        let begun = history.moment();
+        history.drain(begun, 3, DrainCall::Read(false), true);
+        assert!(history.contradiction().unwrap().contains("node 3"));
+    }
+
+    #[test]
+    fn two_crawls_have_two_numbers_in_the_order_of_their_coming() {
+        for (numbers, fits) in [([1, 2], true), ([2, 1], false), ([1, 1], false)] {
+            let mut history = History::default();
+            for number in numbers {
+                let begun = history.moment();
+                history.created(begun, Some(CrawlId(number)), true);
+            }
+            assert_eq!(history.contradiction().is_none(), fits, "{numbers:?}");
         }
-        let node = self.drained.iter().find(|(_, calls)| !is_linearizable(&Drained, calls));
-        node.map(|(node, calls)| told(format!("whether node {node} is drained"), format!("{calls:?}")))
     }
 }

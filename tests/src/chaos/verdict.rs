@@ -247,7 +247,8 @@ impl World {
 
     async fn expected(&self, crawls: &[CrawlView]) -> anyhow::Result<Expected> {
         let mut expected = Expected::default();
-        for (id, known) in &self.ledger.entries().crawls {
+        let known = self.ledger.entries().crawls.clone();
+        for (id, known) in &known {
             let finished = crawls.iter().any(|crawl| crawl.id == *id && crawl.phase == CrawlPhase::Finished);
             let files = |accounts: BTreeSet<u64>, expected: &mut Expected, certain: bool| {
                 for account in accounts.into_iter().filter(|account| self.emulator.is_open(*account)) {
