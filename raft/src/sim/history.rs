@@ -159,7 +159,7 @@ impl Object for Crawl {
 struct Drained;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum DrainCall {
+enum DrainCall {
     Set(bool),
     Read(bool),
 }
@@ -215,18 +215,21 @@ impl History {
         self.moments
     }
 
-    /// Whoever is told nothing is told nothing for ever.
-    fn end(&mut self, answered: bool) -> Option<u64> {
-        answered.then(|| self.moment())
+    /// A crawl is about to be created; the place of the call. A call that is under way in the end may have happened, too.
+    pub(super) fn creates(&mut self) -> usize {
+        let begun = self.moment();
+        self.created.push(Timed { call: None, begun, ended: None });
+        self.created.len() - 1
     }
 
-    pub(super) fn created(&mut self, begun: u64, crawl: Option<CrawlId>, targets_alone: bool) {
-        let ended = self.end(crawl.is_some());
-        self.created.push(Timed { call: crawl, begun, ended });
-        if let Some(crawl) = crawl {
-            let object = Crawl { targets_alone, ..Crawl::default() };
-            self.crawls.insert(crawl, (object, Vec::new()));
+    /// A crawl was created.
+    pub(super) fn created(&mut self, at: usize, crawl: CrawlId, targets_alone: bool) {
+        let ended = Some(self.moment());
+        if let Some(timed) = self.created.get_mut(at) {
+            *timed = Timed { call: Some(crawl), begun: timed.begun, ended };
         }
+        let object = Crawl { targets_alone, ..Crawl::default() };
+        self.crawls.insert(crawl, (object, Vec::new()));
     }
 
     /// A chunk of targets is about to be sent.
@@ -236,25 +239,50 @@ impl History {
         }
     }
 
+    /// A crawl is about to be changed; the place of the call.
+    pub(super) fn calls(&mut self, crawl: CrawlId, call: CrawlCall) -> usize {
+        let begun = self.moment();
+        let Some((_, calls)) = self.crawls.get_mut(&crawl) else { return 0 };
+        calls.push(Timed { call, begun, ended: None });
+        calls.len() - 1
+    }
+
     /// A change of a crawl was answered, or given up.
-    pub(super) fn called(&mut self, begun: u64, crawl: CrawlId, told: Told, call: CrawlCall) {
-        let ended = self.end(told != Told::Nothing);
-        if let Some((_, calls)) = self.crawls.get_mut(&crawl) {
-            calls.push(Timed { call, begun, ended });
+    pub(super) fn called(&mut self, at: usize, crawl: CrawlId, told: Told, call: CrawlCall) {
+        let ended = (told != Told::Nothing).then(|| self.moment());
+        let calls = self.crawls.get_mut(&crawl).map(|(_, calls)| calls);
+        if let Some(timed) = calls.and_then(|calls| calls.get_mut(at)) {
+            *timed = Timed { call, begun: timed.begun, ended };
         }
     }
 
     pub(super) fn read(&mut self, begun: u64, view: &CrawlView) {
-        let ended = self.end(true);
+        let ended = Some(self.moment());
         let (phase, chunks, accepted) = (view.phase, view.chunks[0], view.counters.users.accepted);
         if let Some((_, calls)) = self.crawls.get_mut(&view.id) {
             calls.push(Timed { call: CrawlCall::Read { phase, chunks, accepted }, begun, ended });
         }
     }
 
-    pub(super) fn drain(&mut self, begun: u64, node: NodeId, call: DrainCall, answered: bool) {
-        let ended = self.end(answered);
-        self.drained.entry(node).or_default().push(Timed { call, begun, ended });
+    /// A node is about to be drained, or not to be any more; the place of the call.
+    pub(super) fn drains(&mut self, node: NodeId, drained: bool) -> usize {
+        let begun = self.moment();
+        let calls = self.drained.entry(node).or_default();
+        calls.push(Timed { call: DrainCall::Set(drained), begun, ended: None });
+        calls.len() - 1
+    }
+
+    /// That was answered.
+    pub(super) fn drained(&mut self, at: usize, node: NodeId) {
+        let ended = Some(self.moment());
+        if let Some(timed) = self.drained.get_mut(&node).and_then(|calls| calls.get_mut(at)) {
+            timed.ended = ended;
+        }
+    }
+
+    pub(super) fn read_drained(&mut self, begun: u64, node: NodeId, drained: bool) {
+        let ended = Some(self.moment());
+        self.drained.entry(node).or_default().push(Timed { call: DrainCall::Read(drained), begun, ended });
     }
 
     /// What could not have happened in any order.
@@ -306,17 +334,17 @@ mod tests {
     fn a_pause_that_is_carried_out_twice_is_a_contradiction_and_its_last_calls_are_told() {
         let mut history = History::default();
         let crawl = CrawlId(1);
-        let begun = history.moment();
-        history.created(begun, Some(crawl), true);
+        let at = history.creates();
+        history.created(at, crawl, true);
         let users = [UserId::Number(7), UserId::Number(9)];
         let change = |history: &mut History, call: fn(Told) -> CrawlCall| {
-            let begun = history.moment();
-            history.called(begun, crawl, Told::Done(0), call(Told::Done(0)));
+            let at = history.calls(crawl, call(Told::Nothing));
+            history.called(at, crawl, Told::Done(0), call(Told::Done(0)));
         };
         history.adds(crawl, &users);
-        let begun = history.moment();
         let told = Told::Done(2);
-        history.called(begun, crawl, told, CrawlCall::Add { chunk: 0, told });
+        let at = history.calls(crawl, CrawlCall::Add { chunk: 0, told: Told::Nothing });
+        history.called(at, crawl, told, CrawlCall::Add { chunk: 0, told });
         change(&mut history, CrawlCall::Pause);
         change(&mut history, CrawlCall::Resume);
         assert_eq!(history.contradiction(), None);
@@ -335,15 +363,15 @@ mod tests {
     #[test]
     fn a_call_that_nobody_answered_may_have_happened_at_any_time_since() {
         let mut history = History::default();
-        let begun = history.moment();
-        history.drain(begun, 3, DrainCall::Set(true), false);
+        // It is under way to the end.
+        history.drains(3, true);
         for drained in [false, true, true] {
             let begun = history.moment();
-            history.drain(begun, 3, DrainCall::Read(drained), true);
+            history.read_drained(begun, 3, drained);
         }
         assert_eq!(history.contradiction(), None);
         let begun = history.moment();
-        history.drain(begun, 3, DrainCall::Read(false), true);
+        history.read_drained(begun, 3, false);
         assert!(history.contradiction().unwrap().contains("node 3"));
     }
 
@@ -352,8 +380,8 @@ mod tests {
         for (numbers, fits) in [([1, 2], true), ([2, 1], false), ([1, 1], false)] {
             let mut history = History::default();
             for number in numbers {
-                let begun = history.moment();
-                history.created(begun, Some(CrawlId(number)), true);
+                let at = history.creates();
+                history.created(at, CrawlId(number), true);
             }
             assert_eq!(history.contradiction().is_none(), fits, "{numbers:?}");
         }

@@ -16,7 +16,7 @@ use crate::model::{
 };
 use crate::wire::MemberRequest;
 
-use super::history::{CrawlCall, DrainCall, History, Told};
+use super::history::{CrawlCall, History, Told};
 use super::net::{SimNet, address};
 use super::trace::Trace;
 
@@ -149,18 +149,19 @@ impl Operator {
     }
 
     /// Changes a crawl, and remembers the call; whether it was done.
-    async fn change(&self, crawl: CrawlId, write: Write, call: impl FnOnce(Told) -> CrawlCall) -> bool {
-        let begun = self.moment();
+    async fn change(&self, crawl: CrawlId, write: Write, call: impl Fn(Told) -> CrawlCall) -> bool {
+        let at = self.ledger.entries().history.calls(crawl, call(Told::Nothing));
         let (done, told) = self.write(write).await;
-        self.ledger.entries().history.called(begun, crawl, told, call(told));
+        self.ledger.entries().history.called(at, crawl, told, call(told));
         done.is_some()
     }
 
     async fn drain(&self, node: NodeId, drained: bool) {
-        let begun = self.moment();
+        let at = self.ledger.entries().history.drains(node, drained);
         let (_, told) = self.write(Write::Drain { node, drained }).await;
-        let call = DrainCall::Set(drained);
-        self.ledger.entries().history.drain(begun, node, call, told != Told::Nothing);
+        if told != Told::Nothing {
+            self.ledger.entries().history.drained(at, node);
+        }
     }
 
     async fn look_at_nodes(&self) {
@@ -169,7 +170,7 @@ impl Operator {
         let mut ledger = self.ledger.entries();
         ledger.calls += 1;
         for node in &status.nodes {
-            ledger.history.drain(begun, node.id, DrainCall::Read(node.drained), true);
+            ledger.history.read_drained(begun, node.id, node.drained);
         }
     }
 
@@ -192,13 +193,13 @@ impl Operator {
             fingerprint: None,
         };
         let request = self.client.request_id();
-        let begun = self.moment();
+        let at = self.ledger.entries().history.creates();
         let created = match self.write(Write::CreateCrawl { request, spec }).await.0 {
             Some(Response::CrawlCreated(crawl)) => Some(crawl),
             _ => None,
         };
-        self.ledger.entries().history.created(begun, created, targets_alone);
         let Some(crawl) = created else { return };
+        self.ledger.entries().history.created(at, crawl, targets_alone);
         let known = Acknowledged { targets_alone, ..Acknowledged::default() };
         self.ledger.entries().crawls.insert(crawl, known);
         for chunk in 0..1 + self.below(2) {
