@@ -244,7 +244,9 @@ async fn replicas_are_compared_at_one_entry_and_a_node_that_is_down_is_named() {
     let work = work_until_over(&trackers, CrawlId(1), |_| completed());
     let checks = async {
         for _ in 0..5 {
-            let check = &trackers.json(&["check"]).await[0];
+            let checked = trackers.json(&["check"]).await;
+            let check = &checked[0];
+            assert_eq!(checked[1]["wrong"], Value::Array(Vec::new()));
             let replicas = check["replicas"].as_array().unwrap();
             assert_eq!(replicas.len(), 3, "{check}");
             for replica in replicas {

@@ -1,6 +1,6 @@
 //! Bounds on what a caller may send. Everything that passes fits into log entries, records and frames.
 
-use crate::model::{CLUSTER_VERSION, CrawlSpec, Finding, Mutation, Progress, Report, Write};
+use crate::model::{CLUSTER_VERSION, CrawlSpec, Finding, Mutation, Progress, Report};
 use crate::wire::ApiError;
 use crate::wire::bounds::{MAX_COMMAND, MAX_DISCOVERED, MAX_FINDINGS, MAX_NAME, MAX_RULE, MAX_TARGETS};
 
@@ -17,26 +17,19 @@ pub(super) const MAX_EVENTS_KEPT: u64 = 1 << 30;
 pub(crate) fn check(mutation: &Mutation) -> Result<(), ApiError> {
     match mutation {
         Mutation::CreateCrawl { spec, .. } => check_spec(spec),
-        Mutation::AddTargets { users, .. } => check_targets(users.len()),
+        Mutation::AddTargets { users, .. } if users.len() > MAX_TARGETS => {
+            Err(bad(format!("a chunk has {} targets; at most {MAX_TARGETS} are allowed", users.len())))
+        }
         Mutation::KeepEvents { bytes } if *bytes > MAX_EVENTS_KEPT => Err(bad(format!(
             "{bytes} bytes of events are too many to keep; at most {MAX_EVENTS_KEPT} are allowed"
         ))),
         Mutation::Report(report) => check_report(report),
-        Mutation::Once { write: Write::CreateCrawl { spec, .. }, .. } => check_spec(spec),
-        Mutation::Once { write: Write::AddTargets { users, .. }, .. } => check_targets(users.len()),
         // A program that applies it would have to stop.
         Mutation::RaiseVersion { to } if *to > CLUSTER_VERSION => Err(bad(format!(
             "cluster version {to} is not known to this node, which knows versions up to {CLUSTER_VERSION}; install a newer release on all nodes first"
         ))),
         _ => Ok(()),
     }
-}
-
-fn check_targets(targets: usize) -> Result<(), ApiError> {
-    if targets > MAX_TARGETS {
-        return Err(bad(format!("a chunk has {targets} targets; at most {MAX_TARGETS} are allowed")));
-    }
-    Ok(())
 }
 
 fn check_spec(spec: &CrawlSpec) -> Result<(), ApiError> {

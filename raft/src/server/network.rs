@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use storage::ids::UserId;
 
 use crate::client::MAX_NAMES;
-use crate::model::{Mutation, Write};
+use crate::model::Mutation;
 use crate::wire::{ApiError, ApiReply};
 
 use super::tracker::Tracker;
@@ -54,11 +54,8 @@ impl Tracker {
 
     /// Refuses a crawl whose follow rule could never be used. The leader does it, before anything is in the log.
     pub(super) async fn check_rule(&self, mutation: &Mutation) -> Result<(), ApiError> {
-        let (
-            Mutation::CreateCrawl { spec, .. }
-            | Mutation::Once { write: Write::CreateCrawl { spec, .. }, .. },
-            Some(check),
-        ) = (mutation, self.inner.options.check_follow_rule.clone())
+        let (Mutation::CreateCrawl { spec, .. }, Some(check)) =
+            (mutation, self.inner.options.check_follow_rule.clone())
         else {
             return Ok(());
         };

@@ -27,22 +27,21 @@ pub fn read(folders: &[PathBuf], cluster: &ClusterStatus, output: Output) -> Res
     for folder in folders {
         let shown = folder.display();
         let state = Marker::look(folder).map_err(|error| CtlError::Failed(error.to_string()))?;
-        match state {
-            OutputState::Marked(marker) if marker.cluster == cluster.id.0 => {}
-            OutputState::Marked(marker) => found.wrong.push(format!(
+        let why = match state {
+            OutputState::Marked(marker) if marker.cluster == cluster.id.0 => None,
+            OutputState::Marked(marker) => Some(format!(
                 "{shown} belongs to cluster {:032x}, and this one is {}: it was not compared",
                 marker.cluster, cluster.id
             )),
             OutputState::Unmarked => {
-                found.wrong.push(format!("{shown} was never the output of a node: it was not compared"))
+                Some(format!("{shown} was never the output of a node: it was not compared"))
             }
             OutputState::Empty => {
-                found
-                    .wrong
-                    .push(format!("{shown} is empty: is it the right folder, and is its volume mounted?"));
+                Some(format!("{shown} is empty: is it the right folder, and is its volume mounted?"))
             }
-        }
-        if !matches!(state, OutputState::Marked(marker) if marker.cluster == cluster.id.0) {
+        };
+        if let Some(why) = why {
+            found.wrong.push(why);
             continue;
         }
         let Contents { tweets, followers, unsound } = contents(folder, output)?;

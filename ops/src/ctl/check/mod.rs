@@ -26,8 +26,7 @@ impl Check {
         let check = cluster.check_replicas().await?;
         let mut wrong = replicas::wrong(&check);
         if output.is_json() {
-            output
-                .json(&json!({ "index": check.index, "replicas": replicas::json(&check), "wrong": wrong }))?;
+            output.json(&json!({ "index": check.index, "replicas": replicas::json(&check) }))?;
         } else {
             output.table(&columns(replicas::COLUMNS, replicas::rows(&check)))?;
         }
@@ -39,6 +38,9 @@ impl Check {
             notes.iter().for_each(note);
             wrong.extend(found.wrong);
             wrong.extend(missing);
+        }
+        if output.is_json() {
+            output.json(&json!({ "wrong": wrong }))?;
         }
         if wrong.is_empty() { Ok(()) } else { Err(CtlError::Unhealthy(wrong.join("\ntwm-ctl: "))) }
     }

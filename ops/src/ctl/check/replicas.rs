@@ -67,13 +67,12 @@ fn digest(replica: &CheckedReplica) -> Option<&StateDigest> {
     }
 }
 
-/// The digest that most members have, if it is that of more than half of those that told theirs.
+/// The digest of more than half of all members; where fewer answered, theirs if it is one.
 fn agreed(check: &ReplicaCheck) -> Option<&StateDigest> {
     let digests: Vec<_> = check.replicas.iter().filter_map(digest).collect();
-    digests
-        .iter()
-        .copied()
-        .find(|one| digests.iter().filter(|other| *other == one).count() * 2 > digests.len())
+    let have = |one: &StateDigest| digests.iter().filter(|other| **other == one).count();
+    let is_agreed = |one: &&StateDigest| have(one) * 2 > check.replicas.len() || have(one) == digests.len();
+    digests.iter().copied().find(is_agreed)
 }
 
 fn result(check: &ReplicaCheck, replica: &CheckedReplica) -> String {
@@ -135,6 +134,14 @@ mod tests {
         let wrong = wrong(&check(vec![state(1), state(2)]));
         assert_eq!(wrong.len(), 1, "{wrong:?}");
         assert!(wrong[0].contains("keep all data directories") && !wrong[0].contains("replace"), "{wrong:?}");
+    }
+
+    #[test]
+    fn most_of_those_that_answered_are_no_majority_of_the_members() {
+        let silent = || CheckOutcome::Silent("no route".to_owned());
+        let wrong = wrong(&check(vec![state(1), state(1), state(2), silent(), silent()]));
+        assert!(wrong[0].contains("keep all data directories"), "{wrong:?}");
+        assert!(wrong.iter().all(|text| !text.contains("member replace")), "{wrong:?}");
     }
 
     #[test]
