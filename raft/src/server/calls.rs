@@ -92,9 +92,10 @@ impl Tracker {
             ApiRequest::Write(write) => self.change(Mutation::from(write.clone())).await,
             ApiRequest::Once { request, write } => {
                 let once = Mutation::Once { request: *request, write: write.clone() };
-                // Below its version some member's program does not know it.
+                // Below its version some member's program does not know it. Other writes have names of their own.
                 let is_known = self.inner.replica.state().version() >= once.since_version();
-                self.change(if is_known { once } else { Mutation::from(write.clone()) }).await
+                let once = Some(once).filter(|_| is_known && write.needs_request_id());
+                self.change(once.unwrap_or_else(|| Mutation::from(write.clone()))).await
             }
             ApiRequest::Query(query) => {
                 self.confirm_leadership(ReadPolicy::ReadIndex).await?;

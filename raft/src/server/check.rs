@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::ReadPolicy;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::model::{CheckOutcome, CheckedReplica, DigestAt, MemberId, Mutation, ReplicaCheck};
 use crate::wire::{ApiError, ApiReply, ApiRequest, NodeRequest};
@@ -55,7 +55,8 @@ impl Tracker {
                 ahead = ahead.saturating_mul(FARTHER);
                 continue;
             }
-            self.write_up_to(index, deadline).await?;
+            let written = timeout_at(deadline, self.write_up_to(index)).await;
+            written.map_err(|_| stopping("the log did not get to the entry in time"))??;
             let outcomes = members.iter().zip(asked).map(|(member, asked)| async move {
                 let outcome = match asked {
                     Ok(_) => self.outcome(*member, index, deadline).await,
@@ -88,11 +89,8 @@ impl Tracker {
     }
 
     /// Writes entries until this replica has applied the one with the index.
-    async fn write_up_to(&self, index: u64, deadline: Instant) -> Result<(), NotDone> {
+    async fn write_up_to(&self, index: u64) -> Result<(), NotDone> {
         while self.inner.replica.applied_index() < index {
-            if Instant::now() >= deadline {
-                return Err(stopping("the log did not get to the entry in time"));
-            }
             let missing = index.saturating_sub(self.last_index()).min(AT_ONCE);
             let written = join_all((0..missing).map(|_| self.propose(Mutation::Tick))).await;
             written.into_iter().try_for_each(|written| written.map(drop))?;
