@@ -46,10 +46,9 @@ pub(super) async fn rot(
             cluster.node(id)?.kill().await?;
             let refused = start(cluster, id, MARKER).await.with_context(context)?;
             fs::write(&file, &sound)?;
-            if refused.is_some() {
-                cluster.restart(id).await?;
-            }
-            refused.is_some()
+            ensure!(refused.is_some(), "{}: node {id} starts", context());
+            cluster.restart(id).await?;
+            true
         }
         // Whoever goes on with the job sees it; in the end every file is compared.
         _ => false,
