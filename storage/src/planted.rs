@@ -49,6 +49,7 @@ bugs! {
     "cancel-frees-file" CancelFreesFile: "Cancelling a crawl frees a file whose publication is under way.";
     "stale-read" StaleRead: "A leader answers reads without asking whether it still leads.";
     "event-twice" EventTwice: "Two events get the same number.";
+    "gap-hidden" GapHidden: "A mirror leaves no entry in place of events that are lost.";
     "any-snapshot-chunk" AnySnapshotChunk: "A chunk of another snapshot is taken for the next one.";
     "lost-session-keeps-jobs" LostSessionKeepsJobs: "The jobs of a session that timed out go to nobody.";
     "file-not-freed" FileNotFreed: "A job that is over still counts as the writer of its file.";
@@ -62,6 +63,7 @@ bugs! {
     "publishes-early" PublishesEarly: "A node publishes a draft before the cluster has accepted the job's end.";
     "lost-draft-published" LostDraftPublished: "A draft that is not there counts as published.";
     "update-over-newer" UpdateOverNewer: "An update goes on with its draft although its file was replaced meanwhile.";
+    "raise-early" RaiseEarly: "The cluster's version rises although a member does not know it.";
     "lease-for-ever" LeaseForEver: "A worker goes on with a job when its lease may have ended.";
 }
 

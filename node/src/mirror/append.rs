@@ -1,9 +1,20 @@
 //! Appending to the stream of events, exactly behind what is there.
+//!
+//! The mirror writes to an [`EventServer`]: to a Redis, or to a model of one in simulations.
+
+use std::fmt::Display;
+use std::time::Duration;
 
 use api::model::EventId;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
-use redis::{RedisResult, Script, Value};
+use redis::{Pipeline, RedisResult, Script, Value};
 use storage::net::mirrored::EVENTS;
+use storage::net::redis::{RedisError, RedisUrl};
+
+/// How long Redis may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Runs commands if the stream ends at the expected id; else nothing. Answers whether it did, and where the stream
 /// ended before. A stream that is not there ends at 0-0.
@@ -31,52 +42,91 @@ return {1, last}
 
 /// Where the stream ends, and which event that was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct End {
+pub struct End {
     /// Its last id, of an entry that may have been trimmed.
-    pub(super) id: EventId,
+    pub id: EventId,
     /// The event's number, if its entry is still there.
-    pub(super) number: Option<u64>,
+    pub number: Option<u64>,
 }
 
 /// What became of an attempt.
-pub(super) enum Appended {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// The commands were run.
     Done,
-    /// The stream ends elsewhere.
+    /// The stream ends elsewhere, and none was.
     Elsewhere,
 }
 
-/// The script, with its digest.
-pub(super) struct Appender {
+/// A server that has the stream of events. Displayed, it is a URL without its password.
+pub trait EventServer: Display + Send + Sync {
+    /// Connects to it.
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn EventStream>, RedisError>>;
+}
+
+/// A connection to such a server. Each command is an array of words, as Redis takes it.
+pub trait EventStream: Send {
+    /// Where the stream ends; one that is not there ends at 0-0.
+    fn end(&mut self) -> BoxFuture<'_, RedisResult<End>>;
+
+    /// Runs commands, all or none: if the stream ends at `behind`.
+    fn append<'a>(
+        &'a mut self,
+        behind: EventId,
+        commands: &'a [Vec<String>],
+    ) -> BoxFuture<'a, RedisResult<Appended>>;
+
+    /// Runs commands that concern other keys.
+    fn run(&mut self, batch: Pipeline) -> BoxFuture<'_, RedisResult<()>>;
+}
+
+impl EventServer for RedisUrl {
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn EventStream>, RedisError>> {
+        async move {
+            let connection = RedisUrl::connect(self, ANSWER).await?;
+            Ok(Box::new(RedisStream { connection, script: Script::new(APPEND) }) as Box<dyn EventStream>)
+        }
+        .boxed()
+    }
+}
+
+struct RedisStream {
+    connection: MultiplexedConnection,
+    /// With its digest.
     script: Script,
 }
 
-impl Appender {
-    pub(super) fn new() -> Self {
-        Self { script: Script::new(APPEND) }
+impl EventStream for RedisStream {
+    fn end(&mut self) -> BoxFuture<'_, RedisResult<End>> {
+        end(&mut self.connection).boxed()
     }
 
-    /// Runs the commands if the stream ends at `behind`.
-    pub(super) async fn append(
-        &self,
-        redis: &mut MultiplexedConnection,
+    fn append<'a>(
+        &'a mut self,
         behind: EventId,
-        commands: &[Vec<String>],
-    ) -> RedisResult<Appended> {
-        let mut call = self.script.key(EVENTS);
-        call.arg(behind.to_string());
-        for words in commands {
-            call.arg(words.len());
-            words.iter().for_each(|word| {
-                call.arg(word);
-            });
+        commands: &'a [Vec<String>],
+    ) -> BoxFuture<'a, RedisResult<Appended>> {
+        async move {
+            let mut call = self.script.key(EVENTS);
+            call.arg(behind.to_string());
+            for words in commands {
+                call.arg(words.len());
+                words.iter().for_each(|word| {
+                    call.arg(word);
+                });
+            }
+            let (done, _): (u8, String) = call.invoke_async(&mut self.connection).await?;
+            Ok(if done == 1 { Appended::Done } else { Appended::Elsewhere })
         }
-        let (done, _): (u8, String) = call.invoke_async(redis).await?;
-        Ok(if done == 1 { Appended::Done } else { Appended::Elsewhere })
+        .boxed()
+    }
+
+    fn run(&mut self, batch: Pipeline) -> BoxFuture<'_, RedisResult<()>> {
+        async move { batch.query_async(&mut self.connection).await }.boxed()
     }
 }
 
-/// Asks where the stream ends.
-pub(super) async fn end(redis: &mut MultiplexedConnection) -> RedisResult<End> {
+async fn end(redis: &mut MultiplexedConnection) -> RedisResult<End> {
     let exists: bool = redis::cmd("EXISTS").arg(EVENTS).query_async(redis).await?;
     if !exists {
         return Ok(End::default());

@@ -11,9 +11,9 @@ use std::time::Duration;
 use api::model::{Answer, CrawlView, Event, FailedUser, Failure, Operation, Query};
 use raft::server::Tracker;
 use raft::state::Upcoming;
-use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, pipe};
 
+use super::append::EventStream;
 use super::entry;
 
 /// Jobs in `stream`, at the head of the queue.
@@ -34,11 +34,7 @@ pub(super) struct Legacy {
 
 impl Legacy {
     /// Writes what has changed.
-    pub(super) async fn write(
-        &mut self,
-        redis: &mut MultiplexedConnection,
-        tracker: &Tracker,
-    ) -> RedisResult<()> {
+    pub(super) async fn write(&mut self, redis: &mut dyn EventStream, tracker: &Tracker) -> RedisResult<()> {
         let crawls = tracker.crawls();
         let (ongoing, upcoming) = tracker.jobs_ahead(STREAM);
         let mut batch = pipe();
@@ -56,7 +52,7 @@ impl Legacy {
         if let Some(errors) = &errors {
             replace(&mut batch, "error_stream", errors.clone());
         }
-        let () = batch.query_async(redis).await?;
+        redis.run(batch).await?;
         self.counters = counters;
         self.stream = Some(stream);
         self.failed = errors.map(|_| failed).or(self.failed);

@@ -22,6 +22,7 @@ mod spool;
 mod status;
 mod tap;
 
+pub use append::{Appended, End, EventServer, EventStream};
 pub(crate) use entry::fields as event_fields;
 pub use feed::{Feed, FeedError, FeedOptions};
 pub use relay::{Mirror, MirrorOptions};

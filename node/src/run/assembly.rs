@@ -132,7 +132,7 @@ impl Node {
     pub(super) fn mirror(&mut self, settings: &Settings, world: &World) -> Option<Mirror> {
         let MirrorSettings { url, events_length, .. } = settings.redis.clone()?;
         let (clock, entropy) = (world.clock.clone(), world.entropy.clone());
-        let options = MirrorOptions { url, events_length, clock, entropy };
+        let options = MirrorOptions { server: Arc::new(url), events_length, clock, entropy };
         let mirror = Mirror::new(options, self.tracker.clone());
         self.mirror = Some(Arc::new(mirror.view()));
         Some(mirror)

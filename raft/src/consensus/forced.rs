@@ -12,7 +12,7 @@ use openraft::storage::{RaftLogReader, RaftLogStorage};
 use storage::env::Work;
 use storage::state::StateStore;
 
-use crate::model::{ClusterId, MemberId};
+use crate::model::{CLUSTER_VERSION, ClusterId, MemberId};
 
 use super::log_store::LogStore;
 use super::machine::Replica;
@@ -58,8 +58,8 @@ pub(crate) async fn found_anew(
     old: ClusterId,
     founder: Founder,
 ) -> io::Result<Forced> {
-    let replica =
-        Replica::open(Arc::clone(&store), snapshots, old, Work::default()).map_err(io::Error::other)?;
+    let replica = Replica::open(Arc::clone(&store), snapshots, old, CLUSTER_VERSION, Work::default())
+        .map_err(io::Error::other)?;
     let mut last = replica.last_applied();
     let logged = log.get_log_state().await?;
     let mut next = last.map_or(0, |id| id.index + 1);
@@ -103,7 +103,8 @@ pub(crate) async fn log_for(
     owner: &str,
     (cluster, own): (ClusterId, MemberId),
 ) -> io::Result<()> {
-    let replica = Replica::open(store, snapshots, cluster, Work::default()).map_err(io::Error::other)?;
+    let replica = Replica::open(store, snapshots, cluster, CLUSTER_VERSION, Work::default())
+        .map_err(io::Error::other)?;
     let term = replica.last_applied().map_or(0, |id| id.leader_id.term);
     let mut log = LogStore::create(log, owner)?;
     log.save_vote(&Vote::new(term, own)).await

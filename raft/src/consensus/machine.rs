@@ -30,6 +30,8 @@ const APPLIED: &[u8] = b"m";
 /// This node's replica of the state, in memory and on disk.
 pub(crate) struct Replica {
     cluster: ClusterId,
+    /// The newest version of the cluster that this program carries out.
+    known: u32,
     state: RwLock<State>,
     store: Arc<dyn StateStore>,
     /// What the state in memory has applied.
@@ -69,19 +71,21 @@ pub(crate) enum ReplicaError {
 }
 
 impl Replica {
-    /// Opens the last checkpoint, of this cluster.
+    /// Opens the last checkpoint, of this cluster, for a program that carries out its versions up to `known`.
     pub(crate) fn open(
         store: Arc<dyn StateStore>,
         snapshots: PathBuf,
         cluster: ClusterId,
+        known: u32,
         work: Work,
     ) -> Result<Arc<Self>, ReplicaError> {
-        let (state, checkpointed) = load(&store)?;
+        let (state, checkpointed) = load(&store, known)?;
         if let Some(applied) = &checkpointed {
             check_cluster(&applied.membership, cluster)?;
         }
         Ok(Arc::new(Self {
             cluster,
+            known,
             state: RwLock::new(state),
             store,
             applied: Mutex::new(checkpointed.clone().unwrap_or_default()),
@@ -206,7 +210,7 @@ impl Replica {
         let reader = SnapshotReader::open(path).map_err(io::Error::other)?;
         let mut entries = reader.map(|entry| entry.map_err(|e| StateError::Source(Box::new(e))));
         self.store.replace_all(&mut entries).map_err(io::Error::other)?;
-        let (state, checkpointed) = load(&self.store).map_err(io::Error::other)?;
+        let (state, checkpointed) = load(&self.store, self.known).map_err(io::Error::other)?;
         let mut old = self.state_mut();
         *old = state.looked_at_like(&old);
         drop(old);
@@ -228,10 +232,10 @@ fn check_cluster(membership: &StoredMembership, own: ClusterId) -> Result<(), Re
     }
 }
 
-fn load(store: &Arc<dyn StateStore>) -> Result<(State, Option<Applied>), ReplicaError> {
+fn load(store: &Arc<dyn StateStore>, known: u32) -> Result<(State, Option<Applied>), ReplicaError> {
     check_seal(&**store, APPLIED)?;
     let applied = applied_in(&**store)?;
-    Ok((State::load(Arc::clone(store))?, applied))
+    Ok((State::load_knowing(Arc::clone(store), known)?, applied))
 }
 
 fn applied_in(store: &dyn StateStore) -> Result<Option<Applied>, ReplicaError> {

@@ -8,6 +8,8 @@ use storage::env::Work;
 use storage::state::SledStore;
 use tempfile::TempDir;
 
+use crate::model::CLUSTER_VERSION;
+
 use super::log_store::LogStore;
 use super::machine::{Machine, Replica};
 use super::types::TypeConfig;
@@ -19,9 +21,14 @@ impl StoreBuilder<TypeConfig, LogStore, Machine, TempDir> for Stores {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("snapshots")).unwrap();
         let store = SledStore::open(&dir.path().join("state")).unwrap();
-        let replica =
-            Replica::open(Arc::new(store), dir.path().join("snapshots"), Default::default(), Work::default())
-                .unwrap();
+        let replica = Replica::open(
+            Arc::new(store),
+            dir.path().join("snapshots"),
+            Default::default(),
+            CLUSTER_VERSION,
+            Work::default(),
+        )
+        .unwrap();
         let log = LogStore::create(&dir.path().join("log"), "suite").unwrap();
         Ok((dir, log, Machine::of(replica)))
     }

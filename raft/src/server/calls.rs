@@ -119,7 +119,7 @@ impl Tracker {
 
     /// Makes a change that an operator asked for.
     async fn change(&self, mutation: Mutation) -> Result<ApiReply, NotDone> {
-        limits::check(&mutation).map_err(NotDone::Failed)?;
+        limits::check(&mutation, self.inner.options.cluster_version).map_err(NotDone::Failed)?;
         // Here and not where the call came in: what was passed on is checked like everything else.
         self.check_rule(&mutation).await.map_err(NotDone::Failed)?;
         self.propose(mutation).await.map(ApiReply::Mutated)
@@ -164,7 +164,7 @@ impl Tracker {
 
     /// Writes a command to the log and answers once a majority has it on disk and it was applied.
     pub(super) async fn propose(&self, mutation: Mutation) -> Result<Response, NotDone> {
-        limits::check(&mutation).map_err(NotDone::Failed)?;
+        limits::check(&mutation, self.inner.options.cluster_version).map_err(NotDone::Failed)?;
         let received = self.session_time();
         let reporter = match &mutation {
             Mutation::Report(report) => Some(report.session),

@@ -1,6 +1,6 @@
 //! Bounds on what a caller may send. Everything that passes fits into log entries, records and frames.
 
-use crate::model::{CLUSTER_VERSION, CrawlSpec, Finding, Mutation, Progress, Report};
+use crate::model::{CrawlSpec, Finding, Mutation, Progress, Report};
 use crate::wire::ApiError;
 use crate::wire::bounds::{MAX_COMMAND, MAX_DISCOVERED, MAX_FINDINGS, MAX_NAME, MAX_RULE, MAX_TARGETS};
 
@@ -13,8 +13,8 @@ const MAX_DELAY: u64 = 7 * 24 * 3_600_000;
 /// Most bytes of events that are kept: they are in every replica's memory.
 pub(super) const MAX_EVENTS_KEPT: u64 = 1 << 30;
 
-/// Refuses what is out of bounds.
-pub(crate) fn check(mutation: &Mutation) -> Result<(), ApiError> {
+/// Refuses what is out of bounds; `known` is the newest version of the cluster that this node carries out.
+pub(crate) fn check(mutation: &Mutation, known: u32) -> Result<(), ApiError> {
     match mutation {
         Mutation::CreateCrawl { spec, .. } => check_spec(spec),
         Mutation::AddTargets { users, .. } if users.len() > MAX_TARGETS => {
@@ -25,8 +25,8 @@ pub(crate) fn check(mutation: &Mutation) -> Result<(), ApiError> {
         ))),
         Mutation::Report(report) => check_report(report),
         // A program that applies it would have to stop.
-        Mutation::RaiseVersion { to } if *to > CLUSTER_VERSION => Err(bad(format!(
-            "cluster version {to} is not known to this node, which knows versions up to {CLUSTER_VERSION}; install a newer release on all nodes first"
+        Mutation::RaiseVersion { to } if *to > known => Err(bad(format!(
+            "cluster version {to} is not known to this node, which knows versions up to {known}; install a newer release on all nodes first"
         ))),
         _ => Ok(()),
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use storage::env::{Clock, Entropy, Work};
 use storage::net::trust::Trust;
 
-use crate::model::{Limits, NodeId};
+use crate::model::{CLUSTER_VERSION, Limits, NodeId};
 use crate::wire::{Dial, Tcp};
 
 use super::disks::Disks;
@@ -57,6 +57,8 @@ pub struct TrackerOptions {
     pub checkpoint_interval: Duration,
     /// How long an ended crawl is kept while this node leads, in cluster time; absent: until an operator deletes it.
     pub keep_ended: Option<Duration>,
+    /// The newest version of the cluster that this node carries out: [`CLUSTER_VERSION`], except in simulations of upgrades.
+    pub cluster_version: u32,
     /// Whether the state machine's invariants are checked after commands; a violation stops this node.
     pub check_invariants: bool,
     /// Bytes of a snapshot that one message carries at most.
@@ -102,6 +104,7 @@ impl TrackerOptions {
             log_kept: 5_000,
             checkpoint_interval: Duration::from_secs(1),
             keep_ended: None,
+            cluster_version: CLUSTER_VERSION,
             check_invariants: false,
             snapshot_chunk: 1 << 20,
             events_kept: 0,

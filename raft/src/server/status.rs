@@ -8,8 +8,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant, ServerState};
 
 use crate::model::{
-    CLUSTER_VERSION, ClusterStatus, MemberChange, MemberId, MemberStatus, NodeId, NodeRole, NodeStatus,
-    SessionStatus,
+    ClusterStatus, MemberChange, MemberId, MemberStatus, NodeId, NodeRole, NodeStatus, SessionStatus,
 };
 use crate::state::RosterEntry;
 use crate::wire::{ApiError, JoinStage, Probed};
@@ -66,7 +65,7 @@ impl Tracker {
             cluster: self.cluster_id(),
             disk: self.member().disk,
             version: self.inner.options.version.clone(),
-            cluster_version: CLUSTER_VERSION,
+            cluster_version: self.inner.options.cluster_version,
             role: match metrics.state {
                 ServerState::Learner => NodeRole::Learner,
                 ServerState::Follower => NodeRole::Follower,

@@ -333,6 +333,11 @@ impl Tracker {
         self.inner.raft.is_leader()
     }
 
+    /// The cluster's version, as this replica knows it.
+    pub fn cluster_version(&self) -> u32 {
+        self.inner.replica.state().version()
+    }
+
     /// How far this replica has applied the log.
     pub fn applied_index(&self) -> u64 {
         self.inner.replica.applied_index()
@@ -405,6 +410,7 @@ async fn open_stores(
     options: &TrackerOptions,
 ) -> Result<(DataDir, Arc<Replica>, LogStore), StartError> {
     let (check_invariants, snapshot_chunk) = (options.check_invariants, options.snapshot_chunk);
+    let known = options.cluster_version;
     let (disks, work) = (options.disks.clone(), options.work.clone());
     let opened = options.work.run(move || {
         let owner = log_owner(data.identity());
@@ -414,7 +420,7 @@ async fn open_stores(
         };
         let log = log.map_err(|source| StartError::Log { path: data.log(), source })?;
         let store = (disks.states)(&data.state())?;
-        let replica = Replica::open(store, data.snapshots(), opening::cluster_of(&data), work);
+        let replica = Replica::open(store, data.snapshots(), opening::cluster_of(&data), known, work);
         let replica =
             replica.map_err(|error| StartError::Replica(format!("{}: {error}", data.state().display())))?;
         replica.check_invariants(check_invariants);

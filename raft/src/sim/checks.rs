@@ -11,7 +11,7 @@ use crate::server::Tracker;
 use crate::state::ColdError;
 
 use super::operators::Acknowledged;
-use super::process::{SimNode, Time};
+use super::process::{NEXT_VERSION, SimNode, Time};
 use super::workforce::EndedCrawl;
 use super::world::{STEP, World};
 
@@ -59,42 +59,41 @@ impl World {
                 asked = self.now + Duration::from_secs(3);
                 self.let_all_go_on();
             }
-            let trackers: Vec<Tracker> = self.nodes.iter().filter_map(SimNode::tracker).collect();
-            let over = trackers
-                .first()
-                .is_some_and(|tracker| tracker.crawls().iter().all(|crawl| crawl.phase.is_over()));
-            let all = trackers.len() == self.nodes.len() && self.leaving.is_none();
-            let late = self.now >= deadline;
-            if (all && over) || late {
-                let agree = trackers.windows(2).all(|pair| pair[0].digest() == pair[1].digest());
-                let excess = self.nodes.iter().find_map(|node| Some((node.id, node.tracker()?.excess()?)));
-                if all && over && agree && excess.is_none() {
-                    return Ok(());
+            match self.unsettled() {
+                None => return Ok(()),
+                Some(why) if self.now >= deadline => {
+                    return Err(format!("{PROGRESS:?} after everything works {why}"));
                 }
-                if let (true, true, Some((node, excess))) = (late && all, over && agree, excess) {
-                    return Err(format!(
-                        "{PROGRESS:?} after everything works node {node} is not back: {excess}"
-                    ));
-                }
-                if late {
-                    return Err(self.stuck(&trackers, over, agree));
-                }
+                Some(_) => {}
             }
         }
     }
 
-    fn stuck(&self, trackers: &[Tracker], over: bool, agree: bool) -> String {
-        let open = |tracker: &Tracker| {
-            let crawls = tracker.crawls().into_iter().filter(|crawl| !crawl.phase.is_over());
-            crawls.map(|crawl| format!("{} {:?} {:?}", crawl.id, crawl.phase, crawl.counters.users)).collect()
-        };
-        let open: Vec<String> = trackers.first().map_or_else(Vec::new, open);
-        format!(
-            "{PROGRESS:?} after everything works {} of {} nodes are members, all crawls are over: {over}, the replicas agree: \
-             {agree}; still open: {open:?}",
-            trackers.len(),
-            self.nodes.len()
-        )
+    /// What is still to come before everything is at its end.
+    fn unsettled(&self) -> Option<String> {
+        let trackers: Vec<Tracker> = self.nodes.iter().filter_map(SimNode::tracker).collect();
+        if trackers.len() < self.nodes.len() || self.leaving.is_some() {
+            return Some(format!("{} of {} nodes are members", trackers.len(), self.nodes.len()));
+        }
+        let crawls = trackers.first().map(Tracker::crawls).unwrap_or_default();
+        let open = crawls.iter().filter(|crawl| !crawl.phase.is_over());
+        let open: Vec<String> =
+            open.map(|crawl| format!("{} {:?} {:?}", crawl.id, crawl.phase, crawl.counters.users)).collect();
+        if !open.is_empty() {
+            return Some(format!("crawls are open: {open:?}"));
+        }
+        if trackers.windows(2).any(|pair| pair[0].digest() != pair[1].digest()) {
+            return Some("the replicas do not agree".to_owned());
+        }
+        if let Some(version) = trackers.iter().map(Tracker::cluster_version).find(|at| *at != NEXT_VERSION) {
+            return Some(format!("the cluster is at version {version}, and all members know {NEXT_VERSION}"));
+        }
+        let excess = self.nodes.iter().find_map(|node| Some((node.id, node.tracker()?.excess()?)));
+        if let Some((node, excess)) = excess {
+            return Some(format!("node {node} is not back: {excess}"));
+        }
+        let newest = trackers.first().map_or(0, |tracker| tracker.outbox().newest);
+        self.workforce.as_ref()?.lacks(newest)
     }
 
     fn let_all_go_on(&self) {

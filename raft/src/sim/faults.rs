@@ -37,6 +37,8 @@ pub enum Fault {
     JumpClock,
     /// A clock runs faster or slower.
     Drift,
+    /// A node restarts with a program that knows one more version of the cluster.
+    Upgrade,
     /// The leadership is given to another node.
     TransferLeader,
     /// A new node joins.
@@ -68,6 +70,7 @@ impl Fault {
         (Self::Unmount, 2),
         (Self::JumpClock, 3),
         (Self::Drift, 2),
+        (Self::Upgrade, 3),
         (Self::TransferLeader, 3),
         (Self::AddMember, 1),
         (Self::RemoveMember, 3),
@@ -102,6 +105,7 @@ impl Fault {
             Self::ReplaceDisk,
             Self::JumpClock,
             Self::Drift,
+            Self::Upgrade,
             Self::RemoveMember,
             Self::Promote,
             Self::Demote,

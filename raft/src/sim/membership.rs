@@ -14,7 +14,7 @@ use crate::wire::MemberRequest;
 use super::faults::{Fault, Later};
 use super::net::address;
 use super::operators::replace_disk;
-use super::process::SimNode;
+use super::process::{NEXT_VERSION, SimNode};
 use super::world::World;
 
 /// How long a replaced disk is given until another one may be.
@@ -62,6 +62,8 @@ impl World {
         node.kill();
         node.disk = node.disks_used;
         node.disks_used += 1;
+        // The version may rise while no member has this disk.
+        node.known = NEXT_VERSION;
         let (client, trace) = (self.client(), self.trace.clone());
         self.admin.spawn(replace_disk(client, victim, trace));
         true
@@ -110,7 +112,9 @@ impl World {
                 self.numbered += 1;
                 let node = self.numbered;
                 let seed = self.dice.next_u64();
-                let made = (self.make)(node, seed);
+                let mut made = (self.make)(node, seed);
+                // Whoever comes may come when the cluster's version has risen.
+                made.known = NEXT_VERSION;
                 self.nodes.push(made);
                 self.later.push((self.now, Later::Start(node)));
                 MemberRequest::Add { node, address: address(node) }

@@ -10,7 +10,7 @@ use storage::env::{Entropy, Inline, SeededEntropy, Work};
 use tokio::runtime::{Builder, RngSeed, Runtime};
 use tokio::time::{Instant, advance, sleep_until};
 
-use crate::model::{NodeId, StorageId};
+use crate::model::{CLUSTER_VERSION, NodeId, StorageId};
 use crate::server::{Ended, Tracker, TrackerOptions};
 
 use super::clock::SimClock;
@@ -28,6 +28,9 @@ const LOG_KEPT: u64 = 60;
 
 /// Bytes of a snapshot in one message: so few that it takes several.
 const SNAPSHOT_CHUNK: usize = 2 << 10;
+
+/// What the programs carry out to which nodes are upgraded: one version more, in which nothing is new.
+pub(super) const NEXT_VERSION: u32 = CLUSTER_VERSION + 1;
 
 /// Why a process ended by itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,6 +101,8 @@ pub(super) struct SimNode {
     storage: (StorageId, bool),
     folder: PathBuf,
     dice: SeededEntropy,
+    /// The newest version of the cluster that its program carries out.
+    pub(super) known: u32,
     /// The number of its disk, and how many it had.
     pub(super) disk: u32,
     pub(super) disks_used: u32,
@@ -149,6 +154,7 @@ impl SimNode {
             storage,
             folder: folder.to_owned(),
             dice: SeededEntropy::new(seed),
+            known: CLUSTER_VERSION,
             disk: 0,
             disks_used: 1,
             wall_offset_ms: Arc::default(),
@@ -205,6 +211,7 @@ impl SimNode {
             ports: port,
             work: Work::over(Inline),
             disks: self.disks.disks(),
+            cluster_version: self.known,
             check_invariants: true,
             events_kept: EVENTS_KEPT,
             log_kept: LOG_KEPT,

@@ -21,6 +21,9 @@ pub trait Workforce: Debug + Send + Sync + 'static {
     /// What has gone wrong by now.
     fn wrong(&self) -> Option<String>;
 
+    /// What is still to be done, beside crawls, when this is the number of the newest event.
+    fn lacks(&self, newest_event: u64) -> Option<String>;
+
     /// All crawls are over.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use super::files::{Files, Grants};
 use super::net::{SimNet, Weather, address};
 use super::operators::{Ledger, Operator};
 use super::plan::{Outcome, Plan};
-use super::process::{Exit, SimNode, Time, Workplace};
+use super::process::{Exit, NEXT_VERSION, SimNode, Time, Workplace};
 use super::trace::Trace;
 use super::workforce::{Workforce, WorldClock};
 
@@ -371,6 +371,15 @@ impl World {
                     return;
                 }
             }
+            Fault::Upgrade => {
+                let node = self.node(victim);
+                if node.known == NEXT_VERSION {
+                    return;
+                }
+                node.kill();
+                node.known = NEXT_VERSION;
+                self.later.push((soon(self, 1_500), Later::Start(victim)));
+            }
             Fault::TransferLeader => {
                 let client = self.client();
                 self.admin.spawn(async move {
@@ -400,6 +409,10 @@ impl World {
             node.disks.heal();
             node.freeze(now);
             node.drift = 0;
+            if node.known < NEXT_VERSION {
+                node.kill();
+                node.known = NEXT_VERSION;
+            }
         }
         for (at, _) in &mut self.later {
             *at = now;

@@ -5,8 +5,8 @@ use storage::planted::{Bug, planted};
 
 use crate::command::RosterChange;
 use crate::model::{
-    CLUSTER_VERSION, Command, CrawlChange, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, EventKind, JobId,
-    Mutation, NodeId, Operation, Refusal, RequestId, Response, SubmitSummary, Write,
+    Command, CrawlChange, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, EventKind, JobId, Mutation, NodeId,
+    Operation, Refusal, RequestId, Response, SubmitSummary, Write,
 };
 
 use super::broken::{StateFailure, lower};
@@ -110,9 +110,9 @@ impl State {
             return Response::Refused(Refusal::VersionSkipped { from, to });
         }
         self.head.version = to;
-        if to > CLUSTER_VERSION {
+        if to > self.known {
             // The leader proposes it only when all members know it. One that does not must not guess on.
-            self.stop_for(StateFailure::TooNew { cluster: to, known: CLUSTER_VERSION });
+            self.stop_for(StateFailure::TooNew { cluster: to, known: self.known });
         }
         Response::Done
     }

@@ -84,6 +84,8 @@ use sessions::Session;
 
 /// Everything that the cluster agrees on.
 pub struct State {
+    /// The newest version of the cluster that this program carries out.
+    known: u32,
     head: Head,
     /// Answers to the writes with a request id that changed something, newest last; bounded by
     /// [`REQUESTS_KEPT`].

@@ -127,10 +127,15 @@ impl LoadError {
 impl State {
     /// The state as the last checkpoint left it.
     pub fn load(store: Arc<dyn StateStore>) -> Result<Self, LoadError> {
-        let mut state = Self::empty(Arc::clone(&store));
+        Self::load_knowing(store, CLUSTER_VERSION)
+    }
+
+    /// The same, for a program that carries out versions of the cluster up to `known`.
+    pub fn load_knowing(store: Arc<dyn StateStore>, known: u32) -> Result<Self, LoadError> {
+        let mut state = Self::empty(Arc::clone(&store), known);
         if let Some(value) = store.get(keys::HEAD)? {
             state.head = postcard::from_bytes(&value).map_err(|_| LoadError::damaged("head", keys::HEAD))?;
-            let (cluster, known) = (state.head.version, CLUSTER_VERSION);
+            let cluster = state.head.version;
             if cluster > known {
                 return Err(LoadError::TooNew { cluster, known });
             }
@@ -155,8 +160,9 @@ impl State {
         self
     }
 
-    fn empty(store: Arc<dyn StateStore>) -> Self {
+    fn empty(store: Arc<dyn StateStore>, known: u32) -> Self {
         Self {
+            known,
             head: Head { version: FIRST_CLUSTER_VERSION, ..Head::default() },
             requests: Vec::new(),
             requests_dirty: false,

@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use node::address::AddressPool;
 use node::budget::{BootTime, BudgetSettings, LedgerEnv};
 use node::crawl::{Crawler, CrawlerParts};
+use node::mirror::{Mirror, MirrorOptions};
 use node::session::{Assignment, Crew, Ending, JobTracker, SessionLoop, SessionOptions};
 use node::source::HttpSettings;
 use raft::server::Tracker;
@@ -29,6 +30,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::dataset::WatchedDataset;
+use super::mirror::MirrorServer;
 use super::network::{Network, number};
 use super::watch::{JOB, Watch};
 
@@ -42,18 +44,40 @@ pub struct Crews {
     folder: PathBuf,
     watch: Watch,
     network: OnceLock<Arc<Network>>,
+    mirror: OnceLock<MirrorServer>,
     places: Mutex<BTreeMap<StorageId, WatchedDataset>>,
 }
 
 impl Crews {
     /// Workers that keep their files in a folder.
     pub fn new(seed: u64, folder: PathBuf) -> Self {
-        Self { seed, folder, watch: Watch::default(), network: OnceLock::new(), places: Mutex::default() }
+        Self {
+            seed,
+            folder,
+            watch: Watch::default(),
+            network: OnceLock::new(),
+            mirror: OnceLock::new(),
+            places: Mutex::default(),
+        }
     }
 
     fn network(&self, clock: &WorldClock) -> Arc<Network> {
         let new = || Arc::new(Network::new(self.seed, clock.clone(), self.watch.clone()));
         self.network.get_or_init(new).clone()
+    }
+
+    /// What mirrors a node's events while it leads.
+    fn mirror(&self, post: &Post) -> Mirror {
+        let new = || MirrorServer::new(self.seed, post.world.clone(), self.watch.clone());
+        let server = self.mirror.get_or_init(new);
+        let dice = |post: &Post| SeededEntropy::new(post.dice.next_u64());
+        let options = MirrorOptions {
+            server: Arc::new(server.reached_with(dice(post))),
+            events_length: 1_000,
+            clock: post.clock.clone(),
+            entropy: Arc::new(dice(post)),
+        };
+        Mirror::new(options, post.tracker.clone())
     }
 
     fn place(&self, storage: StorageId, network: &Arc<Network>) -> anyhow::Result<WatchedDataset> {
@@ -125,6 +149,7 @@ impl Crews {
 impl Workforce for Crews {
     fn work(&self, post: Post) -> BoxFuture<'static, ()> {
         let (node, watch) = (post.node, self.watch.clone());
+        tokio::spawn(self.mirror(&post).run(CancellationToken::new()));
         match self.session(post) {
             Ok(session) => async move {
                 if let Err(refusal) = session.run(CancellationToken::new()).await {
@@ -141,6 +166,14 @@ impl Workforce for Crews {
 
     fn wrong(&self) -> Option<String> {
         self.watch.wrong()
+    }
+
+    fn lacks(&self, newest_event: u64) -> Option<String> {
+        let mirrored = self.mirror.get().map_or(0, MirrorServer::newest);
+        let behind = mirrored < newest_event;
+        behind.then(|| {
+            format!("the mirror ends at event {mirrored}, and the cluster's newest is {newest_event}")
+        })
     }
 
     fn check(&self, crawls: &[EndedCrawl]) -> Result<(), String> {

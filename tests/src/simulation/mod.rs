@@ -2,6 +2,7 @@
 
 mod crews;
 mod dataset;
+mod mirror;
 mod network;
 mod watch;
 
