@@ -1,4 +1,4 @@
-//! The tracker as everybody calls it.
+//! The tracker's interface.
 
 use std::time::Duration;
 
@@ -13,25 +13,26 @@ use crate::model::{
 };
 use crate::wire::{ApiReply, ApiRequest, MemberRequest, NodeRequest};
 
-/// What a call becomes.
+/// The future of a call.
 pub type Called<'a, T> = BoxFuture<'a, Result<T, ClientError>>;
 
-/// The tracker: a cluster behind a [`Client`](crate::client::Client), the replica of a node, or a state machine alone
-/// in a test. Whoever has [`call`](Self::call) has the typed calls; each of them is repeated until it was served or its
-/// time is over.
+/// The tracker: a cluster behind a [`Client`](crate::client::Client), a node's own replica, or a state machine alone
+/// in a test. Implementors provide [`call`](Self::call); the typed calls are built on it. A call is retried until it
+/// is served or its timeout expires.
 pub trait TrackerApi: Send + Sync + 'static {
     /// Makes a call.
     fn call(&self, request: ApiRequest) -> Called<'_, ApiReply>;
 
-    /// A name for a new write. The same one must be used when the write is repeated by the caller.
+    /// An id for a new write. A caller that repeats the write must use the same one.
     fn request_id(&self) -> RequestId;
 
-    /// Reads the state after every write that was acknowledged before.
+    /// Reads a state that includes every write acknowledged before.
     fn query(&self, query: Query) -> Called<'_, Answer> {
         async move { self.call(ApiRequest::Query(query)).await?.answer() }.boxed()
     }
 
-    /// Changes the state, once, whichever attempts of the call are carried out and when. A refusal is an error.
+    /// Changes the state exactly once, whichever attempts of the call are carried out and when. A refusal is
+    /// an error.
     fn write(&self, write: Write) -> Called<'_, Response> {
         let request = match write.needs_request_id() {
             true => ApiRequest::Once { request: self.request_id(), write },
@@ -40,18 +41,18 @@ pub trait TrackerApi: Send + Sync + 'static {
         async move { self.call(request).await?.mutated() }.boxed()
     }
 
-    /// What the called node says of itself.
+    /// The status of the called node.
     fn node_status(&self) -> Called<'_, NodeStatus> {
         async move { self.call(ApiRequest::NodeStatus).await?.node_status() }.boxed()
     }
 
-    /// Moves leadership, to a node or to the one that has come furthest. Answers who leads then.
+    /// Transfers the leadership to a node, or to the most up-to-date one. Returns the new leader.
     fn transfer_leader(&self, to: Option<NodeId>) -> Called<'_, NodeId> {
         async move { self.call(ApiRequest::TransferLeader { to }).await?.transferred() }.boxed()
     }
 
-    /// Looks up screen names (without `@`), at most [`MAX_NAMES`](crate::client::MAX_NAMES), with the budgets of any
-    /// node. Answers those that have an account.
+    /// Looks up screen names (without `@`), at most [`MAX_NAMES`](crate::client::MAX_NAMES), using the budgets of any
+    /// node. Returns those that have an account.
     fn resolve(&self, names: Vec<String>) -> Called<'_, Vec<(String, UserId)>> {
         async move { self.call(ApiRequest::ResolveNames(names)).await?.resolved() }.boxed()
     }
@@ -61,13 +62,12 @@ pub trait TrackerApi: Send + Sync + 'static {
         async move { self.call(ApiRequest::Members(request)).await?.done() }.boxed()
     }
 
-    /// Compares all replicas at one entry of the log.
+    /// Compares all replicas at one log entry.
     fn check_replicas(&self) -> Called<'_, ReplicaCheck> {
         async move { self.call(ApiRequest::CheckReplicas).await?.checked() }.boxed()
     }
 
-    /// Lets one new disk of a node in, in place of the one that it has now, `HOST:PORT` being where it will be reached if
-    /// that changes.
+    /// Lets one new disk of a node replace the one that it has now; `HOST:PORT` is its address if that changes.
     fn replace_disk(&self, node: NodeId, address: Option<String>) -> Called<'_, ()> {
         async move {
             let Answer::Status(status) = self.query(Query::Status).await? else {
@@ -75,7 +75,7 @@ pub trait TrackerApi: Send + Sync + 'static {
             };
             self.change_members(match status.disk_of(node) {
                 Some(disk) => MemberRequest::ReplaceDisk { node, disk, address },
-                // Whoever leads says that there is no such node.
+                // The leader reports that there is no such node.
                 None => MemberRequest::Replace { node, address },
             })
             .await
@@ -95,8 +95,8 @@ pub trait TrackerApi: Send + Sync + 'static {
         async move { self.call(request).await?.reported() }.boxed()
     }
 
-    /// Waits at most `timeout` until a report with these wants would bring something, which is also so when the
-    /// session is over. `false` says that the session lives.
+    /// Waits up to `timeout` until a report with these wants would be granted something, or the session is
+    /// over. `false` means that the session is alive and there is no work.
     fn wait_for_work(
         &self,
         node: NodeId,
@@ -127,7 +127,7 @@ pub trait TrackerApi: Send + Sync + 'static {
         .boxed()
     }
 
-    /// All events up to `through` were passed on by a node and need not be kept for long.
+    /// Tells the tracker that a node has passed on all events up to `through`, so that they need not be kept.
     fn events_passed(&self, node: NodeId, through: EventId) -> Called<'_, ()> {
         let request = ApiRequest::Node { node, request: NodeRequest::EventsPassed { through } };
         async move { self.call(request).await?.mutated().map(|_done| ()) }.boxed()

@@ -19,9 +19,9 @@ use crate::wire::{ApiReply, ApiRequest, CallError, Connection, Dial, Greeting, T
 pub use crate::wire::bounds::MAX_NAMES;
 pub use crate::wire::{ApiError, MemberRequest};
 
-/// A client of a cluster: talks to one of its nodes, goes to the next when that one fails, and
-/// repeats a call until it was served or its time is over. Every call can be repeated without harm,
-/// so the caller sees an error only when the cluster refuses or cannot be reached.
+/// A client of a cluster. It talks to one node, moves to the next when that one fails, and retries a call
+/// until it is served or its timeout expires. Every call is idempotent, so the caller sees an error only when
+/// the cluster refuses the call or cannot be reached.
 pub struct Client {
     dial: Arc<dyn Dial>,
     endpoints: Vec<String>,
@@ -31,14 +31,14 @@ pub struct Client {
     names: RequestNames,
 }
 
-/// Names for the writes of one process.
+/// Generates request ids for the writes of one process.
 pub struct RequestNames {
     client: u64,
     sequence: AtomicU64,
 }
 
 impl RequestNames {
-    /// Names that nobody else gives.
+    /// Starts a sequence of request ids that no other process uses.
     pub fn new(entropy: &dyn Entropy) -> Self {
         Self { client: entropy.next_u64(), sequence: AtomicU64::new(0) }
     }
@@ -52,7 +52,7 @@ impl RequestNames {
 /// Why a call did not succeed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ClientError {
-    /// The cluster said no.
+    /// The cluster refused the call.
     #[error(transparent)]
     Api(ApiError),
     /// No node served the call in time.
@@ -60,11 +60,11 @@ pub enum ClientError {
         "no node of the cluster served the call within {timeout:?} (asked: {endpoints}; trouble: {trouble}); check --endpoints and that a majority of the nodes runs"
     )]
     Unreachable {
-        /// How long was tried.
+        /// The timeout of the call.
         timeout: Duration,
         /// Who was asked.
         endpoints: String,
-        /// What happened last, at each of them.
+        /// The last error at each endpoint.
         trouble: String,
     },
     /// The node speaks another protocol than this program.
@@ -75,25 +75,25 @@ pub enum ClientError {
     },
 }
 
-/// How long one node may take to answer a try; longer than the longest wait for work (half a session's
-/// time to live) and than an election.
+/// How long one attempt may take. It is longer than the longest wait for work (half a session's time to live)
+/// and than an election.
 const TRY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What is told of a node that said nothing.
+/// Reported for a node that did not answer.
 const NO_ANSWER: &str = "no answer in time";
 
-/// Pause between the first two tries of a call, and the longest; each is twice the one before. The next node mostly
-/// serves at once: the one that was asked gave its leadership away, or ended.
+/// Shortest and longest pause between two attempts of a call; each pause is twice the one before. A retry usually
+/// succeeds at once, because the first node had just given up the leadership or stopped.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(25));
 
 impl Client {
-    /// A client of the nodes at these `HOST:PORT`s; connects when first called. A call is given up
-    /// after `timeout`.
+    /// A client of the nodes at these `HOST:PORT`s. It connects on the first call, and gives a call up after
+    /// `timeout`.
     pub fn new(endpoints: Vec<String>, timeout: Duration, entropy: &dyn Entropy) -> Self {
         Self::dialling(Arc::new(Tcp), endpoints, timeout, entropy)
     }
 
-    /// A client that connects in this way.
+    /// A client that connects by `dial`.
     pub fn dialling(
         dial: Arc<dyn Dial>,
         endpoints: Vec<String>,
@@ -115,7 +115,8 @@ impl Client {
         let mut pause = RETRY_PAUSE.0;
         let mut troubles = Troubles::default();
         loop {
-            // A frozen node keeps its connections and answers nothing: no try may use up the call's time.
+            // A frozen node keeps its connections open and never answers, so one attempt must not use up the
+            // whole timeout.
             let try_until = deadline.min(Instant::now() + TRY_TIMEOUT);
             match self.try_call(&request, try_until).await {
                 Ok(reply) => return Ok(reply),
@@ -140,7 +141,7 @@ impl Client {
         let trouble = match timeout_at(until, connection.api(within, request.clone())).await {
             Ok(Ok(Ok(reply))) => return Ok(reply),
             Ok(Ok(Err(error))) if !error.is_passing() => return Err(Failure::Final(error)),
-            // The node lives but may be cut off from its leader: the next try asks another one.
+            // The node is alive but may be cut off from its leader: the next attempt goes to another one.
             Ok(Ok(Err(error))) => Failure::Passing(endpoint, error.to_string()),
             Ok(Err(CallError::Rpc(RpcError::DeadlineExceeded))) | Err(_) => Failure::Silence(endpoint),
             Ok(Err(error)) => Failure::Passing(endpoint, error.to_string()),
@@ -168,7 +169,7 @@ impl Client {
         Ok((endpoint, connection))
     }
 
-    /// Gives up the connection to an endpoint, unless another call did so already.
+    /// Drops the connection to an endpoint, unless another call has done so already.
     async fn leave(&self, endpoint: usize) {
         let mut held = self.connection.lock().await;
         if held.as_ref().is_some_and(|(at, _)| *at == endpoint) {
@@ -195,15 +196,15 @@ impl TrackerApi for Client {
     }
 }
 
-/// What went wrong in one try, at the endpoint in this place of the list.
+/// Why one attempt failed, with the index of the endpoint.
 enum Failure {
     Final(ApiError),
     Passing(usize, String),
-    /// Its time was over.
+    /// The attempt timed out.
     Silence(usize),
 }
 
-/// What went wrong in a call, the last at each endpoint.
+/// The last error of a call at each endpoint.
 #[derive(Default)]
 struct Troubles(BTreeMap<usize, String>);
 
@@ -212,12 +213,13 @@ impl Troubles {
         self.0.insert(endpoint, trouble);
     }
 
-    /// Of a try that the call's own end cut short: it says less than whatever was noted before.
+    /// Records an attempt that the end of the call cut short. It never replaces an earlier error, which says
+    /// more.
     fn note_cut_short(&mut self, endpoint: usize) {
         self.0.entry(endpoint).or_insert_with(|| NO_ANSWER.to_owned());
     }
 
-    /// All of it, each with its endpoint.
+    /// All errors, each with its endpoint.
     fn told(&self, endpoints: &[String]) -> String {
         let told = self.0.iter().map(|(endpoint, trouble)| match endpoints.get(*endpoint) {
             Some(address) if !trouble.contains(address) => format!("{address}: {trouble}"),
@@ -240,7 +242,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let server = tokio::spawn(async move {
-            // Something else first, and then nothing at all.
+            // The first connection gets an error, the second one no answer at all.
             let (mut stream, _) = listener.accept().await.unwrap();
             stream.write_all(b"\x7f\xff\xff\xff not one of us\r\n\r\n").await.unwrap();
             let (mut silent, _) = listener.accept().await.unwrap();

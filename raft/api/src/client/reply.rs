@@ -1,4 +1,4 @@
-//! What a call was answered, as the type that it asked for.
+//! Converts the reply to a call into the type that the call returns.
 
 use storage::ids::UserId;
 
@@ -9,10 +9,10 @@ use crate::model::{
 use crate::wire::{ApiError, ApiReply};
 
 impl ApiReply {
-    /// What became of a mutation. A refusal is an error.
+    /// The response to a mutation. A refusal becomes an error.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply answers another call; a refusal.
+    /// [`ClientError::Confused`] when the reply belongs to another call; a refusal.
     pub fn mutated(self) -> Result<Response, ClientError> {
         match self {
             Self::Mutated(Response::Refused(refusal)) => Err(ClientError::Api(ApiError::Refused(refusal))),
@@ -65,10 +65,11 @@ impl ApiReply {
         }
     }
 
-    /// What a node says of itself.
+    /// The status of a node.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    /// [`ClientError::Confused`] when the reply belongs to another call; a refusal where the call can be
+    /// refused.
     pub fn node_status(self) -> Result<NodeStatus, ClientError> {
         match self {
             Self::NodeStatus(status) => Ok(*status),
@@ -87,10 +88,10 @@ impl ApiReply {
         }
     }
 
-    /// That it was done.
+    /// Checks that the call was carried out.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply answers another call.
+    /// [`ClientError::Confused`] when the reply belongs to another call.
     pub fn done(self) -> Result<(), ClientError> {
         match self {
             Self::Done => Ok(()),

@@ -15,7 +15,7 @@ pub const GROWING: [&str; 11] = [
     "stats.worker.completed.update",
 ];
 
-/// What is so at a moment: jobs at work.
+/// The counters that are gauges: jobs that are running.
 pub const ONGOING: [&str; 4] = [
     "stats.worker.ongoing.timeline",
     "stats.worker.ongoing.follower",

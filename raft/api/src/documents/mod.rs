@@ -1,7 +1,7 @@
-//! The cluster as JSON, for programs: of `twm-ctl -o json` and of the monitor's API. The names here are an interface: add,
-//! don't rename.
+//! The cluster as JSON, for `twm-ctl -o json` and the monitor's API. The names are a public interface: add new ones,
+//! never rename.
 //!
-//! Account ids are texts, because JSON readers round numbers beyond 2^53.
+//! Account ids are strings, because JSON readers round numbers beyond 2^53.
 
 pub mod counters;
 mod pace;
@@ -15,7 +15,8 @@ use crate::model::{
 
 pub use pace::{Done, Pace, Rates, age};
 
-/// A member; `newest` is the last log index that anybody has. Rate budgets can be thousands.
+/// A member. `newest` is the highest log index known in the cluster. Rate budgets are optional, since there
+/// can be thousands.
 pub fn member(member: &MemberStatus, newest: u64, budgets: bool) -> Value {
     json!({
         "id": member.id,
@@ -29,7 +30,7 @@ pub fn member(member: &MemberStatus, newest: u64, budgets: bool) -> Value {
     })
 }
 
-/// A change of members that is wanted or under way.
+/// A membership change that is requested or in progress.
 pub fn change(change: &MemberChange) -> Value {
     let hex = |disk: &DiskId| format!("{:016x}", disk.0);
     match change {
@@ -44,7 +45,7 @@ pub fn change(change: &MemberChange) -> Value {
     }
 }
 
-/// What a node says of itself; how far it lags is known only where `newest` is.
+/// The status of a node. Its lag is included only if `newest` is given.
 pub fn node(node: &NodeStatus, newest: Option<u64>, budgets: bool) -> Value {
     json!({
         "id": node.id,
@@ -110,7 +111,7 @@ pub fn session(session: &SessionStatus) -> Value {
     })
 }
 
-/// A crawl in full, with its rates per second.
+/// A crawl with all its counters and its rates per second.
 pub fn crawl(crawl: &CrawlView, rates: Rates) -> Value {
     let users = &crawl.counters.users;
     let operation = |operation: Operation| {
@@ -170,7 +171,7 @@ pub fn failed(user: &FailedUser<Failure>) -> Value {
     json!({ "user": user.user.to_string(), "depth": user.depth, "why": why.collect::<Vec<_>>() })
 }
 
-/// An account that was gone.
+/// An account that is gone.
 pub fn gone(user: &FailedUser<Gone>) -> Value {
     let why = user
         .why

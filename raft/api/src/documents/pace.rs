@@ -1,13 +1,13 @@
-//! How fast crawls go, and when they end, for whoever looks at them again and again.
+//! Rates of crawls and estimates of their ends, for callers that poll.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::model::{CrawlId, CrawlView, Operation};
 
-/// How far back a rate looks.
+/// The rates are means over this time.
 const WINDOW: Duration = Duration::from_secs(20);
-/// A crawl that would take longer than this, seconds, has no end that anybody could name.
+/// Longest estimate, seconds. A crawl that would take longer has none.
 const LONGEST: f64 = 1e9;
 
 /// What a crawl has done so far.
@@ -22,7 +22,7 @@ pub struct Done {
 }
 
 impl Done {
-    /// What the counters say.
+    /// Reads the counters of a crawl.
     pub fn of(crawl: &CrawlView) -> Self {
         let users = crawl.counters.users;
         let items = |operation: Operation| crawl.counters.operations[operation.index()].items;
@@ -33,7 +33,8 @@ impl Done {
         }
     }
 
-    /// As rates, from an earlier moment on. Retried errors take accounts back, which counts as none.
+    /// Rates since an earlier moment. Retried errors make the number of final accounts fall, which counts as
+    /// a rate of zero.
     fn since(self, earlier: Self, time: Duration) -> Rates {
         let per_second = |now: u64, then: u64| match time.as_secs_f64() {
             seconds if seconds > 0.0 => now.saturating_sub(then) as f64 / seconds,
@@ -47,12 +48,12 @@ impl Done {
     }
 }
 
-/// From a crawl's submission to its end, or till now.
+/// From a crawl's submission to its end, or to the present.
 pub fn age(crawl: &CrawlView) -> Duration {
     Duration::from_millis(crawl.ended_at.unwrap_or(crawl.now).saturating_sub(crawl.submitted_at))
 }
 
-/// How fast a crawl goes, per second.
+/// Rates of a crawl, per second.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rates {
     /// Accounts that reached a final state.
@@ -69,7 +70,7 @@ impl Rates {
         Done::of(crawl).since(Done::default(), age(crawl))
     }
 
-    /// Seconds that the accounts that are left take; nothing while nobody knows.
+    /// Estimated seconds until the crawl ends; absent if unknown.
     pub fn estimate(&self, crawl: &CrawlView) -> Option<f64> {
         let left = crawl.counters.users.waiting + crawl.counters.users.active;
         let seconds = left as f64 / self.users;
@@ -77,28 +78,29 @@ impl Rates {
     }
 }
 
-/// The rates of crawls that are looked at again and again.
+/// Computes the rates of crawls that are polled.
 #[derive(Debug, Default)]
 pub struct Pace {
     seen: BTreeMap<CrawlId, VecDeque<(Duration, Done)>>,
 }
 
 impl Pace {
-    /// Takes what the crawls under way have done at a moment of the caller's monotonic clock.
+    /// Records the progress of running crawls at a moment of the caller's monotonic clock.
     pub fn take(&mut self, at: Duration, crawls: &[CrawlView]) {
         let under_way = || crawls.iter().filter(|crawl| !crawl.phase.is_over());
         self.seen.retain(|id, _| under_way().any(|crawl| crawl.id == *id));
         for crawl in under_way() {
             let seen = self.seen.entry(crawl.id).or_default();
             seen.push_back((at, Done::of(crawl)));
-            // One that is older stays, so that the window is always covered.
+            // One sample older than the window stays, so that the window is always covered.
             while seen.get(1).is_some_and(|(second, _)| *second + WINDOW <= at) {
                 seen.pop_front();
             }
         }
     }
 
-    /// A crawl's rates over the last 20 s; its mean rates when it is over or not known for long enough.
+    /// A crawl's rates over the last 20 s; its mean rates if it is over or has been sampled for a shorter
+    /// time.
     pub fn of(&self, crawl: &CrawlView) -> Rates {
         let seen = self.seen.get(&crawl.id).filter(|seen| seen.len() > 1 && !crawl.phase.is_over());
         match seen.and_then(|seen| seen.front().zip(seen.back())) {

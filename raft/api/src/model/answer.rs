@@ -1,4 +1,4 @@
-//! Reading: queries and their answers.
+//! Queries and their answers.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,7 @@ use crate::wire::bounds::{MAX_LEASES, at_most};
 
 use super::{ClusterStatus, CrawlId, CrawlView, Failure, Gone, LeaseId, NodeId, StorageId};
 
-/// What can be asked of the tracker. Answered by the leader, on the state after every write that
-/// was acknowledged before.
+/// A query. The leader answers it from a state that includes every write acknowledged before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Query {
     /// The whole cluster.
@@ -23,18 +22,18 @@ pub enum Query {
     Errors {
         /// The crawl.
         crawl: CrawlId,
-        /// Those after this account.
+        /// Only accounts after this one.
         after: Option<UserId>,
-        /// At most this many; the tracker gives 1,000 at the most.
+        /// At most this many; the tracker returns 1,000 at most.
         limit: u32,
     },
     /// Accounts that were gone, by account, with the reasons.
     Gone {
         /// The crawl.
         crawl: CrawlId,
-        /// Those after this account.
+        /// Only accounts after this one.
         after: Option<UserId>,
-        /// At most this many; the tracker gives 1,000 at the most.
+        /// At most this many; the tracker returns 1,000 at most.
         limit: u32,
     },
     /// Accounts in the frontier, in order of discovery.
@@ -46,18 +45,18 @@ pub enum Query {
     },
     /// Which of these leases name a draft that is still needed.
     DraftsInUse(#[serde(deserialize_with = "at_most::<{ MAX_LEASES }, _, _>")] Vec<LeaseId>),
-    /// Where the nodes' files are.
+    /// The storage of each node.
     Storages,
 }
 
-/// The answer to a [`Query`], by the same name.
+/// The answer to the [`Query`] of the same name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// The whole cluster.
     Status(Box<ClusterStatus>),
     /// All crawls.
     Crawls(Vec<CrawlView>),
-    /// One crawl, if there is one.
+    /// One crawl, if it exists.
     Crawl(Option<Box<CrawlView>>),
     /// Part of the error list.
     Errors(Vec<FailedUser<Failure>>),
@@ -76,13 +75,13 @@ pub enum Answer {
 pub struct FailedUser<Why> {
     /// The account.
     pub user: UserId,
-    /// Steps from a target.
+    /// Distance from a target, in steps.
     pub depth: u32,
     /// By operation.
     pub why: Vec<Why>,
 }
 
-/// Some accounts of a frontier.
+/// A page of a frontier.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FrontierPage {
     /// The accounts.

@@ -4,33 +4,33 @@ use serde::{Deserialize, Serialize};
 
 use super::MemberId;
 
-/// Checksums of a replica's state after one entry of the log, by part. They are equal on all replicas that have applied the
-/// same entries, however often these were restarted and whatever of the state is on their disks.
+/// Checksums of a replica's state after one log entry, by part. They are equal on all replicas that have applied the
+/// same entries, regardless of restarts and of how much of the state is on disk.
 ///
-/// Not in it are records that a replica keeps on its disk alone: failed and gone accounts, and the accounts of crawls that
-/// are over. Checksums of the store itself guard those.
+/// Records that a replica keeps on disk only are not covered: failed and gone accounts, and the accounts of crawls
+/// that are over. The checksums of the store itself protect those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StateDigest {
     /// Cluster time, version, counters, drained nodes and storages.
     pub cluster: u64,
-    /// Answers to requests that may be repeated.
+    /// Responses remembered by request id.
     pub requests: u64,
     /// Specification, phase and counters of all crawls.
     pub crawls: u64,
-    /// Known, waiting and discovered accounts of the crawls that are not over.
+    /// Known, waiting and discovered accounts of crawls that are not over.
     pub accounts: u64,
-    /// Jobs with a record of their own, and which of them writes which file.
+    /// Jobs with a record of their own, and the writer of each file.
     pub jobs: u64,
-    /// Sessions with what they hold.
+    /// Sessions and the jobs that they hold.
     pub sessions: u64,
-    /// Who may become a member, and who may not any more.
+    /// Who may become a member, and who may no longer.
     pub members: u64,
-    /// Events that are kept for a mirror.
+    /// Events kept for a mirror.
     pub events: u64,
 }
 
 impl StateDigest {
-    /// The parts with their names.
+    /// The parts and their names.
     pub fn parts(&self) -> [(&'static str, u64); 8] {
         [
             ("cluster", self.cluster),
@@ -56,19 +56,20 @@ impl StateDigest {
     }
 }
 
-/// What a replica answers that was asked for its digest at an entry of the log.
+/// A replica's answer to a request for its digest at a log entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DigestAt {
-    /// Log index of the last entry that the replica has applied.
+    /// Index of the last applied entry.
     pub applied: u64,
-    /// The digest, once the replica has applied the entry. Absent for good when it had applied it before it was asked.
+    /// The digest, once the replica has applied the entry. It stays absent if the replica had applied the entry
+    /// before it was asked.
     pub digest: Option<StateDigest>,
 }
 
-/// All replicas at one entry of the log.
+/// The digests of all replicas at one log entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaCheck {
-    /// Log index of the entry.
+    /// Index of the entry.
     pub index: u64,
     /// The members, in order.
     pub replicas: Vec<CheckedReplica>,
@@ -79,20 +80,20 @@ pub struct ReplicaCheck {
 pub struct CheckedReplica {
     /// The member.
     pub member: MemberId,
-    /// What came of it.
+    /// The result.
     pub outcome: CheckOutcome,
 }
 
-/// What came of asking a replica for its digest.
+/// The result of asking a replica for its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CheckOutcome {
     /// Its digest.
     Digest(StateDigest),
-    /// It has not applied the entry in time, or skipped it by a snapshot.
+    /// The replica did not apply the entry in time, or skipped it with a snapshot.
     NotThere {
-        /// Log index of the last entry that it has applied.
+        /// Index of the last applied entry.
         applied: u64,
     },
-    /// It did not answer, for this reason.
+    /// The replica did not answer, for this reason.
     Silent(String),
 }

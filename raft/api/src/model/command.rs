@@ -1,42 +1,42 @@
-//! What a change of the state answered.
+//! Responses to changes of the state.
 
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
 use super::{CrawlId, NodeId, ReportAnswer, SessionId, SessionOpened, StorageId};
 
-/// What submitting targets did.
+/// The result of submitting targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SubmitSummary {
     /// New to the crawl.
     pub accepted: u64,
-    /// Known to the crawl already.
+    /// Already known to the crawl.
     pub duplicates: u64,
 }
 
-/// What a command answered.
+/// The response to a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Response {
-    /// Done, nothing to tell.
+    /// Done; there is nothing to return.
     Done,
-    /// A session was begun.
+    /// A session was opened.
     SessionOpened(SessionOpened),
     /// A report was applied.
     Report(ReportAnswer),
-    /// A crawl was made.
+    /// A crawl was created.
     CrawlCreated(CrawlId),
     /// Targets were added.
     Added(SubmitSummary),
-    /// So many accounts were put back.
+    /// This many accounts were put back into the queue.
     Retried(u32),
     /// The state does not allow it.
     Refused(Refusal),
 }
 
-/// Why the state machine refused a command. Nothing was changed.
+/// Why the state machine refused a command. A refused command changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
-    /// The session ended; its jobs went to others.
+    /// The session has ended; its jobs went to others.
     #[error("session {0} is over; the node has to open a new one")]
     SessionOver(SessionId),
     /// A report came out of order.
@@ -44,12 +44,12 @@ pub enum Refusal {
     OutOfOrder {
         /// The session.
         session: SessionId,
-        /// The sequence number that came.
+        /// The sequence number that arrived.
         got: u64,
-        /// The one that is next.
+        /// The sequence number that was expected.
         expected: u64,
     },
-    /// No crawl of this id.
+    /// No crawl has this id.
     #[error("there is no crawl {0}; `twm-ctl crawl list` shows them")]
     NoSuchCrawl(CrawlId),
     /// The crawl is in a phase that does not allow it.
@@ -67,12 +67,12 @@ pub enum Refusal {
     MissingChunk {
         /// The crawl.
         crawl: CrawlId,
-        /// The chunk that came.
+        /// The chunk that arrived.
         got: u64,
-        /// The one that is next.
+        /// The chunk that was expected.
         expected: u64,
     },
-    /// The submission makes no sense.
+    /// The specification of the crawl is invalid.
     #[error("{0}")]
     BadSpec(String),
     /// The roster does not allow it.
@@ -86,14 +86,14 @@ pub enum Refusal {
         /// The account.
         user: UserId,
     },
-    /// The command belongs to a later version of the cluster.
+    /// The command belongs to a newer version of the cluster.
     #[error(
         "{what} needs cluster version {needs} and the cluster is at {cluster}; it rises by itself when all members run a release that knows it (`twm-ctl status` shows what each runs)"
     )]
     NeedsVersion {
         /// The command.
         what: String,
-        /// The version that it came with.
+        /// The version that introduced it.
         needs: u32,
         /// The cluster's.
         cluster: u32,
@@ -110,25 +110,25 @@ pub enum Refusal {
         /// Accounts under way.
         open: u64,
     },
-    /// The cluster's version was to be raised by more than one.
+    /// The cluster's version would have risen by more than one.
     #[error("the cluster's version is raised one by one, from {from} not to {to}")]
     VersionSkipped {
         /// The cluster's.
         from: u32,
-        /// What was asked for.
+        /// The version asked for.
         to: u32,
     },
-    /// So many nodes are drained that no other can be.
+    /// The largest number of nodes is drained already.
     #[error(
         "node {node} cannot be drained too: {most} are already, which is the most; `twm-ctl node undrain` those that are no more"
     )]
     TooManyDrained {
         /// The node.
         node: NodeId,
-        /// How many can be.
+        /// The largest number.
         most: u32,
     },
-    /// The node's files are elsewhere.
+    /// The node's files are in another output.
     #[error(
         "node {node} has its files in the output with storage {known:016x}, and this output's is {found:016x}: another volume \
          may be mounted; mount the right one, or start the node with --adopt-output to give up what only the other one has",
@@ -139,10 +139,10 @@ pub enum Refusal {
         node: NodeId,
         /// Where its files are.
         known: StorageId,
-        /// Where it would write.
+        /// The output that it would write to.
         found: StorageId,
     },
-    /// Another node writes there.
+    /// Another node writes to this output.
     #[error(
         "node {node} writes to this output as well (storage {storage:016x}); give each node its own --output, or all of them \
          --shared-output",
@@ -154,18 +154,18 @@ pub enum Refusal {
         /// The other node.
         node: NodeId,
     },
-    /// More nodes than can be kept in mind.
+    /// There are more nodes than the state can record.
     #[error("{most} nodes have files already, which is the most; remove members that are no more")]
     TooManyStorages {
-        /// How many can have.
+        /// The largest number.
         most: u32,
     },
-    /// The opening of a session was sent before another one, which the node has now.
+    /// This request to open a session was sent before the one that opened the node's current session.
     #[error("node {node} has opened session {session} since; this attempt to open one came late")]
     SessionNewer {
         /// The node.
         node: NodeId,
-        /// The session that it has.
+        /// The current session.
         session: SessionId,
     },
 }

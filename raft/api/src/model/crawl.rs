@@ -7,7 +7,7 @@ use super::{CrawlId, Operation, Operations};
 /// What happens to the accounts that an analysis admits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Traversal {
-    /// They go to the crawl's frontier, to be exported and submitted again.
+    /// They go to the crawl's frontier, which can be exported and submitted as another crawl.
     Default,
     /// They join the end of the queue.
     Bfs,
@@ -29,7 +29,7 @@ impl Traversal {
 /// What a submission asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrawlSpec {
-    /// A name for people. Need not be unique.
+    /// A name for people; it need not be unique.
     pub name: String,
     /// What is done to each account.
     pub operations: Operations,
@@ -42,14 +42,14 @@ pub struct CrawlSpec {
     pub follow: Option<String>,
     /// Share of the cluster's work among running crawls, 1 to 100.
     pub priority: u8,
-    /// What the submitter knows its lists again by, to go on with a submission that was cut off.
+    /// Identifies the submitter's lists, so that an interrupted submission can be continued.
     pub fingerprint: Option<u64>,
 }
 
-/// Where a crawl stands.
+/// The phase of a crawl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CrawlPhase {
-    /// Targets are still coming in; jobs run already.
+    /// Targets are still being submitted; jobs run already.
     Loading,
     /// All targets are in.
     Running,
@@ -73,14 +73,13 @@ impl CrawlPhase {
         }
     }
 
-    /// Whether nothing will happen any more.
+    /// Whether the crawl is over.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Finished | Self::Cancelled)
     }
 }
 
-/// What became of the accounts. TWM-C1: `accepted` is the sum of `waiting`, `active` and the four
-/// final states.
+/// Accounts by state. TWM-C1: `accepted` is the sum of `waiting`, `active` and the four final states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct UserCounters {
     /// Accounts accepted: targets and admitted discoveries, each once.
@@ -89,7 +88,7 @@ pub struct UserCounters {
     pub duplicates: u64,
     /// Not begun.
     pub waiting: u64,
-    /// Begun and not final: leased, between two operations, or delayed.
+    /// Started and not final: leased, between two operations, or delayed.
     pub active: u64,
     /// Final: at least one operation completed, none failed.
     pub completed: u64,
@@ -101,7 +100,7 @@ pub struct UserCounters {
     pub cancelled: u64,
 }
 
-/// What became of one operation's jobs.
+/// Counters of one operation's jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct OperationCounters {
     /// Jobs done.
@@ -110,7 +109,7 @@ pub struct OperationCounters {
     pub gone: u64,
     /// Jobs that failed for good.
     pub failed: u64,
-    /// Times a job had to wait for a rate budget.
+    /// How often a job had to wait for a rate budget.
     pub limited: u64,
     /// Attempts that failed and were tried again.
     pub retried: u64,
@@ -125,7 +124,7 @@ pub struct CrawlCounters {
     pub users: UserCounters,
     /// Jobs, by [`Operation::index`].
     pub operations: [OperationCounters; 4],
-    /// Accounts that an analysis looked at for the first time in this crawl.
+    /// Accounts that an analysis looked up for the first time in this crawl.
     pub discovered: u64,
     /// Of these, how many the follow rule admitted.
     pub admitted: u64,
@@ -151,7 +150,7 @@ pub struct CrawlView {
     pub phase: CrawlPhase,
     /// What was done.
     pub counters: CrawlCounters,
-    /// Accounts in the queue, not begun.
+    /// Accounts in the queue that have not been started.
     pub queued: u64,
     /// Jobs that could run now, with a record of their own.
     pub ready: u64,
@@ -159,7 +158,7 @@ pub struct CrawlView {
     pub leased: u64,
     /// Jobs that wait for a reset or a retry.
     pub delayed: u64,
-    /// Chunks of targets and of seeds that came.
+    /// Chunks of targets and of seeds received.
     pub chunks: [u64; 2],
     /// Cluster time of the submission, ms.
     pub submitted_at: u64,

@@ -1,4 +1,4 @@
-//! What happens, told for those who watch: the events that a mirror passes on.
+//! Events: what the state machine tells a mirror.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,13 +8,13 @@ use storage::ids::UserId;
 
 use super::{CrawlId, GoneReason, JobId, LeaseId, NodeId, Operation, Operations, SessionId};
 
-/// When something happened in the log: the entry and the place among what it caused, from 1. Place 0 is before
-/// everything that the entry caused. Written as a Redis stream writes its ids.
+/// The position of an event: the log entry and the event's place among those of the entry, from 1. Place 0
+/// precedes all events of the entry. Formatted as a Redis stream id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct EventId {
     /// Log index of the entry.
     pub index: u64,
-    /// Place among its events.
+    /// Place among the entry's events.
     pub place: u64,
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for EventId {
     }
 }
 
-/// A text that is no event id.
+/// A text that is not an event id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no event id; one looks like 1024-3")]
 pub struct NoEventId(pub String);
@@ -40,12 +40,12 @@ impl FromStr for EventId {
     }
 }
 
-/// Something that happened, by the log and thus the same on every replica.
+/// An event, derived from the log and therefore the same on every replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// When, in the log.
     pub id: EventId,
-    /// Counts the events from 1 without a gap.
+    /// Number of the event, counted from 1 without gaps.
     pub number: u64,
     /// Cluster time, ms since the cluster's first leader.
     pub at: u64,
@@ -56,14 +56,14 @@ pub struct Event {
 /// What can happen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
-    /// To a crawl as a whole.
+    /// Of a crawl.
     Crawl {
         /// The crawl.
         crawl: CrawlId,
-        /// What happened to it.
+        /// What changed.
         change: CrawlChange,
     },
-    /// To one operation of one account.
+    /// Of one operation of one account.
     Job {
         /// The crawl.
         crawl: CrawlId,
@@ -73,16 +73,16 @@ pub enum EventKind {
         user: UserId,
         /// The operation.
         operation: Operation,
-        /// What happened to it.
+        /// What changed.
         change: JobChange,
     },
-    /// To a node's session.
+    /// Of a node's session.
     Session {
         /// The node.
         node: NodeId,
         /// The session.
         session: SessionId,
-        /// What happened to it.
+        /// What changed.
         change: SessionChange,
     },
     /// A node leads.
@@ -104,7 +104,7 @@ pub enum CrawlChange {
         /// What is done to its accounts.
         operations: Operations,
     },
-    /// A chunk of targets came.
+    /// A chunk of targets was submitted.
     Targets {
         /// New to the crawl.
         accepted: u64,
@@ -113,11 +113,11 @@ pub enum CrawlChange {
     },
     /// All targets are in.
     Sealed,
-    /// Nothing is granted until it is resumed.
+    /// Paused: nothing is granted until it is resumed.
     Paused,
     /// It goes on.
     Resumed,
-    /// It was ended by an operator.
+    /// Cancelled by an operator.
     Cancelled,
     /// Nothing is left to do.
     Finished,
@@ -126,49 +126,49 @@ pub enum CrawlChange {
         /// How many.
         accounts: u64,
     },
-    /// It had ended and was forgotten.
+    /// Deleted after it had ended.
     Deleted,
 }
 
 /// What happens to a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobChange {
-    /// A node runs it.
+    /// Granted to a node.
     Granted {
         /// The node.
         node: NodeId,
         /// The lease.
         lease: LeaseId,
-        /// Which attempt it is, from 1.
+        /// Number of the attempt, from 1.
         attempt: u32,
     },
-    /// It was saved so far.
+    /// The job saved its progress.
     Progressed {
-        /// Where it would go on.
+        /// Where a later attempt would continue.
         cursor: String,
         /// Tweets or followers on disk; absent for an analysis.
         items: Option<u64>,
     },
     /// Accounts were looked up.
     Discovered {
-        /// New, and let in by the follow rule.
+        /// New accounts that the follow rule admitted.
         admitted: u64,
         /// New, and not.
         discarded: u64,
     },
-    /// All is fetched; the file waits for its final name.
+    /// Everything is fetched; the draft is not published yet.
     Fetched {
         /// Tweets or followers.
         items: u64,
     },
-    /// The operation is done, and its file, if it has one, is in place.
+    /// The operation is complete, and its file, if it has one, is published.
     Completed {
         /// Tweets, followers or accounts looked up.
         items: u64,
     },
     /// It waits for a rate budget.
     Limited {
-        /// For so long, ms.
+        /// For this long, ms.
         after_ms: u64,
     },
     /// The account cannot be crawled.
@@ -176,21 +176,22 @@ pub enum JobChange {
         /// Why.
         reason: GoneReason,
     },
-    /// An attempt failed and another follows.
+    /// An attempt failed; another one follows.
     Retried {
         /// What happened.
         reason: String,
-        /// Not before so many ms.
+        /// Not before this many ms.
         after_ms: u64,
     },
     /// It failed for good and is in the error list.
     Failed {
-        /// What the last attempt met.
+        /// The error of the last attempt.
         reason: String,
         /// Where it stood.
         cursor: Option<String>,
     },
-    /// It went back to the queue: its node gave it back or fell silent, or what it reads is elsewhere.
+    /// The job went back to the queue: its node handed it back or fell silent, or its input is on another
+    /// storage.
     Returned,
     /// The account has reached a final state; its job is over.
     Ended {
@@ -199,7 +200,7 @@ pub enum JobChange {
     },
 }
 
-/// How an account ends.
+/// The final state of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FinalState {
     /// Something was completed and nothing failed.
@@ -228,7 +229,7 @@ pub enum SessionChange {
     Opened,
     /// It is over.
     Ended {
-        /// Whether its node closed it; else it was silent for its time to live.
+        /// Whether the node closed it; otherwise it was silent for its time to live.
         graceful: bool,
     },
 }

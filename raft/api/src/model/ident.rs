@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A cluster member, as given by `twm-node --id`. Positive.
+/// A node, as given by `twm-node --id`. Positive.
 pub type NodeId = u64;
 
 macro_rules! number_id {
@@ -23,7 +23,7 @@ macro_rules! number_id {
     };
 }
 
-/// A cluster: drawn at random once, when the cluster is formed. Everything that belongs to the cluster carries it: data
+/// A cluster id, drawn at random when the cluster is formed. Everything that belongs to the cluster carries it: data
 /// directories, snapshots, outputs, greetings. A cluster's *name* is for people and need not be unique.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -41,7 +41,7 @@ impl fmt::Debug for ClusterId {
     }
 }
 
-/// The text is no cluster id: 32 hexadecimal digits.
+/// The text is not a cluster id, which has 32 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no cluster id, which has 32 hexadecimal digits")]
 pub struct NoClusterId(pub String);
@@ -57,12 +57,12 @@ impl FromStr for ClusterId {
 }
 
 number_id! {
-    /// A data directory: drawn at random when it is first used. A node whose data directory was lost comes back with
-    /// another disk, and is another member to Raft.
+    /// The id of a data directory, drawn at random when it is first used. A node whose data directory was lost comes
+    /// back with another disk, and is another member to Raft.
     DiskId
 }
 /// A member of a cluster as Raft knows it: a node with one data directory. A node whose data directory was lost comes
-/// back as another member, so that nothing is ever counted as acknowledged by a disk that never had it.
+/// back as another member, so that no disk is ever credited with what another one acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct MemberId {
     /// The node.
@@ -71,7 +71,7 @@ pub struct MemberId {
     pub disk: DiskId,
 }
 
-/// A member on disk 0, which no data directory draws: for tests of parts that know no disks.
+/// A member on disk 0, which no data directory uses: for tests of components that know no disks.
 impl From<NodeId> for MemberId {
     fn from(node: NodeId) -> Self {
         Self { node, disk: DiskId(0) }
@@ -85,26 +85,26 @@ impl fmt::Display for MemberId {
 }
 
 number_id! {
-    /// A crawl: one submission. Counts up from 1.
+    /// A crawl: one submission. Counted from 1.
     CrawlId
 }
 number_id! {
-    /// A session: one incarnation of a node. The log index of its opening, so a later session has a
+    /// A session: one incarnation of a node. The id is the log index of its opening, so a later session has a
     /// larger id.
     SessionId
 }
 number_id! {
-    /// One account on its way through a crawl's operations. Counts up from 1.
+    /// One account on its way through a crawl's operations. Counted from 1.
     JobId
 }
 number_id! {
-    /// Where dataset files lie: drawn at random when a data directory is made, or the same for all
-    /// nodes that share an output directory.
+    /// The place where dataset files are stored: drawn at random when a data directory is created, or shared
+    /// by all nodes that share an output directory.
     StorageId
 }
 number_id! {
-    /// A granted job's fencing token: log index of the grant and position in it. A later grant has
-    /// a larger lease, everywhere and for ever.
+    /// The fencing token of a granted job: the log index of the grant and the job's position in it. A later
+    /// grant always has a larger lease.
     LeaseId
 }
 
@@ -134,12 +134,12 @@ impl FromStr for CrawlId {
     }
 }
 
-/// A text that is no crawl id.
+/// A text that is not a crawl id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no crawl id; `twm-ctl crawl list` shows them")]
 pub struct UnknownCrawl(pub String);
 
-/// Names one write of one client, so that a retried write is applied once.
+/// Identifies one write of one client, so that a retried write is applied once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId {
     /// Drawn at random by the client when it starts.

@@ -1,4 +1,4 @@
-//! A unit of work for one worker.
+//! Jobs: units of work for one worker.
 
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
@@ -8,7 +8,7 @@ use super::{CrawlId, JobId, LeaseId, Operation, StorageId};
 /// A job as it is granted to a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// The job's name for as long as it lives.
+    /// The id of the job for its whole life.
     pub id: JobId,
     /// The fencing token of this grant.
     pub lease: LeaseId,
@@ -20,13 +20,13 @@ pub struct Job {
     pub operation: Operation,
     /// Steps from a target of the submission: 0 for a target, 1 for a follower found by its analysis.
     pub depth: u32,
-    /// Which attempt this is, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// Where to go on; absent at the beginning.
+    /// Where to continue; absent for a first attempt.
     pub progress: Option<Progress>,
 }
 
-/// How far a job has come.
+/// The progress of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The source's cursor of the next page; for an analysis the number of followers done.
@@ -38,16 +38,16 @@ pub struct Progress {
 /// The synced part of a draft file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DraftProgress {
-    /// The lease under whose name the draft lies.
+    /// The lease in the name of the draft.
     pub lease: LeaseId,
     /// Where it lies.
     pub storage: StorageId,
-    /// Length of the complete part, bytes.
+    /// Length of the synced part, bytes.
     pub bytes: u64,
     /// Tweets or followers in it.
     pub items: u64,
-    /// What was under the file's name when the draft was begun (`Dataset::stamp`): if another file is there by now, the
-    /// draft must not replace it.
+    /// Identifies the published file at the time when the draft was begun (`Dataset::stamp`). If another file has
+    /// been published since, the draft must not replace it.
     pub based_on: u64,
 }
 
@@ -87,8 +87,8 @@ pub struct Gone {
 pub struct Failure {
     /// The operation.
     pub operation: Operation,
-    /// What the last attempt met.
+    /// The error of the last attempt.
     pub reason: String,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u32,
 }

@@ -1,7 +1,7 @@
-//! What the tracker speaks about. Plain data: changes, reports, jobs and answers to queries.
+//! The data types of the tracker: changes, reports, jobs, queries and their answers.
 //!
-//! Everything here crosses the network and the disk as postcard, whose format is positional: new
-//! enum variants go last, and a changed struct is a new wire version ([`WIRE_VERSIONS`]).
+//! They cross the network and the disk as postcard, whose format is positional: new enum variants go last,
+//! and a changed struct needs a new wire version ([`WIRE_VERSIONS`]).
 
 mod answer;
 mod check;
@@ -38,8 +38,8 @@ pub use write::Write;
 
 pub use version::{CLUSTER_VERSION, FIRST_CLUSTER_VERSION};
 
-/// Versions of everything in this module as it crosses the network that this program speaks: the oldest and the newest.
-/// Both sides of a connection use the newest that both speak.
+/// The oldest and the newest wire version that this program speaks. Both sides of a connection use the newest that
+/// both speak.
 ///
 /// - 5: writes with a request id, and the comparison of replicas.
 pub const WIRE_VERSIONS: (u32, u32) = (4, 5);

@@ -1,4 +1,4 @@
-//! What is done to an account.
+//! Operations on accounts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub enum Operation {
     /// `T`: download the timeline.
     Timeline,
-    /// `U`: put the tweets newer than the saved ones in front of the saved timeline.
+    /// `U`: prepend newer tweets to the saved timeline.
     Update,
     /// `F`: download the followers.
     Followers,
@@ -48,7 +48,7 @@ impl Operation {
         }
     }
 
-    /// The operation that makes the file this one reads: A reads what F wrote, U what T wrote.
+    /// The operation whose file this one reads: A reads what F wrote, U what T wrote.
     pub fn input(self) -> Option<Self> {
         match self {
             Self::Analysis => Some(Self::Followers),
@@ -73,18 +73,18 @@ impl Operations {
     /// No operation.
     pub const NONE: Self = Self(0);
 
-    /// The set of one.
+    /// A set with one operation.
     pub fn only(operation: Operation) -> Self {
         Self(1 << operation.index())
     }
 
-    /// This set and one more.
+    /// The set with an operation added.
     #[must_use]
     pub fn with(self, operation: Operation) -> Self {
         Self(self.0 | Self::only(operation).0)
     }
 
-    /// This set without one.
+    /// The set with an operation removed.
     #[must_use]
     pub fn without(self, operation: Operation) -> Self {
         Self(self.0 & !Self::only(operation).0)
@@ -111,8 +111,8 @@ impl Operations {
     }
 }
 
-/// A set from a peer with more than the known operations would be neither empty nor have one to run: its accounts
-/// would wait for ever.
+/// A set from a peer that contains unknown operations would be neither empty nor have a job to run: its accounts
+/// would wait forever.
 fn known_operations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
     let set = u8::deserialize(deserializer)?;
     let all: Operations = Operation::ALL.into_iter().collect();
@@ -134,7 +134,7 @@ impl fmt::Display for Operations {
     }
 }
 
-/// A letter that names no operation.
+/// A letter that is not an operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no operation; the operations are T, F, A and U")]
 pub struct UnknownOperation(pub char);

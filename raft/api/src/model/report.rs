@@ -1,4 +1,4 @@
-//! What a node and the tracker say to each other about jobs.
+//! The messages about jobs between a node and the tracker.
 
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
@@ -12,38 +12,37 @@ use super::{GoneReason, Job, JobId, LeaseId, NodeId, Operation, Progress, Sessio
 pub struct OpenSession {
     /// The node.
     pub node: NodeId,
-    /// Names this opening: see [`OpenSession::incarnation`]. A repeated opening with the same number is the same session.
-    /// Another number ends the node's earlier session, if it names a later opening.
+    /// Identifies this request: see [`OpenSession::incarnation`]. A repeated request with the same number opens the
+    /// same session. A request with a later number ends the node's earlier session.
     pub incarnation: u64,
-    /// Where the node's dataset files lie.
+    /// Where the node's dataset files are stored.
     pub storage: StorageId,
     /// Workers, for status.
     pub workers: u32,
     /// Whether several nodes write there.
     pub shared: bool,
-    /// Whether an operator wants the node's files there from now on, wherever they were before.
+    /// Whether an operator has moved the node's files there from wherever they were.
     pub adopt: bool,
 }
 
-/// Bits of an incarnation that are drawn at random. The others count entries of the log: 2^44 are written in 13 years at 40,000
-/// a second.
+/// Random bits of an incarnation. The other bits count log entries: 2^44 are written in 13 years at 40,000 a second.
 const RANDOM_BITS: u32 = 20;
 
 impl OpenSession {
-    /// The number of an opening: how far the node's replica had applied the log when the node began to ask, and a random
-    /// part.
+    /// The number of a request: the index that the node's replica had applied when the node first sent it, and a
+    /// random part.
     pub fn incarnation(applied: u64, random: u64) -> u64 {
         applied << RANDOM_BITS | random & ((1 << RANDOM_BITS) - 1)
     }
 
-    /// Whether the node asked for this session before the other one was opened, which its replica would know. Then it is an
-    /// attempt that comes late: the node has gone on to the other session.
+    /// Whether the node sent this request before the other session was opened, which its replica would know. If so,
+    /// this is a late attempt, and the node already uses the other session.
     pub fn is_older_than(&self, other: SessionId) -> bool {
         self.incarnation >> RANDOM_BITS < other.0
     }
 }
 
-/// The session that was begun.
+/// A session that was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionOpened {
     /// Its id.
@@ -52,12 +51,12 @@ pub struct SessionOpened {
     pub ttl_ms: u64,
 }
 
-/// How many jobs a node would take now, by operation and together.
+/// How many jobs a node can take now, by operation and in total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Wants {
     /// Jobs in all.
     pub total: u16,
-    /// Jobs of one operation at most, by [`Operation::index`]: what the rate budgets allow.
+    /// Upper bound for each operation, by [`Operation::index`]: what the rate budgets allow.
     pub each: [u16; 4],
 }
 
@@ -70,38 +69,38 @@ impl Wants {
         Self { total, each: [total; 4] }
     }
 
-    /// Whether a job of this operation would be taken.
+    /// Whether another job of this operation fits.
     pub fn takes(&self, operation: Operation) -> bool {
         self.total > 0 && self.each[operation.index()] > 0
     }
 
-    /// Counts one granted job. Only after [`Self::takes`].
+    /// Counts one granted job. Call [`Self::takes`] first.
     pub fn take(&mut self, operation: Operation) {
         self.total -= 1;
         self.each[operation.index()] -= 1;
     }
 }
 
-/// Something a worker found out about its job.
+/// A worker's finding about its job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Finding {
-    /// The walk is done and the draft is synced. With `file` the tracker's answer says when to
-    /// publish it; without (nothing fetched) the job is over.
+    /// Everything is fetched and the draft is synced. With `file`, the tracker answers when to publish it;
+    /// without (nothing was fetched), the job is over.
     Completed {
         /// Whether there is a draft to publish.
         file: bool,
         /// Tweets, followers or accounts looked up.
         items: u64,
     },
-    /// The draft has its final name.
+    /// The draft was published.
     Published,
-    /// The draft that was to be published is not there, and nothing proves that it was published. The job runs again.
+    /// The draft that was to be published is missing, and nothing proves that it was published. The job runs again.
     DraftLost,
-    /// The job has come this far.
+    /// The job has saved this progress.
     Advanced(Progress),
-    /// The rate budget is spent on all of the node's addresses.
+    /// The rate budgets of all of the node's addresses are spent.
     Limited {
-        /// Where to go on.
+        /// Where to continue.
         progress: Option<Progress>,
         /// Not before this many ms from now.
         after_ms: u64,
@@ -110,62 +109,62 @@ pub enum Finding {
     Gone(GoneReason),
     /// The attempt failed.
     Failed {
-        /// Where to go on.
+        /// Where to continue.
         progress: Option<Progress>,
-        /// What happened, for the error list.
+        /// The error, for the error list.
         reason: String,
         /// Not before this many ms from now.
         after_ms: u64,
-        /// Whether another attempt makes sense.
+        /// Whether the job should be retried.
         retry: bool,
     },
-    /// The node stops and gives the job back.
+    /// The node shuts down and hands the job back.
     HandedBack {
-        /// Where to go on.
+        /// Where to continue.
         progress: Option<Progress>,
     },
-    /// The file that the job reads is not on the node's storage.
+    /// The job's input is not on the node's storage.
     InputMissing,
-    /// An analysis looked these accounts up.
+    /// An analysis looked up these accounts.
     Discovered {
-        /// Those that the follow rule admits.
+        /// Accounts that the follow rule admits.
         #[serde(deserialize_with = "at_most::<{ MAX_DISCOVERED }, _, _>")]
         admitted: Vec<UserId>,
         /// The others.
         #[serde(deserialize_with = "at_most::<{ MAX_DISCOVERED }, _, _>")]
         discarded: Vec<UserId>,
-        /// How far the analysis has come.
+        /// The progress of the analysis.
         progress: Progress,
     },
 }
 
-/// What a node tells the tracker. One report of a session is under way at a time.
+/// A node's report to the tracker. A session has at most one report in flight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The node's session.
     pub session: SessionId,
-    /// Counts the session's reports from 1. A repeated number is the same report: it changes
+    /// Number of the report in the session, from 1. A report with a number that was applied already changes
     /// nothing and gets the same answer.
     pub sequence: u64,
-    /// What its workers found, in order.
+    /// The findings of the workers, in order.
     #[serde(deserialize_with = "at_most::<{ MAX_FINDINGS }, _, _>")]
     pub findings: Vec<(JobId, LeaseId, Finding)>,
-    /// How many jobs it would take.
+    /// How many jobs the node can take.
     pub wants: Wants,
 }
 
-/// A draft to be given its final name.
+/// A draft to be published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     /// The job.
     pub job: JobId,
-    /// The lease that the publication is confirmed with.
+    /// The lease that confirms the publication.
     pub lease: LeaseId,
-    /// The lease under whose name the draft lies.
+    /// The lease in the name of the draft.
     pub draft: LeaseId,
     /// The account.
     pub user: UserId,
-    /// What was done, hence which kind of file.
+    /// The operation, which determines the kind of file.
     pub operation: Operation,
 }
 
@@ -181,9 +180,9 @@ pub struct Granted {
 pub struct ReportAnswer {
     /// New jobs.
     pub granted: Vec<Job>,
-    /// Drafts to publish: accepted completions, and those that an ended session left behind.
-    /// Repeated until confirmed with [`Finding::Published`].
+    /// Drafts to publish: of accepted completions, and those that an ended session left behind. Repeated
+    /// until confirmed by [`Finding::Published`].
     pub publish: Vec<Publication>,
-    /// Leases of the report that are not valid any more. What they wrote must be discarded.
+    /// Leases in the report that are no longer valid. Their drafts must be discarded.
     pub stale: Vec<LeaseId>,
 }

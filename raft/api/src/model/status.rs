@@ -11,7 +11,7 @@ pub struct ClusterStatus {
     pub cluster: String,
     /// The cluster.
     pub id: ClusterId,
-    /// The leader that answers.
+    /// The leader, which answers.
     pub leader: NodeId,
     /// Its term.
     pub term: u64,
@@ -19,7 +19,7 @@ pub struct ClusterStatus {
     pub now: u64,
     /// Every member.
     pub nodes: Vec<MemberStatus>,
-    /// Changes of members that are wanted or under way.
+    /// Membership changes that are requested or in progress.
     pub changes: Vec<MemberChange>,
     /// Every live session.
     pub sessions: Vec<SessionStatus>,
@@ -28,7 +28,7 @@ pub struct ClusterStatus {
 }
 
 impl ClusterStatus {
-    /// The newest disk of a node: the one that joins, or else the member's.
+    /// The newest disk of a node: the one that is joining, or else the member's.
     pub fn disk_of(&self, of: NodeId) -> Option<DiskId> {
         let joining = self.changes.iter().find_map(|change| match change {
             MemberChange::Joins { node, disk, .. } if *node == of => *disk,
@@ -38,12 +38,12 @@ impl ClusterStatus {
     }
 }
 
-/// A member, with what it said of itself when it could be reached.
+/// A member, with its own status if it could be reached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemberStatus {
     /// The member.
     pub id: NodeId,
-    /// Its data directory. While a new one takes its place, the node is there twice.
+    /// Its data directory. A node whose data directory is being replaced appears twice.
     pub disk: DiskId,
     /// Where its peers reach it.
     pub address: String,
@@ -51,24 +51,24 @@ pub struct MemberStatus {
     pub voter: bool,
     /// Whether an operator has drained it.
     pub drained: bool,
-    /// Why the leader sends it nothing any more, with the remedy.
+    /// Why the leader no longer replicates to it, with the remedy.
     pub cut_off: Option<String>,
-    /// What it says of itself; absent when it did not answer.
+    /// Its own status; absent if it did not answer.
     pub node: Option<NodeStatus>,
 }
 
-/// A change of members that is wanted, or under way.
+/// A membership change that is requested or in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemberChange {
-    /// One new disk of the node is let in.
+    /// One new disk of the node may join.
     Joins {
         /// The node.
         node: NodeId,
         /// Where it is reached.
         address: String,
-        /// The disk; absent until one has come.
+        /// The disk; absent until it has contacted the cluster.
         disk: Option<DiskId>,
-        /// The disk whose place it takes.
+        /// The disk that it replaces.
         replaces: Option<DiskId>,
     },
     /// The member leaves.
@@ -80,7 +80,7 @@ pub enum MemberChange {
     },
 }
 
-/// What part a node plays in Raft.
+/// A node's role in Raft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeRole {
     /// Decides.
@@ -108,7 +108,7 @@ impl NodeRole {
     }
 }
 
-/// What a node says of itself.
+/// The status of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// The node.
@@ -119,23 +119,23 @@ pub struct NodeStatus {
     pub disk: DiskId,
     /// Version of its program.
     pub version: String,
-    /// The newest version of a cluster that its program knows.
+    /// The newest cluster version that its program knows.
     pub cluster_version: u32,
     /// Its part in Raft.
     pub role: NodeRole,
     /// Its term.
     pub term: u64,
-    /// The leader it knows.
+    /// The leader, as far as it knows.
     pub leader: Option<NodeId>,
-    /// Log index of its last entry.
+    /// Index of the last entry in its log.
     pub last_log: u64,
-    /// Log index of the last entry in its state.
+    /// Index of the last applied entry.
     pub applied: u64,
-    /// Log index of the last checkpoint on its disk.
+    /// Index of the last checkpoint on its disk.
     pub checkpoint: u64,
     /// Milliseconds since it started.
     pub uptime_ms: u64,
-    /// What its workers do; absent before they start.
+    /// The status of its workers; absent before they start.
     pub workers: Option<WorkerStatus>,
 }
 
@@ -148,7 +148,7 @@ pub struct WorkerStatus {
     pub busy: u32,
     /// Requests sent since the start.
     pub requests: u64,
-    /// Answers that were not good, since the start.
+    /// Failed requests since the start.
     pub request_errors: u64,
     /// Tweets written since the start.
     pub tweets: u64,
@@ -158,9 +158,9 @@ pub struct WorkerStatus {
     pub http: String,
     /// The addresses it crawls from.
     pub addresses: Vec<AddressStatus>,
-    /// Why its dataset cannot be written, with the remedy; its jobs that write wait for it.
+    /// Why its dataset cannot be written, with the remedy; jobs that write wait.
     pub dataset_trouble: Option<String>,
-    /// Why the network that is crawled cannot be reached, with the remedy; its jobs wait for it.
+    /// Why the source cannot be reached, with the remedy; jobs wait.
     pub api_trouble: Option<String>,
 }
 
@@ -176,11 +176,11 @@ pub struct AddressStatus {
 /// A rate budget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetStatus {
-    /// The endpoint it is for.
+    /// The endpoint that it applies to.
     pub endpoint: String,
-    /// Requests per window; absent before the source told.
+    /// Requests per window; absent until the source has reported it.
     pub limit: Option<u64>,
-    /// Requests left in this window; absent before the source told.
+    /// Requests left in this window; absent until the source has reported it.
     pub remaining: Option<u64>,
     /// Until the next window, ms.
     pub reset_in_ms: Option<u64>,
@@ -195,7 +195,7 @@ pub struct SessionStatus {
     pub id: SessionId,
     /// Its node.
     pub node: NodeId,
-    /// Where the node's files lie.
+    /// Where the node's files are stored.
     pub storage: StorageId,
     /// Its workers.
     pub workers: u32,

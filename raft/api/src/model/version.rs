@@ -1,15 +1,16 @@
 //! The cluster's version.
 //!
-//! The version is part of the replicated state. What a command does is decided by it, never by the program that applies
-//! it: replicas that run two releases during an upgrade do the same. It rises when all members can.
+//! The version is part of the replicated state. It alone decides what a command does, never the program that applies
+//! it, so that replicas that run two releases during an upgrade agree. It rises when all members support the next
+//! one.
 
-/// The version of a new cluster. Every program knows it.
+/// The version of a new cluster. Every program supports it.
 pub const FIRST_CLUSTER_VERSION: u32 = 1;
 
-/// The newest version that this program knows.
+/// The newest version that this program supports.
 ///
 /// - 1: the first release.
 /// - 2: crawls can be deleted.
-/// - 3: an attempt of a call that is carried out late undoes nothing: [`Write`](super::Write)s that could have a request
-///   id, and [openings of sessions](super::OpenSession::incarnation) an order.
+/// - 3: late attempts of a call undo nothing: [`Write`](super::Write)s have request ids where they need one, and
+///   [requests to open a session](super::OpenSession::incarnation) are ordered.
 pub const CLUSTER_VERSION: u32 = 3;

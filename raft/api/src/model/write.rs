@@ -7,29 +7,29 @@ use crate::wire::bounds::{MAX_TARGETS, at_most};
 
 use super::{CrawlId, CrawlSpec, NodeId, RequestId};
 
-/// A change that an operator asks for. Nodes make commands of the log from it; what the log carries beyond that is not
-/// to be asked for by anybody.
+/// A change that an operator requests. Nodes turn it into a command of the log; clients cannot propose other
+/// commands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Write {
-    /// Makes an empty crawl in phase loading.
+    /// Creates an empty crawl in phase loading.
     CreateCrawl {
         /// The write's name.
         request: RequestId,
         /// What is asked for.
         spec: CrawlSpec,
     },
-    /// Adds targets to a loading crawl. Needs no request id: a target twice counts once, and `chunk`
-    /// keeps the counter of duplicates right.
+    /// Adds targets to a loading crawl. It needs no request id: a target that is added twice counts once, and
+    /// `chunk` keeps the counter of duplicates correct.
     AddTargets {
         /// The crawl.
         crawl: CrawlId,
-        /// Counts the submission's chunks of targets, and apart from them those of seeds, from 0; a chunk that was
-        /// applied already is not again.
+        /// Number of the chunk, from 0, counted separately for targets and seeds. A chunk that was applied already is
+        /// not applied again.
         chunk: u64,
         /// The targets.
         #[serde(deserialize_with = "at_most::<{ MAX_TARGETS }, _, _>")]
         users: Vec<UserId>,
-        /// Whether these count as seen only (`--seeds`) and are not crawled.
+        /// Whether the accounts only count as seen (`--seeds`) and are not crawled.
         seeds: bool,
     },
     /// All targets are in.
@@ -63,14 +63,14 @@ pub enum Write {
         /// At most this many.
         limit: u32,
     },
-    /// Stops or goes on granting jobs to a node.
+    /// Stops or resumes granting jobs to a node.
     Drain {
         /// The node.
         node: NodeId,
         /// Whether it is drained.
         drained: bool,
     },
-    /// Forgets a crawl that has ended, with all that belongs to it.
+    /// Deletes a crawl that has ended and everything that belongs to it.
     DeleteCrawl {
         /// The crawl.
         crawl: CrawlId,
@@ -78,8 +78,8 @@ pub enum Write {
 }
 
 impl Write {
-    /// Whether an attempt that is carried out late, after one that was answered, would undo what came in between. Such a
-    /// write is named by a request id. The others have one, or a chunk's number, or can be done once only.
+    /// Whether a late attempt, carried out after another one was answered, would undo what happened in between. Such
+    /// a write needs a request id. The others have one already, or have a chunk number, or can take effect only once.
     pub fn needs_request_id(&self) -> bool {
         match self {
             Self::PauseCrawl { .. }

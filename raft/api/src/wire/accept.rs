@@ -1,7 +1,7 @@
-//! Taking calls from a connection that was greeted.
+//! Receives calls on a connection after the greeting.
 //!
-//! Room for a call is taken before its frame is read, and given back once its answer is sent. A frame that comes too
-//! slowly and an answer that is not taken end the connection.
+//! Memory for a call is reserved before its frame is read, and released once its answer is sent. A frame that arrives
+//! too slowly or an answer that the peer does not read ends the connection.
 
 use std::io;
 use std::pin::Pin;
@@ -25,16 +25,16 @@ use super::greeting::Purpose;
 use super::request::ApiRequest;
 use super::service::{PeerRequest, PeerResponse};
 
-/// The longest that a call may take, as its caller says. tarpc takes any time from the wire, and panics in its
-/// timers over one of centuries.
+/// Longest deadline that is accepted from a caller. tarpc takes any value from the wire, and its timers panic
+/// for one of centuries.
 const LONGEST_CALL: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a frame that was announced, and answers that were sent, may take; and a second more for so many bytes.
+/// How long an announced frame or a sent answer may take: this long, and a second more for this many bytes.
 const TRANSFER_TIME: Duration = Duration::from_secs(10);
 const BYTES_A_SECOND: usize = 64 << 10;
 
-/// The calls that come on a connection, each no longer than those for its purpose are and as many as there is room for
-/// in the budget. They are to be served by a [`Charging`].
+/// The calls on a connection, each within the size limit of the connection's purpose and all within the budget. Serve
+/// them by a [`Charging`].
 pub fn calls_on<S>(
     stream: S,
     purpose: Purpose,
@@ -53,7 +53,7 @@ where
     })
 }
 
-/// A request or a response, and the room that it takes.
+/// A request or a response with its reserved memory.
 #[derive(Debug)]
 pub struct Charged<T> {
     value: T,
@@ -66,7 +66,7 @@ impl RequestName for Charged<PeerRequest> {
     }
 }
 
-/// Serves calls, and keeps the room that each takes until it is answered.
+/// Serves calls, and keeps the reservation of each until it is answered.
 #[derive(Debug, Clone)]
 pub struct Charging<S>(pub S);
 
@@ -84,14 +84,14 @@ impl<S: Serve<Req = PeerRequest, Resp = PeerResponse>> Serve for Charging<S> {
     }
 }
 
-/// What is read next.
+/// What is being read.
 enum Reading {
     Head,
-    /// Room for a frame of so many bytes.
+    /// Waiting for memory for a frame of this many bytes.
     Room(usize, BoxFuture<'static, Option<Held>>),
-    /// A frame that there is room for.
+    /// Reading a frame whose memory is reserved.
     Frame(Held, Pin<Box<Sleep>>),
-    /// Room for the answer to a call that is there.
+    /// Waiting for memory for the answer to a received call.
     Answer(Box<ClientMessage<PeerRequest>>, BoxFuture<'static, Option<Held>>),
 }
 
@@ -101,9 +101,9 @@ pub struct CallTransport<S> {
     purpose: Purpose,
     budget: ByteBudget,
     reading: Reading,
-    /// The room of answers that are not all sent.
+    /// Reservations of answers that are not completely sent.
     leaving: Vec<Held>,
-    /// When they must be.
+    /// When they must be sent.
     leave_by: Option<Pin<Box<Sleep>>>,
 }
 
@@ -144,7 +144,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> CallTransport<S> {
                     if !is_query(&call) {
                         return Poll::Ready(charged(call, room).map(Some));
                     }
-                    // Not beside the room for the call itself: who holds some and waits for more keeps others waiting.
+                    // The reservation of the call is released first: a task that holds some memory and waits for more
+                    // would block others.
                     drop((frame, room));
                     self.reading =
                         Reading::Answer(Box::new(call), self.budget.clone().take(QUERY_ANSWER).boxed());
@@ -160,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> CallTransport<S> {
         }
     }
 
-    /// Ends the connection when answers are not taken.
+    /// Ends the connection if answers are not read in time.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.leave_by {
             Some(late) => {
@@ -204,7 +205,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Response<Charged<PeerResponse>>> fo
         this.leaving.extend(room);
         match &mut this.leave_by {
             Some(late) => {
-                // What goes on being sent is taken; each answer has its own time beside that of those before it.
+                // Each answer has its own time in addition to that of the answers before it, as long as the peer
+                // reads.
                 let longer = late.deadline().max(Instant::now() + time);
                 late.as_mut().reset(longer);
             }
@@ -235,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Response<Charged<PeerResponse>>> fo
     }
 }
 
-/// How long so many bytes may take.
+/// How long this many bytes may take.
 fn time_for(bytes: usize) -> Duration {
     TRANSFER_TIME + Duration::from_secs((bytes / BYTES_A_SECOND) as u64)
 }
@@ -265,7 +267,7 @@ fn is_query(call: &ClientMessage<PeerRequest>) -> bool {
     matches!(request, ApiRequest::Query(_))
 }
 
-/// The beginning of a [`ClientMessage`], up to the time that a call may take.
+/// The start of a [`ClientMessage`], up to the deadline.
 #[derive(Deserialize)]
 enum Beginning {
     Request { may_take: Duration },
@@ -303,7 +305,7 @@ mod tests {
     use crate::wire::connect::connect_over;
     use crate::wire::{ApiError, ApiReply, Forwarded, JoinAnswer, JoinRequest, Peer};
 
-    /// A call as [`ClientMessage`] writes it.
+    /// A call, encoded as [`ClientMessage`] is.
     #[derive(Serialize)]
     enum Message {
         Request { may_take: Duration, trace: tarpc::trace::Context, id: u64, call: PeerRequest },
@@ -323,7 +325,7 @@ mod tests {
         ByteBudget::of_host(bytes, ByteBudget::of_all(bytes))
     }
 
-    /// What becomes of the bytes that a caller sends first.
+    /// The result of receiving these bytes.
     async fn received(purpose: Purpose, bytes: &[u8]) -> Result<u64, String> {
         let (mut ours, theirs) = duplex(4096);
         let mut calls = Box::pin(calls_on(theirs, purpose, budget(16 << 20)));
@@ -354,7 +356,7 @@ mod tests {
         }
     }
 
-    /// Answers at once, a query with this many bytes.
+    /// Answers at once; a query gets this many bytes.
     #[derive(Clone)]
     struct Answering(usize);
 
@@ -373,7 +375,7 @@ mod tests {
         }
     }
 
-    /// Serves a connection until it ends.
+    /// Serves a connection until it closes.
     fn serve(stream: DuplexStream, budget: ByteBudget, answer: usize) -> tokio::task::JoinHandle<()> {
         tokio::spawn(async move {
             let calls = calls_on(stream, Purpose::Api, budget).execute(Charging(Answering(answer).serve()));
@@ -390,7 +392,7 @@ mod tests {
         slow.write_all(&(1u32 << 20).to_be_bytes()).await.unwrap();
         tokio::time::timeout(Duration::from_secs(600), slow_one).await.unwrap().unwrap();
         assert_eq!(all.available_permits(), 8 << 10);
-        // Nothing more is heard on it.
+        // The connection is closed.
         assert_eq!(slow.read(&mut [0; 8]).await.unwrap(), 0);
     }
 
@@ -408,7 +410,7 @@ mod tests {
 
     #[tokio::test]
     async fn calls_wait_for_room_and_are_all_answered() {
-        // Two queries at a time.
+        // Room for two queries at a time.
         let all = ByteBudget::of_all(2 << 20);
         let budget = ByteBudget::of_host(2 << 20, all.clone());
         let (ours, theirs) = duplex(4096);

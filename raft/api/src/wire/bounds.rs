@@ -1,4 +1,4 @@
-//! How much one call may carry. Decoding refuses more before it makes room for it.
+//! Upper bounds of a call. Decoding rejects what exceeds them before it allocates.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,9 +7,9 @@ use super::Purpose;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Longest command of the log, encoded, bytes. A node refuses what would become a longer one.
+/// Longest encoded command of the log, bytes. A node refuses a longer one.
 pub const MAX_COMMAND: usize = 1 << 20;
-/// Bytes, encoded, from which on a sender begins another call: half of the longest command.
+/// Encoded size at which a sender starts another call, bytes: half of the longest command.
 pub const FULL_COMMAND: usize = MAX_COMMAND / 2;
 /// Most accounts in one chunk of targets.
 pub const MAX_TARGETS: usize = 10_000;
@@ -17,37 +17,37 @@ pub const MAX_TARGETS: usize = 10_000;
 pub const MAX_FINDINGS: usize = 4_096;
 /// Most accounts discovered in one report.
 pub const MAX_DISCOVERED: usize = 20_000;
-/// Most screen names in one call: a call must not outlast the patience of a client.
+/// Most screen names in one call, so that it finishes within the client's timeout.
 pub const MAX_NAMES: usize = 100;
-/// Most leases in one question.
+/// Most leases in one query.
 pub const MAX_LEASES: usize = 10_000;
 /// Longest name of a crawl, bytes.
 pub const MAX_NAME: usize = 256;
 /// Longest follow rule, bytes.
 pub const MAX_RULE: usize = 4_096;
 
-/// Longest frame that a node takes on a connection for this purpose, bytes. A longer one ends the connection before it
-/// is read.
+/// Longest frame that a node accepts on a connection of this purpose, bytes. A longer one ends the connection before
+/// it is read.
 pub fn longest_frame(purpose: Purpose) -> usize {
     match purpose {
-        // A command, and what a call has around it.
+        // A command with the overhead of a call.
         Purpose::Api | Purpose::Forward => 2 * MAX_COMMAND,
         // A batch of entries, of up to 4 MiB of commands.
         Purpose::Replication => 5 << 20,
-        // Votes and heartbeats; the nodes of a cluster that is formed.
+        // Votes and heartbeats; the nodes of a cluster that is being formed.
         Purpose::Control | Purpose::Joining => 64 << 10,
         // Chunks of 1 MiB.
         Purpose::Snapshot => 2 << 20,
     }
 }
 
-/// Bytes that an answer to a query takes at most, but for a few.
+/// Largest answer to a query, bytes, except for a small overhead.
 pub(super) const QUERY_ANSWER: usize = 1 << 20;
 
-/// Bytes that a frame and what it is decoded to take at most, while its call is under way.
+/// Upper bound of the memory for a frame and its decoded value while the call is served, bytes.
 ///
-/// A call's sequences are bounded, and so is what their elements take beyond their bytes; the smallest of them take
-/// some 40 times what they are encoded to. Messages of Raft are bytes inside, and are decoded once.
+/// The sequences of a call are bounded, and so is the memory of their elements; the smallest elements take about 40
+/// times their encoded size. Raft messages are opaque bytes and are decoded once.
 pub(super) fn decoded_size(purpose: Purpose, frame: usize) -> usize {
     match purpose {
         Purpose::Api | Purpose::Forward => frame + (40 * frame).min(2 << 20),
@@ -55,16 +55,16 @@ pub(super) fn decoded_size(purpose: Purpose, frame: usize) -> usize {
     }
 }
 
-/// Bytes that a value takes in a call or in the log.
+/// Encoded size of a value in a call or in the log, bytes.
 pub fn encoded_size(value: &impl Serialize) -> usize {
-    // Nothing of the model refuses to be encoded; what did would be refused by the transport as well.
+    // No type of the model fails to encode; if one did, the transport would fail as well.
     postcard::serialize_with_flavor(value, postcard::ser_flavors::Size::default()).unwrap_or(usize::MAX)
 }
 
-/// Bytes that a sequence takes at most before its first element is decoded.
+/// Most bytes reserved for a sequence before its first element is decoded.
 const RESERVED: usize = 64 << 10;
 
-/// Decodes a sequence of at most `MOST`.
+/// Decodes a sequence of at most `MOST` elements.
 pub(crate) fn at_most<'de, const MOST: usize, T, D>(from: D) -> Result<Vec<T>, D::Error>
 where
     T: Deserialize<'de>,
@@ -87,7 +87,7 @@ impl<'de, const MOST: usize, T: Deserialize<'de>> Visitor<'de> for AtMost<MOST, 
         if told > MOST {
             return Err(A::Error::invalid_length(told, &self));
         }
-        // What was told may be a lie: no more than this is taken before the elements are there.
+        // The announced length is untrusted: reserve no more than this before the elements arrive.
         let mut all = Vec::with_capacity(told.min(RESERVED / size_of::<T>().max(1)));
         while let Some(one) = seq.next_element()? {
             if all.len() == MOST {

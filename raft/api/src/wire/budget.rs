@@ -1,26 +1,25 @@
-//! How many bytes calls may take in memory.
+//! Bounds the memory of calls.
 //!
-//! A frame is read only once there is room for it and for what it is decoded to, so that what others send never makes
-//! a node's memory grow without bound. Each host has a part of the whole: one that takes all of its own keeps no other
-//! host out.
+//! A frame is read only once there is memory for it and for its decoded value, so that peers cannot make a node's
+//! memory grow without bound. Each host has a share: one that uses up its own does not affect other hosts.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Room is counted in units of so many bytes.
+/// Memory is counted in units of this many bytes.
 const UNIT: usize = 1024;
 
-/// The room for what one host's calls take, within the room for those of all hosts. Clones share it.
+/// The memory for one host's calls, within that for all hosts. Clones share it.
 #[derive(Debug, Clone)]
 pub struct ByteBudget {
     host: Arc<Semaphore>,
     all: Arc<Semaphore>,
-    /// Most units that are taken at once: half of the host's.
+    /// Most units in one reservation: half of the host's.
     most: u32,
 }
 
-/// Room that was taken. It is given back when this is dropped.
+/// A reservation, released on drop.
 #[derive(Debug)]
 pub struct Held {
     _host: OwnedSemaphorePermit,
@@ -28,21 +27,22 @@ pub struct Held {
 }
 
 impl ByteBudget {
-    /// Room for `bytes` of one more host, within `all` (see [`ByteBudget::of_all`]).
+    /// A budget of `bytes` for one more host, within `all` (see [`ByteBudget::of_all`]).
     pub fn of_host(bytes: usize, all: Arc<Semaphore>) -> Self {
         let units = (bytes / UNIT).min(u32::MAX as usize);
         Self { host: Arc::new(Semaphore::new(units)), all, most: units as u32 / 2 }
     }
 
-    /// Room for `bytes` of all hosts.
+    /// A budget of `bytes` for all hosts.
     pub fn of_all(bytes: usize) -> Arc<Semaphore> {
         Arc::new(Semaphore::new(bytes / UNIT))
     }
 
-    /// Waits for room, first for the host's own: who has none waits without standing before others. More than half of
-    /// the host's is never taken, so that one call goes on beside the largest.
+    /// Waits for memory, first from the host's own share, so that a host without any left does not queue ahead of
+    /// others. A reservation is capped at half of the host's share, so that another call can proceed beside the
+    /// largest.
     ///
-    /// Returns nothing when the node stops.
+    /// Returns `None` when the node stops.
     pub(super) async fn take(self, bytes: usize) -> Option<Held> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).min(self.most);
         let host = self.host.acquire_many_owned(units).await.ok()?;
@@ -64,7 +64,7 @@ mod tests {
             (ByteBudget::of_host(16 << 10, all.clone()), ByteBudget::of_host(16 << 10, all.clone()));
         let take = |budget: &ByteBudget, bytes| budget.clone().take(bytes).now_or_never().flatten();
         let first = take(&one, 8 << 10).unwrap();
-        // More than half is cut to half.
+        // A larger reservation is cut to half.
         let second = take(&one, 1 << 30).unwrap();
         assert!(take(&one, 1).is_none());
         assert!(take(&other, 8 << 10).is_some());

@@ -1,4 +1,4 @@
-//! Frames and their contents.
+//! Frames and their encoding.
 
 use std::io;
 use std::pin::Pin;
@@ -12,34 +12,34 @@ use tokio_util::codec::{Decoder, Encoder, Framed, LengthDelimitedCodec};
 /// Longest frame of an answer, bytes. A longer one ends the connection before it is read.
 pub const MAX_FRAME: usize = 16 << 20;
 
-/// Frames of at most `max` bytes, each after its length.
+/// Length-prefixed frames of at most `max` bytes.
 pub fn framed<S: AsyncRead + AsyncWrite>(stream: S, max: usize) -> Framed<S, LengthDelimitedCodec> {
     LengthDelimitedCodec::builder().max_frame_length(max).new_framed(stream)
 }
 
-/// A buffer that has grown beyond this is let go when it is empty, bytes.
+/// A buffer that has grown beyond this is freed once it is empty, bytes.
 pub(super) const KEPT_BUFFER: usize = 64 << 10;
 
-/// What a connection brings, piece by piece.
+/// What a connection yields.
 #[derive(Debug)]
 pub(super) enum Piece {
-    /// A frame of so many bytes is about to come. No room was made for it yet.
+    /// A frame of this many bytes follows. Nothing has been allocated for it yet.
     Announced(usize),
     /// The frame that was announced.
     Frame(BytesMut),
 }
 
-/// Frames of a side that is called. Those that come are announced before they are read; those that go have at most
+/// Frames of the server side. Incoming frames are announced before they are read; outgoing frames have at most
 /// [`MAX_FRAME`] bytes.
 #[derive(Debug)]
 pub(super) struct Frames {
     longest: usize,
-    /// Bytes of the frame that was announced.
+    /// Length of the announced frame, bytes.
     announced: Option<usize>,
 }
 
 impl Frames {
-    /// Frames of which those that come have at most `longest` bytes.
+    /// Frames over a stream; incoming ones have at most `longest` bytes.
     pub(super) fn over<S: AsyncRead + AsyncWrite>(stream: S, longest: usize) -> Framed<S, Self> {
         Framed::new(stream, Self { longest, announced: None })
     }
@@ -68,7 +68,7 @@ impl Decoder for Frames {
         self.announced = None;
         let frame = src.split_to(length);
         if length > KEPT_BUFFER {
-            // What follows lies in the same memory as the frame, and would keep it.
+            // The following bytes share the frame's allocation and would keep it alive.
             *src = BytesMut::from(&src[..]);
         }
         Ok(Some(Piece::Frame(frame)))

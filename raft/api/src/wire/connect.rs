@@ -22,13 +22,13 @@ use super::joining::{JoinAnswer, JoinRequest};
 use super::request::{ApiRequest, Forwarded};
 use super::service::{ApiError, ApiReply, CallError, PeerClient};
 
-/// How long establishing a connection may take.
+/// Timeout for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a call brings: the peer's answer, or why there is none.
+/// The future of a call to a peer.
 pub type Called<'a, T> = BoxFuture<'a, Result<T, CallError>>;
 
-/// How connections come about. In a node it is [`Tcp`]; a simulation puts another one in its place.
+/// Establishes connections: [`Tcp`] in a node, a model in simulations.
 pub trait Dial: Send + Sync + 'static {
     /// Connects to `HOST:PORT` and greets.
     fn dial<'a>(
@@ -38,31 +38,31 @@ pub trait Dial: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Connection, ConnectError>>;
 }
 
-/// Calls of one connection. They fail when it breaks; it does not reconnect by itself.
+/// The calls of one connection. They fail when it breaks; it does not reconnect.
 pub trait Calls: Send + Sync {
-    /// Calls the tracker's API; `within` bounds the wait for an answer.
+    /// Calls the tracker's API; `within` is the timeout.
     fn api(&self, within: Duration, request: ApiRequest) -> Called<'_, Result<ApiReply, ApiError>>;
 
-    /// Passes a call of the tracker's API on. The connection must be for [`Purpose::Forward`](super::Purpose).
+    /// Forwards a call of the tracker's API. The connection must be for [`Purpose::Forward`](super::Purpose).
     fn forwarded(&self, within: Duration, call: Forwarded) -> Called<'_, Result<ApiReply, ApiError>>;
 
     /// Sends a Raft message.
     fn raft(&self, within: Duration, message: Bytes) -> Called<'_, Result<Bytes, String>>;
 
-    /// Asks for a part in the cluster.
+    /// Calls a peer about joining a cluster.
     fn join(&self, within: Duration, request: JoinRequest) -> Called<'_, JoinAnswer>;
 
-    /// Whether the other side has closed the connection. One that was cut off without a word shows that only by a
+    /// Whether the other side has closed the connection. A connection that was cut silently is noticed only by a
     /// call.
     fn has_ended(&self) -> bool;
 }
 
-/// A connection that was greeted. Clones share it.
+/// An established connection. Clones share it.
 #[derive(Clone)]
 pub struct Connection(Arc<dyn Calls>);
 
 impl Connection {
-    /// A connection over these calls.
+    /// A connection that makes these calls.
     pub fn over(calls: Arc<dyn Calls>) -> Self {
         Self(calls)
     }
@@ -76,7 +76,7 @@ impl std::ops::Deref for Connection {
     }
 }
 
-/// Why a peer cannot be talked to.
+/// Why a connection could not be established.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No connection.
@@ -84,10 +84,10 @@ pub enum ConnectError {
     Unreachable {
         /// The peer.
         address: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The peer does not want to talk.
+    /// The peer refused the connection.
     #[error("{address} refused: {refused}")]
     Refused {
         /// The peer.
@@ -95,7 +95,7 @@ pub enum ConnectError {
         /// What it said.
         refused: Refused,
     },
-    /// The peer shows no certificate that is trusted, or another node's.
+    /// The peer's certificate is not trusted, or belongs to another node.
     #[error("{address} is not trusted: {why}")]
     Untrusted {
         /// The peer.
@@ -119,7 +119,7 @@ impl Dial for Tcp {
     }
 }
 
-/// TLS over TCP: both sides show certificates of the cluster's authority, and the other one has to be the node that the
+/// TLS over TCP: both sides show certificates of the cluster's authority, and the peer has to be the node that the
 /// greeting names.
 #[derive(Debug, Clone)]
 pub struct Tls(pub Trust);
@@ -159,7 +159,7 @@ async fn connect_trusting(
     if identity.cluster != own {
         return Err(untrusted(format!("it is of cluster {:?}, not of {own:?}", identity.cluster)));
     }
-    // Whether the other side trusts this one shows only by what it says first.
+    // Whether the peer trusts this side is known only from its first message.
     greeted(address, greet(stream, greeting).await.map_err(|e| io::Error::new(e.kind(), explain(&e))))
 }
 
@@ -186,14 +186,14 @@ where
     }
 }
 
-/// Calls over a stream that was greeted, in the version of the protocol that was agreed on.
+/// Calls over a greeted stream, in the agreed version of the protocol.
 pub fn connect_over<S>(stream: S, version: u32) -> Connection
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let transport = serde_transport::new(framed(stream, MAX_FRAME), Postcard);
     let mut config = tarpc::client::Config::default();
-    // Callers bound what they have under way; the channel must not add a queue of its own.
+    // Callers bound the number of calls in flight; the channel must not add a queue of its own.
     config.pending_request_buffer = 4096;
     config.max_in_flight_requests = 4096;
     let NewClient { client, dispatch } = PeerClient::new(config, transport);
@@ -261,7 +261,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(10);
 
-    /// Says what the first call on a connection is answered when the peer sends this.
+    /// The result of the first call on a connection when the peer sends this.
     async fn answered<T, E>(
         response: PeerResponse,
         call: impl AsyncFnOnce(&Connection) -> Result<Result<T, E>, CallError>,
@@ -272,7 +272,7 @@ mod tests {
         let answer = tarpc::Response { request_id: 0, message: Ok(response) };
         let answer = postcard::to_stdvec(&answer).unwrap();
         let (said, sent) = tokio::join!(call(&connection), async {
-            // The request has to be there first: an answer to nothing is dropped.
+            // Wait for the request: a response without one is dropped.
             let _request = futures::StreamExt::next(&mut theirs).await;
             theirs.send(Bytes::from(answer)).await
         });
@@ -293,7 +293,7 @@ mod tests {
         }
     }
 
-    /// What a peer is sent that speaks this version.
+    /// What is sent to a peer that speaks this version.
     async fn sent(version: u32, request: ApiRequest) -> Result<ApiRequest, String> {
         let (ours, theirs) = duplex(4096);
         let mut theirs = serde_transport::new(framed(theirs, MAX_FRAME), Postcard);

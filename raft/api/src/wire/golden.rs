@@ -1,4 +1,4 @@
-//! What was sent by older builds is understood, and what is sent has not changed its form unnoticed.
+//! Messages of older builds are understood, and the encoding of today's messages has not changed by accident.
 
 #[path = "../../../../tests/golden/lines.rs"]
 mod lines;
@@ -16,18 +16,18 @@ use super::*;
 use crate::model::*;
 use lines::Golden;
 
-/// A call as [`tarpc::ClientMessage`] writes it.
+/// A call, encoded as [`tarpc::ClientMessage`] is.
 #[derive(Serialize)]
 enum Message {
     Request { may_take: Duration, trace: tarpc::trace::Context, id: u64, call: PeerRequest },
 }
 
-/// Values with their names, encoded.
+/// Encoded values by name.
 #[derive(Default)]
 struct Samples(Vec<(String, Vec<u8>)>);
 
 impl Samples {
-    /// Adds a value, which must be read back as it is.
+    /// Adds a value, which must survive decoding unchanged.
     fn add<T: Serialize + DeserializeOwned + Debug>(&mut self, name: &str, value: &T) -> &mut Self {
         let bytes = postcard::to_stdvec(value).unwrap();
         let read: T = postcard::from_bytes(&bytes).unwrap();
@@ -191,7 +191,7 @@ fn samples() -> Samples {
         .add("reply/bad", &error(ApiError::BadRequest("no".to_owned())))
         .add("reply/forbidden", &error(ApiError::Forbidden("no".to_owned())))
         .add("reply/unavailable", &error(ApiError::Unavailable("no".to_owned())));
-    // Whole calls, as they are on the wire behind their length.
+    // Whole calls as they are sent after their length.
     let call = |call: PeerRequest| {
         let trace = tarpc::trace::Context::default();
         postcard::to_stdvec(&Message::Request { may_take: Duration::from_secs(10), trace, id: 7, call })
@@ -215,7 +215,7 @@ fn calls_have_the_form_of_their_version() {
     // A version that is no longer spoken needs no file.
     assert_eq!(WIRE_VERSIONS, (4, 5), "add the files of each version that is spoken");
     Golden::open("wire-5.txt", &today).is(&today);
-    // What was there before has kept its form; a greeting says which versions are spoken.
+    // Existing messages keep their encoding; only the greeting differs, since it lists the versions.
     let old = Golden::open("wire-4.txt", &today);
     old.is_part_of(&today, |name| name.starts_with("greeting/"));
 }

@@ -1,7 +1,8 @@
-//! What both sides say before anything else.
+//! The first messages of both sides.
 //!
-//! The greeting keeps what is not a twm peer, another cluster, a wrong address and a replaced disk away from the
-//! protocol, and agrees on its version. It is versioned by [`MAGIC`] alone and must stay readable by all versions.
+//! The greeting rejects whatever is not a twm peer, belongs to another cluster, dialled a wrong address, or has a
+//! replaced disk; and it agrees on the protocol version. It is versioned by [`MAGIC`] alone and must stay readable by
+//! all versions.
 
 use std::io;
 use std::time::Duration;
@@ -24,10 +25,10 @@ const MAGIC: u32 = u32::from_be_bytes(*b"twm\x02");
 /// Longest greeting, bytes.
 const MAX_GREETING: usize = 1024;
 
-/// How long either side waits for the other's greeting: a half-open connection costs no longer.
+/// Timeout for the other side's greeting, so that a half-open connection is dropped.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Purpose {
     /// Calls of the tracker's API.
@@ -38,50 +39,50 @@ pub enum Purpose {
     Control,
     /// Snapshots.
     Snapshot,
-    /// Calls of the tracker's API that a node passes on, for clients or for its own session.
+    /// Calls of the tracker's API that a node forwards, for clients or for its own session.
     Forward,
-    /// Forming a cluster and joining one: calls of nodes that are no members yet.
+    /// Forming and joining a cluster: calls of nodes that are not members yet.
     Joining,
 }
 
 impl Purpose {
-    /// Whether only members of a cluster use it, among themselves.
+    /// Whether only members of a cluster use it among themselves.
     pub fn is_of_members(self) -> bool {
         !matches!(self, Self::Api | Self::Joining)
     }
 }
 
-/// Who is expected to answer.
+/// The expected peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addressee {
     /// The node.
     pub node: NodeId,
-    /// Its data directory; absent where any will do.
+    /// Its data directory; absent if any will do.
     pub disk: Option<DiskId>,
 }
 
-/// Said by the side that connects.
+/// Sent by the connecting side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
     magic: u32,
-    /// The oldest and the newest version of the protocol that are spoken.
+    /// The oldest and the newest protocol version that it speaks.
     versions: (u32, u32),
-    /// What the connection is for.
+    /// The purpose of the connection.
     pub purpose: Purpose,
-    /// The cluster; absent where any will do (clients, and nodes that are in none).
+    /// The cluster; absent if any will do (clients, and nodes outside a cluster).
     pub cluster: Option<ClusterId>,
     /// Who connects; absent for clients.
     pub from: Option<MemberId>,
-    /// Who is to answer; absent where any will do.
+    /// The expected peer; absent if any will do.
     pub to: Option<Addressee>,
 }
 
-/// Said by the side that listens.
+/// Sent by the listening side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Welcome {
     /// Go on.
     Welcome {
-        /// The version of the protocol that is spoken from here on.
+        /// The protocol version of this connection.
         version: u32,
         /// The cluster; absent while the node is in none.
         cluster: Option<ClusterId>,
@@ -95,10 +96,10 @@ pub enum Welcome {
 /// Why a connection was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refused {
-    /// Another try may succeed.
+    /// A later attempt may succeed.
     #[error("{0}")]
     Now(String),
-    /// What connects is no member any more and never will be again. It has to stop.
+    /// The connecting side is no longer a member and never will be again. It has to stop.
     #[error("{0}")]
     Retired(String),
 }
@@ -125,19 +126,19 @@ impl Greeting {
         }
     }
 
-    /// The greeting of a node that asks about a cluster without being a member of it.
+    /// The greeting of a node that is not a member and asks about a cluster.
     pub fn of_candidate(from: MemberId, to: Option<NodeId>) -> Self {
         let to = to.map(|node| Addressee { node, disk: None });
         Self { purpose: Purpose::Joining, from: Some(from), to, ..Self::of_client() }
     }
 
-    /// A member's greeting to another one.
+    /// A member's greeting to another member.
     pub fn of_member(purpose: Purpose, cluster: ClusterId, from: MemberId, to: MemberId) -> Self {
         let to = Some(Addressee { node: to.node, disk: Some(to.disk) });
         Self { purpose, cluster: Some(cluster), from: Some(from), to, ..Self::of_client() }
     }
 
-    /// Answers the greeting for this listener. Whether the disk that connects was replaced is not looked at here.
+    /// Answers a greeting on behalf of this listener. Whether the connecting disk was replaced is checked elsewhere.
     pub fn answer(&self, listener: &Listener) -> Welcome {
         let refused = |text: String| Welcome::Refused(Refused::Now(text));
         let (oldest, newest) = (WIRE_VERSIONS.0.max(self.versions.0), WIRE_VERSIONS.1.min(self.versions.1));
@@ -184,7 +185,7 @@ impl Greeting {
     }
 }
 
-/// Greets, and waits for the welcome.
+/// Sends a greeting and waits for the welcome.
 pub async fn greet<S>(stream: S, greeting: &Greeting) -> io::Result<(S, Welcome)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -204,14 +205,14 @@ where
     Ok((frames.into_inner(), welcome))
 }
 
-/// Something else than a node answered.
+/// The peer is not a node.
 fn stranger() -> io::Error {
     let what = "what answers there is no twm node of this release; give the port that --peers names, not that of --http, and \
                 --tls-ca, --tls-cert and --tls-key where the cluster has them";
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// Waits for a greeting.
+/// Receives a greeting.
 pub async fn receive_greeting<S>(stream: S) -> io::Result<(S, Greeting)>
 where
     S: AsyncRead + AsyncWrite + Unpin,

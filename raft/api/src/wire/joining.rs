@@ -1,4 +1,4 @@
-//! Calls of nodes that form a cluster or join one.
+//! Calls about forming and joining a cluster.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{ClusterId, DiskId, MemberId, NodeId};
 
-/// What a node asks another one before it is a member.
+/// A call of a node that is not a member yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JoinRequest {
     /// Who are you?
     Probe,
     /// Promise your data directory to this cluster, which is being formed.
     Prepare(Formation),
-    /// Everybody has promised: the cluster exists.
+    /// Every node has promised: the cluster exists.
     Begin(ClusterId),
-    /// Let this node in. Answered by the leader.
+    /// Let this node join. Answered by the leader.
     Join(Candidate),
 }
 
@@ -33,11 +33,11 @@ pub struct Formation {
 /// A node with an empty data directory that wants to be a member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
-    /// The name of the cluster that it wants to be in.
+    /// The name of the cluster that it wants to join.
     pub name: String,
-    /// The node and the disk that it would have.
+    /// The node with its disk.
     pub member: MemberId,
-    /// Whether the disk is durable and is to be let in; else the node only asks whether it would be.
+    /// Whether the disk is durable and should be admitted; otherwise the node only asks whether it would be.
     pub bind: bool,
 }
 
@@ -46,17 +46,17 @@ pub struct Candidate {
 pub enum JoinAnswer {
     /// What the node says of itself.
     Probed(Probed),
-    /// It did what was asked.
+    /// The request was carried out.
     Done,
-    /// The candidate is let in, to this cluster.
+    /// The candidate may join this cluster.
     Admitted(ClusterId),
-    /// Not now; the reason is for people. Another try may succeed.
+    /// Not now, for this reason. A later attempt may succeed.
     NotNow(String),
-    /// Never; the reason is for people. The node has to stop.
+    /// Never, for this reason. The node has to stop.
     Never(String),
 }
 
-/// How far a node is.
+/// The state of a node that was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probed {
     /// The name of its cluster.
@@ -67,11 +67,11 @@ pub struct Probed {
     pub stage: JoinStage,
     /// The members that it knows of.
     pub members: Vec<MemberId>,
-    /// The nodes that it was told to form a cluster with, with their addresses.
+    /// The configured nodes of a first cluster, with their addresses.
     pub peers: BTreeMap<NodeId, String>,
 }
 
-/// Where a node stands.
+/// The stage of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JoinStage {
     /// Its data directory is empty.

@@ -1,56 +1,57 @@
-//! What an operator asks of the cluster's membership.
+//! Requests to change the cluster's members.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{DiskId, NodeId};
 
-/// A change of the cluster's members. Every one but `Replace` can be repeated without harm.
+/// A change of the cluster's members. All but `Replace` are idempotent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemberRequest {
-    /// Lets a node in that is no member. It joins as a learner.
+    /// Admits a node that is not a member. It joins as a learner.
     Add {
         /// The node.
         node: NodeId,
-        /// Where the others reach it, `HOST:PORT`.
+        /// Its address, `HOST:PORT`.
         address: String,
     },
-    /// Lets one new disk of a member in, whichever it has now, once, while that one is silent. Repeated after the new disk
-    /// has come and is silent, it throws that one out: ask for [`ReplaceDisk`](Self::ReplaceDisk) instead.
+    /// Admits one new disk of a member in place of its current one, once, while that one is silent. A repeated
+    /// request could remove the new disk if that has joined and fallen silent: use [`ReplaceDisk`](Self::ReplaceDisk)
+    /// instead.
     Replace {
         /// The node.
         node: NodeId,
-        /// Where the others will reach it, `HOST:PORT`; absent: where they reached it before.
+        /// Its new address, `HOST:PORT`; absent: unchanged.
         address: Option<String>,
     },
-    /// Makes a voter of a learner.
+    /// Promotes a learner to a voter.
     Promote {
         /// The node.
         node: NodeId,
     },
-    /// Makes a learner of a voter.
+    /// Demotes a voter to a learner.
     Demote {
         /// The node.
         node: NodeId,
     },
-    /// Takes a node out of the cluster for good.
+    /// Removes a node from the cluster for good.
     Remove {
         /// The node.
         node: NodeId,
     },
-    /// Tells the others where a member is reached now.
+    /// Changes the address of a member.
     SetAddress {
         /// The node.
         node: NodeId,
         /// Where, `HOST:PORT`.
         address: String,
     },
-    /// Lets one new disk of a node in, in place of this one, once, while this one is silent.
+    /// Admits one new disk of a node in place of this one, once, while this one is silent.
     ReplaceDisk {
         /// The node.
         node: NodeId,
-        /// The disk that is lost.
+        /// The lost disk.
         disk: DiskId,
-        /// Where the others will reach the node, `HOST:PORT`; absent: where they reached it before.
+        /// Its new address, `HOST:PORT`; absent: unchanged.
         address: Option<String>,
     },
 }

@@ -1,7 +1,7 @@
-//! How nodes and clients talk: frames over TCP, a greeting, then tarpc with postcard.
+//! The protocol of nodes and clients: frames over TCP, a greeting, then tarpc with postcard.
 //!
-//! A connection serves one [`Purpose`], so that a vote never waits behind a snapshot: on a shared
-//! connection a small message waited 52 ms behind 16 MB ones.
+//! A connection serves one [`Purpose`], so that a vote never waits behind a snapshot: on a shared connection
+//! a small message waited 52 ms behind 16 MB ones.
 
 mod accept;
 pub mod bounds;

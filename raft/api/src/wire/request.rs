@@ -1,4 +1,4 @@
-//! What may be asked of the tracker, and by whom.
+//! The calls of the tracker's API and who may make them.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,34 +7,34 @@ use super::members::MemberRequest;
 use super::service::ApiError;
 use crate::model::{EventId, NodeId, OpenSession, Query, Report, RequestId, SessionId, Wants, Write};
 
-/// A call of the tracker's API. Every one can be repeated without harm.
+/// A call of the tracker's API. Every call is idempotent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ApiRequest {
-    /// What the called node says of itself. Never forwarded.
+    /// Asks for the status of the called node. Never forwarded.
     NodeStatus,
     /// Reads the state. Answered by the leader.
     Query(Query),
     /// Changes the state. Answered by the leader once a majority has it on disk.
     Write(Write),
-    /// Moves leadership to another node, or to the one that has come furthest.
+    /// Transfers the leadership to a node, or to the most up-to-date one.
     TransferLeader {
         /// The node.
         to: Option<NodeId>,
     },
-    /// Looks up the accounts of screen names. Done by the called node, with its own budgets.
+    /// Looks up the accounts of screen names. Served by the called node with its own budgets.
     ResolveNames(#[serde(deserialize_with = "at_most::<{ MAX_NAMES }, _, _>")] Vec<String>),
     /// Changes the cluster's members. Answered by the leader.
     Members(MemberRequest),
-    /// What only a node asks for.
+    /// A request that only nodes make.
     Node {
-        /// The node that asks, or that it is asked for.
+        /// The node that makes it, or for which it is forwarded.
         node: NodeId,
-        /// What it asks for.
+        /// The request.
         request: NodeRequest,
     },
-    /// Compares all replicas at one entry of the log. Answered by the leader.
+    /// Compares all replicas at one log entry. Answered by the leader.
     CheckReplicas,
-    /// Changes the state once, however often the call is repeated and whenever it is carried out.
+    /// Changes the state exactly once, however often the call is repeated and whenever it is carried out.
     Once {
         /// The write's name.
         request: RequestId,
@@ -43,47 +43,46 @@ pub enum ApiRequest {
     },
 }
 
-/// What a node asks of the tracker.
+/// A node's request to the tracker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum NodeRequest {
-    /// Begins a session of the node.
+    /// Opens a session of the node.
     OpenSession(OpenSession),
     /// Reports.
     Report(Report),
-    /// Ends a session of the node in good order.
+    /// Closes a session of the node.
     EndSession {
         /// The session.
         session: SessionId,
     },
-    /// Waits until a report with these wants would bring the session something. Keeps the session
-    /// alive.
+    /// Waits until a report with these wants would be granted something. Keeps the session alive.
     WaitForWork {
         /// The session.
         session: SessionId,
-        /// What the report would want.
+        /// The wants of the report.
         wants: Wants,
-        /// Answer `false` after this many ms.
+        /// Timeout, after which the answer is `false`, ms.
         timeout_ms: u32,
     },
-    /// The node's mirror has passed on what happened.
+    /// The node's mirror has passed on events.
     EventsPassed {
-        /// All up to here.
+        /// All events up to this one.
         through: EventId,
     },
-    /// Asks the called node for the digest of its replica after this entry of the log, which is kept from the first time on
-    /// that it is asked for. Never forwarded.
+    /// Asks the called node for its digest at this log entry, which it keeps from the first such request on. Never
+    /// forwarded.
     Digest {
-        /// Log index of the entry.
+        /// Index of the entry.
         index: u64,
     },
 }
 
-/// A call that a node passes on to the leader. It is checked there as every other is.
+/// A call that a node forwards to the leader, which checks it like any other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Forwarded {
-    /// The node that passes it on.
+    /// The node that forwards it.
     pub by: NodeId,
-    /// How often it was passed on.
+    /// How often it was forwarded.
     pub hops: u8,
     /// The call.
     pub request: ApiRequest,
@@ -94,7 +93,7 @@ pub struct Forwarded {
 pub enum Needs {
     /// Whoever may read.
     Viewer,
-    /// Whoever may change something.
+    /// Anybody who may make changes.
     Operator,
     /// This node.
     Node(NodeId),
@@ -105,7 +104,7 @@ impl ApiRequest {
     pub fn needs(&self) -> Needs {
         match self {
             Self::NodeStatus | Self::Query(_) => Needs::Viewer,
-            // The look-up of names spends the node's budgets, and a check writes to the log.
+            // Looking up names spends the node's budgets, and a check writes to the log.
             Self::Write(_)
             | Self::Once { .. }
             | Self::TransferLeader { .. }
@@ -118,7 +117,7 @@ impl ApiRequest {
 }
 
 impl ApiRequest {
-    /// The call as a peer understands it that speaks this version of the protocol.
+    /// The call as a peer that speaks this protocol version understands it.
     ///
     /// # Errors
     /// The version has no such call.
@@ -141,7 +140,7 @@ impl ApiRequest {
 }
 
 impl Forwarded {
-    /// The call as a peer understands it that speaks this version of the protocol.
+    /// The call as a peer that speaks this protocol version understands it.
     ///
     /// # Errors
     /// The version has no such call.
@@ -149,14 +148,14 @@ impl Forwarded {
         Ok(Self { request: self.request.in_version(version)?, ..self })
     }
 
-    /// Who may pass a call on. What the call itself needs was checked by that node.
+    /// Who may forward a call. The forwarding node has checked the caller's own rights.
     pub fn needs(&self) -> Needs {
         Needs::Node(self.by)
     }
 }
 
 impl NodeRequest {
-    /// The session that the request is about.
+    /// The session that the request concerns.
     pub fn session(&self) -> Option<SessionId> {
         match self {
             Self::Report(report) => Some(report.session),

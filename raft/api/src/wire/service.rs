@@ -17,16 +17,16 @@ use super::request::{ApiRequest, Forwarded};
 pub trait Peer {
     /// The tracker's API.
     async fn api(request: ApiRequest) -> Result<ApiReply, ApiError>;
-    /// A Raft message, opaque here.
+    /// A Raft message, opaque at this layer.
     async fn raft(message: Bytes) -> Result<Bytes, String>;
-    /// A call of the API that a node passes on. Taken on connections of nodes alone.
+    /// A forwarded call of the API. Accepted on connections of nodes only.
     async fn forwarded(call: Forwarded) -> Result<ApiReply, ApiError>;
-    /// A node forms a cluster with others, or asks to be let into one.
+    /// A node forms a cluster with others, or asks to join one.
     async fn join(request: JoinRequest) -> JoinAnswer;
 }
 
-/// The calls as [`Peer`] has them. Those that the macro makes panic over a peer that answers another call than it
-/// was asked.
+/// The calls of [`Peer`] as methods that return an error when the peer answers another call; the generated ones would
+/// panic.
 impl PeerClient {
     pub(crate) async fn call_api(
         &self,
@@ -73,35 +73,35 @@ impl PeerClient {
     }
 }
 
-/// Why a call got no answer.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// It did not get through, or nothing came back.
+    /// The request or the response was lost.
     #[error(transparent)]
     Rpc(#[from] RpcError),
-    /// What came back answers nothing that was asked.
+    /// The response belongs to another call.
     #[error("the peer answers another call than it was asked; install the same release on all nodes")]
     AnotherCall,
 }
 
-/// The answer to an [`ApiRequest`], by the same name.
+/// The answer to the [`ApiRequest`] of the same name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ApiReply {
     /// The change was applied.
     Mutated(Response),
     /// The answer.
     Answer(Box<Answer>),
-    /// Whether there is something.
+    /// Whether there is work.
     Work(bool),
-    /// What the node says of itself.
+    /// The status of the node.
     NodeStatus(Box<NodeStatus>),
     /// The new leader.
     Transferred(NodeId),
     /// The names that have an account.
     Resolved(Vec<(String, UserId)>),
-    /// Done, nothing to tell.
+    /// Done; there is nothing to return.
     Done,
-    /// The called node's replica.
+    /// The digest of the called node's replica.
     Digest(DigestAt),
     /// All replicas.
     Checked(ReplicaCheck),
@@ -110,22 +110,22 @@ pub enum ApiReply {
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ApiError {
-    /// The state does not allow it. Trying again will not help.
+    /// The state does not allow the call. A retry will not help.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The call breaks a bound of the protocol. Trying again will not help.
+    /// The call exceeds a bound of the protocol. A retry will not help.
     #[error("{0}")]
     BadRequest(String),
-    /// The caller's certificate does not allow it.
+    /// The caller's certificate does not permit the call.
     #[error("{0}")]
     Forbidden(String),
-    /// The node cannot serve the call now. Another try, here or elsewhere, may succeed.
+    /// The node cannot serve the call now. A retry, here or elsewhere, may succeed.
     #[error("{0}")]
     Unavailable(String),
 }
 
 impl ApiError {
-    /// Whether another try may succeed.
+    /// Whether a retry may succeed.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
