@@ -50,7 +50,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let crawl_runtime = runtime("crawl", CRAWL_NICENESS)?;
     let outcome = raft_runtime.block_on(live(settings, logs.newest.clone(), crawl_runtime.handle().clone()));
     if let Err(error) = &outcome {
-        tracing::error!("node stops: {}", complaint(error));
+        tracing::error!("node stops: {}", describe_error(error));
     }
     // What still runs is a request nobody waits for, or a publication that the next session repeats.
     crawl_runtime.shutdown_background();
@@ -59,14 +59,14 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
 }
 
 /// An error with its causes, each said once: most errors name their cause themselves.
-pub fn complaint(error: &anyhow::Error) -> String {
+pub fn describe_error(error: &anyhow::Error) -> String {
     error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |said, cause| {
         if said.contains(&cause) { said } else { format!("{said}: {cause}") }
     })
 }
 
 /// Start-up, running and shutdown, in order.
-async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow::Result<()> {
+async fn live(settings: &Settings, log: LogRing, job_runtime: Handle) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     if let Some(bug) = storage::planted::current() {
         tracing::warn!(%bug, "TWM_PLANT plants a bug in this node, for tests alone: {}", bug.what());
@@ -105,11 +105,11 @@ async fn live(settings: &Settings, log: LogRing, crew_runtime: Handle) -> anyhow
     let http = port.address().to_string();
     tracing::info!(url = %port.url(), "monitor, metrics and health");
     let (mut node, session) =
-        Node::assemble(settings, &world, output, addresses, tracker, http, crew_runtime.clone())?;
+        Node::assemble(settings, &world, output, addresses, tracker, http, job_runtime.clone())?;
     let mirror_stop = CancellationToken::new();
     let mirror = node.mirror(settings, &world).map(|mirror| tokio::spawn(mirror.run(mirror_stop.clone())));
     if let Some(feed) = node.run_feed(&mirror_stop) {
-        crew_runtime.spawn(feed);
+        job_runtime.spawn(feed);
     }
     let pages_stop = CancellationToken::new();
     let monitor = node.monitor(settings, &world, log, trust.as_ref())?;

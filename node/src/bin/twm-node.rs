@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     match node::run::run(&loaded.settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("twm-node: {}", node::run::complaint(&error));
+            eprintln!("twm-node: {}", node::run::describe_error(&error));
             ExitCode::FAILURE
         }
     }

@@ -78,9 +78,13 @@ impl Journal {
     }
 
     /// Appends records; they are on disk when this returns.
-    pub(super) fn append(&mut self, news: Vec<(Key, Kept)>, time: &Timekeeper) -> Result<(), BudgetError> {
+    pub(super) fn append(
+        &mut self,
+        pending_records: Vec<(Key, Kept)>,
+        time: &Timekeeper,
+    ) -> Result<(), BudgetError> {
         let mut buffer = Vec::new();
-        for (key, kept) in news {
+        for (key, kept) in pending_records {
             encode(&self.path, &Record::Budget { key: key.clone(), kept: kept.clone() }, &mut buffer)?;
             self.in_force.insert(key, kept);
         }

@@ -10,8 +10,8 @@ use storage::dataset::{DatasetError, FileKey, Followers};
 use storage::ids::UserId;
 
 use super::Crawler;
+use super::job_error::{JobError, JobStop};
 use super::saver::Saver;
-use super::trouble::{Halt, Trouble};
 use crate::follow::FollowRule;
 use crate::session::Assignment;
 use crate::source::Profile;
@@ -44,11 +44,11 @@ enum Opened {
 }
 
 impl Crawler {
-    pub(super) async fn analyse(&self, assignment: &Assignment) -> Result<Finding, Halt> {
+    pub(super) async fn analyse(&self, assignment: &Assignment) -> Result<Finding, JobStop> {
         let spec = self.spec(assignment).await?;
         let rule = match self.rules.of(&self.parts.work, assignment.job.crawl, &spec).await {
             Ok(rule) => rule,
-            Err(what) => return Err(Trouble::Lasting { what }.into()),
+            Err(what) => return Err(JobError::Permanent { what }.into()),
         };
         let Opened::Reading(mut reading) = self.open_list(assignment).await? else {
             return Ok(Finding::InputMissing);
@@ -73,7 +73,7 @@ impl Crawler {
     }
 
     /// What the crawl asks for, which a replica behind the leader may not know at once.
-    async fn spec(&self, assignment: &Assignment) -> Result<CrawlSpec, Trouble> {
+    async fn spec(&self, assignment: &Assignment) -> Result<CrawlSpec, JobError> {
         let crawl = assignment.job.crawl;
         let known = async {
             loop {
@@ -83,13 +83,13 @@ impl Crawler {
                 }
             }
         };
-        tokio::time::timeout(CATCH_UP, known).await.map_err(|_| Trouble::Passing {
+        tokio::time::timeout(CATCH_UP, known).await.map_err(|_| JobError::Retryable {
             what: format!("this node's replica does not know crawl {crawl} yet; see whether it keeps up"),
             after: None,
         })
     }
 
-    async fn open_list(&self, assignment: &Assignment) -> Result<Opened, Trouble> {
+    async fn open_list(&self, assignment: &Assignment) -> Result<Opened, JobError> {
         let job = &assignment.job;
         let (dataset, user) = (self.parts.dataset.clone(), job.user.clone());
         let saved = job.progress.as_ref().and_then(|progress| Place::parse(&progress.cursor));
@@ -132,7 +132,7 @@ impl Crawler {
         reading: &mut Reading,
         rule: Option<&Arc<FollowRule>>,
         saver: &mut Saver,
-    ) -> Result<Step, Trouble> {
+    ) -> Result<Step, JobError> {
         if let Some(stop) = assignment.stop() {
             return Err(stop.into());
         }
@@ -171,9 +171,11 @@ impl Crawler {
     }
 
     /// Reads a part of the list and keeps what the crawl does not know. `false` if the list cannot be read.
-    async fn read_on(&self, assignment: &Assignment, reading: &mut Reading) -> Result<bool, Trouble> {
+    async fn read_on(&self, assignment: &Assignment, reading: &mut Reading) -> Result<bool, JobError> {
         let Some(mut followers) = reading.followers.take() else {
-            return Err(Trouble::Disk { what: "a follower list was lost in an earlier failure".to_owned() });
+            return Err(JobError::DraftLost {
+                what: "a follower list was lost in an earlier failure".to_owned(),
+            });
         };
         let (dataset, tracker) = (self.parts.dataset.clone(), self.parts.tracker.clone());
         let (user, crawl, start) = (assignment.job.user.clone(), assignment.job.crawl, reading.read);
@@ -239,12 +241,12 @@ impl Reading {
         Progress { cursor: Place { list: self.list, done }.to_string(), draft: None }
     }
 
-    fn halt(&self, trouble: Trouble) -> Halt {
+    fn halt(&self, trouble: JobError) -> JobStop {
         let progress = match trouble {
-            Trouble::Abandoned | Trouble::Disk { .. } | Trouble::Place { .. } => None,
+            JobError::Abandoned | JobError::DraftLost { .. } | JobError::DatasetDown { .. } => None,
             _ => Some(self.progress()),
         };
-        Halt { trouble, progress }
+        JobStop { trouble, progress }
     }
 }
 

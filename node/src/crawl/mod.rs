@@ -14,13 +14,13 @@
 mod analysis;
 mod counters;
 mod draft;
+mod job_error;
 mod outage;
 mod requests;
 mod resolve;
 mod rules;
 mod saver;
 mod status;
-mod trouble;
 mod update;
 mod walk;
 
@@ -37,13 +37,13 @@ use tokio::sync::watch;
 
 pub use counters::{CrawlCounters, RequestCount};
 use draft::Draft;
-use outage::{PlaceHealth, Reach};
+use job_error::{JobError, JobStop};
+use outage::{DatasetHealth, SourceHealth};
 pub use resolve::ResolveError;
 use rules::Rules;
-use trouble::{Halt, Trouble};
 
 use crate::address::AddressPool;
-use crate::session::{Assignment, Backoff, Crew, Ending, JobTracker};
+use crate::session::{Assignment, Backoff, Ending, JobRunner, JobTracker};
 use crate::source::{Endpoint, Source};
 
 /// Wait before a failed job is tried again, for the first time and at most.
@@ -71,13 +71,13 @@ pub struct CrawlerParts {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Runs jobs: the crew of a node.
+/// Runs jobs: the runner of a node.
 pub struct Crawler {
     parts: CrawlerParts,
     rules: Rules,
     counters: CrawlCounters,
-    place: PlaceHealth,
-    reach: Reach,
+    place: DatasetHealth,
+    reach: SourceHealth,
     failure: watch::Sender<Option<String>>,
 }
 
@@ -88,8 +88,8 @@ impl Crawler {
             parts,
             rules: Rules::default(),
             counters: CrawlCounters::default(),
-            place: PlaceHealth::default(),
-            reach: Reach::default(),
+            place: DatasetHealth::default(),
+            reach: SourceHealth::default(),
             failure: watch::Sender::new(None),
         }
     }
@@ -116,7 +116,7 @@ impl Crawler {
         }
     }
 
-    async fn work(&self, assignment: &Assignment) -> Result<Finding, Halt> {
+    async fn work(&self, assignment: &Assignment) -> Result<Finding, JobStop> {
         match assignment.job.operation {
             Operation::Timeline => self.download(assignment, FileKind::Timeline).await,
             Operation::Followers => self.download(assignment, FileKind::Followers).await,
@@ -126,7 +126,7 @@ impl Crawler {
     }
 
     /// `T` and `F`: all pages into a new file.
-    async fn download(&self, assignment: &Assignment, kind: FileKind) -> Result<Finding, Halt> {
+    async fn download(&self, assignment: &Assignment, kind: FileKind) -> Result<Finding, JobStop> {
         let Some(draft) = self.walk(assignment, kind, None).await? else {
             return Ok(Finding::Completed { file: false, items: 0 });
         };
@@ -140,7 +140,7 @@ impl Crawler {
     }
 
     /// Makes a draft whole and durable.
-    async fn finish(&self, draft: Draft) -> Result<Finished, Trouble> {
+    async fn finish(&self, draft: Draft) -> Result<Finished, JobError> {
         let finished = self.on_disk(move || draft.finish()).await?;
         self.place.written(&*self.parts.clock);
         Ok(finished)
@@ -150,16 +150,16 @@ impl Crawler {
     async fn on_disk<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, DatasetError> + Send + 'static,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, JobError> {
         match self.parts.work.run(work).await {
             Ok(result) => Ok(result?),
-            Err(lost) => Err(Trouble::Disk { what: lost.to_string() }),
+            Err(lost) => Err(JobError::DraftLost { what: lost.to_string() }),
         }
     }
 
     /// What to tell the tracker about a job that came to a halt.
-    fn ending(&self, assignment: &Assignment, halt: Halt) -> Ending {
-        let Halt { trouble, progress } = halt;
+    fn ending(&self, assignment: &Assignment, halt: JobStop) -> Ending {
+        let JobStop { trouble, progress } = halt;
         let job = &assignment.job;
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let failed = |mut reason: String, retry: bool, at_least: Option<Duration>| {
@@ -171,23 +171,23 @@ impl Crawler {
             Finding::Failed { progress: progress.clone(), reason, after_ms, retry }
         };
         Ending::Found(match trouble {
-            Trouble::Abandoned => return Ending::Abandoned,
-            Trouble::HandBack => Finding::HandedBack { progress },
-            Trouble::Limited { after } => Finding::Limited { progress, after_ms: millis(after) },
-            Trouble::Place { what } => {
+            JobError::Abandoned => return Ending::Abandoned,
+            JobError::HandBack => Finding::HandedBack { progress },
+            JobError::Limited { after } => Finding::Limited { progress, after_ms: millis(after) },
+            JobError::DatasetDown { what } => {
                 let wait = self.place.failed(&what, &*self.parts.clock, &*self.parts.entropy);
                 Finding::Limited { progress, after_ms: millis(wait) }
             }
-            Trouble::Unreachable { what } => {
+            JobError::SourceDown { what } => {
                 self.reach.failed(&what, &*self.parts.clock);
                 let wait = Backoff::new(RETRY.0, RETRY.0).next(&*self.parts.entropy);
                 Finding::Limited { progress, after_ms: millis(wait) }
             }
-            Trouble::Gone(reason) => Finding::Gone(reason),
-            Trouble::Passing { what, after } => failed(what, true, after),
-            Trouble::Disk { what } | Trouble::Loops { what } => failed(what, true, None),
-            Trouble::Lasting { what } => failed(what, false, None),
-            Trouble::NoAddress(what) => {
+            JobError::Gone(reason) => Finding::Gone(reason),
+            JobError::Retryable { what, after } => failed(what, true, after),
+            JobError::DraftLost { what } | JobError::CursorLoop { what } => failed(what, true, None),
+            JobError::Permanent { what } => failed(what, false, None),
+            JobError::NoAddress(what) => {
                 tracing::error!("this node cannot send requests any more: {what}");
                 self.failure.send_if_modified(|failure| failure.replace(what).is_none());
                 Finding::HandedBack { progress }
@@ -196,7 +196,7 @@ impl Crawler {
     }
 }
 
-impl Crew for Crawler {
+impl JobRunner for Crawler {
     fn run(self: Arc<Self>, assignment: Assignment) -> BoxFuture<'static, Ending> {
         async move {
             let outcome = self.work(&assignment).await;

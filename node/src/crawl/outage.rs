@@ -1,4 +1,4 @@
-//! Trouble that all jobs of the node share: it is waited out, and no job is to blame for it.
+//! JobError that all jobs of the node share: it is waited out, and no job is to blame for it.
 //!
 //! A full disk or a folder that is gone fails every job that writes, and an API that cannot be reached fails every job.
 //! Counted as failed attempts, an hour of either would put a whole crawl on the error list. Such jobs go back to the queue
@@ -13,28 +13,28 @@ use storage::env::{Clock, Entropy};
 use crate::session::Backoff;
 
 /// First and longest rest of the dataset's place.
-const REST: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// Trouble that every job meets is told so often.
+const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// JobError that every job meets is told so often.
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// Trouble that no job has met for so long is not shown any more: without jobs nobody would notice its end. Those that
+/// JobError that no job has met for so long is not shown any more: without jobs nobody would notice its end. Those that
 /// wait try again far sooner.
-const OF_LATE: Duration = Duration::from_secs(120);
+const SHOWN_FOR: Duration = Duration::from_secs(120);
 
 /// Whether the dataset's place can be written to, as far as the jobs have noticed.
 #[derive(Default)]
-pub(super) struct PlaceHealth {
+pub(super) struct DatasetHealth {
     /// Absent while it is well.
-    trouble: Mutex<Option<Rest>>,
+    trouble: Mutex<Option<Outage>>,
 }
 
-struct Rest {
+struct Outage {
     what: String,
     until: Duration,
     backoff: Backoff,
 }
 
-impl PlaceHealth {
-    fn lock(&self) -> MutexGuard<'_, Option<Rest>> {
+impl DatasetHealth {
+    fn lock(&self) -> MutexGuard<'_, Option<Outage>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -42,8 +42,11 @@ impl PlaceHealth {
     pub(super) fn failed(&self, what: &str, clock: &dyn Clock, entropy: &dyn Entropy) -> Duration {
         let now = clock.monotonic();
         let mut trouble = self.lock();
-        let new =
-            || Rest { what: String::new(), until: Duration::ZERO, backoff: Backoff::new(REST.0, REST.1) };
+        let new = || Outage {
+            what: String::new(),
+            until: Duration::ZERO,
+            backoff: Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1),
+        };
         let rest = trouble.get_or_insert_with(new);
         // Those that were under way fail together: the first of them has said it.
         if now >= rest.until {
@@ -66,7 +69,7 @@ impl PlaceHealth {
 
     /// Why nothing can be written, if a job has tried of late.
     pub(super) fn trouble(&self, clock: &dyn Clock) -> Option<String> {
-        let of_late = |rest: &&Rest| clock.monotonic() < rest.until + OF_LATE;
+        let of_late = |rest: &&Outage| clock.monotonic() < rest.until + SHOWN_FOR;
         self.lock().as_ref().filter(of_late).map(|rest| rest.what.clone())
     }
 
@@ -82,20 +85,20 @@ impl PlaceHealth {
 
 /// Whether the network that is crawled can be reached, as far as the jobs have noticed.
 #[derive(Default)]
-pub(super) struct Reach {
+pub(super) struct SourceHealth {
     /// Absent while it answers.
-    trouble: Mutex<Option<Unreached>>,
+    trouble: Mutex<Option<SourceOutage>>,
 }
 
-struct Unreached {
+struct SourceOutage {
     what: String,
     /// When a request failed for the last time.
     last: Duration,
     told: Duration,
 }
 
-impl Reach {
-    fn lock(&self) -> MutexGuard<'_, Option<Unreached>> {
+impl SourceHealth {
+    fn lock(&self) -> MutexGuard<'_, Option<SourceOutage>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -109,7 +112,7 @@ impl Reach {
         if due {
             tracing::warn!("{what}");
         }
-        *trouble = Some(Unreached { what, last: now, told: if due { now } else { told.unwrap_or(now) } });
+        *trouble = Some(SourceOutage { what, last: now, told: if due { now } else { told.unwrap_or(now) } });
     }
 
     /// An answer came, whatever it said.
@@ -119,7 +122,7 @@ impl Reach {
 
     /// Why it cannot be reached, if a job has tried of late.
     pub(super) fn trouble(&self, clock: &dyn Clock) -> Option<String> {
-        let of_late = |unreached: &&Unreached| clock.monotonic() < unreached.last + OF_LATE;
+        let of_late = |unreached: &&SourceOutage| clock.monotonic() < unreached.last + SHOWN_FOR;
         self.lock().as_ref().filter(of_late).map(|unreached| unreached.what.clone())
     }
 }
@@ -133,7 +136,7 @@ mod tests {
     #[test]
     fn a_place_in_trouble_gets_one_job_at_a_time_after_ever_longer_rests() {
         let (clock, entropy) = (ManualClock::default(), SeededEntropy::new(1));
-        let place = PlaceHealth::default();
+        let place = DatasetHealth::default();
         assert_eq!(place.room(32, &clock), 32);
         let mut waits = Vec::new();
         for _ in 0..20 {
@@ -148,16 +151,19 @@ mod tests {
             assert_eq!((place.room(32, &clock), place.room(0, &clock)), (1, 0));
             waits.push(wait);
         }
-        assert!(waits[0] <= REST.0 && waits[19] >= REST.1 / 2 && waits[19] <= REST.1, "{waits:?}");
+        assert!(
+            waits[0] <= RETRY_BACKOFF.0 && waits[19] >= RETRY_BACKOFF.1 / 2 && waits[19] <= RETRY_BACKOFF.1,
+            "{waits:?}"
+        );
         place.written(&clock);
         assert_eq!((place.room(32, &clock), place.trouble(&clock)), (32, None));
-        assert!(place.failed("no space", &clock, &entropy) <= REST.0);
+        assert!(place.failed("no space", &clock, &entropy) <= RETRY_BACKOFF.0);
     }
 
     #[test]
     fn what_jobs_write_that_began_before_the_failure_does_not_end_the_rest() {
         let (clock, entropy) = (ManualClock::default(), SeededEntropy::new(1));
-        let place = PlaceHealth::default();
+        let place = DatasetHealth::default();
         let wait = place.failed("no space", &clock, &entropy);
         place.written(&clock);
         assert!(place.trouble(&clock).is_some());
@@ -170,7 +176,7 @@ mod tests {
     #[test]
     fn trouble_is_shown_until_it_ends_or_nobody_meets_it_any_more() {
         let (clock, entropy) = (ManualClock::default(), SeededEntropy::new(1));
-        let (place, reach) = (PlaceHealth::default(), Reach::default());
+        let (place, reach) = (DatasetHealth::default(), SourceHealth::default());
         assert_eq!((place.trouble(&clock), reach.trouble(&clock)), (None, None));
         let fail = || {
             place.failed("no space", &clock, &entropy);
@@ -179,12 +185,12 @@ mod tests {
         fail();
         assert_eq!(place.trouble(&clock).unwrap(), "the dataset cannot be written: no space");
         assert_eq!(reach.trouble(&clock).unwrap(), "no route; check --api-url and the network");
-        clock.advance(REST.0);
+        clock.advance(RETRY_BACKOFF.0);
         place.written(&clock);
         reach.answered();
         assert_eq!((place.trouble(&clock), reach.trouble(&clock)), (None, None));
         fail();
-        clock.advance(OF_LATE + REST.1);
+        clock.advance(SHOWN_FOR + RETRY_BACKOFF.1);
         assert_eq!((place.trouble(&clock), reach.trouble(&clock)), (None, None));
         fail();
         assert!(place.trouble(&clock).is_some() && reach.trouble(&clock).is_some());

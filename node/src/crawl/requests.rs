@@ -7,7 +7,7 @@ use storage::ids::UserId;
 
 use super::Crawler;
 use super::draft::Page;
-use super::trouble::Trouble;
+use super::job_error::JobError;
 use crate::address::Permit;
 use crate::budget::Acquired;
 use crate::rate::Delivery;
@@ -26,7 +26,7 @@ impl Crawler {
         user: &UserId,
         cursor: Option<&str>,
         since: Option<&str>,
-    ) -> Result<Page, Trouble> {
+    ) -> Result<Page, JobError> {
         match kind {
             FileKind::Timeline => loop {
                 let permit = self.permit(Endpoint::Timeline, Some(user)).await?;
@@ -46,7 +46,7 @@ impl Crawler {
     }
 
     /// The profiles of these accounts, as many as one look-up may carry; those that are gone are missing.
-    pub(super) async fn look_up(&self, users: &[UserId]) -> Result<Vec<Profile>, Trouble> {
+    pub(super) async fn look_up(&self, users: &[UserId]) -> Result<Vec<Profile>, JobError> {
         loop {
             let permit = self.permit(Endpoint::Lookup, None).await?;
             let answer = self.parts.source.lookup(permit.client(), users).await;
@@ -58,12 +58,12 @@ impl Crawler {
     }
 
     /// The right to send one request.
-    pub(super) async fn permit(&self, endpoint: Endpoint, user: Option<&UserId>) -> Result<Permit, Trouble> {
+    pub(super) async fn permit(&self, endpoint: Endpoint, user: Option<&UserId>) -> Result<Permit, JobError> {
         let scope = self.parts.source.scope(endpoint, user);
         match self.parts.pool.acquire_within(&scope, BUDGET_WAIT).await {
             Ok(Acquired::Ready(permit)) => Ok(permit),
-            Ok(Acquired::Wait(after)) => Err(Trouble::Limited { after: after.max(SHORTEST_LIMIT) }),
-            Err(error) => Err(Trouble::NoAddress(error.to_string())),
+            Ok(Acquired::Wait(after)) => Err(JobError::Limited { after: after.max(SHORTEST_LIMIT) }),
+            Err(error) => Err(JobError::NoAddress(error.to_string())),
         }
     }
 
@@ -75,7 +75,7 @@ impl Crawler {
         endpoint: Endpoint,
         permit: Permit,
         answer: Answer<T>,
-    ) -> Result<Option<T>, Trouble> {
+    ) -> Result<Option<T>, JobError> {
         self.counters.add_request(endpoint, permit.client().address(), &answer.rate);
         let not_sent = answer.rate.delivery == Delivery::NotSent;
         if matches!(answer.rate.delivery, Delivery::Answered(_)) {
@@ -86,7 +86,7 @@ impl Crawler {
             Ok(value) => Ok(Some(value)),
             Err(SourceError::Limited { .. }) => Ok(None),
             Err(error @ SourceError::Passing { .. }) if not_sent => {
-                Err(Trouble::Unreachable { what: error.to_string() })
+                Err(JobError::SourceDown { what: error.to_string() })
             }
             Err(error) => Err(error.into()),
         }

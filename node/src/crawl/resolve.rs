@@ -3,7 +3,7 @@
 use storage::ids::UserId;
 
 use super::Crawler;
-use super::trouble::Trouble;
+use super::job_error::JobError;
 use crate::source::Endpoint;
 
 /// Why names were not resolved.
@@ -27,11 +27,11 @@ impl Crawler {
         let mut found = Vec::with_capacity(names.len());
         for batch in names.chunks(self.parts.source.lookup_batch()) {
             let profiles = self.resolve_batch(batch).await.map_err(|trouble| match trouble {
-                Trouble::Limited { after } => ResolveError::Limited { after },
-                Trouble::Passing { what, .. }
-                | Trouble::Unreachable { what }
-                | Trouble::Lasting { what }
-                | Trouble::NoAddress(what) => ResolveError::Source(what),
+                JobError::Limited { after } => ResolveError::Limited { after },
+                JobError::Retryable { what, .. }
+                | JobError::SourceDown { what }
+                | JobError::Permanent { what }
+                | JobError::NoAddress(what) => ResolveError::Source(what),
                 other => ResolveError::Source(format!("{other:?}")),
             })?;
             for name in batch {
@@ -43,7 +43,7 @@ impl Crawler {
         Ok(found)
     }
 
-    async fn resolve_batch(&self, names: &[String]) -> Result<Vec<crate::source::Profile>, Trouble> {
+    async fn resolve_batch(&self, names: &[String]) -> Result<Vec<crate::source::Profile>, JobError> {
         loop {
             let permit = self.permit(Endpoint::Resolve, None).await?;
             let answer = self.parts.source.resolve(permit.client(), names).await;

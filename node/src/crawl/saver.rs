@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use storage::env::{Clock, Entropy};
 
-use super::trouble::Trouble;
+use super::job_error::JobError;
 use crate::session::Backoff;
 
 /// A walk is saved after so long, or so many pages.
@@ -49,8 +49,8 @@ impl Saver {
     ///
     /// One repetition for each page that went well keeps a long walk from using up its job's attempts on passing
     /// trouble, and an account that always fails from holding up a worker.
-    pub(super) fn repeat_after(&mut self, trouble: &Trouble, entropy: &dyn Entropy) -> Option<Duration> {
-        let Trouble::Passing { after, .. } = trouble else { return None };
+    pub(super) fn repeat_after(&mut self, trouble: &JobError, entropy: &dyn Entropy) -> Option<Duration> {
+        let JobError::Retryable { after, .. } = trouble else { return None };
         let wait = Backoff::new(REPEAT, REPEAT).next(entropy).max(after.unwrap_or_default());
         if self.repeats_left == 0 || wait > PATIENCE {
             return None;

@@ -5,7 +5,7 @@ use storage::dataset::{Appended, DatasetError, FileKind};
 
 use super::Crawler;
 use super::draft::Draft;
-use super::trouble::Halt;
+use super::job_error::JobStop;
 use crate::session::Assignment;
 
 /// What is saved of a timeline.
@@ -15,7 +15,7 @@ enum Saved {
 }
 
 impl Crawler {
-    pub(super) async fn update(&self, assignment: &Assignment) -> Result<Finding, Halt> {
+    pub(super) async fn update(&self, assignment: &Assignment) -> Result<Finding, JobStop> {
         let Saved::Newest(newest) = self.newest_saved(assignment).await? else {
             return Ok(Finding::InputMissing);
         };
@@ -47,7 +47,7 @@ impl Crawler {
         Ok(Finding::Completed { file: true, items: new })
     }
 
-    async fn newest_saved(&self, assignment: &Assignment) -> Result<Saved, Halt> {
+    async fn newest_saved(&self, assignment: &Assignment) -> Result<Saved, JobStop> {
         let (dataset, user) = (self.parts.dataset.clone(), assignment.job.user.clone());
         let found = self.on_disk(move || match dataset.newest_tweet(&user) {
             Ok(newest) => Ok(newest.map_or(Saved::Nothing, Saved::Newest)),

@@ -6,8 +6,8 @@ use storage::planted::{Bug, planted};
 
 use super::Crawler;
 use super::draft::{Draft, Page};
+use super::job_error::{JobError, JobStop};
 use super::saver::Saver;
-use super::trouble::{Halt, Trouble};
 use crate::session::Assignment;
 use crate::source::CursorWatch;
 
@@ -39,7 +39,7 @@ impl Crawler {
         assignment: &Assignment,
         kind: FileKind,
         since: Option<&str>,
-    ) -> Result<Option<Draft>, Halt> {
+    ) -> Result<Option<Draft>, JobStop> {
         let mut walk = self.begin_walk(assignment, kind).await?;
         loop {
             match self.step(assignment, &mut walk, since).await {
@@ -59,7 +59,7 @@ impl Crawler {
     }
 
     /// Goes on where the job was left, if what it wrote is still here; else at the beginning.
-    async fn begin_walk(&self, assignment: &Assignment, kind: FileKind) -> Result<Walk, Halt> {
+    async fn begin_walk(&self, assignment: &Assignment, kind: FileKind) -> Result<Walk, JobStop> {
         let saver = Saver::new(&*self.parts.clock);
         let job = &assignment.job;
         let (watch, fruitless) = (CursorWatch::new(), 0);
@@ -94,7 +94,7 @@ impl Crawler {
         assignment: &Assignment,
         walk: &mut Walk,
         since: Option<&str>,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, JobError> {
         if let Some(stop) = assignment.stop() {
             return Err(stop.into());
         }
@@ -110,7 +110,7 @@ impl Crawler {
         if let Some(id) = page.foreign_id() {
             let what =
                 format!("post {id} has no number for an id, and timelines are kept in order of numbers");
-            return Err(Trouble::Lasting { what });
+            return Err(JobError::Permanent { what });
         }
         let next = page.next().map(str::to_owned);
         if let Some(next) = &next {
@@ -119,10 +119,10 @@ impl Crawler {
                     "user {user}: the next page has a cursor of {} bytes, which is garbage",
                     next.len()
                 );
-                return Err(Trouble::Passing { what, after: None });
+                return Err(JobError::Retryable { what, after: None });
             }
             if let Err(loops) = walk.watch.check(next) {
-                return Err(Trouble::Loops { what: format!("user {user}: {loops}") });
+                return Err(JobError::CursorLoop { what: format!("user {user}: {loops}") });
             }
         }
         let new = self.write(assignment, walk, page).await?;
@@ -132,7 +132,7 @@ impl Crawler {
             let what = format!(
                 "user {user}: {MOST_FRUITLESS} pages in a row brought nothing new and none was the last; the walk has to start anew"
             );
-            return Err(Trouble::Loops { what });
+            return Err(JobError::CursorLoop { what });
         }
         walk.cursor = Some(next);
         walk.saver.page_done();
@@ -145,7 +145,7 @@ impl Crawler {
     }
 
     /// Gives the number of new items.
-    async fn write(&self, assignment: &Assignment, walk: &mut Walk, page: Page) -> Result<u64, Trouble> {
+    async fn write(&self, assignment: &Assignment, walk: &mut Walk, page: Page) -> Result<u64, JobError> {
         if page.is_empty() {
             assignment.page_done(0);
             return Ok(0);
@@ -165,7 +165,7 @@ impl Crawler {
     }
 
     /// Makes the draft durable; `None` when nothing has come since it was.
-    async fn save(&self, assignment: &Assignment, walk: &mut Walk) -> Result<Option<Progress>, Trouble> {
+    async fn save(&self, assignment: &Assignment, walk: &mut Walk) -> Result<Option<Progress>, JobError> {
         let Some(cursor) = walk.cursor.clone().filter(|_| walk.saver.has_unsaved()) else { return Ok(None) };
         let (draft, saved) = self.with_draft(assignment, walk, Draft::save_point).await?;
         walk.draft = Some(draft);
@@ -183,7 +183,7 @@ impl Crawler {
         assignment: &Assignment,
         walk: &mut Walk,
         work: impl FnOnce(&mut Draft) -> Result<T, DatasetError> + Send + 'static,
-    ) -> Result<(Draft, T), Trouble> {
+    ) -> Result<(Draft, T), JobError> {
         let (draft, kind, dataset) = (walk.draft.take(), walk.kind, self.parts.dataset.clone());
         let (user, lease) = (assignment.job.user.clone(), assignment.job.lease.0);
         self.on_disk(move || {
@@ -198,22 +198,25 @@ impl Crawler {
     }
 
     /// Saves what is worth it before the job is left.
-    async fn halt(&self, assignment: &Assignment, mut walk: Walk, trouble: Trouble) -> Halt {
+    async fn halt(&self, assignment: &Assignment, mut walk: Walk, trouble: JobError) -> JobStop {
         match trouble {
-            Trouble::Abandoned | Trouble::Gone(_) | Trouble::Disk { .. } | Trouble::Place { .. } => {
+            JobError::Abandoned
+            | JobError::Gone(_)
+            | JobError::DraftLost { .. }
+            | JobError::DatasetDown { .. } => {
                 return trouble.into();
             }
-            Trouble::Loops { .. } => return Halt { trouble, progress: Some(from_the_beginning()) },
-            Trouble::HandBack
-            | Trouble::Limited { .. }
-            | Trouble::Passing { .. }
-            | Trouble::Unreachable { .. }
-            | Trouble::Lasting { .. }
-            | Trouble::NoAddress(_) => {}
+            JobError::CursorLoop { .. } => return JobStop { trouble, progress: Some(from_the_beginning()) },
+            JobError::HandBack
+            | JobError::Limited { .. }
+            | JobError::Retryable { .. }
+            | JobError::SourceDown { .. }
+            | JobError::Permanent { .. }
+            | JobError::NoAddress(_) => {}
         }
         match self.save(assignment, &mut walk).await {
-            Ok(progress) => Halt { trouble, progress },
-            Err(trouble) => Halt { trouble, progress: None },
+            Ok(progress) => JobStop { trouble, progress },
+            Err(trouble) => JobStop { trouble, progress: None },
         }
     }
 }

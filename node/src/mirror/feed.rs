@@ -23,7 +23,7 @@ use crate::source::Source;
 
 /// How long Redis may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
-/// Waits between two attempts to reach it.
+/// WaitSummary between two attempts to reach it.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Most that waits for Redis on disk, bytes.
 const SPOOL: u64 = 256 << 20;

@@ -17,7 +17,7 @@ use super::legacy::Legacy;
 use super::status::{MirrorStatus, MirrorView};
 use super::{entry, legacy};
 
-/// Waits between two attempts to reach it.
+/// WaitSummary between two attempts to reach it.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often the mirror looks when nothing wakes it: whether it leads, and what the counters say.
 const LOOK: Duration = Duration::from_millis(500);
@@ -50,7 +50,7 @@ pub struct Mirror {
 
 /// Why a connection is given up.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum MirrorError {
     #[error(transparent)]
     Connect(#[from] storage::net::redis::RedisError),
     #[error("Redis at {url} does not take what is mirrored: {source}")]
@@ -99,7 +99,7 @@ impl Mirror {
     }
 
     /// One connection, from this node's taking the lead to its loss.
-    async fn lead(&self) -> Result<(), Trouble> {
+    async fn lead(&self) -> Result<(), MirrorError> {
         if !self.tracker.is_leader() {
             // Whoever leads now has what is left of it.
             self.status.change(|view| view.trouble = None);
@@ -117,7 +117,7 @@ impl Mirror {
     }
 
     /// Where the stream ends. One that ends beyond the log was written by another cluster.
-    async fn find_place(&self, redis: &mut dyn EventStream) -> Result<End, Trouble> {
+    async fn find_place(&self, redis: &mut dyn EventStream) -> Result<End, MirrorError> {
         let begun = self.options.clock.monotonic();
         loop {
             let end = redis.end().await.map_err(|source| self.refused(source))?;
@@ -126,14 +126,14 @@ impl Mirror {
                 return Ok(end);
             }
             if self.options.clock.monotonic().saturating_sub(begun) > CATCH_UP {
-                return Err(Trouble::Foreign { url: self.options.server.to_string(), end: end.id, log });
+                return Err(MirrorError::Foreign { url: self.options.server.to_string(), end: end.id, log });
             }
             sleep(LOOK).await;
         }
     }
 
     /// Passes events on while this node leads.
-    async fn relay(&self, redis: &mut dyn EventStream, mut end: End) -> Result<(), Trouble> {
+    async fn relay(&self, redis: &mut dyn EventStream, mut end: End) -> Result<(), MirrorError> {
         let mut changes = self.tracker.changes();
         let mut legacy = Legacy::default();
         let mut told = (self.options.clock.monotonic(), self.tracker.outbox().passed);
@@ -168,7 +168,7 @@ impl Mirror {
         end: End,
         left: EventId,
         events: &[Event],
-    ) -> Result<End, Trouble> {
+    ) -> Result<End, MirrorError> {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(end) };
         let wall = self.options.clock.wall();
         let gap = gap_before(end, left, first);
@@ -197,8 +197,8 @@ impl Mirror {
         words.into_iter().chain([id.to_string()]).chain(fields).chain(time).collect()
     }
 
-    fn refused(&self, source: redis::RedisError) -> Trouble {
-        Trouble::Refused { url: self.options.server.to_string(), source }
+    fn refused(&self, source: redis::RedisError) -> MirrorError {
+        MirrorError::Refused { url: self.options.server.to_string(), source }
     }
 }
 

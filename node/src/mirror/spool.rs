@@ -181,7 +181,7 @@ impl Spool {
         fs::remove_file(self.path(file))
     }
 
-    /// Waits until something was added.
+    /// WaitSummary until something was added.
     pub(super) async fn grown(&self) {
         self.grown.notified().await;
     }

@@ -24,30 +24,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Accounts put back by one command of the cluster.
 const STEP: u64 = 1_000;
 
-type Acted = Result<Json<Value>, Problem>;
+type ActionResult = Result<Json<Value>, Problem>;
 
 /// Who wants it.
-type By = (HttpCaller, HeaderMap);
+type Requester = (HttpCaller, HeaderMap);
 
-pub(super) async fn pause(state: State<Monitor>, id: Path<String>, by: By) -> Acted {
+pub(super) async fn pause(state: State<Monitor>, id: Path<String>, by: Requester) -> ActionResult {
     change(state, id, by, "paused", |crawl| Write::PauseCrawl { crawl }).await
 }
 
-pub(super) async fn resume(state: State<Monitor>, id: Path<String>, by: By) -> Acted {
+pub(super) async fn resume(state: State<Monitor>, id: Path<String>, by: Requester) -> ActionResult {
     change(state, id, by, "resumed", |crawl| Write::ResumeCrawl { crawl }).await
 }
 
-pub(super) async fn cancel(state: State<Monitor>, id: Path<String>, by: By) -> Acted {
+pub(super) async fn cancel(state: State<Monitor>, id: Path<String>, by: Requester) -> ActionResult {
     change(state, id, by, "cancelled", |crawl| Write::CancelCrawl { crawl }).await
 }
 
 async fn change(
     State(monitor): State<Monitor>,
     Path(id): Path<String>,
-    (caller, headers): By,
+    (caller, headers): Requester,
     done: &'static str,
     write: impl FnOnce(CrawlId) -> Write,
-) -> Acted {
+) -> ActionResult {
     check_action(&monitor.inner.gate, &caller, &headers)?;
     let crawl = crawl_id(&id)?;
     monitor.write(write(crawl)).await?;
@@ -55,18 +55,18 @@ async fn change(
     Ok(Json(json!({ "crawl": crawl.0, "done": done })))
 }
 
-/// Which accounts.
+/// RetryQuery accounts.
 #[derive(Debug, Deserialize)]
-pub(super) struct Which {
+pub(super) struct RetryQuery {
     user: Option<String>,
 }
 
 pub(super) async fn retry(
     State(monitor): State<Monitor>,
     Path(id): Path<String>,
-    Query(which): Query<Which>,
-    (caller, headers): By,
-) -> Acted {
+    Query(which): Query<RetryQuery>,
+    (caller, headers): Requester,
+) -> ActionResult {
     check_action(&monitor.inner.gate, &caller, &headers)?;
     let crawl = crawl_id(&id)?;
     let user = which.user.as_deref().map(user).transpose()?;
@@ -103,7 +103,7 @@ impl Monitor {
             match self.write(retry).await? {
                 Response::Retried(0) => break,
                 Response::Retried(n) => retried += u64::from(n),
-                _ => return Err(ClientError::Confused { asked: "retry" }.into()),
+                _ => return Err(ClientError::UnexpectedResponse { asked: "retry" }.into()),
             }
         }
         Ok(retried)
@@ -116,7 +116,7 @@ impl Monitor {
             Answer::Crawl(None) => {
                 Err(Problem::new(StatusCode::NOT_FOUND, Refusal::NoSuchCrawl(crawl).to_string()))
             }
-            _ => Err(ClientError::Confused { asked: "crawl query" }.into()),
+            _ => Err(ClientError::UnexpectedResponse { asked: "crawl query" }.into()),
         }
     }
 }

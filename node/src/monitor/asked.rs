@@ -40,7 +40,7 @@ type Kept = Option<(Duration, Result<Arc<Answer>, AskError>)>;
 pub(super) struct Asked {
     watched: Arc<dyn Watched>,
     clock: Arc<dyn Clock>,
-    /// By question; who asks it holds its lock, and others wait for what he gets.
+    /// Requester question; who asks it holds its lock, and others wait for what he gets.
     kept: Mutex<Vec<(Query, Arc<tokio::sync::Mutex<Kept>>)>>,
 }
 

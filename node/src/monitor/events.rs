@@ -32,7 +32,7 @@ const TOPICS: [&str; 5] = ["cluster", "jobs", "stream", "history", "log"];
 
 /// What listeners wait for.
 pub(super) struct Feed {
-    now: watch::Sender<Now>,
+    now: watch::Sender<Documents>,
     places: Arc<Semaphore>,
 }
 
@@ -44,7 +44,7 @@ impl Default for Feed {
 
 /// What is so now.
 #[derive(Debug, Clone, Default)]
-struct Now {
+struct Documents {
     cluster: Arc<str>,
     jobs: Arc<str>,
     history: Arc<str>,
@@ -62,24 +62,24 @@ impl Monitor {
                 let newest = self.inner.history.lock().unwrap_or_else(PoisonError::into_inner).newest();
                 let point = newest.map(|point| point.values());
                 let history = json!({ "fields": Point::FIELDS, "point": point }).to_string().into();
-                feed.now.send_replace(Now { cluster, jobs, history });
+                feed.now.send_replace(Documents { cluster, jobs, history });
             }
-            self.tire();
+            self.stop_if_unobserved();
             tokio::time::sleep(EVERY).await;
         }
     }
 }
 
-/// Which topics, divided by commas; all when absent.
+/// RetryQuery topics, divided by commas; all when absent.
 #[derive(Debug, Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct TopicQuery {
     topics: Option<String>,
     /// Log lines after this one.
     #[serde(default)]
     after: u64,
 }
 
-pub(super) async fn events(State(monitor): State<Monitor>, Query(wanted): Query<Wanted>) -> Response {
+pub(super) async fn events(State(monitor): State<Monitor>, Query(wanted): Query<TopicQuery>) -> Response {
     let topics = match &wanted.topics {
         None => TOPICS.to_vec(),
         Some(named) => {
@@ -104,10 +104,10 @@ pub(super) async fn events(State(monitor): State<Monitor>, Query(wanted): Query<
 /// One browser.
 struct Listener {
     monitor: Monitor,
-    now: watch::Receiver<Now>,
+    now: watch::Receiver<Documents>,
     topics: Vec<&'static str>,
     /// What it was told last.
-    told: Now,
+    told: Documents,
     told_line: u64,
     told_event: u64,
     waiting: std::collections::VecDeque<Event>,
@@ -121,7 +121,16 @@ impl Listener {
         now.mark_unchanged();
         let hello = Event::default().retry(COME_BACK).comment("twm");
         let waiting = [hello].into();
-        Self { monitor, now, topics, told: Now::default(), told_line, told_event: 0, waiting, _place: place }
+        Self {
+            monitor,
+            now,
+            topics,
+            told: Documents::default(),
+            told_line,
+            told_event: 0,
+            waiting,
+            _place: place,
+        }
     }
 
     fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {

@@ -101,7 +101,7 @@ pub(super) struct History {
     coarse: VecDeque<Point>,
 }
 
-/// Which part of the history, up to now.
+/// RetryQuery part of the history, up to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Range {
     Hour,

@@ -48,7 +48,7 @@ pub use watched::{Watched, WatchedNode};
 use asked::Asked;
 use events::Feed;
 use history::History;
-use stream::Onlookers;
+use stream::Observers;
 
 /// What the monitor is told.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ struct Inner {
     pace: Mutex<Pace>,
     history: Mutex<History>,
     feed: Feed,
-    onlookers: Onlookers,
+    onlookers: Observers,
     /// Names this monitor's writes.
     writer: u64,
     writes: AtomicU64,
@@ -114,7 +114,7 @@ impl Monitor {
             pace: Mutex::default(),
             history: Mutex::default(),
             feed: Feed::default(),
-            onlookers: Onlookers::default(),
+            onlookers: Observers::default(),
             writer: entropy.next_u64(),
             writes: AtomicU64::new(0),
             stop: CancellationToken::new(),

@@ -60,7 +60,7 @@ impl From<ClientError> for Problem {
             ClientError::Api(ApiError::Unavailable(_)) | ClientError::Unreachable { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            ClientError::Confused { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            ClientError::UnexpectedResponse { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())
     }

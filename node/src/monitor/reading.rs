@@ -79,7 +79,7 @@ pub(super) async fn errors(
     let (crawl, after, limit) = (crawl_id(&id)?, page.after()?, page.limit());
     let answer = monitor.inner.asked.ask(model::Query::Errors { crawl, after, limit }).await?;
     let Answer::Errors(errors) = &*answer else {
-        return Err(ClientError::Confused { asked: "errors query" }.into());
+        return Err(ClientError::UnexpectedResponse { asked: "errors query" }.into());
     };
     let next = errors.last().filter(|_| errors.len() == limit as usize).map(|last| last.user.to_string());
     let errors: Vec<_> = errors.iter().map(api::documents::failed).collect();
@@ -94,7 +94,7 @@ pub(super) async fn gone(
     let (crawl, after, limit) = (crawl_id(&id)?, page.after()?, page.limit());
     let answer = monitor.inner.asked.ask(model::Query::Gone { crawl, after, limit }).await?;
     let Answer::Gone(gone) = &*answer else {
-        return Err(ClientError::Confused { asked: "query for gone accounts" }.into());
+        return Err(ClientError::UnexpectedResponse { asked: "query for gone accounts" }.into());
     };
     let next = gone.last().filter(|_| gone.len() == limit as usize).map(|last| last.user.to_string());
     let gone: Vec<_> = gone.iter().map(api::documents::gone).collect();
@@ -120,7 +120,7 @@ pub(super) async fn log(State(monitor): State<Monitor>, Query(from): Query<After
     Json(monitor.log_document(from.after))
 }
 
-/// Which part of the history.
+/// RetryQuery part of the history.
 #[derive(Debug, Deserialize)]
 pub(super) struct Part {
     range: Option<String>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::model::{AddressStatus, ClusterStatus, CrawlPhase, CrawlView};
-use raft::state::{Delays, Waits};
+use raft::state::{Delays, WaitSummary};
 use serde_json::{Value, json};
 
 /// How far a follower may be behind before it is worth a word, log entries.
@@ -48,7 +48,11 @@ impl Reason {
 }
 
 /// What holds a crawl up; `cluster` is absent when there is no leader.
-pub(super) fn of_crawl(crawl: &CrawlView, waits: &Waits, cluster: Option<&ClusterStatus>) -> Vec<Reason> {
+pub(super) fn of_crawl(
+    crawl: &CrawlView,
+    waits: &WaitSummary,
+    cluster: Option<&ClusterStatus>,
+) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let mut add = |kind, weight, text: String| reasons.push(Reason::new(kind, weight, text));
     match crawl.phase {

@@ -12,11 +12,11 @@ use super::{Monitor, documents};
 /// Events in one answer.
 const MOST_EVENTS: usize = 200;
 /// Somebody who has not looked for so long does not look any more. Browsers come back within seconds.
-const TIRED: Duration = Duration::from_secs(30);
+const OBSERVER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// When somebody looked last.
 #[derive(Debug, Default)]
-pub(super) struct Onlookers(Mutex<Option<Duration>>);
+pub(super) struct Observers(Mutex<Option<Duration>>);
 
 impl Monitor {
     /// What happened after an event, by its number here. From now on the replica notes what happens.
@@ -38,10 +38,10 @@ impl Monitor {
     }
 
     /// Ends the noting of events once nobody looks.
-    pub(super) fn tire(&self) {
+    pub(super) fn stop_if_unobserved(&self) {
         let now = self.inner.clock.monotonic();
         let mut last = self.last_look();
-        if last.is_some_and(|last| now.saturating_sub(last) > TIRED) {
+        if last.is_some_and(|last| now.saturating_sub(last) > OBSERVER_TIMEOUT) {
             *last = None;
             self.inner.watched.look_at_events(false);
         }

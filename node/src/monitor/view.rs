@@ -28,7 +28,7 @@ impl Monitor {
         let status = match self.inner.asked.ask(Query::Status).await {
             Ok(answer) => match &*answer {
                 Answer::Status(status) => Ok((**status).clone()),
-                _ => Err(api::client::ClientError::Confused { asked: "status query" }.into()),
+                _ => Err(api::client::ClientError::UnexpectedResponse { asked: "status query" }.into()),
             },
             Err(error) => Err(error),
         };

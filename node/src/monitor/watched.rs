@@ -6,7 +6,7 @@ use api::model::{CrawlId, CrawlView, Event, NodeStatus, RequestId};
 use api::wire::{ApiReply, ApiRequest};
 use api::{Called, TrackerApi};
 use raft::server::Tracker;
-use raft::state::Waits;
+use raft::state::WaitSummary;
 use storage::env::Clock;
 
 use crate::crawl::Crawler;
@@ -22,7 +22,7 @@ pub trait Watched: TrackerApi {
     fn crawls(&self) -> Vec<CrawlView>;
 
     /// What a crawl's jobs wait for, as this replica knows it. No network, no waiting.
-    fn waits(&self, crawl: CrawlId) -> Waits;
+    fn waits(&self, crawl: CrawlId) -> WaitSummary;
 
     /// What all jobs of this node suffer from.
     fn troubles(&self) -> Vec<String>;
@@ -74,7 +74,7 @@ impl Watched for WatchedNode {
         self.tracker.crawls()
     }
 
-    fn waits(&self, crawl: CrawlId) -> Waits {
+    fn waits(&self, crawl: CrawlId) -> WaitSummary {
         self.tracker.waits(crawl)
     }
 

@@ -69,7 +69,7 @@ impl Node {
         addresses: Vec<Option<IpAddr>>,
         tracker: Tracker,
         http: String,
-        crew_runtime: Handle,
+        job_runtime: Handle,
     ) -> anyhow::Result<(Self, SessionLoop)> {
         let Output { storage, dataset } = output;
         let default_workers = || WORKERS.max(addresses.len().min(10_000)) as u32;
@@ -100,8 +100,8 @@ impl Node {
             workers,
             clock: world.clock.clone(),
             entropy: world.entropy.clone(),
-            work: Work::over(crew_runtime.clone()),
-            crew_runtime,
+            work: Work::over(job_runtime.clone()),
+            job_runtime,
         };
         let session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset);
         let (view, board, cluster) = (session.view(), session.board(), settings.cluster.clone());

@@ -108,7 +108,7 @@ fn elsewhere(storages: &BTreeMap<NodeId, StorageId>, settings: &Settings) -> Opt
     storages.get(&settings.id).or_else(of_others).copied()
 }
 
-/// Which storage each node has. Waits until the cluster has a leader.
+/// Which storage each node has. WaitSummary until the cluster has a leader.
 async fn ask(tracker: &Tracker) -> anyhow::Result<BTreeMap<NodeId, StorageId>> {
     loop {
         match tracker.query(Query::Storages).await {

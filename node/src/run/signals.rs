@@ -19,7 +19,7 @@ impl Signals {
         Ok(Self { terminate, interrupt, hangup })
     }
 
-    /// Waits for the next one that stops the node. SIGHUP, which a closed terminal and many a script for log files
+    /// WaitSummary for the next one that stops the node. SIGHUP, which a closed terminal and many a script for log files
     /// send, does not.
     pub(super) async fn next(&mut self) {
         loop {

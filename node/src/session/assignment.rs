@@ -26,7 +26,7 @@ pub enum Ending {
     Abandoned,
 }
 
-/// What the crew tells the session loop.
+/// What the runner tells the session loop.
 #[derive(Debug)]
 pub(super) enum Message {
     /// A finding on the way.
@@ -49,7 +49,7 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// Reports a finding on the way. Waits while the loop has more than it can send.
+    /// Reports a finding on the way. WaitSummary while the loop has more than it can send.
     pub async fn report(&self, finding: Finding) {
         // The loop ends only after all its workers: a failed send means that the process stops at once.
         let _ = self.messages.send(Message::Found(self.job.lease, finding)).await;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use api::model::{JobId, LeaseId, Operation, SessionId, Wants};
 use tokio_util::sync::CancellationToken;
 
-use super::Crew;
+use super::JobRunner;
 
 /// A job that some worker has.
 pub(super) struct RunningJob {
@@ -79,7 +79,7 @@ pub(super) struct Load {
 impl Load {
     /// How many jobs of each operation would find a worker and a budget. A running job is taken to need one more
     /// request from its budget.
-    pub(super) fn wants(&self, crew: &dyn Crew) -> Wants {
+    pub(super) fn wants(&self, runner: &dyn JobRunner) -> Wants {
         if self.idle == 0 {
             return Wants::NONE;
         }
@@ -91,7 +91,7 @@ impl Load {
                 }
                 Operation::Followers | Operation::Analysis => busy(operation),
             };
-            let room = crew.capacity(operation).saturating_sub(usize::from(rivals));
+            let room = runner.capacity(operation).saturating_sub(usize::from(rivals));
             u16::try_from(room).unwrap_or(u16::MAX).min(self.idle)
         });
         let total = each.iter().map(|&n| u32::from(n)).sum::<u32>().min(u32::from(self.idle));

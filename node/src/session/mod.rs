@@ -1,28 +1,28 @@
 //! The node's side of a session: it takes jobs, reports what its workers find, and publishes drafts.
 //!
 //! - [`JobTracker`]: what the session needs of the replicated tracker.
-//! - [`Crew`]: who runs the jobs. A job comes as an [`Assignment`] and ends with an [`Ending`].
+//! - [`JobRunner`]: who runs the jobs. A job comes as an [`Assignment`] and ends with an [`Ending`].
 //! - [`SessionLoop`]: opens a session, keeps it alive, opens a new one when it is over, ends it when the node stops.
 //! - [`JobBoard`]: what runs, to be looked at.
 //! - [`LeaseClock`]: until when the session's leases are surely valid.
 //!
 //! The loop runs beside Raft and does nothing that takes long; jobs and disk work run on a runtime of their own
-//! (`crew_runtime`), so that a busy crew never delays a heartbeat.
+//! (`job_runtime`), so that a busy runner never delays a heartbeat.
 
+mod active_session;
 mod assignment;
 mod board;
-mod crew;
+mod job_runner;
 mod jobs;
 mod lease_clock;
 mod leftovers;
-mod live;
 mod publisher;
 mod session_loop;
 mod tracker;
 
 pub use assignment::{Assignment, Ending, Stop};
 pub use board::{JobBoard, JobGauge, ShownJob};
-pub use crew::{Crew, SessionView};
+pub use job_runner::{JobRunner, SessionView};
 pub use lease_clock::LeaseClock;
 pub use session_loop::{SessionLoop, SessionOptions};
 pub use storage::env::Backoff;

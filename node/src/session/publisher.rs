@@ -41,7 +41,7 @@ impl Publisher {
         options: &SessionOptions,
         messages: mpsc::Sender<Message>,
     ) -> Self {
-        let (entropy, runtime) = (options.entropy.clone(), options.crew_runtime.clone());
+        let (entropy, runtime) = (options.entropy.clone(), options.job_runtime.clone());
         let work = options.work.clone();
         Self { dataset, entropy, runtime, work, messages, under_way: HashMap::new() }
     }

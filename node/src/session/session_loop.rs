@@ -12,12 +12,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::active_session::{ActiveSession, SessionOutcome};
 use super::assignment::{Ending, Message};
 use super::jobs::RunningJobs;
 use super::leftovers::remove_leftovers;
-use super::live::{Live, Over};
 use super::publisher::Publisher;
-use super::{Backoff, Crew, JobBoard, JobTracker, LeaseClock, SessionView};
+use super::{Backoff, JobBoard, JobRunner, JobTracker, LeaseClock, SessionView};
 
 /// Who and what a session is for.
 pub struct SessionOptions {
@@ -36,7 +36,7 @@ pub struct SessionOptions {
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
     /// Where jobs run.
-    pub crew_runtime: Handle,
+    pub job_runtime: Handle,
     /// Where their disk work is done.
     pub work: Work,
 }
@@ -46,13 +46,13 @@ const MESSAGES: usize = 4096;
 /// Wait after the first failed opening of a session, and the longest one.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often leftovers are looked for.
-const TIDY_EVERY: Duration = Duration::from_secs(10);
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Keeps a session open for as long as the node runs.
 pub struct SessionLoop {
     pub(super) options: SessionOptions,
     pub(super) tracker: Arc<dyn JobTracker>,
-    pub(super) crew: Arc<dyn Crew>,
+    pub(super) runner: Arc<dyn JobRunner>,
     pub(super) messages: mpsc::Receiver<Message>,
     pub(super) sender: mpsc::Sender<Message>,
     pub(super) jobs: RunningJobs,
@@ -60,8 +60,8 @@ pub struct SessionLoop {
     pub(super) publisher: Publisher,
     pub(super) view: watch::Sender<SessionView>,
     dataset: Arc<dyn Dataset>,
-    tidying: Option<JoinHandle<()>>,
-    last_tidied: Option<Duration>,
+    cleanup: Option<JoinHandle<()>>,
+    last_cleanup: Option<Duration>,
 }
 
 impl SessionLoop {
@@ -69,18 +69,18 @@ impl SessionLoop {
     pub fn new(
         options: SessionOptions,
         tracker: Arc<dyn JobTracker>,
-        crew: Arc<dyn Crew>,
+        runner: Arc<dyn JobRunner>,
         dataset: Arc<dyn Dataset>,
     ) -> Self {
         let (sender, messages) = mpsc::channel(MESSAGES);
         let publisher = Publisher::new(dataset.clone(), &options, sender.clone());
         let (jobs, view) = (RunningJobs::default(), watch::Sender::default());
-        let (tidying, last_tidied) = (None, None);
+        let (cleanup, last_cleanup) = (None, None);
         let board = Arc::default();
         Self {
             options,
             tracker,
-            crew,
+            runner,
             messages,
             sender,
             jobs,
@@ -88,8 +88,8 @@ impl SessionLoop {
             publisher,
             view,
             dataset,
-            tidying,
-            last_tidied,
+            cleanup,
+            last_cleanup,
         }
     }
 
@@ -117,18 +117,20 @@ impl SessionLoop {
             self.publisher.forget_done();
             self.view.send_modify(|view| view.open = false);
             match over {
-                Over::Ended => {
+                SessionOutcome::Ended => {
                     tracing::info!(%session, "session ended");
                     return Ok(());
                 }
-                Over::Lost(why) => tracing::warn!(%session, "session lost, opening a new one: {why}"),
+                SessionOutcome::Lost(why) => {
+                    tracing::warn!(%session, "session lost, opening a new one: {why}")
+                }
             }
         }
         Ok(())
     }
 
     /// Opens a session; `None` when the node stops first.
-    async fn open(&mut self, stop: &CancellationToken) -> Result<Option<Live>, Refusal> {
+    async fn open(&mut self, stop: &CancellationToken) -> Result<Option<ActiveSession>, Refusal> {
         let mut backoff = Backoff::new(REOPEN.0, REOPEN.1);
         let incarnation =
             || OpenSession::incarnation(self.tracker.applied_index(), self.options.entropy.next_u64());
@@ -158,8 +160,8 @@ impl SessionLoop {
                         view.open = true;
                         view.sessions += 1;
                     });
-                    self.tidy_soon();
-                    return Ok(Some(Live::new(opened.session, ttl, lease_clock, stop.clone())));
+                    self.request_cleanup();
+                    return Ok(Some(ActiveSession::new(opened.session, ttl, lease_clock, stop.clone())));
                 }
                 Err(ClientError::Api(ApiError::Refused(refusal @ Refusal::OtherStorage { .. }))) => {
                     return Err(refusal);
@@ -188,7 +190,7 @@ impl SessionLoop {
     }
 
     /// Takes a message of a worker or publication; findings of jobs that do not count any more are dropped.
-    pub(super) fn take(&mut self, live: &mut Live, message: Message) {
+    pub(super) fn take(&mut self, live: &mut ActiveSession, message: Message) {
         match message {
             Message::Found(lease, finding) => {
                 if let Some(running) = self.jobs.valid(lease, live.session) {
@@ -207,27 +209,27 @@ impl SessionLoop {
         }
     }
 
-    fn published(&mut self, live: &mut Live, lease: LeaseId, finding: Finding) {
+    fn published(&mut self, live: &mut ActiveSession, lease: LeaseId, finding: Finding) {
         if let Some(job) = self.publisher.done(lease) {
             live.pending.push(job, lease, finding);
         }
     }
 
-    /// Lets the next [`tidy`](Self::tidy) look for leftovers.
-    pub(super) fn tidy_soon(&mut self) {
-        self.last_tidied = None;
+    /// Lets the next [`clean_up`](Self::clean_up) look for leftovers.
+    pub(super) fn request_cleanup(&mut self) {
+        self.last_cleanup = None;
     }
 
     /// Looks for leftovers in the background, when it is time again.
-    pub(super) fn tidy(&mut self) {
+    pub(super) fn clean_up(&mut self) {
         let now = self.options.clock.monotonic();
-        let due = self.last_tidied.is_none_or(|last| now.saturating_sub(last) >= TIDY_EVERY);
-        if !due || self.tidying.as_ref().is_some_and(|task| !task.is_finished()) {
+        let due = self.last_cleanup.is_none_or(|last| now.saturating_sub(last) >= CLEANUP_INTERVAL);
+        if !due || self.cleanup.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
-        self.last_tidied = Some(now);
+        self.last_cleanup = Some(now);
         let work = self.options.work.clone();
-        self.tidying = Some(tokio::spawn(remove_leftovers(self.tracker.clone(), self.dataset.clone(), work)));
+        self.cleanup = Some(tokio::spawn(remove_leftovers(self.tracker.clone(), self.dataset.clone(), work)));
     }
 
     /// Shows what changed.

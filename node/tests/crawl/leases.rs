@@ -7,7 +7,7 @@ use std::time::Duration;
 use api::model::{Finding, Operation};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use node::session::{Assignment, Crew, Ending};
+use node::session::{Assignment, Ending, JobRunner};
 use raft::command::{Limits, Mutation};
 use storage::env::{Clock, SystemClock};
 use tokio::sync::mpsc;
@@ -60,7 +60,7 @@ struct Waiters {
     abandoned: mpsc::UnboundedSender<bool>,
 }
 
-impl Crew for Waiters {
+impl JobRunner for Waiters {
     fn run(self: Arc<Self>, assignment: Assignment) -> BoxFuture<'static, Ending> {
         async move {
             if self.jobs.fetch_add(1, Ordering::SeqCst) == 0 {
@@ -85,9 +85,9 @@ async fn without_a_leader_jobs_are_abandoned_before_their_leases_can_end() {
     let tracker = LocalTracker::new(Limits { session_ttl_ms: 500, ..LIMITS });
     let folder = Folder::new();
     let (sender, mut abandoned) = mpsc::unbounded_channel();
-    let crew = Arc::new(Waiters { jobs: AtomicU32::new(0), panic_first: false, abandoned: sender });
+    let runner = Arc::new(Waiters { jobs: AtomicU32::new(0), panic_first: false, abandoned: sender });
     let crawl = tracker.submit("T", &[7]);
-    let rig = Rig::with_crew(crew, &tracker, Arc::new(folder.dataset()));
+    let rig = Rig::with_crew(runner, &tracker, Arc::new(folder.dataset()));
     rig.view.clone().wait_for(|view| view.busy == 1).await.unwrap();
     let clock = SystemClock::new();
     tracker.silent.store(true, Ordering::SeqCst);
@@ -103,9 +103,9 @@ async fn without_a_leader_jobs_are_abandoned_before_their_leases_can_end() {
 async fn the_job_of_a_panicking_worker_is_tried_again() {
     let (tracker, folder) = (LocalTracker::new(LIMITS), Folder::new());
     let (sender, _abandoned) = mpsc::unbounded_channel();
-    let crew = Arc::new(Waiters { jobs: AtomicU32::new(0), panic_first: true, abandoned: sender });
+    let runner = Arc::new(Waiters { jobs: AtomicU32::new(0), panic_first: true, abandoned: sender });
     let crawl = tracker.submit("T", &[7]);
-    let rig = Rig::with_crew(crew, &tracker, Arc::new(folder.dataset()));
+    let rig = Rig::with_crew(runner, &tracker, Arc::new(folder.dataset()));
     let view = tracker.finished(crawl).await;
     assert_eq!(view.counters.users.completed, 1);
     assert_eq!(view.counters.operations[Operation::Timeline.index()].retried, 1);

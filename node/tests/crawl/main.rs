@@ -5,9 +5,9 @@
 mod api;
 mod clocks;
 mod faults;
+mod job_error;
 mod leases;
 mod operations;
 mod rig;
 mod stopping;
 mod tracker;
-mod trouble;

@@ -8,7 +8,7 @@ use api::model::{Refusal, StorageId};
 use node::address::AddressPool;
 use node::budget::{BootTime, BudgetSettings, LedgerEnv};
 use node::crawl::{Crawler, CrawlerParts};
-use node::session::{Crew, SessionLoop, SessionOptions, SessionView};
+use node::session::{JobRunner, SessionLoop, SessionOptions, SessionView};
 use node::source::HttpSettings;
 use node::source::twitter::{TwitterSettings, TwitterSource};
 use raft::command::Limits;
@@ -81,7 +81,7 @@ pub struct Rig {
     pub view: watch::Receiver<SessionView>,
     stop: CancellationToken,
     session: JoinHandle<Result<(), Refusal>>,
-    crew_runtime: Option<tokio::runtime::Runtime>,
+    job_runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl Rig {
@@ -122,9 +122,13 @@ impl Rig {
         rig
     }
 
-    pub fn with_crew(crew: Arc<dyn Crew>, tracker: &Arc<LocalTracker>, dataset: Arc<dyn Dataset>) -> Self {
+    pub fn with_crew(
+        runner: Arc<dyn JobRunner>,
+        tracker: &Arc<LocalTracker>,
+        dataset: Arc<dyn Dataset>,
+    ) -> Self {
         let (clock, entropy) = world();
-        let crew_runtime =
+        let job_runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let options = SessionOptions {
             node: 1,
@@ -134,13 +138,13 @@ impl Rig {
             workers: 8,
             clock,
             entropy,
-            crew_runtime: crew_runtime.handle().clone(),
-            work: Work::over(crew_runtime.handle().clone()),
+            job_runtime: job_runtime.handle().clone(),
+            work: Work::over(job_runtime.handle().clone()),
         };
-        let session = SessionLoop::new(options, tracker.clone(), crew, dataset);
+        let session = SessionLoop::new(options, tracker.clone(), runner, dataset);
         let (view, stop) = (session.view(), CancellationToken::new());
         let session = tokio::spawn(session.run(stop.clone()));
-        Self { crawler: None, view, stop, session, crew_runtime: Some(crew_runtime) }
+        Self { crawler: None, view, stop, session, job_runtime: Some(job_runtime) }
     }
 
     /// Ends the node in good order.
@@ -156,7 +160,7 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         self.session.abort();
-        if let Some(runtime) = self.crew_runtime.take() {
+        if let Some(runtime) = self.job_runtime.take() {
             runtime.shutdown_background();
         }
     }
@@ -166,7 +170,7 @@ fn world() -> (Arc<dyn Clock>, Arc<dyn Entropy>) {
     (Arc::new(SystemClock::new()), Arc::new(SystemEntropy::new()))
 }
 
-/// Waits until it is so.
+/// WaitSummary until it is so.
 pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {

@@ -60,7 +60,7 @@ impl Cluster {
     pub async fn status(&self) -> Result<ClusterStatus, ClientError> {
         match self.client.query(Query::Status).await? {
             Answer::Status(status) => Ok(*status),
-            _ => Err(ClientError::Confused { asked: "status query" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "status query" }),
         }
     }
 
@@ -88,7 +88,7 @@ impl Cluster {
     pub async fn crawls(&self) -> Result<Vec<CrawlView>, ClientError> {
         match self.client.query(Query::Crawls).await? {
             Answer::Crawls(crawls) => Ok(crawls),
-            _ => Err(ClientError::Confused { asked: "crawls query" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "crawls query" }),
         }
     }
 
@@ -97,7 +97,7 @@ impl Cluster {
         match self.client.query(Query::Crawl(id)).await? {
             Answer::Crawl(Some(crawl)) => Ok(*crawl),
             Answer::Crawl(None) => Err(ClientError::Api(ApiError::Refused(Refusal::NoSuchCrawl(id)))),
-            _ => Err(ClientError::Confused { asked: "crawl query" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "crawl query" }),
         }
     }
 
@@ -110,7 +110,7 @@ impl Cluster {
     ) -> Result<Vec<FailedUser<Failure>>, ClientError> {
         match self.client.query(Query::Errors { crawl, after, limit }).await? {
             Answer::Errors(errors) => Ok(errors),
-            _ => Err(ClientError::Confused { asked: "errors query" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "errors query" }),
         }
     }
 
@@ -123,7 +123,7 @@ impl Cluster {
     ) -> Result<Vec<FailedUser<Gone>>, ClientError> {
         match self.client.query(Query::Gone { crawl, after, limit }).await? {
             Answer::Gone(gone) => Ok(gone),
-            _ => Err(ClientError::Confused { asked: "query for gone accounts" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "query for gone accounts" }),
         }
     }
 
@@ -131,7 +131,7 @@ impl Cluster {
     pub async fn frontier(&self, crawl: CrawlId, from: u64) -> Result<FrontierPage, ClientError> {
         match self.client.query(Query::Frontier { crawl, from }).await? {
             Answer::Frontier(page) => Ok(page),
-            _ => Err(ClientError::Confused { asked: "frontier query" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "frontier query" }),
         }
     }
 

@@ -40,7 +40,7 @@ impl Status {
                 _ = tokio::signal::ctrl_c() => Ok(()),
             };
         }
-        let picture = Picture::take(cluster).await?;
+        let picture = StatusView::take(cluster).await?;
         let troubles = picture.troubles();
         if output.is_json() {
             output.json(&picture.json(&troubles, Rates::mean))?;
@@ -58,7 +58,7 @@ async fn watch(cluster: &Cluster, output: Output, pause: Duration) -> Result<(),
     let mut pace = Pace::default();
     let mut screen = Screen { redraws: io::stdout().is_terminal(), drawn: false };
     loop {
-        match Picture::take(cluster).await {
+        match StatusView::take(cluster).await {
             Ok(picture) => {
                 let troubles = picture.troubles();
                 pace.take(start.elapsed(), picture.crawls());
@@ -99,14 +99,14 @@ impl Screen {
 }
 
 /// What could be learnt of the cluster.
-enum Picture {
+enum StatusView {
     /// The leader answered.
     Whole(Box<ClusterStatus>),
     /// No leader, but some of the nodes asked.
     Leaderless { answers: Vec<(String, NodeStatus)>, asked: usize },
 }
 
-impl Picture {
+impl StatusView {
     /// Asks the leader, and at the same time each node for itself in case that there is none.
     async fn take(cluster: &Cluster) -> Result<Self, ClientError> {
         let mut nodes = JoinSet::new();

@@ -20,17 +20,17 @@ const STREAM: StreamName = StreamName { key: TWEETS, what: "tweets", reader: "tw
 /// How often what was added is made durable and found, at most.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
-type Over = stream::Over<IndexError>;
+type Disconnect = stream::Disconnect<IndexError>;
 
 /// How far the feed is, for those who ask.
 #[derive(Debug, Default)]
 pub(super) struct FeedState {
-    inner: Mutex<Option<Told>>,
+    inner: Mutex<Option<FeedProgress>>,
 }
 
 /// How far the feed is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Told {
+pub(super) struct FeedProgress {
     pub(super) progress: Progress,
     /// Entries that wait in the stream; absent where Redis does not count.
     pub(super) behind: Option<u64>,
@@ -38,12 +38,12 @@ pub(super) struct Told {
 
 impl FeedState {
     /// How far it is; nothing before the index said how far it was.
-    pub(super) fn told(&self) -> Option<Told> {
+    pub(super) fn progress(&self) -> Option<FeedProgress> {
         *self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, progress: Progress, behind: Option<u64>) {
-        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Some(Told { progress, behind });
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Some(FeedProgress { progress, behind });
     }
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Feed {
 impl Follower for Feed {
     type Error = IndexError;
 
-    async fn follow(&mut self, backoff: &mut Backoff) -> Result<Infallible, Over> {
+    async fn follow(&mut self, backoff: &mut Backoff) -> Result<Infallible, Disconnect> {
         let connection = self.url.connect(REDIS_TIMEOUT).await?;
         let mut stream = StreamReader::new(STREAM, connection, self.progress.position);
         let there = stream.begin().await?;
@@ -78,12 +78,12 @@ impl Follower for Feed {
             backoff.reset();
             self.state.tell(self.progress, stream.behind());
             let idle = found.is_empty();
-            self.take(found, stream.position()).await.map_err(Over::Keeper)?;
+            self.take(found, stream.position()).await.map_err(Disconnect::Keeper)?;
             self.state.tell(self.progress, stream.behind());
             let since = self.clock.monotonic().saturating_sub(self.committed_at);
             let waits = self.progress != self.committed;
             if waits && since >= COMMIT_EVERY {
-                self.commit().await.map_err(Over::Keeper)?;
+                self.commit().await.map_err(Disconnect::Keeper)?;
             } else if idle {
                 stream.wait(if waits { COMMIT_EVERY - since } else { COMMIT_EVERY }).await?;
             }

@@ -81,7 +81,7 @@ async fn status(State(pages): State<Pages>) -> Json<Value> {
         Ok(Err(error)) => (None, Some(error.to_string())),
         Err(_) => (None, Some(format!("the index does not answer within {COUNT:?}"))),
     };
-    let told = pages.state.told();
+    let told = pages.state.progress();
     let stream = told.map(|told| {
         let position = told.progress.position;
         json!({

@@ -30,7 +30,7 @@ const MESSAGES: usize = 500;
 /// How often it is looked for a stream while there is none.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-type Over = stream::Over<StoreError>;
+type Disconnect = stream::Disconnect<StoreError>;
 
 /// Brings profiles from Redis to the store.
 pub(super) struct Feed {
@@ -43,7 +43,7 @@ pub(super) struct Feed {
 impl Follower for Feed {
     type Error = StoreError;
 
-    async fn follow(&mut self, backoff: &mut Backoff) -> Result<Infallible, Over> {
+    async fn follow(&mut self, backoff: &mut Backoff) -> Result<Infallible, Disconnect> {
         let mut connection = self.url.connect(REDIS_TIMEOUT).await?;
         self.correct_time(&mut connection).await?;
         let position = self.store(|profiles| profiles.position()).await?;
@@ -89,19 +89,19 @@ impl Feed {
     }
 
     /// Takes profiles from the channel for a while.
-    async fn listen(&mut self, channel: &mut Option<PubSubStream>) -> Result<(), Over> {
+    async fn listen(&mut self, channel: &mut Option<PubSubStream>) -> Result<(), Disconnect> {
         let messages = match channel {
             Some(messages) => messages,
             None => {
                 let mut subscription = self.url.subscribe(REDIS_TIMEOUT).await?;
                 let subscribed = timeout(REDIS_TIMEOUT, subscription.subscribe(CHANNEL)).await;
-                subscribed.map_err(|_| Over::Redis("no answer to a subscription".to_owned()))??;
+                subscribed.map_err(|_| Disconnect::Redis("no answer to a subscription".to_owned()))??;
                 tracing::info!("{} has no stream {}: listening to {CHANNEL}", self.url, STREAM.key);
                 channel.insert(subscription.into_on_message())
             }
         };
         let Ok(first) = timeout(LOOK_EVERY, messages.next()).await else { return Ok(()) };
-        let mut found = vec![first.ok_or_else(|| Over::Redis("the subscription ended".to_owned()))?];
+        let mut found = vec![first.ok_or_else(|| Disconnect::Redis("the subscription ended".to_owned()))?];
         while let Some(Some(more)) = messages.next().now_or_never().filter(|_| found.len() < MESSAGES) {
             found.push(more);
         }
@@ -119,7 +119,7 @@ impl Feed {
         &self,
         profiles: Vec<(Profile, Stamp)>,
         position: Option<Position>,
-    ) -> Result<Offered, Over> {
+    ) -> Result<Offered, Disconnect> {
         let offered = self.store(move |store| store.offer(&profiles, position)).await?;
         tracing::debug!(?offered, ?position, "profiles");
         Ok(offered)
@@ -128,13 +128,13 @@ impl Feed {
     async fn store<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Profiles) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Over> {
+    ) -> Result<T, Disconnect> {
         let profiles = Arc::clone(&self.profiles);
         let done = tokio::task::spawn_blocking(move || work(&profiles)).await;
-        done.map_err(|error| Over::Redis(error.to_string()))?.map_err(Over::Keeper)
+        done.map_err(|error| Disconnect::Redis(error.to_string()))?.map_err(Disconnect::Keeper)
     }
 
-    async fn correct_time(&self, connection: &mut MultiplexedConnection) -> Result<(), Over> {
+    async fn correct_time(&self, connection: &mut MultiplexedConnection) -> Result<(), Disconnect> {
         let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await?;
         self.time.correct(Duration::from_secs(seconds) + Duration::from_micros(micros));
         Ok(())

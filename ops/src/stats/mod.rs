@@ -9,8 +9,8 @@
 mod carbon;
 mod counters;
 mod event;
-mod live;
 mod points_file;
+mod realtime;
 mod replay;
 mod watch;
 
@@ -59,7 +59,7 @@ async fn run(cli: Cli) -> Result<(), ServiceEnd> {
     let url = cli.redis.url()?;
     let file = cli.file.as_deref().map(PointsFile::open).transpose().map_err(ServiceEnd::failed)?;
     let stop = service::stop_signal()?;
-    live::run(url, file, cli.carbon, stop).await
+    realtime::run(url, file, cli.carbon, stop).await
 }
 
 #[cfg(test)]

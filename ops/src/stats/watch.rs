@@ -23,7 +23,7 @@ pub(super) struct Watch {
 pub(super) enum Seen {
     Message(Msg),
     /// The connection ended.
-    Over,
+    Disconnect,
 }
 
 impl Watch {
@@ -42,7 +42,7 @@ impl Watch {
 
     /// The next message.
     pub(super) async fn next(&mut self) -> Seen {
-        self.messages.next().await.map_or(Seen::Over, Seen::Message)
+        self.messages.next().await.map_or(Seen::Disconnect, Seen::Message)
     }
 
     /// Reads the counters, and sees whether both connections live.

@@ -10,31 +10,31 @@ use tokio_util::sync::CancellationToken;
 
 use super::StreamError;
 
-/// Waits between two attempts to reach Redis.
+/// WaitSummary between two attempts to reach Redis.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// Why a connection is over.
 #[derive(Debug)]
-pub enum Over<E> {
+pub enum Disconnect<E> {
     /// Redis; it is connected anew.
     Redis(String),
     /// What keeps the entries failed: there is no going on.
     Keeper(E),
 }
 
-impl<E> From<redis::RedisError> for Over<E> {
+impl<E> From<redis::RedisError> for Disconnect<E> {
     fn from(error: redis::RedisError) -> Self {
         Self::Redis(error.to_string())
     }
 }
 
-impl<E> From<StreamError> for Over<E> {
+impl<E> From<StreamError> for Disconnect<E> {
     fn from(error: StreamError) -> Self {
         Self::Redis(error.to_string())
     }
 }
 
-impl<E> From<storage::net::redis::RedisError> for Over<E> {
+impl<E> From<storage::net::redis::RedisError> for Disconnect<E> {
     fn from(error: storage::net::redis::RedisError) -> Self {
         Self::Redis(error.to_string())
     }
@@ -49,7 +49,7 @@ pub trait Follower: Send {
     fn follow(
         &mut self,
         backoff: &mut Backoff,
-    ) -> impl Future<Output = Result<Infallible, Over<Self::Error>>> + Send;
+    ) -> impl Future<Output = Result<Infallible, Disconnect<Self::Error>>> + Send;
 }
 
 /// Follows one connection after the other until `stop` is cancelled. The follower is dropped where it waits then: what
@@ -72,8 +72,8 @@ pub async fn follow_for_ever<F: Follower>(
         };
         let why = match over {
             Ok(never) => match never {},
-            Err(Over::Keeper(error)) => return Err(error),
-            Err(Over::Redis(why)) => why,
+            Err(Disconnect::Keeper(error)) => return Err(error),
+            Err(Disconnect::Redis(why)) => why,
         };
         let wait = backoff.next(&entropy);
         tracing::warn!("no {what} from {url} ({why}); trying again in {wait:?}");

@@ -9,7 +9,7 @@ mod position;
 mod reader;
 mod stamp;
 
-pub use follow::{Follower, Over, follow_for_ever};
+pub use follow::{Disconnect, Follower, follow_for_ever};
 pub use position::Position;
 pub use reader::{Found, StreamError, StreamName, StreamReader};
 pub use stamp::Stamp;

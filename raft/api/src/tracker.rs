@@ -71,7 +71,7 @@ pub trait TrackerApi: Send + Sync + 'static {
     fn replace_disk(&self, node: NodeId, address: Option<String>) -> Called<'_, ()> {
         async move {
             let Answer::Status(status) = self.query(Query::Status).await? else {
-                return Err(ClientError::Confused { asked: "question for the members" });
+                return Err(ClientError::UnexpectedResponse { asked: "question for the members" });
             };
             self.change_members(match status.disk_of(node) {
                 Some(disk) => MemberRequest::ReplaceDisk { node, disk, address },
@@ -95,7 +95,7 @@ pub trait TrackerApi: Send + Sync + 'static {
         async move { self.call(request).await?.reported() }.boxed()
     }
 
-    /// Waits up to `timeout` until a report with these wants would be granted something, or the session is
+    /// WaitSummary up to `timeout` until a report with these wants would be granted something, or the session is
     /// over. `false` means that the session is alive and there is no work.
     fn wait_for_work(
         &self,
@@ -121,7 +121,7 @@ pub trait TrackerApi: Send + Sync + 'static {
         async move {
             match self.query(Query::DraftsInUse(leases)).await? {
                 Answer::DraftsInUse(used) => Ok(used),
-                _ => Err(ClientError::Confused { asked: "question for drafts" }),
+                _ => Err(ClientError::UnexpectedResponse { asked: "question for drafts" }),
             }
         }
         .boxed()

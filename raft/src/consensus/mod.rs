@@ -14,8 +14,8 @@ mod log_codec;
 mod log_store;
 mod machine;
 mod messages;
-mod network;
 mod peers;
+mod raft_network;
 mod runtime;
 mod snapshots;
 #[cfg(test)]
@@ -28,8 +28,8 @@ pub(crate) use log_store::{Done, LogDisk, LogMarks};
 pub(crate) use log_store::{Folders, LogHome, LogStore};
 pub(crate) use machine::{Machine, Replica, ReplicaError};
 pub(crate) use messages::RaftMessage;
-pub(crate) use network::Network;
 pub(crate) use peers::Peers;
+pub(crate) use raft_network::Network;
 #[cfg(debug_assertions)]
 pub(crate) use runtime::seed_this_thread;
 pub(crate) use snapshots::SnapshotInbox;

@@ -192,7 +192,7 @@ impl Tracker {
             _ => reporter,
         };
         if let Some(session) = session {
-            self.inner.heard.note(session, received);
+            self.inner.heartbeats.note(session, received);
         }
         Ok(written.data)
     }

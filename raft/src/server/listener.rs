@@ -27,8 +27,8 @@ use crate::wire::{
     Listener, Needs, Peer, Purpose, Refused, Welcome, calls_on, receive_greeting, send_welcome,
 };
 
+use super::admission::{Admission, Origin};
 use super::caller::Caller;
-use super::doors::{Doors, Origin};
 use super::listening::{Bound, Host, called_directly};
 use super::tracker::Tracker;
 
@@ -49,25 +49,25 @@ const KEEP_ALIVE_AGAIN: Duration = Duration::from_secs(10);
 
 /// Answers whoever connects until the tracker stops; then all connections end.
 pub(super) async fn run(tracker: Tracker, bound: Box<dyn Bound>) {
-    let desk = Arc::new(Desk { tracker: tracker.clone(), doors: Arc::default() });
+    let host = Arc::new(MemberHost { tracker: tracker.clone(), admission: Arc::default() });
     tokio::select! {
         biased;
         () = tracker.stopped() => {}
-        () = bound.serve(desk) => {}
+        () = bound.serve(host) => {}
     }
 }
 
 /// A member's side of all connections.
-struct Desk {
+struct MemberHost {
     tracker: Tracker,
-    doors: Arc<Doors>,
+    admission: Arc<Admission>,
 }
 
-impl Host for Desk {
+impl Host for MemberHost {
     fn tcp(&self, stream: TcpStream, from: SocketAddr) -> BoxFuture<'static, io::Result<()>> {
-        let (tracker, doors) = (self.tracker.clone(), Arc::clone(&self.doors));
-        let waiting = doors.lobby.enter(Origin::of(from));
-        async move { serve(tracker, stream, from, &doors, waiting).await }.boxed()
+        let (tracker, admission) = (self.tracker.clone(), Arc::clone(&self.admission));
+        let waiting = admission.pending.enter(Origin::of(from));
+        async move { serve(tracker, stream, from, &admission, waiting).await }.boxed()
     }
 
     fn direct(&self, greeting: &Greeting) -> Result<Connection, Refused> {
@@ -85,7 +85,7 @@ async fn serve(
     tracker: Tracker,
     stream: TcpStream,
     from: SocketAddr,
-    doors: &Doors,
+    admission: &Admission,
     waiting: CancellationToken,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
@@ -98,12 +98,12 @@ async fn serve(
     };
     let (caller, stream, greeting) = tokio::select! {
         biased;
-        arrived = arrive => arrived.inspect_err(|error| doors.tell_refused(from, error))?,
+        arrived = arrive => arrived.inspect_err(|error| admission.tell_refused(from, error))?,
         () = waiting.cancelled() => return Err(io::Error::other("it did not greet, and others came")),
     };
     waiting.cancel();
     let (welcome, guest) = match tracker.welcome(&greeting, &caller) {
-        welcome @ Welcome::Welcome { .. } => match doors.enter(greeting.purpose, Origin::of(from)) {
+        welcome @ Welcome::Welcome { .. } => match admission.enter(greeting.purpose, Origin::of(from)) {
             Ok(guest) => (welcome, Some(guest)),
             Err(full) => (Welcome::Refused(Refused::Now(full)), None),
         },
@@ -112,7 +112,7 @@ async fn serve(
     let stream = send_welcome(stream, &welcome).await?;
     let Some(guest) = guest else {
         if let Welcome::Refused(reason) = &welcome {
-            doors.tell_refused(from, reason);
+            admission.tell_refused(from, reason);
         }
         return Ok(());
     };

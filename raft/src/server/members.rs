@@ -21,8 +21,8 @@ use crate::model::{DiskId, MemberId, NodeId};
 use crate::state::RosterEntry;
 use crate::wire::{ApiError, Greeting, Purpose};
 
-use super::looks::Looks;
 use super::tracker::Tracker;
+use super::wakeups::Wakeups;
 
 /// Most voters: more would only make every write slower.
 pub(super) const MAX_VOTERS: usize = 5;
@@ -44,7 +44,7 @@ pub(super) const CAUGHT_UP: u64 = 1_000;
 
 /// Goes on with changes of members while this node leads.
 pub(super) async fn run(tracker: Tracker) {
-    let mut looks = Looks::of(&tracker, LOOK_INTERVAL);
+    let mut looks = Wakeups::of(&tracker, LOOK_INTERVAL);
     let mut asked = Duration::ZERO;
     let mut agreed = false;
     let mut known = None;
@@ -101,7 +101,7 @@ impl Tracker {
     }
 
     /// A learner neither stands for election nor sends heartbeats: Raft's ticks would only wake it, some 80 times a second.
-    /// What has not heard of any membership yet ticks.
+    /// What has not heartbeats of any membership yet ticks.
     fn tick_where_it_votes(&self) {
         self.inner.raft.runtime_config().tick(!self.learns());
     }
@@ -137,8 +137,8 @@ impl Tracker {
     /// A member that was removed or replaced hears nothing any more. It greets another one, which says so.
     async fn ask_after_silence(&self, asked: &mut Duration) {
         let (now, own) = (self.monotonic(), self.member());
-        let heard = Duration::from_millis(self.inner.last_message.load(Ordering::Relaxed));
-        if now.saturating_sub(heard.max(*asked)) < SILENCE {
+        let heartbeats = Duration::from_millis(self.inner.last_message.load(Ordering::Relaxed));
+        if now.saturating_sub(heartbeats.max(*asked)) < SILENCE {
             return;
         }
         *asked = now;
@@ -156,7 +156,7 @@ impl Tracker {
         }
     }
 
-    /// Greets the nodes of `--peers` and `--join`: a disk that was let in, and taken out again before it heard of the
+    /// Greets the nodes of `--peers` and `--join`: a disk that was let in, and taken out again before it heartbeats of the
     /// members, has nobody else to ask.
     async fn ask_contacts(&self) {
         let options = &self.inner.options;

@@ -3,38 +3,38 @@
 //! [`Tracker`] is the handle that the rest of a node holds. Behind it run Raft, the listener for
 //! peers and clients, the watch over sessions, and the checkpoints.
 
+mod admission;
 mod caller;
 mod calls;
 mod check;
 mod checkpoints;
 mod cluster_clock;
 mod disks;
-mod doors;
 mod events;
 mod force;
 mod forward;
 mod limits;
 mod listener;
 mod listening;
-mod lobby;
-mod looks;
 mod member_calls;
 mod members;
-mod network;
 mod opening;
 mod options;
+mod pending_handshakes;
 mod read;
 mod sessions;
+mod source_services;
 mod status;
 mod told_peers;
 mod tracker;
 mod wait;
+mod wakeups;
 
 pub use disks::Disks;
 pub use force::{NewCluster, force_new_cluster};
 #[cfg(fuzzing)]
 pub(crate) use limits::check as check_limits;
 pub use listening::{Bound, Host, Listen, TcpPorts};
-pub use network::{CheckFollowRule, ResolveError, ResolveNames};
 pub use options::TrackerOptions;
+pub use source_services::{CheckFollowRule, ResolveError, ResolveNames};
 pub use tracker::{Ended, StartError, Tracker};

@@ -13,7 +13,7 @@ use crate::wire::{Dial, Tcp};
 
 use super::disks::Disks;
 use super::listening::{Listen, TcpPorts};
-use super::network::CheckFollowRule;
+use super::source_services::CheckFollowRule;
 
 /// Settings and surroundings of a [`Tracker`](super::Tracker).
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use storage::ids::UserId;
 
 use crate::model::{Answer, CrawlId, CrawlSpec, CrawlView, Query};
-use crate::state::{ColdError, Sizes, Waits};
+use crate::state::{OutcomesError, Sizes, WaitSummary};
 use crate::wire::ApiError;
 
 use super::tracker::Tracker;
@@ -25,7 +25,7 @@ impl Tracker {
     }
 
     /// What a crawl's jobs wait for, as far as this replica knows.
-    pub fn waits(&self, crawl: CrawlId) -> Waits {
+    pub fn waits(&self, crawl: CrawlId) -> WaitSummary {
         self.inner.replica.state().waits(crawl)
     }
 
@@ -83,7 +83,7 @@ impl Tracker {
 
     /// Answers from this replica, whatever the leader knows. The store is on the disk. Commands must not wait for its
     /// reading, so that the state is let go before.
-    pub(crate) fn read_replica(&self, query: &Query) -> Result<Answer, ColdError> {
+    pub(crate) fn read_replica(&self, query: &Query) -> Result<Answer, OutcomesError> {
         match query {
             Query::Errors { crawl, after, limit } => {
                 let read = self.inner.replica.state().errors_reader(*crawl, after.as_ref(), *limit);

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use crate::model::{MemberId, Mutation, SessionId};
 
-use super::looks::Looks;
 use super::tracker::Tracker;
+use super::wakeups::Wakeups;
 
 /// How often the leader looks: how late, at most, a session ends or a delay is over.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -29,27 +29,27 @@ const VERSION_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a member may take to say which versions it knows. The watch waits for it.
 const VERSION_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// When each session was last heard of, by this node's monotonic clock. Known to the leader alone.
+/// When each session was last heartbeats of, by this node's monotonic clock. Known to the leader alone.
 #[derive(Default)]
-pub(super) struct Heard {
-    inner: Mutex<HeardInTerm>,
+pub(super) struct SessionHeartbeats {
+    inner: Mutex<TermHeartbeats>,
 }
 
 #[derive(Default)]
-struct HeardInTerm {
+struct TermHeartbeats {
     term: u64,
     at: BTreeMap<SessionId, Duration>,
 }
 
-impl Heard {
-    /// The session was heard of at this time.
+impl SessionHeartbeats {
+    /// The session was heartbeats of at this time.
     pub(super) fn note(&self, session: SessionId, at: Duration) {
-        let mut heard = self.lock();
-        let entry = heard.at.entry(session).or_insert(at);
+        let mut heartbeats = self.lock();
+        let entry = heartbeats.at.entry(session).or_insert(at);
         *entry = (*entry).max(at);
     }
 
-    /// Time since the session was heard of.
+    /// Time since the session was heartbeats of.
     pub(super) fn silence(&self, session: SessionId, now: Duration) -> Duration {
         self.lock().at.get(&session).map_or(Duration::ZERO, |at| now.saturating_sub(*at))
     }
@@ -63,23 +63,24 @@ impl Heard {
         now: Duration,
         ttl: Duration,
     ) -> Vec<SessionId> {
-        let mut heard = self.lock();
-        if heard.term != term {
-            *heard = HeardInTerm { term, at: BTreeMap::new() };
+        let mut heartbeats = self.lock();
+        if heartbeats.term != term {
+            *heartbeats = TermHeartbeats { term, at: BTreeMap::new() };
         }
-        let at: BTreeMap<_, _> = live.map(|id| (id, heard.at.get(&id).copied().unwrap_or(now))).collect();
-        heard.at = at;
-        heard.at.iter().filter(|(_, at)| now.saturating_sub(**at) > ttl).map(|(id, _)| *id).collect()
+        let at: BTreeMap<_, _> =
+            live.map(|id| (id, heartbeats.at.get(&id).copied().unwrap_or(now))).collect();
+        heartbeats.at = at;
+        heartbeats.at.iter().filter(|(_, at)| now.saturating_sub(**at) > ttl).map(|(id, _)| *id).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HeardInTerm> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, TermHeartbeats> {
         self.inner.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 
 /// Ends silent sessions and moves cluster time on, while this node leads.
 pub(super) async fn run(tracker: Tracker) {
-    let mut looks = Looks::of(&tracker, LOOK_INTERVAL);
+    let mut looks = Wakeups::of(&tracker, LOOK_INTERVAL);
     let mut next_version_look = Duration::ZERO;
     while looks.next(&tracker).await {
         if tracker.leads() {
@@ -100,7 +101,7 @@ impl Tracker {
         let ttl = Duration::from_millis(self.inner.options.limits.session_ttl_ms.into());
         let term = self.inner.raft.metrics().borrow_watched().current_term;
         let live = self.inner.replica.state().session_ids();
-        let silent = self.inner.heard.silent(term, live.into_iter(), self.session_time(), ttl);
+        let silent = self.inner.heartbeats.silent(term, live.into_iter(), self.session_time(), ttl);
         for session in silent {
             if self.propose_own(Mutation::EndSession { session, graceful: false }).await {
                 tracing::warn!(%session, "session was silent for its time to live; its jobs go to others");
@@ -173,13 +174,13 @@ mod tests {
 
     #[test]
     fn a_new_leader_gives_every_session_a_full_term() {
-        let heard = Heard::default();
+        let heartbeats = SessionHeartbeats::default();
         let (ttl, at) = (Duration::from_secs(3), Duration::from_secs);
         let live = || [SessionId(1), SessionId(2)].into_iter();
-        assert!(heard.silent(7, live(), at(100), ttl).is_empty());
-        heard.note(SessionId(1), at(102));
-        assert_eq!(heard.silent(7, live(), at(104), ttl), vec![SessionId(2)]);
-        assert!(heard.silent(8, live(), at(104), ttl).is_empty());
-        assert_eq!(heard.silent(8, live(), at(108), ttl), vec![SessionId(1), SessionId(2)]);
+        assert!(heartbeats.silent(7, live(), at(100), ttl).is_empty());
+        heartbeats.note(SessionId(1), at(102));
+        assert_eq!(heartbeats.silent(7, live(), at(104), ttl), vec![SessionId(2)]);
+        assert!(heartbeats.silent(8, live(), at(104), ttl).is_empty());
+        assert_eq!(heartbeats.silent(8, live(), at(108), ttl), vec![SessionId(1), SessionId(2)]);
     }
 }

@@ -28,7 +28,7 @@ const ASK_TIMEOUT: Duration = Duration::from_millis(300);
 const LEADER_SILENCE: Duration = Duration::from_secs(2);
 
 impl Tracker {
-    /// The leader, if it was heard lately. With pre-votes a node without a majority keeps the vote for a leader that is gone,
+    /// The leader, if it was heartbeats lately. With pre-votes a node without a majority keeps the vote for a leader that is gone,
     /// and a leader without one goes on leading nobody.
     pub fn leader(&self) -> Option<NodeId> {
         let metrics = self.inner.raft.metrics();
@@ -39,8 +39,8 @@ impl Tracker {
             true if metrics.membership_config.voter_ids().count() == 1 => Duration::ZERO,
             true => metrics.last_quorum_acked?.elapsed(),
             false => {
-                let heard = self.inner.last_of_leader.load(Ordering::Relaxed);
-                self.monotonic().saturating_sub(Duration::from_millis(heard))
+                let heartbeats = self.inner.last_of_leader.load(Ordering::Relaxed);
+                self.monotonic().saturating_sub(Duration::from_millis(heartbeats))
             }
         };
         let longest = LEADER_SILENCE.max(self.inner.options.election_timeout.1 * 4);
@@ -98,7 +98,7 @@ impl Tracker {
         let state = self.inner.replica.state();
         let now = self.monotonic();
         let with_silence = |mut session: SessionStatus| {
-            session.silent_ms = self.inner.heard.silence(session.id, now).as_millis() as u64;
+            session.silent_ms = self.inner.heartbeats.silence(session.id, now).as_millis() as u64;
             session
         };
         let member = |((member, address), node): ((MemberId, String), Option<NodeStatus>)| MemberStatus {

@@ -27,10 +27,10 @@ use crate::model::{ClusterId, MemberId, NodeId, WorkerStatus};
 use crate::wire::Formation;
 
 use super::cluster_clock::ClusterClock;
-use super::network::ResolveNames;
 use super::opening::Opened;
 use super::options::TrackerOptions;
-use super::sessions::Heard;
+use super::sessions::SessionHeartbeats;
+use super::source_services::ResolveNames;
 use super::{checkpoints, listener, members, opening, sessions};
 
 /// Proposals under way at most. Further ones wait their turn.
@@ -72,7 +72,7 @@ pub(super) struct Inner {
     pub(super) peers: Peers,
     pub(super) inbox: SnapshotInbox,
     pub(super) clock: ClusterClock,
-    pub(super) heard: Heard,
+    pub(super) heartbeats: SessionHeartbeats,
     /// When a message of Raft came last, monotonic ms.
     pub(super) last_message: AtomicU64,
     /// The same of a message that only a leader sends.
@@ -179,7 +179,7 @@ impl From<ReplicaError> for StartError {
 impl Tracker {
     /// Listens, becomes a member of the cluster if this node is none yet, opens what is on disk and takes part.
     ///
-    /// Waits as long as the cluster is not formed, or has not let this node in; what for is logged and answered to those
+    /// WaitSummary as long as the cluster is not formed, or has not let this node in; what for is logged and answered to those
     /// who ask. It may be given up at any time.
     ///
     /// # Errors
@@ -213,7 +213,7 @@ impl Tracker {
                 peers,
                 inbox: SnapshotInbox::in_dir(data.snapshots(), options.work.clone()),
                 clock: ClusterClock::default(),
-                heard: Heard::default(),
+                heartbeats: SessionHeartbeats::default(),
                 last_message: AtomicU64::default(),
                 last_of_leader: AtomicU64::default(),
                 proposals: Semaphore::new(MAX_PROPOSALS),

@@ -11,7 +11,7 @@ use super::calls::NotDone;
 use super::tracker::Tracker;
 
 impl Tracker {
-    /// Waits as the leader. The session is renewed by the call, so that this node must be sure that
+    /// WaitSummary as the leader. The session is renewed by the call, so that this node must be sure that
     /// it still led when it answers.
     pub(super) async fn wait_as_leader(
         &self,
@@ -37,7 +37,7 @@ impl Tracker {
         if self.confirm_leadership(ReadPolicy::LeaseRead).await.is_err() {
             self.confirm_leadership(ReadPolicy::ReadIndex).await?;
         }
-        self.inner.heard.note(session, received);
+        self.inner.heartbeats.note(session, received);
         Ok(found)
     }
 }

@@ -8,7 +8,7 @@ use storage::env::Entropy;
 
 use crate::model::{Answer, CrawlId, CrawlPhase, FailedUser, Failure, Gone, NodeId, Query, Write};
 use crate::server::Tracker;
-use crate::state::ColdError;
+use crate::state::OutcomesError;
 
 use super::operators::Acknowledged;
 use super::process::{NEXT_VERSION, SimNode, Time};
@@ -152,7 +152,7 @@ impl World {
     }
 
     /// All crawls with their accounts, as a replica has them.
-    fn ended_crawls(&self, tracker: &Tracker) -> Result<Vec<EndedCrawl>, ColdError> {
+    fn ended_crawls(&self, tracker: &Tracker) -> Result<Vec<EndedCrawl>, OutcomesError> {
         let acknowledged = self.ledger.crawls();
         let mut ended = Vec::new();
         for view in tracker.crawls() {

@@ -309,7 +309,7 @@ impl State {
             return wrong_phase(id, CrawlPhase::Cancelled, "retry errors");
         }
         let operations = crawl.record.spec.operations;
-        let failed = match self.cold.take_errors(id, user.as_ref(), limit.min(MAX_RETRIED) as usize) {
+        let failed = match self.outcomes.take_errors(id, user.as_ref(), limit.min(MAX_RETRIED) as usize) {
             Ok(failed) => failed,
             Err(error) => {
                 self.stop_for(error);

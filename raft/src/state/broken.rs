@@ -13,7 +13,7 @@ use std::panic::Location;
 use crate::model::{CrawlId, JobId, SessionId};
 
 use super::State;
-use super::cold::ColdError;
+use super::outcomes::OutcomesError;
 
 /// Why a replica must not go on.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -34,7 +34,7 @@ pub enum StateFailure {
     },
     /// The state store failed while a command was applied.
     #[error(transparent)]
-    Store(#[from] ColdError),
+    Store(#[from] OutcomesError),
     /// The cluster has a version that this program does not know.
     #[error(
         "the cluster is at version {cluster} and this program knows versions up to {known}; install the release that the other nodes run"

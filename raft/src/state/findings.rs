@@ -21,7 +21,7 @@ const MAX_CURSOR: usize = 4096;
 const MAX_WITHOUT_INPUT: usize = 256;
 
 impl State {
-    pub(super) fn find(&mut self, job: JobId, lease: LeaseId, session: SessionId, finding: Finding) {
+    pub(super) fn apply_finding(&mut self, job: JobId, lease: LeaseId, session: SessionId, finding: Finding) {
         let publishing = self.publishes(job, lease);
         match finding {
             Finding::Published if publishing => self.published(job),
@@ -172,7 +172,7 @@ impl State {
             FinalState::Completed => users.completed += 1,
             FinalState::Gone => users.gone += 1,
         }
-        if let Err(error) = self.cold.record_end(id, &record) {
+        if let Err(error) = self.outcomes.record_end(id, &record) {
             return self.stop_for(error);
         }
         self.finish_if_done(id);

@@ -24,7 +24,6 @@
 mod apply;
 mod broken;
 mod checksum;
-mod cold;
 mod crawl;
 mod digest;
 mod findings;
@@ -32,8 +31,9 @@ mod grant;
 mod invariants;
 mod jobs;
 mod keys;
-mod live;
+mod live_events;
 mod outbox;
+mod outcomes;
 mod persist;
 #[cfg(debug_assertions)]
 mod places;
@@ -64,21 +64,21 @@ use crate::model::{
 };
 
 pub use broken::StateFailure;
-pub use cold::ColdError;
 pub use invariants::Violation;
-pub use live::LiveEvents;
+pub use live_events::LiveEvents;
 pub use outbox::{KeptEvents, OutboxView};
+pub use outcomes::OutcomesError;
 pub use persist::{Frozen, LoadError, write_checkpoint};
 pub use read::{Sizes, Upcoming};
 pub use roster::{Departed, Roster, RosterEntry};
 pub use seal::check_seal;
-pub use waits::{Delays, PinnedJobs, Waits};
+pub use waits::{Delays, PinnedJobs, WaitSummary};
 
-use cold::Cold;
 use crawl::Crawl;
 use invariants::Checks;
 use jobs::{FileKind, JobTable};
 use outbox::Outbox;
+use outcomes::AccountOutcomes;
 use retention::Deleted;
 use sessions::Session;
 
@@ -99,7 +99,7 @@ pub struct State {
     ended_sessions: Vec<SessionId>,
     /// Which job writes a file (TWM-L3). Never iterated, so its order does not matter.
     writers: HashMap<(UserId, FileKind), JobId>,
-    cold: Cold,
+    outcomes: AccountOutcomes,
     deleted: Deleted,
     /// Who may become a member, and who may not any more.
     roster: Roster,

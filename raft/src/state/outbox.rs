@@ -17,7 +17,7 @@ use crate::model::{Event, EventId, EventKind};
 
 use super::checksum::Checksum;
 use super::keys;
-use super::live::LiveEvents;
+use super::live_events::LiveEvents;
 use super::persist::{Changes, LoadError, scan};
 
 /// A block is closed at this size, bytes; with one more event it still fits in a value of the state store.

@@ -14,11 +14,11 @@ use storage::state::{Entries, MAX_KEY_BYTES, MAX_VALUE_BYTES, StateError, StateS
 use crate::model::{CLUSTER_VERSION, CrawlId, FIRST_CLUSTER_VERSION, Limits, SessionId};
 
 use super::broken::StateFailure;
-use super::cold::Cold;
 use super::crawl::Crawl;
 use super::invariants::Checks;
 use super::jobs::{JobTable, Phase};
 use super::outbox::Outbox;
+use super::outcomes::AccountOutcomes;
 use super::retention::{self, Deleted};
 use super::roster::Roster;
 use super::sessions::Session;
@@ -78,7 +78,7 @@ impl Changes {
 /// What a checkpoint writes.
 pub struct Frozen {
     changes: Changes,
-    cold: Arc<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
+    outcomes: Arc<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
     /// New numbers of each crawl's seen-set, in no order: sorting them must not hold commands up.
     seen: Vec<(CrawlId, Vec<u64>)>,
     /// Crawls whose records have to leave the store.
@@ -172,7 +172,7 @@ impl State {
             sessions: BTreeMap::new(),
             ended_sessions: Vec::new(),
             writers: HashMap::new(),
-            cold: Cold::over(store),
+            outcomes: AccountOutcomes::over(store),
             deleted: Deleted::default(),
             roster: Roster::default(),
             outbox: Outbox::default(),
@@ -298,17 +298,17 @@ impl State {
         if let Some(what) = changes.refused.take() {
             self.broken("the largest size of a record", what);
         }
-        let cold = self.cold.freeze();
+        let outcomes = self.outcomes.freeze();
         match self.failure.clone() {
             Some(failure) => Err(failure),
-            None => Ok(Frozen { changes, cold, seen, deleted }),
+            None => Ok(Frozen { changes, outcomes, seen, deleted }),
         }
     }
 
     /// The last [`Frozen`] is durable. Answers what is no longer needed: to free it takes a while, which no command
     /// should wait for.
     pub fn checkpoint_written(&mut self) -> impl Send + use<> {
-        (self.cold.written(), self.put_away_ended())
+        (self.outcomes.written(), self.put_away_ended())
     }
 }
 
@@ -325,7 +325,7 @@ pub fn write_checkpoint(
         batch.put(key, value);
     }
     frozen.changes.add_to(&mut batch);
-    for (key, value) in frozen.cold.iter() {
+    for (key, value) in frozen.outcomes.iter() {
         match value {
             Some(value) => batch.put(key.clone(), value.clone()),
             None => batch.delete(key.clone()),

@@ -11,9 +11,9 @@ use crate::model::{
 };
 
 use super::State;
-use super::cold::{ColdError, ErrorRecord, GoneRecord};
 use super::crawl::Crawl;
 use super::keys;
+use super::outcomes::{ErrorRecord, GoneRecord, OutcomesError};
 use super::queue::stored_page;
 use super::{KeptEvents, LiveEvents, OutboxView};
 
@@ -121,7 +121,7 @@ impl State {
         crawl: CrawlId,
         after: Option<&UserId>,
         limit: u32,
-    ) -> Result<Vec<FailedUser<Failure>>, ColdError> {
+    ) -> Result<Vec<FailedUser<Failure>>, OutcomesError> {
         self.errors_reader(crawl, after, limit)()
     }
 
@@ -132,8 +132,8 @@ impl State {
         crawl: CrawlId,
         after: Option<&UserId>,
         limit: u32,
-    ) -> impl FnOnce() -> Result<Vec<FailedUser<Failure>>, ColdError> + Send + use<> {
-        let page = self.cold.errors(crawl, after, (limit as usize).min(MAX_PAGE));
+    ) -> impl FnOnce() -> Result<Vec<FailedUser<Failure>>, OutcomesError> + Send + use<> {
+        let page = self.outcomes.errors(crawl, after, (limit as usize).min(MAX_PAGE));
         let listed = |r: ErrorRecord| FailedUser { user: r.user, depth: r.depth, why: r.failures };
         move || Ok(page.read()?.into_iter().map(listed).collect())
     }
@@ -144,7 +144,7 @@ impl State {
         crawl: CrawlId,
         after: Option<&UserId>,
         limit: u32,
-    ) -> Result<Vec<FailedUser<Gone>>, ColdError> {
+    ) -> Result<Vec<FailedUser<Gone>>, OutcomesError> {
         self.gone_reader(crawl, after, limit)()
     }
 
@@ -154,14 +154,14 @@ impl State {
         crawl: CrawlId,
         after: Option<&UserId>,
         limit: u32,
-    ) -> impl FnOnce() -> Result<Vec<FailedUser<Gone>>, ColdError> + Send + use<> {
-        let page = self.cold.gone(crawl, after, (limit as usize).min(MAX_PAGE));
+    ) -> impl FnOnce() -> Result<Vec<FailedUser<Gone>>, OutcomesError> + Send + use<> {
+        let page = self.outcomes.gone(crawl, after, (limit as usize).min(MAX_PAGE));
         let listed = |r: GoneRecord| FailedUser { user: r.user, depth: r.depth, why: r.gone };
         move || Ok(page.read()?.into_iter().map(listed).collect())
     }
 
     /// Part of a crawl's frontier.
-    pub fn frontier(&self, crawl: CrawlId, from: u64) -> Result<FrontierPage, ColdError> {
+    pub fn frontier(&self, crawl: CrawlId, from: u64) -> Result<FrontierPage, OutcomesError> {
         self.frontier_reader(crawl, from)()
     }
 
@@ -170,8 +170,8 @@ impl State {
         &self,
         id: CrawlId,
         from: u64,
-    ) -> impl FnOnce() -> Result<FrontierPage, ColdError> + Send + use<> {
-        let store = Arc::clone(self.cold.store());
+    ) -> impl FnOnce() -> Result<FrontierPage, OutcomesError> + Send + use<> {
+        let store = Arc::clone(self.outcomes.store());
         let crawl = self.crawls.get(&id);
         let total = crawl.map_or(0, |crawl| crawl.record.counters.frontier);
         let put_away = crawl.is_some_and(|crawl| crawl.put_away);

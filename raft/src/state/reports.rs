@@ -44,7 +44,7 @@ impl State {
         let mut stale = Positions::default();
         for (at, (job, lease, finding)) in findings.into_iter().enumerate() {
             if self.holds(id, job, lease) {
-                self.find(job, lease, id, finding);
+                self.apply_finding(job, lease, id, finding);
             } else {
                 stale.insert(at);
             }

@@ -14,8 +14,8 @@ use storage::state::{StateStore, WriteBatch};
 
 use crate::model::{CrawlChange, CrawlId, Refusal, Response};
 
-use super::cold::ColdError;
 use super::crawl::Crawl;
+use super::outcomes::OutcomesError;
 use super::persist::{Changes, LoadError, scan};
 use super::{State, keys, seen_runs};
 
@@ -159,7 +159,7 @@ impl State {
         }
         self.tell_crawl(id, CrawlChange::Deleted);
         self.crawls.remove(&id);
-        OF_A_CRAWL.into_iter().for_each(|tag| self.cold.forget(keys::of_crawl(tag, id)));
+        OF_A_CRAWL.into_iter().for_each(|tag| self.outcomes.forget(keys::of_crawl(tag, id)));
         self.deleted.marked.insert(id, false);
         Response::Done
     }
@@ -180,8 +180,8 @@ impl State {
     /// Frees what the checkpoint just written has made free to go.
     pub(super) fn put_away_ended(&mut self) -> impl Send + use<> {
         let freed: Vec<_> = self.crawls.values_mut().filter_map(Crawl::put_away).collect();
-        if let Err(error) = self.deleted.written(&**self.cold.store()) {
-            self.stop_for(ColdError::from(error));
+        if let Err(error) = self.deleted.written(&**self.outcomes.store()) {
+            self.stop_for(OutcomesError::from(error));
         }
         freed
     }
@@ -195,10 +195,10 @@ impl State {
         if !crawl.put_away {
             return true;
         }
-        match crawl.take_out(&**self.cold.store(), id) {
+        match crawl.take_out(&**self.outcomes.store(), id) {
             Ok(()) => true,
             Err(error) => {
-                self.stop_for(ColdError::from(error));
+                self.stop_for(OutcomesError::from(error));
                 false
             }
         }
@@ -215,7 +215,7 @@ impl State {
         let crawl = &self.crawls[&id];
         let mut stored = Crawl::of(crawl.record.clone());
         if crawl.put_away {
-            stored.take_out(&**self.cold.store(), id).unwrap();
+            stored.take_out(&**self.outcomes.store(), id).unwrap();
         }
         let of = if crawl.put_away { &stored } else { crawl };
         (of.seen.iter().collect(), of.frontier.page(0, usize::MAX))

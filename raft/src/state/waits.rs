@@ -10,7 +10,7 @@ const MOST_LOOKED_AT: usize = 10_000;
 
 /// What a crawl's jobs wait for, as far as this replica knows. Times are cluster time, ms.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Waits {
+pub struct WaitSummary {
     /// Jobs that wait for a rate budget.
     pub limited: Delays,
     /// Jobs that wait for their next attempt after a failed one.
@@ -56,9 +56,10 @@ pub struct PinnedJobs {
 
 impl State {
     /// What a crawl's jobs wait for; nothing for a crawl that is not known.
-    pub fn waits(&self, id: CrawlId) -> Waits {
-        let Some(crawl) = self.crawls.get(&id) else { return Waits::default() };
-        let mut waits = Waits { partial: self.jobs.delayed.len() > MOST_LOOKED_AT, ..Waits::default() };
+    pub fn waits(&self, id: CrawlId) -> WaitSummary {
+        let Some(crawl) = self.crawls.get(&id) else { return WaitSummary::default() };
+        let mut waits =
+            WaitSummary { partial: self.jobs.delayed.len() > MOST_LOOKED_AT, ..WaitSummary::default() };
         for &(at, job) in self.jobs.delayed.iter().take(MOST_LOOKED_AT) {
             let Some(record) = self.jobs.get(job).filter(|record| record.crawl == id) else { continue };
             debug_assert!(matches!(record.phase, Phase::Delayed { .. }), "a delayed job is in phase delayed");

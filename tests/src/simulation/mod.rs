@@ -1,9 +1,9 @@
 //! Simulations of many seeds, and what is told of them.
 
-mod crews;
 mod dataset;
 mod mirror;
 mod network;
+mod node_workers;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,10 +19,10 @@ use raft::sim::{Fault, JobPlace, Outcome, Plan, STEP, Workforce, simulate};
 use storage::env::{Clock, SystemClock};
 use storage::planted::{Bug, plant};
 
-use crews::Crews;
+use node_workers::NodeWorkers;
 
 /// In one world of so many the workers are those of real nodes; they cost more than workers that draw what they find.
-const CREWS_EVERY: u64 = 5;
+const NODE_WORKERS_EVERY: u64 = 5;
 
 /// Where the files of a simulation are, if it is there: in memory, where a sync costs nothing.
 const IN_MEMORY: &str = "/dev/shm";
@@ -125,8 +125,9 @@ impl Arguments {
             (nodes, _) => nodes,
         };
         let (without, trace) = (without.clone(), self.trace.clone());
-        let crews = || Arc::new(Crews::new(seed, folder.path().join("outputs"))) as Arc<dyn Workforce>;
-        let workforce = (seed % CREWS_EVERY == 0).then(crews);
+        let workers =
+            || Arc::new(NodeWorkers::new(seed, folder.path().join("outputs"))) as Arc<dyn Workforce>;
+        let workforce = (seed % NODE_WORKERS_EVERY == 0).then(workers);
         Plan { seed, nodes, steps, folder: folder.path().to_owned(), without, trace, workforce }
     }
 
@@ -330,7 +331,7 @@ mod tests {
     fn the_nodes_own_workers_give_the_same_trace_twice() {
         let arguments = Arguments {
             seeds: None,
-            seed: Some(CREWS_EVERY),
+            seed: Some(NODE_WORKERS_EVERY),
             steps: 2_000,
             nodes: 3,
             plant: None,
@@ -339,11 +340,11 @@ mod tests {
             jobs: 1,
         };
         let simulate = |seed| arguments.simulate(seed, arguments.steps, &BTreeSet::new()).unwrap().0;
-        let (once, again) = (simulate(CREWS_EVERY), simulate(CREWS_EVERY));
+        let (once, again) = (simulate(NODE_WORKERS_EVERY), simulate(NODE_WORKERS_EVERY));
         assert_eq!(once.failure, None, "{}", once.deeds.join("\n"));
         assert!(once.accounts > 100, "{} accounts", once.accounts);
         assert_eq!(once.digest, again.digest);
         assert_eq!(once.deeds, again.deeds);
-        assert_ne!(once.digest, simulate(2 * CREWS_EVERY).digest);
+        assert_ne!(once.digest, simulate(2 * NODE_WORKERS_EVERY).digest);
     }
 }

@@ -126,7 +126,7 @@ impl Gauge {
         self.lost = 0;
         self.state = State::Window { left, floor: left, promised: None, ends, id };
         self.epoch = self.epoch.wrapping_add(1);
-        // With some left, the next block brings the news to the disk.
+        // With some left, the next block brings the pending_records to the disk.
         left == 0
     }
 

@@ -18,7 +18,7 @@ pub(super) enum Attempt {
 }
 
 /// Something for the disk to know.
-pub(super) struct News {
+pub(super) struct PendingRecord {
     pub(super) key: Key,
     pub(super) kept: Kept,
     /// Who waits for it to be on disk: scope, gauge, and the gauge's epoch.
@@ -28,11 +28,11 @@ pub(super) struct News {
 /// What the ledger's lock guards.
 pub(super) struct Core {
     pub(super) scopes: Vec<ScopeGauges>,
-    pub(super) news: Vec<News>,
+    pub(super) pending_records: Vec<PendingRecord>,
     pub(super) stopped: Option<Arc<BudgetError>>,
     by_scope: HashMap<BudgetScope, usize>,
     remembered: Remembered,
-    /// One writer at a time takes all news there are: a sync serves everybody who waits for one.
+    /// One writer at a time takes all pending_records there are: a sync serves everybody who waits for one.
     writing: bool,
     hold_until: Duration,
     next_address: usize,
@@ -42,7 +42,7 @@ impl Core {
     pub(super) fn new(remembered: Remembered, hold_until: Duration) -> Self {
         Self {
             scopes: Vec::new(),
-            news: Vec::new(),
+            pending_records: Vec::new(),
             stopped: None,
             by_scope: HashMap::new(),
             remembered,
@@ -130,24 +130,28 @@ impl Core {
         let address = shared.owner(&scope.scope, gauge);
         let key = Key { scope: scope.scope.name().to_owned(), address };
         let epoch = scope.gauges[gauge].epoch();
-        self.news.push(News { key, kept, reserves: reserving.then_some((index, gauge, epoch)) });
+        self.pending_records.push(PendingRecord {
+            key,
+            kept,
+            reserves: reserving.then_some((index, gauge, epoch)),
+        });
     }
 
     /// Whether a writer has to be started; there is one then.
     pub(super) fn begin_writing(&mut self) -> bool {
-        let begin = !self.writing && !self.news.is_empty() && self.stopped.is_none();
+        let begin = !self.writing && !self.pending_records.is_empty() && self.stopped.is_none();
         self.writing |= begin;
         begin
     }
 
-    /// The next news for the writer; empty once it may end.
-    pub(super) fn take_news(&mut self) -> Vec<News> {
-        let news = std::mem::take(&mut self.news);
-        self.writing = !news.is_empty();
-        news
+    /// The next pending_records for the writer; empty once it may end.
+    pub(super) fn take_news(&mut self) -> Vec<PendingRecord> {
+        let pending_records = std::mem::take(&mut self.pending_records);
+        self.writing = !pending_records.is_empty();
+        pending_records
     }
 
-    /// The news are on disk: who waited for them may go.
+    /// The pending_records are on disk: who waited for them may go.
     pub(super) fn written(&mut self, reserved: impl Iterator<Item = (usize, usize, u32)>) {
         for (index, gauge, epoch) in reserved {
             let scope = &mut self.scopes[index];

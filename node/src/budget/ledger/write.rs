@@ -1,4 +1,4 @@
-//! The writer: takes the news to disk.
+//! The writer: takes the pending_records to disk.
 
 use std::sync::{Arc, PoisonError};
 
@@ -19,15 +19,19 @@ impl Ledger {
 }
 
 impl Shared {
-    /// Writes until there are no news. What came up during one sync is served by the next.
+    /// Writes until there are no pending_records. What came up during one sync is served by the next.
     fn write_news(&self) {
         loop {
-            let news = self.lock().take_news();
-            if news.is_empty() {
+            let pending_records = self.lock().take_news();
+            if pending_records.is_empty() {
                 return;
             }
-            let reserved: Vec<_> = news.iter().filter_map(|news| news.reserves).collect();
-            let records = news.into_iter().map(|news| (news.key, news.kept)).collect();
+            let reserved: Vec<_> =
+                pending_records.iter().filter_map(|pending_records| pending_records.reserves).collect();
+            let records = pending_records
+                .into_iter()
+                .map(|pending_records| (pending_records.key, pending_records.kept))
+                .collect();
             let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
             let written: Result<(), BudgetError> = journal.append(records, &self.time);
             drop(journal);

@@ -58,7 +58,7 @@ pub struct Graphite {
     url: GraphiteUrl,
     client: HttpClient,
     clock: Arc<dyn Clock>,
-    /// By range; who asks holds the lock, and others wait for what he gets.
+    /// Requester range; who asks holds the lock, and others wait for what he gets.
     kept: [Mutex<Kept>; Range::ALL.len()],
 }
 

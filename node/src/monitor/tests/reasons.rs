@@ -2,19 +2,19 @@
 
 use api::documents::{Pace, Rates};
 use api::model::*;
-use raft::state::{PinnedJobs, Waits};
+use raft::state::{PinnedJobs, WaitSummary};
 
 use super::world::Fake;
 use crate::monitor::reasons::{Weight, of_cluster, of_crawl};
 
-fn kinds(crawl: &CrawlView, waits: &Waits, cluster: &ClusterStatus) -> Vec<&'static str> {
+fn kinds(crawl: &CrawlView, waits: &WaitSummary, cluster: &ClusterStatus) -> Vec<&'static str> {
     of_crawl(crawl, waits, Some(cluster)).iter().map(|reason| reason.kind).collect()
 }
 
 #[test]
 fn a_crawl_that_stands_still_says_why() {
     let fake = Fake::default();
-    let (mut cluster, mut crawl, none) = (fake.status(), fake.crawl(), Waits::default());
+    let (mut cluster, mut crawl, none) = (fake.status(), fake.crawl(), WaitSummary::default());
     assert_eq!(kinds(&crawl, &none, &cluster), [""; 0]);
     crawl.phase = CrawlPhase::Paused;
     assert_eq!(kinds(&crawl, &none, &cluster), ["paused"]);
@@ -41,7 +41,10 @@ fn jobs_whose_files_are_elsewhere_are_named_with_the_place() {
     let fake = Fake::default();
     let (cluster, crawl) = (fake.status(), fake.crawl());
     let pinned = |storage, absent_since| PinnedJobs { storage: StorageId(storage), jobs: 3, absent_since };
-    let waits = Waits { pinned: vec![pinned(1, Some(41_000)), pinned(u64::MAX, None)], ..Waits::default() };
+    let waits = WaitSummary {
+        pinned: vec![pinned(1, Some(41_000)), pinned(u64::MAX, None)],
+        ..WaitSummary::default()
+    };
     let reasons = of_crawl(&crawl, &waits, Some(&cluster));
     assert_eq!(
         reasons.iter().map(|r| (r.kind, r.weight)).collect::<Vec<_>>(),

@@ -9,7 +9,7 @@ use api::model::*;
 use api::wire::{ApiReply, ApiRequest};
 use api::{Called, TrackerApi};
 use futures::FutureExt;
-use raft::state::{Delays, Waits};
+use raft::state::{Delays, WaitSummary};
 use serde_json::Value;
 use storage::env::{ManualClock, SeededEntropy};
 use storage::net::http_port::Gate;
@@ -224,9 +224,9 @@ impl Watched for Fake {
         vec![self.crawl()]
     }
 
-    fn waits(&self, _: CrawlId) -> Waits {
+    fn waits(&self, _: CrawlId) -> WaitSummary {
         let limited = Delays { jobs: 15, first_at: 103_000, last_at: 161_000 };
-        Waits { limited, ..Waits::default() }
+        WaitSummary { limited, ..WaitSummary::default() }
     }
 
     fn troubles(&self) -> Vec<String> {

@@ -30,7 +30,7 @@ use crate::rate::BudgetScope;
 /// Ids or names in one look-up.
 const LOOKUP_BATCH: usize = 100;
 
-/// Most characters of a complaint about an answer.
+/// Most characters of a describe_error about an answer.
 const LONGEST_COMPLAINT: usize = 200;
 
 /// The cursor of the first page of followers, and the one behind the last.

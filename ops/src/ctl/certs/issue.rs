@@ -15,7 +15,7 @@ use crate::ctl::{CtlError, Output};
 #[derive(Debug, Args)]
 pub struct Issue {
     #[command(flatten)]
-    whom: Whom,
+    whom: Subject,
     /// Where the authority is kept; the certificate and its key are written there too.
     #[arg(long, value_name = "DIR", default_value = "certs")]
     dir: PathBuf,
@@ -29,7 +29,7 @@ pub struct Issue {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Whom {
+struct Subject {
     /// For the node of this number.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     node: Option<u64>,
@@ -46,9 +46,11 @@ impl Issue {
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
         let authority = Authority::in_dir(&self.dir);
         let (role, stem) = match &self.whom {
-            Whom { node: Some(id), .. } => (Role::Node(*id), format!("node-{id}")),
-            Whom { operator: Some(name), .. } => (Role::Operator(name.clone()), format!("operator-{name}")),
-            Whom { viewer, .. } => {
+            Subject { node: Some(id), .. } => (Role::Node(*id), format!("node-{id}")),
+            Subject { operator: Some(name), .. } => {
+                (Role::Operator(name.clone()), format!("operator-{name}"))
+            }
+            Subject { viewer, .. } => {
                 let name = viewer.clone().unwrap_or_default();
                 (Role::Viewer(name.clone()), format!("viewer-{name}"))
             }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use storage::dataset::rewrite::{Converted, Target, Written, convert, remove_leftovers};
 
-use super::files::{DatasetFile, Meant, each, failure, is_folder};
+use super::files::{DatasetFile, FileSelection, each, failure, is_folder};
 use super::form::FormArgs;
 use crate::ctl::output::note;
 use crate::ctl::render::count;
@@ -48,7 +48,7 @@ impl Convert {
             tell_leftovers(folder)?;
         }
         let mut tally = Tally::default();
-        let failed = each(&self.paths, Meant::Published, |file| {
+        let failed = each(&self.paths, FileSelection::Published, |file| {
             tally.files += 1;
             self.convert(file, &mut tally, output)
         })?;

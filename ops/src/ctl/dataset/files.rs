@@ -27,7 +27,7 @@ pub struct DatasetFile {
 
 /// Which files of a folder are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meant {
+pub enum FileSelection {
     /// Those that are published.
     Published,
     /// Also those that were set aside.
@@ -38,7 +38,7 @@ pub enum Meant {
 /// stop the others; returns how many did.
 pub fn each(
     paths: &[PathBuf],
-    meant: Meant,
+    meant: FileSelection,
     mut visit: impl FnMut(&DatasetFile) -> Result<(), CtlError>,
 ) -> Result<u64, CtlError> {
     let (mut seen, mut failed) = (0, 0);
@@ -66,7 +66,7 @@ pub fn each(
         let mut found = false;
         for folder in std::iter::once(path.clone()).chain(dataset_folders(path).map_err(failure)?) {
             for file in folder_files(&folder)? {
-                if file.published.is_none() || meant == Meant::All {
+                if file.published.is_none() || meant == FileSelection::All {
                     found = true;
                     visit(Ok(file))?;
                 }

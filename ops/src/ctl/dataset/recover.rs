@@ -7,7 +7,7 @@ use serde_json::json;
 use storage::dataset::rewrite::{Form, Loss, Recovered, Recovery, Target, recover};
 
 use super::convert::tell_leftovers;
-use super::files::{DatasetFile, Meant, each, failure, is_folder};
+use super::files::{DatasetFile, FileSelection, each, failure, is_folder};
 use crate::ctl::output::note;
 use crate::ctl::render::count;
 use crate::ctl::{CtlError, Output};
@@ -45,7 +45,7 @@ impl Recover {
             tell_leftovers(folder)?;
         }
         let mut tally = Tally::default();
-        let failed = each(&self.paths, Meant::All, |file| {
+        let failed = each(&self.paths, FileSelection::All, |file| {
             tally.files += 1;
             self.recover(file, &mut tally, output)
         })?;

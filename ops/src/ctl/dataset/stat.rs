@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use storage::dataset::{Edge, FileKind, Verification, verify};
 
 use super::dates::normal;
-use super::files::{DatasetFile, Meant, each, failure};
+use super::files::{DatasetFile, FileSelection, each, failure};
 use super::verify::why;
 use crate::ctl::render::{count, printable};
 use crate::ctl::{CtlError, Output};
@@ -46,7 +46,7 @@ impl Stat {
                 "FILE",
             ))?;
         }
-        let failed = each(&self.paths, Meant::Published, |file| {
+        let failed = each(&self.paths, FileSelection::Published, |file| {
             let bytes = fs::metadata(&file.path)
                 .map_err(|error| CtlError::Failed(format!("{}: {error}", file.path.display())))?
                 .len();

@@ -48,7 +48,7 @@ impl Retry {
         let (request, crawl, user) = (cluster.request_id(), self.crawl, self.user.clone());
         match cluster.write(Write::RetryErrors { request, crawl, user, limit }).await? {
             Response::Retried(n) => Ok(n),
-            _ => Err(ClientError::Confused { asked: "retry" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "retry" }),
         }
     }
 }

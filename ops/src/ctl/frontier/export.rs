@@ -64,7 +64,7 @@ impl Export {
                 None => return Ok(accounts),
                 Some(next) if next > from => from = next,
                 // A page that leads back would go round for ever.
-                Some(_) => return Err(ClientError::Confused { asked: "frontier query" }.into()),
+                Some(_) => return Err(ClientError::UnexpectedResponse { asked: "frontier query" }.into()),
             }
         }
     }

@@ -214,7 +214,7 @@ async fn create(cluster: &Cluster, spec: CrawlSpec) -> Result<CrawlId, ClientErr
     let request = cluster.request_id();
     match cluster.write(Write::CreateCrawl { request, spec }).await? {
         Response::CrawlCreated(crawl) => Ok(crawl),
-        _ => Err(ClientError::Confused { asked: "creation of a crawl" }),
+        _ => Err(ClientError::UnexpectedResponse { asked: "creation of a crawl" }),
     }
 }
 

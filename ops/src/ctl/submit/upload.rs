@@ -71,7 +71,7 @@ impl<'a> Upload<'a> {
                 *chunk += 1;
                 Ok(summary)
             }
-            _ => Err(ClientError::Confused { asked: "chunk of targets" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "chunk of targets" }),
         }
     }
 

@@ -19,9 +19,9 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// What a server says to a bulk.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum BulkResponse {
     /// To each of its tweets.
-    Items(Vec<Verdict>),
+    Items(Vec<ItemResult>),
     /// It is busy: nothing of it was taken, and less would perhaps be.
     Busy(String),
     /// It cannot be taken as a whole.
@@ -30,7 +30,7 @@ pub(super) enum Said {
 
 /// What a server says to a tweet.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ItemResult {
     Indexed,
     /// It may be taken later.
     Later(String),
@@ -85,15 +85,15 @@ impl<'a> Pending<'a> {
     }
 
     /// Takes note of what was said to a part; gives what to wait for before the next.
-    pub(super) fn settle(&mut self, part: Part, said: Said) -> Option<String> {
+    pub(super) fn settle(&mut self, part: Part, said: BulkResponse) -> Option<String> {
         match said {
-            Said::Items(verdicts) => self.settle_each(part, verdicts),
-            Said::Busy(why) => {
+            BulkResponse::Items(verdicts) => self.settle_each(part, verdicts),
+            BulkResponse::Busy(why) => {
                 self.shrink(&part);
                 self.again(&part.places);
                 Some(why)
             }
-            Said::TooMuch(reason) => {
+            BulkResponse::TooMuch(reason) => {
                 match part.places[..] {
                     [place] => self.refused.push(Refused { place, reason }),
                     _ => {
@@ -111,24 +111,24 @@ impl<'a> Pending<'a> {
         places.iter().rev().for_each(|place| self.waiting.push_front(*place));
     }
 
-    fn settle_each(&mut self, part: Part, verdicts: Vec<Verdict>) -> Option<String> {
+    fn settle_each(&mut self, part: Part, verdicts: Vec<ItemResult>) -> Option<String> {
         let (mut later, mut why) = (Vec::new(), None);
         // Some progress: the next wait is short.
-        if verdicts.contains(&Verdict::Indexed) {
+        if verdicts.contains(&ItemResult::Indexed) {
             self.backoff.reset();
         }
-        match verdicts.iter().any(|verdict| matches!(verdict, Verdict::Later(_))) {
+        match verdicts.iter().any(|verdict| matches!(verdict, ItemResult::Later(_))) {
             true => self.shrink(&part),
             false => self.limit = (self.limit * 2).min(MOST_TWEETS),
         }
         for (place, verdict) in part.places.into_iter().zip(verdicts) {
             match verdict {
-                Verdict::Indexed => {}
-                Verdict::Later(reason) => {
+                ItemResult::Indexed => {}
+                ItemResult::Later(reason) => {
                     later.push(place);
                     why = Some(reason);
                 }
-                Verdict::Refused(reason) => self.refused.push(Refused { place, reason }),
+                ItemResult::Refused(reason) => self.refused.push(Refused { place, reason }),
             }
         }
         self.again(&later);
@@ -141,11 +141,13 @@ impl<'a> Pending<'a> {
 }
 
 /// Reads what a server said to a bulk of so many tweets.
-pub(super) fn read(answer: &Answer, tweets: usize) -> Result<Said, Failure> {
+pub(super) fn read(answer: &Answer, tweets: usize) -> Result<BulkResponse, Failure> {
     match answer.status {
         200..=299 => {}
-        429 => return Ok(Said::Busy(format!("it is busy: {}", answer.text()))),
-        400 | 413 => return Ok(Said::TooMuch(format!("it answers {}: {}", answer.status, answer.text()))),
+        429 => return Ok(BulkResponse::Busy(format!("it is busy: {}", answer.text()))),
+        400 | 413 => {
+            return Ok(BulkResponse::TooMuch(format!("it answers {}: {}", answer.status, answer.text())));
+        }
         status => return Err(CallError::Bad { status, text: answer.text() }.into()),
     }
     let json = answer.json()?;
@@ -154,27 +156,27 @@ pub(super) fn read(answer: &Answer, tweets: usize) -> Result<Said, Failure> {
         let what = format!("{} answers to {tweets} tweets", items.len());
         return Err(CallError::Strange(what).into());
     }
-    Ok(Said::Items(items.iter().map(verdict).collect()))
+    Ok(BulkResponse::Items(items.iter().map(verdict).collect()))
 }
 
-fn verdict(item: &Value) -> Verdict {
+fn verdict(item: &Value) -> ItemResult {
     let item = &item["index"];
     let status = item["status"].as_u64().unwrap_or(0);
     let kind = item["error"]["type"].as_str().unwrap_or_default();
     let why = || reason(&item["error"]).unwrap_or_else(|| format!("status {status}"));
     match status {
-        200..=299 => Verdict::Indexed,
-        429 | 500.. => Verdict::Later(why()),
+        200..=299 => ItemResult::Indexed,
+        429 | 500.. => ItemResult::Later(why()),
         // A full disk, or an index that was deleted, says nothing of the tweet.
         _ if matches!(
             kind,
             "cluster_block_exception" | "index_not_found_exception" | "security_exception"
         ) =>
         {
-            Verdict::Later(why())
+            ItemResult::Later(why())
         }
-        0 => Verdict::Later("an answer without a status".to_owned()),
-        _ => Verdict::Refused(why()),
+        0 => ItemResult::Later("an answer without a status".to_owned()),
+        _ => ItemResult::Refused(why()),
     }
 }
 
@@ -195,13 +197,19 @@ mod tests {
         assert_eq!(part.places, [0, 1, 2, 3, 4]);
         assert_eq!(part.body.lines().count(), 10);
         assert!(part.body.starts_with("{\"index\":{\"_id\":\"0\"}}\n{"), "{}", part.body);
-        let later = || Verdict::Later("full".to_owned());
-        let refused = || Verdict::Refused("bad".to_owned());
-        let said = vec![Verdict::Indexed, later(), refused(), later(), Verdict::Indexed];
-        assert_eq!(pending.settle(part, Said::Items(said)).as_deref(), Some("2 tweets have to wait: full"));
+        let later = || ItemResult::Later("full".to_owned());
+        let refused = || ItemResult::Refused("bad".to_owned());
+        let said = vec![ItemResult::Indexed, later(), refused(), later(), ItemResult::Indexed];
+        assert_eq!(
+            pending.settle(part, BulkResponse::Items(said)).as_deref(),
+            Some("2 tweets have to wait: full")
+        );
         let part = pending.next().unwrap();
         assert_eq!(part.places, [1, 3]);
-        assert_eq!(pending.settle(part, Said::Items(vec![Verdict::Indexed, Verdict::Indexed])), None);
+        assert_eq!(
+            pending.settle(part, BulkResponse::Items(vec![ItemResult::Indexed, ItemResult::Indexed])),
+            None
+        );
         assert!(pending.next().is_none());
         assert_eq!(pending.refused, [Refused { place: 2, reason: "bad".to_owned() }]);
     }
@@ -213,13 +221,13 @@ mod tests {
         for expected in [100, 50, 25, 12, 6, 3, 1, 1] {
             let part = pending.next().unwrap();
             assert_eq!((part.places.len(), part.places[0]), (expected, 0));
-            assert!(pending.settle(part, Said::Busy("full".to_owned())).is_some());
+            assert!(pending.settle(part, BulkResponse::Busy("full".to_owned())).is_some());
         }
         for expected in [1, 2, 4, 8, 16, 32, 37] {
             let part = pending.next().unwrap();
             assert_eq!(part.places.len(), expected);
-            let said = part.places.iter().map(|_| Verdict::Indexed).collect();
-            assert_eq!(pending.settle(part, Said::Items(said)), None);
+            let said = part.places.iter().map(|_| ItemResult::Indexed).collect();
+            assert_eq!(pending.settle(part, BulkResponse::Items(said)), None);
         }
         assert!(pending.next().is_none() && pending.refused.is_empty());
     }
@@ -230,8 +238,8 @@ mod tests {
         let mut pending = Pending::of(&tweets);
         while let Some(part) = pending.next() {
             let said = match part.places.contains(&4) {
-                true => Said::TooMuch("too much".to_owned()),
-                false => Said::Items(part.places.iter().map(|_| Verdict::Indexed).collect()),
+                true => BulkResponse::TooMuch("too much".to_owned()),
+                false => BulkResponse::Items(part.places.iter().map(|_| ItemResult::Indexed).collect()),
             };
             assert_eq!(pending.settle(part, said), None);
         }
@@ -241,13 +249,13 @@ mod tests {
     #[test]
     fn what_a_server_says_to_a_tweet_is_understood() {
         let item = |status: u64, kind: &str| json!({ "index": { "status": status, "error": { "type": kind, "reason": "r" } } });
-        assert_eq!(verdict(&json!({ "index": { "status": 201 } })), Verdict::Indexed);
+        assert_eq!(verdict(&json!({ "index": { "status": 201 } })), ItemResult::Indexed);
         assert_eq!(
             verdict(&item(400, "mapper_parsing_exception")),
-            Verdict::Refused("mapper_parsing_exception: r".to_owned())
+            ItemResult::Refused("mapper_parsing_exception: r".to_owned())
         );
         for later in [item(429, "x"), item(503, "x"), item(403, "cluster_block_exception"), json!({})] {
-            assert!(matches!(verdict(&later), Verdict::Later(_)), "{later}");
+            assert!(matches!(verdict(&later), ItemResult::Later(_)), "{later}");
         }
     }
 }

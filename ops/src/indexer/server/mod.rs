@@ -23,11 +23,11 @@ use super::index::{Progress, Refused};
 use super::inspection::{Buckets, Findings};
 use super::question::Question;
 use super::tweet::Tweet;
-use bulk::{Part, Pending, Said};
+use bulk::{BulkResponse, Part, Pending};
 use call::{Call, CallError};
 pub(super) use url::ServerUrl;
 
-/// Waits for a server that is busy or does not answer.
+/// WaitSummary for a server that is busy or does not answer.
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// Why there is no going on with a search server.
@@ -119,7 +119,7 @@ impl SearchServer {
         Ok(pending.refused)
     }
 
-    async fn bulk(&self, part: &Part) -> Result<Said, Failure> {
+    async fn bulk(&self, part: &Part) -> Result<BulkResponse, Failure> {
         let path = format!("{}/_bulk?{}", self.index, bulk::ASKED);
         bulk::read(&self.call.post_lines(&path, &part.body).await?, part.places.len())
     }

@@ -69,7 +69,7 @@ pub enum ClientError {
     },
     /// The node speaks another protocol than this program.
     #[error("the node answered a {asked} with something else; install the same release on both sides")]
-    Confused {
+    UnexpectedResponse {
         /// What was asked.
         asked: &'static str,
     },
@@ -113,7 +113,7 @@ impl Client {
     async fn repeat(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
         let deadline = Instant::now() + self.timeout;
         let mut pause = RETRY_PAUSE.0;
-        let mut troubles = Troubles::default();
+        let mut troubles = EndpointErrors::default();
         loop {
             // A frozen node keeps its connections open and never answers, so one attempt must not use up the
             // whole timeout.
@@ -177,7 +177,7 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, troubles: &Troubles) -> ClientError {
+    fn unreachable(&self, troubles: &EndpointErrors) -> ClientError {
         ClientError::Unreachable {
             timeout: self.timeout,
             endpoints: self.endpoints.join(", "),
@@ -206,9 +206,9 @@ enum Failure {
 
 /// The last error of a call at each endpoint.
 #[derive(Default)]
-struct Troubles(BTreeMap<usize, String>);
+struct EndpointErrors(BTreeMap<usize, String>);
 
-impl Troubles {
+impl EndpointErrors {
     fn note(&mut self, endpoint: usize, trouble: String) {
         self.0.insert(endpoint, trouble);
     }

@@ -12,123 +12,123 @@ impl ApiReply {
     /// The response to a mutation. A refusal becomes an error.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply belongs to another call; a refusal.
+    /// [`ClientError::UnexpectedResponse`] when the reply belongs to another call; a refusal.
     pub fn mutated(self) -> Result<Response, ClientError> {
         match self {
             Self::Mutated(Response::Refused(refusal)) => Err(ClientError::Api(ApiError::Refused(refusal))),
             Self::Mutated(response) => Ok(response),
-            _ => Err(ClientError::Confused { asked: "mutation" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "mutation" }),
         }
     }
 
     /// The session that was opened.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    /// [`ClientError::UnexpectedResponse`] when the reply answers another call; a refusal where the call can be refused.
     pub fn opened(self) -> Result<SessionOpened, ClientError> {
         match self.mutated()? {
             Response::SessionOpened(opened) => Ok(opened),
-            _ => Err(ClientError::Confused { asked: "session" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "session" }),
         }
     }
 
     /// The answer to a report.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    /// [`ClientError::UnexpectedResponse`] when the reply answers another call; a refusal where the call can be refused.
     pub fn reported(self) -> Result<ReportAnswer, ClientError> {
         match self.mutated()? {
             Response::Report(answer) => Ok(answer),
-            _ => Err(ClientError::Confused { asked: "report" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "report" }),
         }
     }
 
     /// The answer to a query.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    /// [`ClientError::UnexpectedResponse`] when the reply answers another call; a refusal where the call can be refused.
     pub fn answer(self) -> Result<Answer, ClientError> {
         match self {
             Self::Answer(answer) => Ok(*answer),
-            _ => Err(ClientError::Confused { asked: "query" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "query" }),
         }
     }
 
     /// Whether there is work.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    /// [`ClientError::UnexpectedResponse`] when the reply answers another call; a refusal where the call can be refused.
     pub fn work(self) -> Result<bool, ClientError> {
         match self {
             Self::Work(work) => Ok(work),
-            _ => Err(ClientError::Confused { asked: "wait" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "wait" }),
         }
     }
 
     /// The status of a node.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply belongs to another call; a refusal where the call can be
+    /// [`ClientError::UnexpectedResponse`] when the reply belongs to another call; a refusal where the call can be
     /// refused.
     pub fn node_status(self) -> Result<NodeStatus, ClientError> {
         match self {
             Self::NodeStatus(status) => Ok(*status),
-            _ => Err(ClientError::Confused { asked: "status" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "status" }),
         }
     }
 
     /// Who leads now.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    /// [`ClientError::UnexpectedResponse`] when the reply answers another call; a refusal where the call can be refused.
     pub fn transferred(self) -> Result<NodeId, ClientError> {
         match self {
             Self::Transferred(leader) => Ok(leader),
-            _ => Err(ClientError::Confused { asked: "transfer" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "transfer" }),
         }
     }
 
     /// Checks that the call was carried out.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply belongs to another call.
+    /// [`ClientError::UnexpectedResponse`] when the reply belongs to another call.
     pub fn done(self) -> Result<(), ClientError> {
         match self {
             Self::Done => Ok(()),
-            _ => Err(ClientError::Confused { asked: "change of members" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "change of members" }),
         }
     }
 
     /// The digest of the called node's replica.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply answers another call.
+    /// [`ClientError::UnexpectedResponse`] when the reply answers another call.
     pub fn digest(self) -> Result<DigestAt, ClientError> {
         match self {
             Self::Digest(digest) => Ok(digest),
-            _ => Err(ClientError::Confused { asked: "digest" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "digest" }),
         }
     }
 
     /// All replicas at one entry of the log.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply answers another call.
+    /// [`ClientError::UnexpectedResponse`] when the reply answers another call.
     pub fn checked(self) -> Result<ReplicaCheck, ClientError> {
         match self {
             Self::Checked(check) => Ok(check),
-            _ => Err(ClientError::Confused { asked: "check of the replicas" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "check of the replicas" }),
         }
     }
 
     /// The names that have an account.
     ///
     /// # Errors
-    /// [`ClientError::Confused`] when the reply answers another call; a refusal where the call can be refused.
+    /// [`ClientError::UnexpectedResponse`] when the reply answers another call; a refusal where the call can be refused.
     pub fn resolved(self) -> Result<Vec<(String, UserId)>, ClientError> {
         match self {
             Self::Resolved(accounts) => Ok(accounts),
-            _ => Err(ClientError::Confused { asked: "look-up of names" }),
+            _ => Err(ClientError::UnexpectedResponse { asked: "look-up of names" }),
         }
     }
 }

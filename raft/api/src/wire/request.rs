@@ -55,7 +55,7 @@ pub enum NodeRequest {
         /// The session.
         session: SessionId,
     },
-    /// Waits until a report with these wants would be granted something. Keeps the session alive.
+    /// WaitSummary until a report with these wants would be granted something. Keeps the session alive.
     WaitForWork {
         /// The session.
         session: SessionId,

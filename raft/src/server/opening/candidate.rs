@@ -106,7 +106,7 @@ impl Candidacy {
         self.begun.notify_one();
     }
 
-    /// Waits until the node is a member, or has to initialize its cluster.
+    /// WaitSummary until the node is a member, or has to initialize its cluster.
     pub(super) async fn settle(&self) -> Result<Opened, StartError> {
         loop {
             let waiting = match self.look_around().await {

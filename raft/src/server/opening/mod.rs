@@ -14,10 +14,10 @@
 
 mod candidate;
 mod form;
+mod join_service;
 mod place;
 #[cfg(test)]
 mod tests;
-mod waiting_room;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub(super) struct Opened {
     pub(super) formation: Option<Formation>,
 }
 
-/// Looks at the data directory, and locks it.
+/// Wakeups at the data directory, and locks it.
 pub(super) async fn look(options: &TrackerOptions) -> Result<Found, StartError> {
     let (root, name, node) = (options.data_dir.clone(), options.cluster.clone(), options.id);
     Ok(options.work.run(move || DataDir::look(&root, &name, node)).await??)
@@ -74,11 +74,11 @@ pub(super) async fn open(
         Place::Vacant(_) => MemberId { node, disk: DiskId(options.entropy.next_u64()) },
     };
     let candidacy = Arc::new(Candidacy::new(options.clone(), own, place));
-    let waiting_room = waiting_room::host(candidacy.clone());
+    let join_service = join_service::host(candidacy.clone());
     tokio::select! {
         biased;
         settled = candidacy.settle() => settled,
-        () = bound.serve(waiting_room) => {
+        () = bound.serve(join_service) => {
             Err(StartError::Replica("nobody answers at this node's port any more".to_owned()))
         }
     }

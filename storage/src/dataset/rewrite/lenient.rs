@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::loss::Loss;
-use super::salvage::{Salvage, Then};
+use super::salvage::{Boundary, SalvageReader};
 use crate::dataset::followers_reader::{FIRST_TEXT_BYTE, PACKED_BYTES};
 use crate::dataset::{ItemId, MAX_LINE_BYTES, Result};
 use crate::durable::Naming;
@@ -15,12 +15,12 @@ const SAMPLE_BYTES: usize = 4096;
 
 /// The decoded bytes of a file, cut into items.
 struct Pieces {
-    salvage: Salvage,
+    salvage: SalvageReader,
     bytes: Vec<u8>,
     /// Bytes handed out.
     taken: usize,
     /// What stands behind `bytes`.
-    then: Then,
+    then: Boundary,
     /// Items since the last right checksum.
     unchecked: u64,
     /// In a line that is longer than any line.
@@ -38,14 +38,14 @@ enum Line {
 
 impl Pieces {
     fn new(path: &Path, file: File) -> Result<Self> {
-        let salvage = Salvage::new(path, file)?;
-        let (bytes, then, loss) = (Vec::new(), Then::More, Loss::default());
+        let salvage = SalvageReader::new(path, file)?;
+        let (bytes, then, loss) = (Vec::new(), Boundary::More, Loss::default());
         Ok(Self { salvage, bytes, taken: 0, then, unchecked: 0, oversize: false, loss })
     }
 
     /// Reads on. What is left of an item before a gap is lost.
     fn more(&mut self) -> Result<()> {
-        if self.then == Then::Break {
+        if self.then == Boundary::Break {
             self.drop_rest();
         }
         self.bytes.drain(..self.taken);
@@ -57,9 +57,9 @@ impl Pieces {
     /// Takes note of what stands behind the bytes, once all items in them are handed out.
     fn pass_boundary(&mut self) {
         match self.then {
-            Then::More => {}
-            Then::Checked => self.unchecked = 0,
-            Then::Break | Then::End => {
+            Boundary::More => {}
+            Boundary::Checked => self.unchecked = 0,
+            Boundary::Break | Boundary::End => {
                 if self.salvage.compressed() {
                     self.loss.unverified += self.unchecked;
                 }
@@ -100,7 +100,7 @@ impl Pieces {
                 continue;
             }
             self.pass_boundary();
-            if self.then == Then::End {
+            if self.then == Boundary::End {
                 if self.oversize {
                     self.drop_rest();
                 }
@@ -114,7 +114,7 @@ impl Pieces {
                 self.taken = self.bytes.len();
                 self.oversize = true;
             }
-            let rest = if self.then == Then::Break { 0 } else { self.rest() };
+            let rest = if self.then == Boundary::Break { 0 } else { self.rest() };
             self.more()?;
             searched = self.taken + rest;
         }
@@ -127,7 +127,7 @@ impl Pieces {
                 return Ok(Some(*id));
             }
             self.pass_boundary();
-            if self.then == Then::End {
+            if self.then == Boundary::End {
                 self.drop_rest();
                 return Ok(None);
             }
@@ -136,7 +136,7 @@ impl Pieces {
     }
 
     fn loss(&self) -> Loss {
-        let Salvage { skipped: skipped_bytes, broken: broken_members, truncated, .. } = self.salvage;
+        let SalvageReader { skipped: skipped_bytes, broken: broken_members, truncated, .. } = self.salvage;
         Loss { skipped_bytes, broken_members, truncated, ..self.loss }
     }
 }
@@ -193,7 +193,7 @@ impl LenientFollowers {
         // Read apart, through the ends of members: a list may begin with short ones.
         let again = file.try_clone().naming("open", path)?;
         let mut sample = Pieces::new(path, again)?;
-        while sample.rest() < SAMPLE_BYTES && matches!(sample.then, Then::More | Then::Checked) {
+        while sample.rest() < SAMPLE_BYTES && matches!(sample.then, Boundary::More | Boundary::Checked) {
             sample.more()?;
         }
         let packed = looks_packed(&sample.bytes[..sample.bytes.len().min(SAMPLE_BYTES)]);

@@ -27,7 +27,7 @@ const TRAILER_BYTES: usize = 8;
 
 /// What stands behind the bytes that a call handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Then {
+pub(super) enum Boundary {
     /// More of the same.
     More,
     /// A member ended, and its checksum is right for all bytes since the last such place.
@@ -39,7 +39,7 @@ pub(super) enum Then {
 }
 
 /// Hands out what can be decoded of a file.
-pub(super) struct Salvage {
+pub(super) struct SalvageReader {
     path: PathBuf,
     file: File,
     window: Vec<u8>,
@@ -70,7 +70,7 @@ struct Member {
     checksum: Crc,
 }
 
-impl Salvage {
+impl SalvageReader {
     /// Reads `file`; `path` is for messages.
     pub(super) fn new(path: &Path, file: File) -> Result<Self> {
         let mut salvage = Self {
@@ -100,23 +100,23 @@ impl Salvage {
     }
 
     /// Appends the next bytes to `out`, maybe none, and tells what is behind them.
-    pub(super) fn next(&mut self, out: &mut Vec<u8>) -> Result<Then> {
+    pub(super) fn next(&mut self, out: &mut Vec<u8>) -> Result<Boundary> {
         match self.state {
-            State::Ended => Ok(Then::End),
+            State::Ended => Ok(Boundary::End),
             State::Plain => {
                 let bytes = self.stored(self.at, 1)?;
                 let length = bytes.len() as u64;
                 out.extend_from_slice(bytes);
                 self.at += length;
-                Ok(if length == 0 { Then::End } else { Then::More })
+                Ok(if length == 0 { Boundary::End } else { Boundary::More })
             }
             State::Member(_) => self.decode(out),
         }
     }
 
-    fn decode(&mut self, out: &mut Vec<u8>) -> Result<Then> {
+    fn decode(&mut self, out: &mut Vec<u8>) -> Result<Boundary> {
         self.stored(self.at, 1)?;
-        let State::Member(member) = &mut self.state else { return Ok(Then::End) };
+        let State::Member(member) = &mut self.state else { return Ok(Boundary::End) };
         let input = behind(&self.window, self.window_at, self.at);
         if input.is_empty() {
             self.truncated = true;
@@ -133,14 +133,14 @@ impl Salvage {
         self.at += consumed;
         match status {
             Ok(Status::StreamEnd) => self.end_member(),
-            Ok(_) if produced > 0 || consumed > 0 => Ok(Then::More),
+            Ok(_) if produced > 0 || consumed > 0 => Ok(Boundary::More),
             _ => self.damage(),
         }
     }
 
     /// Behind a member's data: its checksum and length, and the next member.
-    fn end_member(&mut self) -> Result<Then> {
-        let State::Member(member) = &self.state else { return Ok(Then::End) };
+    fn end_member(&mut self) -> Result<Boundary> {
+        let State::Member(member) = &self.state else { return Ok(Boundary::End) };
         let (sum, length) = (member.checksum.sum(), member.checksum.amount());
         let trailer = self.stored(self.at, TRAILER_BYTES)?;
         let Some(trailer) = trailer.first_chunk::<TRAILER_BYTES>() else {
@@ -163,21 +163,21 @@ impl Salvage {
             // A decoder that lost its way can come to an end where there is none.
             return self.leave_member();
         }
-        Ok(if good { Then::Checked } else { Then::Break })
+        Ok(if good { Boundary::Checked } else { Boundary::Break })
     }
 
     /// Takes note of a member that cannot be read on.
-    fn damage(&mut self) -> Result<Then> {
+    fn damage(&mut self) -> Result<Boundary> {
         self.broken += 1;
         self.leave_member()
     }
 
     /// Leaves a member for the next one that is there.
-    fn leave_member(&mut self) -> Result<Then> {
-        let State::Member(member) = &self.state else { return Ok(Then::End) };
+    fn leave_member(&mut self) -> Result<Boundary> {
+        let State::Member(member) = &self.state else { return Ok(Boundary::End) };
         let from = (member.start + 1).max(self.at.saturating_sub(LOOK_BACK));
         self.search(from, self.at)?;
-        Ok(Then::Break)
+        Ok(Boundary::Break)
     }
 
     /// Looks for a member that starts at `from` or later. What lies between `lost` and it is skipped.

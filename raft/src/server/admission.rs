@@ -13,16 +13,16 @@ use tokio::time::Instant;
 
 use crate::wire::{ByteBudget, Purpose};
 
-use super::lobby::Lobby;
+use super::pending_handshakes::PendingHandshakes;
 
-/// Connections through one door, and those of one host among them, at most. Further ones are refused.
+/// Connections through one limits, and those of one host among them, at most. Further ones are refused.
 const CONNECTIONS: usize = 1024;
 const CONNECTIONS_OF_HOST: usize = 256;
 
 /// Time between two lines of the log about connections that were refused.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// MiB that calls through each door take at most, those of one host and in all.
+/// MiB that calls through each limits take at most, those of one host and in all.
 const API: (usize, usize) = (24, 128);
 const FORWARD: (usize, usize) = (48, 256);
 const REPLICATION: (usize, usize) = (32, 128);
@@ -44,43 +44,43 @@ impl Origin {
     }
 }
 
-/// All doors, and the room before them.
-pub(super) struct Doors {
-    pub(super) lobby: Lobby,
-    api: Door,
-    forward: Door,
-    replication: Door,
-    control: Door,
+/// All admission, and the room before them.
+pub(super) struct Admission {
+    pub(super) pending: PendingHandshakes,
+    api: PurposeLimits,
+    forward: PurposeLimits,
+    replication: PurposeLimits,
+    control: PurposeLimits,
     /// When a refusal was logged last.
     told: Mutex<Option<Instant>>,
 }
 
-impl Default for Doors {
+impl Default for Admission {
     fn default() -> Self {
         Self {
-            lobby: Lobby::default(),
-            api: Door::new(API),
-            forward: Door::new(FORWARD),
-            replication: Door::new(REPLICATION),
-            control: Door::new(CONTROL),
+            pending: PendingHandshakes::default(),
+            api: PurposeLimits::new(API),
+            forward: PurposeLimits::new(FORWARD),
+            replication: PurposeLimits::new(REPLICATION),
+            control: PurposeLimits::new(CONTROL),
             told: Mutex::default(),
         }
     }
 }
 
-impl Doors {
+impl Admission {
     /// Lets a connection through.
     ///
     /// # Errors
     /// Why there is no place for it, to be told to who connects.
-    pub(super) fn enter(&self, purpose: Purpose, host: Origin) -> Result<Guest, String> {
-        let door = match purpose {
+    pub(super) fn enter(&self, purpose: Purpose, host: Origin) -> Result<Admitted, String> {
+        let limits = match purpose {
             Purpose::Api => &self.api,
             Purpose::Forward => &self.forward,
             Purpose::Replication | Purpose::Snapshot => &self.replication,
             Purpose::Control | Purpose::Joining => &self.control,
         };
-        door.enter(host)
+        limits.enter(host)
     }
 
     /// Logs that somebody was sent away; now and then, since anybody can make it happen.
@@ -98,14 +98,14 @@ impl Doors {
 
 /// A connection that was let through. Its place is free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(super) struct Admitted {
     /// The room for its host's calls.
     pub(super) budget: ByteBudget,
     _place: OwnedSemaphorePermit,
     _place_of_host: OwnedSemaphorePermit,
 }
 
-struct Door {
+struct PurposeLimits {
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     bytes_of_host: usize,
@@ -117,7 +117,7 @@ struct OfHost {
     budget: ByteBudget,
 }
 
-impl Door {
+impl PurposeLimits {
     fn new((of_host, of_all): (usize, usize)) -> Self {
         Self {
             places: Arc::new(Semaphore::new(CONNECTIONS)),
@@ -127,7 +127,7 @@ impl Door {
         }
     }
 
-    fn enter(&self, host: Origin) -> Result<Guest, String> {
+    fn enter(&self, host: Origin) -> Result<Admitted, String> {
         let mut hosts = lock(&self.hosts);
         if !hosts.contains_key(&host) && hosts.len() >= CONNECTIONS {
             // There are no more of them that are connected.
@@ -143,7 +143,7 @@ impl Door {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| format!("all {CONNECTIONS} connections are taken; try again later"))?;
-        Ok(Guest { budget: of_host.budget.clone(), _place: place, _place_of_host: place_of_host })
+        Ok(Admitted { budget: of_host.budget.clone(), _place: place, _place_of_host: place_of_host })
     }
 }
 
@@ -161,9 +161,9 @@ mod tests {
 
     #[test]
     fn one_host_keeps_neither_another_nor_another_purpose_out() {
-        let doors = Doors::default();
-        let enter = |purpose, ip: &str| doors.enter(purpose, host(ip));
-        let mut all: Vec<Guest> =
+        let admission = Admission::default();
+        let enter = |purpose, ip: &str| admission.enter(purpose, host(ip));
+        let mut all: Vec<Admitted> =
             (0..CONNECTIONS_OF_HOST).map(|_| enter(Purpose::Api, "10.0.0.66").unwrap()).collect();
         assert!(enter(Purpose::Api, "10.0.0.66").unwrap_err().contains("of 10.0.0.66 are taken"));
         all.push(enter(Purpose::Api, "10.0.0.1").unwrap());
@@ -174,11 +174,11 @@ mod tests {
 
     #[test]
     fn hosts_that_have_left_are_forgotten() {
-        let door = Door::new(API);
+        let limits = PurposeLimits::new(API);
         for n in 0..3 * CONNECTIONS as u32 {
-            door.enter(Origin::of(SocketAddr::new(IpAddr::V4(n.into()), 1))).unwrap();
+            limits.enter(Origin::of(SocketAddr::new(IpAddr::V4(n.into()), 1))).unwrap();
         }
-        assert!(lock(&door.hosts).len() <= CONNECTIONS);
+        assert!(lock(&limits.hosts).len() <= CONNECTIONS);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use node::address::AddressPool;
 use node::budget::{BootTime, BudgetSettings, LedgerEnv};
 use node::crawl::{Crawler, CrawlerParts};
 use node::mirror::{Mirror, MirrorOptions};
-use node::session::{Assignment, Crew, Ending, JobTracker, SessionLoop, SessionOptions};
+use node::session::{Assignment, Ending, JobRunner, JobTracker, SessionLoop, SessionOptions};
 use node::source::HttpSettings;
 use raft::server::Tracker;
 use raft::sim::{EndedCrawl, Post, Workforce, WorldClock};
@@ -39,7 +39,7 @@ const WORKERS: u32 = 6;
 
 /// Workers of all nodes of one simulation.
 #[derive(Debug)]
-pub struct Crews {
+pub struct NodeWorkers {
     seed: u64,
     folder: PathBuf,
     watch: Watch,
@@ -48,7 +48,7 @@ pub struct Crews {
     places: Mutex<BTreeMap<StorageId, WatchedDataset>>,
 }
 
-impl Crews {
+impl NodeWorkers {
     /// Workers that keep their files in a folder.
     pub fn new(seed: u64, folder: PathBuf) -> Self {
         Self {
@@ -139,14 +139,14 @@ impl Crews {
             workers: WORKERS,
             clock,
             entropy,
-            crew_runtime: Handle::current(),
+            job_runtime: Handle::current(),
             work,
         };
-        Ok(SessionLoop::new(options, tracker, Arc::new(WatchedCrew(Arc::new(crawler))), dataset))
+        Ok(SessionLoop::new(options, tracker, Arc::new(WatchedRunner(Arc::new(crawler))), dataset))
     }
 }
 
-impl Workforce for Crews {
+impl Workforce for NodeWorkers {
     fn work(&self, post: Post) -> BoxFuture<'static, ()> {
         let (node, watch) = (post.node, self.watch.clone());
         tokio::spawn(self.mirror(&post).run(CancellationToken::new()));
@@ -340,9 +340,9 @@ impl JobTracker for WatchedTracker {
 }
 
 /// A crawler whose requests carry the job that they are for.
-struct WatchedCrew(Arc<Crawler>);
+struct WatchedRunner(Arc<Crawler>);
 
-impl Crew for WatchedCrew {
+impl JobRunner for WatchedRunner {
     fn run(self: Arc<Self>, assignment: Assignment) -> BoxFuture<'static, Ending> {
         let job = (assignment.job.id, assignment.job.lease);
         JOB.scope(job, self.0.clone().run(assignment)).boxed()

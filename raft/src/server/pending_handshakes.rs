@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::doors::Origin;
+use super::admission::Origin;
 
 /// Such connections at most. A greeting comes with the first packets: who is among the oldest of so many sends none.
 const ROOM: usize = 256;
@@ -13,11 +13,11 @@ const ROOM: usize = 256;
 /// The connections that have not greeted yet, oldest first. One too many sends the oldest of the host with the most
 /// away, so that no number of silent ones keeps a peer out or takes all file descriptors.
 #[derive(Default)]
-pub(super) struct Lobby {
+pub(super) struct PendingHandshakes {
     waiting: Mutex<VecDeque<(Origin, CancellationToken)>>,
 }
 
-impl Lobby {
+impl PendingHandshakes {
     fn lock(&self) -> MutexGuard<'_, VecDeque<(Origin, CancellationToken)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,22 +59,22 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_when_there_is_no_room_and_who_has_greeted_needs_none() {
-        let lobby = Lobby::default();
-        let greeted = lobby.enter(host(1));
-        let first: Vec<_> = (1..ROOM).map(|_| lobby.enter(host(1))).collect();
+        let pending = PendingHandshakes::default();
+        let greeted = pending.enter(host(1));
+        let first: Vec<_> = (1..ROOM).map(|_| pending.enter(host(1))).collect();
         greeted.cancel();
-        let last = lobby.enter(host(1));
+        let last = pending.enter(host(1));
         assert!(first.iter().all(|token| !token.is_cancelled()));
-        let one_more = lobby.enter(host(1));
+        let one_more = pending.enter(host(1));
         assert!(first[0].is_cancelled() && !first[1].is_cancelled());
         assert!(!last.is_cancelled() && !one_more.is_cancelled());
     }
 
     #[test]
     fn a_host_with_many_sends_away_its_own() {
-        let lobby = Lobby::default();
-        let slow = lobby.enter(host(2));
-        let many: Vec<_> = (0..2 * ROOM).map(|_| lobby.enter(host(66))).collect();
+        let pending = PendingHandshakes::default();
+        let slow = pending.enter(host(2));
+        let many: Vec<_> = (0..2 * ROOM).map(|_| pending.enter(host(66))).collect();
         assert!(!slow.is_cancelled());
         assert!(many[0].is_cancelled() && !many[2 * ROOM - 1].is_cancelled());
     }

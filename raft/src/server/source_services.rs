@@ -14,7 +14,7 @@ use super::tracker::Tracker;
 /// Checks a follow rule; the error is for the person who wrote it.
 pub type CheckFollowRule = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
-/// Looks up screen names (without `@`). Answers those that have an account, with it.
+/// Wakeups up screen names (without `@`). Answers those that have an account, with it.
 pub type ResolveNames =
     Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<Vec<(String, UserId)>, ResolveError>> + Send + Sync>;
 
@@ -35,7 +35,7 @@ impl Tracker {
         *self.inner.resolver.write().unwrap_or_else(|e| e.into_inner()) = Some(resolver);
     }
 
-    /// Looks names up. Each node does so itself: its budgets are its own.
+    /// Wakeups names up. Each node does so itself: its budgets are its own.
     pub(super) async fn resolve(&self, names: Vec<String>) -> Result<ApiReply, ApiError> {
         if names.len() > MAX_NAMES {
             let what = format!("{} names in one call; at most {MAX_NAMES} are allowed", names.len());

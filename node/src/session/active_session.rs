@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::assignment::{Ending, Message};
 use super::jobs::{Load, RunningJob};
-use super::{Assignment, Backoff, Crew, LeaseClock, SessionLoop};
+use super::{Assignment, Backoff, JobRunner, LeaseClock, SessionLoop};
 
 /// How long a report with little in it waits for more.
 const LINGER: Duration = Duration::from_millis(2);
@@ -21,11 +21,11 @@ const LITTLE: usize = 8;
 const ROOM_EVERY: Duration = Duration::from_millis(50);
 /// Wait before a failed job of a panicked worker is tried again, ms.
 const AFTER_PANIC_MS: u64 = 1_000;
-/// Waits between reports that bring nothing, and between repetitions of one that failed.
+/// WaitSummary between reports that bring nothing, and between repetitions of one that failed.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 /// An open session.
-pub(super) struct Live {
+pub(super) struct ActiveSession {
     pub(super) session: SessionId,
     pub(super) pending: Pending,
     ttl: Duration,
@@ -39,7 +39,7 @@ pub(super) struct Live {
 }
 
 /// How a session came to its end.
-pub(super) enum Over {
+pub(super) enum SessionOutcome {
     /// The node stops, all is handed back.
     Ended,
     /// Its leases may have gone to others.
@@ -78,7 +78,7 @@ impl Pending {
     }
 }
 
-impl Live {
+impl ActiveSession {
     pub(super) fn new(
         session: SessionId,
         ttl: Duration,
@@ -92,7 +92,11 @@ impl Live {
 
 impl SessionLoop {
     /// Serves a session until it is over.
-    pub(super) async fn serve(&mut self, live: &mut Live, stop: &CancellationToken) -> Over {
+    pub(super) async fn serve(
+        &mut self,
+        live: &mut ActiveSession,
+        stop: &CancellationToken,
+    ) -> SessionOutcome {
         loop {
             self.collect(live).await;
             self.show();
@@ -100,7 +104,7 @@ impl SessionLoop {
                 live.pending.findings.is_empty() && self.jobs.is_empty() && self.publisher.is_idle();
             if stop.is_cancelled() && nothing_left {
                 self.end(live.session).await;
-                return Over::Ended;
+                return SessionOutcome::Ended;
             }
             live.due = false;
             live.sequence += 1;
@@ -113,7 +117,7 @@ impl SessionLoop {
             let report = Report { session: live.session, sequence: live.sequence, findings, wants };
             let answer = match self.send(live, report).await {
                 Ok(answer) => answer,
-                Err(why) => return Over::Lost(why),
+                Err(why) => return SessionOutcome::Lost(why),
             };
             self.view.send_modify(|view| view.reports += 1);
             let confirmed = published.into_iter().filter(|lease| !answer.stale.contains(lease));
@@ -128,17 +132,17 @@ impl SessionLoop {
         }
     }
 
-    fn wants(&self, live: &Live) -> Wants {
+    fn wants(&self, live: &ActiveSession) -> Wants {
         if live.stop.is_cancelled() {
             return Wants::NONE;
         }
-        self.jobs.load(self.options.workers).wants(&*self.crew)
+        self.jobs.load(self.options.workers).wants(&*self.runner)
     }
 
     /// Returns when there is something to report, or a report would bring something, or it is time for one.
-    async fn collect(&mut self, live: &mut Live) {
+    async fn collect(&mut self, live: &mut ActiveSession) {
         loop {
-            self.tidy();
+            self.clean_up();
             self.drain(live);
             if !live.pending.findings.is_empty() {
                 return self.linger(live).await;
@@ -147,7 +151,7 @@ impl SessionLoop {
             if live.due || (stopping && self.jobs.is_empty() && self.publisher.is_idle()) {
                 return;
             }
-            let (crew, load) = (self.crew.clone(), self.jobs.load(self.options.workers));
+            let (runner, load) = (self.runner.clone(), self.jobs.load(self.options.workers));
             let wants = self.wants(live);
             let pause = live.fruitless.as_mut().map(|backoff| backoff.next(&*self.options.entropy));
             let sent = self.options.clock.monotonic() + pause.unwrap_or_default();
@@ -173,7 +177,7 @@ impl SessionLoop {
                     }
                 }
                 () = live.stop.cancelled(), if !stopping => {}
-                () = room_for_more(&*crew, load, wants), if !stopping => {}
+                () = room_for_more(&*runner, load, wants), if !stopping => {}
                 answer = wait => match answer {
                     Ok(false) => {
                         live.lease_clock.acknowledged(sent);
@@ -190,15 +194,15 @@ impl SessionLoop {
     }
 
     /// Takes what is there, as far as one report carries it.
-    fn drain(&mut self, live: &mut Live) {
+    fn drain(&mut self, live: &mut ActiveSession) {
         while !live.pending.is_full() {
             let Ok(message) = self.messages.try_recv() else { return };
             self.take(live, message);
         }
     }
 
-    /// Waits a moment for the findings of other workers: one report of ten costs what one of one does.
-    async fn linger(&mut self, live: &mut Live) {
+    /// WaitSummary a moment for the findings of other workers: one report of ten costs what one of one does.
+    async fn linger(&mut self, live: &mut ActiveSession) {
         let end = tokio::time::Instant::now() + LINGER;
         while live.pending.findings.len() < LITTLE.min(self.jobs.len()) {
             match tokio::time::timeout_at(end, self.messages.recv()).await {
@@ -210,7 +214,7 @@ impl SessionLoop {
     }
 
     /// Sends a report until it is answered, or the leases can have ended.
-    async fn send(&mut self, live: &mut Live, report: Report) -> Result<ReportAnswer, String> {
+    async fn send(&mut self, live: &mut ActiveSession, report: Report) -> Result<ReportAnswer, String> {
         let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
         loop {
             let sent = self.options.clock.monotonic();
@@ -239,11 +243,11 @@ impl SessionLoop {
     }
 
     /// Does what the tracker says. Whether there was something new to do.
-    fn accept(&mut self, live: &Live, answer: ReportAnswer) -> bool {
+    fn accept(&mut self, live: &ActiveSession, answer: ReportAnswer) -> bool {
         let before = (self.jobs.len(), self.publisher.len());
         // Their drafts are left to the search for leftovers: a save point may still be of use.
         if !answer.stale.is_empty() {
-            self.tidy_soon();
+            self.request_cleanup();
         }
         answer.stale.iter().for_each(|&lease| {
             self.jobs.abandon(lease);
@@ -254,7 +258,7 @@ impl SessionLoop {
         before != (self.jobs.len(), self.publisher.len()) || !answer.stale.is_empty()
     }
 
-    fn start(&mut self, live: &Live, job: Job) {
+    fn start(&mut self, live: &ActiveSession, job: Job) {
         let abandon = CancellationToken::new();
         let lease = job.lease;
         let running = RunningJob {
@@ -276,8 +280,8 @@ impl SessionLoop {
             messages: messages.clone(),
             gauge,
         };
-        let work = self.options.crew_runtime.spawn(self.crew.clone().run(assignment));
-        self.options.crew_runtime.spawn(async move {
+        let work = self.options.job_runtime.spawn(self.runner.clone().run(assignment));
+        self.options.job_runtime.spawn(async move {
             let ending = work.await.unwrap_or_else(|failure| {
                 let reason = format!("the worker broke down: {failure}");
                 tracing::error!(%lease, "{reason}");
@@ -294,14 +298,14 @@ impl SessionLoop {
     }
 }
 
-/// Returns when the crew could take more jobs than `wants`.
-async fn room_for_more(crew: &dyn Crew, load: Load, wants: Wants) {
+/// Returns when the runner could take more jobs than `wants`.
+async fn room_for_more(runner: &dyn JobRunner, load: Load, wants: Wants) {
     if load.idle == 0 || wants.each.iter().all(|&asked| asked == load.idle) {
         return std::future::pending().await;
     }
     loop {
         sleep(ROOM_EVERY).await;
-        let now = load.wants(crew);
+        let now = load.wants(runner);
         if now.each.iter().zip(wants.each).any(|(now, asked)| *now > asked) {
             return;
         }

@@ -37,16 +37,16 @@ const CONNECTION_TIME: Duration = Duration::from_secs(10);
 /// Answers for a node that is no member yet.
 pub(super) fn host(candidacy: Arc<Candidacy>) -> Arc<dyn Host> {
     let (slots, bytes) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), ByteBudget::of_all(ROOM.1));
-    Arc::new(Porch { candidacy, slots, bytes })
+    Arc::new(CandidateHost { candidacy, slots, bytes })
 }
 
-struct Porch {
+struct CandidateHost {
     candidacy: Arc<Candidacy>,
     slots: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
 }
 
-impl Host for Porch {
+impl Host for CandidateHost {
     fn tcp(&self, stream: TcpStream, _: SocketAddr) -> BoxFuture<'static, io::Result<()>> {
         let candidacy = Arc::clone(&self.candidacy);
         let slot = Arc::clone(&self.slots).try_acquire_owned();
@@ -63,7 +63,7 @@ impl Host for Porch {
         match greeting.answer(&Listener { cluster: None, member: self.candidacy.own }) {
             Welcome::Refused(refused) => Err(refused),
             Welcome::Welcome { .. } => {
-                let room = WaitingRoom { candidacy: Arc::clone(&self.candidacy), from: greeting.from };
+                let room = JoinService { candidacy: Arc::clone(&self.candidacy), from: greeting.from };
                 Ok(Connection::over(Arc::new(room)))
             }
         }
@@ -84,7 +84,7 @@ async fn serve(candidacy: Arc<Candidacy>, stream: TcpStream, budget: ByteBudget)
     if !welcomed {
         return Ok(());
     }
-    let room = WaitingRoom { candidacy, from: greeting.from };
+    let room = JoinService { candidacy, from: greeting.from };
     let mut requests = Box::pin(calls_on(stream, greeting.purpose, budget).execute(Charging(room.serve())));
     while let Some(call) = requests.next().await {
         call.await;
@@ -93,12 +93,12 @@ async fn serve(candidacy: Arc<Candidacy>, stream: TcpStream, budget: ByteBudget)
 }
 
 #[derive(Clone)]
-struct WaitingRoom {
+struct JoinService {
     candidacy: Arc<Candidacy>,
     from: Option<MemberId>,
 }
 
-impl WaitingRoom {
+impl JoinService {
     /// Promises the data directory to a cluster that the founder forms of exactly the disks that this node sees.
     async fn prepare(&self, formation: Formation) -> JoinAnswer {
         let candidacy = &self.candidacy;
@@ -131,9 +131,9 @@ impl WaitingRoom {
     }
 }
 
-called_directly!(WaitingRoom);
+called_directly!(JoinService);
 
-impl Peer for WaitingRoom {
+impl Peer for JoinService {
     async fn api(self, _: context::Context, _: ApiRequest) -> Result<ApiReply, ApiError> {
         let (node, waits_for) = (self.candidacy.own.node, self.candidacy.waits_for());
         Err(ApiError::Unavailable(format!("node {node} is in no cluster yet and waits {waits_for}")))

@@ -14,18 +14,18 @@ const FOLLOWER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The looks of a task: at an interval while the node leads, rarely while it does not, and at once when the leader or
 /// the members change.
-pub(super) struct Looks {
+pub(super) struct Wakeups {
     /// How long after the end of one look the next one comes, while the node leads.
     interval: Duration,
     changes: ServerMetrics,
 }
 
-impl Looks {
+impl Wakeups {
     pub(super) fn of(tracker: &Tracker, interval: Duration) -> Self {
         Self { interval, changes: tracker.inner.raft.server_metrics() }
     }
 
-    /// Waits for the next look; false when the tracker stops.
+    /// WaitSummary for the next look; false when the tracker stops.
     pub(super) async fn next(&mut self, tracker: &Tracker) -> bool {
         let pause = if tracker.leads() { self.interval } else { FOLLOWER_INTERVAL };
         tokio::select! {

@@ -16,7 +16,7 @@ mod points;
 
 /// How often the counters are read, and points are written.
 const EVERY: Duration = Duration::from_secs(1);
-/// Waits between two attempts to reach Redis.
+/// WaitSummary between two attempts to reach Redis.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// Runs until `stop` is cancelled.
@@ -79,7 +79,7 @@ async fn follow(
             Some(Seen::Message(message)) => {
                 points.add_event(message.get_channel_name(), message.get_payload_bytes()).await;
             }
-            Some(Seen::Over) => return "the connection ended".to_owned(),
+            Some(Seen::Disconnect) => return "the connection ended".to_owned(),
             None => {
                 let reading = tokio::select! {
                     () = stop.cancelled() => return "stopped".to_owned(),

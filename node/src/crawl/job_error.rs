@@ -10,7 +10,7 @@ use crate::source::{self, SourceError};
 
 /// Why a job comes to a halt.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum JobError {
     /// It is not this node's any more.
     Abandoned,
     /// The node stops.
@@ -23,39 +23,39 @@ pub(super) enum Trouble {
     /// The account is out of reach.
     Gone(GoneReason),
     /// Another attempt may succeed.
-    Passing {
+    Retryable {
         what: String,
         /// How long the network asked to be left alone.
         after: Option<Duration>,
     },
     /// A file could not be written or read: what the worker has of it cannot be trusted.
-    Disk { what: String },
+    DraftLost { what: String },
     /// The same, and it would be so with any other file: the disk is full, or the dataset's folder is gone.
-    Place { what: String },
+    DatasetDown { what: String },
     /// Nobody answers at the network's address. The account has no part in it.
-    Unreachable { what: String },
+    SourceDown { what: String },
     /// The pages go round in a circle.
-    Loops { what: String },
+    CursorLoop { what: String },
     /// Another attempt would fail as well.
-    Lasting { what: String },
+    Permanent { what: String },
     /// The node itself cannot send requests.
     NoAddress(String),
 }
 
 /// A halt, and where the job can go on if that is new.
 #[derive(Debug)]
-pub(super) struct Halt {
-    pub(super) trouble: Trouble,
+pub(super) struct JobStop {
+    pub(super) trouble: JobError,
     pub(super) progress: Option<Progress>,
 }
 
-impl From<Trouble> for Halt {
-    fn from(trouble: Trouble) -> Self {
+impl From<JobError> for JobStop {
+    fn from(trouble: JobError) -> Self {
         Self { trouble, progress: None }
     }
 }
 
-impl From<Stop> for Trouble {
+impl From<Stop> for JobError {
     fn from(stop: Stop) -> Self {
         match stop {
             Stop::Abandon => Self::Abandoned,
@@ -64,19 +64,19 @@ impl From<Stop> for Trouble {
     }
 }
 
-impl From<DatasetError> for Trouble {
+impl From<DatasetError> for JobError {
     fn from(error: DatasetError) -> Self {
         let what = error.to_string();
         match error {
-            DatasetError::NameTooLong { .. } | DatasetError::UnfitFollower { .. } => Self::Lasting { what },
-            DatasetError::NotMounted { .. } | DatasetError::BadMarker { .. } => Self::Place { what },
-            DatasetError::File(file) if file.is_of_the_place() => Self::Place { what },
-            _ => Self::Disk { what },
+            DatasetError::NameTooLong { .. } | DatasetError::UnfitFollower { .. } => Self::Permanent { what },
+            DatasetError::NotMounted { .. } | DatasetError::BadMarker { .. } => Self::DatasetDown { what },
+            DatasetError::File(file) if file.is_of_the_place() => Self::DatasetDown { what },
+            _ => Self::DraftLost { what },
         }
     }
 }
 
-impl From<SourceError> for Trouble {
+impl From<SourceError> for JobError {
     /// `Limited` is for the caller to ask from another address; taken as it is, it passes.
     fn from(error: SourceError) -> Self {
         let what = error.to_string();
@@ -87,10 +87,10 @@ impl From<SourceError> for Trouble {
                 source::GoneReason::NotFound => GoneReason::NotFound,
                 source::GoneReason::Suspended => GoneReason::Suspended,
             }),
-            SourceError::Refused { .. } => Self::Lasting { what },
-            SourceError::Loops { .. } => Self::Loops { what },
+            SourceError::Refused { .. } => Self::Permanent { what },
+            SourceError::Loops { .. } => Self::CursorLoop { what },
             SourceError::Limited { .. } | SourceError::Passing { .. } | SourceError::Garbage { .. } => {
-                Self::Passing { what, after }
+                Self::Retryable { what, after }
             }
         }
     }

@@ -20,7 +20,7 @@ pub(super) use page::Page;
 type Overlay = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// The store under an overlay of changes.
-pub(super) struct Cold {
+pub(super) struct AccountOutcomes {
     store: Arc<dyn StateStore>,
     /// Changes that a running checkpoint writes.
     frozen: Arc<Overlay>,
@@ -33,9 +33,9 @@ pub(super) struct Cold {
 #[error(
     "the state store cannot be read or holds a damaged record: {0}; restore this node from its peers: stop it, move its data directory away, start it again"
 )]
-pub struct ColdError(String);
+pub struct OutcomesError(String);
 
-impl From<LoadError> for ColdError {
+impl From<LoadError> for OutcomesError {
     fn from(error: LoadError) -> Self {
         Self(error.to_string())
     }
@@ -59,7 +59,7 @@ pub(super) struct GoneRecord {
     pub(super) gone: Vec<Gone>,
 }
 
-impl Cold {
+impl AccountOutcomes {
     pub(super) fn over(store: Arc<dyn StateStore>) -> Self {
         Self { store, frozen: Arc::default(), changed: Overlay::new() }
     }
@@ -75,7 +75,7 @@ impl Cold {
     }
 
     /// Records how an account ended, where that is more than a number.
-    pub(super) fn record_end(&mut self, crawl: CrawlId, job: &JobRecord) -> Result<(), ColdError> {
+    pub(super) fn record_end(&mut self, crawl: CrawlId, job: &JobRecord) -> Result<(), OutcomesError> {
         let JobRecord { user, depth, completed, gone, failures, .. } = job.clone();
         if !failures.is_empty() {
             let key = keys::account(keys::ERROR, crawl, &user);
@@ -95,7 +95,7 @@ impl Cold {
         crawl: CrawlId,
         user: Option<&UserId>,
         limit: usize,
-    ) -> Result<Vec<(UserId, ErrorRecord)>, ColdError> {
+    ) -> Result<Vec<(UserId, ErrorRecord)>, OutcomesError> {
         let found: Page<ErrorRecord> = match user {
             Some(user) => self.page_of(keys::ERROR, crawl, None, Some(user), 1),
             None => self.page_of(keys::ERROR, crawl, None, None, limit),
@@ -137,11 +137,11 @@ impl Cold {
         Page::new(Arc::clone(&self.store), Arc::clone(&self.frozen), &self.changed, start..end, limit)
     }
 
-    fn put<R: Serialize>(&mut self, key: Vec<u8>, record: &R) -> Result<(), ColdError> {
-        let value = postcard::to_stdvec(record).map_err(|e| ColdError(e.to_string()))?;
+    fn put<R: Serialize>(&mut self, key: Vec<u8>, record: &R) -> Result<(), OutcomesError> {
+        let value = postcard::to_stdvec(record).map_err(|e| OutcomesError(e.to_string()))?;
         if value.len() > MAX_VALUE_BYTES {
             let (key, bytes) = (keys::text(&key), value.len());
-            return Err(ColdError(format!("the record {key} of an account's end has {bytes} bytes")));
+            return Err(OutcomesError(format!("the record {key} of an account's end has {bytes} bytes")));
         }
         self.changed.insert(key, Some(value));
         Ok(())

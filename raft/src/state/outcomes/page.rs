@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use storage::state::StateStore;
 
-use super::{ColdError, Overlay};
+use super::{OutcomesError, Overlay};
 
 /// What a page is read from. The store is on the disk, so that whoever reads it for an answer lets go of the state
 /// first: commands wait for all who hold the state.
@@ -36,18 +36,18 @@ impl<R> Page<R> {
     }
 
     /// The records, in the order of their keys. Blocks.
-    pub(in crate::state) fn read(self) -> Result<Vec<R>, ColdError>
+    pub(in crate::state) fn read(self) -> Result<Vec<R>, OutcomesError>
     where
         R: DeserializeOwned,
     {
-        let record = |value: Result<Vec<u8>, ColdError>| {
-            postcard::from_bytes(&value?).map_err(|e| ColdError(e.to_string()))
+        let record = |value: Result<Vec<u8>, OutcomesError>| {
+            postcard::from_bytes(&value?).map_err(|e| OutcomesError(e.to_string()))
         };
         self.merged().take(self.limit).map(record).collect()
     }
 
     /// Values of the range: the overlays over the store, in the order of keys.
-    fn merged(&self) -> impl Iterator<Item = Result<Vec<u8>, ColdError>> {
+    fn merged(&self) -> impl Iterator<Item = Result<Vec<u8>, OutcomesError>> {
         let mut overlay: Overlay =
             self.frozen.range(self.range.clone()).map(|(k, v)| (k.clone(), v.clone())).collect();
         overlay.extend(self.changed.iter().map(|(k, v)| (k.clone(), v.clone())));
@@ -74,7 +74,7 @@ impl<R> Page<R> {
                     }
                 } else {
                     let next = stored.next()?;
-                    return Some(next.map(|(_, value)| value).map_err(|e| ColdError(e.to_string())));
+                    return Some(next.map(|(_, value)| value).map_err(|e| OutcomesError(e.to_string())));
                 }
             }
         })

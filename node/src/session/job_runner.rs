@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use super::{Assignment, Ending};
 
 /// Who runs the jobs, on a runtime of its own.
-pub trait Crew: Send + Sync + 'static {
+pub trait JobRunner: Send + Sync + 'static {
     /// Runs one job to its end.
     fn run(self: Arc<Self>, assignment: Assignment) -> BoxFuture<'static, Ending>;
 
