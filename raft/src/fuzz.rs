@@ -1,7 +1,7 @@
-//! Doors for the fuzz targets in `tests/fuzz`; built for them alone.
+//! Entry points for the fuzz targets in `tests/fuzz`; built only for them.
 //!
-//! Each function does with its bytes what a node does with those of a peer, a client or a log, and panics when
-//! something does not hold.
+//! Each function treats its bytes as a node treats those of a peer, a client or a log, and panics if an
+//! assertion fails.
 
 use std::fmt::Debug;
 use std::io::Cursor;
@@ -25,19 +25,19 @@ use crate::wire::{
 pub use crate::consensus::fuzz::log_record;
 pub use crate::wire::{ApiError, ApiReply, ApiRequest, NodeRequest};
 
-/// The cluster of the node that is called.
+/// The cluster of the called node.
 const CLUSTER: ClusterId = ClusterId(7);
 
-/// How long a call may take.
+/// Timeout of a call.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bytes that the calls of a connection may take.
+/// Memory budget for the calls of a connection, bytes.
 const ROOM: usize = 32 << 20;
 
-/// Bytes that lie between two ends at most.
+/// Capacity of the pipe between both ends, bytes.
 const PIPE: usize = 1 << 20;
 
-/// A whole connection, from its greeting on.
+/// A whole connection, starting with its greeting.
 pub async fn connection(bytes: &[u8]) {
     let Ok((stream, greeting)) = receive_greeting(stream_of(bytes)).await else { return };
     again(&greeting);
@@ -46,22 +46,22 @@ pub async fn connection(bytes: &[u8]) {
     answer(stream, greeting.purpose).await;
 }
 
-/// A connection that was greeted.
+/// A connection after the greeting.
 pub async fn calls(bytes: &[u8]) {
     answer(stream_of(bytes), Purpose::Api).await;
 }
 
-/// One message of a connection that was greeted.
+/// One message after the greeting.
 pub async fn call(bytes: &[u8]) {
     let length = (bytes.len() as u32).to_be_bytes();
     calls(&[&length[..], bytes].concat()).await;
 }
 
-/// What a called peer answers.
+/// The answers of a called peer.
 pub async fn answers(bytes: &[u8]) {
     let client = connect_over(stream_of(bytes), WIRE_VERSIONS.1);
     let request = ApiRequest::NodeStatus;
-    // Whether it is an answer or an error, it comes: the stream has an end.
+    // An answer or an error always arrives, because the stream ends.
     if let Ok(Ok(reply)) = client.api(PATIENCE, request).await {
         again(&reply);
     }
@@ -72,7 +72,7 @@ pub fn passes(mutation: &Mutation) -> bool {
     check_limits(mutation).is_ok()
 }
 
-/// Connections with good calls in them, from the greeting on.
+/// Connections with valid calls, starting with the greeting.
 pub async fn good_connections(requests: Vec<ApiRequest>) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     let api = requests.into_iter().map(|request| (Purpose::Api, Some(request), Bytes::new()));
@@ -123,7 +123,7 @@ fn frames_in(mut bytes: &[u8]) -> usize {
     frames
 }
 
-/// A stream that brings these bytes and ends; what is answered goes nowhere.
+/// A stream that yields these bytes and ends; what is written is discarded.
 fn stream_of(bytes: &[u8]) -> Join<Cursor<Vec<u8>>, Sink> {
     join(Cursor::new(bytes.to_vec()), sink())
 }
@@ -136,7 +136,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, purpose: Purpose) {
     }
 }
 
-/// Takes calls, and checks that each is the same once it was passed on.
+/// Accepts calls, and checks that forwarding leaves each unchanged.
 #[derive(Clone)]
 struct Callee;
 
@@ -162,7 +162,7 @@ impl Peer for Callee {
     }
 }
 
-/// What was decoded is encoded and decoded to the same.
+/// Decoding, encoding and decoding again gives the same value.
 fn again<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
     let bytes = postcard::to_stdvec(value).unwrap_or_default();
     assert_eq!(postcard::from_bytes::<T>(&bytes).as_ref(), Ok(value));

@@ -1,10 +1,11 @@
 //! The replicated job tracker: crawls, jobs, sessions and leases, agreed on by Raft.
 //!
-//! The crate has four layers, each knowing only those above it; what they speak about and how is [`api`]'s:
+//! The crate has four layers, each of which knows only those above it. [`api`] defines the data model and the
+//! wire protocol.
 //!
-//! - [`command`]: what the log carries.
-//! - [`state`]: the deterministic state machine. Knows no clock, randomness, I/O or hash order.
-//! - `consensus`: log, snapshots and network for openraft. openraft's types never leave it.
+//! - [`command`]: the commands of the log.
+//! - [`state`]: the deterministic state machine. It uses no clock, randomness, I/O or hash order.
+//! - `consensus`: log, snapshots and network for openraft, whose types stay within it.
 //! - [`server`]: the tracker as a running part of a node.
 
 pub mod command;
@@ -21,7 +22,7 @@ pub mod state;
 
 pub(crate) use api::{client, wire};
 
-/// What the tracker speaks about: the contract with others, and the log's commands.
+/// The data model: that of the API and the log's commands.
 pub(crate) mod model {
     pub(crate) use api::model::*;
 

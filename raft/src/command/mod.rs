@@ -1,5 +1,5 @@
-//! What the log carries. Nodes alone make commands, from the requests of [`api::model`]: what a client may ask for is
-//! told there.
+//! The commands of the log. Only nodes create them, from the requests in [`api::model`], which defines what clients
+//! may ask for.
 
 mod requested;
 mod roster;
@@ -12,12 +12,12 @@ pub use roster::RosterChange;
 
 use api::model::{CrawlId, CrawlSpec, EventId, NodeId, OpenSession, Report, RequestId, SessionId, Write};
 
-/// Times that the leader's settings give to the state machine. They travel with each command, so
-/// that every replica applies the same ones.
+/// Settings of the leader that the state machine depends on. They travel with each command, so that every
+/// replica applies the same ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// How long a local storage may be without a session before what only it holds is fetched
-    /// again elsewhere, ms.
+    /// How long a local storage may be without a session before its unpublished work is fetched again
+    /// elsewhere, ms.
     pub storage_grace_ms: u32,
     /// How long a session lives without a report, ms.
     pub session_ttl_ms: u32,
@@ -37,7 +37,7 @@ pub struct Command {
     /// The leader's cluster time, ms since the cluster's first leader. Never wall-clock time; the
     /// state machine takes the larger of this and its own.
     pub now: u64,
-    /// Settings that matter to this command.
+    /// Settings that this command depends on.
     pub limits: Limits,
     /// What changes.
     pub mutation: Mutation,
@@ -46,37 +46,37 @@ pub struct Command {
 /// A change of the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mutation {
-    /// Time passed: ends delays and waits for absent storages.
+    /// Advances cluster time: ends delays and gives up absent storages.
     Tick,
-    /// A node begins a session.
+    /// Opens a session of a node.
     OpenSession(OpenSession),
     /// A node reports.
     Report(Report),
-    /// A session is over: closed by its node, or silent for its time to live.
+    /// Ends a session: closed by its node, or silent for its time to live.
     EndSession {
         /// The session.
         session: SessionId,
         /// Whether the node itself closed it.
         graceful: bool,
     },
-    /// Makes an empty crawl in phase loading.
+    /// Creates an empty crawl in phase loading.
     CreateCrawl {
         /// The write's name.
         request: RequestId,
         /// What is asked for.
         spec: CrawlSpec,
     },
-    /// Adds targets to a loading crawl. Needs no request id: a target twice counts once, and `chunk`
-    /// keeps the counter of duplicates right.
+    /// Adds targets to a loading crawl. It needs no request id: a target that is added twice counts once, and
+    /// `chunk` keeps the counter of duplicates correct.
     AddTargets {
         /// The crawl.
         crawl: CrawlId,
-        /// Counts the submission's chunks of targets, and apart from them those of seeds, from 0; a chunk that was
-        /// applied already is not again.
+        /// Number of the chunk, from 0, counted separately for targets and seeds. A chunk that was applied already is
+        /// not applied again.
         chunk: u64,
         /// The targets.
         users: Vec<UserId>,
-        /// Whether these count as seen only (`--seeds`) and are not crawled.
+        /// Whether the accounts only count as seen (`--seeds`) and are not crawled.
         seeds: bool,
     },
     /// All targets are in.
@@ -110,43 +110,43 @@ pub enum Mutation {
         /// At most this many.
         limit: u32,
     },
-    /// Stops or goes on granting jobs to a node.
+    /// Stops or resumes granting jobs to a node.
     Drain {
         /// The node.
         node: NodeId,
         /// Whether it is drained.
         drained: bool,
     },
-    /// A leader tells the term that it leads.
+    /// A leader announces its term.
     Lead {
         /// The node.
         node: NodeId,
         /// The term.
         term: u64,
     },
-    /// Sets how much of what happens is kept for a mirror.
+    /// Sets how many bytes of events are kept for a mirror.
     KeepEvents {
         /// Most bytes; 0 when there is no mirror.
         bytes: u64,
     },
-    /// A mirror has passed on what happened.
+    /// A mirror has passed on events.
     EventsPassed {
-        /// All up to here.
+        /// All events up to this one.
         through: EventId,
     },
-    /// All members can do what this version of the cluster needs. Versions are raised one by one.
+    /// Raises the cluster's version by one; all members support it.
     RaiseVersion {
         /// The new version.
         to: u32,
     },
-    /// Forgets a crawl that has ended, with all that belongs to it.
+    /// Deletes a crawl that has ended and everything that belongs to it.
     DeleteCrawl {
         /// The crawl.
         crawl: CrawlId,
     },
-    /// Changes who may become a member, and who may not any more.
+    /// Changes who may become a member, and who may no longer.
     Roster(RosterChange),
-    /// What an operator changes, once, however often it comes.
+    /// An operator's change that takes effect once, however often it is proposed.
     Once {
         /// The write's name.
         request: RequestId,

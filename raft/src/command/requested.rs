@@ -1,4 +1,4 @@
-//! The changes that requests ask for.
+//! Converts requests into mutations.
 
 use api::model::Write;
 

@@ -1,42 +1,42 @@
-//! Changes of who may become a member.
+//! Changes of the roster.
 
 use serde::{Deserialize, Serialize};
 
 use api::model::{DiskId, MemberId, NodeId};
 
-/// A change of the cluster's roster. The members themselves are Raft's; the roster holds what has to survive a leader
-/// while a change of members is under way.
+/// A change of the cluster's roster. The members themselves are Raft's; the roster records what must survive a change
+/// of leader while a membership change is in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RosterChange {
     /// The first voters were chosen.
     Formed,
-    /// Lets one new disk of a node in.
+    /// Admits one new disk of a node.
     Admit {
         /// The node.
         node: NodeId,
-        /// Where the others will reach it, `HOST:PORT`.
+        /// Its address, `HOST:PORT`.
         address: String,
-        /// The disk whose place it takes; absent for a node that is no member.
+        /// The disk that it replaces; absent for a node that is not a member.
         replaces: Option<DiskId>,
     },
-    /// Says which disk that is. From here on no other one is let in.
+    /// Binds an admission to a disk. No other disk is admitted from then on.
     Bind {
         /// The node.
         node: NodeId,
         /// The disk.
         disk: DiskId,
     },
-    /// Takes an admission back that no disk has used.
+    /// Withdraws an admission that no disk has used.
     Withdraw {
         /// The node.
         node: NodeId,
     },
-    /// A member is to leave.
+    /// Marks a member for removal.
     Leave {
         /// The member.
         member: MemberId,
     },
-    /// Raft's members are as the change of this node wanted them.
+    /// The membership change of this node is complete.
     Settled {
         /// The node.
         node: NodeId,

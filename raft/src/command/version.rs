@@ -1,11 +1,11 @@
-//! Which version of the cluster each command came with.
+//! The cluster version that introduced each command.
 
 use api::model::FIRST_CLUSTER_VERSION;
 
 use super::Mutation;
 
 impl Mutation {
-    /// The cluster's version that it came with. It is refused below.
+    /// The cluster version that introduced the command. The command is refused below it.
     pub fn since_version(&self) -> u32 {
         match self {
             Self::DeleteCrawl { .. } => 2,
@@ -14,7 +14,7 @@ impl Mutation {
         }
     }
 
-    /// What it does, for messages: "to ...".
+    /// What the command does, for messages: "to ...".
     pub fn name(&self) -> &'static str {
         match self {
             Self::Tick => "to let time pass",

@@ -1,8 +1,8 @@
 //! What each follower has acknowledged to this leader.
 //!
-//! A follower that acknowledged an entry keeps it as long as the same leader leads. One that says otherwise runs on a
-//! disk that went back in time, such as a restored copy: its acknowledgements, past and future, count for nothing. The
-//! leader cuts it off and goes on; openraft itself would only assert.
+//! A follower that has acknowledged an entry keeps it for as long as the same leader leads. A follower that
+//! contradicts this runs on a disk that went back in time, such as a restored copy, so none of its acknowledgements
+//! can be trusted. The leader stops replicating to it and continues without it; openraft itself would only assert.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use crate::model::MemberId;
 
 use super::types::{TypeConfig, Vote};
 
-/// What an append said, as far as it matters here.
+/// The part of an append request that matters here.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sent {
     vote: Vote,
@@ -42,7 +42,7 @@ pub(crate) struct LostEntries {
     denied: u64,
 }
 
-/// The acknowledgements by follower.
+/// Acknowledgements by follower.
 #[derive(Debug, Default)]
 pub(crate) struct Acknowledged {
     followers: Mutex<BTreeMap<MemberId, Follower>>,
@@ -60,7 +60,7 @@ impl Acknowledged {
         self.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what a follower answered.
+    /// Records the answer of a follower.
     ///
     /// # Errors
     /// It contradicts what the follower acknowledged before.

@@ -1,4 +1,4 @@
-//! Appends to a follower that lags, several at a time.
+//! Pipelines appends to a follower that lags.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -11,26 +11,26 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendRe
 
 use super::types::{Entry, LogId, Payload, TypeConfig};
 
-/// Most batches that are under way.
+/// Most batches in flight.
 const MOST: usize = 3;
 
-/// A batch of at least so many bytes of commands was cut from more: half of what one carries at most.
+/// A batch with at least this many bytes of commands counts as full: half of the limit of one batch.
 const FULL: u64 = 2 << 20;
 
-/// Bytes of an entry beside its command.
+/// Overhead of an entry, bytes.
 const ENTRY: u64 = 32;
 
 type Request = AppendEntriesRequest<TypeConfig>;
 type Response = Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>>;
 type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 
-/// Sends each request, and gives the answers in the order of the requests. The stream ends with the first answer that
-/// is no full success, and with the requests.
+/// Sends requests and yields the answers in the order of the requests. The stream ends with the first answer that is
+/// not a full success, or with the requests.
 ///
-/// A request that carries a full batch is not waited for before the next one: the follower lags, and the link would
-/// stand still while it writes. A smaller one is: what is proposed in the meantime goes together with the next one.
+/// A request with a full batch is not waited for before the next one is sent: the follower lags, and the link would
+/// be idle while it writes. A smaller one is waited for, so that what is proposed in the meantime is sent together.
 ///
-/// `send` is told how many bytes of commands are under way before those of its request.
+/// `send` is told how many bytes of commands are in flight ahead of its request.
 pub(super) fn answers<'s, S, F>(
     requests: S,
     send: impl Fn(Request, u64) -> F + Send + 's,
@@ -49,11 +49,11 @@ where
 }
 
 struct Appends<'s, S, T> {
-    /// Absent once no request comes any more, or none may follow.
+    /// Absent once no further request may be sent.
     requests: Option<S>,
     send: T,
     answers: FuturesOrdered<BoxFuture<'s, (Answer, bool)>>,
-    /// Bytes of the batches under way.
+    /// Sizes of the batches in flight, bytes.
     sizes: VecDeque<u64>,
 }
 
@@ -96,7 +96,7 @@ where
     }
 }
 
-/// What openraft hears of a response, and whether more may follow.
+/// Converts a response for openraft, and says whether further ones may follow.
 fn answer(response: Response, previous: Option<LogId>, last: Option<LogId>) -> (Answer, bool) {
     match response {
         Ok(AppendEntriesResponse::Conflict) if previous.is_none() => {
@@ -113,7 +113,7 @@ fn answer(response: Response, previous: Option<LogId>, last: Option<LogId>) -> (
     }
 }
 
-/// Bytes that these entries take in a message, about: none takes no bytes, whatever it carries.
+/// Approximate size of these entries in a message, bytes. A request without entries counts as zero.
 pub(super) fn bytes_of(entries: &[Entry]) -> u64 {
     let size = |entry: &Entry| match &entry.payload {
         Payload::Normal(command) => command.0.len() as u64,
@@ -152,10 +152,10 @@ mod tests {
         }
     }
 
-    /// An append that is not answered yet, and how much was under way before it.
+    /// An append that is not answered yet, and the bytes in flight ahead of it.
     type Pending = (u64, u64, oneshot::Sender<Response>);
 
-    /// A peer, and what was sent to it.
+    /// A peer that records what it is sent.
     #[derive(Clone, Default)]
     struct Peer(Arc<Mutex<Vec<Pending>>>);
 
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// Requests, of so many bytes each, to a peer.
+    /// Sends requests of these sizes to a peer.
     fn appends(sizes: &[usize]) -> (Peer, BoxStream<'static, Answer>) {
         let (tell, requests) = mpsc::unbounded();
         for (index, bytes) in (0..).zip(sizes) {

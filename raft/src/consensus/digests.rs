@@ -1,4 +1,4 @@
-//! Digests of the state after entries of the log, kept from the first time on that they are asked for.
+//! Digests of the state after chosen log entries, kept from the first request for each.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,16 +6,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::StateDigest;
 
-/// Digests that are kept at once: the leader asks for one at a time, and a leader that it took over from may have asked for
-/// another one.
+/// Most digests kept at once. A leader asks for one at a time, and its predecessor may have asked for another.
 const KEPT: usize = 4;
 
-/// Digests by the index of the entry; absent until it is applied.
+/// Digests by entry; absent until the entry is applied.
 type Kept = BTreeMap<u64, Option<StateDigest>>;
 
 pub(super) struct Digests {
     kept: Mutex<Kept>,
-    /// The first entry after which one is to be taken.
+    /// The next entry whose digest was requested.
     next: AtomicU64,
 }
 
@@ -26,7 +25,7 @@ impl Default for Digests {
 }
 
 impl Digests {
-    /// Asks for the digest after an entry. Beyond the most that are kept the oldest is given up.
+    /// Requests the digest after an entry. Beyond the limit, the oldest one is dropped.
     pub(super) fn ask(&self, index: u64) {
         let mut kept = self.lock();
         kept.entry(index).or_default();
@@ -40,12 +39,12 @@ impl Digests {
         self.lock().get(&index).copied().flatten()
     }
 
-    /// Whether [`Self::take`] has something to do after this entry.
+    /// Whether [`Self::take`] must be called after this entry.
     pub(super) fn is_due(&self, index: u64) -> bool {
         index >= self.next.load(Ordering::SeqCst)
     }
 
-    /// Keeps the digest after the entry that was applied last, if it was asked for.
+    /// Keeps the digest after the last applied entry, if it was requested.
     pub(super) fn take(&self, index: u64, digest: impl FnOnce() -> StateDigest) {
         let wanted = self.lock().get(&index).is_some_and(Option::is_none);
         let digest = wanted.then(digest);
@@ -53,7 +52,7 @@ impl Digests {
         if let (Some(digest), Some(place)) = (digest, kept.get_mut(&index)) {
             *place = Some(digest);
         }
-        // Those that were asked for too late.
+        // Entries that had been applied before they were requested.
         kept.retain(|at, digest| *at > index || digest.is_some());
         self.note_next(&kept);
     }

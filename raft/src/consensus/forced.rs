@@ -1,7 +1,8 @@
-//! A new cluster from what one member has, when the majority of the old one is lost for good.
+//! Forms a new cluster from one member when the majority of the old one is lost for good.
 //!
-//! Log indexes name leases, sessions, drafts and events. The lost members may have given out more of them than this one
-//! knows, and workers of theirs may still hold some. So the new cluster goes on far behind all that can have been.
+//! Log indexes name leases, sessions, drafts and events. The lost members may have issued more of them than this one
+//! knows, and their workers may still hold some. Therefore the new cluster continues at an index far beyond any that
+//! can have been used.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,19 +19,19 @@ use super::log_store::LogStore;
 use super::machine::Replica;
 use super::types::{LogId, Member, StoredMembership, Vote};
 
-/// How far behind the last known log index the new cluster goes on. At a million entries a second the lost members would
-/// have needed more than an hour without this one to come so far.
+/// Distance between the last known log index and the first one of the new cluster. At a million entries a second, the
+/// lost members would have needed more than an hour without this one to use it up.
 const GAP: u64 = 1 << 32;
 
-/// Entries that are read from the log at a time.
+/// Entries read from the log at a time.
 const READ: u64 = 1_000;
 
-/// What the new cluster begins with.
+/// Where the new cluster starts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Forced {
     /// The last entry that this member has, committed or not.
     pub(crate) last_known: u64,
-    /// Where the new cluster goes on.
+    /// Log index at which the new cluster continues.
     pub(crate) goes_on_at: u64,
 }
 
@@ -39,18 +40,18 @@ pub(crate) struct Forced {
 pub(crate) struct Founder {
     pub(crate) cluster: ClusterId,
     pub(crate) member: MemberId,
-    /// What it was in the old cluster.
+    /// Its member id in the old cluster.
     pub(crate) was: MemberId,
-    /// Where it is reached from now on; absent: where it was in the old cluster.
+    /// Its new address; absent: unchanged.
     pub(crate) address: Option<String>,
 }
 
-/// Where the log of the old cluster is kept.
+/// Where the log of the old cluster is moved.
 pub(crate) fn kept_log(log: &Path, old: ClusterId) -> PathBuf {
     log.with_extension(format!("of-{old}"))
 }
 
-/// Applies all that the log has, and writes the state as that of a new cluster with one member.
+/// Applies the whole log, and writes the state as that of a new cluster with one member.
 pub(crate) async fn found_anew(
     store: Arc<dyn StateStore>,
     snapshots: PathBuf,
@@ -95,7 +96,7 @@ pub(crate) async fn found_anew(
     Ok(Forced { last_known, goes_on_at: at.index })
 }
 
-/// Makes the log that goes with such a state: without entries, and with a vote behind all votes of the old cluster.
+/// Creates the log that matches such a state: empty, with a vote that is higher than all votes of the old cluster.
 pub(crate) async fn log_for(
     store: Arc<dyn StateStore>,
     snapshots: PathBuf,
@@ -110,7 +111,7 @@ pub(crate) async fn log_for(
     log.save_vote(&Vote::new(term, own)).await
 }
 
-/// The cluster and the only member of a state that was written for a new cluster, if it was.
+/// The cluster and the only member of a state that was already written for a new cluster.
 pub(crate) fn founded(store: &dyn StateStore, old: ClusterId) -> io::Result<Option<(ClusterId, MemberId)>> {
     let membership = Replica::membership_in(store).map_err(io::Error::other)?;
     let found = membership.and_then(|membership| {

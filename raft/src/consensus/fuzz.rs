@@ -1,4 +1,4 @@
-//! Doors to the log and to Raft's messages for the fuzz targets.
+//! Entry points to the log and to Raft's messages for the fuzz targets.
 
 use bytes::Bytes;
 use codeq::{Decode, Encode};
@@ -7,7 +7,7 @@ use super::log_codec::{StoredLogId, StoredPayload, StoredVote};
 use super::messages::RaftMessage;
 use super::types::{Payload, Vote};
 
-/// Messages as a peer sends them.
+/// Valid messages.
 pub(crate) fn good_messages() -> Vec<Bytes> {
     let id = "1-2-3".to_owned();
     let all = [
@@ -17,7 +17,7 @@ pub(crate) fn good_messages() -> Vec<Bytes> {
     all.iter().filter_map(|message| postcard::to_stdvec(message).ok()).map(Bytes::from).collect()
 }
 
-/// A message of Raft: what was decoded is encoded and decoded to the same.
+/// A message of Raft: decoding, encoding and decoding again gives the same value.
 pub(crate) fn message(bytes: &[u8]) {
     let Ok(message) = RaftMessage::decode(bytes) else { return };
     let encoded = postcard::to_stdvec(&message).unwrap_or_default();
@@ -25,8 +25,8 @@ pub(crate) fn message(bytes: &[u8]) {
     assert_eq!(again, Ok(Ok(encoded)));
 }
 
-/// Records of the log, of every kind: what was decoded is encoded and decoded to the same, and a command in it is
-/// as well.
+/// Log records of every kind: decoding, encoding and decoding again gives the same value, for a contained command as
+/// well.
 pub fn log_record(bytes: &[u8]) {
     super::log_check::search(bytes);
     if let Ok(id) = StoredLogId::decode(bytes) {

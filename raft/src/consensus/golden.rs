@@ -1,4 +1,4 @@
-//! Messages of Raft and records of its log have the form that older builds gave them.
+//! The encoding of Raft's messages and log records is that of older builds.
 
 use bytes::Bytes;
 use codeq::{Decode, Encode};

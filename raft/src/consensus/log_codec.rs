@@ -1,5 +1,5 @@
-//! How votes, log ids and entries lie in the write-ahead log. The log frames and checksums each
-//! record by itself.
+//! Encoding of votes, log ids and entries in the write-ahead log, which frames and checksums each record
+//! itself.
 
 use std::io::{self, Read, Write};
 
@@ -8,7 +8,7 @@ use codeq::{Decode, Encode};
 
 use super::types::{LogId, PackedCommand, Payload, Vote};
 
-/// Longest payload that is read back, bytes: a damaged length must not allocate without bound.
+/// Longest payload that is read, bytes: a damaged length must not cause an unbounded allocation.
 pub(super) const MAX_PAYLOAD: u32 = 64 << 20;
 
 /// The log's types.
@@ -34,7 +34,7 @@ impl raft_log::Types for LogTypes {
     }
 }
 
-/// What is told when a flush is on disk.
+/// The callback of a flush.
 pub(super) struct Flushed(Box<dyn FnOnce(io::Result<()>) + Send>);
 
 impl Flushed {
@@ -58,7 +58,7 @@ pub(super) struct StoredVote(pub(super) Vote);
 #[derive(Debug, Clone)]
 pub(super) struct StoredPayload(pub(super) Payload);
 
-/// Which data directory the log belongs to.
+/// The data directory that owns the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoredOwner(pub(super) String);
 
@@ -98,7 +98,7 @@ impl Decode for StoredOwner {
     }
 }
 
-/// Payloads: a tag, a length, the bytes. Commands go through as they are.
+/// A payload: a tag, a length, the bytes. Commands are stored as they are.
 impl Encode for StoredPayload {
     fn encode<W: Write>(&self, mut w: W) -> io::Result<usize> {
         match &self.0 {

@@ -1,4 +1,4 @@
-//! The Raft log and vote as openraft wants them, over a log on some disk.
+//! openraft's log storage over a [`LogDisk`].
 
 use std::fmt::Debug;
 use std::io;
@@ -14,13 +14,13 @@ use tokio::sync::oneshot;
 use super::types::{Entry, LogId, TypeConfig, Vote};
 use super::wal_log::WalLog;
 
-/// Most bytes of entries that one replication message carries, well below the frame's limit.
+/// Most bytes of entries in one replication message, well below the limit of a frame.
 const MAX_REPLICATED: usize = 4 << 20;
 
-/// Called once what was written is on the disk, or cannot be.
+/// Called once a write is durable or has failed.
 pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 
-/// How far a log goes.
+/// The extent of a log.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct LogMarks {
     pub(crate) purged: Option<LogId>,
@@ -29,12 +29,12 @@ pub(crate) struct LogMarks {
     pub(crate) vote: Option<Vote>,
 }
 
-/// A log on a disk, whatever kind of disk. What is written can be read at once; it is durable when its [`Done`] is called,
-/// in the order of the writes. One that is dropped uncalled says that the disk takes nothing any more.
+/// A log on some kind of disk. A write can be read at once, and is durable when its [`Done`] is called, in the order
+/// of the writes. A [`Done`] that is dropped without being called means that the disk has failed.
 pub(crate) trait LogDisk: Send + Sync + 'static {
     fn marks(&self) -> LogMarks;
 
-    /// The entries from `start` up to `end`, as many as have `max_bytes` and at least one.
+    /// The entries from `start` up to `end`, as many as fit in `max_bytes` and at least one.
     fn entries(&self, start: u64, end: u64, max_bytes: usize) -> io::Result<Vec<Entry>>;
 
     fn append(&self, entries: Vec<Entry>, done: Done) -> io::Result<()>;
@@ -44,28 +44,28 @@ pub(crate) trait LogDisk: Send + Sync + 'static {
     /// Need not be durable.
     fn save_committed(&self, committed: LogId) -> io::Result<()>;
 
-    /// Cuts off the entries from `from` on, which there are.
+    /// Removes the entries from `from` on, which exist.
     fn truncate(&self, from: u64, done: Done) -> io::Result<()>;
 
-    /// Forgets the entries up to this one.
+    /// Removes the entries up to this one.
     fn purge(&self, upto: LogId, done: Done) -> io::Result<()>;
 
     fn size_on_disk(&self) -> u64;
 
-    /// Why the disk takes nothing any more.
+    /// Why the disk has failed.
     fn broken(&self) -> io::Error;
 }
 
-/// Where logs are kept.
+/// Where logs are stored.
 pub(crate) trait LogHome: Send + Sync + 'static {
-    /// Makes a new log in a folder that is not there yet, and binds it to `owner` for good. May be repeated.
+    /// Creates a log in a folder that does not exist yet, and binds it to `owner` for good. Idempotent.
     fn create(&self, folder: &Path, owner: &str) -> io::Result<LogStore>;
 
     /// Opens the log of `owner` in a folder.
     fn open(&self, folder: &Path, owner: &str) -> io::Result<LogStore>;
 }
 
-/// Logs in folders of this machine.
+/// Logs in folders of the file system.
 pub(crate) struct Folders;
 
 impl LogHome for Folders {
@@ -85,18 +85,18 @@ pub(crate) struct LogStore {
 }
 
 impl LogStore {
-    /// Makes a new log in a folder of this machine, as [`LogHome::create`] says.
+    /// Creates a log in a folder of the file system; see [`LogHome::create`].
     pub(crate) fn create(folder: &Path, owner: &str) -> io::Result<Self> {
         WalLog::create(folder, owner).map(Self::over)
     }
 
-    /// Opens the log of `owner` in a folder of this machine. An end that an interrupted write tore is cut off; any other
-    /// damage is an error, and so is a log that is missing or another's.
+    /// Opens the log of `owner` in a folder of the file system. An end that was torn by an interrupted write is cut
+    /// off; any other damage is an error, and so is a log that is missing or belongs to another owner.
     pub(crate) fn open(folder: &Path, owner: &str) -> io::Result<Self> {
         WalLog::open(folder, owner).map(Self::over)
     }
 
-    /// The log of this disk.
+    /// A store over this disk.
     pub(crate) fn over(disk: impl LogDisk) -> Self {
         Self { disk: Arc::new(disk) }
     }
@@ -106,10 +106,10 @@ impl LogStore {
         self.disk.size_on_disk()
     }
 
-    /// Writes, then waits for the sync.
+    /// Writes and waits for the sync.
     async fn synced(&self, write: impl FnOnce(&dyn LogDisk, Done) -> io::Result<()>) -> io::Result<()> {
         let (tell, told) = oneshot::channel();
-        // The receiver is gone only when the caller is; nobody waits for the result then.
+        // The receiver is dropped only with the caller, and then nobody needs the result.
         write(&*self.disk, Box::new(move |result| drop(tell.send(result))))?;
         told.await.unwrap_or_else(|_| Err(self.disk.broken()))
     }
@@ -187,7 +187,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
         let from = last.map_or(0, |id| id.index + 1);
-        // Nothing lies behind: the log refuses an index that it does not have.
+        // Nothing to remove: the log refuses an index that it does not have.
         if self.disk.marks().last.is_none_or(|last| last.index < from) {
             return Ok(());
         }
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use crate::model::{DiskId, MemberId};
 
-    /// The member that takes most bytes.
+    /// The member with the longest encoding.
     const MOST: MemberId = MemberId { node: u64::MAX, disk: DiskId(u64::MAX) };
 
     #[tokio::test(flavor = "multi_thread")]
@@ -225,7 +225,7 @@ mod tests {
             log_id: log_id::<TypeConfig>(u64::MAX, MOST, index),
             payload: Payload::Normal(PackedCommand(vec![7; bytes].into())),
         };
-        // As many entries as openraft asks for at once, the long ones last.
+        // As many entries as openraft requests at once, the long ones last.
         let small = (0..1_000).map(|index| entry(index, 1));
         let entries: Vec<_> = small.chain((1_000..1_024).map(|index| entry(index, MAX_COMMAND))).collect();
         store.append(entries, IOFlushed::noop()).await.unwrap();
@@ -242,7 +242,7 @@ mod tests {
                 entries,
             });
             let bytes = postcard::to_stdvec(&message).unwrap().len();
-            // The call around it takes some dozens of bytes.
+            // The overhead of the call is some dozens of bytes.
             assert!(bytes + 1_024 < longest, "{bytes} of {longest}");
         }
         assert!(batches < 24, "more than one long command travels at once: {batches}");

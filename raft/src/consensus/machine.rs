@@ -30,7 +30,7 @@ const APPLIED: &[u8] = b"m";
 /// This node's replica of the state, in memory and on disk.
 pub(crate) struct Replica {
     cluster: ClusterId,
-    /// The newest version of the cluster that this program carries out.
+    /// The newest cluster version that this program supports.
     known: u32,
     state: RwLock<State>,
     store: Arc<dyn StateStore>,
@@ -41,13 +41,13 @@ pub(crate) struct Replica {
     /// Held while the state on disk must not change: by a checkpoint, and by a snapshot that streams it.
     pub(super) on_disk: Arc<tokio::sync::Mutex<()>>,
     pub(super) snapshots: PathBuf,
-    /// Bytes of a snapshot that one message carries at most.
+    /// Most bytes of a snapshot in one message.
     pub(super) snapshot_chunk: AtomicUsize,
-    /// Where disk work is done: on an async thread it has cost leaderships.
+    /// Runs disk work, which must not block the async threads: that has cost leaderships.
     pub(super) work: Work,
-    /// Digests that were asked for.
+    /// Digests that were requested.
     digests: Digests,
-    /// Counts batches of applied entries, for those who wait for work.
+    /// Counts batches of applied entries, to wake those who wait for work.
     changes: watch::Sender<u64>,
 }
 
@@ -71,7 +71,8 @@ pub(crate) enum ReplicaError {
 }
 
 impl Replica {
-    /// Opens the last checkpoint, of this cluster, for a program that carries out its versions up to `known`.
+    /// Opens the last checkpoint, of this cluster, for a program that supports cluster versions up to
+    /// `known`.
     pub(crate) fn open(
         store: Arc<dyn StateStore>,
         snapshots: PathBuf,
@@ -99,12 +100,12 @@ impl Replica {
         }))
     }
 
-    /// Sends snapshots in messages of so many bytes at most.
+    /// Limits the size of a snapshot's messages.
     pub(crate) fn send_chunks_of(&self, bytes: usize) {
         self.snapshot_chunk.store(bytes, Ordering::Relaxed);
     }
 
-    /// Whether the state's invariants are checked after commands.
+    /// Sets whether the state's invariants are checked after commands.
     pub(crate) fn check_invariants(&self, on: bool) {
         self.state_mut().check_after_commands(on);
     }
@@ -118,7 +119,7 @@ impl Replica {
         self.state.write().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Tells when entries were applied.
+    /// Notifies when entries were applied.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -128,10 +129,10 @@ impl Replica {
         lock(&self.applied).last.map_or(0, |id| id.index)
     }
 
-    /// The digest of the state after an entry of the log, which is kept from the first time on that it is asked for.
+    /// The digest of the state after a log entry, kept from the first request on.
     pub(crate) fn digest_at(&self, index: u64) -> DigestAt {
         self.digests.ask(index);
-        // In this order: an entry that is applied from here on is applied by one who knows that its digest is asked for.
+        // The order matters: an entry that is applied from here on sees the request.
         let applied = self.applied_index();
         DigestAt { applied, digest: self.digests.get(index) }
     }
@@ -224,7 +225,7 @@ impl Replica {
     }
 }
 
-/// Every membership names the cluster of its members: one of another cluster is never taken.
+/// A membership names the cluster of its members; one of another cluster is rejected.
 fn check_cluster(membership: &StoredMembership, own: ClusterId) -> Result<(), ReplicaError> {
     match membership.nodes().find(|(_, member)| member.cluster != own) {
         Some((_, member)) => Err(ReplicaError::OtherCluster { found: member.cluster, own }),
@@ -255,7 +256,7 @@ fn invalid(log_id: LogId, what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-/// What openraft holds of the replica.
+/// openraft's handle of the replica.
 pub(crate) struct Machine {
     replica: Arc<Replica>,
 }
@@ -303,8 +304,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
         Ok(())
     }
 
-    /// A snapshot is a checkpoint. None is begun while one is under way or the last one is streamed to
-    /// a peer: openraft asks again.
+    /// A snapshot is a checkpoint. None is started while one is in progress or the last one is being streamed
+    /// to a peer; openraft asks again.
     async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Checkpoint> {
         let on_disk = Arc::clone(&self.replica.on_disk).try_lock_owned().ok()?;
         Some(self.replica.freeze(on_disk))
@@ -341,13 +342,13 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 }
 
-/// A frozen checkpoint on its way to the disk.
+/// A frozen checkpoint that is being written.
 pub(crate) struct Checkpoint {
     replica: Arc<Replica>,
     pending: Option<Pending>,
 }
 
-/// What a checkpoint writes, up to where, and the right to the disk.
+/// What a checkpoint writes, up to which entry, and the lock of the disk.
 type Pending = (io::Result<Frozen>, Applied, OwnedMutexGuard<()>);
 
 impl RaftSnapshotBuilder<TypeConfig> for Checkpoint {

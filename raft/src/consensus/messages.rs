@@ -19,7 +19,7 @@ pub(crate) enum RaftMessage {
     Vote(VoteRequest<TypeConfig>),
     PreVote(VoteRequest<TypeConfig>),
     TransferLeader(TransferLeaderRequest<TypeConfig>),
-    /// A part of a snapshot; an empty one asks where to go on.
+    /// A part of a snapshot; an empty one asks for the offset at which to continue.
     SnapshotChunk {
         id: String,
         offset: u64,
@@ -44,7 +44,7 @@ pub(super) enum RaftAnswer {
 }
 
 impl RaftMessage {
-    /// The member whose vote the message carries: who sends it, where nobody lies. Chunks of a snapshot carry none.
+    /// The member whose vote the message carries: the sender, if it is honest. Chunks of a snapshot carry none.
     pub(crate) fn sender(&self) -> Option<MemberId> {
         match self {
             Self::Append(request) => Some(request.vote.leader_id.node_id),
@@ -67,7 +67,7 @@ impl RaftMessage {
         postcard::from_bytes(bytes).map_err(|e| format!("this is no Raft message of this version: {e}"))
     }
 
-    /// Lets this node's Raft handle the message. The answer is encoded.
+    /// Passes the message to this node's Raft. The answer is encoded.
     pub(crate) async fn handle(self, raft: &Raft, inbox: &SnapshotInbox) -> Result<Bytes, String> {
         let answer = match self {
             Self::Append(request) => RaftAnswer::Append(raft.append_entries(request).await.map_err(text)?),

@@ -1,5 +1,5 @@
-//! openraft, its log, its snapshots and its network. No type of openraft leaves this module's
-//! users in [`crate::server`].
+//! openraft with its log, snapshots and network. openraft's types do not appear outside this module, except
+//! in [`crate::server`].
 
 mod acknowledged;
 mod append_stream;

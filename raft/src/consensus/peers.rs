@@ -1,4 +1,4 @@
-//! Connections to the other members, one for each purpose, shared by all who talk to them.
+//! Shared connections to the other members, one for each purpose.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,13 +20,14 @@ struct Inner {
     cluster: ClusterId,
     own: MemberId,
     dial: Arc<dyn Dial>,
-    /// Where each member is reached. Looked up at each connect: replication streams outlive a change of address.
+    /// Addresses of the members. They are looked up at each connect, because replication streams outlive a change of
+    /// address.
     addresses: Mutex<BTreeMap<MemberId, String>>,
     slots: Mutex<HashMap<(MemberId, Purpose), Slot>>,
-    /// Members that could not be reached when it was last tried.
+    /// Members that could not be reached at the last attempt.
     out_of_reach: Mutex<HashSet<MemberId>>,
     acknowledged: Acknowledged,
-    /// Why this member has to stop, once another one has said so.
+    /// Why this member has to stop, once another member has said so.
     retired: watch::Sender<Option<String>>,
 }
 
@@ -77,22 +78,22 @@ impl Peers {
         &self.inner.acknowledged
     }
 
-    /// Tells when another member has said that this one has to stop, and why.
+    /// Notifies when another member has said that this one has to stop, and why.
     pub(crate) fn retired(&self) -> watch::Receiver<Option<String>> {
         self.inner.retired.subscribe()
     }
 
-    /// Notes where a member is reached.
+    /// Records the address of a member.
     pub(crate) fn learn_address(&self, member: MemberId, address: &str) {
         lock(&self.inner.addresses).insert(member, address.to_owned());
     }
 
-    /// Where a member is reached.
+    /// The address of a member.
     pub(crate) fn address_of(&self, member: MemberId) -> Option<String> {
         lock(&self.inner.addresses).get(&member).cloned()
     }
 
-    /// The connection to a member for a purpose, made when there is none that holds.
+    /// The connection to a member for a purpose; a new one if none is usable.
     pub(crate) async fn get(&self, member: MemberId, purpose: Purpose) -> Result<Connection, PeerError> {
         if let Some(lost) = self.inner.acknowledged.lost(member) {
             return Err(lost.into());
@@ -100,7 +101,8 @@ impl Peers {
         let address = self.address_of(member).ok_or(PeerError::NoAddress(member))?;
         let slot = self.slot(member, purpose);
         let mut open = slot.lock().await;
-        // A node that was restarted has closed the old one: to try it first would tell that the node is away.
+        // A restarted node has closed the old connection; trying it first would report the node as
+        // unreachable.
         let usable = |open: &&Open| open.address == address && !open.connection.has_ended();
         if let Some(open) = open.as_ref().filter(usable) {
             return Ok(open.connection.clone());
@@ -113,19 +115,19 @@ impl Peers {
         Ok(connection)
     }
 
-    /// Forgets a connection that failed, so that the next call makes a new one.
+    /// Drops a connection that failed, so that the next call opens a new one.
     pub(crate) async fn forget(&self, member: MemberId, purpose: Purpose) {
         self.slot(member, purpose).lock().await.take();
     }
 
-    /// Remembers if a refusal says that this disk is no member's any more.
+    /// Remembers a refusal which says that this disk is no longer a member's.
     pub(crate) fn note_refusal(&self, error: &ConnectError) {
         if let ConnectError::Refused { refused: Refused::Retired(why), .. } = error {
             self.inner.retired.send_replace(Some(why.clone()));
         }
     }
 
-    /// Logs when a member gets out of reach or comes back, not each try.
+    /// Logs when a member becomes unreachable or reachable, not each attempt.
     fn note(&self, member: MemberId, address: &str, trouble: Option<&ConnectError>) {
         trouble.into_iter().for_each(|error| self.note_refusal(error));
         let mut out_of_reach = lock(&self.inner.out_of_reach);

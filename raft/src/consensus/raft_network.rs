@@ -1,4 +1,4 @@
-//! How openraft reaches the other nodes.
+//! openraft's network.
 
 use std::future::Future;
 use std::time::Duration;
@@ -25,25 +25,25 @@ use super::peers::Peers;
 use super::snapshots::{SnapshotData, SnapshotFile};
 use super::types::{Member, Snapshot, TypeConfig, Vote};
 
-/// How long one chunk of a snapshot may take.
+/// Timeout for one chunk of a snapshot.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a follower may take to check and install a complete snapshot.
+/// Timeout for a follower to check and install a complete snapshot.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How long openraft leaves an unreachable peer alone.
+/// How long openraft waits before it contacts an unreachable peer again.
 const BACKOFF: Duration = Duration::from_millis(100);
 
-/// The slowest link on which a follower that lags catches up, bytes per second.
+/// The slowest link on which a follower that lags can catch up, bytes per second.
 const SLOWEST_LINK: u32 = 1 << 20;
 
-/// How long a follower's disk may take to sync what it was sent.
+/// Time allowed for a follower's disk to sync an append.
 const SYNC_ALLOWANCE: Duration = Duration::from_millis(500);
 
-/// What a stream of appends is answered.
+/// The answers to a stream of appends.
 type Answers<'s> = BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>;
 
-/// Makes a [`PeerNetwork`] for each peer.
+/// Creates a [`PeerNetwork`] for each peer.
 pub(crate) struct Network {
     peers: Peers,
 }
@@ -71,10 +71,10 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     }
 }
 
-/// The way to one peer.
+/// The connection to one peer.
 pub(crate) struct PeerNetwork {
     target: MemberId,
-    /// What appends travel on: entries and heartbeats have a connection each.
+    /// The purpose of appends: entries and heartbeats have separate connections.
     appends: Purpose,
     peers: Peers,
 }
@@ -106,7 +106,7 @@ impl PeerNetwork {
         tokio::time::timeout(within, call).await.unwrap_or(Err(RPCError::Timeout(timeout)))
     }
 
-    /// Sends entries, or a heartbeat, while `ahead` bytes of entries are under way to the same peer.
+    /// Sends entries, or a heartbeat, while `ahead` bytes of entries are in flight to the same peer.
     async fn append(
         &self,
         request: AppendEntriesRequest<TypeConfig>,
@@ -115,7 +115,7 @@ impl PeerNetwork {
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         let within = match self.appends {
             Purpose::Replication => time_for(bytes_of(&request.entries), ahead, base),
-            // A heartbeat that is late is of no use.
+            // A late heartbeat is useless.
             _ => base,
         };
         let sent = Sent::of(&request);
@@ -252,9 +252,9 @@ impl RaftNetworkV2<TypeConfig> for PeerNetwork {
     }
 }
 
-/// How long entries of so many bytes may take to a peer behind those `ahead` of them, onto its disk and back, where an
-/// empty message may take `base`. openraft gives all messages the time of a heartbeat and does not enforce it: a batch
-/// that needs longer would be sent for ever.
+/// Timeout for sending entries of this size to a peer, behind `ahead` bytes in flight, including the sync and the
+/// answer; `base` is the timeout of an empty message. openraft gives all messages the timeout of a heartbeat and does
+/// not enforce it: a batch that takes longer would be sent forever.
 fn time_for(bytes: u64, ahead: u64, base: Duration) -> Duration {
     match bytes + ahead {
         0 => base,

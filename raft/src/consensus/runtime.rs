@@ -1,4 +1,4 @@
-//! openraft's runtime: tokio, with randomness that a simulation can choose.
+//! openraft's runtime: tokio, with randomness that a simulation can seed.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -11,11 +11,11 @@ use rand::rngs::{SmallRng, ThreadRng};
 use rand::{SeedableRng, TryRng};
 
 thread_local! {
-    /// What the next generator of this thread begins with, where it is chosen.
+    /// The seed of this thread's next generator, if one is set.
     static SEED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// From now on openraft's randomness on this thread follows from the seed; without one it is the system's.
+/// Seeds openraft's randomness on this thread; without a seed it comes from the system.
 #[cfg(debug_assertions)]
 pub(crate) fn seed_this_thread(seed: Option<u64>) {
     SEED.set(seed);

@@ -1,4 +1,4 @@
-//! Snapshots: the state on disk as one file, and its way to a peer in chunks that resume.
+//! Snapshots: the state on disk as one file, and its resumable transfer to a peer.
 
 use std::fs::File;
 use std::io;
@@ -15,10 +15,10 @@ use storage::snapshot::{SnapshotReader, SnapshotReceiver, SnapshotWriter};
 use super::machine::Replica;
 use super::types::SnapshotMeta;
 
-/// Bytes of one chunk.
+/// Size of one chunk, bytes.
 pub(super) const CHUNK: usize = 1 << 20;
 
-/// A snapshot in openraft's hands: this node's own state on disk, or a file that came from a peer.
+/// A snapshot in openraft's hands: this node's own state on disk, or a file received from a peer.
 pub(crate) enum SnapshotData {
     Own(Arc<Replica>),
     Received(PathBuf),
@@ -29,8 +29,8 @@ impl SnapshotData {
         Self::Own(Arc::clone(replica))
     }
 
-    /// The file to install from, and whether it is of no use afterwards. A snapshot of this process
-    /// (openraft's test suite hands them over directly) is written to its replica's folder.
+    /// The file to install from, and whether it can be removed afterwards. A snapshot of this process
+    /// (openraft's test suite passes them directly) is written to its replica's folder.
     pub(super) async fn installable(self) -> io::Result<(PathBuf, bool)> {
         match self {
             Self::Received(path) => Ok((path, true)),
@@ -38,8 +38,8 @@ impl SnapshotData {
         }
     }
 
-    /// Writes the state on disk into a file, or finds the file of the same state. The state may be
-    /// later than what openraft asked for: all of it is committed, and the file says what it holds.
+    /// Writes the state on disk to a file, or finds the file of the same state. The state may be later than
+    /// what openraft asked for: all of it is committed, and the file says what it contains.
     pub(super) async fn file(&self) -> io::Result<SnapshotFile> {
         let replica = match self {
             Self::Own(replica) => Arc::clone(replica),
@@ -62,10 +62,10 @@ pub(super) struct SnapshotFile {
     pub(super) id: String,
     pub(super) bytes: u64,
     path: PathBuf,
-    /// Open, so that the transfer goes on when a later snapshot replaces the file.
+    /// Kept open, so that the transfer continues when a later snapshot replaces the file.
     file: Arc<File>,
     work: Work,
-    /// Bytes that a chunk has at most.
+    /// Largest chunk, bytes.
     most: usize,
 }
 
@@ -122,7 +122,7 @@ fn remove_outgoing(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Where a follower puts together what its leader sends.
+/// Where a follower assembles the snapshot that its leader sends.
 pub(crate) struct SnapshotInbox {
     dir: PathBuf,
     work: Work,
@@ -134,7 +134,7 @@ impl SnapshotInbox {
         Self { dir, work, receiving: tokio::sync::Mutex::new(None) }
     }
 
-    /// Takes a chunk, if it is the next one, and says from where to go on.
+    /// Accepts a chunk if it is the next one, and returns the offset at which to continue.
     pub(super) async fn take(&self, id: String, offset: u64, chunk: Bytes) -> io::Result<u64> {
         let mut slot = self.receiving.lock().await;
         let current = slot.take().filter(|(at, _)| *at == id || planted(Bug::AnySnapshotChunk));
@@ -155,7 +155,7 @@ impl SnapshotInbox {
         Ok(next)
     }
 
-    /// All chunks are here: checks the file and says what state it holds.
+    /// All chunks have arrived: checks the file and returns what state it contains.
     pub(super) async fn finish(&self, id: &str, bytes: u64) -> io::Result<(SnapshotMeta, SnapshotData)> {
         let mut slot = self.receiving.lock().await;
         let (_, receiver) = slot
@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// A snapshot's file, as a leader sends it.
+    /// The bytes of a snapshot, as a leader sends them.
     fn snapshot(folder: &Path, id: &str, value: &[u8]) -> Vec<u8> {
         let meta = SnapshotMeta { last_log_id: None, last_membership: StoredMembership::default() };
         let path = folder.join(id);
@@ -198,7 +198,7 @@ mod tests {
         let half = |of: &[u8]| Bytes::copy_from_slice(&of[..of.len() / 2]);
         let half_of_old = old.len() as u64 / 2;
         assert_eq!(inbox.take("old".to_owned(), 0, half(&old)).await.unwrap(), half_of_old);
-        // Its leader is deposed.
+        // The leader is deposed.
         assert_eq!(inbox.take("new".to_owned(), 0, Bytes::new()).await.unwrap(), 0);
         assert_eq!(inbox.take("new".to_owned(), 0, half(&new)).await.unwrap(), new.len() as u64 / 2);
         assert!(inbox.finish("old", old.len() as u64).await.is_err());

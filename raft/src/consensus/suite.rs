@@ -1,4 +1,4 @@
-//! openraft's own test suite for storage, on ours.
+//! openraft's own storage test suite, run on ours.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! openraft's types, filled in.
+//! openraft's types for this crate.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub(crate) type Vote = openraft::type_config::alias::VoteOf<TypeConfig>;
 pub(crate) type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
 pub(crate) type Payload = openraft::EntryPayload<PackedCommand, MemberId, Member>;
 pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<TypeConfig>;
-/// What changes with the leader, the term and the members alone.
+/// Metrics that change only with the leader, the term or the members.
 pub(crate) type ServerMetrics = openraft::type_config::alias::WatchReceiverOf<
     TypeConfig,
     openraft::metrics::RaftServerMetrics<TypeConfig>,
@@ -34,23 +34,24 @@ pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<Type
 pub(crate) type Snapshot =
     openraft::type_config::alias::SnapshotOf<TypeConfig, super::snapshots::SnapshotData>;
 
-/// A member of the cluster, as every log knows it.
+/// A member of the cluster, as stored in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Member {
-    /// `HOST:PORT` where the others reach it.
+    /// Its address, `HOST:PORT`.
     pub(crate) address: String,
-    /// The cluster. The first entry of a log is a membership, so that every log and every snapshot carries it.
+    /// The cluster. The first entry of a log is a membership, so that every log and every snapshot carries
+    /// it.
     pub(crate) cluster: ClusterId,
 }
 
-/// A command as the log and the network carry it: encoded once by the node that proposes it, decoded
-/// once by each replica that applies it, and shared without copies in between.
+/// An encoded command, as the log and the network carry it: encoded once by the node that proposes it,
+/// decoded once by each replica that applies it, and shared without copying in between.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PackedCommand(pub(crate) Bytes);
 
 impl PackedCommand {
     pub(crate) fn pack(command: &Command) -> Result<Self, postcard::Error> {
-        // Exactly as large as it is: the log keeps thousands of them in memory.
+        // Trimmed to its size, because the log keeps thousands of them in memory.
         postcard::to_stdvec(command).map(|bytes| Self(bytes.into_boxed_slice().into()))
     }
 

@@ -1,5 +1,5 @@
-//! The Raft log and vote on disk, in `raft-log`: one group-committed write-ahead log for appends,
-//! votes, truncations and purges. Nothing is acknowledged before it is synced.
+//! The Raft log and vote on disk, in `raft-log`: one group-committed write-ahead log for appends, votes,
+//! truncations and purges. Nothing is acknowledged before it is synced.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -17,29 +17,29 @@ use super::log_codec::{Flushed, LogTypes, StoredLogId, StoredOwner, StoredPayloa
 use super::log_store::{Done, LogDisk, LogMarks};
 use super::types::{Entry, LogId, Payload, Vote};
 
-/// How long the log's writer waits for more to sync together. 1 ms, the crate's default, costs
-/// latency (619 writes/s for one client); 0 turns grouping off (6,000/s at any depth).
+/// How long the log's writer waits for more writes to sync together. 1 ms, the crate's default, costs latency
+/// (619 writes/s for one client); 0 disables grouping (6,000/s at any depth).
 const FLUSH_WAIT: Duration = Duration::from_micros(60);
 
-/// Size of one file of the log, bytes. Purged entries free whole files, and the entries of the newest one are in memory.
+/// Size of one log file, bytes. Purging frees whole files, and the entries of the newest one are in memory.
 pub(super) const FILE_SIZE: usize = 8 << 20;
 const FILE_RECORDS: usize = 64 * 1024;
 
-/// Bytes of entries kept in memory for replication and apply. A follower that lags further is served from the disk.
+/// Bytes of entries cached for replication and apply. A follower that lags further is served from the disk.
 const CACHE_BYTES: usize = 8 << 20;
 
 /// A log in a folder.
 pub(super) struct WalLog {
     log: Arc<RwLock<RaftLog<LogTypes>>>,
     folder: Arc<PathBuf>,
-    /// The last entry that is known to be on the disk.
+    /// The last entry that is known to be on disk.
     synced: Arc<Mutex<Option<LogId>>>,
 }
 
 impl WalLog {
-    /// Makes a new log in a folder that is not there yet, and binds it to `owner` for good. The folder appears under its
-    /// name once the owner is on disk, so that an interrupted creation leaves no log of nobody. May be repeated: a log
-    /// that is there is opened.
+    /// Creates a log in a folder that does not exist yet, and binds it to `owner` for good. The folder gets its name
+    /// once the owner is on disk, so that an interrupted creation leaves no log without an owner. Idempotent: an
+    /// existing log is opened.
     pub(super) fn create(dir: &Path, owner: &str) -> io::Result<Self> {
         if fs::exists(dir)? {
             return Self::open(dir, owner);
@@ -65,8 +65,8 @@ impl WalLog {
         Self::open(dir, owner)
     }
 
-    /// Opens the log of `owner` in a folder. An end that an interrupted write tore is cut off; any other damage is an
-    /// error, and so is a log that is missing or another's.
+    /// Opens the log of `owner` in a folder. An end that was torn by an interrupted write is cut off; any other
+    /// damage is an error, and so is a log that is missing or belongs to another owner.
     pub(super) fn open(dir: &Path, owner: &str) -> io::Result<Self> {
         log_check::check(dir, owner)?.iter().try_for_each(log_check::Torn::cut)?;
         let log = open_files(dir)?;
@@ -88,20 +88,20 @@ impl WalLog {
         self.log.write().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Names the log and what is wrong with its disk. After its writer has ended, the log itself says only that nobody
-    /// takes what is written.
+    /// Names the log and the error of its disk. Once its writer has ended, the log itself reports only a closed
+    /// channel.
     fn failed(&self, log: &RaftLog<LogTypes>, error: io::Error) -> io::Error {
         named(&self.folder, log.wait_worker_idle().err().unwrap_or(error))
     }
 
-    /// Writes, and has it synced.
+    /// Writes and requests a sync.
     fn synced<W>(&self, done: Done, write: W) -> io::Result<()>
     where
         W: FnOnce(&mut RaftLog<LogTypes>) -> io::Result<()>,
     {
         let mut log = self.write();
-        // The folder alone: the writer, which runs this, would otherwise be able to hold the last handle of the log,
-        // and whoever drops that one waits for the writer's end.
+        // Captures the folder only: the writer runs this closure and must not hold the last handle of the log,
+        // because dropping that one waits for the writer to end.
         let folder = self.folder.clone();
         let synced = move |result: io::Result<()>| done(result.map_err(|error| named(&folder, error)));
         let written = write(&mut log).and_then(|()| log.flush(true, Some(Flushed::call(synced))));
@@ -155,8 +155,8 @@ impl LogDisk for WalLog {
         self.synced(done, |log| log.save_vote(StoredVote(vote)).map(drop))
     }
 
-    /// Not synced: what is lost of it costs a restarted node one message from its leader. Nor is it written while the entry
-    /// is not on this disk: whoever looks at a damaged log takes it for the proof that the entry was.
+    /// Not synced: if it is lost, a restarted node needs one message from its leader. It is not written before the
+    /// entry is on this disk, because the check of a damaged log takes it as proof that the entry was.
     fn save_committed(&self, committed: LogId) -> io::Result<()> {
         if Some(committed) > *lock(&self.synced) {
             return Ok(());
@@ -183,7 +183,7 @@ impl LogDisk for WalLog {
     }
 }
 
-/// Opens the files of a log and replays them; begins a log where there are none.
+/// Opens and replays the files of a log, or starts a new one if there are none.
 fn open_files(dir: &Path) -> io::Result<RaftLog<LogTypes>> {
     let mut config = raft_log::Config::new(dir.display());
     config.wal.flush_batch_wait = Some(FLUSH_WAIT);
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
     use crate::model::MemberId;
 
-    /// The writer held the last handle once, and panicked in waiting for its own end.
+    /// The writer once held the last handle, and panicked while it waited for its own end.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_log_that_is_dropped_while_it_syncs_waits_for_the_sync_and_keeps_all() {
         let dir = tempfile::tempdir().unwrap();

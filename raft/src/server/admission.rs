@@ -1,7 +1,7 @@
-//! How many connections there may be, and how much their calls may take, in all and of one host.
+//! Limits on connections and on the memory of their calls, in total and for each host.
 //!
-//! Clients, nodes that pass calls on, members of Raft that replicate, and those that vote or join have bounds of their
-//! own: whoever fills one of them keeps none of the others out.
+//! Clients, nodes that forward calls, members that replicate, and members that vote or join have separate limits:
+//! exhausting one of them does not affect the others.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -15,20 +15,20 @@ use crate::wire::{ByteBudget, Purpose};
 
 use super::pending_handshakes::PendingHandshakes;
 
-/// Connections through one limits, and those of one host among them, at most. Further ones are refused.
+/// Most connections for one purpose, and most of one host among them. Further ones are refused.
 const CONNECTIONS: usize = 1024;
 const CONNECTIONS_OF_HOST: usize = 256;
 
-/// Time between two lines of the log about connections that were refused.
+/// Interval between log messages about refused connections.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// MiB that calls through each limits take at most, those of one host and in all.
+/// MiB of memory for the calls of each purpose, for one host and in total.
 const API: (usize, usize) = (24, 128);
 const FORWARD: (usize, usize) = (48, 256);
 const REPLICATION: (usize, usize) = (32, 128);
 const CONTROL: (usize, usize) = (8, 32);
 
-/// A host: an address, or a network of IPv6, whose addresses one machine has by the billion.
+/// A host: an IPv4 address, or an IPv6 /64, which gives one machine billions of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Origin(IpAddr);
 
@@ -44,14 +44,14 @@ impl Origin {
     }
 }
 
-/// All admission, and the room before them.
+/// The limits for all purposes, and the handshakes in progress.
 pub(super) struct Admission {
     pub(super) pending: PendingHandshakes,
     api: PurposeLimits,
     forward: PurposeLimits,
     replication: PurposeLimits,
     control: PurposeLimits,
-    /// When a refusal was logged last.
+    /// When a refusal was last logged.
     told: Mutex<Option<Instant>>,
 }
 
@@ -69,10 +69,10 @@ impl Default for Admission {
 }
 
 impl Admission {
-    /// Lets a connection through.
+    /// Admits a connection.
     ///
     /// # Errors
-    /// Why there is no place for it, to be told to who connects.
+    /// Why it is refused, for the connecting side.
     pub(super) fn enter(&self, purpose: Purpose, host: Origin) -> Result<Admitted, String> {
         let limits = match purpose {
             Purpose::Api => &self.api,
@@ -83,7 +83,7 @@ impl Admission {
         limits.enter(host)
     }
 
-    /// Logs that somebody was sent away; now and then, since anybody can make it happen.
+    /// Logs a refused connection, rate-limited because anybody can cause it.
     pub(super) fn tell_refused(&self, from: SocketAddr, reason: &dyn std::fmt::Display) {
         let mut told = lock(&self.told);
         match *told {
@@ -96,10 +96,10 @@ impl Admission {
     }
 }
 
-/// A connection that was let through. Its place is free again when this is dropped.
+/// An admitted connection. It is counted until this is dropped.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    /// The room for its host's calls.
+    /// The memory budget of its host's calls.
     pub(super) budget: ByteBudget,
     _place: OwnedSemaphorePermit,
     _place_of_host: OwnedSemaphorePermit,
@@ -130,7 +130,7 @@ impl PurposeLimits {
     fn enter(&self, host: Origin) -> Result<Admitted, String> {
         let mut hosts = lock(&self.hosts);
         if !hosts.contains_key(&host) && hosts.len() >= CONNECTIONS {
-            // There are no more of them that are connected.
+            // Drop hosts without connections.
             hosts.retain(|_, host| host.places.available_permits() < CONNECTIONS_OF_HOST);
         }
         let of_host = hosts.entry(host).or_insert_with(|| OfHost {

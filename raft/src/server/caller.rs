@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, and what may be asked there.
+//! The identity of a caller and what it may do.
 
 use std::io;
 
@@ -11,25 +11,25 @@ use crate::wire::{ApiError, Needs};
 
 use super::options::TrackerOptions;
 
-/// A connection, with TLS or without.
+/// A connection, with or without TLS.
 pub(super) type Stream = Box<dyn Connected>;
 
-/// What a connection is to those who use it.
+/// What a connection's users need.
 pub(super) trait Connected: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connected for S {}
 
-/// Who is at the other end.
+/// Who is calling.
 #[derive(Debug, Clone)]
 pub(super) enum Caller {
     /// Without certificates, whoever reaches the port is trusted.
     Anybody,
-    /// Who showed a certificate.
+    /// A caller with a certificate.
     Known(Identity),
 }
 
 impl Caller {
-    /// Takes a connection and finds out who is there.
+    /// Accepts a connection and identifies the caller.
     pub(super) async fn of(stream: TcpStream, options: &TrackerOptions) -> io::Result<(Self, Stream)> {
         let Some(trust) = &options.trust else { return Ok((Self::Anybody, Box::new(stream))) };
         let (stream, named) = trust.accept(stream).await.map_err(io::Error::other)?;
@@ -41,7 +41,7 @@ impl Caller {
         Ok((Self::Known(identity), Box::new(stream)))
     }
 
-    /// Whether it may make a call that needs this.
+    /// Whether the caller may make a call that needs this.
     pub(super) fn may(&self, needs: Needs) -> Result<(), ApiError> {
         let Self::Known(identity) = self else { return Ok(()) };
         let (allowed, needed) = match (needs, &identity.role) {
@@ -58,7 +58,7 @@ impl Caller {
         }
     }
 
-    /// Whether it is this node.
+    /// Whether the caller is this node.
     pub(super) fn is(&self, node: NodeId) -> Result<(), String> {
         match self {
             Self::Anybody => Ok(()),

@@ -1,4 +1,4 @@
-//! The tracker's API on this node: served here when it leads, else by the leader.
+//! The tracker's API on this node: served here if it leads, otherwise forwarded to the leader.
 
 use std::time::Duration;
 
@@ -17,20 +17,20 @@ use crate::wire::{ApiError, ApiReply, ApiRequest, NodeRequest};
 use super::limits;
 use super::tracker::Tracker;
 
-/// How long a call of this node's own is repeated.
+/// How long this node's own calls are retried.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pause between two tries.
+/// Pause between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// Forwards at most: a call goes to the leader, or to the one that has just taken over from it.
+/// Most times that a call is forwarded: to the leader, or to the one that has just taken over from it.
 const MAX_HOPS: u8 = 2;
 
-/// Why the leader's part of a call was not done here.
+/// Why a call that only the leader can serve was not served here.
 pub(super) enum NotDone {
-    /// This node does not lead.
+    /// This node is not the leader.
     NotLeader,
-    /// It does, and the call failed.
+    /// This node is the leader, and the call failed.
     Failed(ApiError),
 }
 
@@ -45,7 +45,7 @@ impl TrackerApi for Tracker {
 }
 
 impl Tracker {
-    /// Repeats a call until it was served or its time is over.
+    /// Retries a call until it is served or its timeout expires.
     async fn repeat(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let mut trouble = "no answer".to_owned();
@@ -92,7 +92,7 @@ impl Tracker {
             ApiRequest::Write(write) => self.change(Mutation::from(write.clone())).await,
             ApiRequest::Once { request, write } => {
                 let once = Mutation::Once { request: *request, write: write.clone() };
-                // Below its version some member's program does not know it. Other writes have names of their own.
+                // Below this version, some members' programs do not know it. Other writes have ids of their own.
                 let is_known = self.inner.replica.state().version() >= once.since_version();
                 let once = Some(once).filter(|_| is_known && write.needs_request_id());
                 self.change(once.unwrap_or_else(|| Mutation::from(write.clone()))).await
@@ -117,15 +117,15 @@ impl Tracker {
         }
     }
 
-    /// Makes a change that an operator asked for.
+    /// Makes a change that an operator requests.
     async fn change(&self, mutation: Mutation) -> Result<ApiReply, NotDone> {
         limits::check(&mutation, self.inner.options.cluster_version).map_err(NotDone::Failed)?;
-        // Here and not where the call came in: what was passed on is checked like everything else.
+        // Checked here and not where the call came in, so that forwarded calls are checked like all others.
         self.check_rule(&mutation).await.map_err(NotDone::Failed)?;
         self.propose(mutation).await.map(ApiReply::Mutated)
     }
 
-    /// Serves what a node asks for: of its own sessions alone.
+    /// Serves a node's request, which may concern only its own sessions.
     async fn serve_node(&self, node: NodeId, request: &NodeRequest) -> Result<ApiReply, NotDone> {
         if let Some(session) = request.session() {
             self.check_owner(node, session).map_err(NotDone::Failed)?;
@@ -150,7 +150,7 @@ impl Tracker {
         self.propose(mutation).await.map(ApiReply::Mutated)
     }
 
-    /// Refuses a request about another node's session. One that is not known here is left to the state machine.
+    /// Refuses a request about another node's session. An unknown session is left to the state machine.
     fn check_owner(&self, node: NodeId, session: SessionId) -> Result<(), ApiError> {
         let sessions = self.inner.replica.state().sessions();
         match sessions.iter().find(|open| open.id == session) {
@@ -162,7 +162,7 @@ impl Tracker {
         }
     }
 
-    /// Writes a command to the log and answers once a majority has it on disk and it was applied.
+    /// Proposes a command, and returns once a majority has it on disk and it is applied.
     pub(super) async fn propose(&self, mutation: Mutation) -> Result<Response, NotDone> {
         limits::check(&mutation, self.inner.options.cluster_version).map_err(NotDone::Failed)?;
         let received = self.session_time();
@@ -170,7 +170,7 @@ impl Tracker {
             Mutation::Report(report) => Some(report.session),
             _ => None,
         };
-        // A cluster with a mirror tells everything from its first entry on.
+        // A cluster with a mirror records events from its first entry on.
         let kept = self.inner.options.events_kept;
         if !matches!(mutation, Mutation::KeepEvents { .. }) && self.outbox().capacity != kept {
             Box::pin(self.propose(Mutation::KeepEvents { bytes: kept })).await?;
@@ -183,7 +183,7 @@ impl Tracker {
         let written = match self.inner.raft.client_write(packed).await {
             Ok(written) => written,
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => return Err(NotDone::NotLeader),
-            // Whether the entry was committed is unknown: every write can be repeated.
+            // It is unknown whether the entry was committed; every write can be repeated.
             Err(error) => return Err(stopping(error)),
         };
         let session = match &written.data {
@@ -197,8 +197,8 @@ impl Tracker {
         Ok(written.data)
     }
 
-    /// Makes sure that no other leader can have been elected. With [`ReadPolicy::LeaseRead`] up to
-    /// now; with [`ReadPolicy::ReadIndex`] also that everything acknowledged was applied here.
+    /// Ensures that no other leader has been elected: with [`ReadPolicy::LeaseRead`], up to now; with
+    /// [`ReadPolicy::ReadIndex`], also that everything acknowledged is applied here.
     pub(super) async fn confirm_leadership(&self, policy: ReadPolicy) -> Result<(), NotDone> {
         if planted(Bug::StaleRead) {
             return Ok(());

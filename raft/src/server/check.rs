@@ -1,8 +1,8 @@
-//! Compares all replicas at one entry of the log.
+//! Compares all replicas at one log entry.
 //!
-//! The leader names an entry that is not in the log yet, asks every member to keep the digest of its replica after that entry,
-//! and writes entries until the log has got there. A member that had applied the entry before it was asked cannot tell any
-//! more what its state was then: the leader begins again with an entry further ahead.
+//! The leader chooses an entry that is not in the log yet, asks every member to keep its digest after that entry, and
+//! writes entries until the log reaches it. A member that had already applied the entry when it was asked no longer
+//! knows its digest; the leader then starts over with an entry further ahead.
 
 use std::time::Duration;
 
@@ -17,21 +17,21 @@ use crate::wire::{ApiError, ApiReply, ApiRequest, NodeRequest};
 use super::calls::{NotDone, stopping};
 use super::tracker::Tracker;
 
-/// How long a check may take: a client waits for ten seconds.
+/// Timeout of a check, below the ten seconds that a client waits.
 const WITHIN: Duration = Duration::from_secs(6);
 
-/// How long a member may take to answer.
+/// Timeout of a member's answer.
 const ASK_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// How far ahead the entry is at first; each time that somebody was asked too late it is farther by [`FARTHER`].
+/// How far ahead the first chosen entry is; after each attempt that was too late it is [`FARTHER`] further.
 const AHEAD: u64 = 64;
 
 const FARTHER: u64 = 8;
 
-/// Entries that are written at once.
+/// Entries proposed at once.
 const AT_ONCE: u64 = 64;
 
-/// Pause between two looks.
+/// Pause between two polls.
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Tracker {
@@ -109,7 +109,7 @@ impl Tracker {
                 Ok(at) => at,
                 Err(error) => return CheckOutcome::Silent(error.to_string()),
             };
-            // One that has just applied the entry may not have its digest yet.
+            // A member that has just applied the entry may not have its digest yet.
             if Instant::now() >= deadline {
                 return CheckOutcome::NotThere { applied: at.applied };
             }

@@ -1,13 +1,13 @@
-//! Checkpoints at an interval. openraft calls them snapshots and purges the log behind them.
+//! Periodic checkpoints. openraft calls them snapshots and purges the log behind them.
 
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::tracker::Tracker;
 
-/// Intervals between two checkpoints of a learner. It restarts later for it, and holds up nobody.
+/// A learner takes checkpoints this many times less often. It restarts more slowly, which delays nobody.
 const OF_LEARNER: u32 = 5;
 
-/// Asks for a checkpoint whenever entries were applied since the last one.
+/// Requests a checkpoint whenever entries were applied since the last one.
 pub(super) async fn run(tracker: Tracker) {
     let mut due = interval(tracker.inner.options.checkpoint_interval);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);

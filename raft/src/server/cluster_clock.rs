@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Milliseconds that only the leader's monotonic clock moves on. A new leader goes on from the latest
-/// time that it has applied, so no wall clock and no other machine's clock matters.
+/// Cluster time in ms, advanced only by the leader's monotonic clock. A new leader continues from the latest
+/// time that it has applied, so that neither wall clocks nor other machines' clocks matter.
 #[derive(Debug, Default)]
 pub(super) struct ClusterClock {
-    /// What is added to the monotonic time, ms. Only grows.
+    /// Added to the monotonic time, ms. It never decreases.
     offset: AtomicU64,
 }
 

@@ -1,4 +1,4 @@
-//! Where a tracker keeps its log and its state: in folders of this machine, or in a simulation's memory.
+//! Where a tracker stores its log and its state: in folders, or in memory in a simulation.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::consensus::{Folders, LogHome};
 /// Opens the state in a folder.
 pub(crate) type OpenState = dyn Fn(&Path) -> Result<Arc<dyn StateStore>, StateError> + Send + Sync;
 
-/// Where logs and states are kept. Clones share it.
+/// Where logs and states are stored. Clones share it.
 #[derive(Clone)]
 pub struct Disks {
     pub(crate) logs: Arc<dyn LogHome>,
@@ -18,7 +18,7 @@ pub struct Disks {
 }
 
 impl Default for Disks {
-    /// The folders of this machine.
+    /// Folders of the file system.
     fn default() -> Self {
         let open = |folder: &Path| Ok(Arc::new(SledStore::open(folder)?) as Arc<dyn StateStore>);
         Self { logs: Arc::new(Folders), states: Arc::new(open) }

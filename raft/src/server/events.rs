@@ -1,4 +1,4 @@
-//! Events for a mirror: kept while the leader has one, read from any replica.
+//! Events for a mirror: kept if the leader has one, readable from any replica.
 
 use std::sync::Arc;
 
@@ -11,30 +11,30 @@ use crate::state::{KeptEvents, LiveEvents, OutboxView, Upcoming};
 use super::tracker::Tracker;
 
 impl Tracker {
-    /// What happened after `id`, as far as this replica knows: about `bytes` in stored form, and at least one event
-    /// if there is one.
+    /// Events after `id` that this replica knows, about `bytes` of them in stored form, and at least one if there is
+    /// any.
     pub fn events_after(&self, id: EventId, bytes: usize) -> KeptEvents {
         self.inner.replica.state().events_after(id, bytes)
     }
 
-    /// How this replica's outbox of events is.
+    /// The state of this replica's outbox.
     pub fn outbox(&self) -> OutboxView {
         self.inner.replica.state().outbox()
     }
 
-    /// What happens, for whoever looks at this node now, and the cluster time up to which it is told, ms.
+    /// Live events for observers of this node, and the cluster time that they cover, ms.
     pub fn live_events(&self) -> (Arc<LiveEvents>, u64) {
         let state = self.inner.replica.state();
         (Arc::clone(state.live_events()), state.clock())
     }
 
-    /// Jobs that run, by operation, and the next ones, `limit` at the most, as this replica knows them.
+    /// Running jobs by operation, and the next ones, at most `limit`, as this replica knows them.
     pub fn jobs_ahead(&self, limit: usize) -> ([u64; 4], Vec<Upcoming>) {
         let state = self.inner.replica.state();
         (state.ongoing(), state.upcoming(limit))
     }
 
-    /// Tells when this replica has changed.
+    /// Notifies when this replica has changed.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.replica.changes()
     }
@@ -44,12 +44,12 @@ impl Tracker {
         self.inner.options.id
     }
 
-    /// Whether this node believes to lead. Another may have been elected meanwhile.
+    /// Whether this node believes that it leads. Another leader may have been elected meanwhile.
     pub fn is_leader(&self) -> bool {
         self.leads()
     }
 
-    /// Keeps events if this leader's settings ask for it, and tells that it leads.
+    /// Applies this leader's setting for kept events, and announces its term.
     pub(super) async fn look_after_events(&self) {
         let options = &self.inner.options;
         let outbox = self.outbox();

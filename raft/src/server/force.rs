@@ -1,4 +1,4 @@
-//! `twm-node --force-new-cluster`: what to do when a majority of the voters is lost for good.
+//! `twm-node --force-new-cluster`: recovery when a majority of the voters is lost for good.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,23 +17,22 @@ use super::tracker::{StartError, log_owner};
 /// What was made.
 #[derive(Debug, Clone)]
 pub struct NewCluster {
-    /// The cluster that was.
+    /// The old cluster.
     pub old: ClusterId,
-    /// The cluster that is.
+    /// The new cluster.
     pub new: ClusterId,
-    /// Log index of the last entry that this member has, whether it was committed or not.
+    /// Log index of the last entry that this member has, committed or not.
     pub last_known: u64,
-    /// Log index at which the new cluster goes on.
+    /// Log index at which the new cluster continues.
     pub goes_on_at: u64,
     /// Where the old log is kept.
     pub kept_log: PathBuf,
 }
 
-/// Makes a new cluster, with this node as its only member, of what its data directory has. May be repeated when it was cut
-/// off.
+/// Creates a new cluster with this node as its only member from its data directory. Idempotent, also if interrupted.
 ///
 /// # Errors
-/// The data directory is no member's, is in use, or is damaged.
+/// The data directory is not a member's, is in use, or is damaged.
 pub async fn force_new_cluster(options: &TrackerOptions) -> Result<NewCluster, StartError> {
     let refused = |what: String| StartError::Refused(what);
     let mut data = match opening::look(options).await? {
@@ -51,13 +50,13 @@ pub async fn force_new_cluster(options: &TrackerOptions) -> Result<NewCluster, S
     let entropy = &options.entropy;
     let founded = forced::founded(&*store, old).map_err(failed)?;
     let (cluster, own, forced) = match founded {
-        // An earlier try was cut off.
+        // An earlier attempt was interrupted.
         Some((cluster, own)) => (cluster, own, None),
         None => {
             let cluster = ClusterId(u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64()));
             let was = member_of(&data);
             let own = MemberId { disk: DiskId(entropy.next_u64()), ..was };
-            // Whatever --peers says: the old members know best where this one is.
+            // Regardless of --peers: the old membership knows this member's address best.
             let founder = Founder { cluster, member: own, was, address: options.listen.clone() };
             let mut log = LogStore::open(&data.log(), &log_owner(data.identity()))
                 .map_err(|source| StartError::Log { path: data.log(), source })?;

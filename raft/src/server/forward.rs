@@ -9,14 +9,14 @@ use crate::wire::{ApiError, ApiReply, ApiRequest, Forwarded, Purpose};
 
 use super::tracker::Tracker;
 
-/// How long a forwarded call may take.
+/// Timeout of a forwarded call.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a call waits for a leader to be known.
+/// How long a call waits for a leader to become known.
 const LEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Tracker {
-    /// Sends a call to the leader and gives up as soon as another one leads.
+    /// Forwards a call to the leader, and gives up as soon as another one leads.
     pub(super) async fn forward(&self, request: ApiRequest, hops: u8) -> Result<ApiReply, ApiError> {
         let own = self.member();
         let leader = self.await_leader().await.ok_or_else(|| {
@@ -29,7 +29,7 @@ impl Tracker {
             return Err(ApiError::Unavailable("the leadership is moving".to_owned()));
         }
         if matches!(request, ApiRequest::TransferLeader { .. } | ApiRequest::Members(_)) {
-            // The leader answers when it does not lead any more.
+            // The leader answers even if it no longer leads.
             return self.call_node(leader, request, hops, FORWARD_TIMEOUT).await;
         }
         tokio::select! {
@@ -62,7 +62,7 @@ impl Tracker {
         }
     }
 
-    /// What another member says of itself.
+    /// The status of another member.
     pub(super) async fn status_of(&self, member: MemberId, within: Duration) -> Option<NodeStatus> {
         let call = self.call_node(member, ApiRequest::NodeStatus, 0, within);
         match tokio::time::timeout(within, call).await {
@@ -83,8 +83,8 @@ impl Tracker {
         known.ok()?.current_leader
     }
 
-    /// Resolves when another node leads. Every forwarded call waits for it, so it must not be woken by
-    /// what all metrics tell with each turn of Raft's loop.
+    /// Resolves when another node leads. Every forwarded call waits for it, so it must not wake up with every
+    /// turn of Raft's loop, as the full metrics do.
     async fn leader_is_not(&self, leader: MemberId) {
         let mut metrics = self.inner.raft.server_metrics();
         let changed = metrics.wait_until(|m| m.current_leader.is_some_and(|l| l != leader)).await;

@@ -1,4 +1,4 @@
-//! Bounds on what a caller may send. Everything that passes fits into log entries, records and frames.
+//! Bounds on callers' input. Everything that passes fits into log entries, records and frames.
 
 use crate::model::{CrawlSpec, Finding, Mutation, Progress, Report};
 use crate::wire::ApiError;
@@ -8,12 +8,12 @@ use crate::wire::bounds::{MAX_COMMAND, MAX_DISCOVERED, MAX_FINDINGS, MAX_NAME, M
 const MAX_CURSOR: usize = 1_024;
 /// Longest reason of a failure, bytes; the state machine keeps less.
 const MAX_REASON: usize = 16_384;
-/// Longest delay that a node may ask for, ms.
+/// Longest delay that a node may request, ms.
 const MAX_DELAY: u64 = 7 * 24 * 3_600_000;
-/// Most bytes of events that are kept: they are in every replica's memory.
+/// Most bytes of kept events, which are in every replica's memory.
 pub(super) const MAX_EVENTS_KEPT: u64 = 1 << 30;
 
-/// Refuses what is out of bounds; `known` is the newest version of the cluster that this node carries out.
+/// Refuses what is out of bounds; `known` is the newest cluster version that this node supports.
 pub(crate) fn check(mutation: &Mutation, known: u32) -> Result<(), ApiError> {
     match mutation {
         Mutation::CreateCrawl { spec, .. } => check_spec(spec),
@@ -44,7 +44,7 @@ fn check_spec(spec: &CrawlSpec) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Refuses a command that is too long for the log: its entry must fit every message between nodes.
+/// Refuses a command that is too long for the log: its entry must fit into every message between nodes.
 pub(super) fn check_size(bytes: usize) -> Result<(), ApiError> {
     if bytes > MAX_COMMAND {
         return Err(bad(format!(

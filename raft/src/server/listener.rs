@@ -1,4 +1,4 @@
-//! The port that peers and clients connect to.
+//! The port for peers and clients.
 
 use std::future::poll_fn;
 use std::io;
@@ -32,22 +32,21 @@ use super::caller::Caller;
 use super::listening::{Bound, Host, called_directly};
 use super::tracker::Tracker;
 
-/// Calls under way on one connection of a client, and of a node, at most. Further ones are not read before.
+/// Most calls in flight on one connection, of a client and of a node. Further ones are not read until then.
 const MAX_CALLS: (usize, usize) = (256, 4096);
 
-/// How long a connection may be without a call before it is ended; whoever needs it again makes a new one.
+/// How long a connection may be idle before it is closed; its owner opens a new one when needed.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// The same for Raft's, and how long its first message may take.
+/// The same for Raft's connections; also the timeout for their first message.
 const RAFT_IDLE: Duration = Duration::from_secs(30);
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 
-/// Seconds of silence on a connection after which its other end is asked whether it is still there, and between such
-/// questions. One that vanished without a word answers none.
+/// Idle seconds before TCP keep-alive probes, and between them. A peer that vanished does not answer them.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_AGAIN: Duration = Duration::from_secs(10);
 
-/// Answers whoever connects until the tracker stops; then all connections end.
+/// Serves connections until the tracker stops; then it closes them all.
 pub(super) async fn run(tracker: Tracker, bound: Box<dyn Bound>) {
     let host = Arc::new(MemberHost { tracker: tracker.clone(), admission: Arc::default() });
     tokio::select! {
@@ -57,7 +56,7 @@ pub(super) async fn run(tracker: Tracker, bound: Box<dyn Bound>) {
     }
 }
 
-/// A member's side of all connections.
+/// Serves the connections of a member.
 struct MemberHost {
     tracker: Tracker,
     admission: Arc<Admission>,
@@ -141,8 +140,8 @@ async fn serve(
             Ok(Some(call)) => {
                 patience = idle;
                 let mut call = Box::pin(call);
-                // Appends follow each other, and each has to be with Raft before the next: it is there when its call
-                // first waits.
+                // Appends are ordered: each has to reach Raft before the next one, which it has once its call first
+                // waits.
                 let ended = purpose == Purpose::Replication
                     && unconstrained(poll_fn(|cx| Poll::Ready(call.poll_unpin(cx).is_ready()))).await;
                 if !ended {
@@ -150,7 +149,7 @@ async fn serve(
                 }
             }
             Ok(None) => return Ok(()),
-            // A call that takes long, such as a wait for work or the end of a snapshot, is no silence.
+            // A long call, such as a wait for work or the end of a snapshot, is not idleness.
             Err(_) if !calls.is_empty() => {}
             Err(_) => return Err(io::Error::other(format!("no call came within {patience:?}"))),
         }
@@ -160,7 +159,7 @@ async fn serve(
     }
 }
 
-/// Lets the system notice that the other end has vanished without a word.
+/// Lets the system detect a peer that has vanished.
 fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;
@@ -168,7 +167,7 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 }
 
 impl Tracker {
-    /// Answers a greeting. A disk that was replaced or removed has to stop, and is told so.
+    /// Answers a greeting. A disk that was replaced or removed is told to stop.
     fn welcome(&self, greeting: &Greeting, caller: &Caller) -> Welcome {
         if let Some(Err(why)) = greeting.from.map(|from| caller.is(from.node)) {
             return Welcome::Refused(Refused::Now(why));
@@ -192,7 +191,7 @@ struct PeerServer {
     tracker: Tracker,
     caller: Caller,
     purpose: Purpose,
-    /// Who said to be at the other end; absent for clients.
+    /// The member that the peer claims to be; absent for clients.
     from: Option<MemberId>,
     /// Whether it named the cluster, as members do.
     of_member: bool,
@@ -212,7 +211,7 @@ impl PeerServer {
         }
     }
 
-    /// Checks the caller's role. A node that was removed keeps its certificate, and is nobody.
+    /// Checks the caller's role. A removed node still has its certificate, but no rights.
     fn allow(&self, request: &ApiRequest) -> Result<(), ApiError> {
         self.caller.may(request.needs())?;
         match (request.needs(), &self.caller) {

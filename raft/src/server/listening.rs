@@ -1,4 +1,4 @@
-//! How others reach this tracker, by trait: over TCP, or in a simulation by direct calls.
+//! Listening by trait: over TCP, or by direct calls in a simulation.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,30 +14,30 @@ use tokio::time::timeout;
 
 use crate::wire::{CallError, Called, Connection, Greeting, Refused};
 
-/// Pause after a connection that could not be accepted.
+/// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where to listen. In a node it is [`TcpPorts`]; a simulation puts another one in its place.
+/// Opens listeners: [`TcpPorts`] in a node, a model in simulations.
 pub trait Listen: Send + Sync + 'static {
-    /// Takes the address `HOST:PORT`.
+    /// Binds the address `HOST:PORT`.
     fn listen<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Bound>>>;
 }
 
-/// An address that was taken. It is free again when this is dropped.
+/// A bound address, which is released on drop.
 pub trait Bound: Send + Sync {
-    /// Lets this host answer whoever connects, for ever. Dropped, all its connections end.
+    /// Serves connections until the future is dropped, which closes them all.
     fn serve(&self, host: Arc<dyn Host>) -> BoxFuture<'_, ()>;
 }
 
-/// Who answers at an address.
+/// Serves the connections to an address.
 pub trait Host: Send + Sync + 'static {
-    /// Serves a connection over TCP to its end.
+    /// Serves a TCP connection until it closes.
     fn tcp(&self, stream: TcpStream, from: SocketAddr) -> BoxFuture<'static, io::Result<()>>;
 
-    /// Answers a greeting whose calls come without a wire, from a caller without a certificate.
+    /// Answers a greeting whose calls are made directly, from a caller without a certificate.
     ///
     /// # Errors
-    /// Whoever greets is not welcome.
+    /// The greeting is refused.
     fn direct(&self, greeting: &Greeting) -> Result<Connection, Refused>;
 }
 
@@ -68,7 +68,7 @@ impl Bound for TcpBound {
                         });
                     }
                     Err(error) => {
-                        // Out of file descriptors, most likely: others must close theirs first.
+                        // Probably out of file descriptors: other connections must close first.
                         tracing::warn!(%error, "cannot accept a connection");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
@@ -80,7 +80,7 @@ impl Bound for TcpBound {
     }
 }
 
-/// Serves a call, if that does not take too long.
+/// Serves a call within its deadline.
 pub(super) fn within<T>(
     patience: Duration,
     served: impl Future<Output = T> + Send + 'static,
@@ -92,8 +92,8 @@ where
         .boxed()
 }
 
-/// Lets a [`Peer`](crate::wire::Peer) be called without a wire, in the place of whoever calls. No generic type: that the
-/// futures of a `Peer` may be sent is known of each one only.
+/// Makes a [`Peer`](crate::wire::Peer) callable directly by a given caller. Not generic, because only of concrete
+/// types is it known that the futures of a `Peer` are `Send`.
 macro_rules! called_directly {
     ($peer:ty) => {
         impl $crate::wire::Calls for $peer {

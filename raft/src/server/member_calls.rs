@@ -1,4 +1,4 @@
-//! What operators ask of the members. Served by the leader; each call may be repeated.
+//! Operators' membership calls. Served by the leader; each call is idempotent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,11 +22,11 @@ const ALIVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a call waits for a change that the leader makes in steps.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Pause between two looks at it.
+/// Pause between two polls.
 const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 
 impl Tracker {
-    /// Changes members as an operator asks.
+    /// Makes the membership change that an operator requests.
     pub(super) async fn change_members(&self, request: &MemberRequest) -> Result<(), ApiError> {
         match request {
             MemberRequest::Add { node, address } => self.add_member(*node, address).await,
@@ -43,7 +43,7 @@ impl Tracker {
         }
     }
 
-    /// What the roster says, with everything that was written by earlier leaders.
+    /// The roster entry of a node, including everything that earlier leaders wrote.
     async fn confirmed_roster(&self, node: NodeId) -> Result<Option<RosterEntry>, ApiError> {
         let confirmed = self.confirm_leadership(openraft::raft::ReadPolicy::ReadIndex).await;
         if confirmed.is_err() {
@@ -65,7 +65,7 @@ impl Tracker {
                 ))),
             };
         }
-        // The call is repeated: a disk has come, and is not in Raft's membership yet.
+        // A repeated call: a disk has joined the roster, but not Raft's membership yet.
         if let Some(RosterEntry::Joins { disk: Some(disk), address: known, .. }) = entry {
             return match known == address {
                 true => Ok(()),
@@ -79,7 +79,7 @@ impl Tracker {
         self.write_roster(RosterChange::Admit { node, address: address.to_owned(), replaces: None }).await
     }
 
-    /// Lets one new disk in for the disk that an operator names, or for the one that the node has now.
+    /// Admits one new disk in place of the disk that an operator names, or of the node's current one.
     async fn replace_member(
         &self,
         node: NodeId,
@@ -98,13 +98,13 @@ impl Tracker {
         let mut member = self.member_of(node).ok_or_else(not_a_member)?;
         let mut lost = member;
         if let Some(RosterEntry::Joins { disk: Some(disk), replaces, .. }) = entry {
-            // The call is repeated: the new disk has come.
+            // A repeated call: the new disk has come.
             if named.is_some() && named == replaces {
                 return Ok(());
             }
             let new = MemberId { node, disk };
             if membership.voter_ids().any(|voter| voter == new) {
-                // The change was as good as done.
+                // The change was practically complete.
                 self.write_roster(RosterChange::Settled { node }).await?;
                 member = new;
             }
@@ -228,8 +228,8 @@ impl Tracker {
         Ok((self.membership().0, member))
     }
 
-    /// Refuses a change after which the voters that answer would be no majority: nothing could be written any more, not
-    /// even the change back.
+    /// Refuses a change after which the responsive voters would not be a majority: nothing could be written any more,
+    /// not even a reversal.
     async fn need_majority_without(
         &self,
         membership: &StoredMembership,
@@ -254,7 +254,7 @@ impl Tracker {
         member == self.member() || self.status_of(member, ALIVE_TIMEOUT).await.is_some()
     }
 
-    /// Answers a node that is no member; its request may have been forwarded by a member, once.
+    /// Answers a node that is not a member; a member may have forwarded its request once.
     pub(super) async fn answer_join(&self, request: JoinRequest, forwarded: bool) -> JoinAnswer {
         match request {
             JoinRequest::Probe => JoinAnswer::Probed(self.probe()),
@@ -287,7 +287,7 @@ impl Tracker {
         forwarded.await.unwrap_or_else(JoinAnswer::NotNow)
     }
 
-    /// Lets a new disk in, if an operator has allowed it.
+    /// Admits a new disk, if an operator has allowed it.
     async fn admit(&self, candidate: Candidate) -> Result<JoinAnswer, ApiError> {
         let MemberId { node, disk } = candidate.member;
         let cluster = self.cluster_id();

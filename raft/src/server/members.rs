@@ -1,9 +1,9 @@
-//! Changes of members, made by the leader.
+//! Membership changes, made by the leader.
 //!
-//! What an operator wants is written to the roster (`raft::state::roster`) first, and then done step by step, one change
-//! of Raft's membership at a time, by whoever leads: a new leader goes on where the old one stopped. A new disk joins as
-//! a learner; when it has caught up it takes its predecessor's place in one joint change, which a majority of the *old*
-//! voters has to commit without it.
+//! An operator's intent is written to the roster (`raft::state::roster`) first, and then carried out in steps, one
+//! change of Raft's membership at a time, by whoever leads: a new leader continues where the old one stopped. A new
+//! disk joins as a learner; when it has caught up, it replaces its predecessor in one joint change, which a majority
+//! of the *old* voters has to commit without it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -27,22 +27,23 @@ use super::wakeups::Wakeups;
 /// Most voters: more would only make every write slower.
 pub(super) const MAX_VOTERS: usize = 5;
 
-/// How often the leader looks for what there is to do.
+/// How often the leader looks for work.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long one step may take before the next look.
+/// Timeout of one step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long no message of Raft may come before a member asks others whether it is one still, and between two questions.
+/// How long a member waits without a message of Raft before it asks others whether it is still a member, and between
+/// two such questions.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// Members that are asked at once.
+/// Most members that are asked at once.
 const ASKED_AT_ONCE: usize = 5;
 
-/// A learner that lags by no more entries than this has caught up.
+/// A learner that lags by at most this many entries has caught up.
 pub(super) const CAUGHT_UP: u64 = 1_000;
 
-/// Goes on with changes of members while this node leads.
+/// Carries out membership changes while this node leads.
 pub(super) async fn run(tracker: Tracker) {
     let mut looks = Wakeups::of(&tracker, LOOK_INTERVAL);
     let mut asked = Duration::ZERO;
@@ -70,22 +71,22 @@ pub(super) async fn run(tracker: Tracker) {
     }
 }
 
-/// What the leader does next.
+/// The leader's next step.
 #[derive(Debug, PartialEq)]
 enum Step {
-    /// Finish a joint configuration that an earlier leader has left.
+    /// Finish a joint configuration that an earlier leader left behind.
     FinishJoint,
-    /// Change Raft's membership; voters that are none any more leave.
+    /// Change Raft's membership; voters that are removed leave.
     Change(ChangeMembers<MemberId, Member>),
-    /// Make learners of voters.
+    /// Demote voters to learners.
     Demote(BTreeSet<MemberId>),
-    /// The leader itself is to leave: another one has to lead first.
+    /// The leader itself is to leave: another node has to lead first.
     GiveLeadership,
     Write(RosterChange),
 }
 
 impl Tracker {
-    /// The membership that this node knows, and whether it is committed.
+    /// The membership as this node knows it, and whether it is committed.
     pub(super) fn membership(&self) -> (StoredMembership, bool) {
         let metrics = self.inner.raft.metrics();
         let metrics = metrics.borrow_watched();
@@ -93,15 +94,15 @@ impl Tracker {
         ((**effective).clone(), effective.log_id() == committed.log_id())
     }
 
-    /// The entries of the membership that this node knows, and of the committed one.
+    /// The entries of the current and of the committed membership.
     fn membership_ids(&self) -> (Option<LogId>, Option<LogId>) {
         let metrics = self.inner.raft.metrics();
         let metrics = metrics.borrow_watched();
         (*metrics.membership_config.log_id(), *metrics.committed_membership_config.log_id())
     }
 
-    /// A learner neither stands for election nor sends heartbeats: Raft's ticks would only wake it, some 80 times a second.
-    /// What has not heartbeats of any membership yet ticks.
+    /// A learner neither stands for election nor sends heartbeats: Raft's ticks would only wake it, some 80 times a
+    /// second. A node that knows no membership yet ticks.
     fn tick_where_it_votes(&self) {
         self.inner.raft.runtime_config().tick(!self.learns());
     }
@@ -127,14 +128,14 @@ impl Tracker {
         found.iter().find(|id| Some(id.disk) != joining).or(found.first()).copied()
     }
 
-    /// Where each member is reached may have changed.
+    /// Updates the addresses of the members.
     pub(super) fn learn_addresses(&self) {
         for (id, member) in self.membership().0.nodes() {
             self.inner.peers.learn_address(*id, &member.address);
         }
     }
 
-    /// A member that was removed or replaced hears nothing any more. It greets another one, which says so.
+    /// A member that was removed or replaced receives no messages. It greets another member, which tells it.
     async fn ask_after_silence(&self, asked: &mut Duration) {
         let (now, own) = (self.monotonic(), self.member());
         let heartbeats = Duration::from_millis(self.inner.last_message.load(Ordering::Relaxed));
@@ -146,7 +147,7 @@ impl Tracker {
         let others = known.iter().copied().filter(|id| *id != own);
         let asked = others.take(ASKED_AT_ONCE).map(async |other| {
             self.inner.peers.forget(other, Purpose::Joining).await;
-            // Whatever it answers is noted by the connections themselves.
+            // The connections themselves record the answer.
             let greeted = timeout(STEP_TIMEOUT, self.inner.peers.get(other, Purpose::Joining)).await;
             tracing::debug!(%other, greeted = matches!(greeted, Ok(Ok(_))), "asked after a silence");
         });
@@ -156,7 +157,7 @@ impl Tracker {
         }
     }
 
-    /// Greets the nodes of `--peers` and `--join`: a disk that was let in, and taken out again before it heartbeats of the
+    /// Greets the nodes of `--peers` and `--join`: a disk that was admitted, and removed before it heard of the
     /// members, has nobody else to ask.
     async fn ask_contacts(&self) {
         let options = &self.inner.options;
@@ -172,7 +173,7 @@ impl Tracker {
         }
     }
 
-    /// Whether this disk is its node's only one in a membership that is committed and final.
+    /// Whether this disk is its node's only one in a committed and final membership.
     #[cfg(debug_assertions)]
     pub(crate) fn is_settled(&self) -> bool {
         let (membership, committed) = self.membership();
@@ -184,7 +185,7 @@ impl Tracker {
             && of_node.next().is_none()
     }
 
-    /// The nodes that vote, as this one knows.
+    /// The voters, as this node knows them.
     #[cfg(debug_assertions)]
     pub(crate) fn voters(&self) -> BTreeSet<NodeId> {
         self.membership().0.voter_ids().map(|voter| voter.node).collect()
@@ -199,7 +200,7 @@ impl Tracker {
         let Some(step) = self.next_step(&membership) else { return Ok(()) };
         tracing::info!(?step, "membership");
         match step {
-            // Whoever is no voter any more stays a learner; a member that is to go is taken out by a later step.
+            // A former voter stays a learner; a later step removes a member that is to leave.
             Step::FinishJoint => {
                 self.change_membership(ChangeMembers::AddVoterIds(BTreeSet::new()), true).await
             }
@@ -232,7 +233,8 @@ impl Tracker {
         })
     }
 
-    /// Raft makes every first member a voter. More than enough of them become learners; the lowest nodes vote.
+    /// Raft makes every first member a voter. Those beyond the wanted number become learners; the nodes with
+    /// the lowest ids vote.
     fn choose_voters(&self, membership: &StoredMembership) -> Step {
         let voters: BTreeSet<MemberId> = membership.voter_ids().collect();
         let enough = self.inner.options.voters_of(voters.len());
@@ -290,7 +292,7 @@ impl Tracker {
         }
     }
 
-    /// Whether a learner has nearly all that this leader has.
+    /// Whether a learner has nearly everything that this leader has.
     pub(super) fn has_caught_up(&self, member: MemberId) -> bool {
         let metrics = self.inner.raft.metrics();
         let metrics = metrics.borrow_watched();

@@ -1,7 +1,7 @@
 //! The tracker as a running part of a node.
 //!
-//! [`Tracker`] is the handle that the rest of a node holds. Behind it run Raft, the listener for
-//! peers and clients, the watch over sessions, and the checkpoints.
+//! [`Tracker`] is the handle that the rest of a node holds. Behind it run Raft, the listener for peers and
+//! clients, the supervision of sessions, and the checkpoints.
 
 mod admission;
 mod caller;

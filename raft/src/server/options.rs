@@ -1,4 +1,4 @@
-//! What a tracker needs to know.
+//! Options of a tracker.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,59 +15,60 @@ use super::disks::Disks;
 use super::listening::{Listen, TcpPorts};
 use super::source_services::CheckFollowRule;
 
-/// Settings and surroundings of a [`Tracker`](super::Tracker).
+/// Settings and environment of a [`Tracker`](super::Tracker).
 #[derive(Clone)]
 pub struct TrackerOptions {
     /// This node.
     pub id: NodeId,
-    /// The cluster's name. Nodes of another name are refused.
+    /// The cluster's name. Nodes with another name are refused.
     pub cluster: String,
-    /// The nodes that form the cluster, by id, `HOST:PORT`; this one among them. Once there is a cluster its own membership
-    /// counts, and these are only compared with it. Empty for a node that joins a cluster.
+    /// The nodes that form the cluster, by id, `HOST:PORT`, including this one. Once the cluster exists, its
+    /// membership counts, and these are only compared with it. Empty for a node that joins a cluster.
     pub peers: BTreeMap<NodeId, String>,
     /// `HOST:PORT` of members of the cluster that this node joins.
     pub join: Vec<String>,
-    /// How many of the first nodes vote: 3 or 5. Absent: three of up to four nodes, else five.
+    /// How many of the first nodes vote: 3 or 5. Absent: three of up to four nodes, otherwise five.
     pub voters: Option<usize>,
-    /// The cluster to which this node's output belongs already, for people. A node that has one never forms a cluster.
+    /// The cluster that owns this node's output, for messages. A node whose output has an owner never forms a
+    /// cluster.
     pub output_owner: Option<String>,
-    /// How other nodes are reached.
+    /// Connects to other nodes.
     pub dial: Arc<dyn Dial>,
-    /// Where this node is reached.
+    /// Listens for other nodes.
     pub ports: Arc<dyn Listen>,
-    /// Where work is done that blocks.
+    /// Runs blocking work.
     pub work: Work,
-    /// Where the log and the state are kept.
+    /// Where the log and the state are stored.
     pub disks: Disks,
-    /// What others have to show who connect here; absent: nothing, and everybody is an operator.
+    /// The certificates required of callers; absent: none, and everybody is an operator.
     pub trust: Option<Trust>,
-    /// Where to listen, `HOST:PORT`; absent: at this node's address in `peers`.
+    /// The address to listen on, `HOST:PORT`; absent: this node's address in `peers`.
     pub listen: Option<String>,
-    /// The folder with the log and the state. One node's alone.
+    /// The folder with the log and the state, used by this node only.
     pub data_dir: PathBuf,
-    /// Times that every replica applies.
+    /// Settings that every replica applies.
     pub limits: Limits,
-    /// Shortest and longest election timeout. A dead leader is replaced after about the longest and
-    /// a random one between the two.
+    /// Shortest and longest election timeout. A dead leader is replaced after about the longest one plus a
+    /// random one between the two.
     pub election_timeout: (Duration, Duration),
-    /// Entries that stay in the log behind the last checkpoint, for followers that lag. One that lags
+    /// Entries kept in the log behind the last checkpoint for followers that lag. A follower that lags
     /// further gets a snapshot.
     pub log_kept: u64,
     /// Time between two checkpoints.
     pub checkpoint_interval: Duration,
     /// How long an ended crawl is kept while this node leads, in cluster time; absent: until an operator deletes it.
     pub keep_ended: Option<Duration>,
-    /// The newest version of the cluster that this node carries out: [`CLUSTER_VERSION`], except in simulations of upgrades.
+    /// The newest cluster version that this node supports: [`CLUSTER_VERSION`], except in simulations of upgrades.
     pub cluster_version: u32,
     /// Whether the state machine's invariants are checked after commands; a violation stops this node.
     pub check_invariants: bool,
-    /// Bytes of a snapshot that one message carries at most.
+    /// Most bytes of a snapshot in one message.
     pub snapshot_chunk: usize,
-    /// Most bytes of events kept for a mirror, and the part of them that is kept behind it; 0 when there is none.
+    /// Most bytes of events kept for a mirror; 0 without a mirror.
     pub events_kept: u64,
     /// Version of the program, for status.
     pub version: String,
-    /// Checks the follow rules of new crawls; absent: they are taken as they are.
+    /// Checks the follow rules of new crawls; absent: they are not checked.
     pub check_follow_rule: Option<CheckFollowRule>,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -115,7 +116,7 @@ impl TrackerOptions {
         }
     }
 
-    /// How many of so many first nodes vote.
+    /// How many of this many first nodes vote.
     pub(super) fn voters_of(&self, nodes: usize) -> usize {
         nodes.min(self.voters.unwrap_or(if nodes < 5 { 3 } else { 5 }))
     }
@@ -127,13 +128,13 @@ impl TrackerOptions {
             cluster_name: self.cluster.clone(),
             election_timeout_min: millis(self.election_timeout.0),
             election_timeout_max: millis(self.election_timeout.1),
-            // A follower stands for election after the longest and a random timeout, so that it hears the
-            // leader four times before.
+            // A follower stands for election after the longest timeout plus a random one, so that four
+            // heartbeats fit before.
             heartbeat_interval: (millis(self.election_timeout.0) / 2).max(1),
             enable_pre_vote: Some(true),
             // A restarted leader may lag behind what it acknowledged; an election finds that out.
             enable_leader_restore: Some(false),
-            // A replaced disk is another member. One that lost what it acknowledged is cut off: see
+            // A replaced disk is another member. A follower that lost what it acknowledged is cut off: see
             // `consensus::acknowledged`.
             allow_log_reversion: Some(false),
             snapshot_policy: openraft::SnapshotPolicy::Never,

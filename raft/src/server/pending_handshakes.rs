@@ -1,4 +1,4 @@
-//! Connections that have not said who they are.
+//! Connections that have not sent a greeting yet.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::Origin;
 
-/// Such connections at most. A greeting comes with the first packets: who is among the oldest of so many sends none.
+/// Most such connections. A greeting comes with the first packets, so the oldest of so many will send none.
 const ROOM: usize = 256;
 
-/// The connections that have not greeted yet, oldest first. One too many sends the oldest of the host with the most
-/// away, so that no number of silent ones keeps a peer out or takes all file descriptors.
+/// Connections without a greeting, oldest first. When there are too many, the oldest one of the host with the most is
+/// closed, so that idle connections can neither lock out peers nor exhaust the file descriptors.
 #[derive(Default)]
 pub(super) struct PendingHandshakes {
     waiting: Mutex<VecDeque<(Origin, CancellationToken)>>,
@@ -22,7 +22,8 @@ impl PendingHandshakes {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a connection in. It has to leave when the token is cancelled, and cancels it once it has greeted.
+    /// Registers a connection. It must be closed when the token is cancelled; cancel the token after the
+    /// greeting.
     pub(super) fn enter(&self, host: Origin) -> CancellationToken {
         let token = CancellationToken::new();
         let mut waiting = self.lock();
@@ -37,7 +38,7 @@ impl PendingHandshakes {
     }
 }
 
-/// Where the oldest connection of the host with the most stands.
+/// Index of the oldest connection of the host with the most.
 fn of_the_most(waiting: &VecDeque<(Origin, CancellationToken)>) -> Option<usize> {
     let mut counts = HashMap::new();
     for (host, _) in waiting {

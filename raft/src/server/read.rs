@@ -9,7 +9,7 @@ use crate::wire::ApiError;
 use super::tracker::Tracker;
 
 impl Tracker {
-    /// What a crawl asks for, if this replica knows it.
+    /// The specification of a crawl that this replica knows.
     pub fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec> {
         self.inner.replica.state().crawl_spec(crawl).cloned()
     }
@@ -29,12 +29,12 @@ impl Tracker {
         self.inner.replica.state().waits(crawl)
     }
 
-    /// Cluster time by this leader's clock, given the time of the last command: between two commands time goes on.
+    /// Cluster time by this leader's clock, given the time of the last command, since time passes between commands.
     pub(super) fn cluster_time(&self, applied: u64) -> u64 {
         self.inner.clock.now(self.monotonic(), applied)
     }
 
-    /// Crawls with the time of their reading.
+    /// Sets the time at which crawls were read.
     pub(super) fn at_present(&self, crawls: Vec<CrawlView>) -> Vec<CrawlView> {
         crawls.into_iter().map(|crawl| self.of_now(crawl)).collect()
     }
@@ -43,7 +43,7 @@ impl Tracker {
         CrawlView { now: self.cluster_time(crawl.now), ..crawl }
     }
 
-    /// How large this replica's state is.
+    /// The size of this replica's state.
     pub fn sizes(&self) -> Sizes {
         self.inner.replica.state().sizes()
     }
@@ -53,7 +53,7 @@ impl Tracker {
         self.inner.log.size_on_disk()
     }
 
-    /// Answers from the state. Only after leadership was confirmed.
+    /// Answers from the state. Leadership must have been confirmed.
     pub(super) async fn answer(&self, query: &Query) -> Result<Answer, ApiError> {
         if *query == Query::Status {
             return Ok(Answer::Status(Box::new(self.cluster_status().await)));
@@ -81,8 +81,8 @@ impl Tracker {
         }
     }
 
-    /// Answers from this replica, whatever the leader knows. The store is on the disk. Commands must not wait for its
-    /// reading, so that the state is let go before.
+    /// Answers from this replica, whatever the leader knows. The lock of the state is released before the store is
+    /// read from disk, so that commands do not wait.
     pub(crate) fn read_replica(&self, query: &Query) -> Result<Answer, OutcomesError> {
         match query {
             Query::Errors { crawl, after, limit } => {

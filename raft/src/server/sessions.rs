@@ -1,4 +1,4 @@
-//! The leader's watch over sessions and over delays.
+//! The leader's supervision of sessions and delays.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -13,23 +13,23 @@ use crate::model::{MemberId, Mutation, SessionId};
 use super::tracker::Tracker;
 use super::wakeups::Wakeups;
 
-/// How often the leader looks: how late, at most, a session ends or a delay is over.
+/// Interval of the leader's polls, and thus the largest delay at the end of a session or a wait.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long one proposal of the watch may take before the next look.
+/// Timeout of one proposal.
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// While something waits for cluster time, the clock is written to the log at least this often, so
-/// that a new leader goes on from about the same time.
+/// While something waits for cluster time, the clock is written to the log at least this often, so that a new
+/// leader continues from about the same time.
 const CLOCK_INTERVAL: u64 = 5_000;
 
-/// How often the leader asks whether the cluster's version can rise.
+/// How often the leader checks whether the cluster's version can rise.
 const VERSION_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a member may take to say which versions it knows. The watch waits for it.
+/// How long a member may take to report its newest version. The supervision of sessions waits meanwhile.
 const VERSION_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// When each session was last heartbeats of, by this node's monotonic clock. Known to the leader alone.
+/// When each session was last heard of, by this node's monotonic clock. Known only to the leader.
 #[derive(Default)]
 pub(super) struct SessionHeartbeats {
     inner: Mutex<TermHeartbeats>,
@@ -42,20 +42,20 @@ struct TermHeartbeats {
 }
 
 impl SessionHeartbeats {
-    /// The session was heartbeats of at this time.
+    /// Records a sign of life.
     pub(super) fn note(&self, session: SessionId, at: Duration) {
         let mut heartbeats = self.lock();
         let entry = heartbeats.at.entry(session).or_insert(at);
         *entry = (*entry).max(at);
     }
 
-    /// Time since the session was heartbeats of.
+    /// Time since the last sign of life.
     pub(super) fn silence(&self, session: SessionId, now: Duration) -> Duration {
         self.lock().at.get(&session).map_or(Duration::ZERO, |at| now.saturating_sub(*at))
     }
 
-    /// The sessions that have been silent for their time to live. A new leader first gives every
-    /// session a full new term.
+    /// Sessions that have been silent for their time to live. A new leader first gives every session a full
+    /// new term.
     fn silent(
         &self,
         term: u64,
@@ -78,7 +78,7 @@ impl SessionHeartbeats {
     }
 }
 
-/// Ends silent sessions and moves cluster time on, while this node leads.
+/// Ends silent sessions and advances cluster time while this node leads.
 pub(super) async fn run(tracker: Tracker) {
     let mut looks = Wakeups::of(&tracker, LOOK_INTERVAL);
     let mut next_version_look = Duration::ZERO;
@@ -122,8 +122,7 @@ impl Tracker {
         }
     }
 
-    /// Deletes a crawl that has been over for long enough. One at each look: what it had leaves the store little by
-    /// little.
+    /// Deletes a crawl that ended long enough ago, one per poll, so that its records leave the store gradually.
     async fn look_after_ended(&self) {
         let Some(kept) = self.inner.options.keep_ended else { return };
         let crawl = {
@@ -140,8 +139,8 @@ impl Tracker {
         }
     }
 
-    /// Raises the cluster's version by one when every member's program knows the next one. A member that is down holds it
-    /// back: it may come back with an older program.
+    /// Raises the cluster's version by one when all members support the next one. A member that is down holds it
+    /// back, because it may come back with an older program.
     async fn look_after_version(&self) {
         let next = self.inner.replica.state().version() + 1;
         if next > self.inner.options.cluster_version {
@@ -161,7 +160,7 @@ impl Tracker {
         }
     }
 
-    /// Proposes once and says whether that was applied; else the next look tries again.
+    /// Proposes once and returns whether that was applied; otherwise the next poll tries again.
     pub(super) async fn propose_own(&self, mutation: Mutation) -> bool {
         let proposed = timeout(PROPOSE_TIMEOUT, self.propose(mutation)).await;
         matches!(proposed, Ok(Ok(_)))

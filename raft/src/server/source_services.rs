@@ -1,4 +1,4 @@
-//! What the tracker asks of the node around it about the social network that is crawled.
+//! What the tracker needs from its node about the crawled network.
 
 use std::sync::Arc;
 
@@ -11,31 +11,31 @@ use crate::wire::{ApiError, ApiReply};
 
 use super::tracker::Tracker;
 
-/// Checks a follow rule; the error is for the person who wrote it.
+/// Checks a follow rule; the error is meant for its author.
 pub type CheckFollowRule = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
-/// Wakeups up screen names (without `@`). Answers those that have an account, with it.
+/// Looks up screen names (without `@`). Returns those that have an account, with the account.
 pub type ResolveNames =
     Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<Vec<(String, UserId)>, ResolveError>> + Send + Sync>;
 
-/// Why names were not looked up.
+/// Why names could not be looked up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
-    /// Not now, or not by this node; another may be able to.
+    /// Not now, or not by this node; another one may succeed.
     #[error("{0}")]
     Passing(String),
-    /// The network did not answer as it should.
+    /// The network's answer was unusable.
     #[error("{0}")]
     Lasting(String),
 }
 
 impl Tracker {
-    /// Lets clients look up screen names through this node.
+    /// Enables clients to look up screen names through this node.
     pub fn set_resolver(&self, resolver: ResolveNames) {
         *self.inner.resolver.write().unwrap_or_else(|e| e.into_inner()) = Some(resolver);
     }
 
-    /// Wakeups names up. Each node does so itself: its budgets are its own.
+    /// Looks up names. Every node does so with its own budgets.
     pub(super) async fn resolve(&self, names: Vec<String>) -> Result<ApiReply, ApiError> {
         if names.len() > MAX_NAMES {
             let what = format!("{} names in one call; at most {MAX_NAMES} are allowed", names.len());
@@ -52,7 +52,7 @@ impl Tracker {
         })
     }
 
-    /// Refuses a crawl whose follow rule could never be used. The leader does it, before anything is in the log.
+    /// Refuses a crawl whose follow rule does not compile. The leader checks it before anything is in the log.
     pub(super) async fn check_rule(&self, mutation: &Mutation) -> Result<(), ApiError> {
         let (Mutation::CreateCrawl { spec, .. }, Some(check)) =
             (mutation, self.inner.options.check_follow_rule.clone())

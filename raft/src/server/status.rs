@@ -1,4 +1,4 @@
-//! What the tracker says of itself and of the cluster.
+//! The status of the node and of the cluster.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -15,27 +15,27 @@ use crate::wire::{ApiError, JoinStage, Probed};
 
 use super::tracker::Tracker;
 
-/// How long another node may take to say how it is.
+/// Timeout of another node's status.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// How long a transfer of leadership may take.
+/// Timeout of a leadership transfer.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a node that may lead next may take to say how it is. A stopping leader waits for it.
+/// Timeout of the status of a candidate for the leadership. A stopping leader waits for it.
 const ASK_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// How long a leader may be silent before it counts as gone, or four of the longest election timeouts.
+/// A leader that has been silent for this long, or for four of the longest election timeouts, counts as gone.
 const LEADER_SILENCE: Duration = Duration::from_secs(2);
 
 impl Tracker {
-    /// The leader, if it was heartbeats lately. With pre-votes a node without a majority keeps the vote for a leader that is gone,
-    /// and a leader without one goes on leading nobody.
+    /// The leader, if it was heard of recently. With pre-votes, a node without a majority keeps its vote for a leader
+    /// that is gone, and a leader without a majority keeps its role.
     pub fn leader(&self) -> Option<NodeId> {
         let metrics = self.inner.raft.metrics();
         let metrics = metrics.borrow_watched();
         let leader = metrics.current_leader?;
         let silent = match leader == self.member() {
-            // It needs nobody else.
+            // A majority of one needs nobody else.
             true if metrics.membership_config.voter_ids().count() == 1 => Duration::ZERO,
             true => metrics.last_quorum_acked?.elapsed(),
             false => {
@@ -47,14 +47,14 @@ impl Tracker {
         (silent <= longest).then_some(leader.node)
     }
 
-    /// Whether this node takes part: it hears a leader and has applied all that it knows to be
+    /// Whether this node takes part: it hears a leader and has applied everything that it knows to be
     /// committed.
     pub fn is_ready(&self) -> bool {
         let committed = self.inner.raft.metrics().borrow_watched().local_committed.map_or(0, |id| id.index);
         self.leader().is_some() && self.inner.replica.applied_index() >= committed
     }
 
-    /// What this node says of itself.
+    /// The status of this node.
     pub fn status(&self) -> NodeStatus {
         let leader = self.leader();
         let metrics = self.inner.raft.metrics();
@@ -129,7 +129,7 @@ impl Tracker {
         }
     }
 
-    /// Moves leadership away from this node. Answers who leads then.
+    /// Moves leadership away from this node. Returns the new leader.
     pub(super) async fn give_leadership(&self, to: Option<NodeId>) -> Result<NodeId, ApiError> {
         let own = self.member();
         let metrics = self.inner.raft.metrics().borrow_watched().clone();
@@ -163,7 +163,7 @@ impl Tracker {
         }
     }
 
-    /// Refuses a node that would not win: then a third one would be elected, and nobody had asked for it.
+    /// Refuses a node that would not win the election: a third node would, which nobody has asked for.
     async fn able_to_lead(&self, to: MemberId) -> Result<MemberId, ApiError> {
         match self.status_of(to, STATUS_TIMEOUT).await {
             Some(_) => Ok(to),
@@ -174,7 +174,7 @@ impl Tracker {
         }
     }
 
-    /// The one that has come furthest, better one that answers.
+    /// The most up-to-date node, preferably one that answers.
     async fn furthest(&self, others: Vec<(MemberId, Option<u64>)>) -> Result<MemberId, ApiError> {
         let asked = others.into_iter().map(|(id, matched)| async move {
             (self.status_of(id, ASK_TIMEOUT).await.is_some(), matched, id)
@@ -184,7 +184,7 @@ impl Tracker {
         furthest.map(|(.., id)| id).ok_or_else(none)
     }
 
-    /// What this node tells one that is no member.
+    /// What this node tells one that is not a member.
     pub(super) fn probe(&self) -> Probed {
         let (membership, _) = self.membership();
         Probed {

@@ -1,4 +1,4 @@
-//! The peers that a node was told, beside the members that there are.
+//! Compares the configured peers with the members.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::model::NodeId;
 use super::tracker::Tracker;
 
 impl Tracker {
-    /// Compares the peers that this node was told with the members, and notes how they differ; whether they agree.
+    /// Compares the configured peers with the members, and records the difference; returns whether they agree.
     pub(super) fn compare_peers(&self) -> bool {
         if !self.is_ready() {
             return false;
@@ -29,7 +29,7 @@ fn difference(
     members: &BTreeMap<NodeId, String>,
     own: NodeId,
 ) -> Option<String> {
-    // A node that joined was told none, and one that was told nothing has itself alone.
+    // A node that joined has no peers, and one without configured peers has only itself.
     let alone = told.len() == 1 && told.contains_key(&own) && members.contains_key(&own);
     if told.is_empty() || alone || told == members {
         return None;

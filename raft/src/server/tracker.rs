@@ -1,4 +1,4 @@
-//! The handle, start and stop.
+//! The handle of the tracker: start and stop.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,16 +33,16 @@ use super::sessions::SessionHeartbeats;
 use super::source_services::ResolveNames;
 use super::{checkpoints, listener, members, opening, sessions};
 
-/// Proposals under way at most. Further ones wait their turn.
+/// Most proposals in flight. Further ones wait for their turn.
 const MAX_PROPOSALS: usize = 1024;
 
 /// How long a stopping leader waits for another node to lead.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Pause between two looks for a failure.
+/// Pause between two checks for a failure.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 
-/// Why a tracker cannot go on.
+/// Why a tracker has to stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// The cluster replaced this disk or removed the node: the text says which, and what to do.
@@ -73,18 +73,18 @@ pub(super) struct Inner {
     pub(super) inbox: SnapshotInbox,
     pub(super) clock: ClusterClock,
     pub(super) heartbeats: SessionHeartbeats,
-    /// When a message of Raft came last, monotonic ms.
+    /// When the last message of Raft arrived, monotonic ms.
     pub(super) last_message: AtomicU64,
-    /// The same of a message that only a leader sends.
+    /// When the last message that only a leader sends arrived, monotonic ms.
     pub(super) last_of_leader: AtomicU64,
     pub(super) proposals: Semaphore,
-    /// Held while Raft's membership is changed: one change at a time.
+    /// Held during a change of Raft's membership: one change at a time.
     pub(super) membership: tokio::sync::Mutex<()>,
-    /// Names of the writes of this process.
+    /// Request ids of this process.
     pub(super) names: RequestNames,
     /// Held by a check of the replicas.
     pub(super) checking: tokio::sync::Mutex<()>,
-    /// Held from a look at the roster to the write that rests on it, wherever disks are let in.
+    /// Held from a read of the roster to the write based on it, wherever disks are admitted.
     pub(super) admissions: tokio::sync::Mutex<()>,
     pub(super) workers: RwLock<Option<WorkerStatusSource>>,
     pub(super) resolver: RwLock<Option<ResolveNames>>,
@@ -100,7 +100,7 @@ pub(super) type WorkerStatusSource = Arc<dyn Fn() -> WorkerStatus + Send + Sync>
 /// The tracker cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// It is not known where to listen.
+    /// The address to listen on is unknown.
     #[error(
         "--peers does not name node {id}; give every node the same list with its own id in it, or start a node that \
          joins a cluster with --join HOST:PORT and --listen HOST:PORT"
@@ -109,10 +109,10 @@ pub enum StartError {
         /// The node.
         id: NodeId,
     },
-    /// The cluster does not want this node.
+    /// The cluster refuses this node.
     #[error("{0}")]
     Refused(String),
-    /// All nodes are empty, and the output is not.
+    /// All nodes are empty, but the output is not.
     #[error(
         "the data directories of all nodes are empty, but this node's output belongs to cluster {owner}: their volumes \
          may not be mounted. Mount them; or, if that cluster is gone for good, start with --adopt-output to form a new one"
@@ -121,15 +121,15 @@ pub enum StartError {
         /// The cluster.
         owner: String,
     },
-    /// The port cannot be listened on.
+    /// The port cannot be opened.
     #[error("cannot listen on {address}: {source}; choose another with --listen, or stop what uses it")]
     Listen {
         /// The address.
         address: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The data directory is not this node's, or in use.
+    /// The data directory belongs to another node, or is in use.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     /// The state cannot be opened.
@@ -151,7 +151,7 @@ pub enum StartError {
     /// Raft did not start.
     #[error("Raft cannot start: {0}")]
     Raft(String),
-    /// The log and the state are those of one data directory, and one of them lacks what the other builds on.
+    /// The log and the state belong to one data directory, and one of them lacks what the other builds on.
     #[error(
         "the Raft log and the state in {} do not fit together ({why}): the disk lost data of one of them; move the data directory away, run `twm-ctl member replace` for this node and start it again",
         path.display()
@@ -177,10 +177,10 @@ impl From<ReplicaError> for StartError {
 }
 
 impl Tracker {
-    /// Listens, becomes a member of the cluster if this node is none yet, opens what is on disk and takes part.
+    /// Listens, becomes a member of the cluster if this node is not one yet, opens what is on disk and takes part.
     ///
-    /// WaitSummary as long as the cluster is not formed, or has not let this node in; what for is logged and answered to those
-    /// who ask. It may be given up at any time.
+    /// Waits until the cluster is formed or has admitted this node; what it waits for is logged and reported to those
+    /// who ask. The future may be dropped at any time.
     ///
     /// # Errors
     /// What keeps this node from being a member.
@@ -242,7 +242,7 @@ impl Tracker {
         Ok(tracker)
     }
 
-    /// Gives leadership to another node if there is one, then stops.
+    /// Transfers the leadership to another node if possible, then stops.
     pub async fn stop(&self) {
         if self.leads() && self.membership().0.voter_ids().count() > 1 {
             let transfer = tokio::time::timeout(TRANSFER_TIMEOUT, self.give_leadership(None)).await;
@@ -256,7 +256,7 @@ impl Tracker {
         }
     }
 
-    /// Resolves when the replica cannot go on, with the reason. The node has to stop then.
+    /// Resolves with the reason when the replica can no longer continue. The node has to stop then.
     pub async fn failed(&self) -> Ended {
         let mut metrics = self.inner.raft.metrics();
         let mut retired = self.inner.peers.retired();
@@ -295,40 +295,40 @@ impl Tracker {
         opening::cluster_of(&self.inner.data)
     }
 
-    /// This node and its disk, as Raft knows it.
+    /// This node and its disk, as Raft knows them.
     pub fn member(&self) -> MemberId {
         self.inner.peers.own()
     }
 
-    /// How the peers that this node was started with differ from the cluster's members, for people. Once they have
-    /// agreed, a change of members is no mistake in this node's settings.
+    /// How the peers configured for this node differ from the cluster's members, as a message. Once they have agreed,
+    /// later membership changes do not count as a mistake in this node's settings.
     pub fn peers_differ(&self) -> Option<String> {
         self.inner.peers_differ.read().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
-    /// Seconds until this node's certificate ends, which may be past; absent without TLS.
+    /// Seconds until this node's certificate expires, negative if it has; absent without TLS.
     pub fn certificate_ends_in(&self) -> Option<i64> {
         let options = &self.inner.options;
         let until = options.trust.as_ref()?.own().not_after;
         Some(until.saturating_sub(i64::try_from(options.clock.wall().as_secs()).unwrap_or(i64::MAX)))
     }
 
-    /// The file in which rate budgets are remembered.
+    /// The file that stores rate budgets.
     pub fn budgets_path(&self) -> PathBuf {
         self.inner.data.budgets()
     }
 
-    /// The folder in which what waits for a mirror is kept.
+    /// The folder that stores what waits for a mirror.
     pub fn spool_path(&self) -> PathBuf {
         self.inner.data.root().join("spool")
     }
 
-    /// Lets status say what the node's workers do.
+    /// Sets the source of the workers' status.
     pub fn set_worker_status(&self, source: WorkerStatusSource) {
         *self.inner.workers.write().unwrap_or_else(|e| e.into_inner()) = Some(source);
     }
 
-    /// Whether this node believes to lead.
+    /// Whether this node believes that it leads.
     pub(super) fn leads(&self) -> bool {
         self.inner.raft.is_leader()
     }
@@ -338,20 +338,21 @@ impl Tracker {
         self.inner.replica.state().version()
     }
 
-    /// How far this replica has applied the log.
+    /// Index of the last entry that this replica has applied.
     pub fn applied_index(&self) -> u64 {
         self.inner.replica.applied_index()
     }
 
-    /// How far this replica has applied the log, and the checksum of what came of it.
+    /// Index of the last applied entry, and the digest of the state after it.
     #[cfg(debug_assertions)]
     pub(crate) fn digest(&self) -> (u64, StateDigest) {
         let state = self.inner.replica.state();
         (self.inner.replica.applied_index(), state.digest())
     }
 
-    /// What this replica holds beyond its bounds although all crawls are over: once a checkpoint has it, nothing of them stays
-    /// in memory, and the log keeps so many entries and what came since a checkpoint or two.
+    /// What this replica holds beyond its bounds although all crawls are over. Once a checkpoint includes them,
+    /// nothing of them stays in memory; the log keeps its configured entries and those since the last checkpoint or
+    /// two.
     #[cfg(debug_assertions)]
     pub(crate) fn excess(&self) -> Option<String> {
         let (sizes, outbox) = (self.sizes(), self.outbox());
@@ -359,7 +360,7 @@ impl Tracker {
         let purged = metrics.purged.map_or(0, |id| id.index);
         let log = metrics.last_log_index.unwrap_or(0).saturating_sub(purged);
         let most = self.inner.options.log_kept + 2_000;
-        // Events leave it by the block.
+        // Events leave the outbox in blocks.
         let events = outbox.capacity + 40_000;
         let held = [
             (sizes.jobs as u64, 0, "jobs"),
@@ -372,7 +373,7 @@ impl Tracker {
         over.map(|(held, most, what)| format!("it holds {held} {what}, of at most {most}"))
     }
 
-    /// Where jobs are, of a node or of all.
+    /// Where jobs are, of one node or of all.
     #[cfg(debug_assertions)]
     pub(crate) fn job_places(
         &self,
@@ -381,7 +382,7 @@ impl Tracker {
         self.inner.replica.state().job_places(node)
     }
 
-    /// How the events that wait for a mirror fail to be numbered one after the other.
+    /// A gap in the numbers of the events that wait for a mirror.
     #[cfg(debug_assertions)]
     pub(crate) fn event_gap(&self) -> Option<String> {
         let kept = self.inner.replica.state().events_after(crate::model::EventId::default(), usize::MAX);
@@ -395,7 +396,7 @@ impl Tracker {
         self.inner.options.clock.monotonic()
     }
 
-    /// The time by which sessions are silent.
+    /// The clock by which sessions are silent.
     pub(super) fn session_time(&self) -> Duration {
         if planted(Bug::WallClockSessions) {
             return self.inner.options.clock.wall();
@@ -404,7 +405,7 @@ impl Tracker {
     }
 }
 
-/// Opens what is in the data directory, off the async runtime.
+/// Opens the stores in the data directory, off the async runtime.
 async fn open_stores(
     data: DataDir,
     options: &TrackerOptions,
@@ -432,12 +433,12 @@ async fn open_stores(
     opened.await?
 }
 
-/// What a data directory's log says of itself.
+/// The owner of a data directory's log.
 pub(super) fn log_owner(identity: &Identity) -> String {
     format!("cluster {:032x} node {} disk {:016x}", identity.cluster, identity.node, identity.disk)
 }
 
-/// Makes the first entry of a new cluster: its members. From then on the data directory is a member's.
+/// Writes the first entry of a new cluster, its membership. From then on the data directory is a member's.
 async fn initialize(
     raft: &Raft,
     options: &TrackerOptions,
@@ -450,7 +451,7 @@ async fn initialize(
     };
     let members: BTreeMap<MemberId, Member> = formation.disks.iter().map(member).collect();
     match raft.initialize(members).await {
-        // An earlier try was cut off between the two.
+        // An earlier attempt was interrupted between the two.
         Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
         Err(error) => return Err(StartError::Raft(error.to_string())),
     }

@@ -1,4 +1,4 @@
-//! Waiting for work, without writing to the log: an idle cluster is still.
+//! Waiting for work without writing to the log, so that an idle cluster stays idle.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::calls::NotDone;
 use super::tracker::Tracker;
 
 impl Tracker {
-    /// WaitSummary as the leader. The session is renewed by the call, so that this node must be sure that
-    /// it still led when it answers.
+    /// Waits as the leader. The call renews the session, so this node must be sure that it still led when it
+    /// answers.
     pub(super) async fn wait_as_leader(
         &self,
         session: SessionId,
@@ -24,7 +24,7 @@ impl Tracker {
         let deadline = Instant::now() + Duration::from_millis(timeout_ms.min(longest).into());
         let mut changes = self.inner.replica.changes();
         let found = loop {
-            // Marked as seen before the look, so that no change in between is slept through.
+            // Marked as seen before the check, so that no change in between is missed.
             changes.borrow_and_update();
             if self.inner.replica.state().has_work(session, wants) {
                 break true;

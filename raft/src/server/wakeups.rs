@@ -1,4 +1,4 @@
-//! When a node looks for what it has to do.
+//! Wakes a node's periodic tasks.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::consensus::ServerMetrics;
 
 use super::tracker::Tracker;
 
-/// How often a node looks that does not lead.
+/// Interval while the node does not lead.
 const FOLLOWER_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The looks of a task: at an interval while the node leads, rarely while it does not, and at once when the leader or
-/// the members change.
+/// The wakeups of a task: periodic while the node leads, rare while it does not, and immediate when the leader or the
+/// members change.
 pub(super) struct Wakeups {
-    /// How long after the end of one look the next one comes, while the node leads.
+    /// Pause between the end of one turn and the next, while the node leads.
     interval: Duration,
     changes: ServerMetrics,
 }
@@ -25,7 +25,7 @@ impl Wakeups {
         Self { interval, changes: tracker.inner.raft.server_metrics() }
     }
 
-    /// WaitSummary for the next look; false when the tracker stops.
+    /// Waits for the next wakeup; false when the tracker stops.
     pub(super) async fn next(&mut self, tracker: &Tracker) -> bool {
         let pause = if tracker.leads() { self.interval } else { FOLLOWER_INTERVAL };
         tokio::select! {

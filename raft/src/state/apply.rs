@@ -1,4 +1,4 @@
-//! One command in, one response out.
+//! Applies commands.
 
 use storage::ids::UserId;
 use storage::planted::{Bug, planted};
@@ -18,7 +18,7 @@ use super::{MAX_DRAINED, REQUESTS_KEPT, State};
 /// Longest name and follow rule of a crawl, bytes. They are part of every checkpointed record.
 const MAX_NAME: usize = 256;
 const MAX_RULE: usize = 4096;
-/// Most failed accounts that one command puts back: all of them are read from the store while it is applied.
+/// Most failed accounts that one command retries: it reads all of them from the store.
 const MAX_RETRIED: u32 = 10_000;
 
 impl State {
@@ -111,14 +111,15 @@ impl State {
         }
         self.head.version = to;
         if to > self.known {
-            // The leader proposes it only when all members know it. One that does not must not guess on.
+            // The leader proposes a version only when all members support it. A member that does not must not
+            // guess.
             self.stop_for(StateFailure::TooNew { cluster: to, known: self.known });
         }
         Response::Done
     }
 
     /// Applies a write with a request id once, however often it comes. A refusal is not remembered: it
-    /// changed nothing, and its text could be so long that a thousand of them fit in no record.
+    /// changed nothing, and its text could be too long for a thousand of them to fit in one record.
     fn once(&mut self, request: RequestId, write: impl FnOnce(&mut Self) -> Response) -> Response {
         if let Some((_, earlier)) = self.requests.iter().rev().find(|(id, _)| *id == request) {
             return earlier.clone();
@@ -130,13 +131,14 @@ impl State {
         response
     }
 
-    /// Applies a write once, and answers the same to all attempts, a refusal among them.
+    /// Applies a write once, and gives all attempts the same answer, including a refusal.
     fn once_for_all(&mut self, request: RequestId, write: Write) -> Response {
         if let Some((_, earlier)) = self.requests.iter().rev().find(|(id, _)| *id == request) {
             return earlier.clone();
         }
         let response = self.change(Mutation::from(write));
-        // Those that are of a few bytes whatever was asked: a thousand of them have to fit in one record.
+        // These answers have a few bytes whatever was requested: a thousand of them have to fit in one
+        // record.
         let is_short = match &response {
             Response::Refused(refusal) => matches!(
                 refusal,
@@ -259,7 +261,7 @@ impl State {
             CrawlPhase::Finished => return wrong_phase(id, CrawlPhase::Finished, "be cancelled"),
             _ => {}
         }
-        // A rename that is under way cannot be called back: its file stays this crawl's until the publication is confirmed.
+        // A rename in progress cannot be stopped: its file stays this crawl's until the publication is confirmed.
         let (left, jobs): (Vec<JobId>, Vec<JobId>) =
             self.jobs.iter().filter(|(_, r)| r.crawl == id).map(|(job, _)| job).partition(|&job| {
                 !planted(Bug::CancelFreesFile) && self.jobs.get(job).is_some_and(JobRecord::is_publishing)
@@ -301,8 +303,7 @@ impl State {
         }
     }
 
-    /// Puts failed accounts back: the operations that failed run again, and those that read what they
-    /// write.
+    /// Retries failed accounts: the operations that failed run again, and those that read what they write.
     fn retry_errors(&mut self, id: CrawlId, user: Option<UserId>, limit: u32) -> Response {
         let Some(crawl) = self.crawls.get(&id) else { return Response::Refused(Refusal::NoSuchCrawl(id)) };
         if crawl.phase() == CrawlPhase::Cancelled {
@@ -366,7 +367,7 @@ fn wrong_phase(crawl: CrawlId, phase: CrawlPhase, verb: &str) -> Response {
     Response::Refused(Refusal::WrongPhase { crawl, phase: phase.name().to_owned(), verb: verb.to_owned() })
 }
 
-/// Why a submission makes no sense. The follow rule itself is compiled by the node that takes it.
+/// Why a specification is invalid. The follow rule itself is compiled by the node that receives it.
 fn refuse(spec: &CrawlSpec) -> Option<Refusal> {
     let bad = |text: &str| Some(Refusal::BadSpec(text.to_owned()));
     let operations = spec.operations;

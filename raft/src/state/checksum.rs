@@ -1,4 +1,4 @@
-//! Checksums of what is stored and of what replicas have to agree on.
+//! Checksums of stored records and of what replicas have to agree on.
 
 use std::io;
 
@@ -29,9 +29,10 @@ impl Checksum {
         self.bytes(&number.to_le_bytes())
     }
 
-    /// Takes a record in its stored form.
+    /// Adds a record in its stored form.
     pub(super) fn record(&mut self, record: &impl Serialize) -> &mut Self {
-        // A record without a stored form stops the replica at its next checkpoint; what came of it until then counts.
+        // A record that cannot be encoded stops the replica at its next checkpoint; until then its partial encoding
+        // counts.
         let _ = postcard::to_io(record, &mut *self);
         self
     }
@@ -52,7 +53,7 @@ impl io::Write for Checksum {
     }
 }
 
-/// The sum of the checksums of accounts, in whatever order they come and go.
+/// The sum of the checksums of accounts, independent of their order.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct UserSum(u64);
 

@@ -10,16 +10,16 @@ use super::jobs::Rank;
 use super::queue::SegmentQueue;
 use super::seen::SeenSet;
 
-/// One submission with all that belongs to it.
+/// One submission and everything that belongs to it.
 pub(super) struct Crawl {
     pub(super) record: CrawlRecord,
     pub(super) dirty: bool,
     pub(super) queue: SegmentQueue,
     pub(super) frontier: SegmentQueue,
     pub(super) seen: SeenSet,
-    /// Jobs with a record that could run, in the order in which they are granted.
+    /// Jobs with a record that can run, in the order in which they are granted.
     pub(super) ready: ReadyJobs,
-    /// Jobs with a record, whatever their phase.
+    /// Number of jobs with a record, in any phase.
     pub(super) open: u64,
     pub(super) leased: u64,
     pub(super) delayed: u64,
@@ -35,18 +35,18 @@ pub(super) struct CrawlRecord {
     pub(super) sealed: bool,
     pub(super) paused: bool,
     pub(super) cancelled: bool,
-    /// The next chunk of targets, of seeds.
+    /// The next chunk of targets and of seeds.
     pub(super) next_chunk: [u64; 2],
-    /// What the last chunk of targets, of seeds did, for the answer to a repeated one.
+    /// The results of the last chunks of targets and of seeds, returned for repeated ones.
     pub(super) last_added: [SubmitSummary; 2],
     pub(super) submitted_at: u64,
     pub(super) ended_at: Option<u64>,
-    /// Stride scheduling (Waldspurger and Weihl, 1995): the crawl with the smallest pass is served
-    /// next, and each grant moves its pass on by the inverse of its priority.
+    /// Stride scheduling (Waldspurger and Weihl, 1995): the crawl with the smallest pass is served next, and
+    /// each grant advances its pass by the inverse of its priority.
     pub(super) pass: u64,
 }
 
-/// What one job of a crawl with priority 1 moves its pass on by.
+/// How far one job advances the pass of a crawl with priority 1.
 pub(super) const STRIDE: u64 = 1_000_000;
 
 impl Crawl {
@@ -94,12 +94,12 @@ impl Crawl {
         &mut self.change().counters
     }
 
-    /// The operation that a fresh account begins with.
+    /// The first operation of a fresh account.
     pub(super) fn first_operation(&self) -> Option<Operation> {
         self.record.spec.operations.first()
     }
 
-    /// Whether a node with this storage would get a job.
+    /// Whether a node with this storage would be granted a job.
     pub(super) fn could_grant(&self, storage: StorageId, wants: &Wants) -> bool {
         self.grants() && (self.ready.first(storage, wants).is_some() || self.could_begin(wants))
     }
@@ -108,11 +108,11 @@ impl Crawl {
         !self.queue.is_empty() && self.first_operation().is_some_and(|op| wants.takes(op))
     }
 
-    /// Counts one job granted while the scheduler stands at `pass`. Returns where it stands then.
+    /// Counts one job granted while the scheduler is at `pass`, and returns the scheduler's new pass.
     ///
-    /// A crawl that had nothing to grant for a while has stayed behind; it begins at the others' place
-    /// and is not owed what it went without, or it would now keep them from their share (TWM-F1). So
-    /// does start-time fair queueing (Goyal, Vin and Cheng, 1996).
+    /// A crawl that had nothing to grant for a while has fallen behind. It continues at the pass of the
+    /// others, without credit for the time in between, or it would now keep them from their share (TWM-F1).
+    /// Start-time fair queueing (Goyal, Vin and Cheng, 1996) does the same.
     pub(super) fn charge(&mut self, pass: u64) -> u64 {
         let stride = STRIDE / u64::from(self.record.spec.priority.max(1));
         let start = self.record.pass.max(pass);
@@ -121,7 +121,7 @@ impl Crawl {
     }
 }
 
-/// Ready jobs by where they can run, operation and rank.
+/// Ready jobs by storage, operation and rank.
 #[derive(Default)]
 pub(super) struct ReadyJobs {
     anywhere: Lanes,
@@ -137,7 +137,7 @@ impl ReadyJobs {
         self.len
     }
 
-    /// How many can run on one storage only, by storage.
+    /// Number of jobs that can run on one storage only, by storage.
     pub(super) fn by_storage(&self) -> impl Iterator<Item = (StorageId, u64)> {
         let count = |lanes: &Lanes| lanes.iter().map(|lane| lane.len() as u64).sum();
         self.pinned.iter().map(move |(&storage, lanes)| (storage, count(lanes)))
@@ -153,7 +153,7 @@ impl ReadyJobs {
         }
     }
 
-    /// Whether it was there.
+    /// Returns whether it was there.
     #[must_use]
     pub(super) fn remove(&mut self, pin: Option<StorageId>, operation: Operation, rank: Rank) -> bool {
         let lanes = match pin {
@@ -169,13 +169,13 @@ impl ReadyJobs {
         removed
     }
 
-    /// All of them: by place and operation, each part in the order in which it is granted.
+    /// All jobs by storage and operation, each group in the order in which it is granted.
     pub(super) fn iter(&self) -> impl Iterator<Item = JobId> + '_ {
         let lanes = std::iter::once(&self.anywhere).chain(self.pinned.values());
         lanes.flatten().flat_map(|lane| lane.values().copied())
     }
 
-    /// The job that a node with this storage gets first.
+    /// The job that a node with this storage is granted first.
     pub(super) fn first(&self, storage: StorageId, wants: &Wants) -> Option<JobId> {
         let here = [Some(&self.anywhere), self.pinned.get(&storage)];
         let heads = here.into_iter().flatten().flat_map(|lanes| {

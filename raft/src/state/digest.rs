@@ -5,12 +5,13 @@ use crate::model::StateDigest;
 use super::State;
 use super::checksum::Checksum;
 
-/// Accounts of a queue whose order counts; of the others their number and their sum do.
+/// The order of this many accounts at the head of a queue is covered; the others are covered by their number
+/// and sum.
 const ORDERED: usize = 1_000;
 
 impl State {
-    /// The same on all replicas that have applied the same entries, however often they were restarted, and whatever
-    /// of the state is on disk. Takes time for each job with a record and each kept event, but not for each account.
+    /// Equal on all replicas that have applied the same entries, regardless of restarts and of how much of the state
+    /// is on disk. Takes time proportional to the jobs with a record and the kept events, but not to the accounts.
     pub fn digest(&self) -> StateDigest {
         StateDigest {
             cluster: Checksum::default().record(&self.head).finish(),
@@ -36,7 +37,7 @@ impl State {
         sum.record(&self.active).finish()
     }
 
-    /// Of the crawls that are over a replica may have the accounts on its disk alone.
+    /// A replica may have the accounts of ended crawls on disk only.
     fn sum_of_accounts(&self) -> u64 {
         let mut sum = Checksum::default();
         let open = self.active.iter().filter_map(|id| self.crawls.get(id));

@@ -1,4 +1,4 @@
-//! What the findings of a report change.
+//! Applies the findings of a report.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use super::jobs::{JobRecord, Phase};
 
 /// Longest reason that the error list keeps, bytes.
 const MAX_REASON: usize = 512;
-/// Longest cursor that is saved, bytes: a job's record has to fit in one value of the state store.
+/// Longest saved cursor, bytes: a job's record has to fit in one value of the state store.
 const MAX_CURSOR: usize = 4096;
 
-/// Storages that may have said that they lack a job's input before it is made again. They are in the job's record.
+/// Most storages that may report a job's input as missing before it is made again. They are part of the job's record.
 const MAX_WITHOUT_INPUT: usize = 256;
 
 impl State {
@@ -28,7 +28,7 @@ impl State {
             Finding::DraftLost if publishing => self.draft_lost(job),
             // Once completed, a job only waits for its publication.
             _ if publishing => {}
-            // A publication without a completion cannot come from a correct node.
+            // A correct node does not report a publication without a completion.
             Finding::Published | Finding::DraftLost => {}
             Finding::Completed { file, items } => self.completed(job, lease, session, file, items),
             Finding::Advanced(progress) => self.advanced(job, session, Some(progress)),
@@ -86,7 +86,7 @@ impl State {
         self.operation_done(job, items);
     }
 
-    /// The job runs again from its beginning; but not for ever, should its drafts be lost each time.
+    /// The job starts over; but not forever, in case its drafts are lost each time.
     fn draft_lost(&mut self, job: JobId) {
         if self.is_of_cancelled(job) {
             return self.leave_cancelled(job);
@@ -96,14 +96,14 @@ impl State {
         self.failed(job, "its finished draft was lost before it was published".to_owned(), 0, true);
     }
 
-    /// Whether the job only waits for the end of a publication that a cancellation did not call back.
+    /// Whether the job only waits for the end of a publication that a cancellation could not stop.
     pub(super) fn is_of_cancelled(&self, job: JobId) -> bool {
         let crawl = self.jobs.get(job).and_then(|record| self.crawls.get(&record.crawl));
         crawl.is_some_and(|crawl| crawl.record.cancelled)
     }
 
-    /// The publication of a cancelled crawl's job is confirmed, or given up with its storage. The account was counted as
-    /// cancelled.
+    /// The publication of a cancelled crawl's job is confirmed, or given up with its storage. The account was counted
+    /// as cancelled.
     pub(super) fn leave_cancelled(&mut self, job: JobId) {
         self.unlease(job);
         let Some(record) = self.jobs.remove(job) else { return self.lost_job(job) };
@@ -113,7 +113,7 @@ impl State {
         }
     }
 
-    /// Counts a completed operation and goes on to the next one. The job is in no queue.
+    /// Counts a completed operation and continues with the next one. The job is in no queue.
     fn operation_done(&mut self, job: JobId, items: u64) {
         self.tell_job(job, || JobChange::Completed { items });
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
@@ -126,7 +126,7 @@ impl State {
         self.next_operation(job);
     }
 
-    /// Nothing was fetched, so an operation that reads it has nothing to do: it is done as well.
+    /// Nothing was fetched, so an operation that reads the file has nothing to do and is complete as well.
     fn complete_dependents(&mut self, job: JobId) {
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         let current = record.current;
@@ -178,9 +178,9 @@ impl State {
         self.finish_if_done(id);
     }
 
-    /// Saves how far a job has come. What nobody could go on with is not saved (a draft that lies
-    /// elsewhere than on the session's storage, a cursor that fits in no record): the job would then
-    /// begin again where it was saved before.
+    /// Saves the progress of a job. Progress that nobody could use is not saved (a draft on another storage
+    /// than the session's, a cursor too long for a record); the job would then continue from its previous
+    /// progress.
     fn advanced(&mut self, job: JobId, session: SessionId, progress: Option<Progress>) {
         let Some(progress) = progress else { return };
         let Some(here) = self.sessions.get(&session).map(|s| s.record.storage) else {
@@ -192,7 +192,7 @@ impl State {
             return;
         }
         if record.current.input().is_some() {
-            // A cursor into the file that is here means nothing in another storage's.
+            // A cursor into this storage's file is meaningless for another storage's.
             record.holder = Some(here);
         }
         let told = self.outbox.is_told().then(|| JobChange::Progressed {
@@ -218,7 +218,7 @@ impl State {
         self.count(job, |counters| counters.gone += 1);
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         let operation = record.current;
-        // One an operation, whatever was retried: a record has a largest size.
+        // One per operation, however often it was retried: a record has a maximum size.
         record.gone.retain(|gone| gone.operation != operation);
         record.gone.push(Gone { operation, reason });
         self.drop_dependents(job);
@@ -266,8 +266,8 @@ impl State {
         change(crawl.counters().of(operation));
     }
 
-    /// Tries the next storage that may have the file, or makes the file again; but not for ever, should
-    /// it be gone each time.
+    /// Tries the next storage that may have the file, or makes the file again; but not forever, in case it is
+    /// missing each time.
     fn input_missing(&mut self, job: JobId, session: SessionId) {
         self.unlease(job);
         let Some(here) = self.sessions.get(&session).map(|s| s.record.storage) else {
@@ -330,7 +330,7 @@ impl State {
     }
 }
 
-/// Which operations run again when a failed account is retried.
+/// The operations that run again when a failed account is retried.
 pub(super) fn operations_to_retry(
     failures: &[Failure],
     of_crawl: crate::model::Operations,

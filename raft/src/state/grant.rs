@@ -1,4 +1,4 @@
-//! Which job a node gets next.
+//! Chooses a node's next job.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use super::State;
 use super::broken::lower;
 use super::jobs::{JobRecord, Phase, Rank};
 
-/// How long a job waits when another crawl's job writes the same file, cluster time in ms.
+/// How long a job waits while another crawl's job writes the same file, cluster time in ms.
 const WRITER_WAIT: u64 = 250;
 
-/// What a crawl has for a node.
+/// What a crawl offers to a node.
 enum Next {
     Job(JobId, Operation),
     /// The next job had to wait, since its file is being written; there may be another one.
@@ -22,8 +22,8 @@ enum Next {
 }
 
 impl State {
-    /// Grants up to `wants` jobs to a session. Crawls take turns by stride; within a crawl, jobs
-    /// that were begun go before fresh accounts.
+    /// Grants up to `wants` jobs to a session. Crawls take turns by stride; within a crawl, started jobs
+    /// precede fresh accounts.
     pub(super) fn grant(&mut self, index: u64, session: SessionId, mut wants: Wants) -> Vec<JobId> {
         let Some(holder) = self.sessions.get(&session) else {
             self.lost_session(session);
@@ -53,8 +53,8 @@ impl State {
         granted
     }
 
-    /// The crawls that may have a job for this storage and these wants, by the pass at which it is
-    /// their turn. No other crawl gets one while jobs are granted.
+    /// The crawls that may have a job for this storage and these wants, by pass. No other crawl can get one
+    /// while jobs are granted.
     fn turns(&self, storage: StorageId, wants: &Wants) -> BTreeSet<(u64, CrawlId)> {
         let able = self.active.iter().filter_map(|id| {
             let crawl = self.crawls.get(id)?;
@@ -105,7 +105,7 @@ impl State {
         Next::Job(job, operation)
     }
 
-    /// Makes a job of the account at the head of a crawl's queue.
+    /// Creates a job for the account at the head of a crawl's queue.
     fn begin_account(&mut self, id: CrawlId) -> Option<JobId> {
         let crawl = self.crawls.get_mut(&id)?;
         let (user, depth) = crawl.queue.pop_front()?;
@@ -135,8 +135,8 @@ impl State {
         self.tell_job(job, || JobChange::Granted { node, lease, attempt });
     }
 
-    /// Puts a job that is in no queue among its crawl's ready ones; `late` ones after those that were
-    /// given back.
+    /// Adds a job that is in no queue to its crawl's ready jobs; `late` ones behind those that were handed
+    /// back.
     pub(super) fn make_ready(&mut self, job: JobId, late: bool) {
         let rank = Rank { late, order: self.next_order() };
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
@@ -146,7 +146,7 @@ impl State {
         crawl.ready.insert(pin, operation, rank, job);
     }
 
-    /// Lets a job that is in no queue wait.
+    /// Delays a job that is in no queue.
     pub(super) fn delay(&mut self, job: JobId, by_ms: u64) {
         let until = self.head.clock.saturating_add(by_ms);
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
@@ -157,8 +157,8 @@ impl State {
         self.jobs.delayed.insert((until, job));
     }
 
-    /// Ends a lease or a publication: the file is free for others. The phase is stale until the job is
-    /// put elsewhere.
+    /// Ends a lease or a publication, which frees the file. The phase is stale until the job is put
+    /// elsewhere.
     pub(super) fn unlease(&mut self, job: JobId) {
         let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
         if record.lease().is_none() {

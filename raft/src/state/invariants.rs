@@ -1,8 +1,8 @@
-//! The invariants as checks, run after every command in tests, in fuzzing, and in nodes that are told to
-//! (`TWM_CHECK_INVARIANTS`), as those of the clusters under test are.
+//! The invariants as checks, run after every command in tests, in fuzzing, and in nodes with `TWM_CHECK_INVARIANTS`
+//! set, as in the clusters of the tests.
 //!
-//! A check reads the whole state. While that is small it runs after every command; beyond [`SMALL`] records it runs
-//! after every [`SELDOM`]th log entry, so that a cluster under load stays as fast as it is.
+//! A check reads the whole state. It runs after every command while the state is small; beyond [`SMALL`] records it
+//! runs after every [`SELDOM`]th log entry, so that a cluster under load keeps its speed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,12 +10,12 @@ use super::State;
 use super::crawl::STRIDE;
 use super::jobs::Phase;
 
-/// Jobs, crawls and sessions up to which every command is followed by a check.
+/// A state with at most this many jobs, crawls and sessions is checked after every command.
 const SMALL: usize = 512;
-/// A larger state is checked after log entries whose index this divides.
+/// A larger state is checked after log entries whose index is a multiple of this.
 const SELDOM: u64 = 64;
 
-/// A rule that does not hold: its id, and what was found.
+/// A violated rule: its id and the details.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{invariant}: {what}")]
 pub struct Violation {
@@ -29,7 +29,7 @@ fn ensure(holds: bool, invariant: &'static str, what: impl FnOnce() -> String) -
     if holds { Ok(()) } else { Err(Violation { invariant, what: what() }) }
 }
 
-/// Whether and how far this replica was checked; no part of the state.
+/// When and how this replica is checked; not part of the state.
 pub(super) struct Checks {
     on: bool,
     /// Cluster time at the last check.
@@ -41,14 +41,14 @@ impl Checks {
         self.on
     }
 
-    /// On in tests and in fuzzing; a node says so.
+    /// On in tests and in fuzzing; in a node it is a setting.
     pub(super) fn as_built() -> Self {
         Self { on: cfg!(any(test, feature = "check-invariants")), clock: 0 }
     }
 }
 
 impl State {
-    /// Checks the invariants after commands from now on, or no more. A violation stops the replica.
+    /// Enables or disables checks after commands. A violation stops the replica.
     pub fn check_after_commands(&mut self, on: bool) {
         self.checks.on = on;
     }
@@ -65,7 +65,7 @@ impl State {
         self.checks.clock = self.head.clock;
     }
 
-    /// Names the first invariant that does not hold.
+    /// The first violated invariant.
     pub fn check_invariants(&self) -> Checked {
         self.check_crawls()?;
         self.check_leases()?;
@@ -169,7 +169,7 @@ impl State {
         ensure(self.writers.len() == files.len(), "TWM-L3", || "a file is held that nobody writes".to_owned())
     }
 
-    /// TWM-P1: a publication is somebody's, or its storage has no session.
+    /// TWM-P1: a publication belongs to a session, or its storage has none.
     fn check_publication(
         &self,
         job: crate::model::JobId,
@@ -199,7 +199,7 @@ impl State {
             ensure(all.clone().all(|&job| held(job)), "TWM-L1", || {
                 format!("session {id} has a job that is another's: {:?}", all.clone().collect::<Vec<_>>())
             })?;
-            // TWM-S2: what the last report was granted is still as it was granted, or was cancelled.
+            // TWM-S2: what the last report was granted is unchanged or cancelled.
             let granted = &record.last_granted;
             let as_granted = |&job: &_| self.jobs.get(job).is_none() || session.leased.contains(&job);
             ensure(granted.iter().all(as_granted), "TWM-S2", || {

@@ -1,4 +1,4 @@
-//! Jobs with a record of their own: leased, between two operations, delayed, or to be published.
+//! Jobs with a record of their own: leased, between two operations, delayed, or waiting for publication.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::model::{
 use super::keys;
 use super::persist::{Changes, LoadError};
 
-/// Which of an account's files.
+/// A kind of file of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum FileKind {
     Timeline,
@@ -37,9 +37,9 @@ pub(super) struct JobRecord {
     pub(super) crawl: CrawlId,
     pub(super) user: UserId,
     pub(super) depth: u32,
-    /// What runs or waits to run.
+    /// The operation that runs or waits to run.
     pub(super) current: Operation,
-    /// What comes after it.
+    /// The operations after it.
     pub(super) later: Operations,
     /// Failed attempts at the current operation.
     pub(super) failed_attempts: u32,
@@ -57,20 +57,20 @@ pub(super) struct JobRecord {
     pub(super) phase: Phase,
 }
 
-/// Where a job stands.
+/// The phase of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Phase {
     /// Could run.
     Ready { rank: Rank },
     /// Runs.
     Leased { lease: LeaseId, session: SessionId },
-    /// Completed; its draft waits for its final name (TWM-P1).
+    /// Completed; its draft is not published yet (TWM-P1).
     Publishing {
-        /// The lease that the publication is confirmed with, and the draft's name.
+        /// The lease that confirms the publication and names the draft.
         lease: LeaseId,
-        /// Who is to publish it; absent while no session uses the storage.
+        /// The session that publishes it; absent while no session uses the storage.
         session: Option<SessionId>,
-        /// Whether another session left it to this one.
+        /// Whether the session adopted it from another one.
         adopted: bool,
         storage: StorageId,
         items: u64,
@@ -79,7 +79,7 @@ pub(super) enum Phase {
     Delayed { until: u64 },
 }
 
-/// A place among a crawl's ready jobs: given back ones first, then in order of their coming.
+/// The rank of a ready job of a crawl: jobs that were handed back first, then in order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Rank {
     pub(super) late: bool,
@@ -87,7 +87,7 @@ pub(super) struct Rank {
 }
 
 impl JobRecord {
-    /// A target at the beginning of its way; none when there is nothing to do.
+    /// The job of a new account; `None` if there is nothing to do.
     pub(super) fn fresh(crawl: CrawlId, user: UserId, depth: u32, operations: Operations) -> Option<Self> {
         let current = operations.first()?;
         Some(Self {
@@ -108,7 +108,7 @@ impl JobRecord {
         })
     }
 
-    /// Makes what the current operation reads, since no storage in reach has it. An update then has
+    /// Makes the input of the current operation, because no reachable storage has it. An update then has
     /// nothing left to do: a whole timeline is up to date.
     pub(super) fn make_input_first(&mut self) {
         let Some(input) = self.current.input() else { return };
@@ -122,13 +122,13 @@ impl JobRecord {
         self.without_input.clear();
     }
 
-    /// The only storage where the job can run as it is, if there is one.
+    /// The only storage on which the job can run as it is, if any.
     pub(super) fn pin(&self) -> Option<StorageId> {
         let draft = self.progress.as_ref().and_then(|p| p.draft.as_ref()).map(|d| d.storage);
         draft.or_else(|| self.current.input().and(self.holder))
     }
 
-    /// How the account ends when nothing is left to do for it.
+    /// The final state of the account once nothing is left to do.
     pub(super) fn final_state(&self) -> FinalState {
         if !self.failures.is_empty() {
             FinalState::Failed
@@ -163,7 +163,7 @@ impl JobRecord {
         FileKind::written_by(self.current).map(|kind| (self.user.clone(), kind))
     }
 
-    /// The job as a worker gets it. Only for a leased one.
+    /// The job as a worker receives it. Only for a leased job.
     pub(super) fn granted(&self, id: JobId, lease: LeaseId) -> Job {
         Job {
             id,
@@ -184,7 +184,7 @@ pub(super) struct JobTable {
     entries: BTreeMap<JobId, Entry>,
     dirty: Vec<JobId>,
     removed: Vec<JobId>,
-    /// Delayed jobs by the time they may run.
+    /// Delayed jobs by the time at which they may run.
     pub(super) delayed: BTreeSet<(u64, JobId)>,
 }
 

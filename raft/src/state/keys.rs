@@ -25,7 +25,7 @@ use storage::ids::UserId;
 
 use crate::model::{CrawlId, JobId, SessionId};
 
-/// Before all others: what is written in the order of keys begins with it.
+/// The smallest key: whatever is written in key order starts with it.
 pub(super) const SEAL: &[u8] = b"a";
 pub(super) const HEAD: &[u8] = b"h";
 pub(super) const REQUESTS: &[u8] = b"r";
@@ -72,8 +72,8 @@ pub(super) fn outbox_block(number: u64) -> Vec<u8> {
     tagged(OUTBOX, &[number])
 }
 
-/// A segment's number can be negative, in front of the first; the sign bit is flipped so that keys
-/// keep the order of numbers.
+/// A segment's number can be negative, in front of the first; the sign bit is flipped so that keys keep the
+/// order of numbers.
 pub(super) fn segment(tag: u8, crawl: CrawlId, number: i64) -> Vec<u8> {
     tagged(tag, &[crawl.0, (number as u64) ^ (1 << 63)])
 }
@@ -96,7 +96,7 @@ pub(super) fn seen_text(crawl: CrawlId, id: &str) -> Vec<u8> {
     key
 }
 
-/// The account's part of an error's or a gone record's key: numbers before texts, each in order.
+/// The account's part of the key of a failed or gone account: numbers before texts, each in order.
 pub(super) fn account(tag: u8, crawl: CrawlId, user: &UserId) -> Vec<u8> {
     let mut key = tagged(tag, &[crawl.0]);
     match user {
@@ -112,18 +112,18 @@ pub(super) fn account(tag: u8, crawl: CrawlId, user: &UserId) -> Vec<u8> {
     key
 }
 
-/// All keys with a tag and a crawl.
+/// The range of keys with a tag and a crawl.
 pub(super) fn of_crawl(tag: u8, crawl: CrawlId) -> (Vec<u8>, Vec<u8>) {
     let end = crawl.0.checked_add(1).map_or(vec![tag + 1], |next| tagged(tag, &[next]));
     (tagged(tag, &[crawl.0]), end)
 }
 
-/// All keys with a tag.
+/// The range of keys with a tag.
 pub(super) fn of_tag(tag: u8) -> (Vec<u8>, Vec<u8>) {
     (vec![tag], vec![tag + 1])
 }
 
-/// A key as people read it, hexadecimal.
+/// A key in hexadecimal, for messages.
 pub(super) fn text(key: &[u8]) -> String {
     key.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -1,7 +1,7 @@
-//! Events for whoever looks at this replica now.
+//! Live events for observers of this replica.
 //!
-//! Nothing here is part of the state: it is neither replicated nor stored, and no command depends on it. While nobody
-//! looks nothing is noted, so that applying costs nothing more.
+//! They are not part of the state: they are neither replicated nor stored, and no command depends on them. Without
+//! observers nothing is recorded, so that applying commands costs nothing more.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +9,10 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::model::Event;
 
-/// Events that are kept for those who look.
+/// Most events kept for observers.
 const KEPT: usize = 500;
 
-/// The newest events of one replica, while somebody looks.
+/// The newest events of one replica, while it has observers.
 #[derive(Debug, Default)]
 pub struct LiveEvents {
     looked_at: AtomicBool,
@@ -22,12 +22,12 @@ pub struct LiveEvents {
 #[derive(Debug, Default)]
 struct Newest {
     events: VecDeque<Event>,
-    /// Counts all that were ever noted here.
+    /// Number of events recorded so far.
     count: u64,
 }
 
 impl LiveEvents {
-    /// Somebody looks from now on, or nobody does.
+    /// Starts or stops recording.
     pub fn look(&self, looked_at: bool) {
         self.looked_at.store(looked_at, Ordering::Relaxed);
         if !looked_at {
@@ -35,8 +35,8 @@ impl LiveEvents {
         }
     }
 
-    /// The newest events after the one with this number here, `most` at the most, oldest first, each with its number
-    /// here. A number of another process counts as none.
+    /// The newest events after the given local number, at most `most`, oldest first, each with its local number. A
+    /// number from another process counts as zero.
     pub fn after(&self, after: u64, most: usize) -> Vec<(u64, Event)> {
         let newest = self.lock();
         let after = if after > newest.count { 0 } else { after };
@@ -51,7 +51,7 @@ impl LiveEvents {
         self.looked_at.load(Ordering::Relaxed)
     }
 
-    /// Notes an event if somebody looks.
+    /// Records an event if there are observers.
     pub(super) fn note(&self, event: Event) {
         if !self.is_looked_at() {
             return;

@@ -84,10 +84,10 @@ use sessions::Session;
 
 /// Everything that the cluster agrees on.
 pub struct State {
-    /// The newest version of the cluster that this program carries out.
+    /// The newest cluster version that this program supports.
     known: u32,
     head: Head,
-    /// Answers to the writes with a request id that changed something, newest last; bounded by
+    /// Answers to the writes with a request id that changed something, newest last; at most
     /// [`REQUESTS_KEPT`].
     requests: Vec<(RequestId, Response)>,
     requests_dirty: bool,
@@ -97,13 +97,13 @@ pub struct State {
     jobs: JobTable,
     sessions: BTreeMap<SessionId, Session>,
     ended_sessions: Vec<SessionId>,
-    /// Which job writes a file (TWM-L3). Never iterated, so its order does not matter.
+    /// The job that writes each file (TWM-L3). Never iterated, so its order does not matter.
     writers: HashMap<(UserId, FileKind), JobId>,
     outcomes: AccountOutcomes,
     deleted: Deleted,
-    /// Who may become a member, and who may not any more.
+    /// Who may become a member, and who may no longer.
     roster: Roster,
-    /// What happened, for a mirror.
+    /// Events for a mirror.
     outbox: Outbox,
     /// Settings of the command that is being applied.
     limits: Limits,
@@ -117,19 +117,19 @@ pub struct State {
 /// How many answers to writes with a request id are remembered. A client retries within seconds.
 const REQUESTS_KEPT: usize = 1024;
 
-/// Most nodes that are drained at once. The set is part of one record.
+/// Most drained nodes. The set is part of one record.
 const MAX_DRAINED: usize = 256;
 
-/// Most storages that are waited for at once. Beyond, the one that is absent for the longest is given up.
+/// Most absent storages that are waited for. Beyond this, the one that has been absent longest is given up.
 const MAX_ABSENT: usize = 1024;
 
-/// Nodes whose storage is known at the most.
+/// Most nodes whose storage is remembered.
 const MAX_STORAGES: usize = 1024;
 
 /// The state's scalars.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Head {
-    /// The cluster's version: what [`State::apply`] does is decided by it, never by the program.
+    /// The cluster's version: it alone decides what [`State::apply`] does, never the program.
     version: u32,
     /// Cluster time, ms.
     clock: u64,
@@ -137,15 +137,15 @@ struct Head {
     last_crawl: u64,
     /// The id of the newest job with a record.
     last_job: u64,
-    /// Counts the places given out in ready queues.
+    /// Last rank given to a job in a ready queue.
     last_order: u64,
-    /// Where the scheduler stands: the pass at which the last crawl was served.
+    /// The scheduler's pass: that of the last crawl served.
     pass: u64,
-    /// Nodes that get no jobs, [`MAX_DRAINED`] at the most.
+    /// Nodes that are granted no jobs, at most [`MAX_DRAINED`].
     drained: BTreeSet<NodeId>,
-    /// Storages that no session uses, by the cluster time of the last one's end; [`MAX_ABSENT`] at the most.
+    /// Storages without a session, by the cluster time at which the last one ended; at most [`MAX_ABSENT`].
     absent: BTreeMap<StorageId, u64>,
-    /// The storage of each node that had a session; [`MAX_STORAGES`] at the most.
+    /// The storage of each node that has had a session; at most [`MAX_STORAGES`].
     storages: BTreeMap<NodeId, StorageId>,
 }
 
@@ -160,12 +160,12 @@ impl State {
         self.head.version
     }
 
-    /// The storage of each node that had a session.
+    /// The storage of each node that has had a session.
     pub fn storages(&self) -> &BTreeMap<NodeId, StorageId> {
         &self.head.storages
     }
 
-    /// Who may become a member, and who may not any more.
+    /// Who may become a member, and who may no longer.
     pub fn roster(&self) -> &Roster {
         &self.roster
     }
@@ -175,12 +175,12 @@ impl State {
         self.sessions.values().any(|s| s.record.storage == storage)
     }
 
-    /// Tells what happened to a crawl.
+    /// Emits an event of a crawl.
     fn tell_crawl(&mut self, crawl: CrawlId, change: CrawlChange) {
         self.outbox.push(self.head.clock, EventKind::Crawl { crawl, change });
     }
 
-    /// Tells what happened to a job at its current operation.
+    /// Emits an event of a job's current operation.
     fn tell_job(&mut self, job: JobId, change: impl FnOnce() -> JobChange) {
         if !self.outbox.is_told() {
             return;

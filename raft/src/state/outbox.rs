@@ -1,6 +1,6 @@
-//! Events on their way to those who watch, replicated with the state and bounded.
+//! Events for a mirror, replicated with the state and bounded.
 //!
-//! The outbox keeps the newest events. The mirror takes them from any replica by id, tells the cluster how far
+//! The outbox keeps the newest events. A mirror reads them from any replica by id, tells the cluster how far
 //! it has come, and can go back as long as what it needs is kept. Nobody waits for it: when the outbox is
 //! full, the oldest events leave it, and those that were not passed on are counted (TWM-M1).
 
@@ -22,7 +22,7 @@ use super::persist::{Changes, LoadError, scan};
 
 /// A block is closed at this size, bytes; with one more event it still fits in a value of the state store.
 const BLOCK: usize = 32 * 1024;
-/// This part of the outbox may hold events that were passed on already, for a watcher that lost some.
+/// This fraction of the outbox may hold events that were passed on already, for a mirror that lost some.
 const KEPT_BEHIND: u64 = 4;
 
 /// The newest events.
@@ -32,31 +32,31 @@ pub(super) struct Outbox {
     head_dirty: bool,
     blocks: VecDeque<Block>,
     bytes: u64,
-    /// Blocks that left and are still on disk.
+    /// Blocks that have left and are still on disk.
     left: Vec<u64>,
-    /// The entry that is being applied, and how many events it has caused.
+    /// The entry that is being applied, and the number of its events so far.
     now: EventId,
-    /// Who looks at this replica.
+    /// Live events of this replica.
     live: Arc<LiveEvents>,
-    /// Why the numbers have a gap now, which they must not (TWM-M1).
+    /// A gap in the numbers, which must not happen (TWM-M1).
     gap: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct OutboxHead {
-    /// Most bytes of events; 0: nobody watches, nothing is kept.
+    /// Most bytes of events; 0: there is no mirror, and nothing is kept.
     capacity: u64,
     /// Number of the newest event.
     number: u64,
     /// Number of the newest block.
     block: u64,
-    /// All up to here was passed on.
+    /// All events up to this one were passed on.
     passed: EventId,
-    /// All up to here has left the outbox.
+    /// All events up to this one have left the outbox.
     left: EventId,
     /// Events that left before they were passed on.
     dropped: u64,
-    /// The term of the last leader that was told.
+    /// The term of the last announced leader.
     term: u64,
 }
 
@@ -66,11 +66,11 @@ struct Block {
     bytes: Vec<u8>,
     dirty: bool,
     on_disk: bool,
-    /// Where the last event begins that was found in order: a check goes on from there.
+    /// Start of the last event that was checked; a check continues from there.
     checked: AtomicUsize,
 }
 
-/// How the outbox is, for status and for the mirror.
+/// The state of the outbox, for status and for the mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OutboxView {
     /// Most bytes of events; 0 when nothing is kept.
@@ -79,13 +79,13 @@ pub struct OutboxView {
     pub bytes: u64,
     /// Number of the newest event.
     pub newest: u64,
-    /// All up to here was passed on.
+    /// All events up to this one were passed on.
     pub passed: EventId,
-    /// All up to here has left the outbox.
+    /// All events up to this one have left the outbox.
     pub left: EventId,
     /// Events that left before they were passed on.
     pub dropped: u64,
-    /// The term of the last leader that was told.
+    /// The term of the last announced leader.
     pub term: u64,
 }
 
@@ -99,7 +99,7 @@ impl Outbox {
         self.head.capacity > 0
     }
 
-    /// Whether an event is of use to anybody.
+    /// Whether anybody is interested in events.
     pub(super) fn is_told(&self) -> bool {
         self.is_watched() || self.live.is_looked_at()
     }
@@ -108,12 +108,13 @@ impl Outbox {
         &self.live
     }
 
-    /// Those who look at a replica look at its next state too.
+    /// Keeps the observers of the previous state.
     pub(super) fn go_on_with(&mut self, live: Arc<LiveEvents>) {
         self.live = live;
     }
 
-    /// Sets how much is kept, bytes. With 0 everything leaves, and nothing is dropped: nobody watches.
+    /// Sets how many bytes are kept. With 0 everything leaves, and nothing counts as dropped, since there is
+    /// no mirror.
     pub(super) fn resize(&mut self, capacity: u64) {
         if self.head.capacity == capacity {
             return;
@@ -167,7 +168,7 @@ impl Outbox {
         self.shrink();
     }
 
-    /// Why the numbers have a gap since the last call.
+    /// The gap in the numbers since the last call, if any.
     pub(super) fn take_gap(&mut self) -> Option<String> {
         self.gap.take()
     }
@@ -177,7 +178,7 @@ impl Outbox {
         self.head.number += 1;
     }
 
-    /// TWM-M1 in the newest block, and that the counts of all blocks add up; says what does not hold.
+    /// Checks TWM-M1 in the newest block and the sums over all blocks; returns a violation.
     pub(super) fn check(&self) -> Result<(), String> {
         let bytes: u64 = self.blocks.iter().map(|block| block.bytes.len() as u64).sum();
         if bytes != self.bytes {
@@ -203,7 +204,7 @@ impl Outbox {
         }
     }
 
-    /// All up to here was passed on.
+    /// All events up to `through` were passed on.
     pub(super) fn passed(&mut self, through: EventId) {
         if through > self.head.passed {
             self.head.passed = through;
@@ -222,7 +223,7 @@ impl Outbox {
         new
     }
 
-    /// Lets the oldest events go until the rest fits. The block that is being filled stays while anybody watches.
+    /// Drops the oldest events until the rest fits. The block being filled stays as long as there is a mirror.
     fn shrink(&mut self) {
         let keep = usize::from(self.is_watched());
         while self.bytes > self.head.capacity && self.blocks.len() > keep {
@@ -230,7 +231,7 @@ impl Outbox {
         }
     }
 
-    /// Lets events go that were passed on, beyond the part kept for a watcher that lost some.
+    /// Drops events that were passed on, except for the part kept for a mirror that lost some.
     fn forget_passed(&mut self) {
         let passed = self.head.passed;
         let behind = self.blocks.iter().take_while(|block| block.last <= passed);
@@ -240,7 +241,7 @@ impl Outbox {
         }
     }
 
-    /// Gives the bytes that left.
+    /// Returns the bytes dropped.
     fn let_first_go(&mut self) -> u64 {
         let Some(block) = self.blocks.pop_front() else { return 0 };
         let size = block.bytes.len() as u64;
@@ -256,7 +257,7 @@ impl Outbox {
         size
     }
 
-    /// The events after `id`, about `bytes` of them in their stored form and at least one if there is one.
+    /// The events after `id`, about `bytes` of them in stored form, and at least one if there is any.
     pub(super) fn after(&self, id: EventId, bytes: usize) -> KeptEvents {
         let from = self.blocks.partition_point(|block| block.last <= id);
         let mut taken = 0;
@@ -269,7 +270,7 @@ impl Outbox {
         KeptEvents { left: self.head.left, after: id, blocks: blocks.collect() }
     }
 
-    /// A checksum of all events that are kept, and of what has become of the others.
+    /// A checksum of all kept events, and of what has become of the others.
     pub(super) fn sum(&self) -> u64 {
         let mut events = crc32fast::Hasher::new();
         self.blocks.iter().for_each(|block| events.update(&block.bytes));
@@ -326,7 +327,7 @@ impl Block {
         }
     }
 
-    /// A block as it was written; none if it is damaged.
+    /// A block as it was written; `None` if it is damaged.
     fn of(number: u64, bytes: Vec<u8>) -> Option<Self> {
         let mut block = Self { number, bytes, dirty: false, on_disk: true, ..Self::empty(number) };
         let mut rest = block.bytes.as_slice();
@@ -350,10 +351,10 @@ fn events_in(mut rest: &[u8]) -> impl Iterator<Item = Event> + '_ {
     })
 }
 
-/// Events as they are kept, to be read without holding the state.
+/// Kept events, readable without holding the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptEvents {
-    /// All up to here has left the outbox.
+    /// All events up to this one have left the outbox.
     pub left: EventId,
     after: EventId,
     blocks: Vec<Vec<u8>>,

@@ -1,5 +1,5 @@
-//! Records that are read rarely and can be many: failed and gone accounts. They live in the state
-//! store; only what changed since the last finished checkpoint is in memory.
+//! Records that are rarely read and can be numerous: failed and gone accounts. They are in the state store;
+//! only changes since the last finished checkpoint are in memory.
 
 mod page;
 
@@ -19,10 +19,10 @@ pub(super) use page::Page;
 
 type Overlay = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// The store under an overlay of changes.
+/// The store with an overlay of changes.
 pub(super) struct AccountOutcomes {
     store: Arc<dyn StateStore>,
-    /// Changes that a running checkpoint writes.
+    /// Changes that a checkpoint in progress writes.
     frozen: Arc<Overlay>,
     /// Changes since.
     changed: Overlay,
@@ -74,7 +74,7 @@ impl AccountOutcomes {
         keys.iter().for_each(|key| drop(self.changed.remove(key)));
     }
 
-    /// Records how an account ended, where that is more than a number.
+    /// Records how an account ended, where that is more than a counter.
     pub(super) fn record_end(&mut self, crawl: CrawlId, job: &JobRecord) -> Result<(), OutcomesError> {
         let JobRecord { user, depth, completed, gone, failures, .. } = job.clone();
         if !failures.is_empty() {
@@ -154,7 +154,7 @@ impl AccountOutcomes {
         Arc::clone(&self.frozen)
     }
 
-    /// The checkpoint is on disk. Answers what it held.
+    /// The checkpoint is on disk. Returns what it held.
     pub(super) fn written(&mut self) -> Arc<Overlay> {
         std::mem::take(&mut self.frozen)
     }

@@ -1,8 +1,8 @@
-//! From memory to the state store and back.
+//! Writes the state to the state store and loads it.
 //!
-//! A checkpoint has two parts: [`State::freeze`] collects what changed since the last one, between
-//! two commands and without I/O; [`write_checkpoint`] then writes it as one durable batch while
-//! commands go on.
+//! A checkpoint has two parts: [`State::freeze`] collects what changed since the last one, between two
+//! commands and without I/O; [`write_checkpoint`] then writes it as one durable batch while commands
+//! continue.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -28,13 +28,14 @@ use super::{Head, State, keys, seal, seen_runs};
 #[derive(Default)]
 pub(super) struct Changes {
     records: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// The first record that the store would not take.
+    /// The first record that was too large for the store.
     refused: Option<String>,
 }
 
 impl Changes {
-    /// Adds a record. What is too large for the store must have been refused when its parts came, for no restart
-    /// would get past it; so it stops the replica and is named. The largest of each kind are in [`keys`].
+    /// Adds a record. What is too large for the store must have been refused when its parts came in, because no
+    /// restart would get past it; therefore it stops the replica with its name. The largest record of each kind is
+    /// listed in [`keys`].
     pub(super) fn put(&mut self, kind: &'static str, key: Vec<u8>, value: Vec<u8>) {
         if key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
             let what = format!(
@@ -64,7 +65,7 @@ impl Changes {
         self.records.push((key, None));
     }
 
-    /// Moves the changes to a batch, in their order.
+    /// Moves the changes to a batch, in order.
     pub(super) fn add_to(self, batch: &mut WriteBatch) {
         for (key, value) in self.records {
             match value {
@@ -79,7 +80,7 @@ impl Changes {
 pub struct Frozen {
     changes: Changes,
     outcomes: Arc<BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
-    /// New numbers of each crawl's seen-set, in no order: sorting them must not hold commands up.
+    /// New numbers of each crawl's seen-set, unsorted: sorting them must not delay commands.
     seen: Vec<(CrawlId, Vec<u64>)>,
     /// Crawls whose records have to leave the store.
     deleted: Vec<CrawlId>,
@@ -98,17 +99,17 @@ pub enum LoadError {
         /// Its key, hexadecimal.
         key: String,
     },
-    /// The cluster has a version that this program does not know.
+    /// The cluster has a version that this program does not support.
     #[error(
         "the state on disk belongs to a cluster of version {cluster} and this program knows versions up to {known}; install the release that ran here before or a newer one"
     )]
     TooNew {
         /// The cluster's version.
         cluster: u32,
-        /// The newest version that this program knows.
+        /// The newest version that this program supports.
         known: u32,
     },
-    /// The store lacks some of what the last checkpoint left in it, or has something else.
+    /// The store lacks some of what the last checkpoint left in it, or contains something else.
     #[error(
         "the state on disk is not what the last checkpoint wrote: this disk loses data; stop this node, move its data directory away, run `twm-ctl member replace` for it and start it again"
     )]
@@ -125,12 +126,12 @@ impl LoadError {
 }
 
 impl State {
-    /// The state as the last checkpoint left it.
+    /// Loads the state of the last checkpoint.
     pub fn load(store: Arc<dyn StateStore>) -> Result<Self, LoadError> {
         Self::load_knowing(store, CLUSTER_VERSION)
     }
 
-    /// The same, for a program that carries out versions of the cluster up to `known`.
+    /// The same, for a program that supports cluster versions up to `known`.
     pub fn load_knowing(store: Arc<dyn StateStore>, known: u32) -> Result<Self, LoadError> {
         let mut state = Self::empty(Arc::clone(&store), known);
         if let Some(value) = store.get(keys::HEAD)? {
@@ -153,7 +154,7 @@ impl State {
         Ok(state)
     }
 
-    /// Lets those who look at another state of this replica look at this one.
+    /// Keeps the observers and checks of another state of this replica.
     pub fn looked_at_like(mut self, other: &Self) -> Self {
         self.outbox.go_on_with(Arc::clone(other.outbox.live()));
         self.check_after_commands(other.checks.on());
@@ -251,8 +252,8 @@ impl State {
         Ok(())
     }
 
-    /// Collects what changed since the last checkpoint. [`Self::checkpoint_written`] must follow
-    /// before the next one.
+    /// Collects what changed since the last checkpoint. Call [`Self::checkpoint_written`] before the next
+    /// one.
     pub fn freeze(&mut self) -> Result<Frozen, StateFailure> {
         if let Some(failure) = self.failure.clone() {
             return Err(failure);
@@ -305,15 +306,15 @@ impl State {
         }
     }
 
-    /// The last [`Frozen`] is durable. Answers what is no longer needed: to free it takes a while, which no command
-    /// should wait for.
+    /// The last [`Frozen`] is durable. Returns what is no longer needed: dropping it takes a while, and no command
+    /// should wait for that.
     pub fn checkpoint_written(&mut self) -> impl Send + use<> {
         (self.outcomes.written(), self.put_away_ended())
     }
 }
 
-/// Writes a checkpoint as one durable batch, together with records of the caller's own (the applied
-/// log id, the membership). The first of them is the stamp of its [seal](super::check_seal); without any it has none.
+/// Writes a checkpoint as one durable batch, together with records of the caller's own (the applied log id, the
+/// membership). The first of them is the stamp of its [seal](super::check_seal); without any, there is no seal.
 pub fn write_checkpoint(
     store: &dyn StateStore,
     frozen: Frozen,

@@ -1,4 +1,4 @@
-//! Where jobs are, for simulations.
+//! Locations of jobs, for simulations.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::model::{NodeId, SessionId};
 use super::State;
 use super::jobs::{JobRecord, Phase};
 
-/// Where a job can be.
+/// The location of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum JobPlace {
     /// An account waits in a queue.
@@ -16,16 +16,16 @@ pub enum JobPlace {
     Ready,
     /// A worker has it.
     Leased,
-    /// Its draft waits for its final name.
+    /// Its draft is not published yet.
     Publishing,
-    /// It waits for a time.
+    /// It is delayed.
     Delayed,
     /// There is no job of any kind.
     Nowhere,
 }
 
 impl State {
-    /// Where jobs are: those that a node has, if it is one's, and all that no node has.
+    /// Where jobs are: those of a node, if one is given, and those that no node has.
     pub(crate) fn job_places(&self, node: Option<NodeId>) -> BTreeSet<JobPlace> {
         let of_node = |session: &SessionId| {
             let holder = self.sessions.get(session).map(|session| session.record.node);

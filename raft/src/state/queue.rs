@@ -1,4 +1,4 @@
-//! A queue of accounts in segments: what one waiting job costs is what its id costs.
+//! A queue of accounts in segments: a waiting account costs no more than its id.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use super::checksum::UserSum;
 use super::keys;
 use super::persist::{Changes, LoadError, scan};
 
-/// Accounts in order, with the depth each was found at.
+/// Accounts in order, each with its depth.
 #[derive(Default)]
 pub(super) struct SegmentQueue {
     segments: VecDeque<Segment>,
@@ -52,7 +52,7 @@ impl SegmentQueue {
         self.segments.push_back(Segment::of(number, depth, user));
     }
 
-    /// Puts accounts, in their order, before all others.
+    /// Adds accounts in front of all others, in their order.
     pub(super) fn push_front(&mut self, users: &[UserId], depth: u32) {
         let mut front: Vec<Segment> = Vec::new();
         for user in users {
@@ -94,17 +94,17 @@ impl SegmentQueue {
         self.sum = UserSum::default();
     }
 
-    /// A checksum of the accounts with their depths, whatever their order.
+    /// A checksum of the accounts with their depths, independent of their order.
     pub(super) fn sum(&self) -> u64 {
         self.sum.get()
     }
 
-    /// Whether the disk has something else.
+    /// Whether the disk is out of date.
     pub(super) fn has_new(&self) -> bool {
         !self.emptied.is_empty() || self.segments.iter().any(|segment| segment.dirty)
     }
 
-    /// Up to `limit` accounts from the `from`-th on.
+    /// Up to `limit` accounts, starting with the `from`-th.
     pub(super) fn page(&self, from: u64, limit: usize) -> Vec<UserId> {
         let mut pager = Pager::new(from, limit);
         for segment in &self.segments {
@@ -136,7 +136,7 @@ impl SegmentQueue {
         }
     }
 
-    /// Takes a record written by [`Self::freeze`]; records come in the order of their keys.
+    /// Loads a record written by [`Self::freeze`]; records come in key order.
     pub(super) fn load(&mut self, key: &[u8], value: &[u8]) -> Result<(), LoadError> {
         let segment = Segment::read(key, value)?;
         self.len += segment.ids.len() as u64;
@@ -146,7 +146,8 @@ impl SegmentQueue {
     }
 }
 
-/// Up to `limit` accounts from the `from`-th on of the segments in the store, without holding them all. Blocks.
+/// Up to `limit` accounts of the segments in the store, starting with the `from`-th, without holding them
+/// all. Blocks.
 pub(super) fn stored_page(
     store: &dyn StateStore,
     range: (Vec<u8>, Vec<u8>),
@@ -174,7 +175,7 @@ impl Pager {
         Self { skip, limit, page: Vec::new() }
     }
 
-    /// Takes what the page wants of the next segment; false when it is full.
+    /// Takes what the page needs from the next segment; false when the page is full.
     fn take(&mut self, ids: &IdSegment) -> bool {
         let len = ids.len() as u64;
         if self.skip >= len {
@@ -215,7 +216,7 @@ mod tests {
 
     const CRAWL: CrawlId = CrawlId(3);
 
-    /// The plain thing that a queue behaves as.
+    /// A model of the queue.
     type Model = VecDeque<(UserId, u32)>;
 
     fn user(dice: &SeededEntropy) -> UserId {
@@ -227,7 +228,7 @@ mod tests {
         }
     }
 
-    /// Mostly some accounts, at times more than a segment holds.
+    /// Usually some accounts, at times more than a segment holds.
     fn users(dice: &SeededEntropy) -> Vec<UserId> {
         let most = if dice.next_u64() % 12 == 0 { 9_000 } else { 40 };
         (0..dice.next_u64() % most).map(|_| user(dice)).collect()

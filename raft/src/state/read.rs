@@ -17,16 +17,16 @@ use super::outcomes::{ErrorRecord, GoneRecord, OutcomesError};
 use super::queue::stored_page;
 use super::{KeptEvents, LiveEvents, OutboxView};
 
-/// Most records in one page of an answer, so that an answer always fits into a frame.
+/// Most records in one page of an answer, so that it always fits into a frame.
 const MAX_PAGE: usize = 1000;
-/// Time between two ticks while records of deleted crawls are left, ms.
+/// Interval of ticks while records of deleted crawls remain, ms.
 const REMOVAL_MS: u64 = 1000;
 /// Most accounts in one page of a frontier.
 const MAX_FRONTIER_PAGE: usize = 10_000;
 
 impl State {
-    /// Whether a report with these wants would bring the session something. False also for a session
-    /// that is over: its node learns that from its next report.
+    /// Whether a report with these wants would be granted something. Also false for a session that is over:
+    /// its node learns that from its next report.
     pub fn has_work(&self, session: SessionId, wants: &Wants) -> bool {
         let Some(session) = self.sessions.get(&session) else { return true };
         if !session.adopted.is_empty() {
@@ -53,7 +53,7 @@ impl State {
         self.sessions.keys().copied().collect()
     }
 
-    /// The live sessions as operators see them; the time since the last report is the leader's to add.
+    /// The live sessions as operators see them; the leader adds the time since the last report.
     pub fn sessions(&self) -> Vec<SessionStatus> {
         let status = |(&id, session): (&SessionId, &super::Session)| SessionStatus {
             id,
@@ -82,7 +82,7 @@ impl State {
         self.crawls.get(&id).map(|crawl| self.view(id, crawl))
     }
 
-    /// What a crawl asks for.
+    /// The specification of a crawl.
     pub fn crawl_spec(&self, id: CrawlId) -> Option<&CrawlSpec> {
         self.crawls.get(&id).map(|crawl| &crawl.record.spec)
     }
@@ -105,8 +105,8 @@ impl State {
         }
     }
 
-    /// Which of these accounts the crawl does not know yet, in their order. What this replica does not
-    /// know may have come to the leader since; the state machine has the last word.
+    /// Which of these accounts the crawl does not know yet, in their order. Some of them may be known to the
+    /// leader by now; the state machine decides.
     pub fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {
         match self.crawls.get(&crawl) {
             Some(crawl) if crawl.put_away => users,
@@ -115,7 +115,7 @@ impl State {
         }
     }
 
-    /// Part of a crawl's error list.
+    /// A page of a crawl's error list.
     pub fn errors(
         &self,
         crawl: CrawlId,
@@ -125,7 +125,7 @@ impl State {
         self.errors_reader(crawl, after, limit)()
     }
 
-    /// Reads part of a crawl's error list from the store, which is on the disk: the state must not be held
+    /// A reader for a page of a crawl's error list. The store is on disk, so the state must not be held
     /// meanwhile.
     pub fn errors_reader(
         &self,
@@ -138,7 +138,7 @@ impl State {
         move || Ok(page.read()?.into_iter().map(listed).collect())
     }
 
-    /// Part of a crawl's gone accounts.
+    /// A page of a crawl's gone accounts.
     pub fn gone_users(
         &self,
         crawl: CrawlId,
@@ -148,7 +148,7 @@ impl State {
         self.gone_reader(crawl, after, limit)()
     }
 
-    /// Reads part of a crawl's gone accounts from the store, as [`Self::errors_reader`] does.
+    /// A reader for a page of a crawl's gone accounts, like [`Self::errors_reader`].
     pub fn gone_reader(
         &self,
         crawl: CrawlId,
@@ -160,12 +160,13 @@ impl State {
         move || Ok(page.read()?.into_iter().map(listed).collect())
     }
 
-    /// Part of a crawl's frontier.
+    /// A page of a crawl's frontier.
     pub fn frontier(&self, crawl: CrawlId, from: u64) -> Result<FrontierPage, OutcomesError> {
         self.frontier_reader(crawl, from)()
     }
 
-    /// Reads part of a crawl's frontier, as [`Self::errors_reader`] does: that of an ended crawl is in the store.
+    /// A reader for a page of a crawl's frontier, like [`Self::errors_reader`]: that of an ended crawl is in the
+    /// store.
     pub fn frontier_reader(
         &self,
         id: CrawlId,
@@ -194,7 +195,7 @@ impl State {
         leases.iter().copied().filter(|lease| used.contains(lease)).collect()
     }
 
-    /// Jobs with a record, resident bytes of all queues and of all seen-sets.
+    /// Number of jobs with a record, resident bytes of all queues and of all seen-sets.
     pub fn sizes(&self) -> Sizes {
         let queues = self.crawls.values().map(|c| c.queue.memory_bytes() + c.frontier.memory_bytes()).sum();
         let seen_ids = self.crawls.values().map(|c| c.seen.len()).sum();
@@ -202,22 +203,22 @@ impl State {
         Sizes { jobs: self.jobs.len(), queue_bytes: queues, seen_ids, seen_bytes: seen }
     }
 
-    /// What happened after `id`, oldest first: about `bytes` in stored form, and at least one event if there is one.
+    /// Events after `id`, oldest first: about `bytes` in stored form, and at least one if there is any.
     pub fn events_after(&self, id: EventId, bytes: usize) -> KeptEvents {
         self.outbox.after(id, bytes)
     }
 
-    /// How the outbox of events is.
+    /// The state of the outbox.
     pub fn outbox(&self) -> OutboxView {
         self.outbox.view()
     }
 
-    /// Events for whoever looks at this replica.
+    /// Live events of this replica.
     pub fn live_events(&self) -> &Arc<LiveEvents> {
         self.outbox.live()
     }
 
-    /// Jobs that run, by [`Operation::index`].
+    /// Number of running jobs by [`Operation::index`].
     pub fn ongoing(&self) -> [u64; 4] {
         let mut ongoing = [0; 4];
         let leased = self.sessions.values().flat_map(|session| &session.leased);
@@ -227,7 +228,7 @@ impl State {
         ongoing
     }
 
-    /// The next jobs of the crawls that are not over, crawl by crawl, `limit` of them at the most.
+    /// The next jobs of the crawls that are not over, crawl by crawl, at most `limit`.
     pub fn upcoming(&self, limit: usize) -> Vec<Upcoming> {
         let mut upcoming = Vec::new();
         for crawl in self.active.iter().filter_map(|id| self.crawls.get(id)) {
@@ -248,7 +249,7 @@ impl State {
         upcoming
     }
 
-    /// Crawls by phase, for metrics.
+    /// Number of crawls by phase, for metrics.
     pub fn count_crawls(&self, phase: CrawlPhase) -> usize {
         self.crawls.values().filter(|c| c.phase() == phase).count()
     }
@@ -257,15 +258,15 @@ impl State {
 /// A job that waits to run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Upcoming {
-    /// What it will do.
+    /// Its operation.
     pub operation: Operation,
     /// The account.
     pub user: UserId,
-    /// Where it goes on; absent at the beginning.
+    /// Where it continues; absent for a first attempt.
     pub cursor: Option<String>,
 }
 
-/// How large the state is.
+/// The size of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sizes {
     /// Jobs with a record of their own.

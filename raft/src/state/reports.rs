@@ -1,4 +1,4 @@
-//! A report and its answer.
+//! Applies reports and builds their answers.
 
 use storage::planted::{Bug, planted};
 
@@ -10,7 +10,7 @@ use super::State;
 use super::jobs::Phase;
 use super::sessions::Positions;
 
-/// What an answer tells about a finding.
+/// The answer's part about one finding.
 struct Receipt {
     job: JobId,
     lease: LeaseId,
@@ -57,8 +57,8 @@ impl State {
         Response::Report(self.answer(id, &receipts))
     }
 
-    /// The answer to the session's last report, however often that comes (TWM-S2). Only what a
-    /// cancellation has taken since is missing from it.
+    /// The answer to the session's last report, however often that comes (TWM-S2). Only what a cancellation
+    /// has taken since is missing.
     fn answer(&mut self, id: SessionId, receipts: &[Receipt]) -> ReportAnswer {
         let Some(session) = self.sessions.get(&id) else {
             self.lost_session(id);

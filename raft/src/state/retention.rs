@@ -1,12 +1,13 @@
-//! What is kept of a crawl that has ended, and how it is deleted.
+//! Retention and deletion of ended crawls.
 //!
-//! A crawl that has ended keeps its record, errors and gone accounts. Its seen-set and frontier are *put away* once
-//! a checkpoint has all of them: they stay on disk and leave memory. Should a retry of its errors reopen it, they are
-//! read again before the first discovery is applied (TWM-C2). Between the two nothing changes them, so that what is
-//! read is what was put away, on every replica, whenever its checkpoints were.
+//! A crawl that has ended keeps its record, errors and gone accounts. Its seen-set and frontier are *put away* once a
+//! checkpoint has all of them: they stay on disk and leave memory. If a retry of its errors reopens the crawl, they
+//! are loaded again before the first discovery is applied (TWM-C2). Nothing changes them in between, so that every
+//! replica loads what it has put away, whenever its checkpoints were.
 //!
-//! A deleted crawl is gone from the state at once. Its records can be millions: a mark says that they have to leave the
-//! store, and each checkpoint removes [`REMOVED_AT_ONCE`] of them until the mark is the last. Crawl ids are not used again.
+//! A deleted crawl leaves the state at once. Its records can number millions: a mark says that they have to leave the
+//! store, and each checkpoint removes [`REMOVED_AT_ONCE`] of them until only the mark is left. Crawl ids are not
+//! reused.
 
 use std::collections::BTreeMap;
 
@@ -19,23 +20,23 @@ use super::outcomes::OutcomesError;
 use super::persist::{Changes, LoadError, scan};
 use super::{State, keys, seen_runs};
 
-/// Records of deleted crawls that one checkpoint removes.
+/// Most records of deleted crawls that one checkpoint removes.
 const REMOVED_AT_ONCE: usize = 20_000;
 
-/// A store smaller than this, in bytes, is not written anew.
+/// A store smaller than this is not rewritten, bytes.
 const WORTH_SHRINKING: u64 = 16 << 20;
 
-/// A store is written anew when it takes so many times what is in it.
+/// A store is rewritten when it takes this many times the size of its contents.
 const MOSTLY_FREE: u64 = 2;
 
-/// What a crawl has beside its record.
+/// Records of a crawl beside its own.
 const OF_A_CRAWL: [u8; 6] =
     [keys::QUEUE, keys::FRONTIER, keys::SEEN_RUN, keys::SEEN_TEXT, keys::ERROR, keys::GONE];
 
 /// Deleted crawls that have records in the store.
 #[derive(Default)]
 pub(super) struct Deleted {
-    /// By whether their mark is on disk.
+    /// Whether their mark is on disk.
     marked: BTreeMap<CrawlId, bool>,
 }
 
@@ -44,7 +45,7 @@ impl Deleted {
         self.marked.is_empty()
     }
 
-    /// Marks the crawls on disk; answers all that have records to remove.
+    /// Marks the crawls on disk; returns all that have records to remove.
     pub(super) fn freeze(&mut self, changes: &mut Changes) -> Vec<CrawlId> {
         for (&id, on_disk) in self.marked.iter_mut().filter(|(_, on_disk)| !**on_disk) {
             *on_disk = true;
@@ -81,8 +82,7 @@ fn deleted_in(key: &[u8]) -> Result<CrawlId, LoadError> {
     Ok(CrawlId(id))
 }
 
-/// Adds to a checkpoint the removal of deleted crawls' records, as many as one checkpoint may remove; whether these are
-/// the last.
+/// Adds to a checkpoint the removal of deleted crawls' records, up to its limit; returns whether these are the last.
 pub(super) fn remove(
     store: &dyn StateStore,
     deleted: &[CrawlId],
@@ -104,8 +104,8 @@ pub(super) fn remove(
     Ok(!deleted.is_empty())
 }
 
-/// Writes the store anew if most of it is free: what deleted crawls had. The database uses free space again and never
-/// gives any back. Commands go on meanwhile; checkpoints wait, as they do for a snapshot.
+/// Rewrites the store if most of it is free after deletions. The database reuses free space but never returns it.
+/// Commands continue meanwhile; checkpoints wait, as they do for a snapshot.
 pub(super) fn shrink(store: &dyn StateStore) -> Result<(), LoadError> {
     let on_disk = store.size_on_disk()?;
     if on_disk < WORTH_SHRINKING {
@@ -123,7 +123,8 @@ pub(super) fn shrink(store: &dyn StateStore) -> Result<(), LoadError> {
 }
 
 impl Crawl {
-    /// Frees what a checkpoint has and nobody changes any more; answers it, for it can be large.
+    /// Removes what a checkpoint has and nobody changes any more from memory; returns it, because dropping it
+    /// can take a while.
     fn put_away(&mut self) -> Option<impl Send + use<>> {
         let can = !self.put_away && self.phase().is_over() && self.open == 0;
         if !can || self.seen.has_new() || self.frontier.has_new() || self.queue.has_new() {
@@ -134,7 +135,7 @@ impl Crawl {
         Some((seen, std::mem::take(&mut self.frontier), std::mem::take(&mut self.queue)))
     }
 
-    /// Reads what was put away.
+    /// Loads what was put away.
     pub(super) fn take_out(&mut self, store: &dyn StateStore, id: CrawlId) -> Result<(), LoadError> {
         for entry in scan(store, keys::of_crawl(keys::FRONTIER, id)) {
             let (key, value) = entry?;
@@ -147,7 +148,7 @@ impl Crawl {
 }
 
 impl State {
-    /// Forgets an ended crawl. One that was deleted before is not refused: the answer to that may have been lost.
+    /// Deletes an ended crawl. Deleting it again is not refused, because the first answer may have been lost.
     pub(super) fn delete_crawl(&mut self, id: CrawlId) -> Response {
         let Some(crawl) = self.crawls.get(&id) else {
             let was_there = (1..=self.head.last_crawl).contains(&id.0);
@@ -164,7 +165,7 @@ impl State {
         Response::Done
     }
 
-    /// The crawl that ended first, if that was `kept_ms` of cluster time before `now`.
+    /// The crawl that ended first, if that was at least `kept_ms` of cluster time before `now`.
     pub fn kept_long_enough(&self, kept_ms: u64, now: u64) -> Option<CrawlId> {
         let ended = self.crawls.iter().filter(|(_, crawl)| crawl.phase().is_over() && crawl.open == 0);
         let ended = ended.filter_map(|(&id, crawl)| Some((crawl.record.ended_at?, id)));
@@ -177,7 +178,7 @@ impl State {
         !self.deleted.is_empty()
     }
 
-    /// Frees what the checkpoint just written has made free to go.
+    /// Removes from memory what the checkpoint just written has made removable.
     pub(super) fn put_away_ended(&mut self) -> impl Send + use<> {
         let freed: Vec<_> = self.crawls.values_mut().filter_map(Crawl::put_away).collect();
         if let Err(error) = self.deleted.written(&**self.outcomes.store()) {
@@ -186,7 +187,8 @@ impl State {
         freed
     }
 
-    /// Reads the seen-set and the frontier of a reopened crawl; false when that failed, which stops the replica.
+    /// Loads the seen-set and the frontier of a reopened crawl; returns false if that failed, which stops the
+    /// replica.
     pub(super) fn take_out(&mut self, id: CrawlId) -> bool {
         let Some(crawl) = self.crawls.get_mut(&id) else {
             self.lost_crawl(id);
@@ -207,7 +209,7 @@ impl State {
 
 #[cfg(test)]
 impl State {
-    /// What a crawl has seen and what is in its frontier, wherever they are.
+    /// A crawl's seen-set and frontier, wherever they are.
     pub(super) fn seen_and_frontier(
         &self,
         id: CrawlId,

@@ -1,8 +1,8 @@
-//! Who may become a member, and who may not any more.
+//! Who may become a member, and who may no longer.
 //!
 //! Raft's own membership says who *is* a member. The roster holds the operator's intent until Raft's membership
-//! agrees with it, so that a new leader goes on with a change that the old one has begun, and the disks that must never
-//! come back.
+//! agrees with it, so that a new leader continues a change that the old one has begun; and it holds the disks that
+//! must never come back.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,13 +17,13 @@ use super::checksum::Checksum;
 use super::keys;
 use super::persist::{Changes, LoadError};
 
-/// Changes under way at most.
+/// Most changes in progress.
 const MAX_ENTRIES: usize = 64;
 
 /// Longest address, bytes: a host name of 253 and a port.
 const MAX_ADDRESS: usize = 260;
 
-/// Disks that are remembered as departed. With 24 bytes each the record stays far below a value's limit.
+/// How many departed disks are remembered. At 24 bytes each the record stays far below a value's limit.
 const MAX_DEPARTED: usize = 1_000;
 
 /// The roster.
@@ -41,16 +41,16 @@ struct Record {
     departed: Vec<Departed>,
 }
 
-/// A change of members that is wanted, or under way.
+/// A membership change that is requested or in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RosterEntry {
-    /// One new disk of the node is let in.
+    /// One new disk of the node may join.
     Joins {
         /// Where it is reached.
         address: String,
-        /// The disk; absent until one has come.
+        /// The disk; absent until it has contacted the cluster.
         disk: Option<DiskId>,
-        /// The disk whose place it takes.
+        /// The disk that it replaces.
         replaces: Option<DiskId>,
     },
     /// The member leaves.
@@ -60,12 +60,12 @@ pub enum RosterEntry {
     },
 }
 
-/// A disk that is no member any more.
+/// A disk that is no longer a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departed {
     /// The member.
     pub member: MemberId,
-    /// The disk that took its place; absent where the node was removed.
+    /// The disk that replaced it; absent if the node was removed.
     pub successor: Option<DiskId>,
 }
 
@@ -95,22 +95,22 @@ impl Roster {
         self.record.formed
     }
 
-    /// A checksum of all of it.
+    /// A checksum of the roster.
     pub(super) fn sum(&self) -> u64 {
         Checksum::default().record(&self.record).finish()
     }
 
-    /// What is wanted of a node.
+    /// The requested change of a node.
     pub fn entry(&self, node: NodeId) -> Option<&RosterEntry> {
         self.record.entries.get(&node)
     }
 
-    /// All changes that are wanted, by node.
+    /// All requested changes, by node.
     pub fn entries(&self) -> impl Iterator<Item = (NodeId, &RosterEntry)> {
         self.record.entries.iter().map(|(&node, entry)| (node, entry))
     }
 
-    /// Whether a disk was replaced or removed.
+    /// The departure of a disk that was replaced or removed.
     pub fn departed(&self, disk: DiskId) -> Option<Departed> {
         self.record.departed.iter().rev().find(|departed| departed.member.disk == disk).copied()
     }
@@ -138,11 +138,11 @@ impl Roster {
                     "node {node} is about to leave; wait until `twm-ctl member list` shows it no more"
                 ));
             }
-            // The disk that was let in is lost as well, or the leader would have settled the change first.
+            // The admitted disk is lost as well, or the leader would have settled the change first.
             Some(&RosterEntry::Joins { disk: Some(lost), .. }) => {
                 self.note_departed(Departed { member: MemberId { node, disk: lost }, successor: None });
             }
-            // An admission that nobody has used may be corrected.
+            // An unused admission may be corrected.
             Some(RosterEntry::Joins { disk: None, .. }) => {}
             None if self.record.entries.len() >= MAX_ENTRIES => {
                 return Err(format!("{MAX_ENTRIES} changes of members are under way; wait for one of them"));

@@ -1,11 +1,12 @@
-//! A checksum of all that a checkpoint left in the store, by which a start sees whether it is still there.
+//! A checksum of everything that a checkpoint left in the store, which a start compares.
 //!
-//! A database that lost its newest segments opens as it was some writes ago, in the middle of a checkpoint. What is applied on
-//! top of that differs from all other replicas, and nothing else would tell. The checksum is the sum of a hash of each entry, so
-//! that a checkpoint changes it by what it writes and a start, which reads everything anyway, adds it up.
+//! A database that lost its newest segments opens in an earlier state, in the middle of a checkpoint. A replica that
+//! continues from there differs from all others, and nothing else would reveal it. The checksum is the sum of a hash
+//! of each entry, so that a checkpoint updates it from what it writes, and a start, which reads everything anyway,
+//! adds it up.
 //!
-//! The seal names the checkpoint that it is of by its stamp, the entry that tells how far the log was applied. An older program
-//! writes checkpoints without sealing them: then neither stamp is that of the store, and nothing is compared.
+//! The seal identifies its checkpoint by a stamp, which is the entry with the applied log id. An older program writes
+//! checkpoints without a seal; then neither stamp matches the store, and nothing is compared.
 
 use serde::{Deserialize, Serialize};
 use storage::state::{StateStore, WriteBatch};
@@ -17,9 +18,9 @@ use super::persist::LoadError;
 /// The seal of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Seal {
-    /// Of all entries but the seal.
+    /// Sum over all entries but the seal.
     sum: u64,
-    /// The stamp of the checkpoint that this is the seal of.
+    /// The stamp of this checkpoint.
     of: u64,
     /// The stamp of the checkpoint before.
     after: u64,
@@ -48,14 +49,14 @@ pub(super) fn seal(store: &dyn StateStore, batch: &mut WriteBatch, stamp: &[u8])
     Ok(())
 }
 
-/// Whether what the last checkpoint wrote is there, all of it and nothing else.
+/// Checks that the store contains exactly what the last checkpoint left.
 ///
 /// # Errors
-/// It is not, or the store cannot be read.
+/// It does not, or the store cannot be read.
 pub fn check_seal(store: &dyn StateStore, stamp: &[u8]) -> Result<(), LoadError> {
     let Some(seal) = read(store)? else { return Ok(()) };
     let now = stamp_in(store, stamp)?;
-    // A seal is the first entry of its checkpoint: where it is newer than the stamp, the rest is not there.
+    // The seal is the first entry of its checkpoint: if it is newer than the stamp, the rest is missing.
     let torn = seal.after == now && seal.of != now;
     if torn || (seal.of == now && seal.sum != sum_of(store)?) {
         return Err(LoadError::Unsealed);
@@ -68,7 +69,7 @@ fn read(store: &dyn StateStore) -> Result<Option<Seal>, LoadError> {
     postcard::from_bytes(&value).map(Some).map_err(|_| LoadError::damaged("seal", keys::SEAL))
 }
 
-/// The hash of the stamp; 0 where there is none.
+/// The hash of the stamp; 0 if there is none.
 fn stamp_in(store: &dyn StateStore, stamp: &[u8]) -> Result<u64, LoadError> {
     Ok(store.get(stamp)?.map_or(0, |value| hash(stamp, &value)))
 }
@@ -98,7 +99,7 @@ mod tests {
 
     const STAMP: &[u8] = b"m";
 
-    /// A checkpoint that changes some entries, sealed or not; what it changed.
+    /// A checkpoint that changes some entries, with or without a seal; returns what it changed.
     fn checkpoint(store: &MemoryStore, number: u64, dice: &SeededEntropy, sealed: bool) -> WriteBatch {
         let mut batch = WriteBatch::new();
         for _ in 0..1 + dice.next_u64() % 8 {
@@ -147,7 +148,7 @@ mod tests {
         }
     }
 
-    /// Changes reach a database in the order of their keys, and its newest ones are what it loses.
+    /// Changes reach a database in key order, and it loses the newest ones.
     #[test]
     fn a_store_that_is_back_in_the_middle_of_a_checkpoint_breaks_the_seal() {
         let dice = SeededEntropy::new(4);

@@ -11,7 +11,7 @@ use super::checksum::UserSum;
 pub(super) struct SeenSet {
     numbers: IdSet,
     texts: BTreeSet<Box<str>>,
-    /// What came since the last checkpoint.
+    /// Numbers added since the last checkpoint.
     new_numbers: Vec<u64>,
     new_texts: Vec<Box<str>>,
     sum: UserSum,
@@ -33,7 +33,7 @@ impl SeenSet {
         self.numbers.memory_bytes() + self.texts.iter().map(|t| t.len() + 48).sum::<usize>()
     }
 
-    /// Adds the accounts and returns those that were new, in the order given, each once.
+    /// Adds the accounts and returns the new ones, in the order given, each once.
     pub(super) fn insert(&mut self, users: Vec<UserId>) -> Vec<UserId> {
         let mut sorted: Vec<u64> = users.iter().filter_map(number).collect();
         sorted.sort_unstable();
@@ -62,17 +62,17 @@ impl SeenSet {
         self.sum.get()
     }
 
-    /// What came since the last call, in no order: numbers and texts.
+    /// What was added since the last call, unsorted: numbers and texts.
     pub(super) fn take_new(&mut self) -> (Vec<u64>, Vec<Box<str>>) {
         (std::mem::take(&mut self.new_numbers), std::mem::take(&mut self.new_texts))
     }
 
-    /// Whether something came since the last call of [`Self::take_new`].
+    /// Whether anything was added since the last call of [`Self::take_new`].
     pub(super) fn has_new(&self) -> bool {
         !self.new_numbers.is_empty() || !self.new_texts.is_empty()
     }
 
-    /// For an empty set.
+    /// Only for an empty set.
     pub(super) fn load_numbers(&mut self, sorted: &[u64]) {
         self.numbers = IdSet::from_sorted(sorted.iter().copied());
         sorted.iter().for_each(|number| self.sum.add_number(*number));

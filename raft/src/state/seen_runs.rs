@@ -1,9 +1,9 @@
-//! The seen-set on disk: sorted runs, one more with each checkpoint, merged by size.
+//! The seen-set on disk: sorted runs, one per checkpoint, merged by size.
 //!
-//! A log-structured merge tree (O'Neil et al., 1996): a run of level `n` has at least 1024 x 8^n ids,
-//! and eight runs of a level become one, so that each id is written a few times in all and there are
-//! never many runs. A large run is left alone: merging it would hold up a checkpoint and gain nothing,
-//! as a start reads every block anyway.
+//! A log-structured merge tree (O'Neil et al., 1996): a run of level `n` has at least 1024 x 8^n ids, and
+//! eight runs of a level are merged into one, so that each id is written a few times in all and there are
+//! never many runs. A large run is left alone: merging it would delay a checkpoint for no gain, as a start
+//! reads every block anyway.
 
 use storage::ids::run;
 use storage::planted::{Bug, planted};
@@ -15,9 +15,9 @@ use super::keys;
 use super::persist::{LoadError, scan};
 use super::seen::SeenSet;
 
-/// Runs of one level that are merged.
+/// Number of runs of one level that are merged.
 const RUNS_PER_LEVEL: u64 = 8;
-/// Least number of ids in a run of level 1, divided by eight.
+/// Smallest number of ids in a run of level 1, divided by eight.
 const SMALL_RUN: usize = 1024;
 /// Runs of this level, of 524,288 ids or more, are not merged.
 const TOP_LEVEL: u8 = 3;
@@ -51,7 +51,7 @@ fn level_of(ids: usize) -> u8 {
     TOP_LEVEL.min(level as u8)
 }
 
-/// Runs of a level are numbered from 0, and only ever removed together.
+/// Runs of a level are numbered from 0, and only removed together.
 fn count_runs(store: &dyn StateStore, crawl: CrawlId, level: u8) -> Result<u64, LoadError> {
     let mut count = 0;
     while store.get(&keys::seen_block(crawl, level, count, 0))?.is_some() {
@@ -78,7 +78,7 @@ fn take_level(
         }
         batch.delete(key);
     }
-    // What is there already are a few ascending sequences, which a stable sort only merges.
+    // The existing numbers are a few ascending sequences, which a stable sort merges.
     numbers.sort();
     Ok(())
 }
@@ -139,7 +139,7 @@ mod tests {
         );
     }
 
-    /// Accounts of which some came before, mostly few, at times enough for a run of a higher level.
+    /// Accounts of which some were added before: usually few, at times enough for a run of a higher level.
     fn users(dice: &SeededEntropy) -> Vec<UserId> {
         let most = [50, 2_000, 12_000, 12_000][dice.next_u64() as usize % 4];
         let user = |random: u64| match random % 16 {
@@ -150,7 +150,7 @@ mod tests {
         (0..dice.next_u64() % most).map(|_| user(dice.next_u64())).collect()
     }
 
-    /// One checkpoint: what came since the last one.
+    /// One checkpoint of what was added since the last one.
     fn save(store: &MemoryStore, crawl: CrawlId, seen: &mut SeenSet) {
         let (mut numbers, texts) = seen.take_new();
         let mut batch = WriteBatch::new();

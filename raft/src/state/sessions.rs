@@ -1,4 +1,4 @@
-//! Sessions: one incarnation of a node each (TWM-S1).
+//! Sessions: each is one incarnation of a node (TWM-S1).
 
 use std::collections::BTreeSet;
 
@@ -16,9 +16,9 @@ use super::{MAX_ABSENT, MAX_STORAGES, State};
 /// A live session.
 pub(super) struct Session {
     pub(super) record: SessionRecord,
-    /// The jobs it holds a lease of.
+    /// The jobs that it holds a lease of.
     pub(super) leased: BTreeSet<JobId>,
-    /// Publications that an ended session left to it.
+    /// Publications that it adopted from an ended session.
     pub(super) adopted: BTreeSet<JobId>,
     pub(super) dirty: bool,
 }
@@ -33,18 +33,18 @@ pub(super) struct SessionRecord {
     pub(super) last_sequence: u64,
     /// What that report was granted, for the answer to a repeated one (TWM-S2).
     pub(super) last_granted: Vec<JobId>,
-    /// Which of its findings were refused as stale, for the same.
+    /// Which of its findings were refused as stale, for the same purpose.
     pub(super) last_stale: Positions,
     pub(super) completed: u64,
 }
 
-/// A set of positions in a report, a bit each.
+/// A set of positions in a report, one bit each.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Positions(Vec<u8>);
 
 impl Positions {
-    /// Bytes at the most, so that a session's record fits in one value of the state store. Positions
-    /// behind them, in a report of 65,536 findings, are not kept.
+    /// Most bytes, so that a session's record fits in one value of the state store. Higher positions, in a
+    /// report of up to 65,536 findings, are not recorded.
     const MAX_BYTES: usize = 8 * 1024;
 
     pub(super) fn insert(&mut self, at: usize) {
@@ -86,12 +86,11 @@ impl State {
             return Response::Refused(refusal);
         }
         if let Some(session) = current {
-            // The node itself says that its earlier session is over, so nothing is given up of
-            // what lies on its disk.
+            // The node itself says that its earlier session is over, so nothing on its disk is given up.
             self.end_session(session, true);
         }
         if let Some(before) = self.head.storages.insert(node, storage).filter(|before| *before != storage) {
-            // What only lies there does not come back: an operator said so.
+            // What is only on the old storage does not come back: an operator said so.
             if !self.is_present(before) {
                 self.give_up_storages(vec![before]);
             }
@@ -115,7 +114,7 @@ impl State {
         Response::SessionOpened(SessionOpened { session: id, ttl_ms })
     }
 
-    /// Whether a node may write to a storage: to its own one, and alone unless it is shared.
+    /// Whether a node may write to a storage: only to its own, and alone unless it is shared.
     fn check_storage(
         &self,
         node: NodeId,
@@ -139,8 +138,8 @@ impl State {
         }
     }
 
-    /// Ends a session: its jobs go back to the head of their queues, its unpublished drafts to
-    /// another session of the same storage.
+    /// Ends a session: its jobs go back to the head of their queues, its unpublished drafts to another
+    /// session of the same storage.
     pub(super) fn end_session(&mut self, id: SessionId, graceful: bool) -> Response {
         let Some(session) = self.sessions.remove(&id) else {
             return Response::Refused(Refusal::SessionOver(id));
@@ -186,7 +185,8 @@ impl State {
         Response::Done
     }
 
-    /// Gives the unpublished drafts of a storage that nobody looks after to one of its sessions.
+    /// Assigns the unpublished drafts of a storage that belong to no session to one of the storage's
+    /// sessions.
     fn adopt_publications(&mut self, storage: StorageId) {
         let Some((&heir, _)) = self.sessions.iter().find(|(_, s)| s.record.storage == storage) else {
             return;
@@ -204,8 +204,7 @@ impl State {
         }
     }
 
-    /// Drops what a job has on a storage that is given up. Its input, if that was there, is made
-    /// again.
+    /// Drops what a job has on a storage that is given up. If its input was there, it is made again.
     pub(super) fn forget_storage(&mut self, job: JobId, storage: StorageId) {
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         let draft = record.progress.as_ref().and_then(|p| p.draft.as_ref());
@@ -220,7 +219,7 @@ impl State {
         }
     }
 
-    /// Ends the waiting for storages that were without a session for too long.
+    /// Gives up storages that have been without a session for too long.
     pub(super) fn give_up_absent_storages(&mut self) {
         let grace = u64::from(self.limits.storage_grace_ms);
         let clock = self.head.clock;
@@ -231,7 +230,7 @@ impl State {
         }
     }
 
-    /// Ends the waiting for these storages.
+    /// Gives up these storages.
     fn give_up_storages(&mut self, over: Vec<StorageId>) {
         let clock = self.head.clock;
         let waiting: Vec<(JobId, StorageId)> = self
@@ -263,7 +262,7 @@ impl State {
                 None => self.make_ready(job, false),
             }
         }
-        // Nothing waits for these any more; a node that comes back starts with an empty hand.
+        // Nothing waits for these storages any more; a node that comes back starts without jobs.
         for storage in over {
             self.head.absent.remove(&storage);
         }

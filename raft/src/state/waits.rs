@@ -5,7 +5,7 @@ use crate::model::{CrawlId, StorageId};
 use super::State;
 use super::jobs::Phase;
 
-/// Delayed jobs looked at for one answer: the state is locked meanwhile.
+/// Most delayed jobs examined for one answer, because the state is locked meanwhile.
 const MOST_LOOKED_AT: usize = 10_000;
 
 /// What a crawl's jobs wait for, as far as this replica knows. Times are cluster time, ms.
@@ -15,9 +15,9 @@ pub struct WaitSummary {
     pub limited: Delays,
     /// Jobs that wait for their next attempt after a failed one.
     pub retries: Delays,
-    /// Jobs that could run, by the one storage with the files they need.
+    /// Jobs that could run, by the only storage with the files they need.
     pub pinned: Vec<PinnedJobs>,
-    /// Whether more jobs are delayed than were looked at: those that wait longest were left out.
+    /// Whether more jobs are delayed than were examined: those that wait longest were left out.
     pub partial: bool,
 }
 
@@ -33,7 +33,7 @@ pub struct Delays {
 }
 
 impl Delays {
-    /// Adds a job; they come in the order of their times.
+    /// Adds a job; jobs come in the order of their times.
     fn add(&mut self, at: u64) {
         if self.jobs == 0 {
             self.first_at = at;
@@ -43,10 +43,10 @@ impl Delays {
     }
 }
 
-/// Jobs that can run in one place only.
+/// Jobs that can run on one storage only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PinnedJobs {
-    /// Where their files lie.
+    /// The storage of their files.
     pub storage: StorageId,
     /// How many.
     pub jobs: u64,
@@ -55,7 +55,7 @@ pub struct PinnedJobs {
 }
 
 impl State {
-    /// What a crawl's jobs wait for; nothing for a crawl that is not known.
+    /// What a crawl's jobs wait for; empty for an unknown crawl.
     pub fn waits(&self, id: CrawlId) -> WaitSummary {
         let Some(crawl) = self.crawls.get(&id) else { return WaitSummary::default() };
         let mut waits =

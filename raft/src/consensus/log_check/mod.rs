@@ -1,9 +1,10 @@
-//! Looks at a log before it is opened: whose it is, and whether its end is torn or damaged.
+//! Checks a log before it is opened: who owns it, and whether its end is torn or damaged.
 //!
-//! A power cut leaves any pages of what was written since the last sync: a record without its end, a hole where one was, and
-//! intact ones behind it. All of that is cut off, since nobody was told that it is there. A disk that loses what it had synced
-//! leaves the same, and more: records that were written afterwards and say so (the log notes an entry as committed only when
-//! it is on this disk), or a record that is wrong by one bit. Then the log is refused, and nothing in it is changed.
+//! A power cut preserves any subset of the pages written since the last sync: a record without its end, a hole in
+//! place of one, and intact records behind it. All of these are cut off, because none of them was acknowledged. A
+//! disk that loses what it had synced leaves the same picture, but also evidence of the loss: later records that
+//! prove that an entry was synced (the log records an entry as committed only once it is on this disk), or a record
+//! that is wrong by one bit. In that case the log is refused and left unchanged.
 
 mod records;
 #[cfg(test)]
@@ -21,13 +22,13 @@ use self::records::Records;
 use super::log_codec::{LogTypes, MAX_PAYLOAD, StoredOwner};
 use super::wal_log::FILE_SIZE;
 
-/// A file takes no further record once it has [`FILE_SIZE`], so none is longer than this.
+/// No record is longer than this, because a file takes no further record once it has [`FILE_SIZE`] bytes.
 const LONGEST_FILE: u64 = FILE_SIZE as u64 + MAX_PAYLOAD as u64 + (1 << 16);
 
-/// Why a log is not opened. Nothing in it was changed.
+/// Why a log is not opened. It was not changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogError {
-    /// There is no log.
+    /// The log is missing.
     #[error(
         "{} is missing: its volume may not be mounted; mount it, or, if it is lost, give this node a new disk with `twm-ctl member replace N`",
         path.display()
@@ -45,7 +46,7 @@ pub(crate) enum LogError {
         /// The folder.
         path: PathBuf,
     },
-    /// The log says nothing about its owner.
+    /// The log does not name its owner.
     #[error(
         "the Raft log in {} does not say which data directory it belongs to: another version of twm-node wrote it; start that version, or give this node a new --data-dir",
         path.display()
@@ -54,7 +55,7 @@ pub(crate) enum LogError {
         /// The folder.
         path: PathBuf,
     },
-    /// The log is another data directory's.
+    /// The log belongs to another data directory.
     #[error(
         "the Raft log in {} belongs to data directory {found}, and this one is {expected}: another volume may be mounted in its place; mount the right one, or, if it is lost, give this node a new disk with `twm-ctl member replace N`",
         path.display()
@@ -62,12 +63,12 @@ pub(crate) enum LogError {
     OtherOwner {
         /// The folder.
         path: PathBuf,
-        /// The owner in the log.
+        /// The owner that the log names.
         found: String,
-        /// The owner that opens it.
+        /// The owner that tries to open it.
         expected: String,
     },
-    /// A record cannot be read although the log goes on behind it.
+    /// A record cannot be read, although intact records follow.
     #[error(
         "{} is damaged at byte {offset}, and an intact record follows at byte {intact}; nothing was cut off. This disk loses data: give this node a new one with `twm-ctl member replace N`",
         path.display()
@@ -75,12 +76,12 @@ pub(crate) enum LogError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where the record begins that cannot be read.
+        /// Start of the unreadable record.
         offset: u64,
-        /// Where an intact record begins; equal to `offset` if that record itself would be one but for one bit.
+        /// Start of an intact record; equal to `offset` if the record itself would be intact but for one bit.
         intact: u64,
     },
-    /// The file is longer than the log makes any.
+    /// The file is longer than any that the log writes.
     #[error(
         "{} has {bytes} bytes, and no file of a Raft log is longer than {LONGEST_FILE}; this disk loses data: give this node a new one with `twm-ctl member replace N`",
         path.display()
@@ -91,7 +92,7 @@ pub(crate) enum LogError {
         /// Its length.
         bytes: u64,
     },
-    /// Entries that the log says it has are not there.
+    /// Entries that the log claims to have are missing.
     #[error(
         "the Raft log in {} lacks entry {missing}, its oldest: a file of it is gone. This disk loses data: give this node a new one with `twm-ctl member replace N`",
         path.display()
@@ -99,7 +100,7 @@ pub(crate) enum LogError {
     Gap {
         /// The folder.
         path: PathBuf,
-        /// The index of the first entry that is not there.
+        /// Index of the first missing entry.
         missing: u64,
     },
     /// A file could not be read or written.
@@ -118,11 +119,11 @@ impl From<LogError> for io::Error {
     }
 }
 
-/// The end of a log that was being written.
+/// The torn end of a log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Torn {
     file: PathBuf,
-    /// Where what cannot be read begins.
+    /// Start of what cannot be read.
     at: u64,
 }
 
@@ -140,12 +141,12 @@ impl Torn {
     }
 }
 
-/// Makes sure that a folder holds a log of `owner`, and says where its end is torn. Reads only.
+/// Checks that a folder holds a log of `owner`, and returns where its end is torn. Read-only.
 pub(super) fn check(folder: &Path, owner: &str) -> Result<Vec<Torn>, LogError> {
     let path = || folder.to_owned();
     let mut torn = Vec::new();
-    // Newest first. One without a complete first record is removed when the log is opened, and the one before it becomes
-    // the newest; so all that can be cut or removed is looked at.
+    // Newest first. A file without a complete first record is removed when the log is opened, and the one before it
+    // becomes the newest; so every file that can be cut or removed is checked.
     for file in files(folder)?.iter().rev() {
         let bytes = read(file)?;
         let records = Records::of(&bytes);
@@ -198,7 +199,7 @@ fn read(path: &Path) -> Result<Vec<u8>, LogError> {
     Ok(content)
 }
 
-/// The owner that a checkpoint names.
+/// The owner named in a checkpoint.
 fn owner_in(checkpoint: &[u8]) -> Option<String> {
     match RaftLogRecord::<LogTypes>::decode(checkpoint) {
         Ok(WALRecord::Checkpoint(state)) => state.user_data.map(|StoredOwner(owner)| owner),

@@ -1,7 +1,8 @@
-//! The records of one file of the log, as bytes: where they end, and whether intact ones follow damage.
+//! The records of one log file as bytes: where they end, and whether intact ones follow damage.
 //!
-//! A record is its kind (4 bytes), its fields and the CRC-32 of both (8 bytes), all big-endian. A field is a length of
-//! 4 bytes and as many bytes; an optional one has a byte before it that is 0 (absent) or 1. Nothing separates records.
+//! A record consists of its kind (4 bytes), its fields and the CRC-32 of both (8 bytes), all big-endian. A field has
+//! a length of 4 bytes and that many bytes; an optional field is preceded by a byte that is 0 (absent) or 1. There
+//! are no separators.
 
 use std::ops::Range;
 
@@ -10,29 +11,30 @@ use raft_log::{RaftLogAction, RaftLogRecord, WALRecord};
 
 use crate::consensus::log_codec::{LogTypes, MAX_PAYLOAD};
 
-/// The kind of a checkpoint: the log's state, the owner included. Each file begins with one.
+/// The kind of a checkpoint: the state of the log, including the owner. Each file starts with one.
 const CHECKPOINT: u32 = 5;
 
 /// Bytes of a checksum.
 const CHECKSUM: usize = 8;
 
-/// How far into a record its lengths can lie: kind, log id, tag and length of the payload.
+/// The lengths of a record lie within its first bytes: kind, log id, tag and length of the payload.
 const HEAD: usize = 128;
 
 /// What one file of the log holds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Records {
-    /// Where the first record that cannot be read begins, or the end of the file.
+    /// Start of the first unreadable record, or the end of the file.
     pub(super) end: usize,
     /// The newest checkpoint before `end`.
     pub(super) checkpoint: Option<Range<usize>>,
-    /// What tells that the file is damaged at `end` and was not torn there by an interrupted write: `end` itself where one
-    /// bit makes an intact record of what is there, or a record behind it that was written after what is gone was synced.
+    /// Evidence that the file is damaged at `end`, rather than torn there by an interrupted write: `end` itself if
+    /// flipping one bit makes the record intact, or a later record that was written after the missing ones were
+    /// synced.
     pub(super) stranded: Option<usize>,
 }
 
 impl Records {
-    /// Reads a file. The work grows with its length alone, whatever it holds.
+    /// Reads a file in time linear in its length, whatever its contents.
     pub(super) fn of(file: &[u8]) -> Self {
         let mut records = Self { end: 0, checkpoint: None, stranded: None };
         while let Some(length) = intact(&file[records.end..]) {
@@ -48,11 +50,12 @@ impl Records {
     }
 }
 
-/// Places behind damage at which intact records are looked for again; a file with more of them was not torn.
+/// How many places behind the damage are searched for intact records; a file with more of them was not torn.
 const MOST_GAPS: usize = 16;
 
-/// A record behind `end` that says that an entry was on the disk which is not before `end`. Then what was at `end` had been
-/// synced too. Without one all that is gone may have been written since the last sync, in which a power cut leaves any pages.
+/// A record behind `end` which proves that an entry was on disk that is not before `end`. Without such a record,
+/// everything that is missing may have been written since the last sync, of which a power cut preserves any subset of
+/// pages.
 fn proof_of_sync(file: &[u8], end: usize) -> Option<usize> {
     let mut last = LastEntry::default();
     let mut at = 0;
@@ -77,7 +80,7 @@ fn proof_of_sync(file: &[u8], end: usize) -> Option<usize> {
     None
 }
 
-/// The index of the last entry, as records tell it one after the other.
+/// Index of the last entry, tracked record by record.
 #[derive(Default)]
 struct LastEntry(Option<u64>);
 
@@ -92,7 +95,7 @@ impl LastEntry {
         };
     }
 
-    /// Whether a record says of a later entry that it is on this disk: the log notes nothing as committed before it has
+    /// Whether a record proves that a later entry is on this disk: the log records nothing as committed before it has
     /// synced it.
     fn is_before(&self, record: &RaftLogRecord<LogTypes>) -> bool {
         let on_disk = match record {
@@ -104,14 +107,15 @@ impl LastEntry {
     }
 }
 
-/// The length of the record at the start of `bytes`, if all of it is there and its checksum is right.
+/// Length of the record at the start of `bytes`, if it is complete and its checksum is correct.
 fn intact(bytes: &[u8]) -> Option<usize> {
     let length = length(bytes)?;
     let content = length - CHECKSUM;
     (checksum(&bytes[content..])? == u64::from(crc32fast::hash(&bytes[..content]))).then_some(length)
 }
 
-/// Whether the record at the start of these bytes would be intact but for one bit. A torn one would not.
+/// Whether flipping one bit would make the record at the start of these bytes intact. This is never so for a
+/// torn record.
 fn is_one_bit_from_intact(bytes: &[u8]) -> bool {
     if let Some(length) = length(bytes) {
         let content = length - CHECKSUM;
@@ -135,9 +139,9 @@ fn is_one_bit_from_intact(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether two texts of so many bits whose CRC-32 differ by this may differ in one bit.
+/// Whether two texts of this many bits whose CRC-32 values differ by `difference` can differ in one bit only.
 fn is_of_one_bit(difference: u32, bits: usize) -> bool {
-    // What the last bit does to the checksum, then what the one before it does, and so on.
+    // The effect of the last bit on the checksum, then that of the bit before it, and so on.
     let mut change = 1_u32;
     (0..bits).any(|_| {
         let carry = if change & 1 == 1 { 0xEDB8_8320 } else { 0 };
@@ -146,18 +150,19 @@ fn is_of_one_bit(difference: u32, bits: usize) -> bool {
     })
 }
 
-/// The first intact record at any place.
+/// The first intact record at any offset.
 fn first_intact(bytes: &[u8]) -> Option<usize> {
     let mut sums = None;
     for start in 0..bytes.len().saturating_sub(CHECKSUM) {
-        // Most places are no start of a record, which the first three bytes tell.
+        // The first three bytes rule out most offsets.
         if bytes[start..start + 3] != [0; 3] {
             continue;
         }
         let Some(length) = length(&bytes[start..]) else { continue };
         let content = start..start + length - CHECKSUM;
         let Some(expected) = checksum(&bytes[content.end..]) else { continue };
-        // What lies here may have been written to look like many long records, so none is read from end to end.
+        // The bytes may have been crafted to look like many long records, so no candidate is read from end to
+        // end.
         let sums = sums.get_or_insert_with(|| Checksums::of(bytes));
         if expected == u64::from(sums.of_range(content)) {
             return Some(start);
@@ -174,13 +179,14 @@ fn checksum(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*bytes.first_chunk()?))
 }
 
-/// The length that the record at the start of `bytes` claims, checksum included; `None` if it is none or does not fit.
+/// The length that the record at the start of `bytes` claims, including the checksum; `None` if it is not a record or
+/// does not fit.
 fn length(bytes: &[u8]) -> Option<usize> {
     let mut fields = Fields { bytes, at: 4 };
     match kind(bytes)? {
-        // A vote, a commit and a purge.
+        // Votes, commits and purges.
         0 | 2 | 4 => fields.skip()?,
-        // An entry: its log id and its payload, which has a byte for its sort before it.
+        // An entry: its log id and its payload, which is preceded by a byte for its type.
         1 => {
             fields.skip()?;
             fields.flag()?;
@@ -189,7 +195,7 @@ fn length(bytes: &[u8]) -> Option<usize> {
         // A truncation.
         3 => fields.skip_optional()?,
         CHECKPOINT => {
-            // A version, then vote, last, committed and purged log id, owner.
+            // A version, followed by vote, last, committed and purged log id, and owner.
             (fields.byte()? == 1).then_some(())?;
             for _ in 0..5 {
                 fields.skip_optional()?;
@@ -236,10 +242,10 @@ impl Fields<'_> {
     }
 }
 
-/// Checksums of any part of some bytes, without reading that part again.
+/// Checksums of any range of some bytes, without reading that range again.
 struct Checksums<'a> {
     bytes: &'a [u8],
-    /// Of the bytes before each multiple of [`Self::STEP`].
+    /// Checksums of the prefixes whose lengths are multiples of [`Self::STEP`].
     before: Vec<u32>,
 }
 
@@ -257,7 +263,7 @@ impl<'a> Checksums<'a> {
     }
 
     fn of_range(&self, range: Range<usize>) -> u32 {
-        // The checksum of A and B behind it is that of A moved by the length of B, XOR that of B.
+        // crc(AB) is crc(A), shifted by the length of B, XOR crc(B).
         let length = range.len() as u64;
         let mut moved = crc32fast::Hasher::new_with_initial(self.upto(range.start));
         moved.combine(&crc32fast::Hasher::new_with_initial_len(0, length));

@@ -1,4 +1,4 @@
-//! Damage done to whole logs on disk.
+//! Damage to whole logs on disk.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +24,7 @@ struct Log {
 }
 
 impl Log {
-    /// A log of `entries` entries of `bytes` bytes, closed.
+    /// A closed log of `entries` entries of `bytes` bytes.
     async fn of(entries: u64, bytes: usize) -> Self {
         let log = Self { dir: tempfile::tempdir().unwrap() };
         let mut store = LogStore::create(&log.folder(), OWNER).unwrap();
@@ -54,7 +54,7 @@ impl Log {
         contents(&self.folder())
     }
 
-    /// Why it is refused. Nothing in it may have changed.
+    /// The error with which it is refused. The log must be unchanged.
     fn refused(&self, owner: &str) -> String {
         let before = self.contents();
         let Err(error) = LogStore::open(&self.folder(), owner) else { panic!("the log was opened") };
@@ -79,7 +79,7 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// Where the records of a file begin, and its end.
 fn starts(file: &[u8]) -> Vec<usize> {
-    // A cut inside of a record leaves those before it.
+    // A cut within a record leaves the ones before it.
     let ends: std::collections::BTreeSet<_> =
         (0..=file.len()).map(|cut| Records::of(&file[..cut]).end).collect();
     ends.into_iter().collect()
@@ -90,7 +90,7 @@ async fn a_length_that_was_flipped_beyond_the_file_is_refused_and_nothing_behind
     let log = Log::of(5, 40).await;
     let good = fs::read(log.newest()).unwrap();
     let starts = starts(&good);
-    // The first length of each record, but for the two checkpoints at the start.
+    // The first length of each record, except for the two checkpoints at the start.
     for pair in starts.windows(2).skip(2) {
         let mut damaged = good.clone();
         damaged[pair[0] + 4] ^= 0x01;
@@ -148,7 +148,7 @@ async fn what_a_power_cut_left_of_an_unsynced_end_is_cut_off_also_where_later_pa
     let log = Log::of(6, 3_000).await;
     let good = fs::read(log.newest()).unwrap();
     let starts = starts(&good);
-    // Nothing says that the last four entries and the vote behind them were synced.
+    // Nothing proves that the last four entries and the vote behind them were synced.
     let [.., second, _, _, _, _, _] = starts[..] else { panic!("{starts:?}") };
     let pages = second / 4_096 + 1..good.len() / 4_096;
     assert!(pages.len() >= 2, "{pages:?}");
@@ -157,13 +157,13 @@ async fn what_a_power_cut_left_of_an_unsynced_end_is_cut_off_also_where_later_pa
         left[page * 4_096..(page + 1) * 4_096].fill(0);
         fs::write(log.newest(), &left).unwrap();
         let first_lost = starts.iter().rposition(|start| *start <= page * 4_096).unwrap();
-        // Two checkpoints and a vote come before the entries.
+        // Two checkpoints and a vote precede the entries.
         let last = first_lost as u64 - 4;
         for _ in 0..2 {
             assert_eq!(log.last().await, (Some(last), Some(Vote::new(3, MemberId::from(1)))), "page {page}");
         }
     }
-    // The last record's end is in a page that was not written back, and the file has its length.
+    // The end of the last record is in a page that was not written, and the file has its full length.
     let mut left = good.clone();
     let end = left.len();
     left[end - 6..].fill(0);
@@ -176,12 +176,12 @@ async fn what_was_synced_and_is_gone_is_damage_and_nothing_is_cut_off() {
     let log = Log::of(6, 3_000).await;
     let mut store = LogStore::open(&log.folder(), OWNER).unwrap();
     let entry = |index| log_id::<TypeConfig>(3, MemberId::from(1), index);
-    // Known to be committed, but not to be on this disk by this process: it is not written down.
+    // The process knows that it is committed, but not that it is on this disk, so it is not recorded.
     store.save_committed(Some(entry(5))).await.unwrap();
     assert_eq!(store.read_committed().await.unwrap(), None);
     let more = Entry { log_id: entry(6), payload: Payload::Blank };
     store.append([more], IOFlushed::noop()).await.unwrap();
-    // Returns once all before it is synced as well.
+    // Returns once everything before it is synced as well.
     store.save_vote(&Vote::new(4, MemberId::from(1))).await.unwrap();
     store.save_committed(Some(entry(6))).await.unwrap();
     assert_eq!(store.read_committed().await.unwrap(), Some(entry(6)));
@@ -228,7 +228,7 @@ async fn a_log_that_is_missing_or_empty_is_refused_and_not_made() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_of_another_data_directory_is_refused_and_left_alone() {
     let log = Log::of(2, 10).await;
-    // Also where its end is torn: that is for its owner to cut.
+    // The same if its end is torn, which only its owner may cut off.
     let torn = fs::read(log.newest()).unwrap();
     fs::write(log.newest(), &torn[..torn.len() - 1]).unwrap();
     let error = log.refused("disk-2");
@@ -253,7 +253,7 @@ async fn a_new_log_takes_the_place_of_no_other_and_only_of_an_interrupted_attemp
     let error = LogStore::create(&log.folder(), "disk-2").err().unwrap().to_string();
     assert!(error.contains("belongs to data directory disk-1"), "{error}");
     assert!(before == log.contents());
-    // An interrupted first start of the same data directory is repeated.
+    // Repeats an interrupted first start of the same data directory.
     drop(LogStore::create(&log.folder(), OWNER).unwrap());
     assert_eq!(log.last().await.0, Some(1));
 
@@ -267,7 +267,7 @@ async fn a_new_log_takes_the_place_of_no_other_and_only_of_an_interrupted_attemp
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_is_known_from_every_file_and_damage_or_absence_of_an_older_one_is_refused() {
-    // Three files of 8 MiB and the beginning of a fourth.
+    // Three files of 8 MiB and the start of a fourth.
     let log = Log::of(26, 1 << 20).await;
     assert_eq!(log.last().await, (Some(25), Some(Vote::new(4, MemberId::from(1)))));
     let files = log.files();

@@ -1,4 +1,4 @@
-//! A node that is no member yet.
+//! A node that is not a member yet.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,31 +16,31 @@ use crate::wire::{Candidate, Greeting, JoinAnswer, JoinRequest, JoinStage, Probe
 use super::place::{Place, become_member};
 use super::{ASK_TIMEOUT, LOOK_PAUSE, Opened};
 
-/// What a node knows and decides before it is a member.
+/// The knowledge and decisions of a node that is not a member yet.
 pub(super) struct Candidacy {
     pub(super) options: TrackerOptions,
     pub(super) own: MemberId,
-    /// Taken out for as long as it is written to.
+    /// Taken while it is written to.
     place: tokio::sync::Mutex<Option<Place>>,
-    /// What the other nodes said when they were asked last.
+    /// The last answers of the other nodes.
     probed: Mutex<BTreeMap<NodeId, Probed>>,
-    /// For whom or what this node waits, for people.
+    /// What this node is waiting for, as a message.
     waits_for: Mutex<String>,
     begun: Notify,
 }
 
-/// What the others say.
+/// What the other nodes report.
 enum Surroundings {
-    /// There is a cluster; this address belongs to one of its members.
+    /// A cluster exists; this address belongs to one of its members.
     Cluster {
         cluster: ClusterId,
         address: String,
         /// Whether that member knows this disk as a member too.
         knows_us: bool,
     },
-    /// All of `--peers` are there and empty.
+    /// All of `--peers` are reachable and empty.
     AllEmpty,
-    /// Neither; for whom this node waits.
+    /// Neither; what this node is waiting for.
     Waiting(String),
 }
 
@@ -60,7 +60,7 @@ impl Candidacy {
         }
     }
 
-    /// For whom or what this node waits, for people.
+    /// What this node is waiting for, as a message.
     pub(super) fn waits_for(&self) -> String {
         lock(&self.waits_for).clone()
     }
@@ -70,12 +70,12 @@ impl Candidacy {
         self.options.peers.keys().next().copied()
     }
 
-    /// The disk that a node said to have when it was asked last.
+    /// The disk that a node last reported.
     pub(super) fn disk_of(&self, node: NodeId) -> Option<DiskId> {
         lock(&self.probed).get(&node).map(|probed| probed.member.disk)
     }
 
-    /// What this node says of itself.
+    /// The state of this node.
     pub(super) async fn probe(&self) -> Probed {
         let stage = match self.promised_to().await {
             None => JoinStage::Empty,
@@ -106,7 +106,7 @@ impl Candidacy {
         self.begun.notify_one();
     }
 
-    /// WaitSummary until the node is a member, or has to initialize its cluster.
+    /// Waits until the node is a member, or has to initialize its cluster.
     pub(super) async fn settle(&self) -> Result<Opened, StartError> {
         loop {
             let waiting = match self.look_around().await {
@@ -148,7 +148,8 @@ impl Candidacy {
         Ok(Opened { data, formation: None })
     }
 
-    /// The promised data directory of the node that initializes the cluster. It is a member's once Raft is initialized.
+    /// The promised data directory of the node that initializes the cluster. It becomes a member's once Raft is
+    /// initialized.
     pub(super) async fn take_promised(&self) -> Result<storage::datadir::DataDir, StartError> {
         match self.place.lock().await.take() {
             Some(Place::Promised(data)) => Ok(data),
@@ -156,7 +157,7 @@ impl Candidacy {
         }
     }
 
-    /// Logs what this node waits for when that changes.
+    /// Logs what this node is waiting for when that changes.
     fn tell(&self, waiting: String) {
         let mut told = lock(&self.waits_for);
         if *told != waiting {
@@ -165,7 +166,7 @@ impl Candidacy {
         }
     }
 
-    /// Asks one address something.
+    /// Sends a request to one address.
     pub(super) async fn ask(
         &self,
         address: &str,
@@ -230,7 +231,7 @@ impl Candidacy {
         Surroundings::Waiting(format!("for {}", waiting.join(", ")))
     }
 
-    /// Asks to be let into a cluster. None: not now.
+    /// Asks to be admitted to a cluster. `None`: not now.
     async fn join(&self, cluster: ClusterId, address: &str) -> Result<Option<Opened>, StartError> {
         for bind in [false, true] {
             if bind {

@@ -1,4 +1,4 @@
-//! Forming a cluster: the part of the lowest node.
+//! Forming a cluster: the part of the node with the lowest id.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use crate::wire::{Formation, Greeting, JoinAnswer, JoinRequest};
 use super::candidate::Candidacy;
 use super::{ASK_TIMEOUT, Opened};
 
-/// Pause between two tries to tell a node that its cluster exists.
+/// Pause between two attempts to tell a node that its cluster exists.
 const ANNOUNCE_PAUSE: Duration = Duration::from_millis(200);
 
 impl Candidacy {
-    /// Collects the promises of all nodes. The inner error says for whom this node waits.
+    /// Collects the promises of all nodes. The inner error says what this node is waiting for.
     pub(super) async fn form(&self) -> Result<Result<Opened, String>, StartError> {
         if let Some(owner) = &self.options.output_owner {
             return Err(StartError::WouldForm { owner: owner.clone() });
         }
         let cluster = match self.promised_to().await {
-            // An earlier try was cut off.
+            // An earlier attempt was interrupted.
             Some(cluster) => cluster,
             None => {
                 let entropy = &self.options.entropy;
@@ -61,7 +61,7 @@ impl Candidacy {
     }
 }
 
-/// Tells the others that the cluster exists, each until it knows.
+/// Tells each of the others that the cluster exists, until it knows.
 pub(in crate::server) async fn announce(tracker: Tracker, formation: Formation) {
     let own = tracker.member();
     let others = formation.disks.keys().copied().filter(|&node| node != own.node);
@@ -84,7 +84,7 @@ async fn announce_to(tracker: &Tracker, node: NodeId, cluster: ClusterId) {
         };
         match told.await {
             Some(JoinAnswer::Done) => return,
-            // It was replaced or emptied meanwhile: it will ask by itself.
+            // It was replaced or emptied meanwhile; it will ask by itself.
             Some(JoinAnswer::Never(why) | JoinAnswer::NotNow(why)) => {
                 tracing::warn!(node, "is not told that the cluster exists: {why}");
                 return;

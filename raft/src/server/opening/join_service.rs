@@ -1,4 +1,4 @@
-//! What a node answers before it is a member.
+//! The service of a node that is not a member yet.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,16 +25,16 @@ use crate::wire::{
 
 use super::candidate::Candidacy;
 
-/// Connections at most; each is short.
+/// Most connections; each is short.
 const MAX_CONNECTIONS: usize = 256;
 
-/// Bytes that their calls take at most, each of those who ask and in all.
+/// Memory for their calls, of one host and in total, bytes.
 const ROOM: (usize, usize) = (1 << 20, 16 << 20);
 
-/// How long a connection is served.
+/// Timeout of a connection.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 
-/// Answers for a node that is no member yet.
+/// Serves connections to a node that is not a member yet.
 pub(super) fn host(candidacy: Arc<Candidacy>) -> Arc<dyn Host> {
     let (slots, bytes) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), ByteBudget::of_all(ROOM.1));
     Arc::new(CandidateHost { candidacy, slots, bytes })

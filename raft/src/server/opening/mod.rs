@@ -1,16 +1,18 @@
 //! From an empty data directory to a member's.
 //!
-//! A node with data goes on with it, and asks nobody. A node without data looks at the others first:
+//! A node with data continues with it and asks nobody. A node without data first asks the others:
 //!
-//! - **A cluster exists.** The node asks its leader to be let in. A node whose id is a member's already is told that its
-//!   volume may not be mounted, unless an operator has allowed one new disk (`twm-ctl member replace`).
-//! - **All of `--peers` are there and all are empty.** The lowest of them draws the cluster's id. Each promises its data
-//!   directory to that cluster, durably; when all have, the lowest one initializes Raft, and then tells the others that
-//!   the cluster exists. A promise may be made again as long as its node has no log: nothing can be lost with it.
-//! - **Anything else.** It waits, and says for whom. Nothing is written: an empty folder may be a mount point.
+//! - **A cluster exists.** The node asks its leader to be admitted. A node whose id is already a member's is told
+//!   that its volume may not be mounted, unless an operator has admitted one new disk (`twm-ctl member replace`).
+//! - **All of `--peers` are reachable and all are empty.** The node with the lowest id draws the cluster's id. Each
+//!   node durably promises its data directory to that cluster; when all have, the lowest one initializes Raft and
+//!   then tells the others that the cluster exists. A promise may be replaced as long as its node has no log, since
+//!   nothing can be lost with it.
+//! - **Anything else.** The node waits, and says for whom. It writes nothing, because an empty folder may be a mount
+//!   point.
 //!
-//! Why the lowest node alone, and why all: two disjoint majorities of empty disks would be two clusters, and a majority
-//! of empty disks is what a boot without mounted volumes looks like.
+//! Only the lowest node forms a cluster, and only when all are there: two disjoint majorities of empty disks would
+//! form two clusters, and a majority of empty disks is what a boot without mounted volumes looks like.
 
 mod candidate;
 mod form;
@@ -35,10 +37,10 @@ use place::Place;
 
 pub(super) use form::announce;
 
-/// Pause between two looks at the other nodes.
+/// Pause between two polls of the other nodes.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long another node may take to answer.
+/// Timeout of another node's answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A data directory that is, or is about to be, a member's.
@@ -48,14 +50,14 @@ pub(super) struct Opened {
     pub(super) formation: Option<Formation>,
 }
 
-/// Wakeups at the data directory, and locks it.
+/// Examines the data directory and locks it.
 pub(super) async fn look(options: &TrackerOptions) -> Result<Found, StartError> {
     let (root, name, node) = (options.data_dir.clone(), options.cluster.clone(), options.id);
     Ok(options.work.run(move || DataDir::look(&root, &name, node)).await??)
 }
 
-/// Opens the data directory. Returns when the node is a member, or has to initialize the cluster; meanwhile it answers
-/// those who ask at its port.
+/// Opens the data directory. Returns when the node is a member, or has to initialize the cluster; until then, it
+/// answers requests at its port.
 pub(super) async fn open(
     options: &TrackerOptions,
     found: Found,
@@ -84,7 +86,7 @@ pub(super) async fn open(
     }
 }
 
-/// The member that a data directory is.
+/// The member that owns a data directory.
 pub(super) fn member_of(data: &DataDir) -> MemberId {
     MemberId { node: data.identity().node, disk: DiskId(data.identity().disk) }
 }

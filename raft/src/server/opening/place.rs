@@ -1,4 +1,4 @@
-//! The data directory of a node that is no member yet.
+//! The data directory of a node that is not a member yet.
 
 use storage::datadir::{DataDir, DataDirError, Identity, Stage, Vacant};
 
@@ -6,7 +6,7 @@ use crate::model::{ClusterId, MemberId};
 use crate::server::disks::Disks;
 use crate::server::tracker::StartError;
 
-/// Where the data directory will be.
+/// The state of the data directory.
 #[derive(Debug)]
 pub(super) enum Place {
     /// Nothing is there.
@@ -38,7 +38,8 @@ impl Place {
     }
 }
 
-/// Makes a promised data directory a member's: its log first, so that a member without a log is one that lost it.
+/// Turns a promised data directory into a member's. The log is created first, so that a member without a log is known
+/// to have lost it.
 pub(super) fn become_member(data: &mut DataDir, disks: &Disks) -> Result<(), StartError> {
     let log = data.log();
     let owner = super::super::tracker::log_owner(data.identity());

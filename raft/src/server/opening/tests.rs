@@ -26,7 +26,7 @@ fn options(folder: &std::path::Path, id: NodeId, address: &str) -> TrackerOption
     TrackerOptions::new(id, "test".into(), peers, folder.join(id.to_string()), clock, entropy)
 }
 
-/// A disk asks to be let in, and is.
+/// A disk asks to be admitted, and is.
 async fn join(address: &str, own: MemberId) {
     let connection = Tcp.dial(address, &Greeting::of_candidate(own, Some(1))).await.unwrap();
     let candidate = Candidate { name: "test".to_owned(), member: own, bind: true };
@@ -34,8 +34,8 @@ async fn join(address: &str, own: MemberId) {
     assert!(matches!(answer, JoinAnswer::Admitted(_)), "{answer:?}");
 }
 
-/// An operator whose call was not answered asks again. The disk that had come meanwhile was thrown out, as long as Raft's
-/// membership did not have it.
+/// An operator repeats a call that was not answered. This used to remove the disk that had come meanwhile, as long as
+/// Raft's membership did not include it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_is_added_again_while_it_joins_stays() {
     let folder = tempfile::tempdir().unwrap();
@@ -44,7 +44,7 @@ async fn a_member_that_is_added_again_while_it_joins_stays() {
     let client = Client::new(vec![address.clone()], DEADLINE, &SystemEntropy::new());
     let add = |at: &str| MemberRequest::Add { node: 2, address: at.to_owned() };
     client.change_members(add("host:1")).await.unwrap();
-    // The leader lets nobody into Raft's membership meanwhile.
+    // Keeps the leader from changing Raft's membership.
     let held = one.inner.membership.lock().await;
     let own = MemberId { node: 2, disk: DiskId(77) };
     join(&address, own).await;
@@ -61,8 +61,8 @@ async fn a_member_that_is_added_again_while_it_joins_stays() {
     one.stop().await;
 }
 
-/// A disk was let in, and taken out again before the leader had told it of the members: nobody calls it, and it knows nobody.
-/// It waited for ever.
+/// A disk was admitted, and removed again before the leader had told it of the members: nobody calls it, and it knows
+/// nobody. It used to wait forever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_was_thrown_out_before_it_heard_of_the_members_learns_of_it() {
     let folder = tempfile::tempdir().unwrap();

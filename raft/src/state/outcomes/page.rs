@@ -1,4 +1,4 @@
-//! One page of cold records, read without the state.
+//! One page of records, read without holding the state.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -9,14 +9,14 @@ use storage::state::StateStore;
 
 use super::{OutcomesError, Overlay};
 
-/// What a page is read from. The store is on the disk, so that whoever reads it for an answer lets go of the state
-/// first: commands wait for all who hold the state.
+/// The source of a page. The store is on disk, so the lock of the state is released before it is read: commands wait
+/// for all who hold the state.
 ///
 /// Each record is then as it was at some time between the two.
 pub(in crate::state) struct Page<R> {
     store: Arc<dyn StateStore>,
     frozen: Arc<Overlay>,
-    /// Changes of the range since, as far as the page can reach.
+    /// Later changes of the range, as far as the page can reach.
     changed: Overlay,
     range: Range<Vec<u8>>,
     limit: usize,
@@ -46,7 +46,7 @@ impl<R> Page<R> {
         self.merged().take(self.limit).map(record).collect()
     }
 
-    /// Values of the range: the overlays over the store, in the order of keys.
+    /// Values of the range in key order: the overlays over the store.
     fn merged(&self) -> impl Iterator<Item = Result<Vec<u8>, OutcomesError>> {
         let mut overlay: Overlay =
             self.frozen.range(self.range.clone()).map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -81,7 +81,7 @@ impl<R> Page<R> {
     }
 }
 
-/// A copy of the range up to its `limit`-th record that is there: no later one is on the page.
+/// A copy of the range up to its `limit`-th existing record, the last that can be on the page.
 fn up_to(changed: &Overlay, range: &Range<Vec<u8>>, limit: usize) -> Overlay {
     let mut copied = Overlay::new();
     let mut there = 0;

@@ -34,7 +34,7 @@ fn no_more_absent_storages_are_waited_for_than_fit_in_a_record() {
         tracker.now += 1;
         let node = tracker.open_on(n + 1, u64::MAX - n);
         tracker.lose(&node);
-        // It leaves, so that another node may come.
+        // Removed again, so that another node may be added.
         let member = MemberId::from(n + 1);
         for change in [RosterChange::Leave { member }, RosterChange::Settled { node: n + 1 }] {
             assert_eq!(tracker.apply(Mutation::Roster(change)), Response::Done);
@@ -108,7 +108,7 @@ fn the_largest_record_of_each_kind_fits_in_a_value_of_the_store() {
     for (kind, bytes) in &sizes {
         assert!(*bytes <= MAX_VALUE_BYTES, "the largest {kind} has {bytes} bytes");
     }
-    // As the table in keys.rs has it.
+    // The bounds in the table of keys.rs.
     let said = [("head", 45_000), ("requests", 58_000), ("session", 19_000), ("job", 12_000)];
     for ((kind, bytes), (of, said)) in sizes.iter().zip(said) {
         assert!(kind == of && *bytes <= said && *bytes * 2 > said, "{kind}: {bytes} of {said}");

@@ -1,4 +1,4 @@
-//! A broken invariant stops the replica that sees it.
+//! A violated invariant stops the replica that detects it.
 
 use super::super::StateFailure;
 use super::super::jobs::Phase;
@@ -18,7 +18,7 @@ fn invariant(failure: Option<StateFailure>) -> &'static str {
     }
 }
 
-/// A tracker that does not look for violations, with a job that runs.
+/// A tracker without checks, with a running job.
 fn unchecked() -> (Tracker, Node, Job) {
     let mut tracker = Tracker::without_restarts();
     tracker.submit(spec("T"), [1, 2]);
@@ -38,7 +38,7 @@ fn a_lost_record_stops_the_replica_with_its_name_and_nothing_is_checkpointed() {
     assert!(text.contains(&format!("log entry {}", tracker.index)) && text.contains("grant.rs"), "{text}");
     assert_eq!(invariant(failure), "TWM-C1");
     assert!(tracker.state.freeze().is_err(), "what is broken must not become a checkpoint");
-    // The first failure is the one that is told.
+    // The first failure is the one reported.
     let again = apply_to(&mut tracker, Mutation::Tick).unwrap().to_string();
     assert_eq!(again, text);
 }

@@ -8,7 +8,7 @@ use storage::state::StateStore;
 use super::super::keys;
 use super::*;
 
-/// Adds random accounts to a crawl, as seeds: so many with each checkpoint.
+/// Adds random accounts to a crawl, as seeds: this many with each checkpoint.
 fn fill(tracker: &mut Tracker, crawl: CrawlId, checkpoints: &[u64]) -> BTreeSet<u64> {
     let entropy = SeededEntropy::new(checkpoints.len() as u64);
     let mut all = BTreeSet::new();
@@ -94,7 +94,7 @@ fn damaged_records_are_named_and_never_panic() {
             batch.put(key.clone(), &value[..cut]);
             tracker.store.write(batch).unwrap();
             if let Ok(state) = State::load(tracker.store.clone()) {
-                // The error list is read when it is asked for.
+                // The error list is read on demand.
                 assert!(key[0] == b'e' || key[0] == b't', "{key:?} cut at {cut}");
                 assert!(state.errors(crawl, None, 10).is_err());
             }
@@ -129,7 +129,7 @@ fn a_record_that_is_lost_changes_the_digest() {
         batch.delete(key.clone());
         tracker.store.write(batch).unwrap();
         if let Ok(state) = State::load(tracker.store.clone()) {
-            // Failed and gone accounts are on the disk alone, and are not in it.
+            // Failed and gone accounts are on disk only and not covered.
             let changes = state.digest() != digest;
             assert_eq!(changes, key[0] != b'e', "{}", key.escape_ascii());
             looked_at.insert(key[0]);
@@ -157,7 +157,7 @@ fn a_page_of_the_error_list_is_read_while_commands_and_checkpoints_go_on() {
     let numbers = |page: Vec<FailedUser<Failure>>| -> Vec<String> {
         page.iter().map(|failed| failed.user.to_string()).collect()
     };
-    // Those on disk, those of a checkpoint under way, and those since; some of each are retried.
+    // Those on disk, those of a checkpoint in progress, and those since; some of each are retried.
     fail(&mut tracker, 10);
     tracker.restart();
     fail(&mut tracker, 10);

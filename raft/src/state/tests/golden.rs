@@ -1,7 +1,7 @@
-//! Logs and states of older builds: the commands do what they did, and the records are read.
+//! Logs and states of older builds: the commands have the same effects, and the records can be read.
 //!
-//! What `apply` does is decided by the version in the state, never by the program: replicas of a rolling upgrade apply
-//! the same commands.
+//! The version in the state decides what `apply` does, never the program: replicas of a rolling upgrade apply the
+//! same commands.
 
 use std::fs;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::world::World;
 use crate::golden::folder;
 use crate::model::{CLUSTER_VERSION, Command};
 
-/// Steps of the nodes and operators that are recorded.
+/// Recorded steps of the nodes and operators.
 const STEPS: usize = 3_000;
 
 /// The records of a state on disk.
@@ -32,7 +32,7 @@ fn records(store: &dyn StateStore) -> Records {
         .collect()
 }
 
-/// Writes the files of this version, if they are not there.
+/// Writes the files of this version if they are missing.
 fn record(log: &std::path::Path, state: &std::path::Path) {
     let mut world = World::new(41, vec![Replica::in_memory()], false);
     (0..STEPS).for_each(|_| world.step());
@@ -70,7 +70,7 @@ fn replayed(entries: &Log) -> Arc<MemoryStore> {
 
 #[test]
 fn a_log_of_each_version_does_what_it_did_and_its_state_is_read() {
-    // Each version that a log or a state may be of: all that were released.
+    // Every released version of a log or a state.
     for version in 2..=CLUSTER_VERSION {
         let (log, state) =
             (folder().join(format!("log-{version}.bin")), folder().join(format!("state-{version}.snapshot")));

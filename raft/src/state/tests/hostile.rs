@@ -1,4 +1,4 @@
-//! Whatever is sent, no invariant breaks and no replica stops.
+//! No input violates an invariant or stops a replica.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use storage::state::MemoryStore;
 use super::super::{State, write_checkpoint};
 use crate::model::*;
 
-/// Somebody who says what comes to mind, with what it has heard.
+/// A client that sends random commands, using ids that it has received.
 struct Hostile {
     dice: SeededEntropy,
     store: Arc<MemoryStore>,
@@ -33,7 +33,7 @@ impl Hostile {
         self.dice.next_u64() % n
     }
 
-    /// Mostly small, at times as large as can be.
+    /// Usually small, at times very large.
     fn number(&self) -> u64 {
         match self.below(12) {
             0 => u64::MAX,
@@ -155,7 +155,7 @@ impl Hostile {
             53 => Mutation::Lead { node: self.number(), term: self.number() },
             54 => Mutation::KeepEvents { bytes: [0, 50_000][self.below(2) as usize] },
             55 => Mutation::EventsPassed { through: EventId { index: self.number(), place: 3 } },
-            // Not beyond what this program knows: such a cluster it has to leave.
+            // Not beyond what this program supports: it would have to leave such a cluster.
             56 => Mutation::RaiseVersion { to: self.below(1 + u64::from(CLUSTER_VERSION)) as u32 },
             57 => {
                 let write = match self.below(6) {

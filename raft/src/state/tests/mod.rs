@@ -1,4 +1,4 @@
-//! What must hold, a topic a file. Names of tests carry the invariant's id where there is one.
+//! The state machine's tests, one topic per file. Names of tests carry the invariant's id where there is one.
 
 mod bounds;
 mod broken;
@@ -33,8 +33,8 @@ use crate::model::*;
 
 use super::{State, write_checkpoint};
 
-/// A state machine that is fed one command after the other, and restarts from a checkpoint after each,
-/// so that every scenario also holds across restarts.
+/// A state machine that applies one command after the other, and restarts from a checkpoint after each, so
+/// that every scenario also holds across restarts.
 struct Tracker {
     state: State,
     store: Arc<MemoryStore>,
@@ -114,7 +114,7 @@ impl Tracker {
         assert_eq!(self.apply(Mutation::SealCrawl { crawl }), Response::Done);
     }
 
-    /// A session of a node with a storage of the same number.
+    /// A session of a node whose storage has the same number.
     fn open(&mut self, node: NodeId) -> Node {
         self.open_on(node, node)
     }
@@ -165,7 +165,7 @@ impl Tracker {
         self.report(node, Vec::new(), Wants::any(jobs)).granted
     }
 
-    /// Asks for the one job there must be.
+    /// Requests the only available job.
     fn take_one(&mut self, node: &mut Node) -> Job {
         self.take(node, 1).pop().expect("a job can run")
     }
@@ -213,7 +213,7 @@ impl Tracker {
         self.state.errors(crawl, None, 1000).unwrap()
     }
 
-    /// All that a checkpoint writes; equal records mean that nothing has changed.
+    /// Everything that a checkpoint writes; equal records mean that nothing has changed.
     fn records(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
         use storage::state::StateStore;
         self.restart();

@@ -1,5 +1,5 @@
-//! What the tracker should do, said plainly: sets of accounts, each in one state. Knows nothing of
-//! queues, storages of inputs, shares or records.
+//! A simple model of the tracker: sets of accounts, each in one state. It knows no queues, storages of
+//! inputs, shares or records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,7 @@ pub(super) struct ModelCrawl {
 pub(super) struct ModelAccount {
     depth: u32,
     pub(super) fate: Fate,
-    /// Operations to run; the first one runs or waits.
+    /// Remaining operations; the first one runs or waits.
     todo: Operations,
     attempts: u32,
     completed: bool,
@@ -46,14 +46,14 @@ pub(super) struct ModelAccount {
     pub(super) failed: Operations,
     not_before: u64,
     last_lease: LeaseId,
-    /// How often its input was said to be missing.
+    /// How often its input was reported as missing.
     pub(super) missed: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     Waiting,
-    /// Begun, and no node has it.
+    /// Started, and no node has it.
     Between,
     Leased(JobId, LeaseId, SessionId),
     Publishing(Unpublished),
@@ -67,9 +67,9 @@ pub(super) enum Fate {
 pub(super) struct Unpublished {
     pub(super) job: JobId,
     pub(super) lease: LeaseId,
-    /// Who is to publish it.
+    /// The session that publishes it.
     pub(super) session: Option<SessionId>,
-    /// Whether another session left it to that one.
+    /// Whether that session adopted it.
     pub(super) left: bool,
     storage: StorageId,
     items: u64,
@@ -151,7 +151,7 @@ impl Model {
         self.jobs.insert(job.id, key);
     }
 
-    /// Applies a finding; false when its lease is stale.
+    /// Applies a finding; false if its lease is stale.
     pub(super) fn find(&mut self, session: SessionId, job: JobId, lease: LeaseId, finding: &Finding) -> bool {
         let Some(key) = self.jobs.get(&job).cloned() else { return false };
         let storage = self.sessions[&session].1;
@@ -265,7 +265,7 @@ impl Model {
         self.jobs.retain(|_, (crawl, _)| *crawl != id);
     }
 
-    /// Puts a failed account back; false when it is none.
+    /// Retries a failed account; false if it has not failed.
     pub(super) fn retry(&mut self, id: CrawlId, user: &UserId) -> bool {
         let operations = self.crawls[&id].operations;
         let Some(account) = self.accounts.get_mut(&(id, user.clone())) else { return false };
@@ -310,7 +310,7 @@ impl Model {
         self.hand_on(storage);
     }
 
-    /// A publication that nobody looks after goes to the oldest session of its storage.
+    /// A publication without a session goes to the oldest session of its storage.
     fn hand_on(&mut self, storage: StorageId) {
         let Some(heir) = self.sessions.iter().find(|(_, (_, s))| *s == storage).map(|(id, _)| *id) else {
             return;
@@ -324,7 +324,7 @@ impl Model {
         }
     }
 
-    /// Storages without a session for too long are given up.
+    /// Gives up storages that have been without a session for too long.
     pub(super) fn tick(&mut self, grace_ms: u64) {
         let clock = self.clock;
         let gone: Vec<_> =

@@ -1,4 +1,4 @@
-//! What operators do in a random run.
+//! Operators in a random run.
 
 use storage::ids::UserId;
 
@@ -35,7 +35,7 @@ impl World {
         self.model.crawls.insert(id, ModelCrawl { operations, traversal, depth, ..Default::default() });
     }
 
-    /// An operator does something to a crawl.
+    /// An operator makes a random change to a crawl.
     pub(super) fn operate(&mut self) {
         let crawls: Vec<CrawlId> = self.model.crawls.keys().copied().collect();
         if crawls.is_empty() {
@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    /// A change as clients of either version of the protocol ask for it.
+    /// A change as clients of either protocol version request it.
     fn once_or_plain(&mut self, write: Write) -> Mutation {
         if self.one_in(3) {
             return Mutation::from(write);
@@ -92,7 +92,7 @@ impl World {
         let phase = self.model.phase(crawl);
         let response = self.apply(mutation.clone());
         if matches!(mutation, Mutation::Once { .. }) {
-            // An attempt that comes late is answered as the first one was, and changes nothing.
+            // A late attempt gets the first one's answer and changes nothing.
             if let Some((late, answer)) = self.answered.replace((mutation, response.clone())) {
                 assert_eq!(self.apply(late), answer);
             }
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    /// What the tracker refuses changes nothing.
+    /// A refused change has no effect.
     pub(super) fn refused_change(&mut self) {
         let (crawl, unknown) = match self.model.crawls.keys().last() {
             Some(&last) if self.one_in(2) => (last, false),

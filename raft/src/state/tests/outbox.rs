@@ -1,4 +1,4 @@
-//! Events: what is told, in order, once, within bounds.
+//! Events: in order, each once, within bounds.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ fn all(tracker: &Tracker) -> Vec<Event> {
     tracker.state.events_after(EventId::default(), usize::MAX).read()
 }
 
-/// What happened, a word or two an event.
+/// The events in a word or two each.
 fn story(events: &[Event]) -> Vec<String> {
     let word = |event: &Event| match &event.kind {
         EventKind::Crawl { change, .. } => format!("{change:?}"),
@@ -146,7 +146,7 @@ fn events_are_read_from_any_place_in_pieces() {
     assert_eq!(tracker.state.events_after(middle, 1).read()[0], read[4_322]);
 }
 
-/// What the events say of a crawl's operations must be what its counters say.
+/// The events of a crawl's operations must agree with its counters.
 pub(super) fn m1_check_against_counters(state: &State) {
     let events = state.events_after(EventId::default(), usize::MAX).read();
     assert!(events.iter().map(|e| e.number).eq(1..=state.outbox().newest), "TWM-M1: an event is missing");

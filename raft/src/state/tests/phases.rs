@@ -106,7 +106,8 @@ fn a_cancelled_crawl_leaves_nothing_behind_but_the_publication_under_way() {
     assert_eq!(tracker.users(crawl), expected);
 }
 
-/// A publisher that is stalled in its rename may go on at any moment: until it has confirmed, nobody else writes the file.
+/// A publisher that is stalled in its rename may continue at any moment: until it has confirmed, nobody else writes
+/// the file.
 #[test]
 fn a_cancelled_crawls_file_is_free_for_others_once_its_publication_is_over() {
     for confirmed in [true, false] {
@@ -120,7 +121,7 @@ fn a_cancelled_crawls_file_is_free_for_others_once_its_publication_is_over() {
                 tracker.tell(&mut node, &jobs[0], Finding::Published);
                 tracker.wait(1_000);
             }
-            // Its storage does not come back in time: what was on it is given up.
+            // Its storage does not come back in time and is given up.
             false => {
                 tracker.apply(Mutation::EndSession { session: node.session, graceful: false });
                 tracker.wait(60_000);
@@ -190,7 +191,7 @@ fn an_attempt_of_a_write_that_comes_late_undoes_nothing() {
     tracker.apply(drain);
     assert!(!tracker.state.is_drained(1));
 
-    // A refusal stays one, even when it would be done now.
+    // A refusal stands, even if the change would now be possible.
     let mut node = tracker.open(1);
     for job in tracker.take(&mut node, 3) {
         tracker.tell(&mut node, &job, failed("fault", false));

@@ -1,4 +1,4 @@
-//! A replica that can be checkpointed and restarted anywhere.
+//! A replica that can be checkpointed and restarted at any point.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use storage::state::{MemoryStore, SledStore, StateStore};
 use super::super::{Frozen, State, write_checkpoint};
 use crate::model::{Command, EventId, Response};
 
-/// A state machine, its store, and what it would find in its log after a restart.
+/// A state machine, its store, and the log that it would replay after a restart.
 pub(super) struct Replica {
     pub(super) state: State,
     store: Arc<dyn StateStore>,
-    /// Where the store is on disk.
+    /// The store's folder, if it is on disk.
     folder: Option<PathBuf>,
     /// Entries behind the last checkpoint, each with the response it had.
     log: Vec<(u64, Command, Response)>,
     checkpoint: Checkpoint,
 }
 
-/// How far a checkpoint has come, with the length of the log when it was frozen.
+/// The stage of a checkpoint, with the length of the log when it was frozen.
 enum Checkpoint {
     None,
     Frozen(Frozen, usize),
@@ -53,7 +53,7 @@ impl Replica {
         response
     }
 
-    /// Brings a checkpoint one step further: freezes the state, writes what was frozen, ends it.
+    /// Advances a checkpoint by one stage: freezes the state, writes it, finishes.
     pub(super) fn go_on_with_checkpoint(&mut self) {
         self.checkpoint = match std::mem::replace(&mut self.checkpoint, Checkpoint::None) {
             Checkpoint::None => Checkpoint::Frozen(self.state.freeze().unwrap(), self.log.len()),
@@ -70,7 +70,7 @@ impl Replica {
         };
     }
 
-    /// Loses all that is in memory, opens the last checkpoint and replays the log from there.
+    /// Drops everything in memory, loads the last checkpoint and replays the log.
     pub(super) fn restart(&mut self) {
         self.checkpoint = Checkpoint::None;
         if let Some(folder) = &self.folder {

@@ -1,4 +1,5 @@
-//! Random runs: the tracker does what the model does, and replicas that restart anywhere stay the same.
+//! Random runs: the tracker agrees with the model, and replicas that restart at any point agree with each
+//! other.
 
 use super::replica::Replica;
 use super::world::World;

@@ -72,7 +72,7 @@ fn twm_s2_several_findings_of_one_job_in_a_report_get_the_same_answer_again() {
 fn twm_l2_a_stale_lease_changes_nothing() {
     for kind in 0..11 {
         let (mut tracker, mut node, jobs) = busy();
-        // The job was given back and granted again, so that its old lease is not the valid one.
+        // The job was handed back and granted again, so that its old lease is invalid.
         let given_back = Finding::HandedBack { progress: None };
         tracker.tell(&mut node, &jobs[0], given_back);
         let granted = tracker.take(&mut node, 20);

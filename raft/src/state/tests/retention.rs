@@ -1,15 +1,15 @@
-//! What is kept of crawls that have ended, and what is not.
+//! What is kept of ended crawls, and what is not.
 
 use storage::state::StateStore;
 
 use super::super::keys;
 use super::*;
 
-/// What an empty seen-set takes.
+/// Size of an empty seen-set, bytes.
 const EMPTY: usize = 64;
 
 impl Tracker {
-    /// A checkpoint, after which commands go on without a restart.
+    /// A checkpoint without a restart.
     fn checkpoint(&mut self) {
         let frozen = self.state.freeze().unwrap();
         write_checkpoint(&*self.store, frozen, Vec::new()).unwrap();
@@ -29,7 +29,7 @@ impl Tracker {
     }
 }
 
-/// The start of a scenario: the same with restarts after each command and without.
+/// The start of a scenario, with restarts after each command and without.
 fn trackers() -> [Tracker; 2] {
     [Tracker::new(), Tracker::without_restarts()].map(|mut tracker| {
         tracker.raise();
@@ -228,7 +228,8 @@ fn crawls_are_due_for_deletion_in_the_order_of_their_ends_and_only_once_ended() 
     assert!(tracker.state.crawl(running).is_some());
 }
 
-/// Makes eight cancelled crawls of `ids` accounts each; memory and disk before, with them, ended, and deleted.
+/// Creates and cancels eight crawls of `ids` accounts each; returns memory and disk before, with them, ended,
+/// and deleted.
 fn eight_cancelled(ids: u64) -> [(usize, u64); 4] {
     let mut tracker = Tracker::without_restarts();
     tracker.raise();

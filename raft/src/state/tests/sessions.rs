@@ -43,7 +43,7 @@ fn an_ended_sessions_jobs_are_at_the_head_with_their_progress() {
     let mut other = tracker.open_on(2, 9);
     let first = tracker.take_one(&mut other);
     tracker.finish(&mut other, &first);
-    // The followers of account 1 are ready now, and wait for their turn.
+    // The followers of account 1 are ready now and wait for their turn.
     let mut lost = tracker.open_on(1, 9);
     let mut wants = Wants::any(3);
     wants.each = [2, 0, 0, 0];
@@ -122,7 +122,7 @@ fn what_only_a_given_up_storage_had_is_made_again_at_once() {
     let mut node = tracker.open(1);
     let job = tracker.take_one(&mut node);
     tracker.tell(&mut node, &job, Finding::Completed { file: true, items: 3 });
-    // The volume with the draft is lost; the operator begins with an empty one.
+    // The volume with the draft is lost; the operator starts with an empty one.
     assert!(matches!(opens(&mut tracker, 1, 99, false, true), Response::SessionOpened(_)));
     let session = tracker.state.sessions()[0].id;
     let mut node = Node { session, sequence: 0 };
@@ -132,7 +132,7 @@ fn what_only_a_given_up_storage_had_is_made_again_at_once() {
     assert_eq!(tracker.phase(crawl), CrawlPhase::Finished);
 }
 
-/// A node opens a session, is killed and opens another; what the first process sent comes then.
+/// A node opens a session, is killed and opens another; then the first process's request arrives.
 #[test]
 fn an_attempt_to_open_a_session_that_comes_late_ends_no_later_session() {
     let mut tracker = Tracker::new();

@@ -1,4 +1,4 @@
-//! Which crawl's job a node gets, and what keeps crawls out of each other's way.
+//! Which crawl's job a node is granted, and the isolation of crawls.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Where drafts and files lie, and what happens when that is gone.
+//! Where drafts and files are stored, and what happens when a storage is lost.
 
 use super::*;
 
@@ -240,7 +240,7 @@ fn an_unpublished_draft_is_made_again_when_its_storage_is_gone() {
     assert_eq!((again.id, again.progress.clone()), (job.id, None));
     tracker.finish(&mut other, &again);
     assert_eq!(tracker.view(crawl).counters.operations[0].completed, 1);
-    // The storage comes back later: its draft is nobody's any more.
+    // The storage comes back later: its draft belongs to nobody.
     let mut back = tracker.open(1);
     assert_eq!(tracker.report(&mut back, Vec::new(), Wants::any(1)), ReportAnswer::default());
     assert_eq!(tracker.state.drafts_in_use(&[job.lease]), []);

@@ -1,9 +1,9 @@
-//! What becomes of discovered accounts.
+//! What happens to discovered accounts.
 
 use super::*;
 
-/// Crawls one account with two followers each up to a depth; returns the accounts in the order of
-/// their analyses, and the crawl's frontier.
+/// Crawls one account with two followers each up to a depth; returns the accounts in the order of their
+/// analyses, and the crawl's frontier.
 fn order(traversal: Traversal, depth: Option<u32>) -> (Vec<u64>, Vec<u64>, CrawlView) {
     let mut tracker = Tracker::new();
     let crawl = tracker.submit(CrawlSpec { traversal, depth, ..spec("FA") }, [1, 2]);

@@ -1,4 +1,4 @@
-//! Whether the tracker says what the model says.
+//! Compares the tracker with the model.
 
 use storage::ids::UserId;
 
@@ -7,7 +7,7 @@ use super::model::{Fate, Model};
 use crate::model::Operations;
 
 impl Model {
-    /// Asserts that the tracker says the same of every crawl.
+    /// Asserts that the tracker agrees about every crawl.
     pub(super) fn check(&self, state: &State) {
         for view in state.crawls() {
             let model = &self.crawls[&view.id];
@@ -27,7 +27,7 @@ impl Model {
                     Fate::Between | Fate::Leased(..) | Fate::Publishing(..) => &mut users.active,
                 } += 1;
             }
-            // An account put aside because another crawl writes its file counts as begun.
+            // An account put aside because another crawl writes its file counts as started.
             let put_aside = expected.users.waiting.checked_sub(view.counters.users.waiting);
             let put_aside = put_aside.expect("an account that was granted is said to wait");
             expected.users.waiting -= put_aside;
@@ -36,7 +36,7 @@ impl Model {
         }
     }
 
-    /// Asserts that the tracker's lists are the same, account by account.
+    /// Asserts that the tracker's lists agree, account by account.
     pub(super) fn check_lists(&self, state: &State) {
         for (&id, model) in &self.crawls {
             let errors = state.errors(id, None, 1_000).unwrap();
@@ -50,7 +50,7 @@ impl Model {
             }
             assert_eq!(state.frontier(id, 0).unwrap().users, model.frontier);
             if self.phase(id).is_over() {
-                // What has ended may be on disk only; the state machine has the last word.
+                // What has ended may be on disk only; the state machine decides.
                 let seen: Vec<UserId> = model.seen.iter().cloned().collect();
                 assert_eq!(state.seen_and_frontier(id).0, seen);
                 continue;

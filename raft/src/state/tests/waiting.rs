@@ -46,7 +46,7 @@ fn twm_t1_cluster_time_never_goes_back() {
     let job = tracker.take_one(&mut node);
     tracker.now = 50_000;
     tracker.tell(&mut node, &job, Finding::Limited { progress: None, after_ms: 1_000 });
-    // A new leader's clock begins lower.
+    // A new leader's clock starts lower.
     tracker.now = 10;
     tracker.wait(0);
     assert_eq!(tracker.state.clock(), 50_000);

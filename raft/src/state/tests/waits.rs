@@ -1,4 +1,4 @@
-//! What a crawl's jobs are said to wait for.
+//! What a crawl's jobs are reported to wait for.
 
 use super::*;
 use crate::state::waits::{Delays, PinnedJobs};

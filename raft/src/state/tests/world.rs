@@ -1,4 +1,4 @@
-//! Nodes and operators that do anything at any moment, drawn from a seed.
+//! Nodes and operators that act at random, by seed.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::outbox::m1_check_against_counters;
 use super::replica::Replica;
 use crate::model::*;
 
-/// Replicas that get the same commands, and the model of what they should do.
+/// Replicas that apply the same commands, and the model of what they should do.
 pub(super) struct World {
     dice: SeededEntropy,
     pub(super) replicas: Vec<Replica>,
@@ -23,7 +23,7 @@ pub(super) struct World {
     /// The last change with a request id, and its answer.
     pub(super) answered: Option<(Mutation, Response)>,
     nodes: Vec<WorldNode>,
-    /// Leases that were granted once.
+    /// Leases granted in the past.
     past: Vec<(JobId, LeaseId)>,
 }
 
@@ -33,7 +33,7 @@ struct WorldNode {
     incarnation: u64,
     session: Option<SessionId>,
     sequence: u64,
-    /// The last report and its answer, while a repeated one would get the same.
+    /// The last report and its answer, as long as a repetition would get the same.
     last: Option<(Report, ReportAnswer)>,
 }
 
@@ -89,16 +89,16 @@ impl World {
         (0..self.below(most + 1)).map(|_| self.user()).collect()
     }
 
-    /// Applies a command on every replica; all must respond the same.
+    /// Applies a command on every replica; all must respond alike.
     pub(super) fn apply(&mut self, mutation: Mutation) -> Response {
         self.index += 1;
-        // A new leader's clock may begin lower.
+        // A new leader's clock may start lower.
         let late = if self.one_in(20) { self.below(500) } else { 0 };
         self.model.clock = self.model.clock.max(self.now.saturating_sub(late));
         let command = Command { now: self.now.saturating_sub(late), limits: LIMITS, mutation };
         let mut responses = Vec::new();
         for at in 0..self.replicas.len() {
-            // Somebody looks at one replica and nobody at another: it makes no difference to what they agree on.
+            // One replica has an observer and another has none: they must still agree.
             if self.one_in(30) {
                 self.replicas[at].state.live_events().look(self.one_in(2));
             }
@@ -179,8 +179,8 @@ impl World {
         self.forget_answers();
     }
 
-    /// What a repeated report is answered may differ from now on: publications went to others, or a
-    /// cancelled crawl's jobs are gone.
+    /// A repeated report may be answered differently from now on: publications went to others, or a cancelled
+    /// crawl's jobs are gone.
     pub(super) fn forget_answers(&mut self) {
         self.nodes.iter_mut().for_each(|node| node.last = None);
     }
@@ -204,7 +204,7 @@ impl World {
         }
         if !self.past.is_empty() && self.one_in(3) {
             let (job, lease) = self.past[self.below(self.past.len() as u64) as usize];
-            // No node publishes in the report in which it completes.
+            // A node does not publish in the report in which it completes.
             if findings.iter().all(|(_, l, _)| *l != lease) {
                 findings.push((job, lease, self.finding(self.nodes[at].storage, lease, 9)));
             }
@@ -243,7 +243,7 @@ impl World {
                 Finding::Failed { progress: saved, reason: "x".into(), after_ms, retry: !self.one_in(4) }
             }
             16 => Finding::HandedBack { progress: saved },
-            // More often than an input is made again, and the job would fail for it.
+            // Once more, and the job would fail because its input was made too often.
             17 if missed < LIMITS.max_attempts => Finding::InputMissing,
             _ => Finding::Discovered { admitted: self.users(3), discarded: self.users(2), progress },
         }
@@ -271,7 +271,7 @@ impl World {
         self.nodes[at].last = Some((report, answer));
     }
 
-    /// TWM-P1: what this report completed and what was left to the session, until it is confirmed.
+    /// TWM-P1: what this report completed and what the session adopted, until it is confirmed.
     fn check_publications(&self, session: SessionId, report: &Report, answer: &ReportAnswer) {
         let completed = |lease: LeaseId| {
             let mut findings = report.findings.iter().filter(|(_, l, _)| *l == lease);
@@ -310,7 +310,7 @@ impl World {
         assert!(matches!(self.apply(Mutation::Report(report)), Response::Refused(_)));
     }
 
-    /// Lets everything come to its end; asserts that it does, and that each account ended once.
+    /// Finishes everything; asserts that it does finish, and that each account ended once.
     pub(super) fn finish(&mut self) {
         (1..=4).for_each(|node| self.set_drained(node, false));
         let crawls: Vec<CrawlId> = self.model.crawls.keys().copied().collect();
@@ -341,7 +341,7 @@ impl World {
         self.replicas.windows(2).for_each(|pair| pair[0].assert_same(&pair[1]));
     }
 
-    /// A node does all that it has, and takes more.
+    /// A node does all of its jobs, and takes more.
     fn work(&mut self, at: usize) {
         let session = self.nodes[at].session.unwrap();
         let finding = |(_, fate, _)| match fate {
