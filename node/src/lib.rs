@@ -1,8 +1,8 @@
-//! The node of a twm cluster: what crawls, and what it needs of the world outside.
+//! The node of a twm cluster: the crawler and its environment.
 //!
-//! [`run::run`] shows how the parts live together: [`settings`], the replicated tracker (crate `raft`), the [`session`]
-//! that takes jobs from it, and the [`crawl`] that does them with a [`source`] from an [`address`] within its
-//! [`budget`].
+//! [`run::run`] shows how the parts fit together: [`settings`], the replicated tracker (crate `raft`), the
+//! [`session`] that takes jobs from it, and the [`crawl`] that does them with a [`source`] from an [`address`] within
+//! its [`budget`].
 
 pub mod address;
 pub mod budget;

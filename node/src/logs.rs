@@ -1,4 +1,4 @@
-//! Log lines: to stderr always, to daily files where a folder is given, and the newest to the monitor.
+//! Logging: to stderr, to daily files if a folder is given, and the newest lines to the monitor.
 
 mod private;
 mod ring;
@@ -22,7 +22,7 @@ use crate::settings::{LogFormat, LogSettings};
 /// Daily files kept in `--log-dir`.
 const FILES_KEPT: usize = 14;
 
-/// Why nothing can be logged.
+/// Why logging cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The folder of the files.
@@ -36,12 +36,12 @@ pub enum LogError {
     /// The filter.
     #[error("--log-level: {0}")]
     Level(#[from] tracing_subscriber::filter::ParseError),
-    /// Something in this process logs already.
+    /// This process logs already.
     #[error("logging was set up twice in one process: {0}")]
     Twice(#[from] tracing::subscriber::SetGlobalDefaultError),
 }
 
-/// Keeps the files' writer going. What waits to be written is written when it is dropped.
+/// Keeps the writer of the files alive. Pending lines are written on drop.
 #[must_use = "log files end when it is dropped"]
 #[derive(Debug)]
 pub struct LogGuard {
@@ -50,7 +50,7 @@ pub struct LogGuard {
     pub newest: LogRing,
 }
 
-/// Begins to log as this process's only log.
+/// Starts logging for this process.
 pub fn start(settings: &LogSettings, node: u64) -> Result<LogGuard, LogError> {
     let (files, guard) = match &settings.dir {
         None => (None, None),
@@ -65,7 +65,7 @@ pub fn start(settings: &LogSettings, node: u64) -> Result<LogGuard, LogError> {
                 .max_log_files(FILES_KEPT)
                 .build(dir)
                 .map_err(|e| LogError::Folder { dir: dir.clone(), what: root_cause(&e) })?;
-            // A full disk must not hold up the node: lines beyond the buffer are dropped.
+            // A full disk must not block the node: lines beyond the buffer are dropped.
             let files = Private::over(appender, dir, &prefix, Arc::new(SystemClock::new()));
             let (writer, guard) = NonBlocking::new(files);
             (Some(writer), Some(guard))

@@ -1,4 +1,4 @@
-//! A node from its start to its end.
+//! The life of a node.
 
 mod allocator;
 mod assembly;
@@ -24,21 +24,21 @@ use crate::http::HttpPort;
 use crate::logs::{self, LogRing};
 use crate::settings::Settings;
 
-/// How often the size of queues and seen-sets is looked at, to give back what was freed.
+/// How often the size of queues and seen-sets is checked, to return freed memory.
 const LOOK_AT_MEMORY: Duration = Duration::from_secs(10);
-/// How long jobs may take to be handed back when the node stops.
+/// At shutdown, time allowed for handing jobs back.
 const HAND_BACK: Duration = Duration::from_secs(6);
-/// How long leadership may take to move then.
+/// At shutdown, time allowed for transferring the leadership.
 const LEAVE: Duration = Duration::from_secs(3);
-/// How long answers of the HTTP port may take to go out then.
+/// At shutdown, time allowed for pending answers of the HTTP port.
 const LAST_PAGES: Duration = Duration::from_millis(500);
-/// Crawl threads give way to those of Raft: compression must not delay a heartbeat.
+/// Crawl threads have a lower priority than those of Raft: compression must not delay a heartbeat.
 const CRAWL_NICENESS: i32 = 5;
 
 /// Runs a node until it is told to stop.
 ///
 /// # Errors
-/// What kept it from starting or from going on.
+/// Why it could not start or continue.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
     let logs = logs::start(&settings.logs, settings.id)?;
     raise_file_limit();
@@ -52,13 +52,13 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
     if let Err(error) = &outcome {
         tracing::error!("node stops: {}", describe_error(error));
     }
-    // What still runs is a request nobody waits for, or a publication that the next session repeats.
+    // What still runs is a request that nobody waits for, or a publication that the next session repeats.
     crawl_runtime.shutdown_background();
     raft_runtime.shutdown_background();
     outcome
 }
 
-/// An error with its causes, each said once: most errors name their cause themselves.
+/// An error with its causes, each stated once: most errors include their cause in their own message.
 pub fn describe_error(error: &anyhow::Error) -> String {
     error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |said, cause| {
         if said.contains(&cause) { said } else { format!("{said}: {cause}") }
@@ -81,7 +81,7 @@ async fn live(settings: &Settings, log: LogRing, job_runtime: Handle) -> anyhow:
     let addresses = settings.ips.resolve()?;
     let http_trust = trust.clone().filter(|_| settings.http_tls);
     let port = HttpPort::open(&settings.http).await?.trusting(http_trust);
-    // It waits as long as the cluster is not there, or does not let this node in.
+    // Waits until the cluster exists and admits this node.
     let joined = async {
         let tracker = Tracker::start(tracker_options(settings, &world, output_owner, trust.clone())).await?;
         let settled = output::settle(settings, &*world.entropy, &tracker).await;
@@ -129,7 +129,7 @@ async fn live(settings: &Settings, log: LogRing, job_runtime: Handle) -> anyhow:
 
     let failure = tokio::select! {
         () = signals.next() => None,
-        // Without the replica there is nobody to hand jobs back to: the session times out.
+        // Without the replica, jobs cannot be handed back: the session times out.
         ended = node.tracker.failed() => anyhow::bail!(match ended {
             Ended::Retired(why) => why,
             Ended::Broken(why) => format!(
@@ -150,7 +150,7 @@ async fn live(settings: &Settings, log: LogRing, job_runtime: Handle) -> anyhow:
         if !session.is_finished() && tokio::time::timeout(HAND_BACK, session).await.is_err() {
             tracing::warn!("not all jobs were handed back in time; the cluster takes them back itself");
         }
-        // The next leader goes on where this one's last answer from Redis was.
+        // The next leader continues after the last answer that this one got from Redis.
         mirror_stop.cancel();
         if let Some(Err(broken)) = futures::future::OptionFuture::from(mirror).await {
             tracing::warn!("the mirror broke down: {broken}");
@@ -171,7 +171,7 @@ async fn live(settings: &Settings, log: LogRing, job_runtime: Handle) -> anyhow:
     failure.map_or(Ok(()), Err)
 }
 
-/// Gives memory back to the system when crawls have left it.
+/// Returns memory to the system when crawls have left it.
 async fn give_back_freed(tracker: Tracker, stop: CancellationToken) {
     let mut freed = allocator::Freed::default();
     let mut looks = tokio::time::interval(LOOK_AT_MEMORY);
@@ -189,7 +189,8 @@ async fn give_back_freed(tracker: Tracker, stop: CancellationToken) {
     }
 }
 
-/// Takes all file descriptors that the system allows: connections and drafts must not fight over the first thousand.
+/// Raises the limit of file descriptors to the allowed maximum: connections and drafts must not compete for the first
+/// thousand.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -198,13 +199,13 @@ fn raise_file_limit() {
     }
 }
 
-/// Threads for one of the two halves of a node: Raft and all that answers others, and the crawl.
+/// A runtime for one half of a node: Raft and everything that serves others, or the crawl.
 fn runtime(name: &'static str, niceness: i32) -> anyhow::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name(name)
         .worker_threads(cores.max(2))
-        // They compress and sync files: many more than cores would only wait for each other.
+        // They compress and sync files: many more threads than cores would only wait for each other.
         .max_blocking_threads((cores * 4).max(16))
         .on_thread_start(move || {
             if niceness != 0 {
@@ -216,7 +217,7 @@ fn runtime(name: &'static str, niceness: i32) -> anyhow::Result<Runtime> {
     runtime.map_err(|e: io::Error| anyhow::anyhow!("cannot start the threads of the {name} runtime: {e}"))
 }
 
-/// On Linux a niceness belongs to a thread.
+/// On Linux, a thread has its own niceness.
 fn be_nice(niceness: i32) {
     if let Err(error) = rustix::process::nice(niceness) {
         tracing::debug!(%error, "crawl threads have the same priority as those of raft");

@@ -108,7 +108,7 @@ impl Browser {
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
-    /// WaitSummary until the page shows all of these words.
+    /// Waits until the page shows all of these words.
     ///
     /// # Errors
     /// It does not in time.

@@ -104,7 +104,7 @@ impl Consumer {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// WaitSummary until it has logged this.
+    /// Waits until it has logged this.
     ///
     /// # Errors
     /// It does not say so in time.

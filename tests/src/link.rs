@@ -123,7 +123,7 @@ async fn carry(
 }
 
 impl Direction {
-    /// WaitSummary for this turn's bytes to be sent, behind those of others that wait; gives when they are.
+    /// Waits for this turn's bytes to be sent, behind those of others that wait; gives when they are.
     async fn send(&self, bytes: usize) -> Instant {
         let mut free = self.free.lock().await;
         let now = Instant::now();

@@ -10,7 +10,7 @@ use crate::source::HttpError;
 /// Why addresses cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    /// A part of the list is nothing that is known.
+    /// A part of the list is invalid.
     #[error(
         "--ips: {part:?} is {what}; give `auto`, `none`, or addresses, ranges such as 10.0.0.5-10.0.0.9 and \
         networks such as 10.0.0.0/28, with commas between them"
@@ -21,33 +21,33 @@ pub enum AddressError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// More addresses than can be used.
+    /// The list has more addresses than a node can use.
     #[error(
         "--ips: {part:?} brings the addresses over the limit of {MAX_ADDRESSES}; give a smaller range or network"
     )]
     TooMany {
-        /// The part that went beyond.
+        /// The part that exceeded the limit.
         part: String,
     },
     /// The machine's addresses cannot be listed.
     #[error("--ips auto: the addresses of this machine cannot be listed: {0}; name them instead")]
     Interfaces(io::Error),
-    /// An address is not one of this machine's.
+    /// An address does not belong to this machine.
     #[error("--ips: requests cannot be sent from {address}: {source}; add it to this machine (`ip addr add {address}/{} \
         dev INTERFACE`, see also ops/pool), or take it off the list", if address.is_ipv4() { 32 } else { 128 })]
     Bind {
         /// The address.
         address: IpAddr,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// No HTTP client for an address.
+    /// An HTTP client for an address could not be created.
     #[error(transparent)]
     Http(#[from] HttpError),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
-    /// Budgets cannot be kept.
+    /// Budgets cannot be stored.
     #[error(transparent)]
     Budget(#[from] BudgetError),
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::AddressError;
 
-/// Most addresses of one node: each may come to have a client and budgets of its own.
+/// Most addresses of one node; each may need a client and budgets of its own.
 pub const MAX_ADDRESSES: usize = 65_536;
 
 /// The setting `--ips`.
@@ -19,15 +19,15 @@ pub enum AddressList {
     Auto,
     /// The address that the system chooses.
     None,
-    /// These, each once, in the order of the list.
+    /// These addresses, each once, in the order of the list.
     These(Vec<IpAddr>),
 }
 
 impl FromStr for AddressList {
     type Err = AddressError;
 
-    /// `auto`, `none`, or addresses, ranges `A-B` (both ends included) and networks `A/N` (without the network's
-    /// own and its broadcast address, where it has them), with commas between them.
+    /// `auto`, `none`, or a comma-separated list of addresses, ranges `A-B` (both ends included) and networks `A/N`
+    /// (without the network's own and its broadcast address, where it has them).
     fn from_str(text: &str) -> Result<Self, AddressError> {
         match text.trim() {
             "auto" => return Ok(Self::Auto),
@@ -52,8 +52,8 @@ impl FromStr for AddressList {
 }
 
 impl AddressList {
-    /// The addresses themselves, each checked to be one of this machine's; a `None` among them is the one that the
-    /// system chooses. Never empty.
+    /// The addresses themselves, each checked to belong to this machine; `None` stands for the one that the system
+    /// chooses. Never empty.
     pub fn resolve(&self) -> Result<Vec<Option<IpAddr>>, AddressError> {
         let addresses = match self {
             Self::None => return Ok(vec![None]),
@@ -67,7 +67,7 @@ impl AddressList {
             return Ok(vec![None]);
         }
         for &address in &addresses {
-            // Whether an address may be bound does not depend on the protocol, and UDP needs no free port to listen on.
+            // Binding an address does not depend on the protocol, and UDP needs no free port to listen on.
             UdpSocket::bind((address, 0)).map_err(|source| AddressError::Bind { address, source })?;
         }
         Ok(addresses.into_iter().map(Some).collect())
@@ -109,7 +109,7 @@ fn network_hosts(network: IpNet) -> Box<dyn Iterator<Item = IpAddr>> {
     Box::new(network.hosts())
 }
 
-/// The addresses of this machine that others can reach it by, as a rule.
+/// The addresses of this machine that others can usually reach.
 fn own_addresses() -> Result<Vec<IpAddr>, AddressError> {
     let interfaces = if_addrs::get_if_addrs().map_err(AddressError::Interfaces)?;
     let mut seen = HashSet::new();

@@ -1,7 +1,7 @@
 //! The local addresses that requests are sent from.
 //!
 //! [`AddressList`] is the setting `--ips`; [`AddressPool`] holds a client for each address and, with the
-//! [`Ledger`](crate::budget::Ledger), says which of them may send.
+//! [`Ledger`](crate::budget::Ledger), decides which of them may send.
 
 mod error;
 mod list;

@@ -13,7 +13,7 @@ use crate::budget::{Acquired, BudgetSettings, BudgetStatus, Ledger, LedgerEnv, O
 use crate::rate::{BudgetScope, RateInfo};
 use crate::source::{Answer, ClientTls, HttpClient, HttpSettings};
 
-/// All addresses of a node: which of them may send a request now, and the client to send it with.
+/// All addresses of a node: chooses one that may send a request now, and provides its client.
 pub struct AddressPool {
     addresses: Vec<Address>,
     ledger: Ledger,
@@ -22,14 +22,14 @@ pub struct AddressPool {
     clock: Arc<dyn Clock>,
 }
 
-/// A client is made when its address is first used: a node may have thousands.
+/// The client is created on first use, because a node may have thousands of addresses.
 struct Address {
     ip: Option<IpAddr>,
     client: OnceLock<Arc<HttpClient>>,
 }
 
 impl AddressPool {
-    /// A pool of `addresses` (see [`super::AddressList::resolve`]) that remembers budgets in the file `budgets`.
+    /// A pool of `addresses` (see [`super::AddressList::resolve`]) that stores budgets in the file `budgets`.
     pub fn open(
         addresses: Vec<Option<IpAddr>>,
         http: HttpSettings,
@@ -42,17 +42,18 @@ impl AddressPool {
         let (ledger, report) = Ledger::open(budgets, addresses.clone(), settings, env)?;
         let addresses = addresses.into_iter().map(|ip| Address { ip, client: OnceLock::new() }).collect();
         let pool = Self { addresses, ledger, http, tls, clock };
-        // Settings that no client can be made from show now, and not with the first job.
+        // Settings that do not allow a client fail now, and not with the first job.
         pool.client(0)?;
         Ok((pool, report))
     }
 
-    /// The right to send one request, from the address with the least under way of those that have budget left.
+    /// Permission to send one request, from the address with the fewest requests in flight among those with
+    /// budget left.
     pub fn acquire(&self, scope: &BudgetScope) -> Result<Acquired<Permit>, AddressError> {
         self.permit(self.ledger.acquire(scope)?)
     }
 
-    /// The same, waiting for no longer than `max_wait` until an address has budget left.
+    /// The same, waiting up to `max_wait` until an address has budget left.
     pub async fn acquire_within(
         &self,
         scope: &BudgetScope,
@@ -76,7 +77,7 @@ impl AddressPool {
         self.addresses.len()
     }
 
-    /// Whether there is no address at all; nothing can be sent then.
+    /// Whether there are no addresses, and thus nothing can be sent.
     pub fn is_empty(&self) -> bool {
         self.addresses.is_empty()
     }
@@ -100,7 +101,7 @@ impl AddressPool {
             return Ok(Arc::clone(client));
         }
         let client = HttpClient::new(address.ip, &self.http, &self.tls, Arc::clone(&self.clock))?;
-        // Of two workers that made one at the same time, both use the first.
+        // If two workers created one at the same time, both use the first.
         Ok(Arc::clone(address.client.get_or_init(|| Arc::new(client))))
     }
 }
@@ -111,7 +112,7 @@ impl fmt::Debug for AddressPool {
     }
 }
 
-/// The right to send one request, and the client to send it with. Dropped without [`settle`](Self::settle), its
+/// Permission to send one request, with the client for it. Dropped without [`settle`](Self::settle), its
 /// request counts as sent.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped counts as a request that was sent"]
@@ -121,17 +122,17 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The client to send the request with: this one request, once.
+    /// The client for this one request.
     pub fn client(&self) -> &HttpClient {
         &self.client
     }
 
-    /// The request has ended so.
+    /// Records the outcome of the request.
     pub fn settle(self, rate: &RateInfo) {
         self.ticket.settle(rate);
     }
 
-    /// Settles with what an answer says, and gives back its outcome with its cost.
+    /// Settles with an answer, and returns the answer's outcome and cost.
     pub fn settle_with<T>(self, answer: Answer<T>) -> (Result<T, crate::source::SourceError>, u64) {
         self.settle(&answer.rate);
         (answer.outcome, answer.cost)

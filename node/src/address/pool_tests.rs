@@ -64,7 +64,7 @@ fn open(budgets: &Path, entropy: Arc<dyn Entropy>) -> Arc<AddressPool> {
     Arc::new(AddressPool::open(addresses, quick_settings(), budgets, settings, env).unwrap().0)
 }
 
-/// A crawler's worker: asks, sends, settles. Some requests are dropped on their way.
+/// A worker: acquires, sends, settles. Some requests are lost on their way.
 async fn work(pool: Arc<AddressPool>, source: Arc<TwitterSource>, entropy: Arc<SeededEntropy>) {
     loop {
         let endpoint = if entropy.next_unit() < 0.5 { Endpoint::Timeline } else { Endpoint::Followers };
@@ -120,7 +120,8 @@ async fn many_workers_and_restarts_never_ask_too_much() {
         let lasts = if life == 6 { 4_000 } else { 200 + entropy.next_u64() % 1_500 };
         tokio::time::sleep(Duration::from_millis(lasts)).await;
         workers.shutdown().await;
-        // The next life finds what was on disk when the last request of this one was sent, not what came after.
+        // The next process finds what was on disk when the last request of this one was sent, not what came
+        // after.
         budgets = folder.path().join(format!("budgets-{life}"));
         std::fs::copy(folder.path().join(format!("budgets-{}", life - 1)), &budgets).unwrap();
     }
@@ -144,7 +145,7 @@ async fn each_request_comes_from_the_address_that_it_was_permitted_for() {
     assert_eq!((pool.len(), pool.is_empty()), (3, false));
     let scope = source.scope(Endpoint::Timeline, None);
     let mut used = std::collections::HashSet::new();
-    // The second and third address are made ready, on the disk, while others are in use.
+    // The second and third address are prepared on disk while others are in use.
     while used.len() < 3 {
         let Acquired::Ready(permit) = pool.acquire_within(&scope, Duration::from_secs(10)).await.unwrap()
         else {

@@ -1,4 +1,4 @@
-//! Time that survives a restart of the process.
+//! Time that survives restarts of the process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use storage::env::Clock;
 
-/// The machine's uptime, which no change of the wall clock touches: it measures how long a process was down.
+/// The machine's uptime, which is independent of the wall clock: it measures how long a process was down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootTime {
-    /// Names this boot of the machine.
+    /// Identifies this boot of the machine.
     pub id: u128,
     /// Time since it.
     pub uptime: Duration,
@@ -34,7 +34,7 @@ pub(super) struct Stamp {
     boot: Option<(u128, u64)>,
 }
 
-/// Stamps, and measures the time since stamps of earlier processes.
+/// Creates stamps, and measures the time since stamps of earlier processes.
 pub(super) struct Timekeeper {
     clock: Arc<dyn Clock>,
     boot: Option<BootTime>,
@@ -53,16 +53,17 @@ impl Timekeeper {
     }
 
     pub(super) fn stamp(&self) -> Stamp {
-        // While the machine sleeps the uptime goes on and this sum may not: time seems shorter, which is safe.
+        // While the machine is suspended, the uptime continues and this sum may not: time appears shorter,
+        // which is safe.
         let uptime =
             |boot: &BootTime| (boot.id, millis(boot.uptime + self.now().saturating_sub(self.opened)));
         Stamp { wall_ms: millis(self.clock.wall()), boot: self.boot.as_ref().map(uptime) }
     }
 
-    /// At least how long ago `then` was, stamped by this process or an earlier one.
+    /// A lower bound of the time since `then`, a stamp of this process or an earlier one.
     ///
-    /// Within one boot the uptime decides. Across boots only the wall clock is left: gone back, it counts as no
-    /// time at all; a jump ahead while the machine was down cannot be told from a long time down.
+    /// Within one boot the uptime decides. Across boots only the wall clock is left: if it went back, no time
+    /// counts as passed; a jump ahead while the machine was down cannot be told from a long downtime.
     pub(super) fn since(&self, then: Stamp) -> Duration {
         let now = self.stamp();
         let passed = match (now.boot, then.boot) {

@@ -1,13 +1,14 @@
-//! Why budgets cannot be kept.
+//! Errors of the budget journal.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why budgets cannot be kept. Nothing is sent then: a request not written down could be one too many later.
+/// Why budgets cannot be stored. Nothing is sent then, because a request that was not recorded could exceed a
+/// limit later.
 #[derive(Debug, thiserror::Error)]
 pub enum BudgetError {
-    /// The file is there and cannot be read.
+    /// The file exists but cannot be read.
     #[error("cannot read the budgets' file {path}: {source}; check its owner and the disk", path = path.display())]
     Read {
         /// The file.
@@ -24,7 +25,7 @@ pub enum BudgetError {
         /// What went wrong.
         source: io::Error,
     },
-    /// The file is of a newer version of this program.
+    /// The file was written by a newer version of this program.
     #[error("the budgets' file {path} has format {found:?}, newer than format '1' of this program; use the newer \
         program, or move the file away after all windows have ended", path = path.display())]
     NewerFormat {

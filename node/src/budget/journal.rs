@@ -1,4 +1,4 @@
-//! The file that remembers budgets.
+//! The journal of budgets.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -13,11 +13,11 @@ use super::BudgetError;
 use super::boot::{Timekeeper, millis};
 use super::record::{self, Kept, Key, MAGIC, Record, Unreadable};
 
-/// The file is written anew once it has grown by so much and by so many times what is in force.
+/// The file is rewritten once it has grown by this many bytes and by this factor over its live contents.
 const SLACK_BYTES: u64 = 1 << 20;
 const SLACK_FACTOR: u64 = 4;
 
-/// A budget not heard of for so long is forgotten: no network has longer windows.
+/// A budget that was unused for this long is dropped: no network has longer windows.
 const MEMORY: Duration = Duration::from_secs(32 * 24 * 3600);
 
 /// What was found when the file was opened.
@@ -25,15 +25,15 @@ const MEMORY: Duration = Duration::from_secs(32 * 24 * 3600);
 pub struct OpenReport {
     /// Budgets remembered.
     pub budgets: usize,
-    /// Bytes at the end that were never completely written; nothing was sent on their word.
+    /// Bytes at the end that were never completely written; nothing was sent based on them.
     pub torn_bytes: usize,
-    /// Where a damaged file was set aside.
+    /// Where a damaged file was moved.
     pub damaged: Option<PathBuf>,
-    /// For how long nothing may be sent, because a damaged file may have known more.
+    /// For how long nothing may be sent, because a damaged file may have contained more.
     pub hold: Duration,
 }
 
-/// The file, open for appending, and what is in force in it.
+/// The file, open for appending, and its live contents.
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
@@ -43,11 +43,11 @@ pub(super) struct Journal {
     in_force: HashMap<Key, Kept>,
 }
 
-/// What was remembered: of each budget, and how long ago.
+/// The stored budgets and their ages.
 pub(super) type Remembered = HashMap<Key, (Kept, Duration)>;
 
 impl Journal {
-    /// Opens or creates the file. What it remembers is given with its age.
+    /// Opens or creates the file. Its contents are returned with their ages.
     pub(super) fn open(
         path: &Path,
         time: &Timekeeper,
@@ -99,7 +99,7 @@ impl Journal {
     }
 }
 
-/// Writes what is in force to a new file and puts it in the place of the old one.
+/// Writes the live contents to a new file that replaces the old one.
 fn rewrite(
     path: &Path,
     in_force: &HashMap<Key, Kept>,
@@ -126,7 +126,7 @@ fn rewrite(
     Ok((file, buffer.len() as u64))
 }
 
-/// What a file says.
+/// The contents of a file.
 #[derive(Default)]
 struct Found {
     budgets: Remembered,
@@ -149,7 +149,7 @@ fn read(path: &Path, time: &Timekeeper) -> Result<Found, BudgetError> {
                 found: bytes[MAGIC.len() - 1] as char,
             });
         }
-        // The file is renamed into its place when complete, so a file without its beginning is no torn one.
+        // The file is renamed into place when complete, so a file without a header was not torn.
         found.damaged_at = Some(0);
         return Ok(found);
     };
@@ -193,8 +193,8 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Gives a damaged file a second name, the first free one beside it. The file in its place is replaced only when
-/// the new one, which knows of the pause, is complete.
+/// Links a damaged file under a second name, the first free one. The original is replaced only once the new file,
+/// which includes the pause, is complete.
 fn keep_aside(path: &Path) -> Result<PathBuf, BudgetError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let free =

@@ -1,4 +1,4 @@
-//! The file, whole, torn and damaged.
+//! The journal, intact, torn and damaged.
 
 use std::sync::Arc;
 
@@ -83,12 +83,12 @@ fn any_flipped_bit_stops_everything_for_a_window_or_is_cut_off_as_torn() {
                 assert_eq!(fs::read(aside).unwrap(), bytes, "kept for a look");
                 assert_eq!(report.hold, WINDOW);
                 held += 1;
-                // The pause is remembered like everything else.
+                // The pause is stored like everything else.
                 let (_, _, again) = open(&path, &keeper(1011));
                 assert_eq!((again.damaged, again.hold), (None, report.hold - Duration::from_secs(10)));
             }
             None => {
-                // A length grown beyond the end of the file looks torn: only in the last records can it do so.
+                // A length beyond the end of the file looks torn, which only the last records can be.
                 assert!(report.torn_bytes > 0 && remembered.contains_key(&some_key), "bit {bit}: {report:?}");
             }
         }

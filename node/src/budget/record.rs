@@ -1,8 +1,8 @@
-//! What is remembered of a budget, and its form on disk.
+//! Stored budgets and their on-disk format.
 //!
-//! A file is the eight bytes [`MAGIC`], whose last one is the version, and records: length of the payload (u32, little
-//! endian), CRC-32 of the payload (u32, little endian), payload (postcard). The first record is [`Record::Opened`];
-//! of the others the last one with a key counts.
+//! A file starts with the eight bytes [`MAGIC`], the last of which is the version. Records follow: length of the
+//! payload (u32, little endian), CRC-32 of the payload (u32, little endian), payload (postcard). The first record is
+//! [`Record::Opened`]; of the others, the last one with a key counts.
 
 use std::net::IpAddr;
 
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::boot::Stamp;
 
-/// First bytes of a file. The digit at the end is the version of the format.
+/// Header of a file. The digit at the end is the version of the format.
 pub(super) const MAGIC: [u8; 8] = *b"TWMBUDG1";
 
-/// More than any record needs: a length beyond it is damage.
+/// Upper bound of a payload, bytes: a longer length is damage.
 const LONGEST_PAYLOAD: usize = 4096;
 const HEADER: usize = 8;
 
-/// Whose budget it is.
+/// Identifies a budget.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Key {
     pub(super) scope: String,
@@ -28,17 +28,17 @@ pub(super) struct Key {
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Record {
-    /// A process began to write here.
+    /// A process started writing here.
     Opened {
-        /// For how long from `at` nothing at all may be sent: the file before this one was damaged.
+        /// For how long from `at` nothing may be sent, because the file before this one was damaged.
         hold_ms: u64,
         at: Stamp,
     },
-    /// What is known of one budget, and promised about it.
+    /// What is known of one budget.
     Budget { key: Key, kept: Kept },
 }
 
-/// What is known of one budget. At any time at least so much is left as this says.
+/// What is known of one budget: a lower bound of what is left at any time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
     pub(super) at: Stamp,
@@ -53,21 +53,21 @@ pub(super) struct Kept {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Knowledge {
-    /// Up to so many requests may be under way or may have been counted in a window that is not known.
+    /// Up to this many requests may be in flight or may have been counted in a window that is not known.
     Unknown { unresolved: u32 },
     /// At least `left` requests may still be sent until `ends_in_ms` from the stamp. Up to `under_way` others may be
-    /// sent on the word of this record.
+    /// sent on the basis of this record.
     Window { left: u64, under_way: u32, ends_in_ms: u64, id: Option<u64> },
-    /// The source tells nothing about budgets.
+    /// The source reports no limits.
     Unlimited,
 }
 
-/// Why bytes are no record.
+/// Why bytes are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// The file ends within the record: it was never completely written, so nothing was sent on its word.
+    /// The file ends within the record: it was never completely written, so nothing was sent on its basis.
     Torn,
-    /// The record is there and is not what was written.
+    /// The record is complete but differs from what was written.
     Damaged,
 }
 
@@ -85,7 +85,7 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) -> Result<(), postcard:
     Ok(())
 }
 
-/// Reads the record at the front of `bytes`, which are not empty, and tells its length.
+/// Decodes the record at the front of `bytes`, which are not empty, and returns its length.
 pub(super) fn decode(bytes: &[u8]) -> Result<(Record, usize), Unreadable> {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Err(Unreadable::Torn) };
     let [l0, l1, l2, l3, c0, c1, c2, c3] = *header;

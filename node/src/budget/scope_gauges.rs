@@ -12,7 +12,7 @@ use super::record::Key;
 use super::settings::BudgetSettings;
 use crate::rate::{BudgetScope, Per};
 
-/// Of thousands of free addresses it is enough to compare a few.
+/// Among thousands of free addresses it is enough to compare a few.
 const ENOUGH_CHOICE: usize = 16;
 
 /// Which gauge a request may use.
@@ -26,12 +26,12 @@ pub(super) enum Pick {
 pub(super) struct ScopeGauges {
     pub(super) scope: BudgetScope,
     pub(super) gauges: Vec<Gauge>,
-    /// Told one waiter at a time whenever a request might go that could not before.
+    /// Notified, one waiter at a time, whenever a request may be sent that could not be before.
     pub(super) changed: Arc<Notify>,
     turn: usize,
-    /// What a window was last seen to hold, for gauges that have seen none.
+    /// The last known size of a window, for gauges that have seen none.
     known_limit: Option<u64>,
-    /// No gauge is free until then, unless one changes: spares thousands of looks a request.
+    /// No gauge is free until then, unless one changes: saves thousands of checks per request.
     idle: Option<Option<Duration>>,
 }
 
@@ -55,7 +55,8 @@ impl ScopeGauges {
         Self { scope, gauges, changed: Arc::default(), turn: 0, known_limit, idle: None }
     }
 
-    /// Picks the free gauge with the least under way, in turn; and one that should be written down to be free next.
+    /// Picks the free gauge with the fewest requests in flight, in turn; and one that should be recorded on disk to
+    /// be free next.
     pub(super) fn pick(&mut self, now: Duration) -> (Pick, Option<usize>) {
         if let Some(until) = self.idle {
             if until.is_none_or(|until| now < until) {
@@ -97,13 +98,13 @@ impl ScopeGauges {
         (Pick::Go(index), unwritten.filter(|(other, _)| *other <= load).map(|(_, index)| index))
     }
 
-    /// A gauge has changed: what was found out about all of them no longer holds.
+    /// A gauge has changed, so cached findings about all of them no longer hold.
     pub(super) fn touched(&mut self, gauge: usize) {
         self.idle = None;
         self.known_limit = self.gauges[gauge].limit().or(self.known_limit);
     }
 
-    /// How many requests could go now.
+    /// How many requests could be sent now.
     pub(super) fn capacity(&mut self, now: Duration) -> usize {
         let known_limit = self.known_limit;
         self.gauges.iter_mut().map(|gauge| gauge.capacity(now, known_limit)).fold(0, usize::saturating_add)

@@ -1,17 +1,17 @@
-//! How careful the ledger is.
+//! Safety margins of the ledger.
 
 use std::time::Duration;
 
-/// How careful the ledger is. The defaults fit every network known.
+/// Safety margins of the ledger. The defaults fit all known networks.
 #[derive(Debug, Clone)]
 pub struct BudgetSettings {
     /// Added to every reset time, beyond the second that whole seconds may hide.
     pub margin: Duration,
-    /// Length of a window where no longer one was seen (15 minutes at Twitter).
+    /// Length of a window if none was seen that is longer (15 minutes at Twitter).
     pub default_window: Duration,
-    /// First and longest wait after a refusal that does not say how long; doubled from one to the next.
+    /// First and longest wait after a refusal without a stated duration; doubled from one to the next.
     pub backoff: (Duration, Duration),
-    /// First and longest rest of an address that gets no connection; doubled from one to the next.
+    /// First and longest pause of an address without connections; doubled from one to the next.
     pub rest: (Duration, Duration),
 }
 

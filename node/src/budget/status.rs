@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// One budget at one moment.
+/// A snapshot of one budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetStatus {
     /// Name of the budget: the endpoint.
@@ -18,8 +18,8 @@ pub struct BudgetStatus {
     pub reset_in: Option<Duration>,
     /// Requests under way.
     pub in_flight: u32,
-    /// For how long nothing may be sent, after a refusal or without connections.
+    /// For how long nothing may be sent, after a refusal or failed connections.
     pub blocked_for: Option<Duration>,
-    /// The source was seen to tell nothing about budgets.
+    /// The source was found to report no limits.
     pub unlimited: bool,
 }

@@ -1,4 +1,4 @@
-//! `A`: which followers the crawl goes on with.
+//! `A`: chooses the followers with which the crawl continues.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -18,11 +18,11 @@ use crate::source::Profile;
 
 /// Followers read at a time.
 const READ: usize = 5000;
-/// How long this replica may take to learn of a crawl that the leader has granted a job of.
+/// How long this replica may take to learn of a crawl whose job the leader has granted.
 const CATCH_UP: Duration = Duration::from_secs(5);
 const CATCH_UP_STEP: Duration = Duration::from_millis(20);
 
-/// A follower list being gone through.
+/// A follower list that is being read.
 struct Reading {
     /// Absent while a blocking thread has it.
     followers: Option<Followers>,
@@ -30,14 +30,14 @@ struct Reading {
     list: u64,
     /// Followers read.
     read: u64,
-    /// Those that the crawl does not know, with the number of followers up to each.
+    /// Followers that the crawl does not know, with the number of followers up to each.
     candidates: VecDeque<(UserId, u64)>,
     at_end: bool,
     /// Profiles looked up.
     looked_up: u64,
 }
 
-/// How a read of the list went.
+/// The result of opening the list.
 enum Opened {
     Reading(Box<Reading>),
     Missing,
@@ -72,7 +72,7 @@ impl Crawler {
         }
     }
 
-    /// What the crawl asks for, which a replica behind the leader may not know at once.
+    /// The crawl's specification, which a replica behind the leader may not have yet.
     async fn spec(&self, assignment: &Assignment) -> Result<CrawlSpec, JobError> {
         let crawl = assignment.job.crawl;
         let known = async {
@@ -94,7 +94,8 @@ impl Crawler {
         let (dataset, user) = (self.parts.dataset.clone(), job.user.clone());
         let saved = job.progress.as_ref().and_then(|progress| Place::parse(&progress.cursor));
         self.on_disk(move || {
-            // Before the list is opened: one that is published in between counts as another one later.
+            // Taken before the list is opened, so that a list published in between counts as another one
+            // later.
             let list = dataset.stamp(&FileKey::followers(&user))?;
             let done = saved.filter(|saved| saved.list == list).map_or(0, |saved| saved.done);
             let mut followers = match dataset.open_followers(&user) {
@@ -125,7 +126,7 @@ impl Crawler {
         .await
     }
 
-    /// Reads on until there is a full look-up's worth of candidates, and looks them up.
+    /// Reads until there are enough candidates for a full look-up, and looks them up.
     async fn analyse_step(
         &self,
         assignment: &Assignment,
@@ -206,14 +207,14 @@ impl Crawler {
     }
 }
 
-/// How far a step has come.
+/// The result of a step.
 enum Step {
     More,
     Done,
     Unreadable,
 }
 
-/// A place in a follower list. In another list it means nothing.
+/// A position in a follower list, meaningless in any other list.
 struct Place {
     /// The list's stamp.
     list: u64,
@@ -250,7 +251,7 @@ impl Reading {
     }
 }
 
-/// Sets an unreadable list aside, so that it is made again, and says where it is now; any other error stays one.
+/// Sets an unreadable list aside, so that it is made again, and reports its new name; passes any other error on.
 fn missing_if_unreadable(
     dataset: &dyn storage::dataset::Dataset,
     user: &UserId,
@@ -259,7 +260,7 @@ fn missing_if_unreadable(
     let error = match error {
         DatasetError::SetAside { .. } => error,
         DatasetError::Unreadable { path, item, why } => {
-            // What is to be recovered lies under the new name.
+            // The new name is where the list can be recovered.
             match dataset.set_aside(&FileKey::followers(user))? {
                 Some(to) => DatasetError::SetAside { path, to: to.into(), why },
                 None => DatasetError::Unreadable { path, item, why },
@@ -271,7 +272,7 @@ fn missing_if_unreadable(
     Ok(error)
 }
 
-/// Accounts that the rule admits, and the others: those without a profile are suspended or unknown.
+/// Accounts that the rule admits, and the others; those without a profile are suspended or unknown.
 fn sort_out(
     users: Vec<UserId>,
     profiles: &[Profile],

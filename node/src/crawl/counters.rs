@@ -1,4 +1,4 @@
-//! What a crawler has done, for metrics and status.
+//! Counters of a crawler, for metrics and status.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::rate::{Delivery, RateInfo};
 use crate::source::Endpoint;
 
-/// What a crawler has done since it was made.
+/// Counters of a crawler since it was created.
 #[derive(Debug, Default)]
 pub struct CrawlCounters {
     tweets: AtomicU64,
@@ -24,21 +24,21 @@ struct Asked {
     status: Option<u16>,
 }
 
-/// How many requests ended in the same way.
+/// Number of requests with the same outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestCount {
-    /// What they asked for.
+    /// Their endpoint.
     pub endpoint: &'static str,
-    /// From which local address; `None` where the system chose.
+    /// Their local address; `None` if the system chose it.
     pub address: Option<IpAddr>,
-    /// HTTP status of the answers; `None` when none came.
+    /// HTTP status of the answers; `None` without an answer.
     pub status: Option<u16>,
     /// How many.
     pub count: u64,
 }
 
 impl RequestCount {
-    /// Whether the answers were good ones.
+    /// Whether they succeeded.
     pub fn is_good(&self) -> bool {
         self.status.is_some_and(|status| (200..300).contains(&status))
     }

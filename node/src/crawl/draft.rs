@@ -1,4 +1,4 @@
-//! A draft of either kind, and a page of either kind.
+//! Drafts and pages of either kind.
 
 use api::model::DraftProgress;
 use storage::dataset::{Dataset, DatasetError, FileKind, Finished, FollowersDraft, SavePoint, TimelineDraft};
@@ -12,7 +12,7 @@ pub(super) enum Draft {
     Followers(Box<dyn FollowersDraft>),
 }
 
-/// What one request of a walk brought.
+/// The result of one request of a walk.
 pub(super) enum Page {
     Timeline(TimelinePage),
     Followers(FollowersPage),
@@ -46,13 +46,13 @@ impl Draft {
         })
     }
 
-    /// Writes a page; gives the number of new items.
+    /// Writes a page; returns the number of new items.
     pub(super) fn push(&mut self, page: &Page) -> Result<u64, DatasetError> {
         let mut new = 0;
         match (self, page) {
             (Self::Timeline(draft), Page::Timeline(page)) => {
                 for (id, json) in page.posts() {
-                    // Walks end with a page of other ids before it comes here: see `Page::foreign_id`.
+                    // Walks end at a page with such ids before it gets here: see `Page::foreign_id`.
                     let PostId::Number(id) = id else { continue };
                     new += u64::from(or_skip(draft.push(*id, json))?);
                 }
@@ -62,7 +62,7 @@ impl Draft {
                     new += u64::from(or_skip(draft.push(follower))?);
                 }
             }
-            // A walk asks for pages of its draft's kind only.
+            // A walk requests only pages of its draft's kind.
             (Self::Timeline(_), Page::Followers(_)) | (Self::Followers(_), Page::Timeline(_)) => {}
         }
         Ok(new)
@@ -83,7 +83,7 @@ impl Draft {
     }
 }
 
-/// One item that no reader would take is left out; it is no reason to lose the others.
+/// An item that no reader accepts is left out, which is no reason to lose the others.
 fn or_skip(pushed: Result<bool, DatasetError>) -> Result<bool, DatasetError> {
     match pushed {
         Err(error @ DatasetError::ItemTooLarge { .. }) => {
@@ -116,7 +116,7 @@ impl Page {
         }
     }
 
-    /// An id of a post that the dataset's files cannot keep in order.
+    /// The id of a post that the dataset's files cannot keep in order.
     pub(super) fn foreign_id(&self) -> Option<&PostId> {
         let Self::Timeline(page) = self else { return None };
         page.items().iter().map(|item| &item.id).find(|id| matches!(id, PostId::Text(_)))

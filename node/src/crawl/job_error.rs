@@ -1,4 +1,4 @@
-//! Why a job comes to a halt, by what follows from it.
+//! Why a job stops, classified by what follows from it.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use storage::dataset::DatasetError;
 use crate::session::Stop;
 use crate::source::{self, SourceError};
 
-/// Why a job comes to a halt.
+/// Why a job stops.
 #[derive(Debug)]
 pub(super) enum JobError {
-    /// It is not this node's any more.
+    /// The job no longer belongs to this node.
     Abandoned,
     /// The node stops.
     HandBack,
@@ -20,21 +20,21 @@ pub(super) enum JobError {
         /// Until one has.
         after: Duration,
     },
-    /// The account is out of reach.
+    /// The account is gone.
     Gone(GoneReason),
     /// Another attempt may succeed.
     Retryable {
         what: String,
-        /// How long the network asked to be left alone.
+        /// How long the network asked to wait.
         after: Option<Duration>,
     },
-    /// A file could not be written or read: what the worker has of it cannot be trusted.
+    /// A file could not be written or read: the worker's draft can no longer be trusted.
     DraftLost { what: String },
-    /// The same, and it would be so with any other file: the disk is full, or the dataset's folder is gone.
+    /// The dataset cannot be used at all: the disk is full, or its folder is gone.
     DatasetDown { what: String },
-    /// Nobody answers at the network's address. The account has no part in it.
+    /// The network's address does not answer. The account is not to blame.
     SourceDown { what: String },
-    /// The pages go round in a circle.
+    /// The cursors repeat.
     CursorLoop { what: String },
     /// Another attempt would fail as well.
     Permanent { what: String },
@@ -42,7 +42,7 @@ pub(super) enum JobError {
     NoAddress(String),
 }
 
-/// A halt, and where the job can go on if that is new.
+/// The error that stops a job, and its progress if there is any new.
 #[derive(Debug)]
 pub(super) struct JobStop {
     pub(super) trouble: JobError,
@@ -77,7 +77,7 @@ impl From<DatasetError> for JobError {
 }
 
 impl From<SourceError> for JobError {
-    /// `Limited` is for the caller to ask from another address; taken as it is, it passes.
+    /// On `Limited`, the caller tries another address; here it counts as retryable.
     fn from(error: SourceError) -> Self {
         let what = error.to_string();
         let after = error.retry_in();

@@ -1,13 +1,13 @@
-//! The crawl itself: what a worker does with a job.
+//! The crawler: what a worker does with a job.
 //!
-//! - `T` and `F` walk an account's pages into a draft; `U` does so down to the newest saved tweet and puts the
-//!   saved timeline behind; `A` looks up the followers that the crawl does not know yet.
-//! - One page at a time is in memory, whatever the size of the account. Now and then the draft is made durable and
-//!   the place reported, so that the walk can go on elsewhere.
+//! - `T` and `F` walk an account's pages into a draft; `U` does so down to the newest saved tweet and appends the
+//!   saved timeline; `A` looks up the followers that the crawl does not know yet.
+//! - Only one page at a time is in memory, whatever the size of the account. Now and then the draft is made durable
+//!   and the progress reported, so that the walk can continue elsewhere.
 //! - Every request goes to any address of the node that has budget left. Only when none has is a job [`Limited`].
 //! - Files are written on blocking threads.
 //!
-//! What a worker deliberately does not do: rename a finished draft. The tracker says when, and the session does it.
+//! A worker deliberately does not publish a finished draft. The tracker decides when to, and the session does it.
 //!
 //! [`Limited`]: api::model::Finding::Limited
 
@@ -46,12 +46,12 @@ use crate::address::AddressPool;
 use crate::session::{Assignment, Backoff, Ending, JobRunner, JobTracker};
 use crate::source::{Endpoint, Source};
 
-/// Wait before a failed job is tried again, for the first time and at most.
+/// First and longest wait before a failed job is retried.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-/// Most bytes of a failure's reason: it may quote what came from outside, and a report has bounds.
+/// Longest reason of a failure, bytes: it may quote external data, and a report is bounded.
 const LONGEST_REASON: usize = 1024;
 
-/// What a crawler works with.
+/// The parts of a crawler.
 pub struct CrawlerParts {
     /// The network.
     pub source: Arc<dyn Source>,
@@ -59,11 +59,11 @@ pub struct CrawlerParts {
     pub pool: Arc<AddressPool>,
     /// Where tweets and followers go.
     pub dataset: Arc<dyn Dataset>,
-    /// What is known of the crawls.
+    /// Knows the crawls.
     pub tracker: Arc<dyn JobTracker>,
-    /// Where the dataset lies, for save points.
+    /// The storage of the dataset, for save points.
     pub storage: StorageId,
-    /// Where work is done that blocks.
+    /// Runs blocking work.
     pub work: Work,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -71,7 +71,7 @@ pub struct CrawlerParts {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Runs jobs: the runner of a node.
+/// Runs the jobs of a node.
 pub struct Crawler {
     parts: CrawlerParts,
     rules: Rules,
@@ -82,7 +82,7 @@ pub struct Crawler {
 }
 
 impl Crawler {
-    /// A crawler with nothing to do.
+    /// A crawler without jobs.
     pub fn new(parts: CrawlerParts) -> Self {
         Self {
             parts,
@@ -94,19 +94,19 @@ impl Crawler {
         }
     }
 
-    /// What was done since the start.
+    /// Counters since the start.
     pub fn counters(&self) -> &CrawlCounters {
         &self.counters
     }
 
-    /// What all jobs of this node suffer from now, and what to do about it.
+    /// Problems that affect all jobs of this node, with their remedies.
     pub fn troubles(&self) -> Vec<String> {
         let api = self.reach.trouble(&*self.parts.clock);
         self.dataset_trouble().into_iter().chain(api).collect()
     }
 
-    /// Resolves when this node cannot crawl any more, with the reason: it must stop, or it would take jobs for
-    /// nothing.
+    /// Resolves with the reason when this node can no longer crawl: it must stop, or it would take jobs in
+    /// vain.
     pub async fn failed(&self) -> String {
         let mut failure = self.failure.subscribe();
         match failure.wait_for(Option::is_some).await {
@@ -139,14 +139,14 @@ impl Crawler {
         Ok(Finding::Completed { file: finished.items > 0, items: finished.items })
     }
 
-    /// Makes a draft whole and durable.
+    /// Finishes a draft and makes it durable.
     async fn finish(&self, draft: Draft) -> Result<Finished, JobError> {
         let finished = self.on_disk(move || draft.finish()).await?;
         self.place.written(&*self.parts.clock);
         Ok(finished)
     }
 
-    /// Runs work that takes a while, mostly on files, on a thread that may block.
+    /// Runs blocking work, mostly on files, on a blocking thread.
     async fn on_disk<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, DatasetError> + Send + 'static,
@@ -157,7 +157,7 @@ impl Crawler {
         }
     }
 
-    /// What to tell the tracker about a job that came to a halt.
+    /// The finding that reports why a job stopped.
     fn ending(&self, assignment: &Assignment, halt: JobStop) -> Ending {
         let JobStop { trouble, progress } = halt;
         let job = &assignment.job;

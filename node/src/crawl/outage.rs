@@ -1,9 +1,9 @@
-//! JobError that all jobs of the node share: it is waited out, and no job is to blame for it.
+//! Outages that affect all jobs of the node: they are waited out, and count against no job.
 //!
-//! A full disk or a folder that is gone fails every job that writes, and an API that cannot be reached fails every job.
-//! Counted as failed attempts, an hour of either would put a whole crawl on the error list. Such jobs go back to the queue
-//! as they were. Addresses without a connection rest by themselves (see [`crate::budget`]); the dataset's place rests
-//! here: meanwhile no jobs are taken that write, and then one at a time until one has written.
+//! A full disk or a missing folder fails every job that writes, and an unreachable API fails every job. Counted as
+//! failed attempts, an hour of either would put a whole crawl on the error list. Such jobs go back to the queue
+//! unchanged. Addresses without a connection pause by themselves (see [`crate::budget`]); the dataset pauses here:
+//! meanwhile no jobs are taken that write, and then one at a time until one has written.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,18 +12,18 @@ use storage::env::{Clock, Entropy};
 
 use crate::session::Backoff;
 
-/// First and longest rest of the dataset's place.
+/// First and longest pause of the dataset.
 const RETRY_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// JobError that every job meets is told so often.
+/// How often an outage is logged that every job notices.
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// JobError that no job has met for so long is not shown any more: without jobs nobody would notice its end. Those that
-/// wait try again far sooner.
+/// An outage that no job has noticed for this long is no longer shown: without jobs nobody would notice its end. Jobs
+/// that wait retry far sooner.
 const SHOWN_FOR: Duration = Duration::from_secs(120);
 
-/// Whether the dataset's place can be written to, as far as the jobs have noticed.
+/// Whether the dataset can be written, as far as the jobs have noticed.
 #[derive(Default)]
 pub(super) struct DatasetHealth {
-    /// Absent while it is well.
+    /// Absent while it can be.
     trouble: Mutex<Option<Outage>>,
 }
 
@@ -38,7 +38,7 @@ impl DatasetHealth {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A job could not write. Gives the time until the next one may try.
+    /// A job could not write. Returns the time until the next one may try.
     pub(super) fn failed(&self, what: &str, clock: &dyn Clock, entropy: &dyn Entropy) -> Duration {
         let now = clock.monotonic();
         let mut trouble = self.lock();
@@ -48,7 +48,7 @@ impl DatasetHealth {
             backoff: Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1),
         };
         let rest = trouble.get_or_insert_with(new);
-        // Those that were under way fail together: the first of them has said it.
+        // Jobs in flight fail together: the first one has reported it.
         if now >= rest.until {
             let wait = rest.backoff.next(entropy);
             rest.until = now + wait;
@@ -58,8 +58,8 @@ impl DatasetHealth {
         rest.until.saturating_sub(now)
     }
 
-    /// A job has made something durable. During a rest that proves nothing: no job begins then, so it began before the
-    /// failure, and a disk that is nearly full takes one file and refuses the next.
+    /// A job has made something durable. During a pause that proves nothing: no job starts then, so this one started
+    /// before the failure, and a disk that is nearly full takes one file and refuses the next.
     pub(super) fn written(&self, clock: &dyn Clock) {
         let now = clock.monotonic();
         if self.lock().take_if(|rest| now >= rest.until).is_some() {
@@ -67,13 +67,13 @@ impl DatasetHealth {
         }
     }
 
-    /// Why nothing can be written, if a job has tried of late.
+    /// Why nothing can be written, if a job has tried recently.
     pub(super) fn trouble(&self, clock: &dyn Clock) -> Option<String> {
         let of_late = |rest: &&Outage| clock.monotonic() < rest.until + SHOWN_FOR;
         self.lock().as_ref().filter(of_late).map(|rest| rest.what.clone())
     }
 
-    /// How many jobs that write may begin now, of `usual`.
+    /// How many jobs that write may start now, of `usual`.
     pub(super) fn room(&self, usual: usize, clock: &dyn Clock) -> usize {
         match &*self.lock() {
             None => usual,
@@ -83,16 +83,16 @@ impl DatasetHealth {
     }
 }
 
-/// Whether the network that is crawled can be reached, as far as the jobs have noticed.
+/// Whether the network can be reached, as far as the jobs have noticed.
 #[derive(Default)]
 pub(super) struct SourceHealth {
-    /// Absent while it answers.
+    /// Absent while it can be.
     trouble: Mutex<Option<SourceOutage>>,
 }
 
 struct SourceOutage {
     what: String,
-    /// When a request failed for the last time.
+    /// When the last request failed.
     last: Duration,
     told: Duration,
 }
@@ -102,7 +102,7 @@ impl SourceHealth {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request could not be sent. That every job says so is told now and then.
+    /// A request could not be sent. Logged now and then, since every job reports it.
     pub(super) fn failed(&self, what: &str, clock: &dyn Clock) {
         let now = clock.monotonic();
         let mut trouble = self.lock();
@@ -115,12 +115,12 @@ impl SourceHealth {
         *trouble = Some(SourceOutage { what, last: now, told: if due { now } else { told.unwrap_or(now) } });
     }
 
-    /// An answer came, whatever it said.
+    /// An answer arrived, whatever it said.
     pub(super) fn answered(&self) {
         self.lock().take();
     }
 
-    /// Why it cannot be reached, if a job has tried of late.
+    /// Why the network cannot be reached, if a job has tried recently.
     pub(super) fn trouble(&self, clock: &dyn Clock) -> Option<String> {
         let of_late = |unreached: &&SourceOutage| clock.monotonic() < unreached.last + SHOWN_FOR;
         self.lock().as_ref().filter(of_late).map(|unreached| unreached.what.clone())

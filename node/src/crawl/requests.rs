@@ -1,4 +1,4 @@
-//! One request from whichever address has budget left.
+//! Sends a request from whichever address has budget left.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::budget::Acquired;
 use crate::rate::Delivery;
 use crate::source::{Answer, Endpoint, Profile, SourceError};
 
-/// How long a worker waits for a budget before it gives its job back.
+/// How long a worker waits for a budget before it hands its job back.
 const BUDGET_WAIT: Duration = Duration::from_secs(2);
-/// A job that goes back stays there for at least so long.
+/// A job that is handed back waits for at least this long.
 const SHORTEST_LIMIT: Duration = Duration::from_millis(100);
 
 impl Crawler {
@@ -45,7 +45,7 @@ impl Crawler {
         }
     }
 
-    /// The profiles of these accounts, as many as one look-up may carry; those that are gone are missing.
+    /// The profiles of these accounts, as many as one look-up allows; those that are gone are missing.
     pub(super) async fn look_up(&self, users: &[UserId]) -> Result<Vec<Profile>, JobError> {
         loop {
             let permit = self.permit(Endpoint::Lookup, None).await?;
@@ -57,7 +57,7 @@ impl Crawler {
         }
     }
 
-    /// The right to send one request.
+    /// Permission to send one request.
     pub(super) async fn permit(&self, endpoint: Endpoint, user: Option<&UserId>) -> Result<Permit, JobError> {
         let scope = self.parts.source.scope(endpoint, user);
         match self.parts.pool.acquire_within(&scope, BUDGET_WAIT).await {
@@ -67,9 +67,9 @@ impl Crawler {
         }
     }
 
-    /// Takes an answer in; `None` when that address has no budget left and another one is to be asked.
+    /// Processes an answer; `None` if that address has no budget left and another one should be tried.
     ///
-    /// The ledger learns of every refusal, so the addresses run out in the end.
+    /// The ledger learns of every refusal, so the addresses eventually run out.
     pub(super) fn settle<T>(
         &self,
         endpoint: Endpoint,

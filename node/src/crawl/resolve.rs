@@ -1,4 +1,4 @@
-//! Screen names to accounts.
+//! Resolves screen names to accounts.
 
 use storage::ids::UserId;
 
@@ -15,14 +15,14 @@ pub enum ResolveError {
         /// Until it is renewed.
         after: std::time::Duration,
     },
-    /// The network did not answer well.
+    /// The network's answer was unusable.
     #[error("the names could not be looked up: {0}")]
     Source(String),
 }
 
 impl Crawler {
-    /// The accounts with these screen names (without `@`), as far as there are any, in the order of the names; names
-    /// without an account are missing. Counts against the budget for look-ups.
+    /// The accounts with these screen names (without `@`), in the order of the names; names without an account are
+    /// missing. Spends the budget for look-ups.
     pub async fn resolve(&self, names: &[String]) -> Result<Vec<(String, UserId)>, ResolveError> {
         let mut found = Vec::with_capacity(names.len());
         for batch in names.chunks(self.parts.source.lookup_batch()) {

@@ -1,4 +1,4 @@
-//! Follow rules, compiled once.
+//! Caches compiled follow rules.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use crate::follow::FollowRule;
 /// A crawl's rule; `None` admits every account. The error is the rule's own message.
 pub(super) type CompiledRule = Result<Option<Arc<FollowRule>>, String>;
 
-/// Crawls whose rules are kept. More than run at once; a rule that was dropped is compiled again.
+/// Most cached rules, more than the crawls that run at once; a dropped rule is compiled again.
 const KEPT: usize = 64;
 
 /// Follow rules by crawl. A crawl's rule never changes.
@@ -22,7 +22,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// The rule of a crawl, compiled on a thread that may block. Two jobs may compile it at once; one result is kept.
+    /// The rule of a crawl, compiled on a blocking thread. If two jobs compile it at once, one result is kept.
     pub(super) async fn of(&self, work: &Work, crawl: CrawlId, spec: &CrawlSpec) -> CompiledRule {
         let Some(text) = spec.follow.clone() else { return Ok(None) };
         if let Some(rule) = self.kept().get(&crawl) {
@@ -32,7 +32,7 @@ impl Rules {
         let rule = match compiled {
             Ok(Ok(rule)) => Ok(Some(Arc::new(rule))),
             Ok(Err(error)) => Err(format!("the follow rule of crawl {crawl} cannot be used: {error}")),
-            // The runtime stops: nothing is said about the rule.
+            // The runtime stops, which says nothing about the rule.
             Err(stopped) => {
                 return Err(format!("the follow rule of crawl {crawl} was not compiled: {stopped}"));
             }

@@ -1,4 +1,4 @@
-//! When a walk is saved, and whether it is tried once more.
+//! Decides when a walk is saved, and whether a request is repeated.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use storage::env::{Clock, Entropy};
 use super::job_error::JobError;
 use crate::session::Backoff;
 
-/// A walk is saved after so long, or so many pages.
+/// A walk is saved after this time, or this many pages.
 const SAVE_EVERY: (Duration, u32) = (Duration::from_secs(5), 50);
-/// Longest wait that a worker itself waits for trouble in mid-walk to pass.
+/// Longest time that a worker itself waits for a temporary failure in a walk.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Wait before the one repetition.
+/// Pause before the one repetition.
 const REPEAT: Duration = Duration::from_secs(1);
 
 /// Counts a walk's pages.
@@ -45,10 +45,10 @@ impl Saver {
         self.unsaved = 0;
     }
 
-    /// How long to wait before the same page is asked for once more; `None`: it is not.
+    /// Pause before the same page is requested once more; `None`: it is not.
     ///
-    /// One repetition for each page that went well keeps a long walk from using up its job's attempts on passing
-    /// trouble, and an account that always fails from holding up a worker.
+    /// One repetition per successful page keeps temporary failures from using up the attempts of a long walk, and an
+    /// account that always fails from blocking a worker.
     pub(super) fn repeat_after(&mut self, trouble: &JobError, entropy: &dyn Entropy) -> Option<Duration> {
         let JobError::Retryable { after, .. } = trouble else { return None };
         let wait = Backoff::new(REPEAT, REPEAT).next(entropy).max(after.unwrap_or_default());

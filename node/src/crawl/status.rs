@@ -1,4 +1,4 @@
-//! What the workers do, for status.
+//! The status of the workers.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,11 +7,11 @@ use api::model::{AddressStatus, BudgetStatus, WorkerStatus};
 
 use super::Crawler;
 
-/// Addresses that a status names at most: it has to fit into a message.
+/// Most addresses in a status, which has to fit into a message.
 const MOST_ADDRESSES: usize = 1024;
 
 impl Crawler {
-    /// What `total` workers do, of which `busy` have a job; `http` is where the HTTP port listens.
+    /// The status of `total` workers, of which `busy` have a job; `http` is the address of the HTTP port.
     pub fn worker_status(&self, total: u32, busy: u32, http: String) -> WorkerStatus {
         let requests = self.counters.requests();
         let sum =
@@ -30,12 +30,12 @@ impl Crawler {
         }
     }
 
-    /// Why the dataset cannot be written, as far as jobs have noticed of late.
+    /// Why the dataset cannot be written, as far as jobs have noticed recently.
     pub fn dataset_trouble(&self) -> Option<String> {
         self.place.trouble(&*self.parts.clock)
     }
 
-    /// The addresses that have been used, and what is left of their budgets.
+    /// The addresses used so far and their budgets.
     pub fn address_status(&self) -> Vec<AddressStatus> {
         let mut by_address: BTreeMap<Option<IpAddr>, Vec<BudgetStatus>> = BTreeMap::new();
         for budget in self.parts.pool.snapshot() {

@@ -1,4 +1,4 @@
-//! `U`: the new tweets in front of the saved ones.
+//! `U`: prepends new tweets to the saved ones.
 
 use api::model::Finding;
 use storage::dataset::{Appended, DatasetError, FileKind};
@@ -8,7 +8,7 @@ use super::draft::Draft;
 use super::job_error::JobStop;
 use crate::session::Assignment;
 
-/// What is saved of a timeline.
+/// The saved part of a timeline.
 enum Saved {
     Newest(u64),
     Nothing,
@@ -25,7 +25,7 @@ impl Crawler {
         };
         let new = draft.items();
         if new == 0 {
-            // Nothing but the empty draft to be removed.
+            // Only removes the empty draft.
             self.finish(Draft::Timeline(draft)).await?;
             return Ok(Finding::Completed { file: false, items: 0 });
         }
@@ -40,7 +40,7 @@ impl Crawler {
             return Ok(Finding::InputMissing);
         }
         if items == 0 {
-            // It was there when the walk began. Without it the new tweets are not the whole timeline.
+            // It existed when the walk began. Without it, the new tweets are not the whole timeline.
             return Ok(Finding::InputMissing);
         }
         self.finish(Draft::Timeline(draft)).await?;

@@ -1,4 +1,4 @@
-//! An account's pages, one after the other, into a draft.
+//! Walks an account's pages into a draft.
 
 use api::model::{DraftProgress, Finding, Progress};
 use storage::dataset::{DatasetError, FileKey, FileKind};
@@ -11,29 +11,29 @@ use super::saver::Saver;
 use crate::session::Assignment;
 use crate::source::CursorWatch;
 
-/// Longest cursor, bytes, that a job can be saved with.
+/// Longest cursor that a job can be saved with, bytes.
 const LONGEST_CURSOR: usize = 1024;
-/// Pages without anything new that are followed. Some are empty, where all accounts of a page were suspended; a walk
-/// of nothing else is one without an end, though every cursor be a new one.
+/// Most consecutive pages without anything new. Some are empty, because all accounts of a page were suspended; a walk
+/// with only such pages never ends, even if every cursor is new.
 const MOST_FRUITLESS: u32 = 100;
 
-/// A walk under way.
+/// A walk in progress.
 struct Walk {
     kind: FileKind,
     /// Begun with the first item.
     draft: Option<Draft>,
-    /// Of the next page; `None` is the first one.
+    /// The cursor of the next page; `None` for the first one.
     cursor: Option<String>,
     watch: CursorWatch,
     saver: Saver,
-    /// What was under the file's name when the walk began.
+    /// The published file's stamp when the walk began.
     based_on: u64,
-    /// Pages in a row that brought nothing new.
+    /// Consecutive pages without anything new.
     fruitless: u32,
 }
 
 impl Crawler {
-    /// Walks to the end, or down to the tweet `since`. Gives the draft, still open; `None` if there was nothing.
+    /// Walks to the end, or down to the tweet `since`. Returns the draft, still open; `None` if there was nothing.
     pub(super) async fn walk(
         &self,
         assignment: &Assignment,
@@ -58,12 +58,12 @@ impl Crawler {
         }
     }
 
-    /// Goes on where the job was left, if what it wrote is still here; else at the beginning.
+    /// Continues where the job was left, if its draft is still here; otherwise starts over.
     async fn begin_walk(&self, assignment: &Assignment, kind: FileKind) -> Result<Walk, JobStop> {
         let saver = Saver::new(&*self.parts.clock);
         let job = &assignment.job;
         let (watch, fruitless) = (CursorWatch::new(), 0);
-        // While this job has its lease no other one writes the file.
+        // No other job writes the file while this one has its lease.
         let (dataset, key) = (self.parts.dataset.clone(), FileKey { user: job.user.clone(), kind });
         let based_on = self.on_disk(move || dataset.stamp(&key)).await?;
         let mut walk = Walk { kind, draft: None, cursor: None, watch, saver, based_on, fruitless };
@@ -88,7 +88,7 @@ impl Crawler {
         Ok(walk)
     }
 
-    /// One page. `true` at the end of the walk.
+    /// Fetches one page. `true` at the end of the walk.
     async fn step(
         &self,
         assignment: &Assignment,
@@ -144,7 +144,7 @@ impl Crawler {
         Ok(false)
     }
 
-    /// Gives the number of new items.
+    /// Returns the number of new items.
     async fn write(&self, assignment: &Assignment, walk: &mut Walk, page: Page) -> Result<u64, JobError> {
         if page.is_empty() {
             assignment.page_done(0);
@@ -164,7 +164,7 @@ impl Crawler {
         Ok(new)
     }
 
-    /// Makes the draft durable; `None` when nothing has come since it was.
+    /// Makes the draft durable; `None` if nothing was added since.
     async fn save(&self, assignment: &Assignment, walk: &mut Walk) -> Result<Option<Progress>, JobError> {
         let Some(cursor) = walk.cursor.clone().filter(|_| walk.saver.has_unsaved()) else { return Ok(None) };
         let (draft, saved) = self.with_draft(assignment, walk, Draft::save_point).await?;
@@ -177,7 +177,7 @@ impl Crawler {
         Ok(Some(Progress { cursor, draft: Some(draft) }))
     }
 
-    /// Works on the walk's draft, which is begun if there is none yet.
+    /// Works on the walk's draft, which is begun if necessary.
     async fn with_draft<T: Send + 'static>(
         &self,
         assignment: &Assignment,
@@ -197,7 +197,7 @@ impl Crawler {
         .await
     }
 
-    /// Saves what is worth it before the job is left.
+    /// Saves the progress before the job stops.
     async fn halt(&self, assignment: &Assignment, mut walk: Walk, trouble: JobError) -> JobStop {
         match trouble {
             JobError::Abandoned
@@ -221,7 +221,7 @@ impl Crawler {
     }
 }
 
-/// Progress that takes back what was reported before: an attempt that reports none goes on from there.
+/// Progress that revokes what was reported before: an attempt that reports none continues from there.
 fn from_the_beginning() -> Progress {
     Progress { cursor: String::new(), draft: None }
 }

@@ -1,4 +1,4 @@
-//! What a rule has to pass before it is accepted.
+//! Checks a rule before it is accepted.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +12,8 @@ use super::patterns::Patterns;
 use super::sample::SAMPLE_PROFILE;
 use super::value::{Fields, profile_value};
 
-/// Functions that rules may call. Each takes time linear in its arguments; a pattern of `matches` has to be a literal.
+/// Functions that rules may call. Each takes time linear in its arguments; a pattern of `matches` has to be a
+/// literal.
 pub(super) const FUNCTIONS: [&str; 12] = [
     "size",
     "contains",
@@ -28,16 +29,16 @@ pub(super) const FUNCTIONS: [&str; 12] = [
     "dyn",
 ];
 
-/// Operators are functions with names that no identifier can have.
+/// Operators are functions whose names are not valid identifiers.
 fn is_operator(name: &str) -> bool {
     name.contains('_') && !name.chars().all(|c| c.is_alphanumeric() || c == '_') || name.starts_with('@')
 }
 
-/// Deepest nesting, of parts and of brackets. An evaluation recurses as deep.
+/// Deepest nesting, of expressions and of brackets. An evaluation recurses as deep.
 const DEEPEST: usize = 64;
 const DEEPEST_PARSE: u16 = 48;
 
-/// Longest part of an interpreter's message that is repeated: it can quote a whole profile.
+/// Longest quoted part of an interpreter's message, which can contain a whole profile.
 const LONGEST_QUOTE: usize = 200;
 
 /// An accepted rule.
@@ -64,13 +65,13 @@ pub(super) fn check(text: &str, env: &Arc<Env>) -> Result<Checked, FollowRuleErr
     // The sample is part of this program, so reading it cannot fail; if it did, the rule would fail on it.
     let user = profile_value(SAMPLE_PROFILE, &Fields::All).unwrap_or(Value::Null);
     context.add_variable_from_value("user", user);
-    // It fails where the interpreter has the function itself: built with another feature, it is not what this expects.
+    // Fails if the interpreter already has the function: it was then built with an unexpected feature.
     patterns.offer_to(&mut context).map_err(|_taken| FollowRuleError::Unreadable)?;
     conditions(&expression, &context, &source)?;
     Ok(Checked { expression, fields, patterns })
 }
 
-/// An interpreter's message, cut short.
+/// An interpreter's message, shortened.
 pub(super) fn short(error: &ExecutionError) -> String {
     cut(&error.to_string())
 }
@@ -101,7 +102,7 @@ fn position(source: &SourceInfo, expression: &IdedExpr) -> Position {
     Position { line: before.matches('\n').count() + 1, column }
 }
 
-/// Tries each condition of a rule by itself on the sample: `a && b` must not hide what is wrong with `b`.
+/// Evaluates each condition of a rule by itself on the sample: `a && b` must not hide an error in `b`.
 fn conditions(
     expression: &IdedExpr,
     context: &Context<'_, '_>,
@@ -125,10 +126,10 @@ fn conditions(
     }
 }
 
-/// Goes through all parts of a rule, once.
+/// Visits all parts of a rule once.
 struct Walk<'a> {
     source: &'a SourceInfo,
-    /// Names that mean something here: `user`, and the variables of loops.
+    /// Names in scope: `user`, and the variables of loops.
     scope: Vec<String>,
     loops: usize,
     fields: Fields,
@@ -219,7 +220,7 @@ impl Walk<'_> {
             .map_err(|what| FollowRuleError::BadPattern { at, what: cut(&what) })
     }
 
-    /// A loop over a list. Loops within loops could take time without bound.
+    /// A loop over a list. Nested loops could take unbounded time.
     fn comprehension(
         &mut self,
         expression: &IdedExpr,

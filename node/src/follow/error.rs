@@ -1,13 +1,13 @@
-//! What can be wrong with a rule.
+//! Errors in rules.
 
 use std::fmt;
 
-/// Where in a rule's text something is wrong. Both count from 1.
+/// The position of an error in a rule, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// The line.
     pub line: usize,
-    /// The character in the line.
+    /// The character within the line.
     pub column: usize,
 }
 
@@ -17,10 +17,10 @@ impl fmt::Display for Position {
     }
 }
 
-/// Why a text is no follow rule. Found when it is submitted.
+/// Why a text is not a valid follow rule. Found at submission.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FollowRuleError {
-    /// Longer than any rule has to be.
+    /// The rule is too long.
     #[error("the follow rule has {bytes} bytes; at most {limit} are allowed")]
     TooLong {
         /// Its length.
@@ -28,7 +28,7 @@ pub enum FollowRuleError {
         /// The limit.
         limit: usize,
     },
-    /// Parts within parts within parts.
+    /// The rule is nested too deeply.
     #[error(
         "the follow rule is nested too deeply at {at}; split it with fewer parentheses and operators in a row"
     )]
@@ -46,7 +46,7 @@ pub enum FollowRuleError {
         /// What the parser expected.
         what: String,
     },
-    /// A name that nothing has.
+    /// An unknown name.
     #[error(
         "the follow rule names {name:?} at {at}, which is unknown; the profile is `user`, its fields are user.lang and the like"
     )]
@@ -65,7 +65,7 @@ pub enum FollowRuleError {
         /// Where.
         at: Position,
     },
-    /// Something of CEL that rules do not have.
+    /// A feature of CEL that rules do not have.
     #[error("the follow rule has {what} at {at}; rules do without")]
     Unsupported {
         /// What.
@@ -73,7 +73,7 @@ pub enum FollowRuleError {
         /// Where.
         at: Position,
     },
-    /// A pattern of `matches` that cannot be used.
+    /// An invalid pattern of `matches`.
     #[error("the follow rule has at {at} a pattern that cannot be used: {what}")]
     BadPattern {
         /// Where.
@@ -89,20 +89,20 @@ pub enum FollowRuleError {
         /// The type.
         found: String,
     },
-    /// It fails on a profile as networks send it.
+    /// The rule fails on an ordinary profile.
     #[error("the follow rule fails at {at} on an ordinary profile: {what}; check the types on both sides")]
     Fails {
         /// Where.
         at: Position,
-        /// What the interpreter said.
+        /// The message of the interpreter.
         what: String,
     },
-    /// The parser gave up in an unforeseen way.
+    /// The parser failed in an unforeseen way.
     #[error("the follow rule cannot be read: the CEL parser failed on it; write it in a simpler way")]
     Unreadable,
 }
 
-/// Why a rule has no answer for a profile. The profile is not admitted; callers count these.
+/// Why a rule has no result for a profile. The profile is not admitted; callers count these.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undecided {
     /// The profile lacks a field that the rule needs.
@@ -111,16 +111,16 @@ pub enum Undecided {
         /// The field.
         field: String,
     },
-    /// The profile has something else in a field, such as `null`.
+    /// A field of the profile has an unexpected value, such as `null`.
     #[error("the rule cannot be applied to the profile: {what}")]
     Unfit {
-        /// What the interpreter said.
+        /// The message of the interpreter.
         what: String,
     },
-    /// The profile is no JSON object.
+    /// The profile is not a JSON object.
     #[error("the profile is no JSON object: {what}")]
     NoObject {
-        /// What the JSON parser said.
+        /// The message of the JSON parser.
         what: String,
     },
 }

@@ -1,6 +1,7 @@
-//! The patterns of `matches`, compiled once for each rule.
+//! The patterns of `matches`, compiled once per rule.
 //!
-//! CEL's own `matches` compiles its pattern at each call, so for each profile; the interpreter is built without it.
+//! CEL's own `matches` compiles its pattern at each call, and thus for each profile; the interpreter is built without
+//! it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use regex::{Regex, RegexBuilder};
 /// Most patterns of a rule.
 const MOST: usize = 8;
 
-/// Memory of a compiled pattern, bytes: some twenty times that of `\w`.
+/// Most memory of a compiled pattern, bytes: some twenty times that of `\w`.
 const COMPILED: usize = 1 << 20;
 
-/// Memory that a search may take for its automaton, bytes. Beyond it a search is slower, and still linear.
+/// Most memory of a search's automaton, bytes. Beyond it a search is slower, but still linear.
 const SEARCHING: usize = 256 << 10;
 
 /// Compiled patterns by their text.
@@ -39,7 +40,7 @@ impl Patterns {
         let built = RegexBuilder::new(pattern).size_limit(COMPILED).dfa_size_limit(SEARCHING).build();
         let regex = built.map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => format!("it takes more than {COMPILED} bytes when compiled"),
-            // The last line names the mistake; those before it show the pattern.
+            // The last line names the error; those before it show the pattern.
             other => {
                 other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
             }
@@ -48,7 +49,7 @@ impl Patterns {
         Ok(())
     }
 
-    /// Gives an evaluation the function `matches`.
+    /// Adds the function `matches` to an evaluation.
     pub(super) fn offer_to(&self, context: &mut Context<'_, '_>) -> Result<(), DeclarationError> {
         let compiled = Arc::clone(&self.compiled);
         context.add_function("matches", move |This(text): This<Arc<String>>, pattern: Arc<String>| {

@@ -1,4 +1,4 @@
-//! A rule that was checked.
+//! A checked rule.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,10 +16,10 @@ use crate::source::Profile;
 /// Longest rule, in bytes.
 const LONGEST_RULE: usize = 1000;
 
-/// Room for the parser's recursion, far beyond what the longest rule can ask for.
+/// Stack for the parser's recursion, far more than the longest rule can need.
 const PARSER_STACK: usize = 16 << 20;
 
-/// A follow rule: which profiles join a crawl.
+/// A follow rule: decides which profiles join a crawl.
 pub struct FollowRule {
     text: String,
     expression: IdedExpr,
@@ -35,8 +35,8 @@ impl fmt::Debug for FollowRule {
 }
 
 impl FollowRule {
-    /// Checks a rule as far as can be without the profiles to come: its syntax, its names, and that it decides on an
-    /// ordinary profile. A field that ordinary profiles lack may still be one of another network's.
+    /// Checks a rule without the profiles to come: its syntax, its names, and that it yields a result for an ordinary
+    /// profile. A field that ordinary profiles lack may belong to another network.
     pub fn compile(text: &str) -> Result<Self, FollowRuleError> {
         if text.len() > LONGEST_RULE {
             return Err(FollowRuleError::TooLong { bytes: text.len(), limit: LONGEST_RULE });
@@ -48,17 +48,18 @@ impl FollowRule {
             let Checked { expression, fields, patterns } = check::check(&owned, &env)?;
             Ok(Self { text: owned, expression, fields, patterns, env })
         });
-        // A panic of the parser ends its thread and nothing else.
+        // A panic of the parser ends only its thread.
         let checked = checking.map_err(|_no_thread| FollowRuleError::Unreadable)?.join();
         checked.unwrap_or(Err(FollowRuleError::Unreadable))
     }
 
-    /// The rule as it was given.
+    /// The rule's text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether the rule admits a profile. An error is about this profile only: it is not admitted, and counted.
+    /// Whether the rule admits a profile. An error concerns this profile only: it is not admitted, and
+    /// counted.
     pub fn admits(&self, profile: &Profile) -> Result<bool, Undecided> {
         let user = profile_value(profile.raw.get(), &self.fields)
             .map_err(|error| Undecided::NoObject { what: error.to_string() })?;

@@ -1,6 +1,6 @@
 //! An ordinary profile.
 
-/// A profile with every field of API v1.1, none of them `null`: what a rule is tried on when it is submitted.
+/// A profile with every field of API v1.1, none of them `null`, on which rules are tried at submission.
 pub(super) const SAMPLE_PROFILE: &str = r#"{
     "id": 22013880, "id_str": "22013880", "name": "Ada Rossi", "screen_name": "adarossi", "location": "Torino",
     "description": "reads and writes", "url": "https://example.org", "protected": false, "verified": false,

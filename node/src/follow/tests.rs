@@ -118,7 +118,7 @@ fn length_and_depth_are_bounded_and_nothing_panics() {
         let error = FollowRule::compile(&text).expect_err(&text).to_string();
         assert!(error.len() < 2000, "{error}");
     }
-    // The parser folds these; nothing is left that could be deep.
+    // The parser folds these, so that nothing deep is left.
     assert_eq!(admits(&format!("{}true", "!".repeat(990)), "{}"), Ok(true));
     let wide = vec!["user.lang == 'it'"; 45].join(" || ");
     assert_eq!(admits(&wide, r#"{"lang":"it"}"#), Ok(true));
@@ -140,7 +140,7 @@ fn length_and_depth_are_bounded_and_nothing_panics() {
 #[test]
 fn only_what_the_rule_looks_at_is_read() {
     let rule = FollowRule::compile("user.lang == 'it' && user.statuses_count > 100").unwrap();
-    // Behind the last field that it needs, the profile is not even JSON: it was checked when it came.
+    // Behind the last field that it needs, the profile is not even JSON: it was checked when it arrived.
     let tail =
         Profile { raw: RawValue::from_string(super::SAMPLE_PROFILE.to_owned()).unwrap(), ..profile("{}") };
     assert_eq!(rule.admits(&tail), Ok(true));

@@ -1,4 +1,4 @@
-//! Profiles as values of CEL.
+//! Converts profiles to CEL values.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -9,7 +9,7 @@ use cel::objects::{Key, Map};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Which of a profile's fields a rule looks at.
+/// The fields of a profile that a rule reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fields {
     /// These.
@@ -18,7 +18,7 @@ pub(super) enum Fields {
     All,
 }
 
-/// The profile as the value of `user`, with no more fields than the rule looks at. Reading ends with the last of them.
+/// The profile as the value of `user`, with only the fields that the rule reads. Parsing ends with the last of them.
 pub(super) fn profile_value(json: &str, fields: &Fields) -> Result<Value, serde_json::Error> {
     let mut found = HashMap::new();
     let mut complete = false;
@@ -62,7 +62,7 @@ impl<'de> Visitor<'de> for ProfileVisitor<'_> {
     }
 }
 
-/// A key, if it is one of those looked for.
+/// A key, if it is one of those wanted.
 struct WantedKey<'a>(&'a Fields);
 
 impl<'de> DeserializeSeed<'de> for WantedKey<'_> {

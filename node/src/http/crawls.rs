@@ -1,7 +1,7 @@
 //! The crawls in `/metrics`.
 //!
 //! A crawl has 31 series, and clusters have thousands of crawls. Only the [`NAMED`] busiest have series of their own;
-//! the others are summed. And only the leader tells them: every node knows the same.
+//! the others are summed. Only the leader exports them, since every node has the same.
 
 use std::cmp::Reverse;
 
@@ -13,7 +13,7 @@ use super::exposition::Exposition;
 /// Crawls with series of their own.
 pub(super) const NAMED: usize = 20;
 
-/// What is told of a crawl, or of several together.
+/// The metrics of a crawl, or of several together.
 #[derive(Default)]
 struct Row {
     name: String,
@@ -68,8 +68,8 @@ pub(super) fn render(page: &mut Exposition, node: &Observation) {
     }
 }
 
-/// The busiest crawls under way, those that are not paused before all others; then all the rest in one row. Those that
-/// are over change no more and would only add up.
+/// The busiest running crawls, those that are not paused first; then all others in one row. Crawls that are over no
+/// longer change and would only accumulate.
 fn rows(crawls: &[CrawlView]) -> Vec<Row> {
     let mut under_way: Vec<&CrawlView> = crawls.iter().filter(|c| !c.phase.is_over()).collect();
     under_way.sort_by_key(|crawl| {

@@ -12,12 +12,12 @@ pub(super) struct Exposition {
 }
 
 impl Exposition {
-    /// Begins a family of samples that only rise.
+    /// Begins a family of counters.
     pub(super) fn counter(&mut self, name: &'static str, help: &str) -> &mut Self {
         self.begin(name, "counter", help)
     }
 
-    /// Begins a family of samples that rise and fall.
+    /// Begins a family of gauges.
     pub(super) fn gauge(&mut self, name: &'static str, help: &str) -> &mut Self {
         self.begin(name, "gauge", help)
     }
@@ -28,7 +28,7 @@ impl Exposition {
         self
     }
 
-    /// Adds a sample to the family that was begun last.
+    /// Adds a sample to the current family.
     pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl fmt::Display) -> &mut Self {
         let family = self.family;
         self.text.push_str(family);

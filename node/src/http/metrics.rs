@@ -150,7 +150,7 @@ fn state(page: &mut Exposition, node: &Observation) {
     page.gauge("twm_state_seen_bytes", "Memory of the seen-sets.").sample(&[], sizes.seen_bytes);
 }
 
-/// As the kernel tells it; `None` where there is no `/proc`.
+/// As the kernel reports it; `None` without `/proc`.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,11 +1,12 @@
 //! The HTTP port: health for supervisors, metrics for Prometheus, and a page for people.
 //!
 //! - `GET /livez`: 200 while the process runs.
-//! - `GET /readyz`: 200 when the node takes part in the cluster, its workers run, and their files can be written; else 503
-//!   and the reasons. That the crawled network cannot be reached is said with 200: no other node could do better.
+//! - `GET /readyz`: 200 when the node takes part in the cluster, its workers run, and their files can be written;
+//!   otherwise 503 and the reasons. An unreachable network is reported with 200, because no other node could do
+//!   better.
 //! - `GET /metrics`: Prometheus text format 0.0.4.
 //! - `GET /`: the monitor for a browser; for others, what this node is and where to look.
-//! - What else the [monitor](crate::monitor) has.
+//! - The routes of the [monitor](crate::monitor).
 
 mod crawls;
 mod exposition;

@@ -1,4 +1,4 @@
-//! What a node shows of itself.
+//! The data behind the pages of the HTTP port.
 
 use api::model::{CrawlView, NodeStatus};
 use raft::state::{OutboxView, Sizes};
@@ -7,22 +7,22 @@ use crate::crawl::RequestCount;
 use crate::mirror::MirrorView;
 use crate::session::SessionView;
 
-/// A node at one moment.
+/// A snapshot of a node.
 #[derive(Debug, Clone)]
 pub struct Observation {
     /// The cluster's name.
     pub cluster: String,
-    /// What it says of itself in `twm-ctl status`.
+    /// Its status, as in `twm-ctl status`.
     pub node: NodeStatus,
     /// Why it is not ready; empty when it is.
     pub not_ready: Vec<String>,
-    /// Seconds until its certificate ends, which may be past; absent without TLS.
+    /// Seconds until its certificate expires, negative if it has; absent without TLS.
     pub certificate_ends_in: Option<i64>,
     /// Its session.
     pub session: SessionView,
     /// The crawls, as its replica knows them.
     pub crawls: Vec<CrawlView>,
-    /// How large its state is.
+    /// The size of its state.
     pub sizes: Sizes,
     /// Bytes of the Raft log on disk.
     pub log_bytes: u64,
@@ -30,7 +30,8 @@ pub struct Observation {
     pub outbox: OutboxView,
     /// The mirror, if there is one.
     pub mirror: Option<MirrorView>,
-    /// Bytes of tweets and profiles that wait for Redis, and items that could not; absent without a mirror.
+    /// Bytes of tweets and profiles that wait for Redis, and the number of dropped items; absent without a
+    /// mirror.
     pub feed: Option<(u64, u64)>,
     /// Profiles looked up since the start.
     pub profiles: u64,

@@ -1,4 +1,4 @@
-//! The port and its pages.
+//! The server of the HTTP port.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Observation, metrics};
 use crate::monitor;
 
-/// What looks at the node for a page.
+/// Takes a snapshot of the node for a page.
 pub type Observe = Arc<dyn Fn() -> Observation + Send + Sync>;
 
 /// An open port that is not served yet.
@@ -30,12 +30,12 @@ impl HttpPort {
         http_port::HttpPort::open(address, "--http").await.map(Self)
     }
 
-    /// Speaks TLS where there are certificates.
+    /// Enables TLS if there are certificates.
     pub fn trusting(self, trust: Option<Trust>) -> Self {
         Self(self.0.trusting(trust))
     }
 
-    /// Where it listens, as a URL.
+    /// Its URL.
     pub fn url(&self) -> String {
         self.0.url()
     }
@@ -45,7 +45,7 @@ impl HttpPort {
         self.0.address()
     }
 
-    /// Answers health checks of a node that is in no cluster yet, until it is dropped.
+    /// Serves health checks of a node that is not in a cluster yet, until the future is dropped.
     pub async fn serve_waiting(&self) {
         let why =
             "not ready: the node is in no cluster yet; its log and `twm-ctl status` say for whom it waits\n";
@@ -54,7 +54,7 @@ impl HttpPort {
         self.0.serve(pages, CancellationToken::new()).await;
     }
 
-    /// Answers requests until `stop` is cancelled, and those that came before it. `monitor` is what there is beside
+    /// Serves requests until `stop` is cancelled, and finishes those in flight. `monitor` has the routes beside
     /// health, metrics and the index.
     pub async fn serve(
         self,
@@ -87,7 +87,7 @@ async fn readiness(State(observe): State<Observe>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, reasons).into_response()
 }
 
-/// Warns of a certificate that ends soon, in time to renew it.
+/// Warns of a certificate that expires soon, in time to renew it.
 fn ends_soon(seconds: i64) -> Option<String> {
     let days = seconds.div_euclid(24 * 3600);
     match days {
@@ -99,7 +99,7 @@ fn ends_soon(seconds: i64) -> Option<String> {
     }
 }
 
-/// Metrics tell what is crawled, as the monitor does. Scrapers call a node by any name.
+/// Metrics reveal what is crawled, as the monitor does. Scrapers may use any name for a node.
 async fn caller_may_look(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     match gate.check_caller(&HttpCaller::of(request.extensions()), request.headers(), Access::Read) {
         Ok(()) => next.run(request).await,
@@ -112,7 +112,7 @@ async fn metrics_page(State(observe): State<Observe>) -> Response {
     (format, metrics::render(&observe())).into_response()
 }
 
-/// For browsers the monitor; for others what they can read.
+/// The monitor for browsers; plain text for others.
 async fn index(State(observe): State<Observe>, headers: HeaderMap) -> Response {
     if monitor::wants_html(&headers) {
         return monitor::page(headers).await;

@@ -133,7 +133,7 @@ fn crawls_that_are_over_are_only_counted() {
     assert!(text.contains("twm_crawls{phase=\"finished\"} 1") && !text.contains("crawl=\"7\""));
 }
 
-/// So many running crawls with ever more to do.
+/// This many running crawls, each with more to do than the one before.
 fn many_crawls(count: u64) -> Vec<CrawlView> {
     let crawl = |n| {
         let mut crawl = CrawlView { id: CrawlId(n), queued: n, ..crawl(CrawlPhase::Running) };
@@ -161,7 +161,7 @@ fn two_thousand_crawls_take_no_more_series_than_the_busiest_and_a_sum() {
         assert!(text.lines().any(|l| l == line), "{line:?} is not there");
     }
     assert!(!text.contains("crawl=\"1980\""));
-    // The process's own memory is another one at each look.
+    // The process's own memory differs at each call.
     let of_crawls = |page: &str| {
         page.lines().filter(|line| !line.starts_with("process_")).map(str::to_owned).collect::<Vec<_>>()
     };
@@ -187,7 +187,7 @@ async fn get(url: String) -> (u16, String) {
     (answer.status, String::from_utf8(answer.body.unwrap()).unwrap())
 }
 
-/// The rules of a port that everybody may look at.
+/// The rules of a port that everybody may read.
 fn gate() -> Arc<Gate> {
     Arc::new(Gate::new([], None))
 }
@@ -249,7 +249,7 @@ async fn silent_connections_keep_nobody_out_and_are_closed_for_others() {
     assert!(rest.is_empty(), "the oldest was closed");
 }
 
-/// Names of metrics in a text of expressions.
+/// Names of metrics in PromQL expressions.
 fn metrics_in(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.filter(|word| word.starts_with("twm_") || word.starts_with("process_")).collect()

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use storage::env::Clock;
 
-/// Seconds of a day. Files change with the UTC day.
+/// Seconds per day. Files change with the UTC day.
 const DAY: u64 = 24 * 60 * 60;
 
-/// Makes the folder of the files, closed to others. One that is there keeps its rights.
+/// Creates the folder of the files, closed to other users. An existing one keeps its permissions.
 pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
     if let Some(parent) = dir.parent().filter(|parent| *parent != Path::new("")) {
         fs::create_dir_all(parent)?;
@@ -22,7 +22,7 @@ pub(super) fn make_folder(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// A writer of daily files that takes from others the right to read them, with the first line of each day.
+/// A writer of daily files that removes the read permission of other users with the first line of each day.
 pub(super) struct Private<W> {
     files: W,
     dir: PathBuf,
@@ -32,7 +32,7 @@ pub(super) struct Private<W> {
 }
 
 impl<W: Write> Private<W> {
-    /// Over a writer of files in `dir` whose names begin with `prefix`.
+    /// Wraps a writer of files in `dir` whose names begin with `prefix`.
     pub(super) fn over(files: W, dir: &Path, prefix: &str, clock: Arc<dyn Clock>) -> Self {
         Self { files, dir: dir.to_owned(), prefix: prefix.to_owned(), clock, day: None }
     }
@@ -50,7 +50,7 @@ impl<W: Write> Private<W> {
 
 impl<W: Write> Write for Private<W> {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        // Read before the writer reads its own: if the day is new here, the file is new behind this.
+        // Read before the writer reads its own clock: if the day is new here, the file is new as well.
         let day = self.clock.wall().as_secs() / DAY;
         let written = self.files.write(lines)?;
         if self.day != Some(day) {

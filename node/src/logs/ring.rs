@@ -12,21 +12,21 @@ use tracing_subscriber::layer::Context;
 
 /// Lines that are kept.
 const LINES: usize = 500;
-/// Bytes of a line's text at most: errors quote what came from outside.
+/// Longest text of a line, bytes: errors may quote external data.
 const LONGEST: usize = 2_000;
 
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// Counts the lines of this process from 1.
+    /// Number of the line in this process, from 1.
     pub sequence: u64,
     /// Wall-clock time, ms since the Unix epoch.
     pub at_ms: u64,
-    /// How bad it is.
+    /// Its severity.
     pub level: Level,
     /// The part of the program.
     pub target: &'static str,
-    /// What it says, with its fields.
+    /// The message with its fields.
     pub text: String,
 }
 
@@ -59,8 +59,8 @@ impl LogRing {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The lines that are kept and came after this one, at most the newest `most`, oldest first. All, if there is no
-    /// such line yet: it was one of this node's last run.
+    /// The lines after this one, at most the newest `most`, oldest first. All, if there is no such line yet: it
+    /// belongs to an earlier run.
     pub fn after(&self, sequence: u64, most: usize) -> Vec<LogLine> {
         let kept = self.lock();
         let sequence = if sequence > kept.sequence { 0 } else { sequence };

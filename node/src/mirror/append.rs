@@ -1,4 +1,4 @@
-//! Appending to the stream of events, exactly behind what is there.
+//! Appends to the stream of events, exactly behind its last entry.
 //!
 //! The mirror writes to an [`EventServer`]: to a Redis, or to a model of one in simulations.
 
@@ -13,11 +13,11 @@ use redis::{Pipeline, RedisResult, Script, Value};
 use storage::net::mirrored::EVENTS;
 use storage::net::redis::{RedisError, RedisUrl};
 
-/// How long Redis may take to answer.
+/// Timeout of Redis.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Runs commands if the stream ends at the expected id; else nothing. Answers whether it did, and where the stream
-/// ended before. A stream that is not there ends at 0-0.
+/// Runs commands if the stream ends at the expected id, and otherwise nothing. Returns whether it did, and where the
+/// stream ended before. A missing stream ends at 0-0.
 ///
 /// `ARGV`: the expected id, then each command as the number of its words and the words.
 const APPEND: &str = r"
@@ -40,36 +40,36 @@ end
 return {1, last}
 ";
 
-/// Where the stream ends, and which event that was.
+/// The end of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct End {
     /// Its last id, of an entry that may have been trimmed.
     pub id: EventId,
-    /// The event's number, if its entry is still there.
+    /// Number of the last event, if its entry still exists.
     pub number: Option<u64>,
 }
 
-/// What became of an attempt.
+/// The result of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
     /// The commands were run.
     Done,
-    /// The stream ends elsewhere, and none was.
+    /// The stream ends elsewhere, and no command was run.
     Elsewhere,
 }
 
-/// A server that has the stream of events. Displayed, it is a URL without its password.
+/// A server with the stream of events. Its `Display` form is a URL without the password.
 pub trait EventServer: Display + Send + Sync {
     /// Connects to it.
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn EventStream>, RedisError>>;
 }
 
-/// A connection to such a server. Each command is an array of words, as Redis takes it.
+/// A connection to such a server. A command is an array of words, as in Redis.
 pub trait EventStream: Send {
-    /// Where the stream ends; one that is not there ends at 0-0.
+    /// The end of the stream; a missing one ends at 0-0.
     fn end(&mut self) -> BoxFuture<'_, RedisResult<End>>;
 
-    /// Runs commands, all or none: if the stream ends at `behind`.
+    /// Runs all commands if the stream ends at `behind`, and otherwise none.
     fn append<'a>(
         &'a mut self,
         behind: EventId,

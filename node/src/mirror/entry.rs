@@ -1,9 +1,9 @@
-//! An event as an entry of the stream, and as a line of the original's log.
+//! Converts events to entries of the stream, and to lines of the original's log.
 
 use api::model::{CrawlChange, Event, EventId, EventKind, JobChange, SessionChange};
 
 /// The fields of an entry, names and values in turn. Every entry has `number`, `at` (cluster time, ms) and `type`;
-/// what else it has depends on the type.
+/// the others depend on the type.
 pub(crate) fn fields(event: &Event) -> Vec<String> {
     let mut fields = Fields::begin(event.number, event.at);
     match &event.kind {
@@ -81,7 +81,7 @@ fn job_fields(fields: &mut Fields, change: &JobChange) {
     }
 }
 
-/// The fields of an entry in place of events that are lost. `through` is the number of the last one.
+/// The fields of an entry that stands for lost events. `through` is the number of the last one.
 pub(super) fn gap(after: EventId, through: u64, at: u64) -> Vec<String> {
     let mut fields = Fields::begin(through, at);
     fields.kind("gap").put("after", after);
@@ -146,7 +146,7 @@ fn session_type(change: &SessionChange) -> &'static str {
     }
 }
 
-/// What the original's log says of an event; nothing of the many that concern single jobs and are no trouble.
+/// The line of the original's log; `None` for the many events of single jobs that are no problem.
 pub(super) fn log_text(event: &Event) -> Option<String> {
     Some(match &event.kind {
         EventKind::Crawl { crawl, change } => match change {

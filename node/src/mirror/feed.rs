@@ -1,4 +1,4 @@
-//! A node's own part of the mirror: tweets and profiles to streams and channels, and the pulse of its operations.
+//! A node's own part of the mirror: tweets and profiles to streams and channels, and the rates of its operations.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,28 +21,28 @@ use super::spool::{Item, Place, Spool};
 use super::tap::{Tap, TappedDataset, TappedSource};
 use crate::source::Source;
 
-/// How long Redis may take to answer.
+/// Timeout of Redis.
 const ANSWER: Duration = Duration::from_secs(5);
-/// WaitSummary between two attempts to reach it.
+/// First and longest pause between two attempts to connect.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// Most that waits for Redis on disk, bytes.
+/// Most bytes on disk that wait for Redis.
 const SPOOL: u64 = 256 << 20;
-/// Entries that are sent at once, and most of their bytes.
+/// Most entries sent at once, and most of their bytes.
 const CHUNK: (usize, usize) = (200, 256 * 1024);
-/// How often operations are counted.
+/// How often rates are published.
 const PULSE: Duration = Duration::from_secs(1);
-/// Wait for a file that is being renamed.
+/// Pause while a file is being renamed.
 const RENAME: Duration = Duration::from_millis(20);
 
-/// What a feed works with.
+/// The options of a feed.
 pub struct FeedOptions {
     /// Where Redis is.
     pub url: RedisUrl,
     /// This node.
     pub node: u64,
-    /// Entries at about which each stream is trimmed.
+    /// Approximate number of entries at which each stream is trimmed.
     pub length: u64,
-    /// Where what was not sent yet is kept.
+    /// The folder for what was not sent yet.
     pub folder: PathBuf,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -50,7 +50,7 @@ pub struct FeedOptions {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Sends what passes by, at least once.
+/// Sends tweets and profiles, at least once.
 #[derive(Clone)]
 pub struct Feed {
     inner: Arc<Inner>,
@@ -61,7 +61,7 @@ struct Inner {
     tap: Arc<Tap>,
 }
 
-/// The folder of what waits for Redis cannot be used.
+/// The folder for what waits for Redis cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot use {folder}, where tweets and profiles wait for Redis: {source}; make room, or give this node the right to write there"
@@ -80,7 +80,7 @@ struct Entry {
 }
 
 impl Feed {
-    /// Opens what an earlier process left.
+    /// Opens the folder, with what an earlier process left in it.
     ///
     /// # Errors
     /// The folder cannot be used.
@@ -90,17 +90,17 @@ impl Feed {
         Ok(Self { inner: Arc::new(Inner { options, tap: Arc::new(Tap::new(spool)) }) })
     }
 
-    /// The source with a tap.
+    /// Wraps the source.
     pub fn tap_source(&self, source: Arc<dyn Source>) -> Arc<dyn Source> {
         Arc::new(TappedSource { source, tap: self.inner.tap.clone() })
     }
 
-    /// The dataset with a tap.
+    /// Wraps the dataset.
     pub fn tap_dataset(&self, dataset: Arc<dyn Dataset>) -> Arc<dyn Dataset> {
         Arc::new(TappedDataset { dataset, tap: self.inner.tap.clone() })
     }
 
-    /// Bytes that wait for Redis, and items that could not wait any more.
+    /// Bytes that wait for Redis, and the number of dropped items.
     pub fn waiting(&self) -> (u64, u64) {
         (self.inner.tap.spool.bytes(), self.inner.tap.spool.dropped())
     }
@@ -116,7 +116,7 @@ impl Feed {
 }
 
 impl Inner {
-    /// Tells each second how much was fetched. Nobody listens to the past: what cannot be told is not kept.
+    /// Publishes every second how much was fetched. Nothing is kept for later.
     async fn pulse(&self) {
         let mut beats = interval(PULSE);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -165,7 +165,7 @@ impl Inner {
         }
     }
 
-    /// Sends the item at a place; answers the place behind it, or nothing when there is none.
+    /// Sends the item at a position; returns the position behind it, or `None` if there is no item.
     async fn send_next(
         &self,
         dataset: &Arc<dyn Dataset>,
@@ -212,7 +212,7 @@ impl Inner {
         reading.await.map_err(|e| e.to_string())
     }
 
-    /// Into the streams; and into the channels of the original, where somebody listens.
+    /// Writes to the streams, and to the channels of the original if they have subscribers.
     async fn send(&self, redis: &mut MultiplexedConnection, entries: &[Entry]) -> RedisResult<()> {
         let listeners: Vec<(String, u64)> = redis::cmd("PUBSUB")
             .arg("NUMSUB")
@@ -238,7 +238,7 @@ impl Inner {
     }
 }
 
-/// Gives the tweets newer than `since`, newest first, until nobody takes them any more.
+/// Sends the tweets newer than `since`, newest first, until the receiver is dropped.
 fn read_timeline(dataset: &dyn Dataset, user: &UserId, since: u64, chunks: &mpsc::Sender<Vec<Entry>>) {
     let lines = match dataset.open_timeline(user) {
         Ok(Some(lines)) => lines,
@@ -272,7 +272,7 @@ fn read_timeline(dataset: &dyn Dataset, user: &UserId, since: u64, chunks: &mpsc
         }
     }
     if !chunk.is_empty() {
-        // Nobody takes it when the sending failed: then the whole item comes again.
+        // The receiver is dropped when sending failed: the whole item is then sent again.
         let _ = chunks.blocking_send(chunk);
     }
 }

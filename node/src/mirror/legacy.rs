@@ -1,7 +1,7 @@
 //! The counters and lists that consumers of the original know.
 //!
-//! They are written from the replicated state as what they are, not counted up, so that no failover can make them wrong.
-//! Only `logger` is appended to, together with the events that it tells of.
+//! They are computed from the replicated state and not incremented, so that no failover can make them wrong. Only
+//! `logger` is appended to, together with the events that it reports.
 
 use api::TrackerApi;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ const ERRORS: usize = 1000;
 /// Lines of `logger`.
 const LINES: i64 = 300;
 
-/// What was written last: what has not changed is not written again.
+/// What was written last, so that unchanged values are not written again.
 #[derive(Default)]
 pub(super) struct Legacy {
     counters: BTreeMap<String, u64>,
@@ -99,7 +99,7 @@ fn counters(crawls: &[CrawlView], ongoing: [u64; 4]) -> BTreeMap<String, u64> {
     counters
 }
 
-/// The error list of all crawls, a job for each operation that failed; `None` while the cluster does not answer.
+/// The error lists of all crawls, one job per failed operation; `None` while the cluster does not answer.
 async fn errors(tracker: &Tracker, crawls: &[CrawlView]) -> Option<Vec<String>> {
     let mut lines = Vec::new();
     for crawl in crawls.iter().filter(|crawl| crawl.counters.users.failed > 0) {
@@ -141,7 +141,7 @@ fn digest(jobs: &[Upcoming]) -> u64 {
     hasher.finish()
 }
 
-/// The commands that put these events into `logger`, newest first, as `HH:MM:SS [system] text` in universal time.
+/// The commands that add these events to `logger`, newest first, as `HH:MM:SS [system] text` in UTC.
 pub(super) fn log_lines(events: &[Event], wall: Duration) -> Vec<Vec<String>> {
     let second = wall.as_secs() % 86_400;
     let time = format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60);

@@ -1,17 +1,17 @@
-//! What happens, mirrored to Redis for streaming consumers.
+//! Mirrors events and fetched data to Redis for streaming consumers.
 //!
-//! The leader writes, from the replicated outbox of events, so that what it writes is the same whoever leads:
+//! The leader writes from the replicated outbox of events, so that the result does not depend on who leads:
 //!
-//! - `twm:events`: a stream with every event of the log, each once and in order. Entry ids are the events' own; a script
-//!   appends events only right behind their predecessor, and answers otherwise where the stream stands
-//!   (`append`, TWM-M2). So a repeated attempt, two leaders at once, a new leader or a failover of Redis neither
-//!   double nor skip one; what has left the outbox by then is a `gap` entry.
+//! - `twm:events`: a stream with every event of the log, each once and in order. Entry ids are the events' own; a
+//!   script appends events only directly behind their predecessor, and otherwise returns where the stream ends
+//!   (`append`, TWM-M2). Therefore a repeated attempt, two leaders at once, a new leader or a failover of Redis
+//!   neither doubles nor skips an event; events that have left the outbox by then are replaced by a `gap` entry.
 //! - The original's 15 counters, `stream`, `error_stream` and `logger` (`legacy`).
 //!
-//! Beside it every node sends what it finds (`feed`): `twm:tweets` and `twm:profiles`, at least once, from a spool on its
-//! disk; the original's channels of the same, where somebody listens; and the pulse `stats.ops.*`.
+//! In addition, every node sends what it fetches (`feed`): `twm:tweets` and `twm:profiles`, at least once, from a
+//! spool on its disk; the original's channels for the same, if they have subscribers; and the rates `stats.ops.*`.
 //!
-//! Redis slow, full or gone never slows the crawl: nothing here is waited for, and the outbox is bounded.
+//! A slow, full or missing Redis never slows the crawl: nothing waits for the mirror, and the outbox is bounded.
 
 mod append;
 mod entry;

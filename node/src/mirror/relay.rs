@@ -1,4 +1,4 @@
-//! The leader's way from the outbox to Redis.
+//! Passes events from the outbox to Redis while the node leads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,23 +17,23 @@ use super::legacy::Legacy;
 use super::status::{MirrorStatus, MirrorView};
 use super::{entry, legacy};
 
-/// WaitSummary between two attempts to reach it.
+/// First and longest pause between two attempts to connect.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How often the mirror looks when nothing wakes it: whether it leads, and what the counters say.
+/// How often the mirror checks, without a wake-up, whether it leads and what the counters are.
 const LOOK: Duration = Duration::from_millis(500);
 /// How often the cluster is told what was passed on, and the original's lists are written.
 const TELL: Duration = Duration::from_secs(1);
-/// Events that are appended at once, bytes in the outbox.
+/// Events appended at once, bytes in the outbox.
 const BATCH: usize = 64 * 1024;
-/// How long a stream may be ahead of the log before it counts as another cluster's: a new leader applies first what
+/// How long a stream may be ahead of the log before it counts as another cluster's: a new leader first applies what
 /// was committed before it.
 const CATCH_UP: Duration = Duration::from_secs(3);
 
-/// What a mirror works with.
+/// The options of a mirror.
 pub struct MirrorOptions {
-    /// Where the stream is.
+    /// The server of the stream.
     pub server: Arc<dyn EventServer>,
-    /// Entries at about which the stream of events is trimmed.
+    /// Approximate number of entries at which the stream of events is trimmed.
     pub events_length: u64,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -41,14 +41,14 @@ pub struct MirrorOptions {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Mirrors what happens while its node leads.
+/// Mirrors events while its node leads.
 pub struct Mirror {
     options: MirrorOptions,
     tracker: Tracker,
     status: Arc<MirrorStatus>,
 }
 
-/// Why a connection is given up.
+/// Why a connection is closed.
 #[derive(Debug, thiserror::Error)]
 enum MirrorError {
     #[error(transparent)]
@@ -63,12 +63,12 @@ enum MirrorError {
 }
 
 impl Mirror {
-    /// A mirror that does nothing before it runs.
+    /// A mirror that is not running yet.
     pub fn new(options: MirrorOptions, tracker: Tracker) -> Self {
         Self { options, tracker, status: Arc::default() }
     }
 
-    /// What looks at it.
+    /// A view of its status.
     pub fn view(&self) -> impl Fn() -> MirrorView + Send + Sync + use<> {
         let status = self.status.clone();
         move || status.view()
@@ -98,10 +98,10 @@ impl Mirror {
         }
     }
 
-    /// One connection, from this node's taking the lead to its loss.
+    /// One connection, from the time when this node takes the lead until it loses it.
     async fn lead(&self) -> Result<(), MirrorError> {
         if !self.tracker.is_leader() {
-            // Whoever leads now has what is left of it.
+            // The new leader reports any problem from here on.
             self.status.change(|view| view.trouble = None);
         }
         while !self.tracker.is_leader() {
@@ -116,7 +116,7 @@ impl Mirror {
         worked
     }
 
-    /// Where the stream ends. One that ends beyond the log was written by another cluster.
+    /// Where the stream ends. A stream that ends beyond the log was written by another cluster.
     async fn find_place(&self, redis: &mut dyn EventStream) -> Result<End, MirrorError> {
         let begun = self.options.clock.monotonic();
         loop {
@@ -147,7 +147,7 @@ impl Mirror {
             let now = self.options.clock.monotonic();
             if now.saturating_sub(told.0) >= TELL {
                 legacy.write(redis, &self.tracker).await.map_err(|source| self.refused(source))?;
-                // Not for its own sake: each telling is an entry of the log.
+                // Only with other entries, because each such call is an entry of the log.
                 if end.id > told.1 && self.tracker.events_passed(self.tracker.id(), end.id).await.is_ok() {
                     told.1 = end.id;
                 }
@@ -160,8 +160,8 @@ impl Mirror {
         Ok(())
     }
 
-    /// Appends events behind `end`, knowing that all up to `left` have left the outbox. Answers where the stream ends
-    /// then: elsewhere, if it ended elsewhere before.
+    /// Appends events behind `end`, given that all up to `left` have left the outbox. Returns the new end of the
+    /// stream, which may be elsewhere if it had ended elsewhere before.
     async fn pass_on(
         &self,
         redis: &mut dyn EventStream,
@@ -202,11 +202,11 @@ impl Mirror {
     }
 }
 
-/// The entry for events between the stream's end and the first one that there still is, if there are any.
+/// The entry for events that are missing between the stream's end and the first kept one, if any.
 fn gap_before(end: End, left: EventId, first: &Event) -> Option<(EventId, Vec<String>)> {
     let missing = left > end.id || end.number.is_some_and(|number| number + 1 < first.number);
-    // The last one that is missing gives its id. Where only the numbers tell, as after another cluster's events, there
-    // is a place before everything that the first one's entry caused.
+    // The last missing event gives the id. If only the numbers reveal the gap, as after another cluster's events,
+    // place 0 of the first event's entry is free.
     let id = if left > end.id { left } else { EventId { place: 0, ..first.id } };
     let fits = missing && end.id < id && id < first.id && !planted(Bug::GapHidden);
     fits.then(|| (id, entry::gap(end.id, first.number - 1, first.at)))

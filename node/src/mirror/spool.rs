@@ -18,26 +18,26 @@ use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 use tokio::sync::Notify;
 
-/// A file is full at this size, bytes.
+/// Size at which a file is full, bytes.
 const FULL: u64 = 1 << 20;
-/// Longest record that is read back, bytes: a damaged length must not allocate without bound.
+/// Longest record that is read, bytes: a damaged length must not cause an unbounded allocation.
 const LONGEST: u32 = 64 << 20;
 
 /// Something to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Item {
-    /// The tweets of a published timeline that are newer than one.
+    /// The tweets of a published timeline that are newer than `since`.
     Timeline {
         /// The account.
         user: UserId,
-        /// The newest tweet that the file had before; 0 when there was none.
+        /// The newest tweet in the file before; 0 if there was none.
         since: u64,
     },
     /// Profiles as the network sent them.
     Profiles(Vec<(UserId, String)>),
 }
 
-/// Where an item is.
+/// The position of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     file: u64,
@@ -55,20 +55,20 @@ pub(super) struct Spool {
 
 #[derive(Default)]
 struct State {
-    /// Bytes of each file.
+    /// Size of each file, bytes.
     files: BTreeMap<u64, u64>,
-    /// The one that is written, if it is not full.
+    /// The file being written, unless it is full.
     open: Option<(u64, File)>,
-    /// The next file's number. None is used twice: a reader knows its place by it.
+    /// Number of the next file. Numbers are not reused, because readers identify their position by them.
     next: u64,
     dropped: u64,
 }
 
 impl Spool {
-    /// Opens what an earlier process left.
+    /// Opens the folder, with what an earlier process left in it.
     ///
     /// # Errors
-    /// The folder cannot be made or read.
+    /// The folder cannot be created or read.
     pub(super) fn open(folder: PathBuf, bound: u64) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let mut state = State::default();
@@ -82,12 +82,12 @@ impl Spool {
         Ok(Self { folder, bound, state: Mutex::new(state), grown: Notify::new() })
     }
 
-    /// Adds an item. What cannot be kept is counted and told: the crawl goes on without it.
+    /// Adds an item. Items that cannot be stored are counted and logged; the crawl continues without them.
     pub(super) fn add(&self, item: &Item) {
         let mut state = self.lock();
         if let Err(error) = self.write(&mut state, item) {
             state.dropped += 1;
-            // A record that was written in part would hide those behind it.
+            // A partial record would hide the ones behind it.
             state.open = None;
             if state.dropped.is_power_of_two() {
                 tracing::warn!(dropped = state.dropped, folder = %self.folder.display(), "not mirrored: {error}");
@@ -129,8 +129,8 @@ impl Spool {
         Ok(())
     }
 
-    /// The first item at or behind a place, and the place behind it; `None` when there is none. Files that were read
-    /// to their end are removed. Blocks.
+    /// The first item at or behind a position, and the position behind it; `None` if there is none. Files that were
+    /// read completely are removed. Blocks.
     pub(super) fn read(&self, from: Option<Place>) -> io::Result<Option<(Item, Place)>> {
         loop {
             let first = self.lock().files.first_key_value().map(|(&file, &length)| (file, length));
@@ -152,7 +152,7 @@ impl Spool {
         }
     }
 
-    /// `None` when there is no whole record.
+    /// `None` if there is no complete record.
     fn read_at(&self, place: Place) -> io::Result<Option<(Item, Place)>> {
         let mut file = File::open(self.path(place.file))?;
         file.seek(SeekFrom::Start(place.at))?;
@@ -181,12 +181,12 @@ impl Spool {
         fs::remove_file(self.path(file))
     }
 
-    /// WaitSummary until something was added.
+    /// Waits until an item was added.
     pub(super) async fn grown(&self) {
         self.grown.notified().await;
     }
 
-    /// Items that were not kept.
+    /// Number of dropped items.
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped
     }
@@ -217,7 +217,7 @@ mod tests {
         Item::Timeline { user: UserId::Number(n), since: n / 2 }
     }
 
-    /// All that can be read from here on.
+    /// Everything that can be read from here on.
     fn rest(spool: &Spool, mut place: Option<Place>) -> Vec<Item> {
         let mut items = Vec::new();
         while let Some((item, next)) = spool.read(place).unwrap() {

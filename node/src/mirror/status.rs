@@ -1,17 +1,17 @@
-//! How the mirror is, for metrics.
+//! The status of the mirror, for metrics.
 
 use std::sync::Mutex;
 
-/// A mirror at one moment.
+/// A snapshot of the mirror.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MirrorView {
     /// Whether this node writes to Redis now: it leads and is connected.
     pub writes: bool,
-    /// Entries that this node has appended to the stream of events.
+    /// Number of entries that this node has appended to the stream of events.
     pub appended: u64,
-    /// Gaps that it had to leave.
+    /// Number of gap entries among them.
     pub gaps: u64,
-    /// What is wrong; absent when nothing is.
+    /// The current problem, if any.
     pub trouble: Option<String>,
 }
 
@@ -28,7 +28,7 @@ impl MirrorStatus {
         change(&mut self.lock());
     }
 
-    /// Notes trouble; whether it is another one than before, and worth a line in the log.
+    /// Records a problem; returns whether it is a new one and worth logging.
     pub(super) fn trouble(&self, what: &str) -> bool {
         let mut view = self.lock();
         view.writes = false;

@@ -1,4 +1,4 @@
-//! Where the crawl's results pass by: a source and a dataset that note what goes through them.
+//! A source and a dataset that record what passes through them for the mirror.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use super::spool::{Item, Spool};
 use crate::rate::BudgetScope;
 use crate::source::{Answer, Endpoint, FollowersPage, HttpClient, Profile, Source, TimelinePage};
 
-/// What has passed by and was not sent yet.
+/// What was recorded and is not sent yet.
 pub(super) struct Tap {
     pub(super) spool: Spool,
     /// Items fetched since the last pulse, by [`Operation::index`].
@@ -35,7 +35,7 @@ impl Tap {
         self.fetched[operation.index()].fetch_add(items as u64, Ordering::Relaxed);
     }
 
-    /// Takes what was counted.
+    /// Takes and resets a counter.
     pub(super) fn take_fetched(&self, operation: Operation) -> u64 {
         self.fetched[operation.index()].swap(0, Ordering::Relaxed)
     }
@@ -49,7 +49,7 @@ impl Tap {
     }
 }
 
-/// A source whose pages are counted and whose profiles are mirrored.
+/// A source that counts pages and mirrors profiles.
 pub(super) struct TappedSource {
     pub(super) source: Arc<dyn Source>,
     pub(super) tap: Arc<Tap>,
@@ -125,7 +125,7 @@ impl Source for TappedSource {
     }
 }
 
-/// A dataset whose published timelines are mirrored.
+/// A dataset that mirrors published timelines.
 pub(super) struct TappedDataset {
     pub(super) dataset: Arc<dyn Dataset>,
     pub(super) tap: Arc<Tap>,
@@ -145,8 +145,8 @@ impl TappedDataset {
 }
 
 impl Dataset for TappedDataset {
-    /// Noted before the file has its name: a crash between the two then costs a look at an old file, where the other
-    /// order would cost the tweets.
+    /// Recorded before the file has its name: a crash in between then costs a read of an old file, while the reverse
+    /// order would lose the tweets.
     fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
         if key.kind != FileKind::Timeline {
             return self.dataset.publish(key, lease);

@@ -1,4 +1,4 @@
-//! Who may look at the monitor, and who may act through it, by the rules of its [`Gate`]; and what browsers are told.
+//! Who may read the monitor and act through it, by the rules of its [`Gate`]; and the security headers for browsers.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use storage::net::http_port::{Access, Denied, Gate, HttpCaller};
 
 use super::problem::Problem;
 
-/// Nothing from elsewhere, nothing inline, in no frame.
+/// Nothing from other origins, nothing inline, no frames.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What goes with every answer.
+/// Headers of every answer.
 const HEADERS: [(&str, &str); 7] = [
     ("content-security-policy", POLICY),
     ("x-content-type-options", "nosniff"),
@@ -37,7 +37,7 @@ impl From<Denied> for Problem {
     }
 }
 
-/// Lets only calls through that name this node and may look. What changes something asks for more.
+/// Accepts only calls that name this node and may read. Changes require more.
 pub(super) async fn guard(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let caller = HttpCaller::of(request.extensions());
     let allowed = gate
@@ -49,7 +49,7 @@ pub(super) async fn guard(State(gate): State<Arc<Gate>>, request: Request, next:
     }
 }
 
-/// Tells browsers what the pages do not need.
+/// Disables browser features that the pages do not use.
 pub(crate) async fn harden(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

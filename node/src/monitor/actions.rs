@@ -1,4 +1,4 @@
-//! The part of the API that changes something.
+//! The part of the API that makes changes.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,9 +19,9 @@ use super::access::check_action;
 use super::problem::Problem;
 use super::reading::{crawl_id, user};
 
-/// How long a change may take.
+/// Timeout of a change.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Accounts put back by one command of the cluster.
+/// Accounts retried by one command.
 const STEP: u64 = 1_000;
 
 type ActionResult = Result<Json<Value>, Problem>;
@@ -55,7 +55,7 @@ async fn change(
     Ok(Json(json!({ "crawl": crawl.0, "done": done })))
 }
 
-/// RetryQuery accounts.
+/// Which accounts.
 #[derive(Debug, Deserialize)]
 pub(super) struct RetryQuery {
     user: Option<String>,
@@ -87,14 +87,14 @@ impl Monitor {
         Ok(changed.map_err(|_| silent())??)
     }
 
-    /// Puts the accounts back that are in the error list now.
+    /// Retries the accounts that are in the error list now.
     async fn retry(&self, crawl: CrawlId, user: Option<UserId>) -> Result<u64, Problem> {
         let goal = match &user {
             Some(_) => 1,
             None => self.failed(crawl).await?,
         };
         let mut retried = 0;
-        // Accounts that fail again while this goes on are not taken twice: it would not end.
+        // Accounts that fail again in the meantime are not retried twice, or this might not end.
         while retried < goal {
             let sequence = self.inner.writes.fetch_add(1, Ordering::Relaxed);
             let request = RequestId { client: self.inner.writer, sequence };

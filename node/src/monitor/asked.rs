@@ -1,4 +1,4 @@
-//! Questions to the leader, each asked once for all who want to know.
+//! Queries to the leader, each made once for all who ask.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,37 +10,37 @@ use tokio::time::timeout;
 
 use super::Watched;
 
-/// How old an answer may be: a hundred browsers must not cost the leader more than one.
+/// Longest age of an answer: a hundred browsers must not cost the leader more than one.
 const FRESH: Duration = Duration::from_millis(500);
-/// How long the leader may take, with a node in the cluster that does not answer it.
+/// Timeout of the leader, allowing for a node of the cluster that does not answer it.
 const PATIENCE: Duration = Duration::from_millis(2_500);
-/// Questions whose answers are kept.
+/// Most cached answers.
 const MOST_KEPT: usize = 32;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AskError {
-    /// Nobody leads, as far as this node knows.
+    /// No leader is known to this node.
     #[error("this node knows no leader; a majority of the nodes has to run and reach each other")]
     NoLeader,
-    /// The leader is silent.
+    /// The leader does not answer.
     #[error(
         "the leader did not answer within {PATIENCE:?}; an election may be under way, or no majority of the nodes runs"
     )]
     Silent,
-    /// The leader, or the way to it, says no.
+    /// The call failed.
     #[error(transparent)]
     Failed(#[from] ClientError),
 }
 
-/// An answer, and when it came.
+/// An answer, and when it arrived.
 type Kept = Option<(Duration, Result<Arc<Answer>, AskError>)>;
 
-/// Asks the leader, and keeps its answers for a moment.
+/// Queries the leader, and caches its answers for a moment.
 pub(super) struct Asked {
     watched: Arc<dyn Watched>,
     clock: Arc<dyn Clock>,
-    /// Requester question; who asks it holds its lock, and others wait for what he gets.
+    /// By query; the task that makes a query holds its lock, and others wait for the result.
     kept: Mutex<Vec<(Query, Arc<tokio::sync::Mutex<Kept>>)>>,
 }
 
@@ -49,7 +49,7 @@ impl Asked {
         Self { watched, clock, kept: Mutex::default() }
     }
 
-    /// Asks, unless there is an answer that is fresh.
+    /// Queries the leader, unless there is a fresh answer.
     pub(super) async fn ask(&self, query: Query) -> Result<Arc<Answer>, AskError> {
         let place = self.place(&query);
         let mut kept = place.lock().await;
@@ -84,7 +84,7 @@ impl Asked {
         place
     }
 
-    /// Something was changed: what was answered before does not count any more.
+    /// Something was changed: drops all cached answers.
     pub(super) fn forget(&self) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -1,4 +1,4 @@
-//! The files that the pages are made of, carried by the program itself.
+//! The files of the pages, embedded in the program.
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -45,7 +45,7 @@ const ASSETS: &[(&str, &str, &str)] = pages! {
 const PAGE: &str = include_str!("pages/index.html");
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// Whether the client of a request wants a page for people, as browsers say.
+/// Whether the client of a request prefers HTML, as browsers do.
 pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepts

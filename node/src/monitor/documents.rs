@@ -1,5 +1,5 @@
-//! What a node shows of itself as JSON; the cluster's documents are `api::documents`. The names are an interface: add, don't
-//! rename.
+//! A node's documents as JSON; those of the cluster are in `api::documents`. The names are a public interface: add
+//! new ones, never rename.
 
 use api::model::{Event, EventKind};
 use serde_json::{Map, Value, json};
@@ -33,7 +33,8 @@ pub(super) fn log_line(line: &LogLine) -> Value {
     })
 }
 
-/// An event of the job stream, its names those of `twm:events`. `begin` is when cluster time was 0, unix ms.
+/// An event of the job stream, named as in `twm:events`. `begin` is the Unix time at which cluster time was
+/// 0, ms.
 pub(super) fn event(number: u64, begin: u64, event: &Event) -> Value {
     /// What counts something.
     const NUMBERS: [&str; 10] = [

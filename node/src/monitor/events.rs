@@ -1,7 +1,7 @@
-//! What changed, pushed to browsers about once a second as server-sent events.
+//! Pushes changes to browsers about once a second as server-sent events.
 //!
-//! Documents are made once for all listeners, and only while there are any. A listener that reads slowly skips what it
-//! missed: it gets what is so now.
+//! Documents are created once for all listeners, and only while there are any. A listener that reads slowly skips
+//! what it missed and gets the current documents.
 
 use std::convert::Infallible;
 use std::sync::{Arc, PoisonError};
@@ -20,11 +20,11 @@ use super::Monitor;
 use super::history::Point;
 use super::problem::Problem;
 
-/// Listeners at most: the port has 128 connections, and others need some.
+/// Most listeners: the port has 128 connections, and others need some.
 pub(super) const MOST_LISTENERS: usize = 64;
 /// Time between two events.
 const EVERY: Duration = Duration::from_secs(1);
-/// A browser that lost its connection comes back after this.
+/// Delay after which a browser reconnects.
 const COME_BACK: Duration = Duration::from_secs(1);
 
 /// The topics, in the order in which they are sent.
@@ -42,7 +42,7 @@ impl Default for Feed {
     }
 }
 
-/// What is so now.
+/// The current documents.
 #[derive(Debug, Clone, Default)]
 struct Documents {
     cluster: Arc<str>,
@@ -51,7 +51,7 @@ struct Documents {
 }
 
 impl Monitor {
-    /// Makes the documents while somebody listens.
+    /// Creates the documents while there are listeners.
     pub(super) async fn publish(&self) {
         let feed = &self.inner.feed;
         loop {
@@ -70,7 +70,7 @@ impl Monitor {
     }
 }
 
-/// RetryQuery topics, divided by commas; all when absent.
+/// The topics, comma-separated; all if absent.
 #[derive(Debug, Deserialize)]
 pub(super) struct TopicQuery {
     topics: Option<String>,
@@ -106,7 +106,7 @@ struct Listener {
     monitor: Monitor,
     now: watch::Receiver<Documents>,
     topics: Vec<&'static str>,
-    /// What it was told last.
+    /// The last documents sent.
     told: Documents,
     told_line: u64,
     told_event: u64,
@@ -117,7 +117,7 @@ struct Listener {
 impl Listener {
     fn of(monitor: Monitor, topics: Vec<&'static str>, told_line: u64, place: OwnedSemaphorePermit) -> Self {
         let mut now = monitor.inner.feed.now.subscribe();
-        // What was made for listeners of long ago is old.
+        // Documents made for earlier listeners are outdated.
         now.mark_unchanged();
         let hello = Event::default().retry(COME_BACK).comment("twm");
         let waiting = [hello].into();
@@ -140,7 +140,7 @@ impl Listener {
         })
     }
 
-    /// The next event; none when the node stops.
+    /// The next event; `None` when the node stops.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
@@ -179,7 +179,7 @@ impl Listener {
     }
 }
 
-/// A document that was not told yet.
+/// A document that was not sent yet.
 fn news(now: &Arc<str>, told: &mut Arc<str>) -> Option<Arc<str>> {
     if now == told || now.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! What the cluster did in the last hour and the last day, within bounded memory.
+//! The history of the last hour and the last day, within bounded memory.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use api::documents::Done;
 use api::model::{CrawlView, NodeStatus};
 
-/// Time between two points of the last hour, and how many they are.
+/// Time between two points of the last hour, and their number.
 pub(super) const FINE: (Duration, usize) = (Duration::from_secs(2), 1_800);
-/// Time between two points of the last day, and how many they are.
+/// Time between two points of the last day, and their number.
 const COARSE: (Duration, usize) = (Duration::from_secs(60), 1_440);
 
-/// The counters at one moment: those of the crawls are the whole cluster's, the others this node's.
+/// The counters at one moment: those of crawls are the whole cluster's, the others this node's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Point {
     /// Wall-clock time, ms since the Unix epoch.
@@ -22,11 +22,11 @@ pub(super) struct Point {
     followers: u64,
     /// Accounts in error lists now.
     failed: u64,
-    /// Jobs and accounts that wait and could run, that run, and that wait for a time.
+    /// Jobs and accounts that could run, that run, and that are delayed.
     queued: u64,
     leased: u64,
     delayed: u64,
-    /// Of this node: requests sent and those without a good answer, since its start.
+    /// Of this node: requests sent and failed, since its start.
     requests: u64,
     request_errors: u64,
     /// Workers with a job now.
@@ -101,7 +101,7 @@ pub(super) struct History {
     coarse: VecDeque<Point>,
 }
 
-/// RetryQuery part of the history, up to now.
+/// A range of the history, up to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Range {
     Hour,
@@ -111,7 +111,7 @@ pub(super) enum Range {
 }
 
 impl Range {
-    /// What a node remembers itself.
+    /// The ranges of a node's own history.
     pub(super) const OWN: [Self; 3] = [Self::Hour, Self::Quarter, Self::Day];
     pub(super) const ALL: [Self; 4] = [Self::Hour, Self::Quarter, Self::Day, Self::Week];
 
@@ -144,14 +144,14 @@ impl History {
     pub(super) fn push(&mut self, point: Point) {
         keep(&mut self.fine, FINE.1, point);
         let step = COARSE.0.as_millis() as u64;
-        // A clock that was set back makes a point, so that the history goes on.
+        // A clock that was set back also creates a point, so that the history continues.
         let due = self.coarse.back().is_none_or(|last| point.at_ms.abs_diff(last.at_ms) >= step);
         if due {
             keep(&mut self.coarse, COARSE.1, point);
         }
     }
 
-    /// Oldest first. Of a week it is the last day.
+    /// Oldest first. For a week, the last day.
     pub(super) fn points(&self, range: Range) -> impl Iterator<Item = &Point> {
         let points = if range == Range::Hour { &self.fine } else { &self.coarse };
         let newest = points.back().map_or(0, |point| point.at_ms);

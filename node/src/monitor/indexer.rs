@@ -1,4 +1,4 @@
-//! What the crawled tweets look like, as a `twm-indexer` tells it.
+//! Inspection of the crawled tweets through a `twm-indexer`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,20 +19,20 @@ use super::Monitor;
 use super::problem::Problem;
 use crate::source::{ClientTls, HttpClient, HttpError, HttpSettings};
 
-/// How long connecting may take, and an answer: a little longer than the indexer gives itself.
+/// Timeouts of a connection and of an answer: a little longer than the indexer's own.
 const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(18);
 /// Largest answer, in bytes.
 const LARGEST: usize = 4 << 20;
-/// Questions at once. More of them wait.
+/// Most concurrent queries. Further ones wait.
 const AT_ONCE: usize = 4;
 
-/// Where a `twm-indexer` answers inspections.
+/// The URL of a `twm-indexer`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexerUrl(Url);
 
 impl IndexerUrl {
-    /// Reads the URL of an indexer.
+    /// Parses the URL of an indexer.
     ///
     /// # Errors
     /// What is wrong with it, and what is allowed.
@@ -54,7 +54,7 @@ impl fmt::Display for IndexerUrl {
     }
 }
 
-/// The way to a `twm-indexer`. Clones share it.
+/// A client of a `twm-indexer`. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Indexer {
     client: Arc<HttpClient>,
@@ -62,22 +62,23 @@ pub struct Indexer {
     turns: Arc<Semaphore>,
 }
 
-/// Why no indexer can be asked.
+/// Why an indexer cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexerError {
     /// There is no TLS.
     #[error("--indexer: no TLS on this machine: {0}")]
     Tls(#[from] rustls::Error),
-    /// There is no HTTP client.
+    /// An HTTP client could not be created.
     #[error("--indexer: {0}")]
     Http(#[from] HttpError),
 }
 
 impl Indexer {
-    /// The indexer at this URL; over TLS it is one with a certificate of the same authority. Nothing is asked yet.
+    /// A client of the indexer at this URL; with TLS, the indexer needs a certificate of the same authority. It does
+    /// not connect yet.
     ///
     /// # Errors
-    /// There is no HTTP client to be had.
+    /// An HTTP client could not be created.
     pub fn new(url: IndexerUrl, trust: Option<&Trust>, clock: Arc<dyn Clock>) -> Result<Self, IndexerError> {
         let settings = HttpSettings {
             connect_timeout: CONNECT,
@@ -126,7 +127,7 @@ impl Indexer {
     }
 }
 
-/// The parameters of a question.
+/// The parameters of a query.
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
     from: Option<String>,

@@ -1,14 +1,14 @@
 //! The monitor: what runs, how fast, what is stuck and why, and when it ends, for people and programs.
 //!
-//! - [`Watched`]: what it looks at, a node and through it the leader.
-//! - `asked`: answers of the leader, each asked once for all browsers.
-//! - `reasons`, `history`: what is made of them. `documents` says it as JSON.
+//! - [`Watched`]: the interface to the node and, through it, to the leader.
+//! - `asked`: queries to the leader, each made once for all browsers.
+//! - `reasons`, `history`: derived from those. `documents` renders it as JSON.
 //! - `stream`: the job stream of the whole cluster.
-//! - `graphite`: the history that Graphite has, which goes back further.
+//! - `graphite`: the history in Graphite, which goes back further.
 //! - `reading`, `actions`, `events`: the API under `/api/v1`, described in `openapi.json`.
-//! - `indexer`: passes on what a `twm-indexer` tells of the tweets.
-//! - `access`: who may look and who may act.
-//! - `pages`: the pages, which live in the browser and know the API only.
+//! - `indexer`: forwards inspections to a `twm-indexer`.
+//! - `access`: who may read and who may act.
+//! - `pages`: the pages, which run in the browser and use only the API.
 
 mod access;
 mod actions;
@@ -50,24 +50,24 @@ use events::Feed;
 use history::History;
 use stream::Observers;
 
-/// What the monitor is told.
+/// The settings of the monitor.
 #[derive(Debug, Clone)]
 pub struct MonitorSettings {
-    /// Who may look, and who may act.
+    /// Who may read, and who may act.
     pub gate: Arc<Gate>,
-    /// Who is asked for what the tweets look like, if anybody.
+    /// The indexer for inspections, if any.
     pub indexer: Option<Indexer>,
 }
 
-/// What the monitor works with.
+/// The parts of the monitor.
 pub struct MonitorParts {
     /// What it is told.
     pub settings: MonitorSettings,
     /// The cluster's name.
     pub cluster: String,
-    /// What it looks at.
+    /// The node that it monitors.
     pub watched: Arc<dyn Watched>,
-    /// Who remembers for longer than this node, if anybody.
+    /// The source of older history, if any.
     pub graphite: Option<Graphite>,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -93,14 +93,14 @@ struct Inner {
     history: Mutex<History>,
     feed: Feed,
     onlookers: Observers,
-    /// Names this monitor's writes.
+    /// The client id of this monitor's writes.
     writer: u64,
     writes: AtomicU64,
     stop: CancellationToken,
 }
 
 impl Monitor {
-    /// A monitor that has seen nothing yet.
+    /// A monitor without any history yet.
     pub fn new(parts: MonitorParts) -> Self {
         let MonitorParts { settings, cluster, watched, graphite, clock, entropy } = parts;
         let inner = Inner {
@@ -122,7 +122,7 @@ impl Monitor {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Keeps the history, and tells browsers what changed, until `stop` is cancelled.
+    /// Records the history and pushes changes to browsers until `stop` is cancelled.
     pub async fn run(&self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -133,7 +133,7 @@ impl Monitor {
         self.inner.stop.cancel();
     }
 
-    /// The rules of who may look and act.
+    /// The rules about who may read and act.
     pub fn gate(&self) -> Arc<Gate> {
         Arc::clone(&self.inner.gate)
     }

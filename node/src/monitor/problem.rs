@@ -1,4 +1,4 @@
-//! Answers that are errors.
+//! Error answers.
 
 use api::client::{ApiError, ClientError};
 use api::model::Refusal;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::asked::AskError;
 
-/// An error as the API tells it: what is wrong, and what to do about it.
+/// An error of the API: what is wrong, and the remedy.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,

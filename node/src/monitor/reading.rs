@@ -1,4 +1,4 @@
-//! The part of the API that only reads.
+//! The read-only part of the API.
 
 use std::str::FromStr;
 use std::sync::PoisonError;
@@ -16,11 +16,11 @@ use super::history::{Point, Range};
 use super::problem::Problem;
 use super::{Monitor, documents};
 
-/// Accounts in one page of a list, unless told, and at most.
+/// Default and largest number of accounts in one page of a list.
 const PAGE: (u32, u32) = (100, 1_000);
-/// Jobs that are listed.
+/// Most jobs listed.
 pub(super) const MOST_JOBS: usize = 500;
-/// Log lines in one answer.
+/// Most log lines in one answer.
 pub(super) const MOST_LINES: usize = 500;
 
 type Answered = Result<Json<Value>, Problem>;
@@ -42,12 +42,12 @@ impl Page {
     }
 }
 
-/// An account's id as it came.
+/// Parses an account's id.
 pub(super) fn user(text: &str) -> Result<UserId, Problem> {
     text.parse().map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{error}")))
 }
 
-/// A crawl's id as it came.
+/// Parses a crawl's id.
 pub(super) fn crawl_id(text: &str) -> Result<CrawlId, Problem> {
     CrawlId::from_str(text).map_err(|error| Problem::new(StatusCode::NOT_FOUND, error.to_string()))
 }
@@ -105,7 +105,7 @@ pub(super) async fn jobs(State(monitor): State<Monitor>) -> Json<Value> {
     Json(monitor.jobs_document())
 }
 
-/// From which line, or event, on.
+/// The line or event after which to start.
 #[derive(Debug, Deserialize)]
 pub(super) struct After {
     #[serde(default)]
@@ -120,7 +120,7 @@ pub(super) async fn log(State(monitor): State<Monitor>, Query(from): Query<After
     Json(monitor.log_document(from.after))
 }
 
-/// RetryQuery part of the history.
+/// The range of the history.
 #[derive(Debug, Deserialize)]
 pub(super) struct Part {
     range: Option<String>,
@@ -145,12 +145,12 @@ pub(super) async fn history(State(monitor): State<Monitor>, Query(part): Query<P
 }
 
 impl Monitor {
-    /// The ranges of time that there can be a history of.
+    /// The ranges for which there can be a history.
     fn ranges(&self) -> &'static [Range] {
         if self.inner.graphite.is_some() { &Range::ALL } else { &Range::OWN }
     }
 
-    /// The history as Graphite has it, else as this node remembers it.
+    /// The history from Graphite, or else this node's own.
     async fn history_document(&self, range: Range) -> Value {
         let asked = match &self.inner.graphite {
             Some(graphite) if range != Range::Hour => Some(graphite.series(range).await),
@@ -192,7 +192,7 @@ impl Monitor {
         })
     }
 
-    /// The log lines after one.
+    /// The log lines after the given one.
     pub(super) fn log_document(&self, after: u64) -> Value {
         let lines = self.inner.watched.log(after, MOST_LINES);
         json!({

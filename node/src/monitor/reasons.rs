@@ -1,4 +1,5 @@
-//! Why a crawl does not go on, or not as fast as it could; and what of the cluster an operator has to look at.
+//! Why a crawl does not proceed, or not as fast as it could; and what in the cluster needs an operator's
+//! attention.
 
 use std::time::Duration;
 
@@ -6,29 +7,29 @@ use api::model::{AddressStatus, ClusterStatus, CrawlPhase, CrawlView};
 use raft::state::{Delays, WaitSummary};
 use serde_json::{Value, json};
 
-/// How far a follower may be behind before it is worth a word, log entries.
+/// How far a follower may lag before it is mentioned, log entries.
 const MUCH_LAG: u64 = 10_000;
 
-/// How much it matters.
+/// The severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weight {
-    /// It is as it should be.
+    /// Everything is as it should be.
     Info,
     /// Something waits.
     Warning,
-    /// Nothing goes on until somebody does something.
+    /// Nothing proceeds until somebody acts.
     Trouble,
 }
 
 /// One reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reason {
-    /// A word for programs.
+    /// A keyword for programs.
     pub(super) kind: &'static str,
     pub(super) weight: Weight,
-    /// What is so, and what to do about it.
+    /// The situation and the remedy.
     pub(super) text: String,
-    /// For how long still, ms; absent where that is not known.
+    /// How much longer it lasts, ms; absent if unknown.
     pub(super) for_ms: Option<u64>,
 }
 
@@ -47,7 +48,7 @@ impl Reason {
     }
 }
 
-/// What holds a crawl up; `cluster` is absent when there is no leader.
+/// What holds up a crawl; `cluster` is absent without a leader.
 pub(super) fn of_crawl(
     crawl: &CrawlView,
     waits: &WaitSummary,
@@ -116,7 +117,8 @@ pub(super) fn of_crawl(
     reasons
 }
 
-/// Said when no address of the cluster has anything left of some budget: its workers then take no jobs that need it.
+/// Reported when no address of the cluster has anything left of some budget: its workers then take no jobs that need
+/// it.
 fn all_spent(waiting: u64, cluster: &ClusterStatus) -> Option<Reason> {
     let workers = cluster.nodes.iter().filter_map(|m| m.node.as_ref()?.workers.as_ref());
     let addresses: Vec<_> = workers.flat_map(|workers| &workers.addresses).collect();
@@ -170,7 +172,7 @@ pub(super) fn of_cluster(cluster: &ClusterStatus) -> Vec<Reason> {
     reasons
 }
 
-/// What all jobs of this page's node suffer from; each node knows only of itself.
+/// A problem of all jobs of this node; each node knows only its own.
 pub(super) fn of_node(id: u64, trouble: &str) -> Reason {
     Reason::new("node-trouble", Weight::Trouble, format!("node {id}: {trouble}"))
 }

@@ -34,7 +34,7 @@ pub(super) fn api() -> Vec<(&'static str, MethodRouter<Monitor>)> {
 }
 
 impl Monitor {
-    /// The API and what the pages are made of. `/` is the port's, which asks `wants_html`.
+    /// The API and the files of the pages. `/` belongs to the port, which uses `wants_html`.
     pub fn routes(&self) -> Router {
         let api = api().into_iter().fold(Router::new(), |router, (path, method)| router.route(path, method));
         let api = api
@@ -43,7 +43,7 @@ impl Monitor {
         Router::new()
             .merge(api)
             .route("/assets/{name}", get(assets::asset))
-            // Pages are parts of one; this one had an address of its own in the original.
+            // All pages are parts of one; this one had an address of its own in the original.
             .route("/inspect", get(async || Redirect::to("/#/inspect")))
             .layer(from_fn(access::harden))
             .with_state(self.clone())

@@ -1,6 +1,6 @@
-//! The job stream: what happens in the whole cluster, as this node's replica applies it.
+//! The job stream: events of the whole cluster, as this node's replica applies them.
 //!
-//! The replica notes it only while somebody looks, and keeps the newest few hundred events.
+//! The replica records them only while there are observers, and keeps the newest few hundred.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,24 +9,24 @@ use serde_json::{Value, json};
 
 use super::{Monitor, documents};
 
-/// Events in one answer.
+/// Most events in one answer.
 const MOST_EVENTS: usize = 200;
-/// Somebody who has not looked for so long does not look any more. Browsers come back within seconds.
+/// An observer that has not asked for this long is gone. Browsers ask every few seconds.
 const OBSERVER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// When somebody looked last.
+/// When an observer last asked.
 #[derive(Debug, Default)]
 pub(super) struct Observers(Mutex<Option<Duration>>);
 
 impl Monitor {
-    /// What happened after an event, by its number here. From now on the replica notes what happens.
+    /// The events after the given local number. The replica records events from now on.
     pub(super) fn stream_document(&self, after: u64) -> Value {
         let now = self.inner.clock.monotonic();
         if self.last_look().replace(now).is_none() {
             self.inner.watched.look_at_events(true);
         }
         let (events, clock) = self.inner.watched.events(after, MOST_EVENTS);
-        // Cluster time is what an event has; people want to know when that was.
+        // Events have cluster time; people want wall-clock time.
         let begin = self.wall_ms().saturating_sub(clock);
         let first = events.first().map_or(after + 1, |(number, _)| *number);
         let number = |(number, event): &(u64, api::model::Event)| documents::event(*number, begin, event);
@@ -37,7 +37,7 @@ impl Monitor {
         })
     }
 
-    /// Ends the noting of events once nobody looks.
+    /// Stops recording events once there are no observers.
     pub(super) fn stop_if_unobserved(&self) {
         let now = self.inner.clock.monotonic();
         let mut last = self.last_look();

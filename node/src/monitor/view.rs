@@ -1,4 +1,4 @@
-//! The whole cluster, as the leader tells it or else as this node knows it.
+//! The whole cluster, as reported by the leader or, failing that, as this node knows it.
 
 use std::sync::PoisonError;
 
@@ -11,19 +11,19 @@ use super::asked::AskError;
 use super::history::Point;
 use super::reasons::{self, Reason};
 
-/// Crawls that are over and still told of every second.
+/// Most ended crawls that are reported every second.
 const MOST_OVER: usize = 100;
 
-/// The cluster at one moment.
+/// A snapshot of the cluster.
 pub(super) struct View {
-    /// As the leader tells it; else why it does not.
+    /// As reported by the leader; otherwise why it is not.
     pub(super) status: Result<ClusterStatus, AskError>,
     /// The crawls.
     pub(super) crawls: Vec<CrawlView>,
 }
 
 impl Monitor {
-    /// Looks at the cluster.
+    /// Takes a snapshot of the cluster.
     pub(super) async fn look(&self) -> View {
         let status = match self.inner.asked.ask(Query::Status).await {
             Ok(answer) => match &*answer {
@@ -60,7 +60,7 @@ impl Monitor {
         self.cluster_document(view, true)
     }
 
-    /// The cluster as it is told every second: without rate budgets, and of the crawls that are over only the newest.
+    /// The cluster as reported every second: without rate budgets, and with only the newest of the ended crawls.
     pub(super) fn cluster_in_short(&self, mut view: View) -> Value {
         let over = view.crawls.iter().filter(|crawl| crawl.phase.is_over()).count();
         let mut left_out = over.saturating_sub(MOST_OVER);
@@ -80,7 +80,7 @@ impl Monitor {
                 (status.nodes.clone(), sessions, reasons::of_cluster(status))
             }
             Err(error) => {
-                // What is left: this node alone.
+                // Only this node is known.
                 let alone = MemberStatus {
                     id: own.id,
                     disk: own.disk,
@@ -116,7 +116,7 @@ impl Monitor {
         })
     }
 
-    /// Takes a point of the history.
+    /// Adds a point to the history.
     pub(super) fn sample(&self) {
         let (node, crawls) = (self.inner.watched.own(), self.inner.watched.crawls());
         let at = self.inner.clock.monotonic();

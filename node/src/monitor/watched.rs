@@ -1,4 +1,4 @@
-//! What the monitor looks at.
+//! The monitor's interface to its node.
 
 use std::sync::Arc;
 
@@ -13,31 +13,32 @@ use crate::crawl::Crawler;
 use crate::logs::{LogLine, LogRing};
 use crate::session::{JobBoard, ShownJob};
 
-/// A node and its cluster, as the monitor sees them. In a node it is [`WatchedNode`]; a test can put anything behind it.
+/// A node and its cluster, as the monitor sees them: [`WatchedNode`] in a node, a fake in tests.
 pub trait Watched: TrackerApi {
-    /// What this node says of itself. No network, no waiting.
+    /// The status of this node. Local and immediate.
     fn own(&self) -> NodeStatus;
 
-    /// The crawls, as this replica knows them. No network, no waiting.
+    /// The crawls, as this replica knows them. Local and immediate.
     fn crawls(&self) -> Vec<CrawlView>;
 
-    /// What a crawl's jobs wait for, as this replica knows it. No network, no waiting.
+    /// What a crawl's jobs wait for, as this replica knows it. Local and immediate.
     fn waits(&self, crawl: CrawlId) -> WaitSummary;
 
-    /// What all jobs of this node suffer from.
+    /// Problems that affect all jobs of this node.
     fn troubles(&self) -> Vec<String>;
 
-    /// The jobs of this node that have run longest, and how many run.
+    /// The longest-running jobs of this node, and the number of all.
     fn jobs(&self, most: usize) -> (Vec<ShownJob>, usize);
 
-    /// Somebody looks at [`Self::events`] from now on, or nobody does.
+    /// Starts or stops the recording of [`Self::events`].
     fn look_at_events(&self, looked_at: bool);
 
-    /// What happens in the cluster, as this replica applies it, while somebody looks: the newest events after the one
-    /// with this number, oldest first, each with its number here; and the cluster time up to which it is told, ms.
+    /// Events of the cluster as this replica applies them, recorded while there are observers: the newest events
+    /// after the given local number, oldest first, each with its local number; and the cluster time that they cover,
+    /// ms.
     fn events(&self, after: u64, most: usize) -> (Vec<(u64, Event)>, u64);
 
-    /// Log lines of this node after this one, the newest `most`.
+    /// Log lines of this node after the given one, the newest `most`.
     fn log(&self, after: u64, most: usize) -> Vec<LogLine>;
 }
 

@@ -1,4 +1,4 @@
-//! What an answer says about the budget it counted against.
+//! What an answer reports about the budget that it counted against.
 
 use std::time::Duration;
 
@@ -6,13 +6,14 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Longest wait believed, whatever a server says. X API v2 has windows of 24 hours.
+/// Longest wait that is accepted from a server. X API v2 has windows of 24 hours.
 const LONGEST_WAIT: Duration = Duration::from_secs(25 * 3600);
 
-/// Longest wait believed that only the local clock speaks for: Twitter's longest window (v1; v1.1 has 15 minutes).
+/// Longest wait that is accepted if it depends on the local clock: Twitter's longest window (v1; v1.1 has 15
+/// minutes).
 const LONGEST_UNDATED_WAIT: Duration = Duration::from_secs(3600);
 
-/// Numbers from here on are Unix seconds, smaller ones are seconds from now (2001-09-09).
+/// Numbers from here on are Unix seconds, smaller ones are relative seconds (2001-09-09).
 const SMALLEST_EPOCH: u64 = 1_000_000_000;
 /// Numbers from here on are Unix milliseconds.
 const SMALLEST_EPOCH_MILLIS: u64 = 1_000_000_000_000;
@@ -20,32 +21,32 @@ const SMALLEST_EPOCH_MILLIS: u64 = 1_000_000_000_000;
 /// How far a request got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// It never left: no connection. The server cannot have counted it.
+    /// It was never sent: no connection. The server cannot have counted it.
     NotSent,
-    /// It may have arrived, but no answer came. It has to be taken as counted.
+    /// It may have arrived, but no answer came. It has to be assumed that it was counted.
     Unanswered,
-    /// An answer came, with this HTTP status.
+    /// An answer arrived with this HTTP status.
     Answered(u16),
 }
 
-/// What one answer says about the budget it counted against.
+/// What one answer reports about the budget that it counted against.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateInfo {
     /// How far the request got.
     pub delivery: Delivery,
-    /// The server said that the budget is spent (429, 420, or 400 with code 88).
+    /// The server reported that the budget is spent (429, 420, or 400 with code 88).
     pub limited: bool,
     /// Requests in a whole window.
     pub limit: Option<u64>,
-    /// Requests left in this window. 0 on a good answer: this one still counts, the next has to wait.
+    /// Requests left in this window. 0 on a successful answer: this one still counts, the next has to wait.
     pub remaining: Option<u64>,
-    /// Time to the next window, by the server's own clock where it sent its `Date`: a wrong local clock does
-    /// no harm then. Both are whole seconds, so up to a second may be missing.
+    /// Time to the next window, by the server's own clock if it sent its `Date`, so that a wrong local clock
+    /// does no harm. Both are whole seconds, so up to a second may be missing.
     pub reset_in: Option<Duration>,
-    /// Whether `reset_in` is a guess: the server named a moment and not its own time, and the local clock may be
-    /// wrong. It can be too short then, and is never over an hour.
+    /// Whether `reset_in` is a guess: the server named a moment but not its own time, and the local clock may be
+    /// wrong. It can then be too short, and is never over an hour.
     pub undated: bool,
-    /// The end of the window as the server writes it, in Unix seconds. Answers of one window agree in it.
+    /// The end of the window as the server writes it, in Unix seconds. Answers from one window agree on it.
     pub window: Option<u64>,
     /// `Retry-After`, on any status.
     pub retry_after: Option<Duration>,
@@ -57,7 +58,7 @@ impl RateInfo {
         Self { delivery, limited: false, limit, remaining, reset_in, undated: false, window, retry_after }
     }
 
-    /// Nothing left this machine.
+    /// No request was sent.
     pub fn not_sent() -> Self {
         Self::silent(Delivery::NotSent)
     }
@@ -67,10 +68,10 @@ impl RateInfo {
         Self::silent(Delivery::Unanswered)
     }
 
-    /// Reads an answer's headers. `wall` is the local wall clock, used only where the server sent no `Date`.
+    /// Parses an answer's headers. `wall` is the local wall clock, used only if the server sent no `Date`.
     ///
     /// Accepted are `x-rate-limit-*` (Twitter v1.1, X), `x-ratelimit-*` (Twitter v1, Mastodon) and `ratelimit-*`
-    /// (Bluesky, IETF draft); a reset in Unix seconds, milliseconds, seconds from now, or ISO-8601.
+    /// (Bluesky, IETF draft); a reset in Unix seconds, milliseconds, relative seconds, or ISO 8601.
     pub fn from_headers(status: u16, headers: &HeaderMap, wall: Duration) -> Self {
         let date = text(headers, DATE.as_str()).and_then(parse_http_date);
         let now = date.unwrap_or(wall.as_secs());
@@ -105,7 +106,7 @@ fn field<'a>(headers: &'a HeaderMap, what: &str) -> Option<&'a str> {
     [newer, older, draft].into_iter().find_map(|name| text(headers, name))
 }
 
-/// A count; below zero is none left.
+/// A count; a negative one means that none is left.
 fn parse_count(text: &str) -> Option<u64> {
     match text.parse::<u64>() {
         Ok(count) => Some(count),
@@ -117,7 +118,7 @@ fn until(moment: u64, now: u64) -> Duration {
     Duration::from_secs(moment.saturating_sub(now)).min(LONGEST_WAIT)
 }
 
-/// The moment, and whether the server named it as such, not as a time from now.
+/// The moment, and whether the server named it as such rather than as a relative time.
 fn parse_reset(text: &str, now: u64) -> Option<(u64, bool)> {
     let number = text.split('.').next().unwrap_or(text);
     match number.parse::<u64>() {
@@ -132,7 +133,7 @@ fn parse_retry_after(text: &str, now: u64, dated: bool) -> Option<Duration> {
     match text.parse::<u64>() {
         Ok(seconds) => Some(Duration::from_secs(seconds).min(LONGEST_WAIT)),
         Err(_) if dated => parse_http_date(text).map(|moment| until(moment, now)),
-        // A moment that has passed by a clock that may be wrong says nothing.
+        // A moment that has passed by a clock that may be wrong is meaningless.
         Err(_) => parse_http_date(text)
             .map(|moment| until(moment, now).min(LONGEST_UNDATED_WAIT))
             .filter(|wait| !wait.is_zero()),
@@ -144,7 +145,7 @@ fn parse_http_date(text: &str) -> Option<u64> {
     moment.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
-/// Unix seconds of a moment as RFC 3339 writes it (`2026-11-23T08:21:01.123Z`).
+/// Unix seconds of an RFC 3339 timestamp (`2026-11-23T08:21:01.123Z`).
 fn parse_moment(text: &str) -> Option<u64> {
     let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     u64::try_from(moment.unix_timestamp()).ok()
@@ -186,7 +187,7 @@ mod tests {
         let reset = (NOW + 100).to_string();
         let dated = rate(&[DATE, ("x-ratelimit-reset", &reset)]);
         assert_eq!((dated.reset_in, dated.undated), (Some(Duration::from_secs(100)), false));
-        // The local clock would have it that there is more than an hour to go.
+        // By the local clock, more than an hour is left.
         let undated = rate(&[("x-ratelimit-reset", &reset)]);
         assert_eq!((undated.reset_in, undated.undated), (Some(LONGEST_UNDATED_WAIT), true));
         let from_now = rate(&[("ratelimit-reset", "7000")]);

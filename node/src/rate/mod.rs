@@ -1,4 +1,4 @@
-//! What sources and budgets both speak of: what a request counts against, and what an answer says about that.
+//! Types shared by sources and budgets: what a request counts against, and what an answer reports about it.
 
 mod info;
 mod scope;

@@ -1,20 +1,20 @@
-//! What a request counts against.
+//! Scopes of budgets.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// What a network keeps one budget for.
+/// How a network divides a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Per {
     /// Each client address has a budget of its own (Twitter without a token).
     Address,
-    /// One budget for all: a token's, or a host's.
+    /// One budget for all: that of a token or a host.
     Source,
 }
 
-/// The name of a budget, and whom it belongs to. Two requests count against one budget if their scopes are equal
-/// and, with [`Per::Address`], they come from one address.
+/// The name of a budget, and how it is divided. Two requests count against one budget if their scopes are equal and,
+/// with [`Per::Address`], they come from one address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BudgetScope {
     name: Arc<str>,
@@ -22,7 +22,7 @@ pub struct BudgetScope {
 }
 
 impl BudgetScope {
-    /// A scope with a name that is unique among all sources, such as the endpoint's URL. The name is written to
+    /// A scope whose name is unique among all sources, such as the endpoint's URL. The name is written to
     /// disk and shown to operators: no secrets.
     pub fn new(name: &str, per: Per) -> Self {
         Self { name: name.into(), per }
@@ -33,7 +33,7 @@ impl BudgetScope {
         &self.name
     }
 
-    /// Whom the budget belongs to.
+    /// How the budget is divided.
     pub fn per(&self) -> Per {
         self.per
     }

@@ -1,20 +1,20 @@
-//! How the process's allocator goes about memory that was freed.
+//! Settings of the process's allocator.
 //!
-//! By default glibc gives up to eight threads a core an arena each, and what was freed in one serves no other; and
-//! after the first large piece was freed it keeps pieces of up to 32 MiB in its arenas. Bodies of answers, some
-//! hundred kilobytes each, then leave holes between what stays, in every arena: an analysis of ten million followers
-//! took 509 MB beside its seen-set where 310 are enough.
+//! By default, glibc gives up to eight threads per core an arena each, and what was freed in one does not serve
+//! another; and after the first large block was freed, it keeps blocks of up to 32 MiB in its arenas. Bodies of
+//! answers, some hundred kilobytes each, then leave holes between live blocks in every arena: an analysis of ten
+//! million followers took 509 MB in addition to its seen-set, where 310 are enough.
 
-/// From this size on, in bytes, memory is mapped for itself and goes back as a whole. Smaller ones are bodies of answers, for
-/// which a mapping each costs a tenth of an analysis' CPU time.
+/// Blocks from this size on, in bytes, are mapped separately and returned as a whole. Smaller ones are bodies of
+/// answers: mapping each of them costs a tenth of an analysis's CPU time.
 const MAPPED: i32 = 1 << 20;
-/// So much free memory at the end of an arena is kept, in bytes.
+/// Free memory kept at the end of an arena, bytes.
 const KEPT: i32 = 4 << 20;
 
-/// So much less in queues and seen-sets, in bytes, is worth giving memory back.
+/// Memory is returned once queues and seen-sets have shrunk by this many bytes.
 const WORTH_GIVING_BACK: usize = 32 << 20;
 
-/// Sets the allocator. Call it before the first thread is started: arenas that there are stay.
+/// Configures the allocator. Call it before the first thread is started: existing arenas stay.
 #[cfg(target_env = "gnu")]
 #[allow(unsafe_code)]
 pub(super) fn settle() {
@@ -38,8 +38,8 @@ pub(super) fn settle() {
 #[cfg(not(target_env = "gnu"))]
 pub(super) fn settle() {}
 
-/// Gives the system all memory that is free. Queues and seen-sets are many small pieces: when a crawl ends, theirs are
-/// free in the middle of an arena, where the allocator keeps them. Takes some milliseconds a gigabyte.
+/// Returns all free memory to the system. Queues and seen-sets consist of many small blocks: when a crawl ends,
+/// theirs are free in the middle of an arena, where the allocator keeps them. Takes some milliseconds per gigabyte.
 #[cfg(target_env = "gnu")]
 #[allow(unsafe_code)]
 pub(super) fn give_back() {
@@ -49,19 +49,19 @@ pub(super) fn give_back() {
     tracing::debug!(given, "free memory was given back to the system");
 }
 
-/// Other allocators do it by themselves.
+/// Other allocators do this by themselves.
 #[cfg(not(target_env = "gnu"))]
 pub(super) fn give_back() {}
 
-/// Tells when enough has been freed.
+/// Decides when enough has been freed.
 #[derive(Debug, Default)]
 pub(super) struct Freed {
-    /// The most that was held since the last time.
+    /// The most that was held since the last return.
     most: usize,
 }
 
 impl Freed {
-    /// So many bytes are held now: whether it is worth giving memory back.
+    /// Given the bytes held now, whether it is worth returning memory.
     pub(super) fn look(&mut self, held: usize) -> bool {
         self.most = self.most.max(held);
         let worth = self.most - held >= WORTH_GIVING_BACK;

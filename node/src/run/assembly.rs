@@ -1,4 +1,4 @@
-//! The parts of a node, put together.
+//! Assembles the parts of a node.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::settings::{MirrorSettings, Settings};
 use crate::source::twitter::{TwitterSettings, TwitterSource};
 use crate::source::{HttpSettings, Source};
 
-/// Workers of a node that is not told how many.
+/// Default number of workers.
 const WORKERS: usize = 32;
 
 /// Time and randomness.
@@ -44,7 +44,7 @@ impl World {
     }
 }
 
-/// The parts of a node that are asked how they are.
+/// The parts of a node that report their status.
 pub(super) struct Node {
     pub(super) tracker: Tracker,
     pub(super) crawler: Arc<Crawler>,
@@ -61,7 +61,7 @@ pub(super) struct Node {
 type ViewMirror = Arc<dyn Fn() -> MirrorView + Send + Sync>;
 
 impl Node {
-    /// Puts a node together around its tracker. Nothing is crawled before the session loop runs.
+    /// Assembles a node around its tracker. Nothing is crawled before the session loop runs.
     pub(super) fn assemble(
         settings: &Settings,
         world: &World,
@@ -128,7 +128,7 @@ impl Node {
         Ok((node, session))
     }
 
-    /// The mirror, if the settings ask for one.
+    /// The mirror, if configured.
     pub(super) fn mirror(&mut self, settings: &Settings, world: &World) -> Option<Mirror> {
         let MirrorSettings { url, events_length, .. } = settings.redis.clone()?;
         let (clock, entropy) = (world.clock.clone(), world.entropy.clone());
@@ -138,7 +138,7 @@ impl Node {
         Some(mirror)
     }
 
-    /// Sends what this node finds to Redis, if the settings ask for it.
+    /// Sends what this node fetches to Redis, if configured.
     pub(super) fn run_feed(
         &self,
         stop: &CancellationToken,
@@ -147,7 +147,7 @@ impl Node {
         Some(feed.run(self.dataset.clone(), stop.clone()))
     }
 
-    /// What the HTTP port shows.
+    /// Takes the snapshots for the HTTP port.
     pub(super) fn observe(&self) -> Observe {
         let (tracker, crawler) = (self.tracker.clone(), self.crawler.clone());
         let (cluster, view, mirror) = (self.cluster.clone(), self.view.clone(), self.mirror.clone());
@@ -203,7 +203,7 @@ impl Node {
     }
 }
 
-/// Looks screen names up with the budgets of this node.
+/// Looks up screen names with the budgets of this node.
 fn resolver(crawler: &Arc<Crawler>) -> ResolveNames {
     let crawler = crawler.clone();
     Arc::new(move |names| {
@@ -218,7 +218,7 @@ fn resolver(crawler: &Arc<Crawler>) -> ResolveNames {
     })
 }
 
-/// An API out of reach is no reason: all nodes share it, and another one could do no better.
+/// An unreachable API is no reason: all nodes share it, and no other one could do better.
 fn not_ready(tracker: &Tracker, session: SessionView, crawler: &Crawler) -> Vec<String> {
     let mut reasons = Vec::new();
     if tracker.leader().is_none() {
@@ -235,7 +235,7 @@ fn not_ready(tracker: &Tracker, session: SessionView, crawler: &Crawler) -> Vec<
     reasons
 }
 
-/// What the tracker is told.
+/// The options of the tracker.
 pub(super) fn tracker_options(
     settings: &Settings,
     world: &World,

@@ -1,10 +1,10 @@
-//! The node's own certificate, and whether it fits.
+//! Loads and checks the node's own certificate.
 
 use storage::net::trust::{Role, Trust};
 
 use crate::settings::Settings;
 
-/// Reads the certificates, if there are any.
+/// Loads the certificates, if configured.
 pub(super) fn load(settings: &Settings) -> anyhow::Result<Option<Trust>> {
     let Some(files) = &settings.tls else { return Ok(None) };
     let trust = Trust::load(files.clone())?;

@@ -7,12 +7,12 @@ use storage::dataset::{Marker, OutputState};
 use super::assembly::{World, tracker_options};
 use crate::settings::Settings;
 
-/// Makes a new cluster of what this node has, and says what may be lost.
+/// Forms a new cluster from this node's data, and reports what may be lost.
 pub(super) async fn new_cluster(settings: &Settings) -> anyhow::Result<()> {
     let world = World::of_this_machine();
     let made = force_new_cluster(&tracker_options(settings, &world, None, None)).await?;
     let NewCluster { old, new, last_known, goes_on_at, kept_log } = made;
-    // Its drafts and their leases are the new cluster's as well.
+    // Its drafts and their leases belong to the new cluster as well.
     if let OutputState::Marked(marker) =
         Marker::look(&settings.output).context("the dataset's folder (--output)")?
     {

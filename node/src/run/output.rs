@@ -1,7 +1,8 @@
-//! The output: whose it is, and as which storage the node writes to it.
+//! The output folder: who owns it, and as which storage the node writes to it.
 //!
-//! An output has a marker with its cluster and storage. A folder without one may be the mount point of a volume that is
-//! not there: it is taken only if nothing in it and nothing in the cluster's state says that the files are elsewhere.
+//! An output has a marker with its cluster and storage. A folder without one may be the mount point of a missing
+//! volume: it is used only if nothing in it and nothing in the cluster's state indicates that the files are
+//! elsewhere.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,10 +17,10 @@ use storage::env::Entropy;
 
 use crate::settings::Settings;
 
-/// Pause between two questions to a cluster that does not answer.
+/// Pause between two queries to a cluster that does not answer.
 const ASK_PAUSE: Duration = Duration::from_millis(500);
 
-/// Why an output is not written to.
+/// Why an output cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OutputError {
     #[error(
@@ -42,21 +43,21 @@ pub(super) enum OutputError {
     NotMounted { output: PathBuf, known: String },
 }
 
-/// The cluster that an output belongs to already, for people; absent where it is to be adopted.
+/// The cluster that owns an output, for messages; absent if it is to be adopted.
 pub(super) fn owner(settings: &Settings) -> anyhow::Result<Option<String>> {
     match Marker::look(&settings.output) {
         Ok(OutputState::Marked(marker)) if !settings.adopt_output => {
             Ok(Some(format!("{:032x}", marker.cluster)))
         }
         Ok(_) => Ok(None),
-        // A damaged marker may be replaced by an operator who says so.
+        // An operator may explicitly replace a damaged marker.
         Err(_) if settings.adopt_output => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Makes sure that the output is the cluster's, and this node's. Asks the cluster where the output is empty, and waits
-/// for its answer.
+/// Ensures that the output belongs to the cluster and to this node. If the output is empty, asks the cluster and
+/// waits for its answer.
 pub(super) async fn settle(
     settings: &Settings,
     entropy: &dyn Entropy,
@@ -102,13 +103,13 @@ pub(super) async fn settle(
     }
 }
 
-/// Where the files are that should be in an output that is empty.
+/// Where the files are that should be in an empty output.
 fn elsewhere(storages: &BTreeMap<NodeId, StorageId>, settings: &Settings) -> Option<StorageId> {
     let of_others = || storages.values().next().filter(|_| settings.shared_output);
     storages.get(&settings.id).or_else(of_others).copied()
 }
 
-/// Which storage each node has. WaitSummary until the cluster has a leader.
+/// The storage of each node. Waits until the cluster has a leader.
 async fn ask(tracker: &Tracker) -> anyhow::Result<BTreeMap<NodeId, StorageId>> {
     loop {
         match tracker.query(Query::Storages).await {
@@ -122,7 +123,7 @@ async fn ask(tracker: &Tracker) -> anyhow::Result<BTreeMap<NodeId, StorageId>> {
     }
 }
 
-/// An output that is this node's.
+/// An output that belongs to this node.
 pub(super) struct Output {
     pub(super) storage: StorageId,
     pub(super) dataset: Arc<dyn Dataset>,

@@ -1,4 +1,4 @@
-//! What tells a node to stop.
+//! Signals that stop a node.
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,8 +19,8 @@ impl Signals {
         Ok(Self { terminate, interrupt, hangup })
     }
 
-    /// WaitSummary for the next one that stops the node. SIGHUP, which a closed terminal and many a script for log files
-    /// send, does not.
+    /// Waits for the next one. SIGHUP, which a closed terminal and many log rotation scripts send, does not stop the
+    /// node.
     pub(super) async fn next(&mut self) {
         loop {
             tokio::select! {

@@ -1,4 +1,4 @@
-//! One session: reports go out one after the other, each with all that was found meanwhile.
+//! An open session: reports are sent one after the other, each with everything found in the meantime.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use super::assignment::{Ending, Message};
 use super::jobs::{Load, RunningJob};
 use super::{Assignment, Backoff, JobRunner, LeaseClock, SessionLoop};
 
-/// How long a report with little in it waits for more.
+/// How long a report with few findings waits for more.
 const LINGER: Duration = Duration::from_millis(2);
-/// Findings that are not little.
+/// Fewer findings than this are few.
 const LITTLE: usize = 8;
-/// How often it is looked whether budgets have room for more jobs than the tracker was asked for.
+/// How often to check whether budgets have room for more jobs than were requested.
 const ROOM_EVERY: Duration = Duration::from_millis(50);
-/// Wait before a failed job of a panicked worker is tried again, ms.
+/// Wait before the job of a panicked worker is retried, ms.
 const AFTER_PANIC_MS: u64 = 1_000;
-/// WaitSummary between reports that bring nothing, and between repetitions of one that failed.
+/// Shortest and longest pause between reports without effect, and between attempts of one that failed.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 /// An open session.
@@ -32,21 +32,21 @@ pub(super) struct ActiveSession {
     lease_clock: Arc<LeaseClock>,
     stop: CancellationToken,
     sequence: u64,
-    /// A report is to be sent even without findings.
+    /// A report must be sent even without findings.
     due: bool,
-    /// Grows while reports bring nothing although the tracker said that there is something.
+    /// Grows while reports have no effect although the tracker said that there is work.
     fruitless: Option<Backoff>,
 }
 
-/// How a session came to its end.
+/// How a session ended.
 pub(super) enum SessionOutcome {
-    /// The node stops, all is handed back.
+    /// The node stops; everything was handed back.
     Ended,
     /// Its leases may have gone to others.
     Lost(String),
 }
 
-/// Findings that wait for a report, within what one may carry.
+/// Findings that wait for a report, within its limits.
 #[derive(Default)]
 pub(super) struct Pending {
     findings: Vec<(JobId, LeaseId, Finding)>,
@@ -55,8 +55,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Findings, account ids in them and bytes of both, encoded, from which on a report is full. One more finding fits
-    /// always.
+    /// Findings, account ids in them and their encoded bytes at which a report is full. One more finding always fits.
     const FULL: (usize, usize, usize) = (512, 10_000, FULL_COMMAND);
 
     pub(super) fn push(&mut self, job: JobId, lease: LeaseId, finding: Finding) {
@@ -125,7 +124,7 @@ impl SessionLoop {
             let brought = self.accept(live, answer);
             live.fruitless = match live.fruitless.take() {
                 _ if brought || !empty || wants.total == 0 => None,
-                // Far below the time to live: a session in a pause is a silent one.
+                // Far below the time to live, because a pausing session is a silent one.
                 before => Some(before.unwrap_or_else(|| Backoff::new(PAUSE.0, PAUSE.1.min(live.ttl / 6)))),
             };
             self.show();
@@ -139,7 +138,7 @@ impl SessionLoop {
         self.jobs.load(self.options.workers).wants(&*self.runner)
     }
 
-    /// Returns when there is something to report, or a report would bring something, or it is time for one.
+    /// Returns when there is something to report, a report would be granted something, or a report is due.
     async fn collect(&mut self, live: &mut ActiveSession) {
         loop {
             self.clean_up();
@@ -160,7 +159,7 @@ impl SessionLoop {
                     sleep(pause).await;
                 }
                 if wants.total == 0 {
-                    // Nobody is asked for nothing; the report that follows keeps the session alive.
+                    // No call is needed without wants; the report that follows keeps the session alive.
                     sleep(live.ttl / 3).await;
                     return Ok(true);
                 }
@@ -171,7 +170,7 @@ impl SessionLoop {
             tokio::select! {
                 biased;
                 message = self.messages.recv() => {
-                    // Open for as long as `self.sender` is there.
+                    // Open as long as `self.sender` exists.
                     if let Some(message) = message {
                         self.take(live, message);
                     }
@@ -193,7 +192,7 @@ impl SessionLoop {
         }
     }
 
-    /// Takes what is there, as far as one report carries it.
+    /// Takes pending messages, as many as one report can carry.
     fn drain(&mut self, live: &mut ActiveSession) {
         while !live.pending.is_full() {
             let Ok(message) = self.messages.try_recv() else { return };
@@ -201,7 +200,7 @@ impl SessionLoop {
         }
     }
 
-    /// WaitSummary a moment for the findings of other workers: one report of ten costs what one of one does.
+    /// Waits a moment for the findings of other workers: a report with ten costs as much as one with one.
     async fn linger(&mut self, live: &mut ActiveSession) {
         let end = tokio::time::Instant::now() + LINGER;
         while live.pending.findings.len() < LITTLE.min(self.jobs.len()) {
@@ -213,12 +212,12 @@ impl SessionLoop {
         self.drain(live);
     }
 
-    /// Sends a report until it is answered, or the leases can have ended.
+    /// Sends a report until it is answered, or the leases may have ended.
     async fn send(&mut self, live: &mut ActiveSession, report: Report) -> Result<ReportAnswer, String> {
         let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
         loop {
             let sent = self.options.clock.monotonic();
-            // The opening may have taken long: the first report is what confirms the session.
+            // The opening may have taken long: the first report confirms the session.
             let patience = if report.sequence == 1 { live.ttl } else { live.lease_clock.remaining() };
             let answer = match timeout(patience, self.tracker.report(self.options.node, report.clone())).await
             {
@@ -242,10 +241,10 @@ impl SessionLoop {
         }
     }
 
-    /// Does what the tracker says. Whether there was something new to do.
+    /// Follows the tracker's answer. Returns whether there was anything new.
     fn accept(&mut self, live: &ActiveSession, answer: ReportAnswer) -> bool {
         let before = (self.jobs.len(), self.publisher.len());
-        // Their drafts are left to the search for leftovers: a save point may still be of use.
+        // Their drafts are left to the cleanup: a save point may still be of use.
         if !answer.stale.is_empty() {
             self.request_cleanup();
         }

@@ -1,4 +1,4 @@
-//! A job in a worker's hands.
+//! A job assigned to a worker.
 
 use std::sync::Arc;
 
@@ -11,33 +11,33 @@ use super::{JobGauge, LeaseClock};
 /// Why a worker has to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// The job is not this node's any more: drop everything, report nothing.
+    /// The job no longer belongs to this node: drop everything, report nothing.
     Abandon,
-    /// The node stops: save, and give the job back.
+    /// The node stops: save, and hand the job back.
     HandBack,
 }
 
-/// How a worker left its job.
+/// How a worker ended its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// With the last finding: anything but [`Finding::Advanced`], [`Finding::Discovered`] and [`Finding::Published`].
     Found(Finding),
-    /// The job is not this node's any more.
+    /// The job no longer belongs to this node.
     Abandoned,
 }
 
-/// What the runner tells the session loop.
+/// Messages from the runner to the session loop.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// A finding on the way.
+    /// An intermediate finding.
     Found(LeaseId, Finding),
-    /// A worker is free again.
+    /// A worker has ended its job.
     Ended(LeaseId, Ending),
-    /// A publication is over: the draft has its final name, or is lost.
+    /// A publication has ended: the draft was published or is lost.
     Published(LeaseId, Finding),
 }
 
-/// A job in a worker's hands, with what it needs to report and to know when to stop.
+/// A job assigned to a worker, with the means to report and to know when to stop.
 pub struct Assignment {
     /// The job.
     pub job: Job,
@@ -49,18 +49,18 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// Reports a finding on the way. WaitSummary while the loop has more than it can send.
+    /// Reports an intermediate finding. Waits while the loop has more than it can send.
     pub async fn report(&self, finding: Finding) {
-        // The loop ends only after all its workers: a failed send means that the process stops at once.
+        // The loop ends only after all its workers: sending fails only if the process stops at once.
         let _ = self.messages.send(Message::Found(self.job.lease, finding)).await;
     }
 
-    /// Shows that a page came, with so many new items.
+    /// Counts a page with this many new items.
     pub fn page_done(&self, items: u64) {
         self.gauge.page(items);
     }
 
-    /// Whether to stop, and why. Cheap: ask before each write and each request.
+    /// Whether to stop, and why. Cheap: check before each write and each request.
     pub fn stop(&self) -> Option<Stop> {
         if self.abandon.is_cancelled() || !self.lease_clock.is_valid() {
             Some(Stop::Abandon)
@@ -80,7 +80,7 @@ impl Assignment {
         }
     }
 
-    /// Returns when the job is not this node's any more.
+    /// Returns when the job no longer belongs to this node.
     pub async fn abandoned(&self) {
         self.abandon.cancelled().await;
     }

@@ -1,4 +1,4 @@
-//! The jobs in workers' hands, for whoever wants to look.
+//! The running jobs, for display.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use api::model::{CrawlId, Job, LeaseId, Operation};
 use storage::ids::UserId;
 
-/// How far a running job has come, kept by its worker.
+/// The progress of a running job, kept by its worker.
 #[derive(Debug, Default)]
 pub struct JobGauge {
     pages: AtomicU64,
@@ -23,7 +23,7 @@ impl JobGauge {
     }
 }
 
-/// A running job, as it is shown.
+/// A running job, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownJob {
     /// Its lease.
@@ -34,13 +34,13 @@ pub struct ShownJob {
     pub user: UserId,
     /// What is done.
     pub operation: Operation,
-    /// Which attempt this is, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// For how long it has run here.
+    /// How long it has run here.
     pub running: Duration,
     /// Pages fetched here.
     pub pages: u64,
-    /// Tweets, followers or profiles that they brought.
+    /// Number of tweets, followers or profiles received.
     pub items: u64,
 }
 
@@ -65,7 +65,7 @@ impl JobBoard {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A worker begins a job at this monotonic time. Gives what it keeps its progress in.
+    /// A worker starts a job at this monotonic time. Returns the gauge of its progress.
     pub(super) fn begin(&self, job: &Job, since: Duration) -> Arc<JobGauge> {
         let gauge = Arc::new(JobGauge::default());
         let entry = Entry {
@@ -80,12 +80,12 @@ impl JobBoard {
         gauge
     }
 
-    /// A worker has left its job.
+    /// A worker has ended its job.
     pub(super) fn end(&self, lease: LeaseId) {
         self.lock().remove(&lease);
     }
 
-    /// Those that have run longest, at most `most`, and how many run in all.
+    /// The longest-running jobs, at most `most`, and the number of all.
     pub fn show(&self, now: Duration, most: usize) -> (Vec<ShownJob>, usize) {
         let jobs = self.lock();
         // A later grant has a larger lease.

@@ -1,4 +1,4 @@
-//! Who runs the jobs.
+//! The interface to whatever runs jobs.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use futures::future::BoxFuture;
 
 use super::{Assignment, Ending};
 
-/// Who runs the jobs, on a runtime of its own.
+/// Runs jobs, on a runtime of its own.
 pub trait JobRunner: Send + Sync + 'static {
     /// Runs one job to its end.
     fn run(self: Arc<Self>, assignment: Assignment) -> BoxFuture<'static, Ending>;
 
-    /// How many jobs of an operation the rate budgets have room for now.
+    /// How many jobs of an operation the rate budgets allow now.
     fn capacity(&self, operation: Operation) -> usize;
 }
 
@@ -27,6 +27,6 @@ pub struct SessionView {
     pub sessions: u64,
     /// Reports answered since the start.
     pub reports: u64,
-    /// Drafts that wait for their final name.
+    /// Drafts that are being published.
     pub publishing: u32,
 }

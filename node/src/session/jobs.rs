@@ -1,4 +1,4 @@
-//! The jobs that workers have in their hands.
+//! The running jobs of a session.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ pub(super) struct RunningJob {
     pub(super) abandon: CancellationToken,
 }
 
-/// All jobs that workers have, those of ended sessions too until their workers have let go.
+/// All running jobs, including those of ended sessions until their workers stop.
 #[derive(Default)]
 pub(super) struct RunningJobs {
     by_lease: HashMap<LeaseId, RunningJob>,
@@ -23,7 +23,7 @@ pub(super) struct RunningJobs {
 }
 
 impl RunningJobs {
-    /// `false` if that lease is in a worker's hands already.
+    /// `false` if a worker has that lease already.
     pub(super) fn add(&mut self, lease: LeaseId, job: RunningJob) -> bool {
         if self.by_lease.contains_key(&lease) {
             return false;
@@ -39,7 +39,7 @@ impl RunningJobs {
         Some(job)
     }
 
-    /// The job, if what its worker finds still counts in this session.
+    /// The job, if its findings still count in this session.
     pub(super) fn valid(&self, lease: LeaseId, session: SessionId) -> Option<&RunningJob> {
         self.by_lease.get(&lease).filter(|job| job.session == session && !job.abandon.is_cancelled())
     }
@@ -69,7 +69,7 @@ impl RunningJobs {
     }
 }
 
-/// What the workers have to do.
+/// The workload of the workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Load {
     pub(super) idle: u16,
@@ -77,8 +77,8 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// How many jobs of each operation would find a worker and a budget. A running job is taken to need one more
-    /// request from its budget.
+    /// How many jobs of each operation could be run by a worker within a budget. Each running job is assumed to need
+    /// one more request.
     pub(super) fn wants(&self, runner: &dyn JobRunner) -> Wants {
         if self.idle == 0 {
             return Wants::NONE;

@@ -1,4 +1,4 @@
-//! Until when a session's leases are surely valid.
+//! How long a session's leases are certain to be valid.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,11 +7,11 @@ use std::time::Duration;
 use storage::env::Clock;
 use storage::planted::{Bug, planted};
 
-/// Tells workers whether the leases of their session can have ended.
+/// Tells workers whether the leases of their session may have ended.
 ///
-/// The leader ends a session that was silent for its time to live, counted from when it last heard of it, and that
-/// was not before the call that it answered was sent. So until `sent + ttl` no lease can have ended, as long as both
-/// clocks run equally fast; a tenth of the time to live is taken off for what they do not.
+/// The leader ends a session that has been silent for its time to live, counted from when it last heard of it, which
+/// was not before the answered call was sent. So no lease can have ended before `sent + ttl`, as long as both clocks
+/// run equally fast; a tenth of the time to live is deducted for the case that they do not.
 pub struct LeaseClock {
     clock: Arc<dyn Clock>,
     ttl: Duration,
@@ -34,13 +34,13 @@ impl LeaseClock {
             || micros(self.clock.monotonic()) < self.valid_until.load(Ordering::Acquire)
     }
 
-    /// How long the leases are valid from now on, if nothing more is heard of the leader.
+    /// How long the leases remain valid if nothing more is heard of the leader.
     pub fn remaining(&self) -> Duration {
         let until = self.valid_until.load(Ordering::Acquire);
         Duration::from_micros(until.saturating_sub(micros(self.clock.monotonic())))
     }
 
-    /// A call that was sent at this monotonic time found the session alive.
+    /// A call sent at this monotonic time found the session alive.
     pub(super) fn acknowledged(&self, sent: Duration) {
         self.valid_until.fetch_max(micros(sent + self.ttl - self.ttl / MARGIN), Ordering::AcqRel);
     }

@@ -1,4 +1,4 @@
-//! Drafts that nobody needs any more.
+//! Removes drafts that nobody needs any more.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use storage::env::Work;
 
 use super::JobTracker;
 
-/// Leases in one question to the cluster.
+/// Leases in one query to the cluster.
 const QUESTION: usize = 10_000;
 
 /// Removes the drafts in the temporary folder that no job refers to: those of dead and stopped workers, and those
 /// that another lease has copied.
 ///
-/// The drafts are listed first and the cluster is asked then: a draft begun in between is not on the list, and one on
-/// the list is in use as long as a lease, a save point or an unpublished completion names it.
+/// The drafts are listed before the cluster is asked: a draft begun in between is not on the list, and one on the
+/// list is in use as long as a lease, a save point or an unpublished completion names it.
 pub(super) async fn remove_leftovers(tracker: Arc<dyn JobTracker>, dataset: Arc<dyn Dataset>, work: Work) {
     match find_leftovers(&*tracker, dataset.clone(), &work).await {
         Ok(leftovers) if leftovers.is_empty() => {}
@@ -26,7 +26,7 @@ pub(super) async fn remove_leftovers(tracker: Arc<dyn JobTracker>, dataset: Arc<
                 Err(error) => tracing::error!("removing leftover drafts broke off: {error}"),
             }
         }
-        // They are looked for again soon.
+        // The next cleanup tries again.
         Err(what) => tracing::warn!("cannot look for leftover drafts: {what}"),
     }
 }

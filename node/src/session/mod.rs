@@ -1,10 +1,11 @@
 //! The node's side of a session: it takes jobs, reports what its workers find, and publishes drafts.
 //!
-//! - [`JobTracker`]: what the session needs of the replicated tracker.
-//! - [`JobRunner`]: who runs the jobs. A job comes as an [`Assignment`] and ends with an [`Ending`].
-//! - [`SessionLoop`]: opens a session, keeps it alive, opens a new one when it is over, ends it when the node stops.
-//! - [`JobBoard`]: what runs, to be looked at.
-//! - [`LeaseClock`]: until when the session's leases are surely valid.
+//! - [`JobTracker`]: what the session needs from the replicated tracker.
+//! - [`JobRunner`]: runs the jobs. A job arrives as an [`Assignment`] and ends with an [`Ending`].
+//! - [`SessionLoop`]: opens a session, keeps it alive, opens a new one when it is over, and closes it when the node
+//!   stops.
+//! - [`JobBoard`]: the running jobs, for display.
+//! - [`LeaseClock`]: how long the session's leases are certain to be valid.
 //!
 //! The loop runs beside Raft and does nothing that takes long; jobs and disk work run on a runtime of their own
 //! (`job_runtime`), so that a busy runner never delays a heartbeat.

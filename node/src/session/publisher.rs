@@ -1,4 +1,4 @@
-//! Drafts on their way to their final names.
+//! Publishes drafts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 use super::assignment::Message;
 use super::{Backoff, SessionOptions};
 
-/// Wait after the first failed rename, and the longest one.
+/// First and longest pause after a failed rename.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
-/// Publishes drafts, each once at a time, however often it is asked to (TWM-P1). A publication is given up only when
-/// the draft is lost: the cluster has accepted the completion and counts on the file.
+/// Publishes drafts, each once at a time, however often it is asked to (TWM-P1). A publication is given up only if
+/// the draft is lost: the cluster has accepted the completion and relies on the file.
 pub(super) struct Publisher {
     dataset: Arc<dyn Dataset>,
     entropy: Arc<dyn Entropy>,
@@ -31,7 +31,7 @@ struct UnderWay {
     job: JobId,
     key: FileKey,
     draft: LeaseId,
-    /// The file is published and the cluster does not know yet.
+    /// The file is published but the cluster does not know yet.
     done: bool,
 }
 
@@ -46,7 +46,7 @@ impl Publisher {
         Self { dataset, entropy, runtime, work, messages, under_way: HashMap::new() }
     }
 
-    /// Begins a publication, unless it is under way.
+    /// Starts a publication, unless it is in progress.
     pub(super) fn start(&mut self, publication: Publication) {
         let Publication { job, lease, draft, user, operation } = publication;
         let key = match operation {
@@ -70,31 +70,31 @@ impl Publisher {
         });
     }
 
-    /// A publication is done; gives the job to report it for.
+    /// A publication has ended; returns the job to report it for.
     pub(super) fn done(&mut self, lease: LeaseId) -> Option<JobId> {
         let publication = self.under_way.get_mut(&lease)?;
         publication.done = true;
         Some(publication.job)
     }
 
-    /// The cluster knows, so that the proof is of no more use.
+    /// The cluster knows, so the proof of publication is no longer needed.
     pub(super) fn confirmed(&mut self, lease: LeaseId) {
         let Some(UnderWay { key, draft, done: true, .. }) = self.under_way.remove(&lease) else { return };
         let dataset = self.dataset.clone();
         self.work.start(move || {
             if let Err(error) = dataset.discard(&key, draft.0) {
-                // The search for leftovers finds it.
+                // The cleanup removes it later.
                 tracing::debug!(%key, "cannot remove the proof of a publication: {error}");
             }
         });
     }
 
-    /// The cluster gave the publication to somebody else.
+    /// The cluster assigned the publication to another session.
     pub(super) fn stale(&mut self, lease: LeaseId) {
         self.under_way.remove(&lease);
     }
 
-    /// The session is over: what was done and not confirmed comes again to whoever looks after the storage next.
+    /// The session is over: publications that were done but not confirmed are repeated by the storage's next session.
     pub(super) fn forget_done(&mut self) {
         self.under_way.retain(|_, publication| !publication.done);
     }
@@ -108,7 +108,7 @@ impl Publisher {
     }
 }
 
-/// Publishes until it is done, or the draft turns out to be lost; the finding says which.
+/// Publishes until it succeeds or the draft turns out to be lost; returns the corresponding finding.
 async fn publish(
     dataset: Arc<dyn Dataset>,
     work: Work,

@@ -1,4 +1,4 @@
-//! From one session to the next.
+//! Opens one session after the other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +19,15 @@ use super::leftovers::remove_leftovers;
 use super::publisher::Publisher;
 use super::{Backoff, JobBoard, JobRunner, JobTracker, LeaseClock, SessionView};
 
-/// Who and what a session is for.
+/// The options of a session.
 pub struct SessionOptions {
     /// This node.
     pub node: NodeId,
-    /// Where its dataset lies.
+    /// The storage of its dataset.
     pub storage: StorageId,
-    /// Whether other nodes write there too.
+    /// Whether other nodes write to it too.
     pub shared: bool,
-    /// Whether the node's files are there from now on, wherever they were before.
+    /// Whether an operator has moved the node's files there from wherever they were.
     pub adopt: bool,
     /// Jobs that run at once.
     pub workers: u32,
@@ -37,18 +37,18 @@ pub struct SessionOptions {
     pub entropy: Arc<dyn Entropy>,
     /// Where jobs run.
     pub job_runtime: Handle,
-    /// Where their disk work is done.
+    /// Runs their disk work.
     pub work: Work,
 }
 
-/// Messages of workers that wait at most; a worker with one more waits itself.
+/// Most queued messages of workers; a worker with one more waits.
 const MESSAGES: usize = 4096;
-/// Wait after the first failed opening of a session, and the longest one.
+/// First and longest pause after a failed opening of a session.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How often leftovers are looked for.
+/// Interval of the cleanup.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Keeps a session open for as long as the node runs.
+/// Keeps a session open as long as the node runs.
 pub struct SessionLoop {
     pub(super) options: SessionOptions,
     pub(super) tracker: Arc<dyn JobTracker>,
@@ -65,7 +65,7 @@ pub struct SessionLoop {
 }
 
 impl SessionLoop {
-    /// A loop that has not begun.
+    /// A loop that is not running yet.
     pub fn new(
         options: SessionOptions,
         tracker: Arc<dyn JobTracker>,
@@ -93,19 +93,19 @@ impl SessionLoop {
         }
     }
 
-    /// The session as it is shown, always the newest.
+    /// The view of the session, always up to date.
     pub fn view(&self) -> watch::Receiver<SessionView> {
         self.view.subscribe()
     }
 
-    /// The jobs that run, always the newest.
+    /// The running jobs, always up to date.
     pub fn board(&self) -> Arc<JobBoard> {
         self.board.clone()
     }
 
-    /// Takes jobs and reports until `stop` is cancelled; then hands all jobs back, ends the session and returns.
+    /// Takes jobs and reports until `stop` is cancelled; then hands all jobs back, closes the session and returns.
     ///
-    /// While no leader can be reached it cannot end its session, so the caller bounds its patience.
+    /// While no leader can be reached it cannot close its session, so the caller should use a timeout.
     ///
     /// # Errors
     /// The cluster says that the node's files are in another storage.
@@ -129,7 +129,7 @@ impl SessionLoop {
         Ok(())
     }
 
-    /// Opens a session; `None` when the node stops first.
+    /// Opens a session; `None` if the node stops first.
     async fn open(&mut self, stop: &CancellationToken) -> Result<Option<ActiveSession>, Refusal> {
         let mut backoff = Backoff::new(REOPEN.0, REOPEN.1);
         let incarnation =
@@ -166,8 +166,8 @@ impl SessionLoop {
                 Err(ClientError::Api(ApiError::Refused(refusal @ Refusal::OtherStorage { .. }))) => {
                     return Err(refusal);
                 }
-                // The session of the process before this one, which this replica has not got to yet; or an attempt of
-                // that process to open one that was carried out just now.
+                // Either this replica has not yet applied the session of the process before this one, or a late
+                // attempt of that process has just been carried out.
                 Err(ClientError::Api(ApiError::Refused(refusal @ Refusal::SessionNewer { .. }))) => {
                     tracing::info!(retry_in = ?wait, "cannot open a session yet: {refusal}");
                     open.incarnation = incarnation();
@@ -189,7 +189,7 @@ impl SessionLoop {
         }
     }
 
-    /// Takes a message of a worker or publication; findings of jobs that do not count any more are dropped.
+    /// Processes a message of a worker or publication; findings of jobs that no longer count are dropped.
     pub(super) fn take(&mut self, live: &mut ActiveSession, message: Message) {
         match message {
             Message::Found(lease, finding) => {
@@ -215,12 +215,12 @@ impl SessionLoop {
         }
     }
 
-    /// Lets the next [`clean_up`](Self::clean_up) look for leftovers.
+    /// Makes the next [`clean_up`](Self::clean_up) due.
     pub(super) fn request_cleanup(&mut self) {
         self.last_cleanup = None;
     }
 
-    /// Looks for leftovers in the background, when it is time again.
+    /// Removes leftovers in the background, if due.
     pub(super) fn clean_up(&mut self) {
         let now = self.options.clock.monotonic();
         let due = self.last_cleanup.is_none_or(|last| now.saturating_sub(last) >= CLEANUP_INTERVAL);

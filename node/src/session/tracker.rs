@@ -1,20 +1,20 @@
-//! What a session needs of the replicated tracker.
+//! The session's interface to the replicated tracker.
 
 use api::TrackerApi;
 use api::model::{CrawlId, CrawlSpec};
 use raft::server::Tracker;
 use storage::ids::UserId;
 
-/// The job tracker as sessions and workers use it: its calls, and what this node's replica knows. In a node it is
-/// [`raft::server::Tracker`]; a test can put a state machine alone behind it.
+/// The job tracker as sessions and workers use it: its calls, and the knowledge of this node's replica. It is
+/// [`raft::server::Tracker`] in a node; a test can use a state machine alone.
 pub trait JobTracker: TrackerApi {
-    /// What a crawl asks for, as this replica knows it. No network, no waiting.
+    /// The specification of a crawl, as this replica knows it. Local and immediate.
     fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec>;
 
-    /// How far this replica has applied the log. No network, no waiting.
+    /// Index of the last entry that this replica has applied. Local and immediate.
     fn applied_index(&self) -> u64;
 
-    /// Which of these accounts a crawl does not know yet, as far as this replica knows. No network, no waiting.
+    /// Which of these accounts a crawl does not know yet, as far as this replica knows. Local and immediate.
     fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId>;
 }
 

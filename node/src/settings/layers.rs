@@ -1,4 +1,5 @@
-//! Where values come from: flag over environment over file over default.
+//! Layers of settings: flags override the environment, which overrides the file, which overrides the
+//! defaults.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -35,17 +36,17 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What was given, by key: the layer that counts.
+/// The given values by key, from the layer with the highest precedence.
 pub(super) struct Layers {
     given: BTreeMap<&'static str, (String, Origin)>,
     pub(super) check_config: bool,
 }
 
-/// Largest settings file read.
+/// Largest settings file, bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 impl Layers {
-    /// Collects the layers. `environment` gives a variable's value.
+    /// Collects the layers. `environment` returns a variable's value.
     pub(super) fn collect(
         arguments: impl IntoIterator<Item = OsString>,
         environment: &dyn Fn(&str) -> Option<OsString>,
@@ -82,7 +83,7 @@ impl Layers {
         Ok(layers)
     }
 
-    /// The value that counts.
+    /// The effective value.
     pub(super) fn value(&self, key: &str) -> Option<&(String, Origin)> {
         self.given.get(key)
     }
@@ -98,7 +99,7 @@ impl Layers {
         }
     }
 
-    /// Takes the first line of a file as the value.
+    /// Uses the first line of a file as the value.
     fn add_secret(
         &mut self,
         setting: &'static Setting,
@@ -125,7 +126,7 @@ impl Layers {
         };
         for (key, value) in table {
             if let (Some(setting), Some(secret)) = (find_by_file(&key), value.as_str()) {
-                // Beside the settings file, so that both can move together.
+                // Relative to the settings file, so that both can be moved together.
                 let secret = path.parent().unwrap_or(Path::new(".")).join(secret);
                 self.add_secret(setting, secret.as_os_str(), origin.clone(), problems);
                 continue;
@@ -179,7 +180,7 @@ fn flag(matches: &ArgMatches, setting: &Setting) -> Option<OsString> {
     }
 }
 
-/// The command line, made from the table.
+/// The command line, built from the table.
 fn command() -> Command {
     let command = Command::new("twm-node")
         .version(env!("CARGO_PKG_VERSION"))

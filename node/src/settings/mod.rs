@@ -1,6 +1,7 @@
-//! What a node is told: flags over `TWM_*` variables over a TOML file over defaults.
+//! Settings of a node: flags override `TWM_*` variables, which override a TOML file, which overrides the
+//! defaults.
 //!
-//! All mistakes are found in one go and each names the setting, where it came from, what was wrong and what is
+//! All errors are reported at once, and each names the setting, its origin, what is wrong and what is
 //! allowed.
 
 mod layers;
@@ -29,20 +30,20 @@ use table::SETTINGS;
 use crate::address::AddressList;
 use crate::monitor::{GraphiteUrl, IndexerUrl};
 
-/// openraft tells of each of its steps at level info and of each message to a node out of reach at level warn; tarpc
-/// of calls whose failure the caller deals with.
+/// openraft logs each of its steps at level info and each message to an unreachable node at level warn; tarpc logs
+/// calls whose failure the caller handles.
 const DEFAULT_LOG_LEVEL: &str = "info,openraft=error,tarpc=off";
 
-/// What a node is told.
+/// The settings of a node.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// This node.
     pub id: u64,
-    /// The nodes that form the cluster with their addresses, this one too; empty for one that joins.
+    /// The nodes that form the cluster with their addresses, including this one; empty for one that joins.
     pub peers: BTreeMap<u64, String>,
     /// Members of the cluster that this node joins.
     pub join: Vec<String>,
-    /// Whether to make a new cluster of what this node has, and to end.
+    /// Whether to form a new cluster from this node's data and exit.
     pub force_new_cluster: bool,
     /// How many of the first nodes vote.
     pub voters: Option<usize>,
@@ -50,43 +51,43 @@ pub struct Settings {
     pub cluster: String,
     /// Folder of the log and the state.
     pub data_dir: PathBuf,
-    /// Where to listen, if not at the own address in `peers`.
+    /// The address to listen on, unless it is the one in `peers`.
     pub listen: Option<String>,
-    /// What peers and clients have to show, and this node shows; absent: nothing.
+    /// The certificates of this node and its callers; absent: none.
     pub tls: Option<TrustFiles>,
-    /// Where the HTTP port is.
+    /// The address of the HTTP port.
     pub http: String,
-    /// Who knows it may act through the monitor.
+    /// The token that permits actions through the monitor.
     pub monitor_token: Option<String>,
     /// Whether the HTTP port speaks TLS, with the node's certificate.
     pub http_tls: bool,
-    /// Where browsers find the monitor behind a proxy.
+    /// The URL of the monitor behind a proxy.
     pub public_url: Option<PublicUrl>,
-    /// Which Graphite has the history of the monitor, if any.
+    /// The Graphite with the history for the monitor, if any.
     pub graphite: Option<GraphiteUrl>,
-    /// Where a `twm-indexer` answers, for the monitor.
+    /// The URL of a `twm-indexer` for the monitor.
     pub indexer: Option<IndexerUrl>,
     /// Addresses to crawl from.
     pub ips: AddressList,
-    /// Jobs that run at once; absent: as many as seem right for the addresses.
+    /// Jobs that run at once; absent: chosen by the number of addresses.
     pub workers: Option<u32>,
     /// Base URL of the API.
     pub api_url: String,
     /// Bearer token of the API.
     pub api_token: Option<String>,
-    /// Longest wait for an answer of the API.
+    /// Timeout of a request to the API.
     pub request_timeout: Duration,
     /// Folder of the dataset.
     pub output: PathBuf,
-    /// Folder of drafts, if not below `output`.
+    /// Folder of drafts, unless it is below `output`.
     pub temporary_dir: Option<PathBuf>,
-    /// Whether `output` is this cluster's and this node's from now on, whoever had it before.
+    /// Whether this cluster and node take `output` over from whoever owned it.
     pub adopt_output: bool,
     /// Whether all nodes write to one `output`.
     pub shared_output: bool,
     /// gzip level of the dataset's files.
     pub compression: Option<u32>,
-    /// Form of followers files.
+    /// Format of followers files.
     pub followers_format: FollowersFormat,
     /// Shortest election timeout; the longest is half as long again.
     pub election_timeout: Duration,
@@ -96,59 +97,59 @@ pub struct Settings {
     pub keep_ended: Option<Duration>,
     /// Whether the invariants are checked after commands.
     pub check_invariants: bool,
-    /// A session silent for so long is over.
+    /// A session that is silent for this long ends.
     pub session_ttl: Duration,
     /// How long the files of an absent node are waited for.
     pub storage_grace: Duration,
-    /// Failures after which a job goes to the error list.
+    /// Attempts after which a job goes to the error list.
     pub max_attempts: u32,
     /// Added to reset times of rate budgets.
     pub margin: Duration,
-    /// Where what happens is mirrored to, if anywhere.
+    /// Where events are mirrored, if anywhere.
     pub redis: Option<MirrorSettings>,
-    /// What is logged, and how.
+    /// Settings of the log.
     pub logs: LogSettings,
 }
 
-/// A mirror in Redis. The same on all nodes: the leader's counts.
+/// A mirror in Redis. Must be the same on all nodes: the leader's setting applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirrorSettings {
     /// Where Redis is.
     pub url: RedisUrl,
     /// Most bytes of events that wait for it in every node's memory.
     pub outbox: u64,
-    /// Entries at about which the stream of events is trimmed.
+    /// Approximate number of entries at which the stream of events is trimmed.
     pub events_length: u64,
-    /// Entries at about which the streams of tweets and of profiles are trimmed.
+    /// Approximate number of entries at which the streams of tweets and of profiles are trimmed.
     pub tweets_length: u64,
 }
 
-/// What is logged, and how.
+/// Settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
-    /// Form of the lines.
+    /// Format of the lines.
     pub format: LogFormat,
-    /// Which lines, as `tracing_subscriber::EnvFilter` reads it.
+    /// Filter of the lines, as `tracing_subscriber::EnvFilter` reads it.
     pub level: String,
     /// Folder of daily files.
     pub dir: Option<PathBuf>,
 }
 
-/// Form of log lines.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Settings, and where each came from.
+/// Settings with the origin of each.
 #[derive(Debug)]
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
-    /// Whether only to show them.
+    /// Whether only to print them.
     pub check_config: bool,
     effective: Vec<Effective>,
 }
@@ -162,13 +163,13 @@ struct Effective {
 
 #[derive(Debug)]
 enum Shown {
-    /// As a value of the file.
+    /// As a value in the file.
     Value(String),
     Secret,
     Unset,
 }
 
-/// The settings as a file, each with where it came from.
+/// The settings as a file, with the origin of each.
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.effective.iter().try_for_each(|Effective { key, shown, origin }| match shown {
@@ -202,7 +203,7 @@ impl Loaded {
     }
 }
 
-/// Reads one setting after the other and notes every mistake.
+/// Reads one setting after the other and records every error.
 struct Reader<'a> {
     layers: &'a Layers,
     problems: Problems,
@@ -304,7 +305,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The node and its cluster; a node alone needs to be told neither.
+    /// The node and its cluster; a single node needs neither setting.
     fn membership(&mut self) -> (Option<u64>, Option<BTreeMap<u64, String>>, Vec<String>) {
         let (told, joins) = (self.layers.value("peers").is_some(), self.layers.value("join").is_some());
         let alone = !told && !joins;
@@ -352,7 +353,7 @@ impl Reader<'_> {
         Some(TrustFiles { ca: ca.into(), cert: cert.into(), key: key.into() })
     }
 
-    /// Whether the HTTP port speaks TLS. Without it whoever reaches it may look at everything.
+    /// Whether the HTTP port speaks TLS. Without it, whoever reaches the port can read everything.
     fn http_tls(&mut self, http: Option<&str>, tls: bool, insecure: bool) -> Option<bool> {
         let http_tls = self.read("http-tls", "false", values::switch)?;
         let layers = self.layers;
@@ -372,7 +373,7 @@ impl Reader<'_> {
         Some(http_tls)
     }
 
-    /// Without certificates whoever reaches the port is an operator, so that it is for this machine alone.
+    /// Without certificates, whoever reaches the port is an operator, so it must be on loopback.
     fn not_open_to_all(&mut self, id: Option<u64>, peers: Option<&BTreeMap<u64, String>>, open: bool) {
         let listen =
             self.layers.value("listen").map(|(address, origin)| (address.clone(), origin.clone(), "listen"));

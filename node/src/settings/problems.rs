@@ -1,28 +1,28 @@
-//! What is wrong with settings.
+//! Errors in settings.
 
 use std::fmt;
 
 use super::Origin;
 
-/// Why there are no settings.
+/// Why settings could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// An unknown flag, or help was asked for.
+    /// An unknown flag, or a request for help.
     #[error(transparent)]
     Command(#[from] clap::Error),
-    /// Values that are not allowed.
+    /// Invalid values.
     #[error(transparent)]
     Problems(#[from] Problems),
 }
 
-/// Everything that is wrong with the settings.
+/// All errors in the settings.
 #[derive(Debug, Default)]
 pub struct Problems(Vec<Problem>);
 
-/// One thing that is wrong.
+/// One error.
 #[derive(Debug)]
 pub struct Problem {
-    /// Of which setting; `None` for a file as a whole.
+    /// The setting; `None` for a file as a whole.
     pub setting: Option<&'static str>,
     /// Where the value came from.
     pub origin: Origin,

@@ -1,17 +1,17 @@
-//! Every setting by name: flags, environment variables and the keys of the file are made of this table.
+//! Table of all settings, from which flags, environment variables and keys of the file are derived.
 
 /// One setting.
 pub(super) struct Setting {
     /// Its key in the file; `--key` as a flag and `TWM_KEY` in the environment.
     pub(super) key: &'static str,
-    /// What its value is called in the help. `None`: a switch, which is on or off.
+    /// Placeholder of its value in the help. `None`: a switch.
     pub(super) value: Option<&'static str>,
     pub(super) help: &'static str,
     /// Never shown.
     pub(super) secret: bool,
-    /// The setting that names a file with the value instead; secrets have one.
+    /// The setting that names a file containing the value instead; secrets have one.
     pub(super) file: Option<&'static str>,
-    /// Not for operators: absent from the help.
+    /// Hidden from the help, because it is not for operators.
     pub(super) hidden: bool,
 }
 
@@ -210,7 +210,7 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key == key)
 }
 
-/// The setting whose value is in the file that this key names.
+/// The setting whose value is in the file named by this key.
 pub(super) fn find_by_file(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.file == Some(key))
 }

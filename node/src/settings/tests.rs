@@ -5,7 +5,7 @@ use super::*;
 
 fn load_with(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Loaded, LoadError> {
     let environment: HashMap<_, _> = environment.iter().copied().collect();
-    // Hosts are named here that do not exist, let alone on loopback.
+    // These hosts do not exist and are not on loopback.
     let insecure = arguments.contains(&"--peers").then_some("--insecure");
     let arguments = std::iter::once("twm-node").chain(arguments.iter().copied()).chain(insecure);
     let arguments = arguments.map(OsString::from);

@@ -1,4 +1,4 @@
-//! The forms of values. Each error says what is wrong and what is allowed.
+//! Parsers of values. Each error says what is wrong and what is allowed.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -11,7 +11,7 @@ use super::LogFormat;
 use crate::address::{AddressError, AddressList};
 use crate::source::twitter::{check_base_url, check_bearer};
 
-/// Characters of a monitor token at least.
+/// Shortest monitor token, characters.
 const SHORTEST_MONITOR_TOKEN: usize = 8;
 
 /// A whole number within bounds.
@@ -41,18 +41,18 @@ pub(super) fn api_url(text: &str) -> Result<String, String> {
     check_base_url(text).map(|()| text.to_owned()).map_err(|e| e.to_string())
 }
 
-/// A token that a header can carry.
+/// A token that fits into a header.
 pub(super) fn token(token: &str) -> Result<String, String> {
     let token = text(token)?;
     check_bearer(&token).map(|()| token).map_err(|e| e.to_string())
 }
 
-/// Where a Redis is.
+/// The URL of a Redis.
 pub(super) fn redis_url(text: &str) -> Result<RedisUrl, String> {
     RedisUrl::parse(text).map_err(|e| e.to_string())
 }
 
-/// A token that keeps strangers from acting.
+/// A token that is hard to guess.
 pub(super) fn monitor_token(text: &str) -> Result<String, String> {
     let token = token(text)?;
     if token.len() < SHORTEST_MONITOR_TOKEN {
@@ -117,7 +117,7 @@ pub(super) fn host_port(text: &str) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }
 
-/// A setting as it may be shown: a password in a URL is not.
+/// A setting for display: without the password of a URL.
 pub(super) fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -158,7 +158,7 @@ pub(super) fn endpoints(text: &str) -> Result<Vec<String>, String> {
     text.split(',').map(host_port).collect()
 }
 
-/// How many nodes vote.
+/// Number of voters.
 pub(super) fn voters(text: &str) -> Result<usize, String> {
     match text {
         "3" => Ok(3),
@@ -171,7 +171,7 @@ pub(super) fn voters(text: &str) -> Result<usize, String> {
 
 /// Local addresses.
 pub(super) fn ips(text: &str) -> Result<AddressList, String> {
-    // The error names the flag, which the problem's own origin says better.
+    // The error names the flag, which the problem's own origin names better.
     text.parse().map_err(|e: AddressError| e.to_string().trim_start_matches("--ips: ").to_owned())
 }
 
@@ -184,7 +184,7 @@ pub(super) fn compression(text: &str) -> Result<Option<u32>, String> {
     level.map(Some).ok_or_else(|| format!("{text:?} is no gzip level; give none, or 1 (fast) to 9 (small)"))
 }
 
-/// The form of followers files.
+/// The format of followers files.
 pub(super) fn followers_format(text: &str) -> Result<FollowersFormat, String> {
     match text {
         "text" => Ok(FollowersFormat::Text),
@@ -193,7 +193,7 @@ pub(super) fn followers_format(text: &str) -> Result<FollowersFormat, String> {
     }
 }
 
-/// The form of log lines.
+/// The format of log lines.
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),

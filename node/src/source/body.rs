@@ -1,4 +1,4 @@
-//! Bodies, read with a limit.
+//! Reads bodies with a limit.
 
 use std::io::{self, Write};
 
@@ -6,22 +6,22 @@ use flate2::write::MultiGzDecoder;
 use reqwest::Response;
 use reqwest::header::CONTENT_ENCODING;
 
-/// Largest room made at once on the word of a `Content-Length`.
+/// Most bytes allocated at once based on a `Content-Length`.
 const TRUSTED_LENGTH: u64 = 1 << 20;
 
-/// Why a body that began to arrive cannot be used.
+/// Why a body cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// More bytes, once decoded, than any page has.
+    /// It is larger than any page, once decompressed.
     #[error("the body exceeds the limit of {limit} bytes")]
     TooLarge {
-        /// The limit in bytes.
+        /// The limit, bytes.
         limit: usize,
     },
-    /// It stopped, or stood still for too long, before its end.
+    /// It ended early, or stalled for too long.
     #[error("the body broke off: {0}")]
     Broken(String),
-    /// Compressed in a way that was not asked for, or damaged.
+    /// It has an unexpected encoding, or is damaged.
     #[error("the body's content encoding {encoding:?} cannot be undone: {what}")]
     Encoding {
         /// The header's value.
@@ -31,7 +31,8 @@ pub enum BodyError {
     },
 }
 
-/// Reads a body of at most `limit` bytes, counted after decompression: a small body can be a large bomb.
+/// Reads a body of at most `limit` bytes, counted after decompression: a small body can be a decompression
+/// bomb.
 pub(super) async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(BodyError::TooLarge { limit });
@@ -81,7 +82,7 @@ impl Decoder {
     }
 }
 
-/// Takes so many bytes and no more.
+/// Accepts this many bytes and no more.
 struct BoundedSink {
     bytes: Vec<u8>,
     limit: usize,

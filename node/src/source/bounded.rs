@@ -1,4 +1,4 @@
-//! Arrays with a bound: a few bytes of text can stand for many times their size in memory.
+//! Arrays with a bound: a few bytes of text can take many times their size in memory.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// The items of an array of at most `N`; one of more is an error, and not read to its end.
+/// The items of an array of at most `N`; a longer one is an error and is not read to its end.
 pub(super) struct AtMost<T, const N: usize>(pub(super) Vec<T>);
 
 impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for AtMost<T, N> {

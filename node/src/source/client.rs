@@ -1,4 +1,4 @@
-//! One HTTP client, bound to one local address.
+//! An HTTP client, bound to one local address.
 
 use std::error::Error as _;
 use std::fmt;
@@ -15,23 +15,24 @@ use storage::net::tls::ClientTls;
 use super::body::{BodyError, read_body};
 use crate::rate::{Delivery, RateInfo};
 
-/// Most of an error's body that is kept: enough for every message that networks send.
+/// Most bytes of an error's body that are kept: enough for every message that networks send.
 const ERROR_BODY_LIMIT: usize = 64 << 10;
 
-/// How requests are made.
+/// Settings of requests.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
-    /// Longest wait for a connection.
+    /// Timeout for establishing a connection.
     pub connect_timeout: Duration,
-    /// Longest wait for a whole answer, its body included.
+    /// Timeout of a whole answer, including its body.
     pub request_timeout: Duration,
-    /// Longest silence within an answer.
+    /// Timeout of a silent connection within an answer.
     pub idle_timeout: Duration,
     /// Most bytes of a body, after decompression.
     pub body_limit: usize,
-    /// URL of a proxy. The environment's `http_proxy` is not looked at: a proxy would undo the bound address.
+    /// URL of a proxy. The environment's `http_proxy` is ignored, because a proxy would defeat the bound
+    /// address.
     pub proxy: Option<String>,
-    /// Whether answers may come gzip-compressed.
+    /// Whether answers may be compressed with gzip.
     pub accept_gzip: bool,
     /// The `User-Agent` header.
     pub user_agent: String,
@@ -51,10 +52,10 @@ impl Default for HttpSettings {
     }
 }
 
-/// Why no client could be made.
+/// Why a client could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// The proxy's URL is none.
+    /// The proxy's URL is invalid.
     #[error("the proxy {url:?} is not a proxy URL: {source}; give one such as http://host:3128")]
     Proxy {
         /// The setting's value.
@@ -62,7 +63,7 @@ pub enum HttpError {
         /// What is wrong with it.
         source: reqwest::Error,
     },
-    /// The client's parts do not fit together.
+    /// The client could not be built.
     #[error("no HTTP client for the address {address}: {source}; check --ips and the user agent")]
     Build {
         /// The local address, or `any`.
@@ -90,18 +91,18 @@ impl fmt::Display for NoAnswer {
     }
 }
 
-/// An answer, good or bad.
+/// An answer of any status.
 #[derive(Debug)]
 pub struct HttpAnswer {
     /// HTTP status.
     pub status: u16,
-    /// What its headers say about the budget.
+    /// What its headers report about the budget.
     pub rate: RateInfo,
     /// Its body, decompressed.
     pub body: Result<Vec<u8>, BodyError>,
 }
 
-/// One HTTP client, with its own connections, bound to one local address.
+/// An HTTP client with its own connections, bound to one local address.
 pub struct HttpClient {
     client: Client,
     address: Option<IpAddr>,
@@ -116,7 +117,7 @@ impl fmt::Debug for HttpClient {
 }
 
 impl HttpClient {
-    /// A client whose connections come from `address`, or from wherever the system likes.
+    /// A client whose connections come from `address`, or from an address that the system chooses.
     pub fn new(
         address: Option<IpAddr>,
         settings: &HttpSettings,
@@ -150,20 +151,20 @@ impl HttpClient {
         Ok(Self { client, address, body_limit: settings.body_limit, clock })
     }
 
-    /// The local address, or `None` where the system chooses.
+    /// The local address, or `None` if the system chooses it.
     pub fn address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// A request for a page. A user and a password of its URL go into a header.
+    /// A request for a page. User and password of the URL are moved to a header.
     ///
     /// # Errors
-    /// The URL leads nowhere.
+    /// The URL is unusable.
     pub fn get(&self, url: Url) -> Result<Request, reqwest::Error> {
         self.client.get(url).build()
     }
 
-    /// Sends one request, once, and reads its answer.
+    /// Sends a request exactly once, and reads its answer.
     pub async fn exchange(&self, request: Request) -> Result<HttpAnswer, NoAnswer> {
         let response = self.client.execute(request).await.map_err(|error| NoAnswer {
             delivery: if error.is_connect() { Delivery::NotSent } else { Delivery::Unanswered },
@@ -178,7 +179,7 @@ impl HttpClient {
     }
 }
 
-/// What lies at the bottom of an error, without the URL: it may carry secrets.
+/// The root cause of an error, without the URL, which may contain secrets.
 pub(super) fn root_cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "timed out".to_owned();

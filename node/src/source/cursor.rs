@@ -1,8 +1,8 @@
-//! Walks that must come to an end.
+//! Detects walks that never end.
 
 use serde::{Deserialize, Serialize};
 
-/// A cursor came again: following it would never end.
+/// A cursor was repeated: following it would never end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cursor {cursor:?} came again, so the pages go round in a circle; the walk has to start anew")]
 pub struct CursorLoops {
@@ -10,14 +10,14 @@ pub struct CursorLoops {
     pub cursor: String,
 }
 
-/// Notices a walk that goes in a circle, in the memory of one cursor (Brent, 1980).
+/// Detects a cycle of cursors with the memory of one cursor (Brent, 1980).
 ///
-/// A circle of `n` pages is noticed within three rounds of it, or of the pages before it. It can be saved with
-/// the cursor, so that a walk resumed elsewhere stays guarded.
+/// A cycle of `n` pages is detected within three rounds of it, or of the pages before it. The state can be
+/// saved with the cursor, so that a walk resumed elsewhere stays guarded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CursorWatch {
     anchor: Option<String>,
-    /// Cursors seen since the anchor was dropped, and how many until the next one is.
+    /// Cursors seen since the anchor was set, and how many until the next one is.
     steps: u64,
     reach: u64,
 }
@@ -28,7 +28,7 @@ impl CursorWatch {
         Self::default()
     }
 
-    /// Takes note of the next cursor of the walk.
+    /// Checks the next cursor of the walk.
     pub fn check(&mut self, cursor: &str) -> Result<(), CursorLoops> {
         if self.anchor.as_deref() == Some(cursor) {
             return Err(CursorLoops { cursor: cursor.to_owned() });

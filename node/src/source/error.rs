@@ -1,4 +1,4 @@
-//! Why a request brought nothing.
+//! Why a request failed.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use storage::ids::UserId;
 
 use super::cursor::CursorLoops;
 
-/// What was asked, for messages: the address of the resource without its query or any secret, and the account.
+/// The request, for messages: the address of the resource without its query or any secret, and the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// Scheme, host and path.
     pub url: Box<str>,
-    /// The account, where there is one.
+    /// The account, if any.
     pub user: Option<UserId>,
 }
 
@@ -26,10 +26,10 @@ impl fmt::Display for Asked {
     }
 }
 
-/// Why an account gives nothing, now and later.
+/// Why an account yields nothing, now and later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum GoneReason {
-    /// Only its followers may see it (401).
+    /// Visible to its followers only (401).
     Protected,
     /// No such account (404).
     NotFound,
@@ -47,20 +47,20 @@ impl fmt::Display for GoneReason {
     }
 }
 
-/// Why a request brought nothing, sorted by what its caller should do.
+/// Why a request failed, classified by what its caller should do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SourceError {
-    /// The budget is spent: ask again, from this address, once it has renewed.
+    /// The budget is spent: retry from this address once it has been renewed.
     #[error("{asked}: rate limited (status {status}); {}", wait_for(*retry_in))]
     Limited {
         /// What was asked.
         asked: Asked,
         /// 429, 420, or 400 with error code 88 (API v1).
         status: u16,
-        /// How long from now, where the answer said so.
+        /// How long from now, if the answer says so.
         retry_in: Option<Duration>,
     },
-    /// The account is out of reach: record the reason, do not ask again.
+    /// The account is gone: record the reason, do not retry.
     #[error("{asked}: {reason} (status {status})")]
     Gone {
         /// What was asked.
@@ -70,17 +70,17 @@ pub enum SourceError {
         /// Why.
         reason: GoneReason,
     },
-    /// Trouble that passes: 5xx, timeouts, refused and broken connections. Try again later.
+    /// A temporary failure: 5xx, timeouts, refused and broken connections. Retry later.
     #[error("{asked}: {what}; {}", wait_for(*retry_after))]
     Passing {
         /// What was asked.
         asked: Asked,
         /// What went wrong.
         what: String,
-        /// How long to wait from now, where the answer said so.
+        /// How long to wait from now, if the answer says so.
         retry_after: Option<Duration>,
     },
-    /// An answer that makes no sense. Passes as a rule: try again later.
+    /// An unusable answer. Usually temporary: retry later.
     #[error(
         "{asked}: answered with garbage: {what}; tried again later, and an operator's matter if it lasts"
     )]
@@ -90,7 +90,7 @@ pub enum SourceError {
         /// What is wrong with it.
         what: String,
     },
-    /// The next page is one already seen: start the walk anew, later.
+    /// The next page was already seen: restart the walk later.
     #[error("{asked}: {loops}")]
     Loops {
         /// What was asked.
@@ -98,14 +98,14 @@ pub enum SourceError {
         /// The cursor.
         loops: CursorLoops,
     },
-    /// It will be refused again: an operator has to look.
+    /// A retry would be refused again: an operator has to act.
     #[error("{asked}: refused{}: {what}; {remedy}", status_text(*status))]
     Refused {
         /// What was asked.
         asked: Asked,
-        /// The HTTP status; `None` when it was refused before it was sent.
+        /// The HTTP status; `None` if it was refused before it was sent.
         status: Option<u16>,
-        /// What the server said, cut short.
+        /// The server's message, shortened.
         what: String,
         /// What the operator can do.
         remedy: &'static str,
@@ -118,7 +118,7 @@ impl SourceError {
         !matches!(self, Self::Gone { .. } | Self::Refused { .. })
     }
 
-    /// How long the network asked to be left alone, if it said so.
+    /// How long the network asked to wait, if it did.
     pub fn retry_in(&self) -> Option<Duration> {
         match self {
             Self::Limited { retry_in, .. } => *retry_in,

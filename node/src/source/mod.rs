@@ -1,11 +1,11 @@
-//! The outer world: social networks behind one trait.
+//! Social networks behind one trait.
 //!
-//! [`Source`] says what a crawl needs of a network; [`twitter::TwitterSource`] is the API v1 and v1.1. Every request
-//! goes through an [`HttpClient`], which is bound to one local address and reads no more than it must. Every
-//! answer, good or bad, brings a [`RateInfo`], from which [`crate::budget`] learns what may be asked next.
+//! [`Source`] defines what a crawl needs from a network; [`twitter::TwitterSource`] is the API v1 and v1.1. Every
+//! request goes through an [`HttpClient`], which is bound to one local address and reads no more than it must. Every
+//! answer has a [`RateInfo`], from which [`crate::budget`] learns what may be requested next.
 //!
-//! What a source deliberately does not know: who else asks, how long to wait, and when to try again. It
-//! classifies what came back ([`SourceError`]) and leaves the rest to its caller.
+//! A source deliberately does not know who else sends requests, how long to wait, and when to retry. It classifies
+//! the answers ([`SourceError`]) and leaves the rest to its caller.
 
 mod answer;
 mod body;
@@ -33,12 +33,12 @@ pub use storage::net::tls::ClientTls;
 
 use crate::rate::{BudgetScope, RateInfo};
 
-/// Most posts or profiles of a page. Networks send 40 to 1,000.
+/// Most posts or profiles in a page. Networks send 40 to 1,000.
 const MOST_ITEMS: usize = 10_000;
-/// Most followers of a page. Twitter sends 5,000.
+/// Most followers in a page. Twitter sends 5,000.
 const MOST_FOLLOWERS: usize = 200_000;
 
-/// What a request asks for. A source maps each to one of its budgets.
+/// The purpose of a request. A source maps each to one of its budgets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// A page of an account's posts.
@@ -53,14 +53,15 @@ pub enum Endpoint {
 
 /// A social network as a crawl sees it.
 ///
-/// Ids and cursors are opaque to the caller. A network whose follower pages carry whole profiles fills
-/// [`FollowersPage::profiles`] and saves its callers the look-up; one that charges by the object says so in
-/// [`Answer::cost`]; one with several hosts or with budgets by token returns another [`BudgetScope`] by user.
+/// Ids and cursors are opaque to the caller. A network whose follower pages contain whole profiles fills
+/// [`FollowersPage::profiles`] and saves its callers the look-up; one that charges per object reports it in
+/// [`Answer::cost`]; one with several hosts or with budgets per token returns a different [`BudgetScope`] by
+/// user.
 pub trait Source: Send + Sync + 'static {
-    /// The budget that a request for `endpoint` counts against; `user` decides where a network has several hosts.
+    /// The budget that a request for `endpoint` counts against; `user` decides if a network has several hosts.
     fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope;
 
-    /// The most ids or names that one [`lookup`](Self::lookup) or [`resolve`](Self::resolve) may carry.
+    /// The most ids or names in one [`lookup`](Self::lookup) or [`resolve`](Self::resolve).
     fn lookup_batch(&self) -> usize;
 
     /// One page of posts, newest first, from `cursor` (`None`: the newest) down to, but without, `since`.

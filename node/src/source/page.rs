@@ -38,21 +38,21 @@ pub struct TimelineItem {
     range: Range<usize>,
 }
 
-/// One page of posts. The body is kept as it came; the posts are parts of it.
+/// One page of posts. The body is kept as received; the posts are slices of it.
 #[derive(Debug)]
 pub struct TimelinePage {
     body: String,
     items: Vec<TimelineItem>,
-    /// Posts without a usable id: left out, never a reason to lose the others.
+    /// Number of posts without a usable id, which are left out.
     pub unusable: usize,
     /// Where the next page starts; `None` at the end of the walk.
     pub next: Option<String>,
 }
 
 impl TimelinePage {
-    /// Takes a JSON array of posts apart. `next` is left to the source.
+    /// Splits a JSON array of posts. `next` is left to the source.
     ///
-    /// An error is about the page as a whole: not UTF-8, no JSON, no array.
+    /// An error concerns the page as a whole: not UTF-8, not JSON, not an array.
     pub fn parse(body: Vec<u8>) -> Result<Self, String> {
         let body = String::from_utf8(body)
             .map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))?;
@@ -63,7 +63,7 @@ impl TimelinePage {
         for post in posts {
             match post_id(post.get()) {
                 Some(id) => {
-                    // A `&RawValue` is a slice of what it was read from.
+                    // A `&RawValue` is a slice of its input.
                     let start = post.get().as_ptr() as usize - body.as_ptr() as usize;
                     items.push(TimelineItem {
                         id: PostId::Number(id),
@@ -73,7 +73,7 @@ impl TimelinePage {
                 None => unusable += 1,
             }
         }
-        // A dataset is newest first and takes nothing that is not below the last: a page in disorder
+        // A dataset is newest first and rejects what is not below the last one: a page that is out of order
         // must not lose what comes after a low id.
         items.sort_by_key(|item| Reverse(item.id.clone()));
         Ok(Self { body, items, unusable, next: None })
@@ -84,7 +84,7 @@ impl TimelinePage {
         &self.items
     }
 
-    /// A post's JSON object exactly as the network sent it. `item` must be of this page.
+    /// A post's JSON object exactly as the network sent it. `item` must belong to this page.
     pub fn json(&self, item: &TimelineItem) -> &str {
         self.body.get(item.range.clone()).unwrap_or_default()
     }
@@ -94,7 +94,7 @@ impl TimelinePage {
         self.items.iter().map(|item| (&item.id, self.json(item)))
     }
 
-    /// Bytes of the whole page.
+    /// Size of the whole page, bytes.
     pub fn bytes(&self) -> usize {
         self.body.len()
     }
@@ -105,19 +105,19 @@ impl TimelinePage {
 pub struct FollowersPage {
     /// The followers, in the order of the page.
     pub ids: Vec<UserId>,
-    /// Their profiles, where the network sends them along; else empty.
+    /// Their profiles, if the network includes them; otherwise empty.
     pub profiles: Vec<Profile>,
-    /// Entries that are no account ids.
+    /// Number of entries that are not account ids.
     pub unusable: usize,
     /// Where the next page starts; `None` at the end of the walk.
     pub next: Option<String>,
 }
 
-/// The `id_str` or `id` of a post. Stops reading there: both stand near the front.
+/// The `id_str` or `id` of a post. Stops reading there: both are near the front.
 fn post_id(json: &str) -> Option<u64> {
     let mut found = None;
     let mut reader = serde_json::Deserializer::from_str(json);
-    // Whether the rest of the object makes sense was checked with the page.
+    // The rest of the object was checked with the page.
     let _ended_early = reader.deserialize_map(IdVisitor(&mut found));
     found
 }
@@ -143,7 +143,7 @@ impl<'de> Visitor<'de> for IdVisitor<'_> {
             if text == "null" {
                 continue;
             }
-            // What has an `id` that is none is garbage, whatever its other fields say.
+            // A post with an invalid `id` is unusable, whatever its other fields say.
             *self.0 = digits.parse().ok().filter(|&id: &u64| id > 0);
             return Ok(());
         }
@@ -151,7 +151,7 @@ impl<'de> Visitor<'de> for IdVisitor<'_> {
     }
 }
 
-/// Whether a key is one of an id.
+/// Whether a key is that of an id.
 struct Key(bool);
 
 impl<'de> serde::Deserialize<'de> for Key {

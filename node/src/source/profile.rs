@@ -6,20 +6,20 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use storage::ids::UserId;
 
-/// A profile: the few fields that a crawl acts on, and the object exactly as the network sent it.
+/// A profile: the few fields that a crawl uses, and the object exactly as the network sent it.
 #[derive(Debug, Clone)]
 pub struct Profile {
     /// The account.
     pub id: UserId,
     /// Its name, without `@`.
     pub screen_name: Option<String>,
-    /// Only followers may see its posts.
+    /// Whether only followers may see its posts.
     pub protected: bool,
     /// The whole object.
     pub raw: Box<RawValue>,
 }
 
-/// Why a JSON value is no profile.
+/// Why a JSON value is not a profile.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// An array or a bare value.
@@ -34,7 +34,7 @@ pub enum ProfileError {
 }
 
 impl Profile {
-    /// Reads a profile in Twitter's form: `id_str` or `id`, `screen_name`, `protected`.
+    /// Parses a profile in Twitter's format: `id_str` or `id`, `screen_name`, `protected`.
     pub fn from_twitter(raw: Box<RawValue>) -> Result<Self, ProfileError> {
         #[derive(Deserialize)]
         struct Fields<'a> {

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use super::{ClientTls, HttpClient, HttpSettings};
 
-/// A request as the server saw it.
+/// A request as received by the server.
 pub(crate) struct Seen {
     pub(crate) method: Method,
     pub(crate) path: String,
@@ -24,7 +24,7 @@ pub(crate) struct Seen {
     pub(crate) from: IpAddr,
 }
 
-/// Serves every request with `answer`, until the test's runtime ends. Gives the base URL.
+/// Serves every request with `answer`, until the test's runtime ends. Returns the base URL.
 pub(crate) async fn serve<F, Fut>(answer: F) -> String
 where
     F: Fn(Seen) -> Fut + Clone + Send + Sync + 'static,
@@ -46,7 +46,7 @@ where
     format!("http://{address}/1/")
 }
 
-/// Settings with timeouts that a test can wait for.
+/// Settings with short timeouts.
 pub(crate) fn quick_settings() -> HttpSettings {
     HttpSettings {
         request_timeout: Duration::from_secs(5),

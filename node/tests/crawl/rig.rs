@@ -170,7 +170,7 @@ fn world() -> (Arc<dyn Clock>, Arc<dyn Entropy>) {
     (Arc::new(SystemClock::new()), Arc::new(SystemEntropy::new()))
 }
 
-/// WaitSummary until it is so.
+/// Waits until it is so.
 pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {

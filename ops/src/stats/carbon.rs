@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 /// How long connecting, and each send, may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// WaitSummary between two attempts to connect.
+/// Waits between two attempts to connect.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// Batches that may wait while carbon is slow.
 const WAITING: usize = 64;

@@ -16,7 +16,7 @@ mod points;
 
 /// How often the counters are read, and points are written.
 const EVERY: Duration = Duration::from_secs(1);
-/// WaitSummary between two attempts to reach Redis.
+/// Waits between two attempts to reach Redis.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// Runs until `stop` is cancelled.

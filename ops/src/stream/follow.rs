@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StreamError;
 
-/// WaitSummary between two attempts to reach Redis.
+/// Waits between two attempts to reach Redis.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// Why a connection is over.

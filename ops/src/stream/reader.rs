@@ -176,7 +176,7 @@ impl StreamReader {
         Ok(found)
     }
 
-    /// WaitSummary until there is a new entry, or for so long, at most a second.
+    /// Waits until there is a new entry, or for so long, at most a second.
     ///
     /// # Errors
     /// Redis went away, or the key is no stream.

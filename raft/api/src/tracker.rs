@@ -95,7 +95,7 @@ pub trait TrackerApi: Send + Sync + 'static {
         async move { self.call(request).await?.reported() }.boxed()
     }
 
-    /// WaitSummary up to `timeout` until a report with these wants would be granted something, or the session is
+    /// Waits up to `timeout` until a report with these wants would be granted something, or the session is
     /// over. `false` means that the session is alive and there is no work.
     fn wait_for_work(
         &self,

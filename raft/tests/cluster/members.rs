@@ -18,7 +18,7 @@ async fn status(cluster: &Cluster) -> ClusterStatus {
     }
 }
 
-/// WaitSummary until no change of members is wanted any more.
+/// Waits until no change of members is wanted any more.
 async fn settled(cluster: &Cluster) -> ClusterStatus {
     eventually("all changes are made", async || {
         Some(status(cluster).await).filter(|status| status.changes.is_empty())

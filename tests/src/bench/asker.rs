@@ -33,7 +33,7 @@ impl Asker {
         Self { grants, asking: tokio::spawn(ask(worker, jobs, tell)) }
     }
 
-    /// WaitSummary for jobs whose report was sent after a moment, and says when they came. The answer to an
+    /// Waits for jobs whose report was sent after a moment, and says when they came. The answer to an
     /// earlier report can still be on its way from a node that is dead.
     pub(super) async fn grant_after(&mut self, moment: Instant) -> anyhow::Result<Instant> {
         let next = timeout(GIVE_UP, self.grants.wait_for(|grant| grant.sent >= moment)).await;

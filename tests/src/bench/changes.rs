@@ -144,7 +144,7 @@ async fn remove(cluster: &mut Cluster, leader: NodeId) -> anyhow::Result<()> {
     cluster.forget(NEW).await
 }
 
-/// WaitSummary until a node has what the leader had at the call.
+/// Waits until a node has what the leader had at the call.
 async fn caught_up(cluster: &Cluster, leader: NodeId, node: NodeId) -> anyhow::Result<()> {
     let goal = cluster.status(leader).await.context("the leader does not answer")?.last_log;
     let has_all = async || cluster.status(node).await.filter(|status| status.applied >= goal);

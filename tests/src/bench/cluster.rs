@@ -204,7 +204,7 @@ impl Cluster {
         Ok(std::fs::remove_dir_all(self.data_dir(id))?)
     }
 
-    /// WaitSummary until every node that runs has all on disk as a checkpoint, so that work done before does
+    /// Waits until every node that runs has all on disk as a checkpoint, so that work done before does
     /// not disturb what is measured next. Nobody may write meanwhile.
     pub(super) async fn settled(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + SETTLE_PATIENCE;
@@ -230,7 +230,7 @@ impl Cluster {
         client.node_status().await.ok()
     }
 
-    /// WaitSummary until all nodes agree on a leader and have applied what it had when they first did, and their
+    /// Waits until all nodes agree on a leader and have applied what it had when they first did, and their
     /// workers, if they have any, have started. Returns the leader.
     pub(super) async fn healthy(&mut self) -> anyhow::Result<NodeId> {
         let deadline = Instant::now() + PATIENCE;

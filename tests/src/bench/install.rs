@@ -83,7 +83,7 @@ async fn fill_the_log(cluster: &Cluster, leader: NodeId) -> anyhow::Result<u64> 
     crew.dismiss().await.all_well()
 }
 
-/// WaitSummary until a node has applied everything up to an entry and its new disk votes. Returns the seconds since its start.
+/// Waits until a node has applied everything up to an entry and its new disk votes. Returns the seconds since its start.
 async fn caught_up(
     cluster: &Cluster,
     leader: NodeId,

@@ -58,7 +58,7 @@ impl Node {
         self.process.as_ref().and_then(Child::id).with_context(|| format!("node {} does not run", self.id))
     }
 
-    /// WaitSummary until it ends by itself; gives its exit code.
+    /// Waits until it ends by itself; gives its exit code.
     ///
     /// # Errors
     /// It does not run, or does not end.
@@ -66,7 +66,7 @@ impl Node {
         Ok(self.exited().await?.code())
     }
 
-    /// WaitSummary until it has logged this.
+    /// Waits until it has logged this.
     ///
     /// # Errors
     /// It does not in time.
@@ -113,7 +113,7 @@ impl Node {
         self.build = folder.map(Path::to_owned);
     }
 
-    /// WaitSummary until it takes part in the cluster and its workers run.
+    /// Waits until it takes part in the cluster and its workers run.
     ///
     /// # Errors
     /// It ended instead, or is not ready in time.

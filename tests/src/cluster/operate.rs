@@ -112,7 +112,7 @@ impl Cluster {
         }
     }
 
-    /// WaitSummary until a crawl is like this.
+    /// Waits until a crawl is like this.
     ///
     /// # Errors
     /// It is not in time.
@@ -133,7 +133,7 @@ impl Cluster {
         found.with_context(|| format!("the crawl stands at {last:?}"))
     }
 
-    /// WaitSummary until a crawl is finished; every account must then be in exactly one final state.
+    /// Waits until a crawl is finished; every account must then be in exactly one final state.
     ///
     /// # Errors
     /// It is not finished in time, or its counters do not add up.

@@ -95,7 +95,7 @@ impl Cluster {
         self.nodes.values_mut().filter(|node| !node.runs()).try_for_each(Node::start)
     }
 
-    /// WaitSummary until every node that runs is ready.
+    /// Waits until every node that runs is ready.
     ///
     /// # Errors
     /// One ended instead, or is not ready in time.

@@ -55,7 +55,7 @@ pub async fn frontier(cluster: &Cluster, crawl: CrawlId) -> anyhow::Result<Vec<u
     String::from_utf8(exported.stdout)?.lines().map(|line| Ok(line.parse()?)).collect()
 }
 
-/// WaitSummary until a node other than the leader holds jobs, and gives it.
+/// Waits until a node other than the leader holds jobs, and gives it.
 pub async fn a_busy_follower(cluster: &Cluster) -> anyhow::Result<u64> {
     eventually("a follower holds jobs", async || {
         let status = cluster.status().await?;
@@ -65,7 +65,7 @@ pub async fn a_busy_follower(cluster: &Cluster) -> anyhow::Result<u64> {
     .await
 }
 
-/// WaitSummary until a node has a session, or has none.
+/// Waits until a node has a session, or has none.
 pub async fn session(cluster: &Cluster, node: u64, open: bool) -> Test {
     let what = format!("node {node} has {} session", if open { "a" } else { "no" });
     eventually(&what, async || {

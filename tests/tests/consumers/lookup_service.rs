@@ -100,7 +100,7 @@ impl Lookup {
         Ok((status, body.to_owned()))
     }
 
-    /// WaitSummary until a profile is exactly this.
+    /// Waits until a profile is exactly this.
     pub async fn has(&self, id: u64, json: &str) -> anyhow::Result<()> {
         let expected = (200, json.to_owned());
         let path = format!("/lookup/id/{id}");

@@ -44,7 +44,7 @@ impl Statistics {
         self.folder.path().join("stats.gz")
     }
 
-    /// WaitSummary until the file has another second.
+    /// Waits until the file has another second.
     async fn goes_on(&self) -> anyhow::Result<()> {
         let before = std::fs::metadata(self.file())?.len();
         let goes_on = eventually("it goes on", async || {
@@ -54,7 +54,7 @@ impl Statistics {
         goes_on.await.with_context(|| self.consumer.log())
     }
 
-    /// WaitSummary until the file has so many seconds more than now.
+    /// Waits until the file has so many seconds more than now.
     async fn seconds_pass(&self, seconds: usize) -> anyhow::Result<()> {
         let count = || anyhow::Ok(points(&text(&self.file())?)?.get(COUNTER).map_or(0, BTreeMap::len));
         let enough = count()? + seconds;
@@ -84,7 +84,7 @@ pub fn points(text: &str) -> anyhow::Result<BTreeMap<&str, BTreeMap<u64, f64>>> 
     Ok(points)
 }
 
-/// WaitSummary until carbon's disk has exactly the file's points of a label.
+/// Waits until carbon's disk has exactly the file's points of a label.
 async fn carbon_has(carbon: &Carbon, label: &str, expected: &BTreeMap<u64, f64>) -> anyhow::Result<()> {
     let first = *expected.keys().next().context("no points")?;
     let last = *expected.keys().next_back().context("no points")?;

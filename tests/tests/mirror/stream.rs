@@ -18,7 +18,7 @@ pub fn accounts(users: u64, millis: u64) -> Builder {
     Emulator::builder().synthetic(population).page_size(5).count_users(true).faults(slow)
 }
 
-/// WaitSummary until the stream tells that the crawl is over, and gives all entries.
+/// Waits until the stream tells that the crawl is over, and gives all entries.
 pub async fn told_to_the_end(redis: &RedisServer, crawl: &CrawlView) -> anyhow::Result<Vec<Entry>> {
     let id = crawl.id.to_string();
     eventually("the stream tells the crawl's end", async || {

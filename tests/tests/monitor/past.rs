@@ -47,7 +47,7 @@ async fn three_hours(carbon: &Carbon) -> anyhow::Result<(u64, u64)> {
     Ok((first, last))
 }
 
-/// WaitSummary until Graphite renders all points of a counter as they were sent.
+/// Waits until Graphite renders all points of a counter as they were sent.
 async fn rendered(web: &GraphiteWeb, first: u64, last: u64) -> Test {
     let query = format!("target=timeline.total_fetched&from={}&until={last}", first - 1);
     eventually("Graphite renders all that was sent", async || {

@@ -70,7 +70,7 @@ impl Indexer {
         Ok(serde_json::from_str(&page.body)?)
     }
 
-    /// WaitSummary until it has read all of the stream, `entries` of them, and `tweets` can be found.
+    /// Waits until it has read all of the stream, `entries` of them, and `tweets` can be found.
     pub async fn has(&self, entries: u64, tweets: u64) -> anyhow::Result<()> {
         let mut last = Value::Null;
         let there = eventually("all is indexed", async || {

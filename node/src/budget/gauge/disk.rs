@@ -1,4 +1,4 @@
-//! A gauge on disk.
+//! The on-disk form of a gauge.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::budget::record::{Kept, Knowledge};
 use crate::budget::settings::BudgetSettings;
 
 impl Gauge {
-    /// The budget as an earlier process left it, `passed` ago.
+    /// Restores a budget that an earlier process wrote, `passed` ago.
     pub(in crate::budget) fn restore(
         kept: &Kept,
         passed: Duration,
@@ -40,7 +40,7 @@ impl Gauge {
         gauge
     }
 
-    /// What the disk has to say, at least. `reserving`: a block of requests is about to be handed out.
+    /// What must be on disk. `reserving`: a block of requests is about to be handed out.
     pub(in crate::budget) fn keep(&mut self, reserving: bool, now: Duration, at: Stamp) -> Kept {
         let until = |time: Duration| millis(time.saturating_sub(now));
         let under_way = self.in_flight.saturating_add(self.lost);
@@ -70,7 +70,7 @@ impl Gauge {
         }
     }
 
-    /// The disk says what [`keep`](Self::keep) gave it while reserving in `epoch`.
+    /// What [`keep`](Self::keep) returned when reserving in `epoch` is on disk.
     pub(in crate::budget) fn written(&mut self, epoch: u32) {
         self.writing = false;
         if epoch != self.epoch {

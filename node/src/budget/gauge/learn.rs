@@ -6,14 +6,14 @@ use super::{Gauge, LINGER, State};
 use crate::budget::settings::BudgetSettings;
 use crate::rate::{Delivery, RateInfo};
 
-/// Servers tell the end of a window in whole seconds, and so can be up to one early.
+/// Servers report the end of a window in whole seconds, and so can be up to one early.
 const GRANULARITY: Duration = Duration::from_secs(1);
-/// Refusals in a row that name a reset, after which it is no longer believed alone.
+/// After this many refusals in a row that name a reset, the reset alone is no longer trusted.
 const PATIENCE: u32 = 3;
 
 impl Gauge {
-    /// A request taken in `epoch` has ended. `jitter` is drawn from `0..1`. True if the disk now promises too
-    /// much, or has to know of a pause.
+    /// Settles a request taken in `epoch`. `jitter` is drawn from `0..1`. Returns true if what is on disk now
+    /// promises too much, or lacks a pause.
     pub(in crate::budget) fn settle(
         &mut self,
         epoch: u32,
@@ -53,8 +53,8 @@ impl Gauge {
         persist
     }
 
-    /// No answer: within a known window the request is already counted, and can only come late; in an unknown
-    /// one it may have been counted at any time.
+    /// No answer: within a known window the request is already counted, and can only arrive late; in an
+    /// unknown one it may have been counted at any time.
     fn lose(&mut self, now: Duration, settings: &BudgetSettings) {
         let known = matches!(self.state, State::Window { .. });
         let lingers = if known { LINGER } else { self.window_length(settings) };
@@ -62,7 +62,8 @@ impl Gauge {
         self.lost_until = self.lost_until.max(now + lingers);
     }
 
-    /// What was never sent is still there. Without connections the address rests for a while.
+    /// A request that was never sent is returned to the budget. An address without connections pauses for a
+    /// while.
     fn give_back(&mut self, current: bool, now: Duration, settings: &BudgetSettings, jitter: f64) {
         match &mut self.state {
             State::Unknown { reserved, .. } if current => *reserved = true,
@@ -75,7 +76,7 @@ impl Gauge {
         }
     }
 
-    /// Learns from the headers. True if the disk now promises too much.
+    /// Learns from the headers. Returns true if what is on disk now promises too much.
     fn learn(&mut self, current: bool, rate: &RateInfo, now: Duration, settings: &BudgetSettings) -> bool {
         let refused = rate.limited && rate.reset_in.is_some();
         let Some(remaining) = (if refused { Some(0) } else { rate.remaining }) else { return false };
@@ -85,8 +86,8 @@ impl Gauge {
                 self.window = self.window.max(Some(reset_in + GRANULARITY));
                 reset_in
             }
-            // By a local clock that is fast the window would end too early. It cannot last longer than a whole one
-            // from now; what a slow clock says teaches nothing of its length.
+            // With a fast local clock the window would end too early. It cannot last longer than a whole one from
+            // now; a slow clock's reset says nothing about its length.
             guess => self.window_length(settings).max(guess.unwrap_or_default()),
         };
         let its_end = now + reset_in + GRANULARITY + settings.margin;
@@ -97,47 +98,48 @@ impl Gauge {
                 Age::Older if !current => false,
                 same_or_older => {
                     if same_or_older == Age::Older {
-                        // The server began to count anew, in shorter windows.
+                        // The server has started a new, shorter window.
                         (*ends, *id) = (its_end, rate.window);
                     }
-                    // Less than was counted here: somebody else uses this budget, too.
+                    // Less than was counted here: somebody else uses this budget as well.
                     if remaining < *left {
                         *left = remaining.saturating_sub(others);
                     }
                     *left < promised.unwrap_or(*floor).min(*floor)
                 }
             },
-            // A late answer of the window before says nothing of this one.
+            // A late answer from the previous window says nothing about this one.
             State::Unknown { .. } if !current && age(rate.window, self.last_id) != Age::Newer => false,
             State::Unknown { .. } | State::Unlimited => self.establish(remaining, its_end, rate.window),
         }
     }
 
-    /// What a window holds, as far as the headers show it. Never zero: nothing would ever be asked again.
+    /// The size of a window, as far as the headers show it. Never zero, or nothing would ever be requested
+    /// again.
     fn seen_limit(&self, rate: &RateInfo) -> Option<u64> {
         let at_least = || rate.remaining.map(|remaining| remaining.saturating_add(1)).max(self.limit);
         rate.limit.or_else(at_least).map(|limit| limit.max(1))
     }
 
-    /// A new window: what its first answer leaves, less all that may still reach it.
+    /// A new window: what its first answer leaves, less everything that may still arrive in it.
     fn establish(&mut self, remaining: u64, ends: Duration, id: Option<u64>) -> bool {
         let others = u64::from(self.in_flight) + u64::from(self.lost);
         let left = remaining.saturating_sub(others);
         self.lost = 0;
         self.state = State::Window { left, floor: left, promised: None, ends, id };
         self.epoch = self.epoch.wrapping_add(1);
-        // With some left, the next block brings the pending_records to the disk.
+        // With some left, the next block is recorded on disk anyway.
         left == 0
     }
 
-    /// An answer without headers. A source that never sent any is taken to have none; one that did has
-    /// counted the request all the same.
+    /// An answer without headers. A source that has never sent any is assumed to have no limit; one that has
+    /// sent some has counted the request all the same.
     fn learn_silence(&mut self, status: u16, now: Duration, settings: &BudgetSettings) -> bool {
         if self.limit.is_some() {
             self.lose(now, settings);
             return false;
         }
-        // Behind a 5xx there may be a gateway that knows nothing of budgets.
+        // A 5xx may come from a gateway that knows nothing of budgets.
         if status < 500 {
             self.state = State::Unlimited;
             self.epoch = self.epoch.wrapping_add(1);
@@ -147,7 +149,7 @@ impl Gauge {
 
     /// The server asked for a pause.
     fn block(&mut self, rate: &RateInfo, now: Duration, settings: &BudgetSettings, jitter: f64) -> bool {
-        // Many requests under way are refused together: that is one refusal.
+        // Many requests in flight are refused together: that counts as one refusal.
         let first = self.blocked_until.is_none();
         if rate.limited && first {
             self.strikes = self.strikes.saturating_add(1);
@@ -158,7 +160,7 @@ impl Gauge {
             self.block_for(doubled(settings.backoff, self.strikes, jitter), now);
         }
         if rate.limited && !matches!(self.state, State::Window { .. }) {
-            // One probe at a time, once the pause is over.
+            // One probe at a time once the pause is over.
             self.forget();
         }
         true
@@ -169,7 +171,7 @@ impl Gauge {
     }
 }
 
-/// The `nth` wait of a doubling series, with up to a quarter more so that not all come back together.
+/// The `nth` wait of a doubling series, plus up to a quarter so that not all retry at once.
 fn doubled((first, longest): (Duration, Duration), nth: u32, jitter: f64) -> Duration {
     let factor = 1u32 << nth.saturating_sub(1).min(16);
     first.saturating_mul(factor).min(longest).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
@@ -182,8 +184,8 @@ enum Age {
     Newer,
 }
 
-/// Compares the window that an answer names to the known one. A server that adds whole seconds to its clock names
-/// one window by two neighbouring seconds.
+/// Compares the window that an answer names with the known one. A server that adds whole seconds to its clock may
+/// name one window by two neighbouring seconds.
 fn age(named: Option<u64>, known: Option<u64>) -> Age {
     match (named, known) {
         (Some(named), Some(known)) if named > known.saturating_add(1) => Age::Newer,

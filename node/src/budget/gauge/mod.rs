@@ -1,9 +1,9 @@
-//! What is known of one budget, and what may be sent on its account.
+//! The state of one budget.
 //!
-//! A gauge is a plain state machine: no clock, no I/O. All times are monotonic ones of this process. Its rule:
+//! A gauge is a plain state machine without clock or I/O. All times are monotonic times of this process. Its rule:
 //! **the requests sent and the number on disk together never exceed what the server allows.** The number on disk
-//! (`floor`) says how many requests are left at least; a request is sent only while more are left than that.
-//! A process that starts anew believes the disk, and so believes no more than the truth.
+//! (`floor`) is a lower bound of the requests left; a request is sent only while more are left than that. A new
+//! process trusts the disk, and therefore never assumes more than is true.
 
 mod disk;
 mod learn;
@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use super::settings::BudgetSettings;
 
-/// One record on disk covers a part of what is left, and at most so many requests.
+/// One record on disk covers a part of what is left, and at most this many requests.
 const LARGEST_BLOCK: u64 = 32;
 const BLOCKS_A_WINDOW: u64 = 16;
-/// A request that nobody waits for any more can still reach its server for so long.
+/// A request that nobody waits for any more can still reach its server for this long.
 const LINGER: Duration = Duration::from_secs(60);
 
 /// Whether a request may be sent.
@@ -28,7 +28,7 @@ const LINGER: Duration = Duration::from_secs(60);
 pub(super) enum Ready {
     /// Now.
     Go,
-    /// Once the disk says that it may have been.
+    /// Once a reservation is on disk.
     Reserve,
     /// Not before this time, or before something is settled or written.
     Wait(Option<Duration>),
@@ -36,11 +36,11 @@ pub(super) enum Ready {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
-    /// `reserved`: the disk knows of one request more than are under way. `probing`: that one is under way.
+    /// `reserved`: the disk records one request more than are in flight. `probing`: that one is in flight.
     Unknown { reserved: bool, probing: bool },
-    /// `promised` is the floor that is on its way to the disk.
+    /// `promised` is the floor that is being written to disk.
     Window { left: u64, floor: u64, promised: Option<u64>, ends: Duration, id: Option<u64> },
-    /// The source tells nothing: only refusals bound it.
+    /// The source reports no limits: only refusals bound it.
     Unlimited,
 }
 
@@ -48,10 +48,11 @@ enum State {
 #[derive(Debug, Clone)]
 pub(super) struct Gauge {
     state: State,
-    /// Grows when what was known no longer holds. Answers to requests of an older epoch may be of an older window.
+    /// Incremented when what was known no longer holds. Answers to requests of an older epoch may concern an older
+    /// window.
     epoch: u32,
     in_flight: u32,
-    /// Requests without an answer: the server may count them even later.
+    /// Requests without an answer: the server may still count them.
     lost: u32,
     lost_until: Duration,
     writing: bool,
@@ -83,7 +84,8 @@ impl Gauge {
         }
     }
 
-    /// Whether a request may be sent now. `known_limit`: what other addresses have seen a window to hold.
+    /// Whether a request may be sent now. `known_limit`: the size of a window as other addresses have seen
+    /// it.
     pub(super) fn ready(&mut self, now: Duration, known_limit: Option<u64>) -> Ready {
         self.pass_time(now);
         if let Some(until) = self.blocked_until {
@@ -104,7 +106,7 @@ impl Gauge {
         }
     }
 
-    /// Takes a request's worth after [`Ready::Go`]; gives the epoch to settle it with.
+    /// Takes one request after [`Ready::Go`]; returns the epoch to settle it with.
     pub(super) fn take(&mut self) -> u32 {
         self.in_flight += 1;
         match &mut self.state {
@@ -115,7 +117,7 @@ impl Gauge {
         self.epoch
     }
 
-    /// Whether the next block should be on its way to the disk before the workers wait for it.
+    /// Whether the next block should be recorded on disk before the workers have to wait for it.
     pub(super) fn runs_low(&self) -> bool {
         match self.state {
             State::Window { left, floor, .. } if floor > 0 && !self.writing => {
@@ -146,7 +148,7 @@ impl Gauge {
         self.epoch = self.epoch.wrapping_add(1);
     }
 
-    /// At least the length of a window, as far as can be told: of those seen, all may have begun before they were.
+    /// A lower bound of a window's length: every window seen may have begun before it was seen.
     fn window_length(&self, settings: &BudgetSettings) -> Duration {
         self.window.unwrap_or_default().max(settings.default_window)
     }

@@ -1,4 +1,4 @@
-//! A gauge against a strict server, in simulated time, with a process that dies at any moment.
+//! A gauge against a strict server in simulated time, with a process that may die at any moment.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -24,7 +24,7 @@ enum Event {
     Crash,
 }
 
-/// A server with strict windows, a process with one gauge that dies now and then, and a disk between its lives.
+/// A server with strict windows, a process with one gauge that dies at times, and a disk that outlives it.
 struct World {
     random: SeededEntropy,
     clock: Arc<ManualClock>,
@@ -120,7 +120,7 @@ impl World {
                 continue;
             }
             let answered = !self.chance(faults);
-            // Some get stuck on their way for as long as a client waits.
+            // Some are delayed for as long as a client waits.
             let wait = if self.chance(faults) { self.upto(1_900) } else { self.upto(200) };
             self.at(wait, Event::Arrive { process, epoch, answered });
             if !answered {
@@ -153,7 +153,7 @@ impl World {
     }
 
     fn crash(&mut self) {
-        // Of the writes under way, some made it.
+        // Some of the writes in flight reached the disk.
         for write in std::mem::take(&mut self.writes).split_off(std::mem::take(&mut self.written)) {
             if self.chance(0.5) {
                 break;
@@ -242,7 +242,7 @@ fn a_process_that_lives_uses_its_budget() {
         world.at(Duration::ZERO, Event::Work);
         world.run(ms(300_000));
         assert_eq!(world.violations, 0, "seed {seed}");
-        // A window is lost at most to the margin, to the probe's way and, aligned, to the first one's beginning.
+        // A window loses at most the margin, the round trip of the probe and, if aligned, the start of the first one.
         let cycle = world.window + ms(1_100 + 1_000);
         let windows = 300_000 / cycle.as_millis() as u64;
         let rate_bound = 300_000 / 100;

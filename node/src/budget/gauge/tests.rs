@@ -32,7 +32,7 @@ pub(super) fn answer(status: u16, remaining: Option<u64>, reset_in: u64, window:
     }
 }
 
-/// A gauge with what is around it, by hand.
+/// A gauge driven by hand.
 struct Hand {
     gauge: Gauge,
     keeper: Timekeeper,
@@ -55,7 +55,7 @@ impl Hand {
         kept
     }
 
-    /// Takes one, writing down as needed.
+    /// Takes one request, recording it on disk as needed.
     fn take(&mut self) -> u32 {
         if self.ready() == Ready::Reserve {
             self.write();
@@ -103,7 +103,7 @@ fn a_reset_by_the_local_clock_alone_never_ends_a_window_early_and_teaches_nothin
         hand.settle(probe, &RateInfo { undated: true, ..answer(200, Some(0), guess, 1000) });
         assert_eq!(hand.ready(), Ready::Wait(Some(ms(waits + 1_100))), "{guess}");
         hand.clock.advance(ms(waits + 1_100));
-        // The next window is one whose answer names no moment at all.
+        // The next window's answer names no reset time at all.
         let probe = hand.take();
         hand.settle(probe, &RateInfo { reset_in: None, ..answer(200, Some(0), 0, 9_000) });
         assert_eq!(hand.ready(), Ready::Wait(Some(ms(waits + 40_000 + 2_200))), "{guess}");

@@ -1,10 +1,10 @@
-//! What operators and the scheduler see of a gauge.
+//! Views of a gauge for operators and the scheduler.
 
 use std::time::Duration;
 
 use super::{Gauge, Ready, State};
 
-/// What an unlimited budget counts for where capacities are added up.
+/// The capacity of an unlimited budget where capacities are added up.
 const PLENTY: usize = 1 << 16;
 
 impl Gauge {
@@ -20,7 +20,7 @@ impl Gauge {
         self.limit
     }
 
-    /// Requests left and the time until the next window; `None` while that is not known.
+    /// Requests left and the time until the next window; `None` if unknown.
     pub(in crate::budget) fn remaining(&self, now: Duration) -> Option<(u64, Duration)> {
         match self.state {
             State::Window { left, ends, .. } => Some((left, ends.saturating_sub(now))),
@@ -36,7 +36,7 @@ impl Gauge {
         self.blocked_until.map(|until| until.saturating_sub(now)).filter(|wait| !wait.is_zero())
     }
 
-    /// Requests that could be sent at once, the disk's part aside.
+    /// Requests that could be sent at once, regardless of the disk.
     pub(in crate::budget) fn capacity(&mut self, now: Duration, known_limit: Option<u64>) -> usize {
         let waits = matches!(self.ready(now, known_limit), Ready::Wait(_));
         match self.state {

@@ -1,4 +1,4 @@
-//! What the ledger's lock guards.
+//! The data behind the ledger's lock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::budget::record::{Kept, Key};
 use crate::budget::scope_gauges::{Pick, ScopeGauges};
 use crate::rate::{BudgetScope, Per, RateInfo};
 
-/// What trying to take a request's worth brought.
+/// The result of trying to take a request.
 pub(super) enum Attempt {
     Taken(Ticket),
     Wait(Option<Duration>),
 }
 
-/// Something for the disk to know.
+/// A record to be written to disk.
 pub(super) struct PendingRecord {
     pub(super) key: Key,
     pub(super) kept: Kept,
@@ -25,14 +25,14 @@ pub(super) struct PendingRecord {
     pub(super) reserves: Option<(usize, usize, u32)>,
 }
 
-/// What the ledger's lock guards.
+/// The data behind the ledger's lock.
 pub(super) struct Core {
     pub(super) scopes: Vec<ScopeGauges>,
     pub(super) pending_records: Vec<PendingRecord>,
     pub(super) stopped: Option<Arc<BudgetError>>,
     by_scope: HashMap<BudgetScope, usize>,
     remembered: Remembered,
-    /// One writer at a time takes all pending_records there are: a sync serves everybody who waits for one.
+    /// One writer at a time takes all pending records: one sync serves everybody who waits.
     writing: bool,
     hold_until: Duration,
     next_address: usize,
@@ -56,7 +56,7 @@ impl Core {
         self.stopped.is_some() || now < self.hold_until
     }
 
-    /// The scope's place; made on first use from what is remembered.
+    /// Index of the scope, which is restored on first use.
     pub(super) fn index(&mut self, scope: &BudgetScope, shared: &Shared, now: Duration) -> usize {
         if let Some(&index) = self.by_scope.get(scope) {
             return index;
@@ -123,7 +123,7 @@ impl Core {
         }
     }
 
-    /// Queues what the disk has to know of a gauge; with `reserving`, requests wait for it.
+    /// Queues a gauge's record; with `reserving`, requests wait for it.
     fn announce(&mut self, index: usize, gauge: usize, reserving: bool, shared: &Shared, now: Duration) {
         let scope = &mut self.scopes[index];
         let kept = scope.gauges[gauge].keep(reserving, now, shared.time.stamp());
@@ -137,21 +137,21 @@ impl Core {
         });
     }
 
-    /// Whether a writer has to be started; there is one then.
+    /// Whether a writer has to be started, which then counts as running.
     pub(super) fn begin_writing(&mut self) -> bool {
         let begin = !self.writing && !self.pending_records.is_empty() && self.stopped.is_none();
         self.writing |= begin;
         begin
     }
 
-    /// The next pending_records for the writer; empty once it may end.
+    /// The next records for the writer; empty once it may end.
     pub(super) fn take_news(&mut self) -> Vec<PendingRecord> {
         let pending_records = std::mem::take(&mut self.pending_records);
         self.writing = !pending_records.is_empty();
         pending_records
     }
 
-    /// The pending_records are on disk: who waited for them may go.
+    /// The records are on disk: those who waited for them may proceed.
     pub(super) fn written(&mut self, reserved: impl Iterator<Item = (usize, usize, u32)>) {
         for (index, gauge, epoch) in reserved {
             let scope = &mut self.scopes[index];

@@ -24,12 +24,12 @@ use super::settings::BudgetSettings;
 use super::status::BudgetStatus;
 use crate::rate::{BudgetScope, Per, RateInfo};
 
-/// What a caller that cannot be told when is told to wait: a write to disk or a probe ends about then.
+/// Suggested wait when the exact time is unknown: a write to disk or a probe takes about this long.
 const SOON: Duration = Duration::from_millis(5);
 
 /// All budgets of a node. Cheap to clone; all clones are one ledger.
 ///
-/// Its methods are called within a tokio runtime, whose blocking threads write to disk.
+/// Call its methods within a tokio runtime, whose blocking threads write to disk.
 #[derive(Clone)]
 pub struct Ledger {
     shared: Arc<Shared>,
@@ -45,18 +45,18 @@ struct Shared {
     addresses: Vec<Option<IpAddr>>,
 }
 
-/// What asking for a ticket brought.
+/// The result of asking for a ticket.
 #[derive(Debug)]
 #[must_use]
 pub enum Acquired<T> {
     /// A request may be sent.
     Ready(T),
-    /// About how long until one may.
+    /// Approximate time until one may be sent.
     Wait(Duration),
 }
 
 impl<T> Acquired<T> {
-    /// The same with what may be sent turned into something else.
+    /// Maps the ticket.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Acquired<U> {
         match self {
             Self::Ready(ready) => Acquired::Ready(f(ready)),
@@ -65,13 +65,13 @@ impl<T> Acquired<T> {
     }
 }
 
-/// The world a ledger lives in.
+/// The environment of a ledger.
 pub struct LedgerEnv {
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// For jitter.
     pub entropy: Arc<dyn Entropy>,
-    /// Where the journal is written.
+    /// Runs the journal's writes.
     pub work: Work,
     /// The machine's uptime at this moment.
     pub boot: Option<BootTime>,
@@ -80,8 +80,8 @@ pub struct LedgerEnv {
 impl Ledger {
     /// Opens the ledger in the file `path`, for requests from `addresses` (`None`: the one that the system chooses).
     ///
-    /// A damaged file is kept aside and reported, and nothing is sent for as long as the longest window that it is
-    /// known to have seen, and for `default_window` at least: whatever it knew has ended by then.
+    /// A damaged file is kept aside and reported, and nothing is sent for the longest window that it is known to
+    /// contain, and at least for `default_window`: whatever it contained has expired by then.
     pub fn open(
         path: &Path,
         addresses: Vec<Option<IpAddr>>,
@@ -106,7 +106,7 @@ impl Ledger {
         })
     }
 
-    /// How many requests could be sent now: whoever fetches jobs wants no more of them.
+    /// How many requests could be sent now; a session requests no more jobs than that.
     pub fn capacity(&self, scope: &BudgetScope) -> usize {
         let now = self.shared.time.now();
         let mut core = self.shared.lock();
@@ -117,7 +117,7 @@ impl Ledger {
         core.scopes[index].capacity(now)
     }
 
-    /// All budgets of the scopes asked for since the start of which anything is known, for the status page.
+    /// All known budgets of the scopes used since the start, for the status.
     pub fn snapshot(&self) -> Vec<BudgetStatus> {
         let now = self.shared.time.now();
         let core = self.shared.lock();
@@ -155,7 +155,7 @@ impl Ledger {
         Ok(attempt)
     }
 
-    /// A request has ended: called by its ticket, once.
+    /// Settles a request: called by its ticket, once.
     fn settle(&self, ticket: &Ticket, rate: &RateInfo) {
         let now = self.shared.time.now();
         let jitter = self.shared.entropy.next_unit();

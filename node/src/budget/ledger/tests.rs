@@ -1,4 +1,4 @@
-//! The ledger with many askers.
+//! The ledger under concurrent use.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -114,7 +114,7 @@ async fn a_waiter_that_gives_up_passes_the_wake_up_on() {
         for waiter in &fickle {
             waiter.abort();
         }
-        // Whether it got a ticket before or not: aborted, it gave it up unanswered or never had it.
+        // Whether it had a ticket or not: aborting it drops the ticket unanswered.
         let ticket = timeout(DEADLINE, patient).await.unwrap().unwrap();
         ticket.settle(&RateInfo { retry_after: None, ..left(900) });
     }
@@ -193,7 +193,7 @@ async fn a_killed_process_leaves_no_more_than_there_was() {
         }
         held
     };
-    // As the disk is at this moment, with all tickets out.
+    // The disk at this moment, with all tickets taken.
     let killed = Place::new();
     std::fs::copy(place.path(), killed.path()).unwrap();
     let again = killed.open(1);

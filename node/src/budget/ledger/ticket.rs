@@ -1,11 +1,11 @@
-//! The right to send one request.
+//! Permission to send one request.
 
 use std::fmt;
 
 use super::Ledger;
 use crate::rate::RateInfo;
 
-/// The right to send one request from one address. Dropped without [`settle`](Self::settle), its request counts as
+/// Permission to send one request from one address. Dropped without [`settle`](Self::settle), its request counts as
 /// sent, without an answer.
 #[must_use = "a ticket that is dropped counts as a request that was sent"]
 pub struct Ticket {
@@ -21,12 +21,12 @@ impl Ticket {
         Self { ledger, address, place, epoch, settled: false }
     }
 
-    /// Index of the address to send it from, in the list that the ledger was opened with.
+    /// Index of the address to send from, in the list that the ledger was opened with.
     pub fn address(&self) -> usize {
         self.address
     }
 
-    /// The request has ended so.
+    /// Records the outcome of the request.
     pub fn settle(mut self, rate: &RateInfo) {
         self.settled = true;
         self.ledger.clone().settle(&self, rate);

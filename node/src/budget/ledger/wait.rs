@@ -10,9 +10,9 @@ use crate::budget::BudgetError;
 use crate::rate::BudgetScope;
 
 impl Ledger {
-    /// A ticket for one request, as soon as one may be sent, but for no longer than `max_wait`.
+    /// A ticket for one request as soon as one may be sent, waiting up to `max_wait`.
     ///
-    /// Waiters are woken one at a time, by whatever frees a request: an answer, a write, the end of a window.
+    /// Waiters are woken one at a time by whatever frees a request: an answer, a write, the end of a window.
     pub async fn acquire_within(
         &self,
         scope: &BudgetScope,
@@ -24,7 +24,7 @@ impl Ledger {
         loop {
             let notified = changed.notified();
             tokio::pin!(notified);
-            // From here on no change is missed, although the look comes after.
+            // Enabled before the check, so that no change is missed.
             notified.as_mut().enable();
             let until = match self.attempt(scope)? {
                 Attempt::Taken(ticket) => return Ok(Acquired::Ready(ticket)),
@@ -38,7 +38,7 @@ impl Ledger {
             let pause = until.map_or(deadline, |until| until.min(deadline)).saturating_sub(now);
             tokio::select! {
                 () = notified => {}
-                // A timer that ends a little before its time would make the loop turn for nothing.
+                // A timer that fires slightly early would make the loop spin.
                 () = tokio::time::sleep(pause.max(Duration::from_millis(1))) => {}
             }
         }
@@ -52,8 +52,8 @@ impl Ledger {
     }
 }
 
-/// Wakes the next waiter when one leaves, for whatever reason: each wake-up goes to a single one, and the one that
-/// leaves may be the only one that knew when to look again.
+/// Wakes the next waiter when one leaves for whatever reason: each wake-up goes to a single waiter, and the one that
+/// leaves may be the only one that knew when to check again.
 struct PassOn(Arc<Notify>);
 
 impl Drop for PassOn {

@@ -1,4 +1,4 @@
-//! The writer: takes the pending_records to disk.
+//! Writes pending records to disk.
 
 use std::sync::{Arc, PoisonError};
 
@@ -8,7 +8,7 @@ use super::{Ledger, Shared};
 use crate::budget::BudgetError;
 
 impl Ledger {
-    /// Starts a writer on a thread that may block, or writes at once where there is no runtime.
+    /// Starts a writer on a blocking thread, or writes at once if there is no runtime.
     pub(super) fn spawn_writer(&self) {
         let shared = Arc::clone(&self.shared);
         match Handle::try_current() {
@@ -19,7 +19,7 @@ impl Ledger {
 }
 
 impl Shared {
-    /// Writes until there are no pending_records. What came up during one sync is served by the next.
+    /// Writes until there are no pending records. Records queued during one sync are written by the next.
     fn write_news(&self) {
         loop {
             let pending_records = self.lock().take_news();

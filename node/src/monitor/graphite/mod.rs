@@ -1,4 +1,4 @@
-//! Graphite's memory of the counters that `twm-stats` sends there: longer than a node remembers.
+//! History from Graphite, to which `twm-stats` sends the counters; it goes back further than a node's own.
 
 mod series;
 mod url;
@@ -15,14 +15,14 @@ use crate::source::{ClientTls, HttpClient, HttpError, HttpSettings};
 pub(super) use series::Series;
 pub use url::GraphiteUrl;
 
-/// How long Graphite may take: it reads a week of seconds from its disk.
+/// Timeout of Graphite, which reads a week of seconds from its disk.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Most bytes of an answer; one of all series has some 500 kB.
+/// Largest answer, bytes; one with all series has some 500 kB.
 const LARGEST: usize = 4 << 20;
-/// How old an answer may be: a hundred browsers must not cost Graphite more than one.
+/// Longest age of an answer: a hundred browsers must not cost Graphite more than one.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// Why there are no series. The words are shown to whoever looks at the history.
+/// Why there are no series. The messages are shown with the history.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum GraphiteError {
     #[error(
@@ -39,7 +39,7 @@ pub(super) enum GraphiteError {
     Empty { url: String },
 }
 
-/// Why Graphite cannot be asked at all.
+/// Why Graphite cannot be used at all.
 #[derive(Debug, thiserror::Error)]
 pub enum GraphiteClientError {
     /// There is no HTTP client.
@@ -50,23 +50,23 @@ pub enum GraphiteClientError {
     Tls(#[from] rustls::Error),
 }
 
-/// An answer, and when it came.
+/// An answer, and when it arrived.
 type Kept = Option<(Duration, Result<Arc<Series>, GraphiteError>)>;
 
-/// A Graphite that is asked for ranges of time.
+/// A client of Graphite.
 pub struct Graphite {
     url: GraphiteUrl,
     client: HttpClient,
     clock: Arc<dyn Clock>,
-    /// Requester range; who asks holds the lock, and others wait for what he gets.
+    /// By range; the task that makes a query holds its lock, and others wait for the result.
     kept: [Mutex<Kept>; Range::ALL.len()],
 }
 
 impl Graphite {
-    /// The Graphite at this URL. Nothing is asked yet.
+    /// A client of the Graphite at this URL. It does not connect yet.
     ///
     /// # Errors
-    /// There is no HTTP client to be had.
+    /// An HTTP client could not be created.
     pub fn new(url: GraphiteUrl, clock: Arc<dyn Clock>) -> Result<Self, GraphiteClientError> {
         let settings =
             HttpSettings { request_timeout: PATIENCE, body_limit: LARGEST, ..HttpSettings::default() };
@@ -98,7 +98,7 @@ impl Graphite {
             return Err(GraphiteError::Refused { url: url(), status: answer.status });
         }
         let body = answer.body.map_err(|error| odd(error.to_string()))?;
-        // Some megabytes of JSON are nothing for a thread that answers others.
+        // Parsing megabytes of JSON would block a thread that serves others.
         let series = tokio::task::spawn_blocking(move || span.read(&body)).await;
         let series = series.map_err(|e| odd(e.to_string()))?.map_err(|e| odd(e.to_string()))?;
         if series.points.is_empty() { Err(GraphiteError::Empty { url: url() }) } else { Ok(series) }

@@ -1,4 +1,4 @@
-//! What is asked of Graphite's render API, and how its answer becomes points of one history.
+//! Requests to Graphite's render API, and the conversion of its answers to points.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use crate::monitor::history::Range;
 
-/// Before the name of a node: items that it fetched, a second.
+/// Prefix of a node's name: items that it fetched per second.
 const NODE: &str = "stats.ops.";
-/// Nodes that are shown: more lines than a chart can tell apart.
+/// Most nodes shown: a chart cannot distinguish more lines.
 const MOST_NODES: usize = 32;
 
 /// Time between two points: some hundreds fill a chart.
@@ -28,13 +28,13 @@ fn step(range: Range) -> Duration {
 pub(crate) struct Series {
     /// Seconds between two points.
     pub(crate) step_s: u64,
-    /// What the values of a point are, its time first: `at_ms`, the labels of `twm-stats`, `stats.ops.NODE`.
+    /// The names of a point's values, the time first: `at_ms`, the labels of `twm-stats`, `stats.ops.NODE`.
     pub(crate) fields: Vec<String>,
-    /// A value is absent where Graphite has none.
+    /// A value is absent if Graphite has none.
     pub(crate) points: Vec<Vec<Option<f64>>>,
 }
 
-/// A range of time that ends now, in steps that begin at multiples of their length. Unix seconds.
+/// A range of time up to now, in steps that start at multiples of their length. Unix seconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     from: u64,
@@ -42,7 +42,7 @@ pub(super) struct Span {
     step: u64,
 }
 
-/// A series as the render API tells it.
+/// A series as the render API returns it.
 #[derive(Debug, Deserialize)]
 struct Rendered {
     target: String,
@@ -61,7 +61,7 @@ impl Span {
         let Self { from, now, step } = self;
         let summary = |label: &str, of: &str| format!("summarize({label},\"{step}s\",\"{of}\")");
         let named = |label: &'static str, of| format!("alias({},\"{label}\")", summary(label, of));
-        // Of a step counts the last value of what grows, and the mean of what is so at a moment.
+        // The value of a step is the last one of a counter, and the mean of a gauge.
         let growing = GROWING.map(|label| named(label, "last"));
         let gauges = ONGOING.map(|label| named(label, "avg"));
         let each = format!("groupByNode({},3,\"sum\")", summary("stats.ops.*.*", "sum"));
@@ -71,7 +71,7 @@ impl Span {
         bounds.into_iter().chain(targets.map(|target| ("target", target))).collect()
     }
 
-    /// The points of an answer. What lies outside of the range, or is none of the series asked for, is left out.
+    /// The points of an answer. What is outside the range, or in no requested series, is left out.
     pub(super) fn read(self, body: &[u8]) -> serde_json::Result<Series> {
         let rendered: Vec<Rendered> = serde_json::from_slice(body)?;
         let mut labels: Vec<String> = counters::all().map(str::to_owned).collect();
@@ -92,19 +92,20 @@ impl Span {
             }
         }
         let point = |(begin, values): (u64, BTreeMap<usize, f64>)| self.point(begin, &values, &labels);
-        // How fast something grew in a step that has just begun, nobody can tell.
+        // The rate in a step that has just begun is unknown.
         let tells = |begin: &u64| begin + self.step / 2 <= self.now;
         let points = steps.into_iter().filter(|(begin, _)| tells(begin)).map(point).collect();
         let fields = std::iter::once("at_ms".to_owned()).chain(labels.iter().cloned()).collect();
         Ok(Series { step_s: self.step, fields, points })
     }
 
-    /// The point of a step. It stands at the step's end, where what counts last was so; the newest may not have ended.
+    /// The point of a step. Its time is the step's end, where the last values apply; the newest step may not have
+    /// ended.
     fn point(self, begin: u64, values: &BTreeMap<usize, f64>, labels: &[String]) -> Vec<Option<f64>> {
         let end = (begin + self.step).min(self.now).max(begin);
         let seconds = (end - begin).max(1) as f64;
         let value = |(place, label): (usize, &String)| match values.get(&place) {
-            // Nothing is sent of a second in which nothing was fetched.
+            // Nothing is sent for a second in which nothing was fetched.
             value if label.starts_with(NODE) => Some(value.copied().unwrap_or(0.0) / seconds),
             value => value.copied(),
         };

@@ -4,16 +4,16 @@ use std::fmt;
 
 use reqwest::Url;
 
-/// Where graphite-web is: `http[s]://[USER:PASSWORD@]HOST[:PORT][/PATH]`. Shown, also for debugging, without user and
-/// password.
+/// Where graphite-web is: `http[s]://[USER:PASSWORD@]HOST[:PORT][/PATH]`. Its `Display` and `Debug` forms omit user
+/// and password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GraphiteUrl(Url);
 
 impl GraphiteUrl {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// What is wrong with it, and what is allowed. The text is not repeated: it may have a password.
+    /// What is wrong with it, and what is allowed. The text is not repeated: it may contain a password.
     pub fn parse(text: &str) -> Result<Self, String> {
         let form = "give the URL of graphite-web, such as http://10.0.0.8:8080/";
         let mut url = Url::parse(text.trim()).map_err(|error| format!("it is no URL ({error}); {form}"))?;
@@ -41,7 +41,7 @@ impl GraphiteUrl {
 impl fmt::Display for GraphiteUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.0.clone();
-        // Neither fails where there is a host.
+        // Neither fails if there is a host.
         let _ = (shown.set_username(""), shown.set_password(None));
         write!(f, "{shown}")
     }

@@ -36,7 +36,7 @@ async fn a_call_without_the_token_or_from_a_foreign_page_changes_nothing() {
     assert!(port.fake.mutations.lock().unwrap().is_empty());
 }
 
-/// What ends TLS calls the node by its address, and passes on what the browser says of its page.
+/// A TLS proxy calls the node by its address, and forwards what the browser says about its page.
 #[tokio::test]
 async fn a_page_behind_a_proxy_acts_when_its_public_url_is_known() {
     let port = Port::open(Some(TOKEN)).await;

@@ -1,4 +1,4 @@
-//! What an indexer tells.
+//! Inspections through an indexer.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use tokio::net::TcpListener;
 use super::world::Port;
 use crate::monitor::{Indexer, IndexerUrl};
 
-/// What an indexer answers.
+/// An indexer's answer.
 pub(super) const INSPECTION: &str = r#"{"query":"a","from_ms":null,"to_ms":5,"total":3,
     "over_time":{"interval_ms":1000,"buckets":[{"at_ms":0,"tweets":3}]},
     "hashtags":[{"hashtag":"b","tweets":1,"share":0.3333}],
     "places":{"tweets":1,"cell_degrees":0.1,"cells":[{"lat":1.05,"lon":2.05,"tweets":1}]},
     "samples":[{"id":"1","screen_name":null,"created_at_ms":4,"text":"x","hashtags":["b"],"geo":{"lat":1.0,"lon":2.0}}]}"#;
 
-/// An indexer that answers this to everything and tells what was asked where it says ASKED.
+/// An indexer that always gives this answer, with the query in place of ASKED.
 pub(super) async fn indexer_that_answers(status: u16, body: &'static str) -> Indexer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

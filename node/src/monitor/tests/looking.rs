@@ -27,7 +27,7 @@ async fn the_description_names_the_routes_that_exist_with_their_methods_and_no_o
     }
 }
 
-/// Whether an answer has what the description says, and nothing that it does not.
+/// Whether an answer has everything in its description, and nothing else.
 fn check(value: &Value, schema: &Value, all: &Value, place: &str) {
     let schema = match schema["$ref"].as_str().and_then(|name| name.rsplit('/').next()) {
         Some(name) => &all["components"]["schemas"][name],
@@ -232,7 +232,7 @@ async fn the_stream_tells_what_happens_while_somebody_looks_and_how_much_it_leav
     let stream = port.get("/api/v1/stream?after=1").await;
     let events = stream["events"].as_array().unwrap();
     assert_eq!((events.len(), &events[0]["number"], &stream["missed"]), (200, &json!(802), &json!(800)));
-    // Who does not come back is not told of.
+    // An observer that is gone gets no events.
     port.clock.advance(Duration::from_secs(31));
     let tired = async {
         while port.fake.looked_at.load(Ordering::Relaxed) {

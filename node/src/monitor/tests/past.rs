@@ -15,7 +15,7 @@ use crate::source::test_server::{Seen, serve};
 const GOOD: &str = r#"[{"target": "follower.total_fetched", "datapoints": [[12, 1699999920], [null, 1699999980]]},
                        {"target": "stats.ops.<b>n</b>", "datapoints": [[30, 1699999920]]}]"#;
 
-/// A Graphite that answers with what is there now, and notes what it was asked.
+/// A Graphite that returns the current answer and records the queries.
 #[derive(Default)]
 struct FakeGraphite {
     answer: Mutex<(u16, String)>,
@@ -95,7 +95,7 @@ async fn where_graphite_fails_the_node_tells_what_it_remembers_and_why() {
         let trouble = history["trouble"].as_str().unwrap();
         assert!(trouble.contains(words) && !trouble.contains("s3cret"), "{trouble}");
         assert_eq!((&history["source"], &history["step_s"]), (&json!("node"), &json!(60)));
-        // A moment later it is asked again.
+        // Later it is asked again.
         port.clock.advance(Duration::from_secs(10));
     }
     fake.answers(200, GOOD);

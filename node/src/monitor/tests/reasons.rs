@@ -26,7 +26,7 @@ fn a_crawl_that_stands_still_says_why() {
     cluster.nodes[0].drained = false;
     (crawl.leased, cluster.sessions[0].leased) = (0, 8);
     assert_eq!(kinds(&crawl, &none, &cluster), ["crowded"]);
-    // The one address has spent a budget, and idle workers take no jobs.
+    // The only address has spent a budget, and idle workers take no jobs.
     cluster.sessions[0].leased = 0;
     assert_eq!(kinds(&crawl, &none, &cluster), ["spent"]);
     cluster.sessions.clear();
@@ -74,7 +74,7 @@ fn a_rate_looks_back_a_while_and_nobody_knows_the_end_while_nothing_moves() {
     crawl.counters = CrawlCounters::default();
     let mut pace = Pace::default();
     for second in 0..100 {
-        // Slow for a minute, then ten a second.
+        // Slow for a minute, then ten per second.
         crawl.counters.users.completed += if second < 60 { 1 } else { 10 };
         pace.take(std::time::Duration::from_secs(second), std::slice::from_ref(&crawl));
     }

@@ -1,4 +1,4 @@
-//! A cluster that does what a test says, and a client.
+//! A fake cluster and a client.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,7 @@ pub(super) struct Fake {
     pub(super) mutations: Mutex<Vec<Write>>,
     pub(super) sessions: AtomicBool,
     pub(super) looked_at: AtomicBool,
-    /// How many events there were so far.
+    /// Number of events so far.
     pub(super) events: AtomicU64,
 }
 

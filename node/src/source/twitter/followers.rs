@@ -23,7 +23,7 @@ pub(super) fn parse_followers(body: &[u8]) -> Result<(FollowersPage, String), St
     Ok((FollowersPage { ids: body.ids.good, unusable: body.ids.unusable, ..FollowersPage::default() }, next))
 }
 
-/// Account ids as texts or numbers.
+/// Account ids as strings or numbers.
 struct Ids {
     good: Vec<UserId>,
     unusable: usize,
@@ -57,7 +57,8 @@ impl<'de> Deserialize<'de> for Ids {
     }
 }
 
-/// One entry of a list of ids; `None` if it is none. Pages have thousands: no detour through other values.
+/// One entry of a list of ids; `None` if it is invalid. Pages have thousands, so no intermediate values are
+/// created.
 struct Entry(Option<UserId>);
 
 impl<'de> Deserialize<'de> for Entry {

@@ -1,4 +1,4 @@
-//! Doors for the fuzz target `api_answer` in `tests/fuzz`; built for it alone.
+//! Entry points for the fuzz target `api_answer` in `tests/fuzz`; built only for it.
 
 use crate::rate::RateInfo;
 use crate::source::{Asked, FollowersPage, Profile, SourceError, TimelinePage};
@@ -22,7 +22,7 @@ pub fn profiles(body: &[u8]) -> Result<Vec<Profile>, SourceError> {
     super::profiles(body.to_vec(), &asked())
 }
 
-/// An answer that is no success.
+/// An error answer.
 pub fn refusal(status: u16, body: &[u8], rate: &mut RateInfo, about_user: bool) -> SourceError {
     super::refusal(&asked(), status, body, rate, about_user)
 }

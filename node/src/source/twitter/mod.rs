@@ -1,7 +1,7 @@
-//! Twitter's API v1 and v1.1, and whatever speaks it.
+//! Twitter's API v1 and v1.1, and compatible servers.
 //!
-//! Endpoints as <https://developer.x.com/en/docs/x-api/v1> describes them: `statuses/user_timeline`, `followers/ids`
-//! and `users/lookup`. Look-ups by id and by name share one budget, as they share one endpoint.
+//! Endpoints as described at <https://developer.x.com/en/docs/x-api/v1>: `statuses/user_timeline`, `followers/ids`
+//! and `users/lookup`. Look-ups by id and by name share one endpoint and thus one budget.
 
 mod followers;
 #[cfg(fuzzing)]
@@ -30,10 +30,10 @@ use crate::rate::BudgetScope;
 /// Ids or names in one look-up.
 const LOOKUP_BATCH: usize = 100;
 
-/// Most characters of a describe_error about an answer.
+/// Longest message about an answer, characters.
 const LONGEST_COMPLAINT: usize = 200;
 
-/// The cursor of the first page of followers, and the one behind the last.
+/// The cursor of the first page of followers, and the one after the last.
 const FIRST_CURSOR: &str = "-1";
 const END_CURSOR: &str = "0";
 
@@ -71,7 +71,7 @@ impl TwitterSource {
             (200..=299, Err(error)) => Err(garbage(asked, error.to_string())),
             (404, Ok(body)) if !about_user && lacks_matches(&body) => Ok(b"[]".to_vec()),
             (status, body) => {
-                // What an error's body says only refines its status.
+                // An error's body only refines its status.
                 Err(refusal(asked, status, &body.unwrap_or_default(), &mut rate, about_user))
             }
         };
@@ -89,7 +89,7 @@ impl TwitterSource {
     }
 }
 
-/// An object without an id stands for no account that was asked for: like an unknown one, it is missing.
+/// An object without an id stands for no requested account: like an unknown one, it is missing.
 fn usable_profile(raw: Box<serde_json::value::RawValue>) -> Option<Profile> {
     match Profile::from_twitter(raw) {
         Ok(profile) => Some(profile),
@@ -181,7 +181,7 @@ fn profiles(body: Vec<u8>, asked: &Asked) -> Result<Vec<Profile>, SourceError> {
     let found = objects.len();
     let profiles: Vec<Profile> = objects.into_iter().filter_map(usable_profile).collect();
     if found > 0 && profiles.is_empty() {
-        // Taken as an answer, all that were asked for would count as suspended.
+        // Accepting this as an answer would count all requested accounts as suspended.
         return Err(garbage(asked, format!("none of {found} profiles has a usable id")));
     }
     Ok(profiles)
@@ -192,7 +192,8 @@ fn timeline(body: Vec<u8>, cursor: Option<&str>, asked: &Asked) -> Result<Timeli
     with_next(page, cursor, asked)
 }
 
-/// The next `max_id` is the lowest id less one: `max_id` is inclusive. It has to fall from page to page.
+/// The next `max_id` is the lowest id minus one, because `max_id` is inclusive. It has to decrease from page
+/// to page.
 fn with_next(
     mut page: TimelinePage,
     cursor: Option<&str>,
@@ -204,7 +205,7 @@ fn with_next(
     });
     let Some(lowest) = lowest.min() else {
         if page.unusable > 0 {
-            // Taken as the end, this would silently cut the timeline short.
+            // Accepting this as the end would silently truncate the timeline.
             return Err(garbage(asked, format!("none of {} tweets has a usable id", page.unusable)));
         }
         return Ok(page);

@@ -7,18 +7,19 @@ use storage::ids::UserId;
 use crate::rate::{BudgetScope, Per};
 use crate::source::{Asked, SourceError};
 
-/// Where the API is, and who asks.
+/// The address of the API, and the credentials.
 #[derive(Debug, Clone)]
 pub struct TwitterSettings {
-    /// The part of every URL before `statuses/...`, such as `http://localhost:5000/1/` or `https://api.twitter.com/1.1/`.
+    /// The prefix of every URL before `statuses/...`, such as `http://localhost:5000/1/` or
+    /// `https://api.twitter.com/1.1/`.
     pub base_url: String,
     /// A bearer token, sent with every request.
     pub bearer: Option<String>,
-    /// What a budget belongs to; by default the token where there is one, else the local address.
+    /// How budgets are divided; by default per token if there is one, else per local address.
     pub budget_per: Option<Per>,
 }
 
-/// Settings that name no API.
+/// Why settings are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum TwitterSettingsError {
     /// Not an absolute `http` or `https` URL.
@@ -29,7 +30,7 @@ pub enum TwitterSettingsError {
         /// What is wrong with it.
         what: String,
     },
-    /// A token that cannot stand in a header.
+    /// A token that does not fit into a header.
     #[error("the bearer token has characters that no token has; check for line breaks and spaces around it")]
     Bearer,
 }
@@ -54,7 +55,7 @@ impl Resource {
     }
 }
 
-/// Makes requests. What does not change from one to the next is made once.
+/// Builds requests. Constant parts are built once.
 #[derive(Debug)]
 pub(super) struct Requests {
     urls: [Url; 3],
@@ -67,11 +68,11 @@ impl Requests {
     pub(super) fn new(settings: &TwitterSettings) -> Result<Self, TwitterSettingsError> {
         let base = parse_base(&settings.base_url)?;
         let mut shown_base = base.clone();
-        // Nothing to strip is no failure: such URLs carry no secrets either.
+        // If there is nothing to strip, the URL contains no secrets either.
         let _ = shown_base.set_username("").and_then(|()| shown_base.set_password(None));
         let bearer = settings.bearer.as_deref().map(bearer_header).transpose()?;
         let per = settings.budget_per.unwrap_or(if bearer.is_some() { Per::Source } else { Per::Address });
-        // Another token is another budget. The name is written to disk: it must not give the token away.
+        // Another token has another budget. The name is written to disk and must not reveal the token.
         let owner = settings
             .bearer
             .as_deref()
@@ -194,7 +195,7 @@ impl Requests {
     }
 }
 
-/// Whether a text can be [`TwitterSettings::base_url`].
+/// Checks a text for [`TwitterSettings::base_url`].
 ///
 /// # Errors
 /// What is wrong with it.
@@ -202,10 +203,10 @@ pub fn check_base_url(text: &str) -> Result<(), TwitterSettingsError> {
     parse_base(text).map(|_url| ())
 }
 
-/// Whether a text can be [`TwitterSettings::bearer`].
+/// Checks a text for [`TwitterSettings::bearer`].
 ///
 /// # Errors
-/// It has characters that no header carries.
+/// It has characters that no header can contain.
 pub fn check_bearer(text: &str) -> Result<(), TwitterSettingsError> {
     bearer_header(text).map(|_header| ())
 }

@@ -1,4 +1,4 @@
-//! What Twitter's refusals mean.
+//! Classifies Twitter's refusals.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ mod code {
     pub const NO_MATCH: i64 = 17;
     pub const USER_SUSPENDED: i64 = 63;
     pub const RATE_LIMITED: i64 = 88;
-    /// Not authenticated, own account suspended, bad or unfit token, access level, unknown application.
+    /// Not authenticated, own account suspended, invalid token, access level, unknown application.
     pub const CREDENTIALS: [i64; 9] = [32, 64, 87, 89, 99, 215, 220, 326, 453];
 }
 
-/// Most of a server's words that an error repeats.
+/// Longest quoted part of a server's message.
 const LONGEST_QUOTE: usize = 200;
 
-/// Sorts an answer that is no success. `about_user`: it concerns one account, which can be out of reach.
+/// Classifies an error answer. `about_user`: it concerns one account, which can be gone.
 pub(super) fn refusal(
     asked: &Asked,
     status: u16,
@@ -32,7 +32,7 @@ pub(super) fn refusal(
     let codes = codes(body);
     let has = |code: i64| codes.contains(&code);
     if matches!(status, 420 | 429) || has(code::RATE_LIMITED) {
-        // API v1 said it with status 400.
+        // API v1 reported it with status 400.
         rate.limited = true;
         return SourceError::Limited { asked, status, retry_in: wait(rate) };
     }
@@ -66,7 +66,7 @@ pub(super) fn refusal(
     SourceError::Gone { asked, status, reason }
 }
 
-/// Whether a look-up's 404 only says that none of the accounts exists.
+/// Whether a look-up's 404 only means that none of the accounts exists.
 pub(super) fn lacks_matches(body: &[u8]) -> bool {
     codes(body).contains(&code::NO_MATCH)
 }
@@ -75,7 +75,7 @@ fn wait(rate: &RateInfo) -> Option<Duration> {
     rate.retry_after.max(rate.reset_in)
 }
 
-/// The codes of a body such as `{"errors":[{"code":34,"message":"..."}]}`; none where it is anything else.
+/// The codes of a body such as `{"errors":[{"code":34,"message":"..."}]}`; none for any other body.
 fn codes(body: &[u8]) -> Vec<i64> {
     #[derive(Deserialize)]
     struct Body {
@@ -91,7 +91,7 @@ fn codes(body: &[u8]) -> Vec<i64> {
     )
 }
 
-/// The beginning of what a server said, on one line.
+/// The beginning of a server's message, on one line.
 fn quote(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * LONGEST_QUOTE)]);
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -14,7 +14,7 @@ use crate::ctl::{Cluster, CtlError, Output};
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// WaitSummary until a crawl is over. One that was cancelled or has failed accounts is an error.
+/// Waits until a crawl is over. One that was cancelled or has failed accounts is an error.
 pub async fn wait(cluster: &Cluster, output: Output, id: CrawlId) -> Result<(), CtlError> {
     let start = Instant::now();
     let mut pace = Pace::default();

@@ -8,7 +8,7 @@ pub const MAX_LINE: usize = 4096;
 /// Longest screen name.
 const MAX_NAME: usize = 50;
 
-/// Subject a line names.
+/// Whom a line names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// An account.
@@ -45,7 +45,7 @@ pub enum BadLine {
     Id(#[from] InvalidUserId),
 }
 
-/// Subject a line names; nothing for a blank line or a comment.
+/// Whom a line names; nothing for a blank line or a comment.
 ///
 /// A line is an id, a screen name behind an `@`, or a job as the original saved its frontier: `T,<id>,0`, of which
 /// the id counts.

@@ -27,7 +27,7 @@ use bulk::{BulkResponse, Part, Pending};
 use call::{Call, CallError};
 pub(super) use url::ServerUrl;
 
-/// WaitSummary for a server that is busy or does not answer.
+/// Waits for a server that is busy or does not answer.
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// Why there is no going on with a search server.

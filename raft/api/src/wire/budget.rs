@@ -38,7 +38,7 @@ impl ByteBudget {
         Arc::new(Semaphore::new(bytes / UNIT))
     }
 
-    /// WaitSummary for memory, first from the host's own share, so that a host without any left does not queue ahead of
+    /// Waits for memory, first from the host's own share, so that a host without any left does not queue ahead of
     /// others. A reservation is capped at half of the host's share, so that another call can proceed beside the
     /// largest.
     ///

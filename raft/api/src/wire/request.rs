@@ -55,7 +55,7 @@ pub enum NodeRequest {
         /// The session.
         session: SessionId,
     },
-    /// WaitSummary until a report with these wants would be granted something. Keeps the session alive.
+    /// Waits until a report with these wants would be granted something. Keeps the session alive.
     WaitForWork {
         /// The session.
         session: SessionId,

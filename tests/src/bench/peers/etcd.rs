@@ -111,7 +111,7 @@ impl Etcd {
     }
 }
 
-/// WaitSummary until every member knows the leader. Returns where that listens, and its version.
+/// Waits until every member knows the leader. Returns where that listens, and its version.
 async fn leader_of(
     members: &mut [Process],
     addresses: impl Iterator<Item = &String> + Clone,

@@ -76,7 +76,7 @@ impl Redis {
     }
 }
 
-/// WaitSummary until both replicas follow. Returns the version.
+/// Waits until both replicas follow. Returns the version.
 async fn replicated(servers: &mut [Process], primary: &str) -> anyhow::Result<String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
