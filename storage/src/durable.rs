@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-/// What could not be done to which file.
+/// A failed file operation.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
 pub struct FileError {
@@ -19,13 +19,13 @@ pub struct FileError {
     pub action: &'static str,
     /// The file or folder.
     pub path: PathBuf,
-    /// What the system said.
+    /// The error of the system.
     pub source: io::Error,
 }
 
 impl FileError {
-    /// Whether it says something about the place, and nothing about this one file: any other would fail as well, and
-    /// this one will do once the place is well again.
+    /// Whether the error concerns the place rather than this one file: any other file would fail as well, and this
+    /// one will succeed once the place works again.
     pub fn is_of_the_place(&self) -> bool {
         let of_the_place = matches!(
             self.source.kind(),
@@ -40,7 +40,7 @@ impl FileError {
     }
 }
 
-/// The action of making a new file: if it is not permitted, it is the folder that does not permit it.
+/// The action of creating a new file: if it is not permitted, the folder does not permit it.
 pub(crate) const CREATE: &str = "create";
 
 /// What a person can do about it.
@@ -55,7 +55,7 @@ fn remedy(source: &io::Error) -> &'static str {
     }
 }
 
-/// Names action and file of a failed operation.
+/// Adds action and file to an error.
 pub(crate) trait Naming<T> {
     fn naming(self, action: &'static str, path: &Path) -> Result<T, FileError>;
 }
@@ -79,18 +79,18 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Creates a folder that only its owner reads, and those above it; each new name is durable. A folder that is there
-/// keeps its rights; those above it have what the process' umask leaves.
+/// Creates a private folder, and those above it; each new name is durable. An existing folder keeps its permissions;
+/// those above it have what the process's umask leaves.
 pub(crate) fn create_folder(path: &Path) -> Result<(), FileError> {
     make_folder(path, 0o700)
 }
 
-/// The same for a folder that others may read, as far as the process' umask allows it.
+/// The same for a folder that others may read, as far as the process's umask allows it.
 pub(crate) fn create_shared_folder(path: &Path) -> Result<(), FileError> {
     make_folder(path, 0o777)
 }
 
-/// How a file is created that only its owner reads.
+/// Options for creating a private file.
 pub(crate) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600);
@@ -111,8 +111,8 @@ fn make_folder(path: &Path, mode: u32) -> Result<(), FileError> {
     sync_parent(path)
 }
 
-/// Writes a small file under a temporary name and renames it: a reader, also after a power cut, sees
-/// the old file or the new one, whole. Only its owner reads it. The temporary name is `path` with `.new` behind it.
+/// Writes a small private file under a temporary name and renames it: a reader, also after a power cut, sees the
+/// complete old file or the complete new one. The temporary name is `path` followed by `.new`.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
@@ -127,7 +127,7 @@ pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     sync_parent(path)
 }
 
-/// Reads a file of at most `limit` bytes; `None` when there is none.
+/// Reads a file of at most `limit` bytes; `None` if there is none.
 pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
     use std::io::Read;
     let file = match File::open(path) {
@@ -143,7 +143,7 @@ pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Fil
     Ok(Some(bytes))
 }
 
-/// Removes a file; one that is not there is fine.
+/// Removes a file, if it exists.
 pub(crate) fn remove_file(path: &Path) -> Result<bool, FileError> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),

@@ -1,7 +1,7 @@
-//! A folder's sync, shared by all whose names in it must be durable.
+//! Shares the sync of a folder among all whose names in it must be durable.
 //!
 //! A worker that finished a file waits until the folder that names it is synced. One sync makes all names durable
-//! that were there when it began, so those who come while one runs share the next.
+//! that existed when it began, so those who arrive while one runs share the next.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::durable::{FileError, Naming, sync_folder};
 
-/// What the system says of a disk that failed in an unknown way (`EIO`).
+/// The error number of an unspecified disk failure (`EIO`).
 const UNKNOWN_FAILURE: i32 = 5;
 
-/// Shared syncs of one folder. They are counted from 1.
+/// Shared syncs of one folder. They are numbered from 1.
 #[derive(Debug)]
 pub(crate) struct FolderSync {
     folder: PathBuf,
@@ -24,10 +24,10 @@ pub(crate) struct FolderSync {
 struct Syncs {
     running: bool,
     begun: u64,
-    /// The last one that ended well.
+    /// The last successful one.
     done: u64,
-    /// The last one that failed, and how. Whoever waited for it must know: a later one that succeeds
-    /// does not bring back what the system dropped.
+    /// The last failed one and its error. Whoever waited for it must know: a later success does not bring
+    /// back what the system dropped.
     failed: Option<(u64, i32)>,
 }
 
@@ -43,14 +43,14 @@ impl FolderSync {
         Self::of(parent.unwrap_or(Path::new(".")).to_owned())
     }
 
-    /// Returns when the names that the folder has now are durable.
+    /// Returns when the current names in the folder are durable.
     pub(crate) fn sync(&self) -> Result<(), FileError> {
         self.sync_by(|| sync_folder(&self.folder))
     }
 
     fn sync_by(&self, sync: impl FnOnce() -> Result<(), FileError>) -> Result<(), FileError> {
         let mut syncs = self.lock();
-        // One that runs already may have begun before the caller's name was there.
+        // A running one may have begun before the caller's name existed.
         let needed = syncs.begun + 1;
         while syncs.running {
             syncs = self.ended.wait(syncs).unwrap_or_else(|e| e.into_inner());
@@ -91,7 +91,8 @@ mod tests {
 
     use super::*;
 
-    /// One sync is held while `waiting` more ask; gives how many syncs there were and how the others ended.
+    /// One sync is held while `waiting` more are requested; returns the number of syncs and the results of
+    /// the others.
     fn held(waiting: usize, second: impl Fn() -> Result<(), FileError> + Sync) -> (u64, Vec<bool>) {
         let shared = FolderSync::of(PathBuf::from("/nowhere"));
         let count = AtomicU64::new(0);

@@ -1,8 +1,8 @@
-//! Durable bytes, and the few things every layer above shares: time, randomness, account ids,
-//! the way to a Redis, what clients trust in TLS, and a bounded HTTP port.
+//! Durable storage, and what every layer above shares: time, randomness, account ids, connections to Redis, TLS for
+//! clients, and a bounded HTTP port.
 //!
-//! This crate knows nothing of consensus, of crawls or of what is said over HTTP. Everything it does on a disk is
-//! synchronous: callers on an async runtime move it to a blocking thread.
+//! This crate knows nothing of consensus, of crawls or of what is served over HTTP. All its disk work is synchronous:
+//! callers on an async runtime move it to a blocking thread.
 
 pub mod datadir;
 pub mod dataset;

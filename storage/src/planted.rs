@@ -1,7 +1,8 @@
-//! Bugs that can be planted on purpose, to show that the tests and the simulation find them.
+//! Bugs planted on purpose, to show that the tests and the simulation find them.
 //!
-//! A build with debug assertions has them all; a release build has none: [`planted`] is `false` there, and the compiler
-//! drops what stands behind it. At most one is planted in a process, by [`plant`] or by the variable `TWM_PLANT`.
+//! A build with debug assertions contains them all; a release build contains none: [`planted`] is `false` there, and
+//! the compiler removes the code behind it. At most one is active in a process, chosen by [`plant`] or by the
+//! variable `TWM_PLANT`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,14 +19,14 @@ macro_rules! bugs {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$bug),*];
 
-            /// Its name, as flags and `TWM_PLANT` give it.
+            /// Its name in flags and in `TWM_PLANT`.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$bug => $name,)*
                 }
             }
 
-            /// What goes wrong with it.
+            /// Its effect.
             pub fn what(self) -> &'static str {
                 match self {
                     $(Self::$bug => $what,)*
@@ -85,18 +86,18 @@ impl FromStr for Bug {
     }
 }
 
-/// Plants a bug in this process in place of any other, or none.
+/// Activates a bug in this process in place of any other, or none.
 #[cfg(debug_assertions)]
 pub fn plant(bug: Option<Bug>) {
     chosen::set(bug);
 }
 
-/// The bug that is planted in this process.
+/// The active bug.
 pub fn current() -> Option<Bug> {
     Bug::ALL.iter().copied().find(|bug| planted(*bug))
 }
 
-/// Whether this bug is planted.
+/// Whether this bug is active.
 #[inline]
 pub fn planted(bug: Bug) -> bool {
     #[cfg(debug_assertions)]
@@ -127,7 +128,7 @@ mod chosen {
         match CHOSEN.load(Ordering::Relaxed) {
             UNREAD => {
                 let named = std::env::var("TWM_PLANT").ok().filter(|name| !name.is_empty());
-                // A name that is none must not pass for a run with a bug.
+                // An unknown name must not pass for a run with a bug.
                 let bug = named.map(|name| name.parse().unwrap_or_else(|error| panic!("TWM_PLANT: {error}")));
                 set(bug);
                 bug

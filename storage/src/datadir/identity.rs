@@ -1,4 +1,4 @@
-//! Whose data a folder holds.
+//! The owner of a data folder.
 
 use std::path::Path;
 
@@ -28,17 +28,17 @@ pub struct Identity {
     pub cluster: u128,
     /// The node's id.
     pub node: u64,
-    /// Drawn when the folder was first used. Raft's member is the pair of node and disk.
+    /// Drawn when the folder was first used. A member of Raft is a pair of node and disk.
     pub disk: u64,
-    /// How far the folder is.
+    /// The stage of the folder.
     pub stage: Stage,
 }
 
-/// How far a data folder has come in becoming a member's.
+/// The stage of a data folder on its way to a member's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// It was promised to a cluster that is being formed. There is no Raft log yet, so nothing that it acknowledged can
-    /// be lost, and it may be promised again.
+    /// Promised to a cluster that is being formed. There is no Raft log yet, so nothing that it acknowledged can be
+    /// lost, and it may be promised again.
     Forming,
     /// It has a Raft log, which may hold votes and acknowledged entries.
     Member,
@@ -63,13 +63,13 @@ pub(super) fn is_cluster_name(name: &str) -> bool {
 }
 
 impl Identity {
-    /// Reads the file; `None` when there is none.
+    /// Reads the file; `None` if there is none.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, DataDirError> {
         let Some(bytes) = durable::read_small(path, MAX_FILE)? else { return Ok(None) };
         let damaged = |why| DataDirError::DamagedIdentity { path: path.to_owned(), why };
         let text = std::str::from_utf8(&bytes).map_err(|_| damaged("it is no text"))?;
 
-        // The version comes first: a file of another version may look different in everything else.
+        // The version comes first: a file of another version may differ in everything else.
         let version = text.lines().next().and_then(|line| line.strip_prefix("twm-data ")?.parse().ok());
         match version {
             Some(FORMAT) => {}

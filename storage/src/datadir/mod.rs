@@ -24,7 +24,7 @@ use crate::durable::{self, FileError, Naming};
 
 const PROCESS: &str = "PID";
 const IDENTITY: &str = "IDENTITY";
-/// Bytes that have to be free before anything is opened.
+/// Free space required before anything is opened, bytes.
 const NEEDED: u64 = 16 << 20;
 
 /// Why a node cannot use a folder.
@@ -46,22 +46,22 @@ pub enum DataDirError {
     OtherNode {
         /// The folder.
         path: PathBuf,
-        /// The node it was made by.
+        /// The node that created it.
         found: u64,
-        /// The node that wants it.
+        /// The node that tries to use it.
         expected: u64,
     },
-    /// The folder belongs to a cluster of another name.
+    /// The folder belongs to a cluster with another name.
     #[error("{} belongs to cluster {found:?}, not to {expected:?}; give the --data-dir of this cluster, or an empty one", path.display())]
     OtherCluster {
         /// The folder.
         path: PathBuf,
-        /// The name of the cluster it was made in.
+        /// The name of the cluster in which it was created.
         found: String,
-        /// The name of the cluster that the node wants to be in.
+        /// The name of the node's cluster.
         expected: String,
     },
-    /// Written by a release before clusters had ids.
+    /// Written by a release in which clusters had no ids.
     #[error("{} has format {found}, which this release cannot read: its clusters had no ids. Finish its crawls with the release that wrote it, export their frontiers, and start a new cluster with an empty --data-dir and with --adopt-output; datasets stay as they are", path.display())]
     OlderFormat {
         /// The file.
@@ -84,18 +84,19 @@ pub enum DataDirError {
     DamagedIdentity {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// What is wrong with it.
         why: &'static str,
     },
-    /// Something else lies in the folder.
+    /// The folder contains other data.
     #[error("{} holds {found:?} and no {IDENTITY}: it is no data folder; give an empty one", path.display())]
     ForeignData {
         /// The folder.
         path: PathBuf,
-        /// One of the things in it.
+        /// One of its entries.
         found: String,
     },
-    /// Too little room to open what is in it. Opening the state writes: on a full disk that left it unreadable.
+    /// Too little free space to open what is in it. Opening the state writes: on a full disk that left it
+    /// unreadable.
     #[error("the volume of {} has {free} bytes free, and a node needs {NEEDED} to start; free space there", path.display())]
     NoRoom {
         /// The folder.
@@ -103,7 +104,7 @@ pub enum DataDirError {
         /// Bytes free.
         free: u64,
     },
-    /// A cluster's name that the identity cannot hold.
+    /// The name of a cluster does not fit into the identity.
     #[error("{0:?} is no name for a cluster; take 1 to 255 visible characters")]
     BadClusterName(String),
 }
@@ -112,7 +113,7 @@ fn holder(pid: &Option<u32>) -> String {
     pid.map_or(String::new(), |pid| format!(" (process {pid})"))
 }
 
-/// What was found where a node's data folder should be.
+/// What was found in place of a node's data folder.
 #[derive(Debug)]
 pub enum Found {
     /// Nothing, or an empty folder.
@@ -121,11 +122,11 @@ pub enum Found {
     Ours(DataDir),
 }
 
-/// A place for a data folder. Nothing was written there: an empty folder may be a volume that is not mounted.
+/// A place for a data folder. Nothing was written there: an empty folder may be an unmounted volume.
 #[derive(Debug)]
 pub struct Vacant {
     root: PathBuf,
-    /// Absent when there is no folder yet.
+    /// Absent if there is no folder yet.
     lock: Option<File>,
 }
 
@@ -135,10 +136,10 @@ impl Vacant {
         &self.root
     }
 
-    /// Makes the data folder, durably.
+    /// Creates the data folder, durably.
     ///
     /// # Errors
-    /// A folder that cannot be made, or is not empty any more, or a cluster's name that an identity cannot hold.
+    /// The folder cannot be created or is no longer empty, or the cluster's name does not fit into an identity.
     pub fn claim(self, identity: Identity) -> Result<DataDir, DataDirError> {
         if !identity::is_cluster_name(&identity.name) {
             return Err(DataDirError::BadClusterName(identity.name));
@@ -161,15 +162,17 @@ impl Vacant {
 pub struct DataDir {
     root: PathBuf,
     identity: Identity,
-    /// The folder, open. The lock ends when the last handle on it is closed, so with the process at the latest.
+    /// The open folder. The lock ends when its last handle is closed, and thus with the process at the
+    /// latest.
     _lock: File,
 }
 
 impl DataDir {
-    /// Looks at `root` for one node of a cluster of this name. Writes nothing there unless it is this node's.
+    /// Examines `root` for a node of a cluster with this name. Writes nothing unless it is this node's.
     ///
     /// # Errors
-    /// A folder that is in use, is another node's or cluster's, is of another format, damaged, or not ours at all.
+    /// The folder is in use, belongs to another node or cluster, has another format, is damaged, or is not a data
+    /// folder.
     pub fn look(root: &Path, name: &str, node: u64) -> Result<Found, DataDirError> {
         if !identity::is_cluster_name(name) {
             return Err(DataDirError::BadClusterName(name.to_owned()));
@@ -195,7 +198,7 @@ impl DataDir {
         Ok(Found::Ours(Self { root, identity, _lock: lock }))
     }
 
-    /// Changes whose folder it is, durably.
+    /// Changes the owner of the folder, durably.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -210,7 +213,7 @@ impl DataDir {
         &self.root
     }
 
-    /// Whose folder it is.
+    /// The owner of the folder.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -242,7 +245,7 @@ fn require_room(root: &Path) -> Result<(), DataDirError> {
     if free < NEEDED { Err(DataDirError::NoRoom { path: root.to_owned(), free }) } else { Ok(()) }
 }
 
-/// A folder without an identity must be empty, but for what an interrupted first start leaves.
+/// A folder without an identity must be empty, except for what an interrupted first start leaves.
 fn refuse_foreign_data(root: &Path) -> Result<(), DataDirError> {
     for entry in fs::read_dir(root).naming("list", root)? {
         let name = entry.naming("list", root)?.file_name();
@@ -255,7 +258,7 @@ fn refuse_foreign_data(root: &Path) -> Result<(), DataDirError> {
     Ok(())
 }
 
-/// Locks the folder itself: to lock a file in it, that would have to be made.
+/// Locks the folder itself: a lock file would have to be created first.
 fn lock(root: &Path) -> Result<File, DataDirError> {
     let folder = File::open(root).naming("open", root)?;
     match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
@@ -271,7 +274,7 @@ fn lock(root: &Path) -> Result<File, DataDirError> {
     }
 }
 
-/// Notes which process holds the folder, for people.
+/// Records which process holds the folder, for people.
 fn note_process(root: &Path) -> Result<(), DataDirError> {
     let path = root.join(PROCESS);
     Ok(fs::write(&path, format!("{}\n", std::process::id())).naming("write", &path)?)

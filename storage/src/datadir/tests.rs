@@ -56,7 +56,7 @@ fn a_folder_that_becomes_a_members_is_known_as_one() {
 fn a_second_process_is_told_that_another_node_runs_there() {
     let temp = tempfile::tempdir().unwrap();
     let first = made(temp.path(), 1);
-    // A lock belongs to an open file, so a second handle stands for a second process.
+    // A lock belongs to an open file, so a second handle acts as a second process.
     let text = DataDir::look(temp.path(), "main", 1).unwrap_err().to_string();
     assert!(text.contains(&temp.path().display().to_string()), "{text}");
     assert!(text.contains(&format!("another node runs there (process {})", std::process::id())), "{text}");

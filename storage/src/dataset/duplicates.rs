@@ -1,4 +1,4 @@
-//! Each id once, in bounded memory.
+//! Removes duplicate ids in bounded memory.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use super::Result;
 use super::spill::Spill;
 use crate::ids::{IdHash, UserId};
 
-/// Memory for ids before the rest is spilled: a million numbers, about 18 bytes each in the table.
+/// Memory for ids before further ones are spilled: a million numbers, about 18 bytes each in the table.
 pub(super) const FILTER_BYTES: usize = 18 << 20;
 const NUMBER_BYTES: usize = 18;
-/// A text id's place in the table and its allocation, without its characters.
+/// Size of a text id's entry in the table and its allocation, without its characters.
 const TEXT_BYTES: usize = 48;
 
-/// Tells which items of a list were there before. As long as the ids fit into memory it tells at once;
-/// later ones are admitted, and what was wrong with that is told at the end.
+/// Detects repeated items of a list. It detects them at once as long as the ids fit into memory; later ones
+/// are admitted, and those that were wrong are reported at the end.
 pub(super) struct DuplicateFilter {
-    /// Beside which spilled ids are kept.
+    /// Spilled ids are stored next to this file.
     path: PathBuf,
     limit: usize,
     held: usize,
@@ -26,13 +26,13 @@ pub(super) struct DuplicateFilter {
 }
 
 impl DuplicateFilter {
-    /// A filter that holds up to `limit` bytes of ids in memory, and more in files beside `path`.
+    /// A filter that holds up to `limit` bytes of ids in memory, and more in files next to `path`.
     pub(super) fn new(path: &Path, limit: usize) -> Self {
         let (numbers, texts) = (HashSet::default(), HashSet::new());
         Self { path: path.to_owned(), limit, held: 0, numbers, texts, spill: None }
     }
 
-    /// Whether `id` may be new; if so, it has the place `position` (ascending from call to call).
+    /// Whether `id` may be new; if so, its position is `position` (ascending from call to call).
     pub(super) fn admit(&mut self, id: &UserId, position: u64) -> Result<bool> {
         let full = self.held >= self.limit;
         let (new, bytes) = match id {
@@ -55,14 +55,14 @@ impl DuplicateFilter {
         Ok(true)
     }
 
-    /// The places that were admitted wrongly.
+    /// The positions that were wrongly admitted.
     pub(super) fn into_wrong(self) -> Result<Positions> {
         let mut wrong = Positions::default();
         self.find_wrong(&mut wrong)?;
         Ok(wrong)
     }
 
-    /// Adds the places that were admitted wrongly to `wrong`.
+    /// Adds the positions that were wrongly admitted to `wrong`.
     pub(super) fn find_wrong(self, wrong: &mut Positions) -> Result<()> {
         match self.spill {
             Some(spill) => spill.duplicates(|position| wrong.insert(position)),
@@ -71,7 +71,7 @@ impl DuplicateFilter {
     }
 }
 
-/// A set of places in a list, one bit each: 12 MB for a hundred million.
+/// A set of positions in a list, one bit each: 12 MB for a hundred million.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
     words: Vec<u64>,
@@ -79,7 +79,7 @@ pub(super) struct Positions {
 }
 
 impl Positions {
-    /// Adds a place that is not there.
+    /// Adds a position that is not in the set.
     pub(super) fn insert(&mut self, position: u64) {
         let word = (position / 64) as usize;
         if self.words.len() <= word {

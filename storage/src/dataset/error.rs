@@ -1,17 +1,17 @@
-//! What can go wrong with a dataset.
+//! Errors of a dataset.
 
 use std::path::PathBuf;
 
 use super::FileKey;
 use crate::durable::FileError;
 
-/// Why the dataset could not do what was asked.
+/// Why a dataset operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// A file could not be read, written, renamed or synced.
     #[error(transparent)]
     File(#[from] FileError),
-    /// There is no draft to go on with; the walk starts anew.
+    /// There is no draft to continue; the walk starts over.
     #[error("the draft of {key} with lease {lease} cannot be resumed: {why}; start it anew")]
     DraftMissing {
         /// The file it was to become.
@@ -21,7 +21,7 @@ pub enum DatasetError {
         /// What is missing.
         why: String,
     },
-    /// A finished draft is neither there nor published; the job runs again.
+    /// A finished draft neither exists nor was published; the job runs again.
     #[error(
         "the finished draft of {key} with lease {lease} is not there, and nothing proves that it was published: it was lost with its disk, or another volume is mounted"
     )]
@@ -31,12 +31,12 @@ pub enum DatasetError {
         /// The lease it was written under.
         lease: u64,
     },
-    /// The output's marker cannot be trusted.
+    /// The output's marker is invalid.
     #[error("{} does not say whose output this is: {why}; put the file back, or start twm-node with --adopt-output to make the output this cluster's", path.display())]
     BadMarker {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// What is wrong with it.
         why: String,
     },
     /// The output is not the one that was opened.
@@ -47,17 +47,17 @@ pub enum DatasetError {
         /// What was found.
         why: &'static str,
     },
-    /// A file of the dataset is damaged, or is in no known format.
+    /// A file of the dataset is damaged or has an unknown format.
     #[error("{0} is unreadable at item {item}: {why}; `twm-ctl dataset recover {0}` saves what is good of it", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// The item, counted from 1.
         item: u64,
-        /// What does not fit.
+        /// What is wrong with it.
         why: String,
     },
-    /// An unreadable file is out of the way; the caller goes on as if there had been none.
+    /// An unreadable file was set aside; the caller continues as if there had been none.
     #[error("{} was unreadable ({why}) and is now {1}; `twm-ctl dataset recover {1}` saves what is good of it", path.display(), to.display())]
     SetAside {
         /// Its name before.
@@ -75,7 +75,7 @@ pub enum DatasetError {
         /// The output folder.
         output: PathBuf,
     },
-    /// An id that makes no file name.
+    /// An id that is too long for a file name.
     #[error(
         "the id {user:?} makes a file name of {bytes} bytes, which file systems do not take; drop this account"
     )]
@@ -85,7 +85,7 @@ pub enum DatasetError {
         /// Length of the name.
         bytes: usize,
     },
-    /// One item over the limit that readers have.
+    /// An item over the size limit of readers.
     #[error("an item of {bytes} bytes is too large for {key} ({limit} at most); skip it")]
     ItemTooLarge {
         /// The file.
@@ -95,14 +95,14 @@ pub enum DatasetError {
         /// The largest size.
         limit: usize,
     },
-    /// A follower that the list's format cannot hold.
+    /// A follower that does not fit the list's format.
     #[error("the follower {follower:?} does not fit into {key}: {why}; write follower lists as text")]
     UnfitFollower {
         /// The file.
         key: FileKey,
         /// The id.
         follower: String,
-        /// What does not fit.
+        /// What is wrong with it.
         why: &'static str,
     },
     /// A lease cannot resume its own draft: it would copy the file onto itself.
@@ -113,13 +113,13 @@ pub enum DatasetError {
         /// The lease.
         lease: u64,
     },
-    /// A file is in the way.
+    /// The target exists.
     #[error("{} is there already and was not read; `twm-ctl dataset merge` joins files, --force replaces it", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// A file is another one than it was at the beginning.
+    /// The file was replaced in the meantime.
     #[error("{} was changed by another process meanwhile and is left as it is; do it again", path.display())]
     Changed {
         /// The file.

@@ -18,18 +18,18 @@ use super::{
 use crate::durable::{self, Naming};
 use crate::ids::UserId;
 
-/// How follower lists are written; readers take both.
+/// The format of new follower lists; readers accept both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FollowersFormat {
-    /// One id a line.
+    /// One id per line.
     #[default]
     Text,
-    /// Eight bytes an id, big-endian, as the original program wrote them. A list whose first id is a
-    /// text, or too large to be told from one, is written as text.
+    /// Eight bytes per id, big-endian, as the original program wrote them. A list whose first id is a text,
+    /// or so large that the list would be misread, is written as text.
     Packed,
 }
 
-/// How a dataset is kept on files.
+/// Options of a dataset on files.
 #[derive(Debug, Clone)]
 pub struct FilesOptions {
     /// Folder of the dataset.
@@ -40,7 +40,7 @@ pub struct FilesOptions {
     pub compression: Option<u32>,
     /// How follower lists are written.
     pub followers: FollowersFormat,
-    /// Whose output it is; absent: it is not looked at.
+    /// The owner of the output; absent: it is not checked.
     pub owner: Option<Marker>,
     /// Finds a tweet's id in a line that was written earlier; it must agree with the ids pushed.
     pub item_id: ItemId,
@@ -54,7 +54,7 @@ impl FilesOptions {
     }
 }
 
-/// A dataset on files, in the layout that the module's documentation shows.
+/// A dataset on files, in the layout of the module's documentation.
 #[derive(Debug)]
 pub struct FilesDataset {
     layout: Arc<Layout>,
@@ -66,7 +66,7 @@ pub struct FilesDataset {
 }
 
 impl FilesDataset {
-    /// Opens a dataset, and creates its folders.
+    /// Opens a dataset, creating its folders.
     ///
     /// # Errors
     /// Folders that cannot be created, or are on different volumes.
@@ -91,7 +91,8 @@ impl FilesDataset {
         self
     }
 
-    /// Makes sure that the output is still the one that was opened: an empty mount point looks like a dataset without files.
+    /// Ensures that the output is still the one that was opened: an empty mount point looks like a dataset without
+    /// files.
     fn look_at_owner(&self) -> Result<()> {
         let Some(owner) = self.owner else { return Ok(()) };
         let output = &self.layout.output;
@@ -107,7 +108,7 @@ impl FilesDataset {
         FileFollowersDraft::new(key, lease, &self.layout, sink, self.followers, self.level, self.filter_bytes)
     }
 
-    /// A copy of an old draft up to a save point, not yet looked into.
+    /// A copy of an old draft up to a save point, not yet verified.
     fn copy_draft(&self, key: &FileKey, saved: SavePoint, old_lease: u64, new_lease: u64) -> Result<Sink> {
         self.look_at_owner()?;
         if old_lease == new_lease {
@@ -262,7 +263,8 @@ impl Dataset for FilesDataset {
     }
 }
 
-/// Tells a file from any other that had its name: FNV-1a of what renaming, writing and copying change. Never 0.
+/// Distinguishes a file from all others with its name: FNV-1a of the attributes that renaming, writing and
+/// copying change. Never 0.
 fn stamp_of(found: &fs::Metadata) -> u64 {
     let numbers = [found.ino(), found.size(), found.mtime() as u64, found.mtime_nsec() as u64];
     let bytes = numbers.into_iter().flat_map(u64::to_le_bytes);
@@ -275,7 +277,7 @@ fn missing(key: &FileKey, lease: u64, why: impl Into<String>) -> DatasetError {
     DatasetError::DraftMissing { key: key.clone(), lease, why: why.into() }
 }
 
-/// Why a copied draft is no good.
+/// Why a copied draft cannot be used.
 enum Unfit {
     Content(String),
     Other(DatasetError),
@@ -290,7 +292,7 @@ impl Unfit {
     }
 }
 
-/// A draft that holds what its save point promised.
+/// A draft that contains what its save point promised.
 fn verified<D>(draft: Result<D>, saved: SavePoint, items: impl Fn(&D) -> u64) -> Result<D, Unfit> {
     match draft {
         Ok(draft) if items(&draft) == saved.items => Ok(draft),

@@ -1,4 +1,4 @@
-//! A follower list being written to a file.
+//! Writes a follower list to a file.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::ids::UserId;
 pub(super) struct FileFollowersDraft {
     list: List,
     filter: DuplicateFilter,
-    /// Where the list is written anew if repeated ids are found at the end.
+    /// Where the list is rewritten if repeated ids are found at the end.
     rewritten: PathBuf,
     layout: Arc<Layout>,
     level: Option<u32>,
@@ -37,14 +37,14 @@ impl FileFollowersDraft {
         Ok(Self { list: List { sink, encoder }, filter, rewritten, layout, level })
     }
 
-    /// Takes in what the draft already holds.
+    /// Loads what the draft already contains.
     pub(super) fn read_back(&mut self) -> Result<()> {
         let mut written = FollowersReader::open(self.list.sink.path())?;
         if written.packed() {
             self.list.encoder.format = FollowersFormat::Packed;
         }
         while let Some(id) = written.next().transpose()? {
-            // A repeated id that only `finish` would find keeps its place until then.
+            // A repeated id that only `finish` would find stays until then.
             self.filter.admit(&id, self.list.encoder.items)?;
             self.list.encoder.items += 1;
         }
@@ -87,7 +87,7 @@ impl FollowersDraft for FileFollowersDraft {
     }
 }
 
-/// The ids and where they are written.
+/// The ids and their output.
 struct List {
     sink: Sink,
     encoder: ListEncoder,
@@ -98,7 +98,7 @@ impl List {
         self.sink.write(self.encoder.encode(follower)?)
     }
 
-    /// The same list without some places, written to `sink`, which then takes the name of the old one.
+    /// The same list without some positions, written to `sink`, which then takes the name of the old one.
     fn without(mut self, wrong: &Positions, sink: Sink) -> Result<Self> {
         self.sink.end_member()?;
         let old = self.sink.path().to_owned();
@@ -110,7 +110,7 @@ impl List {
                 list.write(&id)?;
             }
         }
-        // Whole and durable before it takes the place of the draft that save points refer to.
+        // Complete and durable before it replaces the draft that save points refer to.
         list.sink.sync()?;
         list.sink.rename(&old)?;
         Ok(list)

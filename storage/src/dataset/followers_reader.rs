@@ -9,12 +9,12 @@ use super::{DatasetError, Result};
 use crate::durable::Naming;
 use crate::ids::UserId;
 
-/// A packed list begins with a byte below this one, a list of lines does not (`0x30` is the digit 0).
+/// A packed list starts with a byte below this one, a text list does not (`0x30` is the digit 0).
 pub(super) const FIRST_TEXT_BYTE: u8 = 0x30;
 /// Bytes of a packed id.
 pub(super) const PACKED_BYTES: usize = 8;
 
-/// Yields a list's ids in the order in which they were written; ends behind the first error.
+/// Yields a list's ids in the order in which they were written; ends after the first error.
 pub struct FollowersReader {
     ids: Ids,
     compressed: bool,
@@ -35,7 +35,7 @@ impl FollowersReader {
         Self::of_file(path, File::open(path).naming("open", path)?)
     }
 
-    /// Reads a file that is open; `path` is for messages.
+    /// Reads an open file; `path` is for messages.
     pub(super) fn of_file(path: &Path, file: File) -> Result<Self> {
         let mut decoded = decode(path, file)?;
         let start = decoded.bytes.fill_buf().map_err(|source| read_error(path, 1, source))?;
@@ -66,8 +66,8 @@ impl FollowersReader {
         }
     }
 
-    /// Refuses a last line without a line end. Each list is written with one: without it, the id may be cut
-    /// off, and the first digits of an id are somebody else's.
+    /// Rejects a last line without a line end. Every list is written with one: without it, the id may be
+    /// truncated, and a prefix of an id is another account's.
     pub(super) fn check_end(&self) -> Result<()> {
         match &self.ids {
             Ids::Text(lines) if !lines.ended() => {

@@ -1,4 +1,4 @@
-//! Reading files that are gzip or plain.
+//! Reads gzip and plain files.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -17,13 +17,13 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The decompressed bytes of a file.
 pub struct Decoded {
-    /// Where to read them.
+    /// Their reader.
     pub bytes: Box<dyn BufRead + Send>,
     /// Whether the file is gzip.
     pub compressed: bool,
 }
 
-/// Opens a file that is gzip (all its members are read) or plain.
+/// Opens a gzip (with all its members) or plain file.
 ///
 /// # Errors
 /// No such file, or one that cannot be read.
@@ -31,7 +31,7 @@ pub fn open_decoded(path: &Path) -> Result<Decoded> {
     decode(path, File::open(path).naming("open", path)?)
 }
 
-/// Decodes a file that is open; `path` is for messages.
+/// Decodes an open file; `path` is for messages.
 pub(super) fn decode(path: &Path, file: File) -> Result<Decoded> {
     let mut input = BufReader::with_capacity(BUFFER_BYTES, file);
     let compressed = input.fill_buf().naming("read", path)?.starts_with(&GZIP_MAGIC);
@@ -43,7 +43,7 @@ pub(super) fn decode(path: &Path, file: File) -> Result<Decoded> {
     Ok(Decoded { bytes, compressed })
 }
 
-/// Tells a failing disk from a damaged file: only the latter is set aside.
+/// Distinguishes a failing disk from a damaged file: only the latter is set aside.
 pub(super) fn read_error(path: &Path, item: u64, source: io::Error) -> DatasetError {
     if source.raw_os_error().is_some() {
         return FileError { action: "read", path: path.to_owned(), source }.into();
@@ -64,7 +64,7 @@ pub(super) struct LineReader {
     count: u64,
     /// Bytes read.
     bytes: u64,
-    /// Whether the line read last has a line end.
+    /// Whether the last line has a line end.
     ended: bool,
 }
 
@@ -73,7 +73,7 @@ impl LineReader {
         Self { path: path.to_owned(), input, line: String::new(), count: 0, bytes: 0, ended: true }
     }
 
-    /// The next line without the white space at its end; `None` at the end of the file.
+    /// The next line without trailing white space; `None` at the end of the file.
     pub(super) fn next_line(&mut self) -> Result<Option<&str>> {
         self.line.clear();
         while self.line.is_empty() {
@@ -101,17 +101,17 @@ impl LineReader {
         self.bytes
     }
 
-    /// Whether the line that was read last has a line end.
+    /// Whether the last line has a line end.
     pub(super) fn ended(&self) -> bool {
         self.ended
     }
 
-    /// The line that was read last.
+    /// The last line.
     pub(super) fn last_line(&self) -> &str {
         &self.line
     }
 
-    /// Says that the line read last is not what it should be.
+    /// An error about the last line.
     pub(super) fn unreadable(&self, why: impl Into<String>) -> DatasetError {
         DatasetError::Unreadable { path: self.path.clone(), item: self.count, why: why.into() }
     }

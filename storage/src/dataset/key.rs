@@ -1,4 +1,4 @@
-//! Which file of the dataset is meant, and how it is called.
+//! Identifies files of the dataset, and names them.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::{DatasetError, Result};
 use crate::ids::UserId;
 
-/// Longest name of an id. File systems take 255 bytes; a draft's name has a suffix, a lease and a mark.
+/// Longest encoded id in a name. File systems allow 255 bytes; a draft's name adds a suffix, a lease and a
+/// mark.
 const MAX_NAME: usize = 200;
 
-/// The two files of an account.
+/// The kinds of files of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum FileKind {
     /// `.twt`
@@ -22,7 +23,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// The end of the file's name, without the dot.
+    /// The file's extension, without the dot.
     pub fn suffix(self) -> &'static str {
         match self {
             Self::Timeline => "twt",
@@ -31,7 +32,7 @@ impl FileKind {
     }
 }
 
-/// A file of the dataset, wherever it is kept.
+/// A file of the dataset, wherever it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FileKey {
     /// The account.
@@ -51,13 +52,14 @@ impl FileKey {
         Self { user: user.clone(), kind: FileKind::Followers }
     }
 
-    /// The key of a published file, by its name: `ID.twt`, `ID.fws`, also with `.gz` behind.
+    /// The key of a published file by its name: `ID.twt`, `ID.fws`, also followed by `.gz`.
     pub fn of_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         Self::of_name(name.strip_suffix(".gz").unwrap_or(name))
     }
 
-    /// The key and the published name of a file that was set aside: `ID.twt.unreadable`, also with a number.
+    /// The key and the published name of a file that was set aside: `ID.twt.unreadable`, possibly with a
+    /// number.
     pub fn of_set_aside(path: &Path) -> Option<(Self, PathBuf)> {
         let name = path.file_name()?.to_str()?;
         let (published, mark) = name.rsplit_once('.')?;
@@ -70,7 +72,7 @@ impl FileKey {
         Some((key, path.with_file_name(published)))
     }
 
-    /// The name that the file is published under in the dataset of a folder.
+    /// The published path of the file in a dataset's folder.
     ///
     /// # Errors
     /// [`DatasetError::NameTooLong`].
@@ -78,7 +80,7 @@ impl FileKey {
         Ok(output.join(self.folder()).join(self.name()?))
     }
 
-    /// The name that the file is published under, in the folder of another one.
+    /// The published path of the file, in the folder of another one.
     ///
     /// # Errors
     /// [`DatasetError::NameTooLong`].
@@ -92,7 +94,7 @@ impl FileKey {
         let kind =
             [FileKind::Timeline, FileKind::Followers].into_iter().find(|kind| kind.suffix() == suffix)?;
         let key = Self { user: decode(id)?, kind };
-        // Only the spelling that we would write: `007.twt` and `7.twt` are not the same file.
+        // Only the canonical spelling: `007.twt` and `7.twt` are not the same file.
         (encode(&key.user) == id).then_some(key)
     }
 
@@ -110,7 +112,7 @@ impl FileKey {
         Ok(name)
     }
 
-    /// The folder that the file is in: the first two digits of a number, as the original program had it.
+    /// The folder of the file: the first two digits of a number, as in the original program.
     pub(super) fn folder(&self) -> String {
         match &self.user {
             UserId::Number(number) => number.to_string().chars().take(2).collect(),

@@ -1,4 +1,4 @@
-//! Where the files of a dataset lie.
+//! Paths of a dataset's files.
 
 use std::fs;
 use std::io;
@@ -10,13 +10,13 @@ use super::{DatasetError, FileKey, ItemId, Result};
 use crate::durable::{self, Naming};
 use crate::folder_sync::FolderSync;
 
-/// Names that an unreadable file can get before something else must be wrong.
+/// Most names tried for an unreadable file.
 const MAX_SET_ASIDE: u32 = 10_000;
-/// Behind a draft's name: the file that the end of a follower list is written anew to.
+/// Suffix of a draft's name: the file to which the end of a follower list is rewritten.
 const REWRITTEN: &str = ".rewritten";
-/// Behind a draft's name: its second name from just before its publication until the cluster knows of it.
+/// Suffix of a draft's name: its second name from just before its publication until the cluster knows of it.
 const PROOF: &str = ".published";
-/// Behind a draft's name: a file of spilled ids, in the moment before it is unlinked.
+/// Suffix of a draft's name: a file of spilled ids, in the moment before it is unlinked.
 const SPILL: &str = ".spill";
 
 /// The folders of a dataset.
@@ -35,12 +35,12 @@ impl Layout {
         Self { output, temporary, item_id, drafts_sync }
     }
 
-    /// The name that a file is published under.
+    /// The path under which a file is published.
     pub(super) fn published(&self, key: &FileKey) -> Result<PathBuf> {
         key.path_under(&self.output)
     }
 
-    /// The same file as the original program called it.
+    /// The same file under the original program's name.
     pub(super) fn twin(&self, key: &FileKey) -> Result<PathBuf> {
         Ok(self.output.join(key.folder()).join(format!("{}.gz", key.name()?)))
     }
@@ -62,23 +62,23 @@ impl Layout {
         Ok(self.temporary.join(format!("{}.{lease}", key.name()?)))
     }
 
-    /// Where a draft is written anew before it takes the draft's name.
+    /// Where a draft is rewritten before it takes the draft's name.
     pub(super) fn rewritten(&self, key: &FileKey, lease: u64) -> Result<PathBuf> {
         Ok(self.temporary.join(format!("{}.{lease}{REWRITTEN}", key.name()?)))
     }
 
-    /// The second name that a draft gets before its publication.
+    /// The second name of a draft before its publication.
     pub(super) fn proof(&self, key: &FileKey, lease: u64) -> Result<PathBuf> {
         Ok(self.temporary.join(format!("{}.{lease}{PROOF}", key.name()?)))
     }
 
-    /// All names that a draft can leave.
+    /// All names that a draft can leave behind.
     pub(super) fn leftovers(&self, key: &FileKey, lease: u64) -> Result<[PathBuf; 4]> {
         let draft = self.draft(key, lease)?;
         Ok([spill(&draft), self.rewritten(key, lease)?, self.proof(key, lease)?, draft])
     }
 
-    /// The drafts in the temporary folder; other names are left alone.
+    /// The drafts in the temporary folder; other files are ignored.
     pub(super) fn drafts(&self) -> Result<Vec<(FileKey, u64)>> {
         let mut drafts = Vec::new();
         for entry in fs::read_dir(&self.temporary).naming("list", &self.temporary)? {
@@ -90,8 +90,8 @@ impl Layout {
         Ok(drafts)
     }
 
-    /// Moves an unreadable file out of the way, unless it is another one by now: `seen` is what was
-    /// read. Returns its new name.
+    /// Renames an unreadable file, unless it was replaced in the meantime: `seen` is what was read. Returns
+    /// its new name.
     pub(super) fn set_aside(&self, path: &Path, seen: &fs::Metadata) -> Result<Option<PathBuf>> {
         let now = match fs::metadata(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -108,7 +108,7 @@ impl Layout {
     }
 }
 
-/// The name that an unreadable file gets: the first that is free.
+/// The first free name for an unreadable file.
 pub(super) fn free_name(path: &Path) -> Result<PathBuf> {
     let name = path.as_os_str().to_string_lossy();
     let names = (1..MAX_SET_ASIDE).map(|n| match n {
@@ -119,7 +119,7 @@ pub(super) fn free_name(path: &Path) -> Result<PathBuf> {
     Ok(free.ok_or_else(|| io::Error::from(io::ErrorKind::AlreadyExists)).naming("set aside", path)?)
 }
 
-/// Where ids are spilled that belong to `file`.
+/// Where the spilled ids of `file` are stored.
 pub(super) fn spill(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(SPILL);
@@ -132,10 +132,10 @@ fn parse_draft(name: &str) -> Option<(FileKey, u64)> {
     Some((FileKey::of_name(file)?, lease.parse().ok()?))
 }
 
-/// The published files under `output`, in the order of the folders; drafts and what was set aside are
-/// left out, and so is everything else that lies there.
+/// The published files under `output`, in the order of the folders; drafts, files that were set aside and all
+/// other files are skipped.
 pub fn dataset_files(output: &Path) -> Result<impl Iterator<Item = Result<(FileKey, PathBuf)>> + use<>> {
-    // One folder's names at a time: a dataset has a hundred folders, and maybe millions of files.
+    // One folder at a time: a dataset has a hundred folders, and possibly millions of files.
     Ok(dataset_folders(output)?.into_iter().flat_map(|folder| {
         let (files, error) = match sorted(&folder) {
             Ok(files) => (files, None),
@@ -146,7 +146,7 @@ pub fn dataset_files(output: &Path) -> Result<impl Iterator<Item = Result<(FileK
     }))
 }
 
-/// The folders under `output` that files are published in.
+/// The folders under `output` in which files are published.
 pub fn dataset_folders(output: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = sorted(output)?;
     folders.retain(|path| {
@@ -164,7 +164,7 @@ fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The error that reports a file that was set aside, or the one that led there when it was not.
+/// The error that reports a file that was set aside, or the original one if it was not.
 pub(super) fn report_set_aside(unreadable: DatasetError, to: Option<PathBuf>) -> DatasetError {
     match (unreadable, to) {
         (DatasetError::Unreadable { path, why, .. }, Some(to)) => DatasetError::SetAside { path, to, why },

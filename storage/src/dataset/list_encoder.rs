@@ -1,4 +1,4 @@
-//! The ids of a follower list as they are written.
+//! Encodes the ids of a follower list.
 
 use std::io::Write as _;
 
@@ -7,7 +7,7 @@ use super::input::GZIP_MAGIC;
 use super::{DatasetError, FileKey, FollowersFormat, Result};
 use crate::ids::UserId;
 
-/// Turns ids into bytes, one after the other.
+/// Encodes ids, one after the other.
 pub(super) struct ListEncoder {
     key: FileKey,
     pub(super) format: FollowersFormat,
@@ -23,7 +23,7 @@ impl ListEncoder {
         Self { key, format, compressed, items: 0, bytes: Vec::new() }
     }
 
-    /// Whether `follower` can be written; the first one decides how the list is.
+    /// Whether `follower` can be written; the first one determines the format.
     pub(super) fn check(&mut self, follower: &UserId) -> Result<()> {
         let unfit = |why| {
             let (key, follower) = (self.key.clone(), follower.to_string());
@@ -52,13 +52,13 @@ impl ListEncoder {
         Ok(())
     }
 
-    /// Whether a packed list that begins with `number` would be read as lines, or as gzip.
+    /// Whether a packed list that starts with `number` would be read as text, or as gzip.
     fn looks_otherwise(&self, number: u64) -> bool {
         let [first, second, ..] = number.to_be_bytes();
         first >= FIRST_TEXT_BYTE || (!self.compressed && [first, second] == GZIP_MAGIC)
     }
 
-    /// The bytes of one more id.
+    /// Encodes one more id.
     pub(super) fn encode(&mut self, follower: &UserId) -> Result<&[u8]> {
         self.check(follower)?;
         self.items += 1;

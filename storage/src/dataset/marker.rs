@@ -1,4 +1,4 @@
-//! Whose output a folder is.
+//! The marker of an output folder's owner.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -28,19 +28,19 @@ pub struct Marker {
     pub storage: u64,
 }
 
-/// What an output folder is.
+/// The state of an output folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputState {
-    /// It is not there, or nothing is in it: it may be a mount point.
+    /// It does not exist or is empty: it may be a mount point.
     Empty,
-    /// Something is in it, and nothing says whose it is.
+    /// It contains something, but has no marker.
     Unmarked,
     /// It has an owner.
     Marked(Marker),
 }
 
 impl Marker {
-    /// Looks at an output folder. Writes nothing.
+    /// Examines an output folder. Writes nothing.
     ///
     /// # Errors
     /// The folder cannot be read, or its marker is damaged or of a newer program.
@@ -55,7 +55,7 @@ impl Marker {
         for entry in entries {
             let name = entry.naming("list", output)?.file_name();
             let name = name.to_string_lossy();
-            // What a file system makes itself, and what a node left that was cut off in claiming the folder.
+            // Entries created by file systems, and by a node that was interrupted while claiming the folder.
             if name != "lost+found" && !name.starts_with(FILE) {
                 return Ok(OutputState::Unmarked);
             }
@@ -80,8 +80,8 @@ impl Marker {
             .map_err(|why| DatasetError::BadMarker { path, why })
     }
 
-    /// Marks a folder that has no marker; it is made if it is not there. The first of several nodes that share the folder
-    /// does it. Answers the marker that counts.
+    /// Marks a folder that has no marker, creating it if necessary. If several nodes share the folder, the first one
+    /// marks it. Returns the effective marker.
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -89,7 +89,7 @@ impl Marker {
         durable::create_shared_folder(output)?;
         let path = output.join(FILE);
         let own = self.draft(output)?;
-        // A link appears with its content, and only one of several nodes can make it.
+        // A link appears with its content, and only one of several nodes can create it.
         let linked = match fs::hard_link(&own, &path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other.naming("make", &path),
@@ -100,8 +100,8 @@ impl Marker {
         Self::read(output)?.ok_or_else(|| DatasetError::BadMarker { path, why: "it vanished".to_owned() })
     }
 
-    /// Marks a folder in place of its owner. Drafts that lie in it are the former owner's, whose leases may have the
-    /// numbers of ours: `temporary`, their folder, is set aside.
+    /// Takes a folder over from its owner. Drafts in it belong to the former owner, whose leases may have the same
+    /// numbers as ours: `temporary`, their folder, is set aside.
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -123,7 +123,7 @@ impl Marker {
         Ok(self)
     }
 
-    /// Marks a folder, whatever its marker is, and leaves all else as it is.
+    /// Replaces a folder's marker, and leaves everything else as it is.
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -134,7 +134,7 @@ impl Marker {
         Ok(durable::sync_folder(output)?)
     }
 
-    /// The marker under a name of its own, durable.
+    /// The marker under a unique name, durable.
     fn draft(self, output: &Path) -> Result<PathBuf> {
         let own = output.join(format!("{FILE}.{:016x}", self.storage));
         let write = || {

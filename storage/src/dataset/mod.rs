@@ -68,21 +68,21 @@ pub type Lines = Box<dyn Iterator<Item = Result<String>> + Send>;
 /// The ids of a follower list, in the order in which the source gave them.
 pub type Followers = Box<dyn Iterator<Item = Result<UserId>> + Send>;
 
-/// A place that keeps timelines and follower lists. All calls block.
+/// A place for timelines and follower lists. All calls block.
 pub trait Dataset: Send + Sync + 'static {
-    /// Begins a timeline; a draft of the same lease starts anew.
+    /// Begins a timeline; an existing draft of the same lease is replaced.
     fn begin_timeline(&self, user: &UserId, lease: u64) -> Result<Box<dyn TimelineDraft>>;
 
-    /// Begins a follower list; a draft of the same lease starts anew.
+    /// Begins a follower list; an existing draft of the same lease is replaced.
     fn begin_followers(&self, user: &UserId, lease: u64) -> Result<Box<dyn FollowersDraft>>;
 
-    /// Goes on with a timeline at a save point of an earlier lease. The old draft is copied, never
-    /// appended to: a frozen process may still hold it open. It stays until it is discarded, as the
-    /// save point refers to it until the new lease has reported one of its own.
+    /// Continues a timeline at a save point of an earlier lease. The old draft is copied, never appended to:
+    /// a frozen process may still have it open. It stays until it is discarded, because the save point refers
+    /// to it until the new lease has reported one of its own.
     ///
     /// # Errors
-    /// [`DatasetError::DraftMissing`] when the draft is not here, or not good up to the save point:
-    /// the walk then starts anew.
+    /// [`DatasetError::DraftMissing`] if the draft is not here, or not intact up to the save point: the walk
+    /// then starts over.
     fn resume_timeline(
         &self,
         user: &UserId,
@@ -91,7 +91,7 @@ pub trait Dataset: Send + Sync + 'static {
         new_lease: u64,
     ) -> Result<Box<dyn TimelineDraft>>;
 
-    /// Goes on with a follower list; see [`resume_timeline`](Self::resume_timeline).
+    /// Continues a follower list; see [`resume_timeline`](Self::resume_timeline).
     fn resume_followers(
         &self,
         user: &UserId,
@@ -100,87 +100,87 @@ pub trait Dataset: Send + Sync + 'static {
         new_lease: u64,
     ) -> Result<Box<dyn FollowersDraft>>;
 
-    /// Gives a finished draft its final name; durable when it returns. Call it only for a completion
-    /// that the cluster has accepted, in the order of acceptance. May be repeated until the draft is discarded, which
-    /// also removes the proof that it was published.
+    /// Publishes a finished draft under its final name; durable on return. Call it only for a completion that the
+    /// cluster has accepted, in the order of acceptance. Idempotent until the draft is discarded, which also removes
+    /// the proof of publication.
     ///
     /// # Errors
-    /// [`DatasetError::DraftLost`]: the draft is not there, and nothing proves that it was published.
+    /// [`DatasetError::DraftLost`]: the draft does not exist, and nothing proves that it was published.
     fn publish(&self, key: &FileKey, lease: u64) -> Result<()>;
 
-    /// Removes a draft; one that is not there is fine.
+    /// Removes a draft, if it exists.
     fn discard(&self, key: &FileKey, lease: u64) -> Result<()>;
 
-    /// All drafts, with their leases: for the removal of those whose leases are over.
+    /// All drafts with their leases, for the cleanup.
     fn drafts(&self) -> Result<Vec<(FileKey, u64)>>;
 
-    /// Whether the file is there.
+    /// Whether the file exists.
     fn exists(&self, key: &FileKey) -> Result<bool>;
 
-    /// Tells the file from any other that had its name, before or after; 0 when it is not there. What was written in view
-    /// of one file must not replace another.
+    /// Distinguishes the file from all others with its name, earlier or later; 0 if it does not exist. A draft based
+    /// on one file must not replace another.
     fn stamp(&self, key: &FileKey) -> Result<u64>;
 
-    /// Size of the file; `None` when it is not there.
+    /// Size of the file; `None` if it does not exist.
     fn stat(&self, key: &FileKey) -> Result<Option<Stat>>;
 
-    /// Id of the first, and so the newest, tweet of a timeline; `None` when there is no file.
+    /// Id of the first, and thus newest, tweet of a timeline; `None` without a file.
     ///
     /// # Errors
-    /// [`DatasetError::SetAside`]: the file could not be read and has been set aside; a second call
-    /// returns `None`.
+    /// [`DatasetError::SetAside`]: the file could not be read and was set aside; a second call returns
+    /// `None`.
     fn newest_tweet(&self, user: &UserId) -> Result<Option<u64>>;
 
-    /// The lines of a timeline; `None` when there is no file.
+    /// The lines of a timeline; `None` without a file.
     fn open_timeline(&self, user: &UserId) -> Result<Option<Lines>>;
 
-    /// The ids of a follower list; `None` when there is no file.
+    /// The ids of a follower list; `None` without a file.
     fn open_followers(&self, user: &UserId) -> Result<Option<Followers>>;
 
-    /// Sets a file aside that turned out to be unreadable, and returns its new name; `None` when it is
-    /// not there. Nothing is overwritten.
+    /// Sets an unreadable file aside and returns its new name; `None` if it does not exist. Nothing is
+    /// overwritten.
     fn set_aside(&self, key: &FileKey) -> Result<Option<String>>;
 }
 
 /// A timeline being written, newest tweet first.
 pub trait TimelineDraft: Send {
-    /// Appends a tweet as one line: `json` is the object as the source sent it, and loses only its line
-    /// breaks, which are white space in JSON. `false`, and nothing written, when `tweet_id` is not below
-    /// the last one: pages overlap where a walk is resumed or tweets arrive meanwhile.
+    /// Appends a tweet as one line: `json` is the object as the source sent it, without its line breaks,
+    /// which are white space in JSON. Returns `false` and writes nothing if `tweet_id` is not below the last
+    /// one: pages overlap when a walk is resumed or tweets arrive meanwhile.
     fn push(&mut self, tweet_id: u64, json: &str) -> Result<bool>;
 
-    /// For an update: appends the published timeline behind the new tweets, each tweet once. An
-    /// unreadable file is set aside, and said to be so in the answer.
+    /// For an update: appends the published timeline to the new tweets, each tweet once. An unreadable file
+    /// is set aside and reported.
     fn append_existing(&mut self) -> Result<Appended>;
 
-    /// Makes everything so far durable; the walk can go on from here under another lease.
+    /// Makes everything so far durable; the walk can continue from here under another lease.
     fn save_point(&mut self) -> Result<SavePoint>;
 
     /// Tweets so far.
     fn items(&self) -> u64;
 
-    /// Ends the draft and makes it durable. Without tweets there is no file, and nothing to publish.
+    /// Finishes the draft and makes it durable. Without tweets there is no file and nothing to publish.
     fn finish(self: Box<Self>) -> Result<Finished>;
 }
 
 /// A follower list being written, in the order in which the source gives it.
 pub trait FollowersDraft: Send {
-    /// Appends a follower; `false`, and nothing written, for one that is known to be there. In a list of
-    /// more than a million a repeated one may be found only by `finish`.
+    /// Appends a follower; returns `false` and writes nothing if it is known to be in the list. In a list of
+    /// more than a million, `finish` may be the first to find a repeated one.
     fn push(&mut self, follower: &UserId) -> Result<bool>;
 
-    /// Makes everything so far durable; the walk can go on from here under another lease.
+    /// Makes everything so far durable; the walk can continue from here under another lease.
     fn save_point(&mut self) -> Result<SavePoint>;
 
-    /// Followers so far, with those repeated ones that `finish` will remove.
+    /// Followers so far, including repeated ones that `finish` will remove.
     fn items(&self) -> u64;
 
-    /// Ends the draft and makes it durable, each follower once. Without followers there is no file, and
+    /// Finishes the draft and makes it durable, each follower once. Without followers there is no file and
     /// nothing to publish.
     fn finish(self: Box<Self>) -> Result<Finished>;
 }
 
-/// A place in a draft up to which it is whole and durable.
+/// A position up to which a draft is complete and durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavePoint {
     /// Length of the draft.
@@ -189,7 +189,7 @@ pub struct SavePoint {
     pub items: u64,
 }
 
-/// A draft that is whole and durable.
+/// A complete and durable draft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finished {
     /// Items in it.
@@ -198,7 +198,7 @@ pub struct Finished {
     pub bytes: u64,
 }
 
-/// What was appended of a published timeline.
+/// The appended part of a published timeline.
 #[derive(Debug, Default)]
 pub struct Appended {
     /// Tweets appended.
@@ -207,12 +207,12 @@ pub struct Appended {
     pub set_aside: Option<DatasetError>,
 }
 
-/// What is known of a file without reading it.
+/// Metadata of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
     /// Its size, as stored.
     pub bytes: u64,
-    /// Where it is, for people.
+    /// Its location, for messages.
     pub place: String,
 }
 

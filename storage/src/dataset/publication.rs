@@ -1,8 +1,9 @@
-//! A draft on its way to its final name, so that it can be proved later that it got there.
+//! Publishes a draft so that the publication can be proved later.
 //!
-//! Before a draft is renamed it gets a second name in the temporary folder, its *proof*, which stays until the cluster
-//! knows of the publication. A draft that is not there was published if its proof is: the proof is the file itself.
-//! Without either, nothing says that the draft was ever published here: its volume may have been away.
+//! Before a draft is renamed, it gets a second name in the temporary folder, its *proof*, which stays until the
+//! cluster knows of the publication. A missing draft was published if its proof exists, because the proof is the file
+//! itself. Without either, nothing indicates that the draft was ever published here: its volume may have been
+//! unmounted.
 
 use std::fs;
 use std::io;
@@ -15,7 +16,7 @@ use crate::durable::{self, Naming};
 use crate::planted::{Bug, planted};
 
 impl Layout {
-    /// Gives a draft its final name; durable when it returns. May be repeated until the proof is removed.
+    /// Publishes a draft; durable on return. Idempotent until the proof is removed.
     pub(super) fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
         let (draft, proof) = (self.draft(key, lease)?, self.proof(key, lease)?);
         let (published, folder) = (self.published(key)?, self.output.join(key.folder()));
@@ -26,7 +27,7 @@ impl Layout {
                 renamed = fs::rename(&draft, &published);
             }
             match renamed {
-                // Another session of the storage was faster: the proof tells.
+                // Another session of the storage was faster: the proof decides.
                 Err(e) if gone(&e) => {}
                 other => other.naming("publish", &draft)?,
             }
@@ -40,13 +41,13 @@ impl Layout {
             }
             (_, None) if planted(Bug::LostDraftPublished) => {}
             (_, None) => {
-                // A draft that cannot be seen is not one that is not there.
+                // A draft that cannot be examined is not a missing one.
                 fs::metadata(&self.temporary).naming("look into", &self.temporary)?;
                 return Err(DatasetError::DraftLost { key: key.clone(), lease });
             }
         }
-        // Also when the rename was done before: a crash may have come between it and what follows. The
-        // twin is older in any case.
+        // Also if the rename had happened before: a crash may have come between it and what follows. The twin
+        // is older in any case.
         let twin = self.twin(key)?;
         if fs::symlink_metadata(&twin).is_ok() {
             durable::remove_file(&twin)?;
@@ -55,11 +56,11 @@ impl Layout {
     }
 }
 
-/// Gives a draft its second name; whether there is a draft.
+/// Gives a draft its second name; returns whether there is a draft.
 fn prove(draft: &Path, proof: &Path) -> Result<bool> {
     match fs::hard_link(draft, proof) {
         Ok(()) => Ok(true),
-        // An earlier try was cut off.
+        // An earlier attempt was interrupted.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             Ok(draft.try_exists().naming("look for", draft)?)
         }

@@ -1,4 +1,4 @@
-//! Writing a draft: compressed or plain, with places it can be resumed from.
+//! Writes a draft, compressed or plain, with positions at which it can be resumed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,20 +12,20 @@ use super::Result;
 use crate::durable::{self, Naming};
 use crate::folder_sync::FolderSync;
 
-/// Bytes handed to the compressor at a time.
+/// Bytes passed to the compressor at a time.
 const CHUNK_BYTES: usize = 32 * 1024;
-/// Compressed bytes handed to the file at a time.
+/// Compressed bytes written to the file at a time.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// A file that grows at its end. What lies before a [`sync`](Self::sync) is whole by itself: each one
-/// ends a gzip member.
+/// An append-only file. What was written before a [`sync`](Self::sync) is complete by itself, because each
+/// sync ends a gzip member.
 pub(super) struct Sink {
     path: PathBuf,
     /// Of `path`.
     folder: Arc<FolderSync>,
     file: File,
     level: Option<u32>,
-    /// The gzip member being written, and what it has put out so far.
+    /// The gzip member being written, and its output so far.
     member: Option<GzEncoder<Vec<u8>>>,
     /// Bytes not yet compressed.
     pending: Vec<u8>,
@@ -36,7 +36,7 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    /// Creates a draft; an older file of that name is unlinked, never written into.
+    /// Creates a draft; an older file with that name is unlinked, never written to.
     pub(super) fn create(path: &Path, level: Option<u32>, folder: &Arc<FolderSync>) -> Result<Self> {
         let create = || OpenOptions::new().write(true).create_new(true).open(path);
         let file = match create() {
@@ -49,13 +49,13 @@ impl Sink {
         Ok(Self::over(path, file.naming(durable::CREATE, path)?, level, folder))
     }
 
-    /// Writes to an empty file that is open already.
+    /// Writes to an empty file that is already open.
     pub(super) fn over(path: &Path, file: File, level: Option<u32>, folder: &Arc<FolderSync>) -> Self {
         let (path, folder) = (path.to_owned(), Arc::clone(folder));
         Self { path, folder, file, level, member: None, pending: Vec::new(), written: 0, named: false }
     }
 
-    /// Creates a draft that begins with the first `bytes` of `old`; `None` when `old` is shorter.
+    /// Creates a draft that starts with the first `bytes` of `old`; `None` if `old` is shorter.
     pub(super) fn copy_of(
         path: &Path,
         old: File,
@@ -89,7 +89,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Appends a file that is already as this one shall be, from its beginning.
+    /// Appends the encoded contents of a file with the same format, from its start.
     pub(super) fn append_encoded(&mut self, file: &mut File) -> Result<()> {
         self.end_member()?;
         self.written += io::copy(file, &mut self.file).naming("append to", &self.path)?;
@@ -107,7 +107,7 @@ impl Sink {
         Ok(self.written)
     }
 
-    /// Makes everything so far durable, the file's name included; returns its length.
+    /// Makes everything so far durable, including the file's name; returns its length.
     pub(super) fn sync(&mut self) -> Result<u64> {
         let bytes = self.end_member()?;
         self.file.sync_data().naming("sync", &self.path)?;
@@ -118,7 +118,7 @@ impl Sink {
         Ok(bytes)
     }
 
-    /// Gives the draft another name in its folder, over the file that has it.
+    /// Renames the draft within its folder, replacing an existing file.
     pub(super) fn rename(&mut self, to: &Path) -> Result<()> {
         fs::rename(&self.path, to).naming("rename", &self.path)?;
         self.path = to.to_owned();

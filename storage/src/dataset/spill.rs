@@ -1,4 +1,4 @@
-//! What a duplicate filter cannot hold in memory, in files without names.
+//! Stores what a duplicate filter cannot hold in memory, in unnamed files.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -10,15 +10,15 @@ use super::{Result, layout};
 use crate::durable::{self, FileError, Naming};
 use crate::ids::{IdHash, UserId};
 
-/// Files that the ids are spread over by their hashes. One is read at a time: for a hundred million
-/// followers, 1.6 million ids.
+/// Number of files over which the ids are spread by their hashes. One is read at a time: with a hundred
+/// million followers, 1.6 million ids.
 const PARTS: usize = 64;
 const BUFFER_BYTES: usize = 8 * 1024;
 
-/// Ids with their positions in a list, in files that vanish with the process.
+/// Ids with their positions in a list, in unnamed files.
 ///
-/// A record is the position (8 bytes), the length of a text id or 0 (1 byte), and the text or the
-/// number (8 bytes).
+/// A record is the position (8 bytes), the length of a text id or 0 (1 byte), and the text or the number (8
+/// bytes).
 pub(super) struct Spill {
     path: PathBuf,
     parts: Vec<BufWriter<File>>,
@@ -26,7 +26,7 @@ pub(super) struct Spill {
 }
 
 impl Spill {
-    /// Files beside `file`, unlinked as soon as they are open.
+    /// Creates files next to `file`, which are unlinked as soon as they are open.
     pub(super) fn create(file: &Path) -> Result<Self> {
         let path = layout::spill(file);
         let mut parts = Vec::with_capacity(PARTS);
@@ -40,7 +40,7 @@ impl Spill {
         Ok(Self { path, parts, hash: IdHash::default() })
     }
 
-    /// Keeps an id for [`duplicates`](Self::duplicates).
+    /// Stores an id for [`duplicates`](Self::duplicates).
     pub(super) fn put(&mut self, id: &UserId, position: u64) -> Result<()> {
         let mut hasher = self.hash.build_hasher();
         let text = match id {
@@ -65,7 +65,7 @@ impl Spill {
         Ok(write().naming("write", &self.path)?)
     }
 
-    /// Calls `found` with the position of each id that was there before.
+    /// Calls `found` with the position of each repeated id.
     pub(super) fn duplicates(self, mut found: impl FnMut(u64)) -> Result<()> {
         let failed = |source| FileError { action: "read", path: self.path.clone(), source };
         for part in self.parts {

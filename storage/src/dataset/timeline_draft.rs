@@ -1,4 +1,4 @@
-//! A timeline being written to a file.
+//! Writes a timeline to a file.
 
 use std::fs::{File, Metadata};
 use std::io::Seek;
@@ -23,7 +23,7 @@ pub(super) struct FileTimelineDraft {
     items: u64,
     /// Id of the last tweet: all further ones must be older.
     last: Option<u64>,
-    /// Memory for the ids of a timeline in disorder.
+    /// Memory for the ids of an unsorted timeline.
     filter_bytes: usize,
 }
 
@@ -32,7 +32,7 @@ impl FileTimelineDraft {
         Self { key, layout, sink, items: 0, last: None, filter_bytes }
     }
 
-    /// A draft that `sink` already holds the beginning of; reads it.
+    /// A draft whose beginning is in `sink` already; reads it.
     pub(super) fn resumed(
         key: FileKey,
         layout: Arc<Layout>,
@@ -53,7 +53,7 @@ impl FileTimelineDraft {
             let (key, bytes) = (self.key.clone(), json.len());
             return Err(DatasetError::ItemTooLarge { key, bytes, limit: MAX_LINE_BYTES });
         }
-        // Inside a JSON text only white space between tokens can be a raw line break (RFC 8259).
+        // In a JSON text, only white space between tokens can be a raw line break (RFC 8259).
         let is_break = |c: char| c == '\n' || c == '\r';
         if json.as_bytes().contains(&b'\n') || json.as_bytes().contains(&b'\r') {
             for piece in json.split(is_break) {
@@ -67,8 +67,8 @@ impl FileTimelineDraft {
         Ok(())
     }
 
-    /// Appends `old`, which is sound. Where it can simply follow, compressed bytes are copied as they
-    /// are: compressing is three quarters of what writing a timeline costs.
+    /// Appends `old`, which is sound. If it can simply follow, compressed bytes are copied as they are:
+    /// compression is three quarters of the cost of writing a timeline.
     fn append(&mut self, path: &Path, old: &mut File, survey: &Survey) -> Result<u64> {
         let follows = self.last.is_none_or(|last| survey.first.is_none_or(|first| first < last));
         if survey.descending && follows && survey.compressed && self.sink.compresses() {
@@ -84,7 +84,7 @@ impl FileTimelineDraft {
         }
     }
 
-    /// Reads `old` from its beginning.
+    /// Reads `old` from its start.
     fn reader(&self, path: &Path, old: &mut File) -> Result<TimelineReader> {
         old.rewind().naming("read", path)?;
         let old = old.try_clone().naming("read", path)?;
@@ -102,8 +102,8 @@ impl FileTimelineDraft {
         Ok(self.items - before)
     }
 
-    /// Appends a timeline that has tweets twice or out of order, as a killed worker of the original
-    /// program left them: each tweet once, in the order found. Reads it twice, for its ids need not fit into memory.
+    /// Appends a timeline with repeated or unsorted tweets, as a killed worker of the original program left it: each
+    /// tweet once, in the order found. Reads it twice, because its ids need not fit into memory.
     fn append_unordered(&mut self, path: &Path, old: &mut File) -> Result<u64> {
         self.sink.end_member()?;
         let repeated = self.repeated(self.reader(path, old)?)?;
@@ -120,7 +120,7 @@ impl FileTimelineDraft {
         Ok(self.items - before)
     }
 
-    /// The places of tweets in `old` that come earlier in it, or are in the draft: its own come first, each once.
+    /// Positions of tweets in `old` that occur earlier in it, or in the draft, whose own tweets come first.
     fn repeated(&self, mut old: TimelineReader) -> Result<Positions> {
         let mut filter = DuplicateFilter::new(self.sink.path(), self.filter_bytes);
         let mut new = TimelineReader::open_with(self.sink.path(), self.layout.item_id)?;
@@ -182,7 +182,7 @@ impl TimelineDraft for FileTimelineDraft {
     }
 }
 
-/// Sets an unreadable file aside and says so.
+/// Sets an unreadable file aside and reports it.
 pub(super) fn set_aside(
     layout: &Layout,
     path: PathBuf,
@@ -192,7 +192,7 @@ pub(super) fn set_aside(
     Ok(report_set_aside(unreadable, layout.set_aside(&path, seen)?))
 }
 
-/// What a whole reading of a timeline shows.
+/// The result of reading a whole timeline.
 struct Survey {
     items: u64,
     first: Option<u64>,

@@ -13,7 +13,7 @@ use crate::durable::Naming;
 /// Finds the id of a timeline's item in its JSON.
 pub type ItemId = fn(&str) -> Option<u64>;
 
-/// Yields a timeline's lines, each one JSON object; ends behind the first error.
+/// Yields a timeline's lines, each one a JSON object; ends after the first error.
 pub struct TimelineReader {
     lines: LineReader,
     compressed: bool,
@@ -38,7 +38,7 @@ impl TimelineReader {
         Self::of_file(path, File::open(path).naming("open", path)?, item_id)
     }
 
-    /// Reads a file that is open; `path` is for messages.
+    /// Reads an open file; `path` is for messages.
     pub(super) fn of_file(path: &Path, file: File, item_id: ItemId) -> Result<Self> {
         let decoded = decode(path, file)?;
         let lines = LineReader::new(path, decoded.bytes);
@@ -58,7 +58,7 @@ impl TimelineReader {
     /// The next tweet: its id and its line; `None` at the end.
     ///
     /// # Errors
-    /// A file that ends in the middle, or a line without an id.
+    /// A truncated file, or a line without an id.
     pub fn next_tweet(&mut self) -> Result<Option<(u64, &str)>> {
         let Some(line) = self.lines.next_line()? else { return Ok(None) };
         match (self.item_id)(line) {
@@ -81,7 +81,7 @@ impl Iterator for TimelineReader {
     }
 }
 
-/// The id of a tweet: `id_str`, or `id` as a number or a text; `None` for anything that has neither.
+/// The id of a tweet: `id_str`, or `id` as a number or a string; `None` if it has neither.
 pub fn tweet_id(json: &str) -> Option<u64> {
     #[derive(Deserialize)]
     struct Identified<'a> {

@@ -1,4 +1,4 @@
-//! Looking through a file of the dataset, for operators.
+//! Verifies a file of the dataset, for operators.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use super::duplicates::{DuplicateFilter, FILTER_BYTES};
 use super::{DatasetError, FileKind, FollowersReader, Result, TimelineReader};
 use crate::ids::UserId;
 
-/// What a whole reading of a file shows.
+/// The result of reading a whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verification {
-    /// Items up to the end, or to where the file became unreadable.
+    /// Items up to the end, or to where the file becomes unreadable.
     pub items: u64,
-    /// Items that were there before.
+    /// Repeated items.
     pub duplicates: u64,
     /// Tweets that are newer than the one before them.
     pub out_of_order: u64,
@@ -21,13 +21,13 @@ pub struct Verification {
     pub compressed: bool,
     /// Whether it is a packed follower list.
     pub packed: bool,
-    /// Size of what could be read, decompressed, in bytes.
+    /// Size of the readable part, decompressed, bytes.
     pub plain_bytes: u64,
     /// The item at the head of the file.
     pub first: Option<Edge>,
-    /// The item at its end, or before the place where it becomes unreadable.
+    /// The item at its end, or before the position where it becomes unreadable.
     pub last: Option<Edge>,
-    /// Why the rest cannot be read: torn or damaged gzip, a line that is none.
+    /// Why the rest cannot be read: truncated or damaged gzip, an invalid line.
     pub unreadable: Option<String>,
 }
 
@@ -36,7 +36,7 @@ pub struct Verification {
 pub struct Edge {
     /// Id of the tweet or the follower.
     pub id: UserId,
-    /// When a tweet was written, as its network spells it; `None` for followers, and for tweets that do not say.
+    /// When a tweet was written, as its network spells it; `None` for followers, and for tweets without a time.
     pub created_at: Option<String>,
 }
 
@@ -47,11 +47,11 @@ impl Verification {
     }
 }
 
-/// Reads a file through and counts what is wrong with it. Memory is bounded; for lists of more than a
-/// million items a temporary file (without a name) lies beside it.
+/// Reads a file and counts its defects. Memory is bounded; for lists of more than a million items an unnamed
+/// temporary file is stored next to it.
 ///
 /// # Errors
-/// Only for a file that cannot be opened or a disk that fails: damage is part of the answer.
+/// Only if the file cannot be opened or the disk fails: damage is part of the result.
 pub fn verify(path: &Path, kind: FileKind) -> Result<Verification> {
     let mut found = Verification::default();
     let mut filter = DuplicateFilter::new(path, FILTER_BYTES);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Entropy;
 
-/// Waits that double from one to the next, with jitter, so that many who failed together do not return together.
+/// Exponential backoff with jitter, so that many who failed together do not retry together.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -18,7 +18,7 @@ impl Backoff {
         Self { first, longest, attempts: 0 }
     }
 
-    /// The next wait: between half and all of what doubling gives.
+    /// The next wait: between half and all of the doubled value.
     pub fn next(&mut self, entropy: &dyn Entropy) -> Duration {
         self.attempts = self.attempts.saturating_add(1);
         self.after(self.attempts, entropy)

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of time.
 pub trait Clock: Send + Sync + 'static {
-    /// Time since an arbitrary fixed moment of this process. Never goes back; stands still or runs
-    /// on while the machine sleeps, as the system's monotonic clock does.
+    /// Time since an arbitrary fixed moment of this process. Never goes back; while the machine is suspended
+    /// it stops or continues, as the system's monotonic clock does.
     fn monotonic(&self) -> Duration;
 
-    /// Wall-clock time since the Unix epoch. May jump: nothing that decides safety looks at it.
+    /// Wall-clock time since the Unix epoch. May jump: nothing that decides safety uses it.
     fn wall(&self) -> Duration;
 }
 
@@ -40,7 +40,7 @@ impl Clock for SystemClock {
 
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the machine's clocks")]
     fn wall(&self) -> Duration {
-        // A wall clock before 1970 is a broken one; zero keeps callers total.
+        // A wall clock before 1970 is broken; zero keeps callers total.
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 }
@@ -64,7 +64,7 @@ impl ManualClock {
         now.1 += by;
     }
 
-    /// Lets the wall clock jump, as an administrator or a time server may.
+    /// Sets the wall clock, as an administrator or a time server may.
     pub fn set_wall(&self, wall: Duration) {
         self.now.lock().unwrap_or_else(|e| e.into_inner()).1 = wall;
     }

@@ -11,7 +11,7 @@ pub trait Entropy: Send + Sync + 'static {
 
     /// A number drawn evenly from `0..1`.
     fn next_unit(&self) -> f64 {
-        // 53 bits are all that an f64 holds.
+        // An f64 holds no more than 53 bits.
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
@@ -46,8 +46,8 @@ pub struct SystemEntropy(SeededEntropy);
 impl SystemEntropy {
     /// A generator with a seed of its own.
     pub fn new() -> Self {
-        // The standard library keys its hash maps from the operating system's generator: the one
-        // source of such bits that needs no further crate.
+        // The standard library keys its hash maps from the operating system's generator: the only source of
+        // such bits that needs no further crate.
         let mut hasher = RandomState::new().build_hasher();
         hasher.write_u32(std::process::id());
         Self(SeededEntropy::new(hasher.finish()))

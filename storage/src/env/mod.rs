@@ -1,7 +1,7 @@
-//! The world outside, by trait: time, randomness and work that blocks; and waits that need them.
+//! The environment by trait: time, randomness and blocking work; and backoff, which needs them.
 //!
-//! No other module of the project reads a clock or draws a random number (`.clippy.toml` refuses
-//! it), so that a whole cluster also runs in simulation.
+//! No other module of the project reads a clock or draws a random number (`.clippy.toml` forbids it), so that
+//! a whole cluster also runs in simulation.
 
 mod backoff;
 mod clock;

@@ -1,4 +1,4 @@
-//! Work that blocks: disk work and long computations, which an async thread must not do.
+//! Blocking work: disk work and long computations, which must not run on an async thread.
 
 use std::sync::Arc;
 
@@ -6,25 +6,26 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-/// Where such work is done.
+/// Runs blocking work.
 pub trait Blocking: Send + Sync + 'static {
-    /// Does it, whether or not what is returned is waited for; that resolves when it is done, or will never be.
+    /// Runs it, whether or not the returned future is awaited, which resolves when it is done or will never
+    /// be.
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
 }
 
-/// On the runtime's threads for blocking work.
+/// The runtime's blocking threads.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Threads;
 
 impl Blocking for Threads {
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         let work = tokio::task::spawn_blocking(work);
-        // That it panicked shows by its result, which is missing.
+        // A panic shows by the missing result.
         async move { drop(work.await) }.boxed()
     }
 }
 
-/// On the threads of a certain runtime, whichever asks.
+/// The blocking threads of a given runtime, whoever calls.
 impl Blocking for tokio::runtime::Handle {
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         let work = self.spawn_blocking(work);
@@ -32,7 +33,7 @@ impl Blocking for tokio::runtime::Handle {
     }
 }
 
-/// At once, in the place of whoever asks: for simulations, in which nothing may depend on other threads.
+/// The calling thread: for simulations, which must not depend on other threads.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Inline;
 
@@ -43,7 +44,7 @@ impl Blocking for Inline {
     }
 }
 
-/// The work was not done to its end: it panicked, or the runtime stops.
+/// The work did not finish: it panicked, or the runtime stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("work on a disk broke off; the node stops, or the line before this one tells of a panic")]
 pub struct WorkLost;
@@ -54,7 +55,7 @@ impl From<WorkLost> for std::io::Error {
     }
 }
 
-/// A handle for such work. Clones share it.
+/// A handle for blocking work. Clones share it.
 #[derive(Clone)]
 pub struct Work(Arc<dyn Blocking>);
 
@@ -71,26 +72,26 @@ impl std::fmt::Debug for Work {
 }
 
 impl Work {
-    /// Work that is done there.
+    /// Runs work by `blocking`.
     pub fn over(blocking: impl Blocking) -> Self {
         Self(Arc::new(blocking))
     }
 
-    /// Begins some work whose end nobody waits for.
+    /// Starts work without waiting for it.
     pub fn start(&self, work: impl FnOnce() + Send + 'static) {
         drop(self.0.run(Box::new(work)));
     }
 
-    /// Does some work, and gives what it came to.
+    /// Runs work, and returns its result.
     ///
     /// # Errors
-    /// It was not done to its end.
+    /// It did not finish.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, WorkLost> {
         let (tell, told) = oneshot::channel();
-        // The receiver is gone only when the caller is; nobody waits for the result then.
+        // The receiver is dropped only with the caller, and then nobody needs the result.
         self.0.run(Box::new(move || drop(tell.send(work())))).await;
         told.await.map_err(|_| WorkLost)
     }

@@ -2,8 +2,8 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// A fast hash of numbers with a seed of its own process: ids come from outside, and must not be able
-/// to make a table slow. Nothing may depend on the order of such a table.
+/// A fast hash of numbers, seeded per process: ids come from outside and must not be able to make a table
+/// slow. Nothing may depend on the order of such a table.
 #[derive(Debug, Clone)]
 pub struct IdHash {
     seed: u64,

@@ -3,8 +3,8 @@
 use super::UserId;
 use super::varint::{self, MAX_VARINT, unzigzag, zigzag};
 
-/// Largest encoded segment, in bytes, for the reason that blocks of runs have
-/// ([`MAX_BLOCK_BYTES`](super::run::MAX_BLOCK_BYTES)); and what is written anew when one id is appended.
+/// Largest encoded segment, bytes, for the same reason as blocks of runs
+/// ([`MAX_BLOCK_BYTES`](super::run::MAX_BLOCK_BYTES)); it is also what is rewritten when one id is appended.
 pub const MAX_SEGMENT_BYTES: usize = 4 * 1024;
 
 /// Largest segment that is read.
@@ -13,7 +13,7 @@ const LONGEST: usize = 32 * 1024;
 const VERSION: u8 = 1;
 /// The version, a count and a number to start from.
 const MAX_HEAD: usize = 1 + 2 * MAX_VARINT;
-/// Announces a text id: zero in two bytes, a form that [`varint`] never writes for a number.
+/// Introduces a text id: zero in two bytes, which [`varint`] never writes for a number.
 const TEXT: [u8; 2] = [0x80, 0x00];
 
 /// Bytes that are no segment.
@@ -22,7 +22,7 @@ const TEXT: [u8; 2] = [0x80, 0x00];
 pub struct CorruptSegment {
     /// Offset in the encoded segment.
     pub at: usize,
-    /// What does not fit there.
+    /// What is wrong there.
     pub why: &'static str,
 }
 
@@ -40,10 +40,10 @@ pub struct CorruptSegment {
 #[derive(Debug, Clone, Default)]
 pub struct IdSegment {
     entries: Vec<u8>,
-    /// Where the entries begin that are still there.
+    /// Start of the remaining entries.
     front: usize,
     count: usize,
-    /// The number before the front.
+    /// The number before the first remaining entry.
     base: u64,
     /// The last number.
     last: u64,
@@ -55,7 +55,7 @@ impl IdSegment {
         Self::default()
     }
 
-    /// Appends `id`; `false` when it does not fit any more, and nothing has changed.
+    /// Appends `id`; returns `false` and changes nothing if it does not fit.
     pub fn push_back(&mut self, id: &UserId) -> bool {
         let before = self.entries.len();
         match id {
@@ -80,7 +80,7 @@ impl IdSegment {
         true
     }
 
-    /// Takes the oldest id.
+    /// Removes the oldest id.
     pub fn pop_front(&mut self) -> Option<UserId> {
         let mut entries = Entries { bytes: &self.entries, at: self.front, last: self.base, left: self.count };
         let id = entries.next()?.ok()?;
@@ -103,17 +103,17 @@ impl IdSegment {
 
     /// The ids, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = UserId> + '_ {
-        // All entries were written by `push_back` or checked by `decode`: none is an error.
+        // All entries were written by `push_back` or checked by `decode`, so none is an error.
         let (bytes, at) = (&self.entries, self.front);
         Entries { bytes, at, last: self.base, left: self.count }.map_while(Result::ok)
     }
 
-    /// Bytes of memory that the segment holds, without what the allocator adds.
+    /// Memory of the segment, without the allocator's overhead, bytes.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.entries.capacity()
     }
 
-    /// The ids that are left, for [`decode`](Self::decode).
+    /// The remaining ids, for [`decode`](Self::decode).
     pub fn encode(&self) -> Vec<u8> {
         let entries = &self.entries[self.front..];
         let mut bytes = Vec::with_capacity(MAX_HEAD + entries.len());
@@ -124,7 +124,7 @@ impl IdSegment {
         bytes
     }
 
-    /// The segment that was encoded as `bytes`.
+    /// Decodes a segment.
     ///
     /// # Errors
     /// [`CorruptSegment`] for any bytes that [`encode`](Self::encode) would not have written.
@@ -163,7 +163,7 @@ impl PartialEq for IdSegment {
 
 impl Eq for IdSegment {}
 
-/// Reads entries; ends behind the first bad one.
+/// Reads entries; ends after the first invalid one.
 struct Entries<'a> {
     bytes: &'a [u8],
     at: usize,

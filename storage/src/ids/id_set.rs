@@ -6,13 +6,13 @@ use super::leaf::{BLOCK_IDS, Leaf, Packer};
 
 /// A set of account numbers: the seen-set of a crawl.
 ///
-/// Ids lie sorted in packed blocks, some thousand ids to a leaf, under one flat array of the leaves'
-/// first ids; the latest of a leaf wait beside its blocks. A membership test is three searches by halves and some
-/// five cache misses, whatever the size. Ids are never removed. What the set answers depends on its ids alone; how they are
-/// spread over blocks depends on the order of insertion, which nothing outside can see.
+/// Ids are stored sorted in packed blocks, some thousand ids per leaf, under one flat array of the leaves' first ids;
+/// the latest ids of a leaf wait next to its blocks. A membership test takes three binary searches and some five
+/// cache misses, whatever the size. Ids are never removed. The results depend on the ids alone; their distribution
+/// over blocks depends on the order of insertion, which is not visible outside.
 #[derive(Clone, Default)]
 pub struct IdSet {
-    /// The first id of each leaf, apart from the leaves so that a search stays in the cache.
+    /// The first id of each leaf, separate from the leaves so that a search stays in the cache.
     firsts: Vec<u64>,
     leaves: Vec<Leaf>,
     len: usize,
@@ -24,8 +24,8 @@ impl IdSet {
         Self::default()
     }
 
-    /// A set of strictly ascending ids, packed as tightly as can be. An id that is not above the one
-    /// before it is inserted at the end, slowly.
+    /// A set of strictly ascending ids, packed as tightly as possible. An id that is not above the one before
+    /// it is inserted at the end, slowly.
     pub fn from_sorted(ids: impl Iterator<Item = u64>) -> Self {
         let mut packer = Packer::default();
         let mut block = Vec::with_capacity(BLOCK_IDS);
@@ -61,10 +61,9 @@ impl IdSet {
         self.leaf_of(id).is_some_and(|leaf| leaf.contains(id))
     }
 
-    /// Those of `ids` that are not in the set, in their order. Ids that are near each other in memory or not, their
-    /// waits for it overlap.
+    /// Those of `ids` that are not in the set, in their order. Memory accesses for different ids overlap.
     pub fn absent(&self, ids: &[u64]) -> Vec<u64> {
-        /// So many ids' lines fit the nearest cache.
+        /// The cache lines of this many ids fit into the nearest cache.
         const TOGETHER: usize = 16;
         let mut absent = Vec::with_capacity(ids.len());
         let mut leaves = Vec::with_capacity(TOGETHER);
@@ -84,7 +83,7 @@ impl IdSet {
         absent
     }
 
-    /// The leaf where `id` is if it is anywhere.
+    /// The leaf that would contain `id`.
     fn leaf_of(&self, id: u64) -> Option<&Leaf> {
         let after = self.firsts.partition_point(|first| *first <= id);
         after.checked_sub(1).map(|index| &self.leaves[index])
@@ -92,8 +91,7 @@ impl IdSet {
 
     /// Inserts `ids` and returns those that were new, ascending.
     ///
-    /// `ids` should be strictly ascending; anything else is sorted first. Larger batches cost less
-    /// an id.
+    /// `ids` should be strictly ascending; otherwise they are sorted first. Larger batches cost less per id.
     pub fn insert_batch(&mut self, ids: &[u64]) -> Vec<u64> {
         let sorted;
         let ids = if ids.is_sorted_by(|a, b| a < b) {
@@ -120,7 +118,7 @@ impl IdSet {
         self.len == 0
     }
 
-    /// Bytes of memory that the set holds, without what the allocator adds.
+    /// Memory of the set, without the allocator's overhead, bytes.
     pub fn memory_bytes(&self) -> usize {
         let index = self.firsts.capacity() * size_of::<u64>() + self.leaves.capacity() * size_of::<Leaf>();
         size_of::<Self>() + index + self.leaves.iter().map(Leaf::heap_bytes).sum::<usize>()
@@ -134,7 +132,7 @@ impl IdSet {
     /// Adds ascending ids that are not in the set.
     fn add(&mut self, fresh: &[u64]) {
         let mut packer = Packer::default();
-        // Leaves that a full one was split into, each with the position it belongs behind.
+        // Leaves into which a full one was split, each with the position that it follows.
         let mut grown: Vec<(usize, Leaf)> = Vec::new();
         let mut rest = fresh;
         while let Some(lowest) = rest.first() {
@@ -166,7 +164,7 @@ impl IdSet {
         }
     }
 
-    /// Puts each leaf behind the position it comes with (ascending), in one pass over the index.
+    /// Inserts each leaf after the position that it comes with (ascending), in one pass over the index.
     fn splice(&mut self, grown: Vec<(usize, Leaf)>) {
         let mut leaves = Vec::with_capacity(self.leaves.len() + grown.len());
         let mut grown = grown.into_iter().peekable();
@@ -203,7 +201,7 @@ mod tests {
     use super::*;
     use crate::env::{Entropy, SeededEntropy};
 
-    /// Ids of different habits: spread over all numbers, close together, at the ends.
+    /// Ids with different distributions: spread over all numbers, close together, at the ends.
     fn id(entropy: &SeededEntropy) -> u64 {
         let random = entropy.next_u64();
         match random % 5 {

@@ -1,22 +1,22 @@
 //! A run of neighbouring blocks of an [`IdSet`](super::IdSet), and the ids that wait to be packed into them.
 //!
-//! A block holds up to [`BLOCK_IDS`] ascending ids: the first in its head, each further one as its
-//! distance from the first, in as many whole bytes as the block's largest distance needs. Unlike
-//! gaps from one id to the next, distances can be searched by halves without unpacking the block.
-//! Ten million random ids of 61 bits take six bytes each; neighbouring ids take one.
+//! A block holds up to [`BLOCK_IDS`] ascending ids: the first in its head, each further one as its distance
+//! from the first, in as many whole bytes as the block's largest distance needs. Unlike gaps between
+//! neighbours, distances allow a binary search without unpacking the block. Ten million random ids of 61 bits
+//! take six bytes each; neighbouring ids take one.
 
 /// Most ids in a block. Smaller blocks spend more on heads, larger ones more on every insertion.
 pub(super) const BLOCK_IDS: usize = 64;
-/// Most blocks in a leaf. What waits is packed a leaf at a time, so this bounds what one id can cost.
+/// Most blocks in a leaf. Waiting ids are packed one leaf at a time, so this bounds the cost of one id.
 pub(super) const LEAF_BLOCKS: usize = 32;
-/// Most ids that wait in a leaf to be packed. A leaf is rewritten once for so many of random ids, not once for each:
-/// in a set of ten million that is the difference between 0.4 and 1.2 million insertions a second.
+/// Most ids that wait in a leaf. A leaf is rewritten once for this many random ids, not once for each: in a set of
+/// ten million, that is the difference between 0.4 and 1.2 million insertions a second.
 const LATE_IDS: usize = 64;
 
-/// Bytes that one distance is loaded from; a leaf ends with as many, so that any load stays inside.
+/// Bytes loaded for one distance; a leaf ends with this many, so that every load stays inside.
 const WORD: usize = 8;
 
-/// Where a block lies and how it is packed.
+/// Position and packing of a block.
 #[derive(Clone, Copy)]
 struct Head {
     first: u64,
@@ -28,7 +28,7 @@ struct Head {
     width: u8,
 }
 
-/// At most [`LEAF_BLOCKS`] blocks, none of them empty, and what came since they were packed.
+/// At most [`LEAF_BLOCKS`] blocks, none of them empty, and the ids added since they were packed.
 #[derive(Clone)]
 pub(super) struct Leaf {
     heads: Box<[Head]>,
@@ -48,8 +48,8 @@ impl Leaf {
         self.is_packed(id) || self.late.binary_search(&id).is_ok()
     }
 
-    /// Loads from the lines of memory that [`Self::contains`] looks at first. A caller that does so for many ids, then
-    /// [`Self::touch_block`] for all of them, waits for memory twice, not several times for each.
+    /// Loads the cache lines that [`Self::contains`] reads first. A caller that does this for many ids, then
+    /// [`Self::touch_block`] for all of them, waits for memory twice, instead of several times per id.
     pub(super) fn touch_heads(&self) -> u64 {
         let quarter = self.heads.len() / 4;
         let first = |head: usize| self.heads.get(head).map_or(0, |head| head.first);
@@ -57,7 +57,7 @@ impl Leaf {
         first(quarter) ^ first(2 * quarter) ^ first(3 * quarter) ^ late
     }
 
-    /// The same for the block where `id` would be.
+    /// The same for the block that would contain `id`.
     pub(super) fn touch_block(&self, id: u64) -> u64 {
         let Some(head) = self.head_of(id) else { return 0 };
         let quarter = usize::from(head.width) * usize::from(head.count) / 4;
@@ -103,8 +103,8 @@ impl Leaf {
         size_of_val(&*self.heads) + self.packed.len() + self.late.capacity() * size_of::<u64>()
     }
 
-    /// Adds `ids`, ascending and none of them in the leaf yet. They wait beside the blocks; once they are too many,
-    /// all are packed anew by way of `packer`, which must be empty and then holds what takes the leaf's place.
+    /// Adds `ids`, ascending and none of them in the leaf yet. They wait next to the blocks; once there are too many,
+    /// everything is repacked by `packer`, which must be empty and then holds the replacement of the leaf.
     pub(super) fn add(&mut self, ids: &[u64], packer: &mut Packer) {
         if self.late.len() + ids.len() > LATE_IDS {
             let late: Vec<u64> = merged(self.late.iter().copied(), ids.iter().copied()).collect();
@@ -118,7 +118,7 @@ impl Leaf {
         }
     }
 
-    /// Untouched blocks are copied as they are.
+    /// Unaffected blocks are copied as they are.
     fn merge_into(&self, ids: &[u64], packer: &mut Packer) {
         let mut rest = ids;
         let mut block = Vec::with_capacity(BLOCK_IDS + rest.len().min(BLOCK_IDS));
@@ -156,7 +156,7 @@ impl Leaf {
     }
 }
 
-/// Two ascending rows as one.
+/// Merges two ascending sequences.
 fn merged(a: impl Iterator<Item = u64>, b: impl Iterator<Item = u64>) -> impl Iterator<Item = u64> {
     let (mut a, mut b) = (a.peekable(), b.peekable());
     std::iter::from_fn(move || match (a.peek(), b.peek()) {
@@ -166,7 +166,7 @@ fn merged(a: impl Iterator<Item = u64>, b: impl Iterator<Item = u64>) -> impl It
     })
 }
 
-/// Packs ascending ids into leaves of exactly the size they need.
+/// Packs ascending ids into leaves of exactly the required size.
 #[derive(Default)]
 pub(super) struct Packer {
     heads: Vec<Head>,
@@ -175,7 +175,7 @@ pub(super) struct Packer {
 }
 
 impl Packer {
-    /// Adds ascending ids, all above those already there, as blocks of even size.
+    /// Adds ascending ids, all above the existing ones, as blocks of even size.
     pub(super) fn push_sorted(&mut self, ids: &[u64]) {
         let blocks = ids.len().div_ceil(BLOCK_IDS);
         let mut rest = ids;
@@ -222,7 +222,7 @@ impl Packer {
         self.heads.push(Head { at: self.packed.len() as u32, ..head });
     }
 
-    /// Makes a leaf of the first `blocks` blocks.
+    /// Creates a leaf from the first `blocks` blocks.
     fn cut_leaf(&mut self, blocks: usize) {
         let end = self.heads.get(blocks).map_or(self.packed.len(), |next| next.at as usize);
         let mut packed = Vec::with_capacity(end + WORD);

@@ -12,21 +12,21 @@
 
 use super::varint::{self, MAX_VARINT};
 
-/// Largest block that is written, in bytes. sled keeps at least 256 pages of up to 20 values each in memory, whatever
-/// room its cache has: with blocks of 32 KiB everything stayed there, 75 MB beside five million ids.
+/// Largest block that is written, bytes. sled keeps at least 256 pages of up to 20 values each in memory, whatever
+/// the size of its cache: with blocks of 32 KiB everything stayed there, 75 MB for five million ids.
 pub const MAX_BLOCK_BYTES: usize = 4 * 1024;
 
 const VERSION: u8 = 1;
 /// The version, a count below 2^21 and a first id.
 const MAX_HEAD: usize = 1 + 3 + MAX_VARINT;
 
-/// A block that this code did not write, or that changed since.
+/// A block that this code did not write, or that was changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a run of ids is damaged at byte {at} of a block: {why}; rebuild this node's state from the cluster")]
 pub struct CorruptRun {
     /// Offset in the block.
     pub at: usize,
-    /// What does not fit there.
+    /// What is wrong there.
     pub why: &'static str,
 }
 
@@ -73,7 +73,7 @@ pub fn decode_block(block: &[u8]) -> Result<Vec<u64>, CorruptRun> {
     let mut at = 1;
     let count = varint::get(block, &mut at).ok_or(corrupt(at, "no count"))?;
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    // Every id takes a byte: a larger count is damage, and must not reserve memory.
+    // Every id takes at least a byte: a larger count is damage and must not reserve memory.
     if count == 0 || count > block.len() - at {
         return Err(corrupt(at, "a count that the block cannot hold"));
     }

@@ -22,10 +22,10 @@ pub enum UserId {
     Text(#[serde(deserialize_with = "text_id")] Box<str>),
 }
 
-/// Why a text is no account id.
+/// Why a text is not an account id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUserId {
-    /// Nothing but white space.
+    /// Only white space.
     #[error("the id is empty")]
     Empty,
     /// More bytes than [`MAX_TEXT_ID`].
@@ -34,7 +34,7 @@ pub enum InvalidUserId {
     /// A number with a minus sign.
     #[error("{0:?} is negative; account ids are positive numbers")]
     Negative(String),
-    /// A decimal number that 64 bits do not hold, or zero.
+    /// A decimal number that exceeds 64 bits, or zero.
     #[error("{0:?} is no account id; decimal ids are between 1 and 18446744073709551615")]
     OutOfRange(String),
     /// White space, a control character, or an `@` in front.
@@ -72,7 +72,7 @@ impl FromStr for UserId {
     }
 }
 
-/// A text from a file or a peer is checked as one from a user is: it becomes a file's name.
+/// A text from a file or a peer is checked like a user's: it becomes a file's name.
 fn text_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<str>, D::Error> {
     let text = Box::<str>::deserialize(deserializer)?;
     match text.parse() {

@@ -1,7 +1,7 @@
-//! Numbers of seven bits a byte, lowest first, the top bit set on all bytes but the last (LEB128).
+//! LEB128: seven bits per byte, lowest first, the top bit set on all bytes but the last.
 //!
-//! Only the shortest form of a number is written or accepted, so that equal sequences have equal
-//! bytes and other meanings can be given to longer forms.
+//! Only the shortest form of a number is written or accepted, so that equal sequences have equal bytes and
+//! longer forms can be given other meanings.
 
 /// Longest varint of a `u64`, in bytes.
 pub(crate) const MAX_VARINT: usize = 10;
@@ -15,8 +15,8 @@ pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// Reads the number at `*at` and moves `*at` behind it. `None`: cut off, longer than 64 bits, or not
-/// in its shortest form.
+/// Reads the number at `*at` and advances `*at`. `None`: truncated, longer than 64 bits, or not in its
+/// shortest form.
 pub(crate) fn get(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let mut number = 0u64;
     for (index, byte) in bytes.get(*at..)?.iter().take(MAX_VARINT).enumerate() {
@@ -34,7 +34,7 @@ pub(crate) fn get(bytes: &[u8], at: &mut usize) -> Option<u64> {
     None
 }
 
-/// Folds the sign of a difference into its lowest bit, so that small steps back are short as well.
+/// Folds the sign of a difference into its lowest bit, so that small negative steps are short as well.
 pub(crate) fn zigzag(difference: i64) -> u64 {
     ((difference << 1) ^ (difference >> 63)) as u64
 }

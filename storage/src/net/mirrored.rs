@@ -1,15 +1,15 @@
-//! What nodes mirror to a Redis, by name: those that write it and those that read it agree here.
+//! Names in the Redis to which nodes mirror, shared by writers and readers.
 
 /// The stream of every event of the log.
 pub const EVENTS: &str = "twm:events";
-/// The stream of tweets as they are found, at least once.
+/// The stream of tweets as they are fetched, at least once.
 pub const TWEETS: &str = "twm:tweets";
-/// The stream of profiles as they are found, at least once.
+/// The stream of profiles as they are fetched, at least once.
 pub const PROFILES: &str = "twm:profiles";
 
-/// In an entry of [`TWEETS`] or [`PROFILES`]: whose or which it is.
+/// A field in an entry of [`TWEETS`] or [`PROFILES`]: the id.
 pub const ID: &str = "id";
-/// The same: what came, as JSON.
+/// A field in the same entries: the object as JSON.
 pub const JSON: &str = "json";
 
 /// The original's channel of tweets.
@@ -17,5 +17,5 @@ pub const TWEET_CHANNEL: &str = "events.timeline.new_tweet";
 /// The original's channel of profiles.
 pub const PROFILE_CHANNEL: &str = "extra.lookupinfos";
 
-/// What the channels of the nodes' operations begin with: `stats.ops.OPERATION.node-ID`.
+/// Prefix of the channels of the nodes' operations: `stats.ops.OPERATION.node-ID`.
 pub const OPERATIONS: &str = "stats.ops.";

@@ -1,5 +1,5 @@
-//! What several crates need of the network: who is trusted, a bounded HTTP port, the way to a Redis and what the mirror
-//! keeps there, what clients trust in TLS, and secrets in files.
+//! Networking shared by several crates: mutual TLS, a bounded HTTP port, connections to Redis and the names of what
+//! is mirrored there, TLS for clients, and secrets in files.
 
 pub mod http_port;
 pub mod mirrored;

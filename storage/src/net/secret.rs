@@ -1,24 +1,24 @@
-//! Secrets that are kept in files, so that neither the command line nor the environment shows them.
+//! Secrets in files, which appear neither on the command line nor in the environment.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Most that is read of such a file, bytes.
+/// Most bytes read from such a file.
 const MAX_FILE: u64 = 64 << 10;
 
-/// Why a file gives no secret. The texts name neither the file nor what it holds.
+/// Why a file contains no secret. The messages include neither its name nor its contents.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The system said so, or it is no text.
+    /// It cannot be read, or is not text.
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    /// There is nothing in it, or an empty line before it.
+    /// It is empty, or its first line is.
     #[error("its first line is empty; write the secret there")]
     Empty,
 }
 
-/// The secret in a file: its first line, without white space around it.
+/// The secret in a file: its first line, trimmed.
 ///
 /// # Errors
 /// The file cannot be read, or its first line is empty.

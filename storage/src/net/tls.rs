@@ -1,4 +1,4 @@
-//! What all clients of a process share for TLS.
+//! TLS for clients, shared by all clients of a process.
 
 use std::sync::Arc;
 
@@ -8,19 +8,19 @@ use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::trust::Trust;
 
-/// A TLS configuration made once: reading the system's certificates for each of thousands of addresses would
-/// cost seconds and megabytes.
+/// A TLS configuration that is created once: reading the system's certificates for each of thousands of
+/// addresses would cost seconds and megabytes.
 #[derive(Debug, Clone)]
 pub struct ClientTls(Arc<ClientConfig>);
 
 impl ClientTls {
-    /// Trusts what the system trusts, and checks with ring.
+    /// Trusts the system's certificates, and uses ring.
     ///
-    /// Without a usable certificate store, plain HTTP still works and HTTPS answers "unknown issuer": that is logged
-    /// here, with the remedy.
+    /// Without a usable certificate store, plain HTTP still works and HTTPS fails with "unknown issuer": that is
+    /// logged here, with the remedy.
     ///
     /// # Errors
-    /// The cryptography offers no version of TLS.
+    /// The crypto provider supports no version of TLS.
     pub fn new() -> Result<Self, rustls::Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -35,7 +35,7 @@ impl ClientTls {
         Ok(Self(Arc::new(config)))
     }
 
-    /// Trusts the cluster's authority, and shows the own certificate of it.
+    /// Trusts the cluster's authority, and shows the own certificate.
     pub fn trusting(trust: &Trust) -> Self {
         Self(trust.client_config())
     }

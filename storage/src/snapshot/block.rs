@@ -1,4 +1,4 @@
-//! The blocks that a snapshot consists of.
+//! The blocks of a snapshot.
 
 use std::io::{self, Read, Write};
 
@@ -7,7 +7,7 @@ pub(super) const FORMAT: u16 = 1;
 
 /// A block is written once its entries reach this size.
 pub(super) const FULL_BYTES: usize = 256 * 1024;
-/// Largest payload: a full block's last entry may reach beyond [`FULL_BYTES`].
+/// Largest payload: a full block's last entry may exceed [`FULL_BYTES`].
 pub(super) const MAX_PAYLOAD: usize = 1024 * 1024;
 
 pub(super) const HEADER: u8 = 1;
@@ -35,13 +35,13 @@ pub(super) struct Block {
     pub(super) payload: Vec<u8>,
 }
 
-/// Why there is no block.
+/// Why a block could not be read.
 pub(super) enum BadBlock {
     Damaged(&'static str),
     Io(io::Error),
 }
 
-/// Reads a block; never reserves more than [`MAX_PAYLOAD`].
+/// Reads a block; never allocates more than [`MAX_PAYLOAD`].
 pub(super) fn read(input: &mut impl Read) -> Result<Block, BadBlock> {
     let mut frame = [0; FRAME_BYTES];
     read_exact(input, &mut frame)?;

@@ -34,14 +34,14 @@ pub enum SnapshotError {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The file is not what a writer finished.
+    /// The file is not a finished snapshot.
     #[error("the snapshot {} is damaged at byte {at}: {why}; take another one", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// Offset of the block.
         at: u64,
-        /// What does not fit.
+        /// What is wrong there.
         why: &'static str,
     },
     /// Written by a newer program.
@@ -51,10 +51,10 @@ pub enum SnapshotError {
         path: PathBuf,
         /// Its version.
         found: u16,
-        /// The newest version this program reads.
+        /// The newest version that this program reads.
         supported: u16,
     },
-    /// A header, key or value that no snapshot holds.
+    /// A header, key or value that is too large.
     #[error("{bytes} bytes are too many for a snapshot's {what} ({limit} at most)")]
     TooLarge {
         /// Header, key or value.
@@ -64,10 +64,10 @@ pub enum SnapshotError {
         /// The largest size.
         limit: usize,
     },
-    /// A snapshot's id that is no file name.
+    /// A snapshot's id that is not a valid file name.
     #[error("{0:?} is no snapshot id; take 1 to 200 letters, digits, '-', '_' and '.', and no '.' in front")]
     BadId(String),
-    /// A piece that does not follow what is already here.
+    /// A piece that leaves a gap.
     #[error(
         "a piece of snapshot {id} starts at byte {found}, but only {here} bytes are here; send from there"
     )]
@@ -76,7 +76,7 @@ pub enum SnapshotError {
         id: String,
         /// Bytes received so far.
         here: u64,
-        /// Where the piece starts.
+        /// Start of the piece.
         found: u64,
     },
     /// The transfer ended early, or sent too much.

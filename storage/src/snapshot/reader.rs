@@ -10,7 +10,7 @@ use crate::durable::{FileError, Naming};
 use crate::ids::varint;
 use crate::state::Entry;
 
-/// Yields a snapshot's entries, and an error where it is damaged: only what ends without one was whole.
+/// Yields a snapshot's entries, and an error if it is damaged: it was complete only if there is no error.
 #[derive(Debug)]
 pub struct SnapshotReader {
     path: PathBuf,
@@ -20,7 +20,7 @@ pub struct SnapshotReader {
     at: u64,
     /// Offset of the next block.
     next: u64,
-    /// Entries of the block being read, and where the next one begins.
+    /// The block being read, and the offset of the next entry.
     block: (Vec<u8>, usize),
     entries: u64,
     blocks: crc32fast::Hasher,
@@ -87,7 +87,7 @@ impl SnapshotReader {
             BadBlock::Io(source) => FileError { action: "read", path: self.path.clone(), source }.into(),
         })?;
         self.next += (block::FRAME_BYTES + block.payload.len()) as u64;
-        // The end block's own checksum is no part of what it vouches for.
+        // The end block's own checksum is not covered by it.
         if block.kind != block::END {
             self.blocks.update(&block.crc.to_le_bytes());
         }

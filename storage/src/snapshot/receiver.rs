@@ -1,4 +1,4 @@
-//! Receiving a snapshot from another node, in pieces.
+//! Receives a snapshot from another node, in pieces.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,7 +10,7 @@ use crate::durable::{self, Naming};
 const PARTIAL: &str = ".partial";
 const WHOLE: &str = ".snapshot";
 
-/// Collects a snapshot `ID` in `ID.partial`, across restarts: what has arrived is not sent again.
+/// Collects a snapshot `ID` in `ID.partial`, across restarts: received pieces are not sent again.
 #[derive(Debug)]
 pub struct SnapshotReceiver {
     folder: PathBuf,
@@ -21,10 +21,10 @@ pub struct SnapshotReceiver {
 }
 
 impl SnapshotReceiver {
-    /// Goes on with snapshot `id` in `folder`, or begins it; what is there of other ids is removed.
+    /// Continues or begins snapshot `id` in `folder`; those with other ids are removed.
     ///
     /// # Errors
-    /// An id that is no file name, or a folder that cannot be written.
+    /// An id that is not a valid file name, or a folder that cannot be written.
     pub fn open(folder: &Path, id: &str) -> Result<Self, SnapshotError> {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if !(1..=200).contains(&id.len()) || id.starts_with('.') || !id.chars().all(fits) {
@@ -43,12 +43,12 @@ impl SnapshotReceiver {
         Ok(Self { folder: folder.to_owned(), id: id.to_owned(), path, file, offset })
     }
 
-    /// Bytes already here: where the sender goes on.
+    /// Bytes received: the offset at which the sender continues.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Takes the piece that starts at `offset`. What is already here of it is skipped, so a repeated
+    /// Accepts the piece that starts at `offset`. Bytes that are already here are skipped, so a repeated
     /// piece does no harm.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl SnapshotReceiver {
         };
         let new = usize::try_from(known).ok().and_then(|known| piece.get(known..)).unwrap_or_default();
         if let Err(source) = self.file.write_all(new) {
-            // A part of the piece may have been written: the length tells.
+            // A part of the piece may have been written, which the length shows.
             self.offset = self.file.metadata().naming("read", &self.path)?.len();
             return Err(source).naming("write", &self.path).map_err(SnapshotError::from);
         }
@@ -70,8 +70,8 @@ impl SnapshotReceiver {
     /// Ends the transfer: checks every byte, makes the file durable as `ID.snapshot` and returns its path.
     ///
     /// # Errors
-    /// A wrong length keeps what is here. A damaged file is removed, so that the next attempt starts
-    /// anew: pieces written before a power cut may have come back as zeros.
+    /// A wrong length keeps the received part. A damaged file is removed, so that the next attempt starts
+    /// over: pieces written before a power cut may have come back as zeros.
     pub fn finish(self, expected: u64) -> Result<PathBuf, SnapshotError> {
         if self.offset != expected {
             let (id, here) = (self.id, self.offset);

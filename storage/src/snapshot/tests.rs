@@ -50,7 +50,7 @@ fn the_format_of_version_1_stays_readable() {
     golden.extend(b"\x02\x08\x00\x00\x00\x00\x00\x00\x00\x01\x05kvalue");
     let written = fs::read(&path).unwrap();
     let (mut masked, mut expected) = (written[..golden.len()].to_vec(), golden);
-    // Checksums are compared by reading; the layout around them byte by byte.
+    // Checksums are verified by reading, the layout around them byte by byte.
     for bytes in [&mut masked, &mut expected] {
         bytes[15..19].fill(0);
         bytes[34..38].fill(0);
@@ -103,7 +103,7 @@ fn a_block_lost_at_its_borders_is_found() {
     let large: Vec<Entry> = (0..20u8).map(|n| (vec![n], vec![n; MAX_VALUE_BYTES])).collect();
     write(&path, &large);
     let good = fs::read(&path).unwrap();
-    // The first block of entries follows the prefix and the header block.
+    // The first block of entries follows the magic and the header block.
     let start = 10 + 9 + b"the header".len();
     let length = u32::from_le_bytes(good[start + 1..start + 5].try_into().unwrap()) as usize;
     fs::write(&path, [&good[..start], &good[start + 9 + length..]].concat()).unwrap();

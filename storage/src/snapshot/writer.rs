@@ -13,7 +13,7 @@ use crate::state::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
 const UNFINISHED: &str = ".new";
 
-/// What a finished snapshot holds.
+/// The contents of a finished snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotInfo {
     /// Size of the file.
@@ -22,7 +22,7 @@ pub struct SnapshotInfo {
     pub entries: u64,
 }
 
-/// Writes a snapshot under a temporary name; it has its own name only when it is whole and durable.
+/// Writes a snapshot under a temporary name; it gets its own name only when it is complete and durable.
 #[derive(Debug)]
 pub struct SnapshotWriter {
     path: PathBuf,
@@ -37,7 +37,7 @@ pub struct SnapshotWriter {
 }
 
 impl SnapshotWriter {
-    /// Begins the snapshot `path`, in place of any that is there once this one is finished.
+    /// Begins the snapshot `path`, which replaces an existing one once it is finished.
     ///
     /// # Errors
     /// A header over [`MAX_HEADER_BYTES`], or a file that cannot be written.
@@ -87,7 +87,7 @@ impl SnapshotWriter {
         Ok(())
     }
 
-    /// Writes the rest, syncs the file and gives it its name.
+    /// Writes the rest, syncs the file and renames it.
     pub fn finish(mut self) -> Result<SnapshotInfo, SnapshotError> {
         if !self.block.is_empty() {
             self.write_entries()?;
@@ -129,7 +129,7 @@ impl Drop for SnapshotWriter {
     }
 }
 
-/// Removes the unfinished snapshots that a crash left in `folder`; none may be being written there.
+/// Removes unfinished snapshots that a crash left in `folder`; none may be in progress there.
 pub fn remove_unfinished(folder: &Path) -> Result<(), SnapshotError> {
     for entry in fs::read_dir(folder).naming("list", folder)? {
         let path = entry.naming("list", folder)?.path();

@@ -1,10 +1,10 @@
-//! Changes that are applied together.
+//! Atomic changes.
 
 use std::collections::BTreeMap;
 
 use super::{Result, check_sizes};
 
-/// Puts and deletions that a store applies all or none. The last change of a key wins.
+/// Puts and deletions that a store applies atomically. The last change of a key wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriteBatch {
     /// `None` deletes.
@@ -23,7 +23,7 @@ impl WriteBatch {
         self.change(key.into(), Some(value.into()));
     }
 
-    /// Removes a key; one that is not there is fine.
+    /// Removes a key, if it exists.
     pub fn delete(&mut self, key: impl Into<Vec<u8>>) {
         self.change(key.into(), None);
     }

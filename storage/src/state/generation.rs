@@ -1,10 +1,10 @@
-//! One sled database in a folder of its own, and the file that says which folder counts.
+//! One sled database in a folder of its own, and the file that names the current folder.
 //!
 //! ```text
 //! state/
 //!   CURRENT        two lines: `twm-state 2` (format version) and `generation N`
 //!   REDO           the batch being written, see `redo.rs`; there was none in version 1
-//!   state-N/       the sled database that counts
+//!   state-N/       the current sled database
 //!   state-N+1/     a replacement being built; removed at the next start
 //!   state-1.new/   the first database being created; removed at the next start
 //! ```
@@ -26,8 +26,8 @@ const POINTER: &str = "CURRENT";
 const PREFIX: &str = "state-";
 const BEING_CREATED: &str = "state-1.new";
 
-/// Pages that sled keeps in memory, in bytes, roughly. The hot state lives in the state machine: sled is read
-/// at start, for a snapshot, for cold jobs and where runs of the seen-set are merged.
+/// Approximate size of sled's page cache, bytes. The hot state is in the state machine: sled is read at
+/// start, for a snapshot, for cold records and where runs of the seen-set are merged.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// sled moves a page over a quarter of a segment into a blob file, which it never syncs. A leaf page
 /// has up to 20 entries (split above 16, merged below 4), each of at most 65 KiB here.
@@ -41,7 +41,7 @@ const CLEANING_MS: u64 = 100;
 /// How long to wait for sled's threads, see [`wait_until_released`].
 const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How a file's data is made durable; tests let it fail.
+/// Makes a file's data durable; tests let it fail.
 pub(super) type SyncFile = Box<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
 
 /// An open database.
@@ -49,7 +49,7 @@ pub(super) struct Generation {
     pub(super) number: u64,
     pub(super) path: PathBuf,
     pub(super) db: sled::Db,
-    /// A handle of our own on sled's file, as sled lends out none.
+    /// Our own handle of sled's file, because sled does not expose its own.
     file: File,
 }
 
@@ -62,8 +62,8 @@ impl Generation {
         Ok(Self { number, path, db, file })
     }
 
-    /// Makes everything written so far durable: sled's `flush()` hands the bytes to the system and
-    /// waits with `sync_file_range`, which by its manual page is no promise about a power cut (sled's
+    /// Makes everything written so far durable: sled's `flush()` passes the bytes to the system and waits
+    /// with `sync_file_range`, which according to its manual page is no guarantee against a power cut (sled's
     /// issues 1351 and 1452), so the data is synced once more.
     pub(super) fn sync(&self, sync_file: &SyncFile) -> Result<()> {
         self.db.flush().map_err(|source| self.failed(source))?;
@@ -81,7 +81,7 @@ impl Generation {
     }
 }
 
-/// The number of the generation that counts; creates the first one, and removes what a crash left.
+/// The number of the current generation; creates the first one, and removes what a crash left.
 pub(super) fn find_current(root: &Path) -> Result<u64> {
     durable::create_folder(root)?;
     let (found, being_created) = list(root)?;
@@ -91,7 +91,7 @@ pub(super) fn find_current(root: &Path) -> Result<u64> {
     let missing = |why: String| StateError::MissingGeneration { path: root.to_owned(), why };
     let current = match (read_pointer(root)?, found.as_slice()) {
         (Some((FORMAT, current)), _) if found.contains(&current) => current,
-        // No older program may open it from here on.
+        // From here on, no older program may open it.
         (Some((_, current)), _) if found.contains(&current) => point_to(root, current)?,
         (Some((_, current)), _) => return Err(missing(format!("the folder {PREFIX}{current} is missing"))),
         (None, []) => create_first(root)?,
@@ -105,14 +105,14 @@ pub(super) fn find_current(root: &Path) -> Result<u64> {
     Ok(current)
 }
 
-/// Makes generation `number` the one that counts.
+/// Makes generation `number` the current one.
 pub(super) fn point_to(root: &Path, number: u64) -> Result<u64> {
     let text = format!("twm-state {FORMAT}\ngeneration {number}\n");
     durable::replace_file(&root.join(POINTER), text.as_bytes())?;
     Ok(number)
 }
 
-/// Removes a generation that no longer counts.
+/// Removes an obsolete generation.
 pub(super) fn remove(root: &Path, number: u64) -> Result<()> {
     let path = folder(root, number);
     match fs::remove_dir_all(&path) {
@@ -125,7 +125,7 @@ fn folder(root: &Path, number: u64) -> PathBuf {
     root.join(format!("{PREFIX}{number}"))
 }
 
-/// Creates the first database under another name, so that a folder with a number is always whole.
+/// Creates the first database under another name, so that a numbered folder is always complete.
 fn create_first(root: &Path) -> Result<u64> {
     let new = root.join(BEING_CREATED);
     drop(open_db(&new)?);
@@ -147,9 +147,9 @@ fn open_db(path: &Path) -> Result<sled::Db> {
     config.open().map_err(|source| StateError::Sled { path: path.to_owned(), source })
 }
 
-/// Waits until sled's background threads have let go of a database that was just closed in this
-/// process: they hold its file, and the lock on it, a moment longer than the `Db` lives. A file that
-/// stays locked is another process's, and left to sled to refuse.
+/// Waits until sled's background threads have released a database that was just closed in this process: they
+/// hold its file, and the lock on it, a moment longer than the `Db` lives. A file that stays locked belongs
+/// to another process, and sled refuses it.
 fn wait_until_released(path: &Path) -> Result<()> {
     let file = path.join("db");
     let handle = match File::open(&file) {
@@ -180,7 +180,7 @@ fn sync_names(path: &Path) -> Result<()> {
     Ok(durable::sync_parent(path)?)
 }
 
-/// The generations under `root`, ascending, and the folder of a first one that was never finished.
+/// The generations under `root`, ascending, and the folder of an unfinished first one.
 fn list(root: &Path) -> Result<(Vec<u64>, Option<PathBuf>)> {
     let mut found = Vec::new();
     let mut being_created = None;
@@ -197,7 +197,7 @@ fn list(root: &Path) -> Result<(Vec<u64>, Option<PathBuf>)> {
     Ok((found, being_created))
 }
 
-/// Format version and number of the generation that counts.
+/// Format version and number of the current generation.
 fn read_pointer(root: &Path) -> Result<Option<(u64, u64)>> {
     let path = root.join(POINTER);
     let Some(bytes) = durable::read_small(&path, 256)? else { return Ok(None) };

@@ -24,7 +24,7 @@ impl MemoryStore {
         Self::default()
     }
 
-    // The map is whole between any two statements that hold the lock, so a panic elsewhere leaves it good.
+    // The map is consistent between any two statements that hold the lock, so a panic elsewhere does no harm.
     fn read(&self) -> RwLockReadGuard<'_, Map> {
         self.map.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,6 @@
-//! The applied state of the job tracker on disk: an ordered map of bytes, written a checkpoint at a
-//! time.
+//! The applied state of the job tracker on disk: an ordered map of bytes, written one checkpoint at a time.
 //!
-//! [`SledStore`] keeps it on a disk; [`MemoryStore`] in memory, for tests and simulation.
+//! [`SledStore`] stores it on disk; [`MemoryStore`] in memory, for tests and simulation.
 
 mod batch;
 mod generation;
@@ -36,12 +35,12 @@ pub trait StateStore: Send + Sync + 'static {
 
     /// The entries from `start` (inclusive) to `end` (exclusive; `None`: all), ascending.
     ///
-    /// A write that goes on meanwhile may be seen in part: whoever needs a consistent image holds
-    /// writes back. After [`replace_all`](Self::replace_all) a scan may still yield the old entries.
+    /// A concurrent write may be seen in part: a caller that needs a consistent image must hold back writes.
+    /// After [`replace_all`](Self::replace_all) a scan may still yield the old entries.
     fn scan(&self, start: &[u8], end: Option<&[u8]>) -> Entries;
 
-    /// Applies all changes or none; they are durable when this returns. Blocks for as long as the
-    /// disk takes; other threads read meanwhile.
+    /// Applies all changes or none; they are durable on return. Blocks for as long as the disk takes; other
+    /// threads can read meanwhile.
     ///
     /// # Errors
     /// After any error but a refused size the store is [poisoned](StateError::Poisoned).
@@ -58,7 +57,7 @@ pub trait StateStore: Send + Sync + 'static {
     fn size_on_disk(&self) -> Result<u64>;
 }
 
-/// Why the store could not do what was asked.
+/// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// A file could not be read, written or synced.
@@ -94,12 +93,12 @@ pub enum StateError {
         /// Its size.
         bytes: usize,
     },
-    /// The file that names the current generation is not what this program writes.
+    /// The file that names the current generation is invalid.
     #[error("{} is damaged ({found:?}); move the data directory away, run `twm-ctl member replace` for this node and start it again", path.display())]
     DamagedPointer {
         /// The file.
         path: PathBuf,
-        /// What is in it.
+        /// Its contents.
         found: String,
     },
     /// The batch that was being written when the program ended is damaged.
@@ -109,7 +108,7 @@ pub enum StateError {
         path: PathBuf,
         /// Offset in it.
         at: u64,
-        /// What does not fit.
+        /// What is wrong with it.
         why: &'static str,
     },
     /// Written by a newer program.
@@ -119,15 +118,15 @@ pub enum StateError {
         path: PathBuf,
         /// Its version.
         found: u64,
-        /// The newest version this program reads.
+        /// The newest version that this program reads.
         supported: u64,
     },
-    /// The folder that holds the state is gone, or there is more than one and nothing says which.
+    /// The folder with the state is missing, or there are several and nothing says which one is current.
     #[error("{}: {why}; restore it, or move the data directory away, run `twm-ctl member replace` for this node and start it again", path.display())]
     MissingGeneration {
         /// The folder of the store.
         path: PathBuf,
-        /// What is there instead.
+        /// What was found instead.
         why: String,
     },
     /// The source of a replacement failed.

@@ -1,13 +1,13 @@
-//! The batch that a store is writing, on disk before any of it is in the database.
+//! The redo file: the batch that a store is writing, on disk before any of it is in the database.
 //!
-//! sled's own batches are atomic, but while one is applied no other thread reads anything: with tens of
-//! thousands of changes that took a third of a second, for which an operator's list of errors had to wait. Here a
-//! batch first becomes a file; then its changes go into the database one by one, beside all readers, and the
-//! database is synced; then the file is removed. Changes that a crash cut off are made again by the next
-//! start: to make some of them twice does no harm.
+//! sled's own batches are atomic, but block all readers while they are applied: with tens of thousands of changes
+//! that took a third of a second, during which an operator's list of errors had to wait. Here, a batch is first
+//! written to a file; then its changes go into the database one by one, concurrently with readers, and the database
+//! is synced; then the file is removed. The next start repeats changes that a crash interrupted; repeating some of
+//! them does no harm.
 //!
-//! The file is a [snapshot](crate::snapshot) whose first entries are deletions. As it has its name only when it is
-//! whole, one that cannot be read is damaged, and not merely cut off.
+//! The file is a [snapshot](crate::snapshot) whose first entries are deletions. As it gets its name only when it is
+//! complete, an unreadable one is damaged, and not merely truncated.
 
 use std::path::{Path, PathBuf};
 
@@ -19,19 +19,19 @@ use crate::durable;
 use crate::planted::{Bug, planted};
 use crate::snapshot::{SnapshotError, SnapshotReader, SnapshotWriter};
 
-/// Changes that a database makes before it collects garbage, see [`collect_garbage`].
+/// Changes applied to a database before garbage is collected, see [`collect_garbage`].
 const STEP: usize = 1024;
 
-/// What is in front of the changes.
+/// The header of the file.
 #[derive(Serialize, Deserialize)]
 struct Header {
-    /// The database that the batch belongs to: another one has replaced all that was there.
+    /// The database that the batch belongs to: a newer one has replaced everything.
     generation: u64,
-    /// The first entries so many are deleted, their values are empty.
+    /// Number of deletions, which come first and have empty values.
     deletions: u64,
 }
 
-/// Makes a batch's changes in a database, all or none; they are durable when this returns.
+/// Applies a batch to a database, all or none; durable on return.
 pub(super) fn write(
     root: &Path,
     generation: &Generation,
@@ -44,10 +44,10 @@ pub(super) fn write(
     forget(root)
 }
 
-/// Makes the changes of a batch that a crash cut off.
+/// Applies a batch that a crash interrupted.
 pub(super) fn finish(root: &Path, generation: &Generation, sync_file: &SyncFile) -> Result<()> {
     let path = path(root);
-    // A crash before the file was whole: nothing of the batch is in the database.
+    // A crash before the file was complete: nothing of the batch is in the database.
     durable::remove_file(&path.with_extension("new"))?;
     if !path.exists() {
         return Ok(());
@@ -73,7 +73,7 @@ pub(super) fn finish(root: &Path, generation: &Generation, sync_file: &SyncFile)
     forget(root)
 }
 
-/// Puts changes into a database one by one, in their order.
+/// Applies changes to a database one by one, in order.
 pub(super) fn insert(
     generation: &Generation,
     changes: &mut dyn Iterator<Item = Result<(Vec<u8>, Option<Vec<u8>>)>>,
@@ -94,8 +94,8 @@ pub(super) fn insert(
 
 /// Frees what sled dropped in up to [`STEP`] changes.
 ///
-/// sled reclaims memory by epochs (crossbeam-epoch), at reads and a few pieces at a time: many changes with few reads
-/// between them leaked gigabytes.
+/// sled reclaims memory by epochs (crossbeam-epoch), during reads and in small portions: many changes with few reads
+/// in between leaked gigabytes.
 fn collect_garbage() {
     for _ in 0..8 {
         crossbeam_epoch::pin().flush();

@@ -10,23 +10,23 @@ use super::generation::{self, Generation, SyncFile};
 use super::redo;
 use super::{Entries, Entry, Result, StateError, StateStore, WriteBatch, check_sizes};
 
-/// An ordered map on disk, in a folder that it shares with nothing else.
+/// An ordered map on disk, in a folder of its own.
 ///
-/// sled is used for what it does well here, a sorted map with cheap sequential loads; durability is
-/// ours: see [`StateStore::write`] and the module's documentation for the layout on disk.
+/// sled is used for its strength here, a sorted map with cheap sequential loads; durability is ours: see
+/// [`StateStore::write`], and the module's documentation for the layout on disk.
 pub struct SledStore {
     root: PathBuf,
     current: RwLock<Arc<Generation>>,
     /// Held by whoever changes the store.
     writer: Mutex<()>,
-    /// The first failure. After a failed sync the system may have dropped the unwritten pages and
-    /// will report the next sync as good, so nothing is ever tried again.
+    /// The first failure. After a failed sync the system may have dropped the unwritten pages and report the
+    /// next sync as successful, so nothing is ever retried.
     failed: OnceLock<String>,
     sync_file: SyncFile,
 }
 
 impl SledStore {
-    /// Opens the store in `root`, and creates folder and store where there are none.
+    /// Opens the store in `root`, creating folder and store if necessary.
     ///
     /// # Errors
     /// A folder that another process has open, is damaged, or was written by a newer program.
@@ -57,7 +57,7 @@ impl SledStore {
         result
     }
 
-    /// Fills a new generation. Nothing refers to it yet, so nothing needs to be atomic.
+    /// Fills a new generation. Nothing refers to it yet, so it need not be atomic.
     fn load(&self, number: u64, entries: &mut dyn Iterator<Item = Result<Entry>>) -> Result<Generation> {
         let new = Generation::open(&self.root, number)?;
         let mut puts = entries.map(|entry| {
@@ -107,7 +107,7 @@ impl StateStore for SledStore {
         generation::remove(&self.root, number)?;
         let new = Arc::new(self.load(number, entries)?);
 
-        // From here on a failure leaves open which generation the next start takes.
+        // From here on, a failure leaves open which generation the next start takes.
         self.poison(generation::point_to(&self.root, number))?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         let old_number = old.number;

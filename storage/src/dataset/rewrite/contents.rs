@@ -1,4 +1,4 @@
-//! What the files hold that another one is made of.
+//! The contents of the files from which another one is made.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::source::{Source, Survey};
 use super::{Form, Written, followers, timelines};
 use crate::dataset::{FileKey, FileKind, Result};
 
-/// Files that were read through once, and are read again to be written. The newest is the last.
+/// Files that were read completely once, and are read again to be written. The newest is the last.
 pub(super) struct Contents {
     key: FileKey,
     sources: Vec<Source>,
@@ -22,7 +22,7 @@ enum Seen {
 }
 
 impl Contents {
-    /// Reads files through. What does not fit into memory lies in files without names beside `path`.
+    /// Reads the files. What does not fit into memory is stored in unnamed files next to `path`.
     pub(super) fn read(key: &FileKey, sources: Vec<Source>, path: &Path) -> Result<Self> {
         let seen = match key.kind {
             FileKind::Timeline => Seen::Timelines(sources.iter().map(Source::survey).collect::<Result<_>>()?),
@@ -39,7 +39,7 @@ impl Contents {
         }
     }
 
-    /// The form of the newest file.
+    /// The format of the newest file.
     pub(super) fn found(&self) -> Found {
         match &self.seen {
             Seen::Timelines(surveys) => {
@@ -49,7 +49,7 @@ impl Contents {
         }
     }
 
-    /// Whether items are in order and each is there once.
+    /// Whether the items are in order and each is there once.
     pub(super) fn in_order(&self) -> bool {
         match &self.seen {
             Seen::Timelines(surveys) => surveys.iter().all(|survey| survey.descending),
@@ -57,7 +57,7 @@ impl Contents {
         }
     }
 
-    /// What could not be read of the newest file.
+    /// The unreadable part of the newest file.
     pub(super) fn loss(&self) -> Loss {
         match &self.seen {
             Seen::Timelines(surveys) => surveys.last().map(|newest| newest.loss).unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! A file in another form, or under the name that this program gives it.
+//! Converts a file to another format or name.
 
 use std::fs;
 use std::path::Path;
@@ -10,24 +10,24 @@ use super::{Form, Target, Written};
 use crate::dataset::Result;
 use crate::durable::{self, Naming};
 
-/// What a conversion came to.
+/// The result of a conversion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Converted {
-    /// The file is as it shall be.
+    /// The file has the wanted format already.
     AsWanted,
-    /// It has no items, and so makes no file.
+    /// It has no items, and thus becomes no file.
     Empty,
-    /// Only its name was changed.
+    /// It was only renamed.
     Renamed,
     /// A new file was written.
     Written(Written),
 }
 
-/// Writes a file in another form. In the file's own folder the new file takes its place, also where the old one
+/// Writes a file in another format. In the file's own folder the new file replaces it, even if the old one
 /// has the original program's name; elsewhere the old one stays.
 ///
 /// # Errors
-/// A file that is unreadable; a target that is there already, unless it is forced. Nothing is changed then.
+/// The file is unreadable, or the target exists and is not forced. Nothing is changed then.
 pub fn convert(path: &Path, target: &Target, form: Form) -> Result<Converted> {
     let source = Source::strict(path)?;
     let seen = source.seen.clone();

@@ -1,4 +1,4 @@
-//! Writing one follower list from several.
+//! Writes one follower list from several.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use crate::dataset::duplicates::{DuplicateFilter, FILTER_BYTES, Positions};
 use crate::dataset::list_encoder::ListEncoder;
 use crate::dataset::{FileKey, FollowersFormat, Result};
 
-/// What a whole reading of follower lists shows.
+/// The result of reading follower lists.
 #[derive(Default)]
 pub(super) struct Survey {
     /// Ids read.
     pub(super) items: u64,
-    /// The places of ids that were there before, counted through all lists.
+    /// Positions of repeated ids, counted through all lists.
     repeated: Positions,
     /// Of the first list.
     pub(super) compressed: bool,
@@ -26,13 +26,13 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Ids that were there before.
+    /// Number of repeated ids.
     pub(super) fn duplicates(&self) -> u64 {
         self.repeated.count
     }
 }
 
-/// Reads lists through, as one. Memory is bounded; beyond a million ids, files without names lie beside `path`.
+/// Reads lists as one. Memory is bounded; beyond a million ids, unnamed files are stored next to `path`.
 pub(super) fn survey<'a>(path: &Path, lists: impl IntoIterator<Item = &'a Source>) -> Result<Survey> {
     let mut filter = DuplicateFilter::new(path, FILTER_BYTES);
     let mut survey = Survey::default();
@@ -52,7 +52,7 @@ pub(super) fn survey<'a>(path: &Path, lists: impl IntoIterator<Item = &'a Source
     Ok(survey)
 }
 
-/// Writes the ids of lists, one list after the other and each id once, as `survey` found them.
+/// Writes the ids of the lists, one list after the other and each id once, using `survey`.
 pub(super) fn write<'a>(
     mut new: NewFile,
     key: &FileKey,

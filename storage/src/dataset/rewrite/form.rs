@@ -1,23 +1,23 @@
-//! How a new file is written.
+//! The format of a new file.
 
 use crate::dataset::FollowersFormat;
 
-/// gzip level where none is given.
+/// Default gzip level.
 const DEFAULT_LEVEL: u32 = 6;
 
-/// How a new file is written. By default as the one that it is made of.
+/// The format of a new file; by default that of its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Form {
     /// Whether it is compressed.
     pub gzip: Gzip,
-    /// How a follower list is written; `None` keeps what it is.
+    /// The format of a follower list; `None` keeps it.
     pub followers: Option<FollowersFormat>,
 }
 
 /// Whether a new file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Gzip {
-    /// As the old file was.
+    /// As the old file.
     #[default]
     Keep,
     /// Not.
@@ -26,7 +26,7 @@ pub enum Gzip {
     Level(u32),
 }
 
-/// The form of a file that is there.
+/// The format of an existing file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) compressed: bool,
@@ -49,7 +49,7 @@ impl Form {
         self.followers.unwrap_or(kept)
     }
 
-    /// Whether a file that is `found` has this form already. The level of a compressed file does not show.
+    /// Whether a file already has this format. The level of a compressed file is unknown.
     pub(super) fn is_met(self, found: Found) -> bool {
         let gzip = match self.gzip {
             Gzip::Keep => true,

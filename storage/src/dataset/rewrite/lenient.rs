@@ -1,4 +1,4 @@
-//! The items of a file that may be damaged: the good ones are handed out, the others counted.
+//! Reads a file that may be damaged: yields the intact items and counts the others.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,25 +10,25 @@ use crate::dataset::{ItemId, MAX_LINE_BYTES, Result};
 use crate::durable::Naming;
 use crate::ids::UserId;
 
-/// Bytes of a list's beginning that show whether it is packed.
+/// Bytes at the start of a list that show whether it is packed.
 const SAMPLE_BYTES: usize = 4096;
 
-/// The decoded bytes of a file, cut into items.
+/// The decoded bytes of a file, split into items.
 struct Pieces {
     salvage: SalvageReader,
     bytes: Vec<u8>,
     /// Bytes handed out.
     taken: usize,
-    /// What stands behind `bytes`.
+    /// What follows `bytes`.
     then: Boundary,
-    /// Items since the last right checksum.
+    /// Items since the last correct checksum.
     unchecked: u64,
-    /// In a line that is longer than any line.
+    /// Within a line that is longer than allowed.
     oversize: bool,
     loss: Loss,
 }
 
-/// What comes next in a file of lines.
+/// The next part of a text file.
 enum Line {
     /// A line with its end, as a range of `bytes`.
     Whole(std::ops::Range<usize>),
@@ -43,7 +43,7 @@ impl Pieces {
         Ok(Self { salvage, bytes, taken: 0, then, unchecked: 0, oversize: false, loss })
     }
 
-    /// Reads on. What is left of an item before a gap is lost.
+    /// Reads more. A partial item before a gap is lost.
     fn more(&mut self) -> Result<()> {
         if self.then == Boundary::Break {
             self.drop_rest();
@@ -54,7 +54,7 @@ impl Pieces {
         Ok(())
     }
 
-    /// Takes note of what stands behind the bytes, once all items in them are handed out.
+    /// Processes the boundary after the bytes, once all items in them were yielded.
     fn pass_boundary(&mut self) {
         match self.then {
             Boundary::More => {}
@@ -156,10 +156,10 @@ impl LenientTimeline {
         self.pieces.salvage.compressed()
     }
 
-    /// The next good tweet, into `line`.
+    /// Reads the next intact tweet into `line`.
     pub(super) fn next_tweet(&mut self, line: &mut Vec<u8>) -> Result<Option<u64>> {
         while let Some(Line::Whole(range) | Line::Last(range)) = self.pieces.next_line()? {
-            // White space is what a reader takes for it.
+            // White space as a reader defines it.
             let text = std::str::from_utf8(&self.pieces.bytes[range.clone()]).map(str::trim_end);
             if text == Ok("") {
                 continue;
@@ -190,7 +190,7 @@ pub(super) struct LenientFollowers {
 
 impl LenientFollowers {
     pub(super) fn new(path: &Path, file: File) -> Result<Self> {
-        // Read apart, through the ends of members: a list may begin with short ones.
+        // Read separately, across the ends of members: a list may start with short ones.
         let again = file.try_clone().naming("open", path)?;
         let mut sample = Pieces::new(path, again)?;
         while sample.rest() < SAMPLE_BYTES && matches!(sample.then, Boundary::More | Boundary::Checked) {
@@ -209,7 +209,7 @@ impl LenientFollowers {
         self.packed
     }
 
-    /// The next good id.
+    /// The next intact id.
     pub(super) fn next_id(&mut self) -> Result<Option<UserId>> {
         let id = if self.packed { self.next_number()? } else { self.next_text()? };
         self.pieces.unchecked += u64::from(id.is_some());
@@ -218,7 +218,7 @@ impl LenientFollowers {
 
     fn next_number(&mut self) -> Result<Option<UserId>> {
         while let Some(id) = self.pieces.next_packed()? {
-            // A reader would take a list that begins so for lines: its first byte is damaged.
+            // A reader would take a list that starts like this for text: its first byte is damaged.
             let garbled = !std::mem::replace(&mut self.begun, true) && id[0] >= FIRST_TEXT_BYTE;
             match u64::from_be_bytes(id) {
                 _ if garbled => self.pieces.bad(PACKED_BYTES),
@@ -233,7 +233,7 @@ impl LenientFollowers {
         while let Some(line) = self.pieces.next_line()? {
             let (range, whole) = match line {
                 Line::Whole(range) => (range, true),
-                // The first digits of an id are an id as well, of somebody else.
+                // A prefix of an id is another account's id.
                 Line::Last(range) => (range, false),
             };
             let text = std::str::from_utf8(&self.pieces.bytes[range.clone()]).map(str::trim);
@@ -253,8 +253,8 @@ impl LenientFollowers {
     }
 }
 
-/// An id that no damage made of a number: `12y4` is one too, but networks with text ids have `:` or `@`
-/// in them.
+/// An id that is not the result of a damaged number: `12y4` is one too, but text ids of networks contain `:`
+/// or `@`.
 fn likely_id(text: &str) -> Option<UserId> {
     match text.parse().ok()? {
         UserId::Text(text) if !text.contains([':', '@']) => None,
@@ -262,7 +262,7 @@ fn likely_id(text: &str) -> Option<UserId> {
     }
 }
 
-/// Whether a list that begins with `sample` is packed, also when its first byte is damaged.
+/// Whether a list that starts with `sample` is packed, even if its first byte is damaged.
 fn looks_packed(sample: &[u8]) -> bool {
     let printable = sample.iter().filter(|byte| matches!(byte, b'\n' | b'\r' | b' '..=b'~')).count();
     match sample.first() {

@@ -1,24 +1,24 @@
-//! What could not be read.
+//! The unreadable part of a file.
 
 use std::ops::AddAssign;
 
 use serde::Serialize;
 
-/// What could not be read of a file.
+/// The unreadable part of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Loss {
-    /// Lines or packed ids that are no items, torn ones among them.
+    /// Invalid lines or packed ids, including torn ones.
     pub bad_items: u64,
-    /// Length of those, decompressed.
+    /// Their length, decompressed.
     pub bad_bytes: u64,
-    /// Stored bytes of the file that could not be decompressed; nobody knows what was in them.
+    /// Stored bytes that could not be decompressed; their contents are unknown.
     pub skipped_bytes: u64,
-    /// Gzip members that break off, or whose checksum is wrong.
+    /// Gzip members that are truncated or have a wrong checksum.
     pub broken_members: u64,
-    /// Whether the file ends too early: how much more there was cannot be known.
+    /// Whether the file ends too early, with an unknown amount missing.
     pub truncated: bool,
-    /// Items that were kept although the checksum over them is wrong or missing: one of them may hold a
-    /// changed character.
+    /// Items that were kept although their checksum is wrong or missing: one of them may contain a changed
+    /// character.
     pub unverified: u64,
 }
 
@@ -34,7 +34,7 @@ impl AddAssign for Loss {
 }
 
 impl Loss {
-    /// Whether nothing was lost and all that was kept is as it was written.
+    /// Whether nothing was lost and everything kept is unchanged.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }

@@ -1,4 +1,4 @@
-//! Several copies of a file as one.
+//! Merges several copies of a file.
 
 use std::path::PathBuf;
 
@@ -8,13 +8,12 @@ use super::source::Source;
 use super::{Form, Target, Written};
 use crate::dataset::Result;
 
-/// Merges copies of a file, the newest last: a timeline has each tweet once, newest first, in the version of the
-/// last copy that has it; a follower list begins with the last copy and goes on with who is only in earlier
-/// ones. The form that is kept is that of the last copy. The target may be one of the copies. Copies without
-/// items make no file.
+/// Merges copies of a file, the newest last: a timeline has each tweet once, newest first, in the version of the last
+/// copy that has it; a follower list starts with the last copy and continues with those that only earlier ones have.
+/// The format is that of the last copy. The target may be one of the copies. Copies without items become no file.
 ///
 /// # Errors
-/// A copy that is unreadable; a target that is there and is no copy, unless it is forced. Nothing is changed then.
+/// A copy is unreadable, or the target exists, is not a copy and is not forced. Nothing is changed then.
 pub fn merge(copies: &[PathBuf], target: &Target, form: Form) -> Result<Written> {
     let sources: Vec<Source> = copies.iter().map(|path| Source::strict(path)).collect::<Result<_>>()?;
     let found = existing(&target.path)?;

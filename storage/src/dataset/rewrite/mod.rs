@@ -1,11 +1,11 @@
-//! Files made anew from existing ones: conversion, merging and recovery.
+//! Rewrites files: conversion, merging and recovery.
 //!
-//! All of it streams: files are read twice, first to see what is in them, then to write. A new file comes
-//! into being beside its final name, is synced, and takes its place in one step; until then nothing that was
-//! there is touched. What is written is always sound: newest first, each item once.
+//! Everything is streamed: files are read twice, first to examine them, then to write. A new file is created
+//! next to its final name, synced, and renamed in one step; until then nothing existing is touched. The
+//! result is always sound: newest first, each item once.
 //!
-//! A node may publish a file while one of its name is made anew. What was published is then left as it is, and
-//! [`DatasetError::Changed`] says so.
+//! A node may publish a file while one with its name is rewritten. The published file is then left as it is,
+//! and [`DatasetError::Changed`] is returned.
 
 mod contents;
 mod convert;
@@ -35,14 +35,14 @@ pub use recover::{Recovered, Recovery, recover};
 use super::DatasetError;
 use super::FileKey;
 
-/// Where a file goes.
+/// The target of a rewrite.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// What it holds.
     pub key: FileKey,
     /// Its name.
     pub path: PathBuf,
-    /// Whether it may take the place of a file that was not read.
+    /// Whether it may replace a file that was not read.
     pub force: bool,
 }
 
@@ -53,9 +53,9 @@ pub struct Written {
     pub items: u64,
     /// Its length.
     pub bytes: u64,
-    /// Items that were read and are in it already.
+    /// Duplicate items that were dropped.
     pub duplicates: u64,
-    /// The new name of the file whose place it took, if that was kept.
+    /// The new name of the replaced file, if that was kept.
     pub aside: Option<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! A file that takes the place of another one, or comes into being, as a whole.
+//! Creates or replaces a file atomically.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
@@ -15,11 +15,11 @@ use crate::dataset::{DatasetError, FileKey, Result, dataset_folders, layout};
 use crate::durable::{self, Naming};
 use crate::folder_sync::FolderSync;
 
-/// Behind a file's name: the file that is to take its place.
+/// Suffix of a file's name: the file that is to replace it.
 const NEW: &str = ".new";
 
-/// A file being written beside its final name. It is locked while it is written, so that of two processes
-/// only one writes it, and what a killed one left is known to be left. Dropped, it vanishes.
+/// A file being written next to its final name. It is locked while it is written, so that only one of two
+/// processes writes it, and a killed process's leftover can be recognized. Removed on drop.
 pub(super) struct NewFile {
     // Dropped before the sink, which holds the lock.
     name: Name,
@@ -31,24 +31,24 @@ pub(super) struct NewFile {
 struct Name {
     temporary: PathBuf,
     target: PathBuf,
-    /// What has the final name at the beginning.
+    /// What had the final name at the beginning.
     replaced: Option<Metadata>,
-    /// Whether what it replaces is kept under another name.
+    /// Whether the replaced file is kept under another name.
     keep: bool,
     committed: bool,
 }
 
-/// A file that has its final name.
+/// A file with its final name.
 pub(super) struct Committed {
     /// Its length.
     pub(super) bytes: u64,
-    /// What it replaced, where that was to be kept.
+    /// The replaced file, if it was to be kept.
     pub(super) aside: Option<PathBuf>,
 }
 
 impl NewFile {
-    /// Prepares for [`create`](Self::create), before the work that leads there: what would be refused is, and
-    /// the folder is there, for what lies beside the file meanwhile.
+    /// Prepares for [`create`](Self::create), before the work leading to it: checks the target, and creates
+    /// the folder for intermediate files.
     pub(super) fn prepare(target: &Path, replaces: Option<&Metadata>) -> Result<()> {
         Self::check(target, replaces)?;
         match target.parent() {
@@ -57,7 +57,7 @@ impl NewFile {
         }
     }
 
-    /// Checks that `target` is not there, or is `replaces`; returns what is there.
+    /// Checks that `target` does not exist, or is `replaces`; returns what exists.
     fn check(target: &Path, replaces: Option<&Metadata>) -> Result<Option<Metadata>> {
         let found = existing(target)?;
         match found {
@@ -72,7 +72,7 @@ impl NewFile {
         }
     }
 
-    /// Begins a file that will be `target`. What is there by then must be `replaces`, or nothing.
+    /// Begins a file that will become `target`. What exists by then must be `replaces`, or nothing.
     pub(super) fn create(
         target: &Path,
         replaces: Option<&Metadata>,
@@ -89,17 +89,17 @@ impl NewFile {
         Ok(Self { name: Name { temporary, target, replaced, keep: false, committed: false }, sink })
     }
 
-    /// The name that it has meanwhile.
+    /// Its temporary name.
     pub(super) fn temporary(&self) -> &Path {
         &self.name.temporary
     }
 
-    /// Lets the file whose place it takes keep another name.
+    /// Keeps the replaced file under another name.
     pub(super) fn keep_replaced(&mut self) {
         self.name.keep = true;
     }
 
-    /// Gives the file its final name; durable when it returns.
+    /// Gives the file its final name; durable on return.
     pub(super) fn commit(self) -> Result<Committed> {
         let Self { mut name, mut sink } = self;
         let bytes = sink.sync()?;
@@ -120,8 +120,7 @@ impl Name {
         Ok(aside)
     }
 
-    /// Renames the file. What was published since the last look keeps its place, where the file system has the
-    /// means for that.
+    /// Renames the file. A file published since the last check stays, if the file system can guarantee that.
     fn take_place(&self) -> Result<()> {
         let flags = if self.replaced.is_some() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
         let rename = || renameat_with(CWD, &self.temporary, CWD, &self.target, flags);
@@ -136,7 +135,7 @@ impl Name {
                 return Err(self.changed());
             }
             Err(Errno::EXIST) => return Err(self.changed()),
-            // Not on this file system; or what was there has another name by now.
+            // Not supported by this file system; or the old file has another name by now.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOENT) => {}
             Err(other) => return Ok(Err(other.into()).naming("rename", &self.temporary)?),
         }
@@ -151,7 +150,8 @@ impl Name {
 impl Drop for Name {
     fn drop(&mut self) {
         if !self.committed {
-            // Whatever ended the work is told; a leftover that cannot be removed is taken over next time.
+            // The error that ended the work is reported; a leftover that cannot be removed is taken over next
+            // time.
             let _ = durable::remove_file(&self.temporary);
         }
     }
@@ -163,7 +163,7 @@ fn temporary(target: &Path) -> PathBuf {
     name.into()
 }
 
-/// What has the name `path`, a symbolic link itself included.
+/// What has the name `path`, not following a symbolic link.
 pub(super) fn existing(path: &Path) -> Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
@@ -177,7 +177,7 @@ pub(super) fn is_same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Whether what had a name before is what has it now, with the same contents.
+/// Whether the file with a name is still the same, with the same contents.
 fn is_unchanged(before: Option<&Metadata>, now: Option<&Metadata>) -> bool {
     let stamp = |m: &Metadata| (m.len(), m.mtime(), m.mtime_nsec());
     match (before, now) {
@@ -187,7 +187,7 @@ fn is_unchanged(before: Option<&Metadata>, now: Option<&Metadata>) -> bool {
     }
 }
 
-/// Creates a file that is locked as long as it is open; one that a killed process left is removed before.
+/// Creates a file that is locked as long as it is open, after removing a killed process's leftover.
 fn create_locked(path: &Path) -> Result<File> {
     loop {
         let file = match OpenOptions::new().write(true).create_new(true).open(path) {
@@ -206,7 +206,7 @@ fn create_locked(path: &Path) -> Result<File> {
     }
 }
 
-/// Removes a file that nobody holds locked; whether nobody does.
+/// Removes a file that is not locked; returns whether it was not.
 fn remove_unlocked(path: &Path) -> Result<bool> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
@@ -234,13 +234,12 @@ fn is_named(file: &File, path: &Path) -> Result<bool> {
     Ok(existing(path)?.is_some_and(|named| is_same(&named, &opened)))
 }
 
-/// The access rights of a file go over to the one that takes its place: a node may run as another user than
-/// the operator.
+/// Copies the permissions of a file to its replacement: a node may run as another user than the operator.
 fn inherit(file: &File, owner: &Metadata) -> io::Result<()> {
     let new = file.metadata()?;
     if (new.uid(), new.gid()) != (owner.uid(), owner.gid()) {
         match fchown(file, Some(owner.uid()), Some(owner.gid())) {
-            // Only root can give files away; who may read the file, may have a copy.
+            // Only root can change the owner; who can read the file may have a copy.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             other => other?,
         }
@@ -248,10 +247,10 @@ fn inherit(file: &File, owner: &Metadata) -> io::Result<()> {
     file.set_permissions(owner.permissions())
 }
 
-/// Removes what killed processes left in a dataset while they wrote files anew; returns how many files.
+/// Removes the leftovers of killed processes in a dataset; returns their number.
 ///
 /// # Errors
-/// A folder that cannot be listed, a file that cannot be removed.
+/// A folder that cannot be listed, or a file that cannot be removed.
 pub fn remove_leftovers(output: &Path) -> Result<u64> {
     let mut removed = 0;
     for folder in iter::once(output.to_owned()).chain(dataset_folders(output)?) {
@@ -268,8 +267,8 @@ pub fn remove_leftovers(output: &Path) -> Result<u64> {
     Ok(removed)
 }
 
-/// Gives a file another name. It keeps its own, too, until something takes its place, so that there is no
-/// moment without a file; on a file system without hard links it has the new name alone.
+/// Gives a file a second name. It keeps its own, too, until it is replaced, so that the file never
+/// disappears; on a file system without hard links it only has the new name.
 fn keep_aside(path: &Path) -> Result<PathBuf> {
     let aside = layout::free_name(path)?;
     match fs::hard_link(path, &aside) {

@@ -1,4 +1,4 @@
-//! A good file from what can be read of a damaged one.
+//! Recovers the intact part of a damaged file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,38 +11,38 @@ use super::{Form, Target, Written};
 use crate::dataset::{Result, layout};
 use crate::durable::{self, Naming};
 
-/// What a recovery came to.
+/// The result of a recovery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recovered {
-    /// There was nothing to recover: the file is sound, and left as it is.
+    /// There was nothing to recover: the file is sound and unchanged.
     Sound,
-    /// What could be read is in a good file.
+    /// What could be read was written to a sound file.
     Written(Recovery),
-    /// Nothing could be read; the file is out of the way.
+    /// Nothing could be read; the file was set aside.
     Nothing {
-        /// What is known of what was lost.
+        /// What is known of the loss.
         loss: Loss,
         /// Its new name, if it had the name of a good file.
         aside: Option<PathBuf>,
     },
 }
 
-/// A file that was recovered.
+/// A recovered file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
-    /// The good file, and where the damaged one is.
+    /// The new file, and where the damaged one is.
     pub written: Written,
-    /// Whether the items had to be put in order.
+    /// Whether the items had to be sorted.
     pub reordered: bool,
     /// What could not be read.
     pub loss: Loss,
 }
 
-/// Writes what can be read of a file to a good one: each item that is whole, newest first and each once. Where the
-/// good file takes the name of the damaged one, the latter is kept beside it under a name of its own.
+/// Writes what can be read of a file to a sound one: each intact item, newest first and each once. If the new file
+/// takes the name of the damaged one, the latter is kept under another name.
 ///
 /// # Errors
-/// A disk that fails; a target that is there already, unless it is forced. Nothing is changed then.
+/// The disk fails, or the target exists and is not forced. Nothing is changed then.
 pub fn recover(path: &Path, target: &Target, form: Form) -> Result<Recovered> {
     let source = Source::lenient(path)?;
     let seen = source.seen.clone();

@@ -1,8 +1,8 @@
-//! The bytes of a file that may be damaged.
+//! Decodes a file that may be damaged.
 //!
-//! A gzip member (RFC 1952) that breaks off is read up to the place where it breaks, and reading goes on
-//! at the next member that can be found behind it. Save points and updates end members, so damage in
-//! one costs only what is left of it.
+//! A gzip member (RFC 1952) that is cut off is read up to the cut, and reading continues at the next member
+//! that can be found. Save points and updates end members, so damage in one costs only the rest of that
+//! member.
 
 use std::fs::File;
 use std::io;
@@ -15,43 +15,43 @@ use crate::dataset::Result;
 use crate::dataset::input::GZIP_MAGIC;
 use crate::durable::Naming;
 
-/// Stored bytes at hand.
+/// Buffered stored bytes.
 const WINDOW_BYTES: usize = 64 * 1024;
-/// Decompressed bytes handed out at a time.
+/// Decompressed bytes returned at a time.
 const PIECE_BYTES: usize = 32 * 1024;
-/// A decoder that lost its way can swallow the beginning of the next member before it notices: so far
-/// before the place where it noticed, the search begins.
+/// A decoder on damaged data can consume the start of the next member before it fails: the search starts this
+/// far before the failure.
 const LOOK_BACK: u64 = 64 * 1024;
 const HEADER_BYTES: usize = 10;
 const TRAILER_BYTES: usize = 8;
 
-/// What stands behind the bytes that a call handed out.
+/// What follows the bytes returned by a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Boundary {
-    /// More of the same.
+    /// More data.
     More,
-    /// A member ended, and its checksum is right for all bytes since the last such place.
+    /// The end of a member, with a correct checksum of all bytes since the last such boundary.
     Checked,
-    /// Something is missing here: what follows begins anew.
+    /// A gap: what follows starts afresh.
     Break,
     /// The end of the file.
     End,
 }
 
-/// Hands out what can be decoded of a file.
+/// Yields what can be decoded of a file.
 pub(super) struct SalvageReader {
     path: PathBuf,
     file: File,
     window: Vec<u8>,
-    /// Place of the window in the file.
+    /// Offset of the window in the file.
     window_at: u64,
-    /// Place of the next stored byte.
+    /// Offset of the next stored byte.
     at: u64,
     state: State,
     compressed: bool,
-    /// Stored bytes that nothing could be made of.
+    /// Stored bytes that could not be decoded.
     pub(super) skipped: u64,
-    /// Members that break off, or whose checksum is wrong.
+    /// Members that are cut off or have a wrong checksum.
     pub(super) broken: u64,
     /// Whether the file ends in the middle of a member.
     pub(super) truncated: bool,
@@ -99,7 +99,7 @@ impl SalvageReader {
         self.compressed
     }
 
-    /// Appends the next bytes to `out`, maybe none, and tells what is behind them.
+    /// Appends the next bytes to `out`, possibly none, and returns what follows them.
     pub(super) fn next(&mut self, out: &mut Vec<u8>) -> Result<Boundary> {
         match self.state {
             State::Ended => Ok(Boundary::End),
@@ -138,7 +138,7 @@ impl SalvageReader {
         }
     }
 
-    /// Behind a member's data: its checksum and length, and the next member.
+    /// After a member's data: its checksum and length, and the next member.
     fn end_member(&mut self) -> Result<Boundary> {
         let State::Member(member) = &self.state else { return Ok(Boundary::End) };
         let (sum, length) = (member.checksum.sum(), member.checksum.amount());
@@ -157,22 +157,22 @@ impl SalvageReader {
         } else if let Some(next) = self.next_member(end)? {
             self.state = next;
         } else if good {
-            // Something was written behind the file.
+            // Data was appended to the file.
             self.search(end, end)?;
         } else {
-            // A decoder that lost its way can come to an end where there is none.
+            // A decoder on damaged data can come to an end where there is none.
             return self.leave_member();
         }
         Ok(if good { Boundary::Checked } else { Boundary::Break })
     }
 
-    /// Takes note of a member that cannot be read on.
+    /// Records a member that cannot be read further.
     fn damage(&mut self) -> Result<Boundary> {
         self.broken += 1;
         self.leave_member()
     }
 
-    /// Leaves a member for the next one that is there.
+    /// Leaves a member for the next existing one.
     fn leave_member(&mut self) -> Result<Boundary> {
         let State::Member(member) = &self.state else { return Ok(Boundary::End) };
         let from = (member.start + 1).max(self.at.saturating_sub(LOOK_BACK));
@@ -180,7 +180,7 @@ impl SalvageReader {
         Ok(Boundary::Break)
     }
 
-    /// Looks for a member that starts at `from` or later. What lies between `lost` and it is skipped.
+    /// Searches for a member that starts at `from` or later. What lies between `lost` and it is skipped.
     fn search(&mut self, from: u64, lost: u64) -> Result<()> {
         let mut at = from;
         loop {
@@ -191,7 +191,7 @@ impl SalvageReader {
                 self.state = State::Ended;
                 return Ok(());
             }
-            // A header that the window cuts off is looked at again in the next one.
+            // A header that is cut off by the window is examined again in the next one.
             let whole = (bytes.len() + 1).saturating_sub(HEADER_BYTES).max(1);
             match (0..whole).find(|n| is_likely_header(&bytes[*n..])) {
                 None => at += whole as u64,
@@ -208,7 +208,7 @@ impl SalvageReader {
         }
     }
 
-    /// The member that is at `start`, if one is. A damaged byte of its magic number counts as skipped.
+    /// The member at `start`, if there is one. A damaged byte of its magic number counts as skipped.
     fn next_member(&mut self, start: u64) -> Result<Option<State>> {
         let header = self.stored(start, HEADER_BYTES)?;
         let damaged = !header.starts_with(&GZIP_MAGIC);
@@ -219,9 +219,9 @@ impl SalvageReader {
         self.open_member(start)
     }
 
-    /// Begins the member whose header is at `start`; nothing when there is none.
+    /// Begins the member whose header is at `start`; `None` if there is none.
     fn open_member(&mut self, start: u64) -> Result<Option<State>> {
-        // Mostly the header is at hand; a long one may go on behind the window.
+        // Usually the header is in the window; a long one may continue behind it.
         let header = match header_length(self.stored(start, HEADER_BYTES)?) {
             None => header_length(self.stored(start, WINDOW_BYTES)?),
             some => some,
@@ -232,7 +232,7 @@ impl SalvageReader {
         Ok(Some(State::Member(Box::new(Member { start, decoder, checksum }))))
     }
 
-    /// The stored bytes from `at` on: `want` of them or more, fewer only at the end of the file.
+    /// The stored bytes from `at` on: at least `want`, fewer only at the end of the file.
     fn stored(&mut self, at: u64, want: usize) -> Result<&[u8]> {
         let end = self.window_at + self.window.len() as u64;
         if at < self.window_at || at + want as u64 > end {
@@ -257,8 +257,7 @@ fn behind(window: &[u8], window_at: u64, at: u64) -> &[u8] {
     window.get((at - window_at) as usize..).unwrap_or_default()
 }
 
-/// Length of the header that `bytes` begin with: its magic number counts for nothing, since the caller has
-/// looked at it.
+/// Length of the header at the start of `bytes`; the caller has checked its magic number.
 fn header_length(bytes: &[u8]) -> Option<usize> {
     const CHECK: u8 = 2;
     const EXTRA: u8 = 4;
@@ -286,12 +285,12 @@ fn header_length(bytes: &[u8]) -> Option<usize> {
     Some(bytes.len() - rest.len())
 }
 
-/// Whether a member of this program or of the original may begin here: no flags but a file's name.
+/// Whether a member of this program or of the original may start here: no flags but a file's name.
 fn is_likely_header(bytes: &[u8]) -> bool {
     bytes.starts_with(&GZIP_MAGIC) && has_usual_fields(bytes)
 }
 
-/// Whether a file begins with a member whose magic number has a damaged byte.
+/// Whether a file starts with a member whose magic number has a damaged byte.
 fn is_damaged_header(bytes: &[u8]) -> bool {
     let magic = bytes.first() == Some(&0x1f) || bytes.get(1) == Some(&0x8b);
     magic && has_usual_fields(bytes)

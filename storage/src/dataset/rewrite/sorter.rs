@@ -1,7 +1,7 @@
-//! Sorting tweets that do not fit into memory.
+//! External sort of tweets.
 //!
-//! What fills the memory is sorted and written as a run, to a file without a name; when there are
-//! [`FAN_IN`] runs of a size, they are merged into one of the next size.
+//! A full buffer is sorted and written as a run, to an unnamed file; [`FAN_IN`] runs of a size are merged
+//! into one of the next size.
 
 use std::cmp::Reverse;
 use std::fs::{File, OpenOptions};
@@ -14,27 +14,27 @@ use crate::durable::{self, Naming};
 
 /// Memory for tweets before a run is written, bytes.
 pub(super) const SORT_BYTES: usize = 32 << 20;
-/// Runs merged at a time; each holds a line in memory meanwhile.
+/// Runs merged at a time; each has one line in memory.
 const FAN_IN: usize = 16;
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Takes tweets in any order and gives them newest first, each once.
+/// Accepts tweets in any order and yields them newest first, each once.
 pub(super) struct Sorter {
-    /// Beside which runs are kept.
+    /// Runs are stored next to this file.
     path: PathBuf,
     limit: usize,
     held: Held,
-    /// Runs by size: those of a level come of [`FAN_IN`] runs of the one before.
+    /// Runs by size: a run of a level is the merge of [`FAN_IN`] runs of the one before.
     levels: Vec<Vec<File>>,
 }
 
 impl Sorter {
-    /// A sorter that holds up to `limit` bytes of tweets in memory, and more in files beside `path`.
+    /// A sorter that holds up to `limit` bytes of tweets in memory, and more in files next to `path`.
     pub(super) fn new(path: &Path, limit: usize) -> Self {
         Self { path: path.to_owned(), limit, held: Held::default(), levels: Vec::new() }
     }
 
-    /// Takes a tweet. Of versions with the same rank the first one is kept.
+    /// Adds a tweet. Of versions with the same rank, the first one is kept.
     pub(super) fn push(&mut self, id: u64, rank: Rank, line: &[u8]) -> Result<()> {
         self.held.push(id, rank, line);
         if self.held.bytes() >= self.limit {
@@ -62,7 +62,7 @@ impl Sorter {
     /// The tweets in order.
     pub(super) fn into_sorted(mut self) -> Result<Box<dyn Tweets>> {
         self.held.sort();
-        // Larger runs hold earlier tweets, and of equal versions the earliest is kept.
+        // Larger runs contain earlier tweets, and of equal versions the earliest is kept.
         let runs = self.levels.into_iter().rev().flatten();
         let mut sources = readers(&self.path, runs)?;
         sources.push(Box::new(self.held));
@@ -84,8 +84,8 @@ fn merged(path: &Path, runs: Vec<File>) -> Result<Merged<'static>> {
     Merged::new(readers(path, runs)?)
 }
 
-/// Writes sorted tweets to a file beside `path` that vanishes with the process. A record is the id (8 bytes),
-/// the rank (4 bytes), the line's length (4 bytes) and the line.
+/// Writes sorted tweets to an unnamed file next to `path`. A record is the id (8 bytes), the rank (4 bytes),
+/// the line's length (4 bytes) and the line.
 fn write_run(path: &Path, tweets: &mut dyn Tweets) -> Result<File> {
     let name = layout::spill(path);
     durable::remove_file(&name)?;
@@ -143,7 +143,7 @@ struct Held {
 struct HeldTweet {
     id: u64,
     rank: Rank,
-    /// Where the line begins and ends.
+    /// Range of the line.
     line: (usize, usize),
 }
 

@@ -1,4 +1,4 @@
-//! A file that is read to write another one.
+//! A source file of a rewrite.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Seek};
@@ -11,16 +11,16 @@ use crate::dataset::{FollowersReader, Result, TimelineReader, tweet_id};
 use crate::durable::Naming;
 use crate::ids::UserId;
 
-/// A file, open as long as it is worked on: it stays the same one when its name goes to another.
+/// A file that is kept open during the work, so that it stays the same when its name is reused.
 pub(super) struct Source {
     pub(super) path: PathBuf,
     file: File,
     pub(super) seen: Metadata,
-    /// Whether damage is passed over and counted, or is an error.
+    /// Whether damage is skipped and counted, or an error.
     lenient: bool,
 }
 
-/// What a whole reading of a timeline shows.
+/// The result of reading a whole timeline.
 #[derive(Default)]
 pub(super) struct Survey {
     pub(super) items: u64,
@@ -36,7 +36,7 @@ impl Source {
         Self::open(path, false)
     }
 
-    /// Opens a file of which only what is good shall be read.
+    /// Opens a file of which only the intact part is read.
     pub(super) fn lenient(path: &Path) -> Result<Self> {
         Self::open(path, true)
     }
@@ -50,7 +50,7 @@ impl Source {
         Ok(Self { path: path.to_owned(), file, seen, lenient })
     }
 
-    /// The file from its beginning. Only one reader may be at work at a time.
+    /// The file from its start. Only one reader may be active at a time.
     fn rewound(&self) -> Result<File> {
         let mut file = self.file.try_clone().naming("read", &self.path)?;
         file.rewind().naming("read", &self.path)?;
@@ -111,7 +111,7 @@ pub(super) enum Ids {
 }
 
 impl Ids {
-    /// The next id; nothing at the end.
+    /// The next id; `None` at the end.
     pub(super) fn next_id(&mut self) -> Result<Option<UserId>> {
         match self {
             Self::Strict(reader) => match reader.next().transpose()? {

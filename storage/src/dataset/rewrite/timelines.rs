@@ -1,4 +1,4 @@
-//! Writing one timeline from several.
+//! Writes one timeline from several.
 
 use super::Written;
 use super::new_file::{Committed, NewFile};
@@ -7,8 +7,9 @@ use super::source::{Source, Survey};
 use super::tweets::{Merged, Rank, Tweets};
 use crate::dataset::Result;
 
-/// Writes what `sources` hold, newest first and each tweet once; of several versions that of the last source is
-/// kept. A source that is in order is merged as it is read, the others are sorted in files beside the new one.
+/// Writes the contents of `sources`, newest first and each tweet once; of several versions, that of the last
+/// source is kept. A sorted source is merged as it is read, the others are sorted in files next to the new
+/// one.
 pub(super) fn write(mut new: NewFile, sources: &[Source], surveys: &[Survey]) -> Result<Written> {
     let mut sorter = Sorter::new(new.temporary(), SORT_BYTES);
     let mut ordered: Vec<Box<dyn Tweets>> = Vec::new();

@@ -1,4 +1,4 @@
-//! Tweets from several places as one sequence: newest first, each once.
+//! Merges sequences of tweets: newest first, each once.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -6,12 +6,12 @@ use std::collections::BinaryHeap;
 use super::lenient::LenientTimeline;
 use crate::dataset::{Result, TimelineReader};
 
-/// Which of several versions of a tweet is kept: the highest.
+/// The version of a tweet: the highest is kept.
 pub(super) type Rank = u32;
 
 /// A sequence of tweets.
 pub(super) trait Tweets {
-    /// Puts the next tweet into `line` and returns its id and rank; nothing at the end.
+    /// Reads the next tweet into `line` and returns its id and rank; `None` at the end.
     fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(u64, Rank)>>;
 }
 
@@ -36,7 +36,7 @@ impl Tweets for LenientTimeline {
     }
 }
 
-/// Merges sequences that are each newest first. Holds one line of each.
+/// Merges sequences that are newest first. Holds one line of each.
 pub(super) struct Merged<'a> {
     sources: Vec<Box<dyn Tweets + 'a>>,
     heads: BinaryHeap<Head>,
@@ -52,7 +52,7 @@ struct Head {
 }
 
 impl Head {
-    /// Larger is sooner. Of equal versions that of the first source comes first.
+    /// Larger comes first. Of equal versions, that of the first source does.
     fn key(&self) -> (u64, Rank, Reverse<usize>) {
         (self.id, self.rank, Reverse(self.source))
     }

@@ -31,7 +31,7 @@ fn each_follower_once_in_the_order_given_whatever_the_size_and_the_restarts() {
                     draft.push(&UserId::Number(*id)).unwrap();
                 }
                 let saved = draft.save_point().unwrap();
-                // Lost with the worker, and given again by the source.
+                // Lost with the worker, and sent again by the source.
                 for id in &page[..100] {
                     draft.push(&UserId::Number(*id + 50_000)).unwrap();
                 }

@@ -1,4 +1,4 @@
-//! The dataset on files, from outside.
+//! Tests of the dataset through its public interface.
 
 mod followers;
 mod publishing;
@@ -41,7 +41,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Puts a file where the original program, or we, would have published it.
+/// Creates a file under the published name of this program or the original one.
 fn place(folder: &TempDir, name: &str, bytes: &[u8]) {
     std::fs::create_dir_all(folder.path().join("22")).unwrap();
     std::fs::write(folder.path().join("22").join(name), bytes).unwrap();

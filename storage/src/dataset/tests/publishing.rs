@@ -11,7 +11,7 @@ fn publishing_may_be_repeated_and_is_finished_after_a_crash() {
     draft.finish().unwrap();
     assert_eq!(dataset.drafts().unwrap(), [(key.clone(), 6)]);
 
-    // A crash between the rename and the removal of the twin; another node goes on.
+    // A crash between the rename and the removal of the twin; another node continues.
     let temporary = folder.path().join(".tmp");
     let (draft, proof) = (temporary.join("22013880.twt.6"), temporary.join("22013880.twt.6.published"));
     std::fs::hard_link(&draft, &proof).unwrap();
@@ -38,7 +38,7 @@ fn publishing_may_be_repeated_and_is_finished_after_a_crash() {
     assert_eq!(names(&temporary), Vec::<String>::new());
 }
 
-/// Its volume was away: a file of that name may be an older one, or none may be there.
+/// Its volume was unmounted: a file with that name may be an older one, or none may exist.
 #[test]
 fn a_draft_that_is_not_there_counts_as_published_only_if_that_is_proved() {
     let (folder, dataset) = folder();
@@ -57,7 +57,7 @@ fn a_draft_that_is_not_there_counts_as_published_only_if_that_is_proved() {
     }
 }
 
-/// A publisher that was frozen wakes after another session has published its draft and a newer one.
+/// A frozen publisher wakes up after another session has published its draft and a newer one.
 #[test]
 fn a_publisher_that_was_frozen_replaces_no_newer_file() {
     let (_folder, dataset) = folder();
@@ -86,7 +86,7 @@ fn an_output_that_is_not_the_one_that_was_opened_is_neither_read_nor_written() {
     let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
     push_all(&mut *draft, [2]);
     draft.finish().unwrap();
-    // The volume goes away, and its mount point is an empty folder; or another one is mounted in its place.
+    // The volume disappears and leaves an empty mount point, or another one is mounted in its place.
     std::fs::rename(&output, folder.path().join("away")).unwrap();
     std::fs::create_dir(&output).unwrap();
     for other in [None, Some(Marker { cluster: 5, storage: 7 })] {
@@ -130,7 +130,7 @@ fn a_draft_that_cannot_be_seen_is_not_taken_for_a_published_one() {
     let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
     push_all(&mut *draft, [2]);
     draft.finish().unwrap();
-    // As when the volume is not mounted for a while.
+    // As if the volume were unmounted for a while.
     let (drafts, away) = (folder.path().join(".tmp"), folder.path().join("away"));
     std::fs::rename(&drafts, &away).unwrap();
     let error = dataset.publish(&key, 6).unwrap_err();

@@ -52,7 +52,7 @@ fn a_walk_goes_on_at_its_save_point_under_a_new_lease() {
         push_all(&mut *old, (400..500).rev());
 
         let mut new = dataset.resume_timeline(&user(), saved, 1, 2).unwrap();
-        // The old worker was only frozen, and goes on.
+        // The old worker was only frozen, and continues.
         push_all(&mut *old, (300..400).rev());
         old.save_point().unwrap();
         push_all(&mut *new, (100..600).rev());
@@ -94,7 +94,7 @@ fn a_draft_that_is_not_as_its_save_point_says_is_missing() {
     ));
 }
 
-/// What an update of `old` with the tweets `new` comes to.
+/// The result of updating `old` with the tweets `new`.
 fn update(name: &str, old: &[u8], new: &[u64], compression: Option<u32>) -> (Vec<u64>, Finished) {
     let folder = tempfile::tempdir().unwrap();
     place(&folder, name, old);
@@ -126,7 +126,7 @@ fn an_update_is_the_new_tweets_and_the_old_ones_each_once() {
             let new = [400, 350, 300];
             let expected: Vec<u64> = new.into_iter().chain((last..300).rev()).collect();
             assert_eq!(update(name, &bytes, &new, compression).0, expected);
-            // The pages overlap with what is there.
+            // The pages overlap with the existing tweets.
             let overlap = [310, 299, 298];
             let expected: Vec<u64> = [310].into_iter().chain((last..300).rev()).collect();
             assert_eq!(update(name, &bytes, &overlap, compression).0, expected);
@@ -150,7 +150,7 @@ fn a_disordered_file_whose_ids_do_not_fit_into_memory_comes_out_with_each_tweet_
     let new: Vec<u64> = (11_000..13_000).rev().collect();
     let mut seen = HashSet::new();
     let expected: Vec<u64> = new.iter().chain(&old).copied().filter(|id| seen.insert(*id)).collect();
-    // Nothing in memory; a part of the new ids; a part of the old ones.
+    // Nothing in memory; some of the new ids; some of the old ones.
     for filter_bytes in [0, 18_000, 90_000] {
         let (folder, dataset) = folder();
         let dataset = dataset.with_filter_bytes(filter_bytes);

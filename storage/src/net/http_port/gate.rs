@@ -1,9 +1,9 @@
-//! Who may call a page.
+//! Access control of an HTTP port.
 //!
-//! A browser shows any page that its user visits to scripts of that page only. Two tricks get around that: a page that
-//! sends requests elsewhere (cross-site requests), and a name that first leads to the page's server and then to this
-//! program (DNS rebinding). So every call must name a host that can only be this program, and a change must come from a
-//! page of its own. Beyond that a caller shows a certificate of the cluster's authority or the token.
+//! A browser shows a page only to scripts of that page. Two attacks get around that: cross-site requests, and a name
+//! that first resolves to the attacker's server and then to this program (DNS rebinding). Therefore every call must
+//! name a host that can only be this program, and a change must come from one of its own pages. In addition a caller
+//! shows a certificate of the cluster's authority or the token.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -17,12 +17,12 @@ use subtle::ConstantTimeEq;
 
 use crate::net::trust::{Identity, Role};
 
-/// Who is at the other end of a connection to the port, for the pages: an extension of each request.
+/// The caller on a connection to the port, for handlers: an extension of each request.
 #[derive(Debug, Clone)]
 pub enum HttpCaller {
-    /// The port has no TLS: it is for this machine, or was opened to all on purpose.
+    /// The port has no TLS: it is on loopback, or was opened to all on purpose.
     Plain,
-    /// The port has TLS, and this is whom the caller's certificate names, if it showed one.
+    /// The port has TLS, and this is the identity in the caller's certificate, if it showed one.
     Tls(Option<Arc<Identity>>),
 }
 
@@ -35,13 +35,14 @@ impl<S: Sync> FromRequestParts<S> for HttpCaller {
 }
 
 impl HttpCaller {
-    /// Who sent a request with these extensions. Without any, it did not come by a port, and nobody is known.
+    /// The caller of a request with these extensions. Without any, the request did not come through a port,
+    /// and the caller is unknown.
     pub fn of(extensions: &axum::http::Extensions) -> Self {
         extensions.get().cloned().unwrap_or(Self::Tls(None))
     }
 }
 
-/// What a caller wants. Who may change may also look.
+/// The access that a call needs. Whoever may change may also read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
     /// To look.
@@ -55,15 +56,15 @@ pub enum Access {
 pub struct Denied {
     /// The answer's status.
     pub status: StatusCode,
-    /// Why, and what to do.
+    /// The reason and the remedy.
     pub why: String,
 }
 
-/// Where browsers find a program behind a proxy: `https://HOST[:PORT]`, perhaps with a path.
+/// The URL of a program behind a proxy: `https://HOST[:PORT]`, possibly with a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
     scheme: &'static str,
-    /// The host, with its port if that is not the scheme's own; lower case.
+    /// The host in lower case, with its port unless that is the scheme's default.
     authority: String,
 }
 
@@ -96,19 +97,19 @@ impl fmt::Display for PublicUrl {
 /// The rules of one port.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    /// Names under which this program may be called, beside addresses and `localhost`; lower case.
+    /// Names by which this program may be called, in addition to addresses and `localhost`; lower case.
     names: Vec<String>,
     public: Option<PublicUrl>,
     token: Option<String>,
     token_flag: &'static str,
     certificates: bool,
-    /// What may be done at a port without TLS, and without the token.
+    /// Access at a port without TLS and without the token.
     plain: Option<Access>,
 }
 
 impl Gate {
-    /// Rules of a port that is called under these names, and under the public URL of a proxy before it. Without TLS and
-    /// without a token everybody may look there, and change nothing.
+    /// Rules of a port with these names, and with the public URL of a proxy in front of it. Without TLS and without a
+    /// token everybody may read there, and nobody may change anything.
     pub fn new(names: impl IntoIterator<Item = String>, public: Option<PublicUrl>) -> Self {
         let mut names: Vec<String> = names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
         names.extend(public.as_ref().map(|public| host_of(&public.authority).to_owned()));
@@ -122,17 +123,17 @@ impl Gate {
         }
     }
 
-    /// Who knows the token may look and change; `flag` is what it is given with.
+    /// Whoever has the token may read and change; `flag` is the setting that it comes from.
     pub fn token(self, token: Option<String>, flag: &'static str) -> Self {
         Self { token, token_flag: flag, ..self }
     }
 
-    /// At a port without TLS, who does not know the token may do this, or nothing.
+    /// At a port without TLS, callers without the token have this access, or none.
     pub fn plain(self, may: Option<Access>) -> Self {
         Self { plain: may, ..self }
     }
 
-    /// The port has TLS, so that callers may show certificates.
+    /// The port has TLS, so callers may show certificates.
     pub fn certificates(self, certificates: bool) -> Self {
         Self { certificates, ..self }
     }
@@ -142,7 +143,7 @@ impl Gate {
         self.certificates || self.token.is_some() || self.plain == Some(Access::Change)
     }
 
-    /// Whether the call names this program by an address, or by a name that is known to be its own.
+    /// Checks that the call names this program by an address, or by one of its own names.
     ///
     /// # Errors
     /// It does not.
@@ -161,10 +162,11 @@ impl Gate {
         Err(denied(StatusCode::MISDIRECTED_REQUEST, why))
     }
 
-    /// Whether a browser sent the call from a page of this program. Programs that are no browsers say nothing of that.
+    /// Checks that, if a browser sent the call, it came from a page of this program. Other programs do not report an
+    /// origin.
     ///
     /// # Errors
-    /// It came from a page of another.
+    /// It came from another page.
     pub fn check_origin(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let own_site = match text(headers, HeaderName::from_static("sec-fetch-site")) {
             None | Some("same-origin" | "none") => true,
@@ -187,10 +189,10 @@ impl Gate {
         by_host || by_proxy
     }
 
-    /// Whether the caller may do this: by its certificate, by the token, or because the port has no TLS and is open.
+    /// Checks the caller's access: by its certificate, by the token, or because the port has no TLS and is open.
     ///
     /// # Errors
-    /// Neither allows it.
+    /// None of them grants it.
     pub fn check_caller(
         &self,
         caller: &HttpCaller,
@@ -242,10 +244,10 @@ impl Gate {
         Err(denied(status, &why))
     }
 
-    /// All of it for one request: by its method, it looks or it changes something.
+    /// All checks of a request; its method determines the access that it needs.
     ///
     /// # Errors
-    /// What does not hold.
+    /// The check that failed.
     pub fn check(&self, request: &Request) -> Result<(), Denied> {
         self.check_host(request.headers())?;
         let access = match request.method().is_safe() {
@@ -317,7 +319,7 @@ mod tests {
         for good in [
             &[host][..],
             &[host, ("origin", "http://127.0.0.1:1"), ("sec-fetch-site", "same-origin")],
-            // A proxy ends TLS and calls by the address.
+            // A proxy that terminates TLS and calls by the address.
             &[host, ("origin", "https://crawl.example.org")],
         ] {
             assert!(gate().check_origin(&headers(good)).is_ok(), "{good:?}");

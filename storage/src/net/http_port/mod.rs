@@ -1,7 +1,7 @@
 //! A bounded HTTP port, for programs that answer small requests.
 //!
-//! Connections are bounded in number and in time, and so are heads of requests: silent or slow clients keep nobody out.
-//! What is answered is the business of its user, who also bounds the bodies.
+//! The number and duration of connections are bounded, and so are request heads: idle or slow clients cannot lock
+//! others out. Handlers bound the bodies themselves.
 
 mod gate;
 
@@ -25,41 +25,41 @@ use crate::net::trust::Trust;
 
 pub use gate::{Access, Denied, Gate, HttpCaller, PublicUrl};
 
-/// Connections at most. One more ends the oldest: pages are small, so that is one that does nothing or too little.
+/// Most connections. One more closes the oldest: pages are small, so that one is idle or very slow.
 const MOST_CONNECTIONS: usize = 128;
-/// How long a request's head may take to come, or the next request.
+/// Timeout of a request's head, and of an idle connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may last at all; whoever still needs it connects anew.
+/// Longest duration of a connection; a client that still needs it reconnects.
 const LONGEST_CONNECTION: Duration = Duration::from_secs(300);
-/// Pause after a connection that could not be accepted.
+/// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Whether `HOST:PORT` is reached from this machine alone.
+/// Whether `HOST:PORT` can be reached only from this machine.
 pub fn is_loopback(address: &str) -> bool {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Why the port cannot be opened.
+/// Why the port could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpPortError {
-    /// Someone listens there already.
+    /// The address is in use.
     #[error(
         "the HTTP port {address} is in use, perhaps by another of its kind on this host; give this one a port of its own with {flag} HOST:PORT, or a free one with {flag} 127.0.0.1:0"
     )]
     InUse {
         /// The address.
         address: String,
-        /// The flag that chooses it.
+        /// The flag that sets it.
         flag: &'static str,
     },
-    /// The address cannot be listened on.
+    /// Listening on the address failed.
     #[error("cannot listen on the HTTP port {address}: {source}; check {flag}")]
     Bind {
         /// The address.
         address: String,
-        /// The flag that chooses it.
+        /// The flag that sets it.
         flag: &'static str,
         /// What went wrong.
         source: io::Error,
@@ -75,10 +75,10 @@ pub struct HttpPort {
 }
 
 impl HttpPort {
-    /// Opens the port at `HOST:PORT`; port 0 takes a free one. `flag` is what a user chooses it with.
+    /// Opens the port at `HOST:PORT`; port 0 takes a free one. `flag` is the user's setting for it.
     ///
     /// # Errors
-    /// It is in use, or cannot be listened on.
+    /// It is in use, or listening failed.
     pub async fn open(address: &str, flag: &'static str) -> Result<Self, HttpPortError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => HttpPortError::InUse { address: address.to_owned(), flag },
@@ -89,12 +89,12 @@ impl HttpPort {
         Ok(Self { listener, address, trust: None })
     }
 
-    /// Speaks TLS where there are certificates. Callers may show one of the same authority, or none.
+    /// Enables TLS if there are certificates. Callers may show one of the same authority, or none.
     pub fn trusting(self, trust: Option<Trust>) -> Self {
         Self { trust, ..self }
     }
 
-    /// Where it listens, as a URL.
+    /// Its URL.
     pub fn url(&self) -> String {
         let scheme = if self.trust.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
@@ -105,7 +105,7 @@ impl HttpPort {
         self.address
     }
 
-    /// Answers requests until `stop` is cancelled, and those that came before it. Each has an [`HttpCaller`] among its
+    /// Serves requests until `stop` is cancelled, and finishes those in flight. Each has an [`HttpCaller`] among its
     /// extensions.
     pub async fn serve(&self, pages: Router, stop: CancellationToken) {
         let mut connections = Connections::default();
@@ -117,7 +117,7 @@ impl HttpPort {
             match accepted {
                 Ok((stream, _)) => connections.begin(stream, self.trust.clone(), &pages, &stop),
                 Err(error) => {
-                    // Out of file descriptors, most likely: others must close theirs first.
+                    // Probably out of file descriptors: other connections must close first.
                     tracing::warn!(%error, "cannot accept a connection at the HTTP port");
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -148,7 +148,7 @@ impl Connections {
     }
 }
 
-/// Finds out who is there.
+/// Identifies the caller.
 async fn greet(stream: TcpStream, trust: Option<Trust>, pages: Router, stop: CancellationToken) {
     let Some(trust) = trust else {
         return answer(stream, pages.layer(Extension(HttpCaller::Plain)), stop).await;
@@ -164,7 +164,7 @@ async fn greet(stream: TcpStream, trust: Option<Trust>, pages: Router, stop: Can
     }
 }
 
-/// Answers the requests of one connection.
+/// Serves the requests of one connection.
 async fn answer<S>(stream: S, pages: Router, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,

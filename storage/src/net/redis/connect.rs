@@ -10,14 +10,15 @@ use super::url::{Address, Place};
 use super::{RedisError, RedisUrl};
 
 impl RedisUrl {
-    /// Connects for commands. With sentinels, to the server that one of them names as master and that says so itself.
+    /// Connects for commands. With sentinels, connects to the server that one of them names as master and that
+    /// confirms it.
     ///
-    /// Connecting takes at most `timeout` (through sentinels: three of them), and so does each answer later: a command
-    /// that waits at the server (`BLOCK`) must ask for less. The connection does not mend itself: after an
-    /// unrecoverable error, connect anew, through sentinels also after `READONLY`.
+    /// Connecting takes at most `timeout` (through sentinels: three of them), and so does each later answer: a
+    /// blocking command (`BLOCK`) must use a shorter time. The connection does not recover: after an unrecoverable
+    /// error, reconnect, and through sentinels also after `READONLY`.
     ///
     /// # Errors
-    /// Nobody there, a refused password, or no master.
+    /// No connection, a refused password, or no master.
     pub async fn connect(&self, timeout: Duration) -> Result<MultiplexedConnection, RedisError> {
         match &self.place {
             Place::Server { address, tls } => {
@@ -29,10 +30,10 @@ impl RedisUrl {
         }
     }
 
-    /// Connects for subscriptions, to the same server that [`connect`](Self::connect) would.
+    /// Connects for subscriptions, to the same server as [`connect`](Self::connect).
     ///
-    /// The stream of messages ends with the connection. A server that fell silent is only noticed by a `PING` that
-    /// stays without an answer.
+    /// The stream of messages ends with the connection. A server that became silent is noticed only by a `PING`
+    /// without an answer.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -50,7 +51,7 @@ impl RedisUrl {
         }
     }
 
-    /// What the server needs to know of us.
+    /// The credentials.
     pub(super) fn login(&self) -> RedisConnectionInfo {
         let mut login = RedisConnectionInfo::default().set_db(self.db);
         if let Some(user) = &self.user {
@@ -98,8 +99,8 @@ impl RedisUrl {
     }
 }
 
-/// The driver takes the process's own cryptography and would panic where several are built in and none was chosen.
-/// A choice that was made already is fine.
+/// The driver uses the process's crypto provider and would panic if several are built in and none was chosen. An
+/// earlier choice is fine.
 fn use_ring() {
     let chosen_before = rustls::crypto::ring::default_provider().install_default().is_err();
     tracing::trace!(chosen_before, "cryptography of TLS connections to Redis");

@@ -1,28 +1,28 @@
-//! What can be wrong with a Redis.
+//! Errors of connections to Redis.
 
 use std::time::Duration;
 
-/// Why a text is no [`RedisUrl`](super::RedisUrl).
+/// Why a text is not a [`RedisUrl`](super::RedisUrl).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the Redis URL {url}: {problem}; write redis://[:PASSWORD@]HOST[:PORT][/DB], rediss:// likewise for TLS, or redis+sentinel://[:PASSWORD@]HOST[:PORT],HOST[:PORT],.../MASTER[/DB]"
 )]
 pub struct RedisUrlError {
-    /// The text, its password hidden.
+    /// The text, without its password.
     pub url: String,
     /// What is wrong with it.
     pub problem: &'static str,
 }
 
-/// Why Redis cannot be used. `url` never shows the password.
+/// Why Redis cannot be used. `url` never contains the password.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisError {
-    /// No connection to the server, or it refused the first words.
+    /// No connection, or the server refused the login.
     #[error("cannot connect to Redis at {url}: {source}{}", remedy(source))]
     Connect {
         /// Where.
         url: String,
-        /// What the driver said.
+        /// The error of the driver.
         source: redis::RedisError,
     },
     /// The server did not answer in time.
@@ -32,7 +32,7 @@ pub enum RedisError {
     Silent {
         /// Where.
         url: String,
-        /// How long it was waited.
+        /// The timeout.
         timeout: Duration,
     },
     /// The sentinels do not know the master.
@@ -41,7 +41,7 @@ pub enum RedisError {
         /// Where.
         url: String,
     },
-    /// The sentinels name a server that is no master, as they may while they fail over.
+    /// The sentinels name a server that is not a master, as they may during a failover.
     #[error(
         "the sentinels of {url} name {address} as master, but it is a {role}; if this lasts longer than a failover, look at SENTINEL CKQUORUM"
     )]
@@ -50,7 +50,7 @@ pub enum RedisError {
         url: String,
         /// The server that they name.
         address: String,
-        /// What it says of itself.
+        /// The role that it reports.
         role: String,
     },
 }

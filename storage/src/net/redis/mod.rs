@@ -1,6 +1,6 @@
-//! Where a Redis is, and how it is reached: directly, over TLS, or through its sentinels.
+//! Locating and connecting to Redis: directly, over TLS, or through its sentinels.
 //!
-//! What is written to Redis and read from it is not known here: the node mirrors into it, the streaming consumers read.
+//! This module does not know what is written to Redis: the node mirrors into it, and the streaming consumers read.
 
 mod connect;
 mod error;

@@ -1,4 +1,4 @@
-//! Which server is the master, by the sentinels' word and its own.
+//! Finds the master, by asking the sentinels and the server itself.
 //!
 //! <https://redis.io/docs/latest/develop/reference/sentinel-clients/>
 
@@ -12,15 +12,15 @@ use redis::{RedisConnectionInfo, Value};
 use super::url::Address;
 use super::{RedisError, RedisUrl};
 
-/// A server that is master by its own word.
+/// A server that reports to be the master.
 pub(super) struct Master {
     pub(super) address: Address,
     pub(super) connection: MultiplexedConnection,
 }
 
 impl RedisUrl {
-    /// Asks all sentinels at once, so that one that is away delays nothing. The first whose master says itself that it
-    /// is one decides: a sentinel that was cut off may still name the old one.
+    /// Asks all sentinels at once, so that an unreachable one delays nothing. The first one whose master confirms its
+    /// role decides: a sentinel that was cut off may still name the old one.
     pub(super) async fn find_master(
         &self,
         sentinels: &[Address],
@@ -38,7 +38,7 @@ impl RedisUrl {
         select_ok(asked).await.map(|(master, _)| master)
     }
 
-    /// The master's address, from one sentinel. The URL's password is for the servers: a sentinel gets it only when it
+    /// The master's address, from one sentinel. The URL's password is for the servers: a sentinel gets it only if it
     /// asks for one.
     async fn ask(
         &self,

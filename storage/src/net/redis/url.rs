@@ -39,17 +39,17 @@ pub(super) enum Place {
 }
 
 impl RedisUrl {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// It is none; the error shows it without its password.
+    /// It is invalid; the error shows it without its password.
     pub fn parse(text: &str) -> Result<Self, RedisUrlError> {
         Self::read(text.trim()).map_err(|problem| RedisUrlError { url: hide_password(text.trim()), problem })
     }
 
     fn read(text: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = text.split_once("://").ok_or("it has no scheme")?;
-        // The last one: a password with an `@` that is not encoded works too.
+        // The last one: a password with an unencoded `@` works too.
         let (login, rest) = rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
         if rest.contains(['?', '#']) {
             return Err("it takes no options");
@@ -176,7 +176,7 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// A text that may hold a password, fit to be shown.
+/// A text that may contain a password, for display.
 fn hide_password(text: &str) -> String {
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
     let colon = if scheme.is_empty() { "" } else { "://" };

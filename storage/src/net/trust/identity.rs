@@ -1,4 +1,4 @@
-//! Whom a certificate names.
+//! Identities in certificates.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,24 +9,24 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::TrustError;
 
-/// Who somebody is, by the certificate's URI name `twm://CLUSTER/node/3`, `twm://CLUSTER/operator/NAME` or
+/// An identity, from the certificate's URI name `twm://CLUSTER/node/3`, `twm://CLUSTER/operator/NAME` or
 /// `twm://CLUSTER/viewer/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The name of the cluster.
     pub cluster: String,
-    /// What may be done.
+    /// Its rights.
     pub role: Role,
 }
 
-/// What somebody may do.
+/// The rights of an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
-    /// Be this node, and read.
+    /// To act as this node, and to read.
     Node(u64),
-    /// Change and read; the name is for people.
+    /// To change and to read; the name is for people.
     Operator(String),
-    /// Read; the name is for people.
+    /// To read; the name is for people.
     Viewer(String),
 }
 
@@ -69,22 +69,22 @@ impl FromStr for Identity {
     }
 }
 
-/// A certificate, as far as it matters here.
+/// The relevant parts of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     /// Whom it names.
     pub identity: Identity,
-    /// Until when it is valid, seconds since 1970.
+    /// Its expiry, seconds since 1970.
     pub not_after: i64,
-    /// The names and addresses of hosts that it has beside, for browsers.
+    /// Its additional names and addresses of hosts, for browsers.
     pub hosts: Vec<String>,
 }
 
 impl Named {
-    /// Reads a certificate. Whether it can be trusted is not looked at.
+    /// Parses a certificate, without checking whether it can be trusted.
     ///
     /// # Errors
-    /// It is damaged, or names nobody of a twm cluster, or several.
+    /// It is damaged, or names no identity of a twm cluster, or several.
     pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, TrustError> {
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| TrustError::Unreadable)?;
         let names = parsed.subject_alternative_name().map_err(|_| TrustError::Unreadable)?;
@@ -99,7 +99,7 @@ impl Named {
     }
 }
 
-/// The host that a name of a certificate is about.
+/// The host in a name of a certificate.
 fn host(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),

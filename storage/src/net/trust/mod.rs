@@ -1,7 +1,7 @@
-//! Who may talk to whom: mutual TLS with certificates that name nodes and people, not hosts.
+//! Mutual TLS with certificates that name nodes and people instead of hosts.
 //!
-//! Both sides have a certificate of the cluster's own authority. It carries one URI name (see [`Identity`]); which host it
-//! is used on does not matter. The files are read again when they change: new connections then use the new ones.
+//! Both sides have a certificate of the cluster's own authority with one URI name (see [`Identity`]); the host on
+//! which it is used does not matter. The files are reloaded when they change, for new connections.
 
 mod identity;
 mod verify;
@@ -23,16 +23,16 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 pub use identity::{Identity, Named, Role};
 
-/// Pause between two looks at the files.
+/// Pause between two checks of the files.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long a handshake may take.
+/// Timeout of a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(3);
 
-/// The files of one party, PEM.
+/// The PEM files of one party.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustFiles {
-    /// The authority's certificate, or several while one takes the place of another.
+    /// The authority's certificate, or several during a rotation.
     pub ca: PathBuf,
     /// The own certificate.
     pub cert: PathBuf,
@@ -40,7 +40,7 @@ pub struct TrustFiles {
     pub key: PathBuf,
 }
 
-/// Why somebody is not trusted, or cannot show who it is.
+/// Why a party is not trusted, or cannot identify itself.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// A file cannot be read.
@@ -51,7 +51,7 @@ pub enum TrustError {
         /// What went wrong.
         why: String,
     },
-    /// The files do not fit together.
+    /// The files do not match.
     #[error("the certificate {} cannot be used: {why}", path.display())]
     Unusable {
         /// The own certificate.
@@ -59,10 +59,10 @@ pub enum TrustError {
         /// What went wrong.
         why: String,
     },
-    /// A certificate that is no X.509.
+    /// A certificate that is not X.509.
     #[error("the certificate cannot be read")]
     Unreadable,
-    /// A certificate of something else.
+    /// A certificate for another purpose.
     #[error(
         "the certificate names no node, operator or viewer of a twm cluster; issue one with `twm-ctl certs issue`"
     )]
@@ -72,7 +72,7 @@ pub enum TrustError {
     Handshake(String),
 }
 
-/// What this process trusts, and what it shows. Clones share it.
+/// The trusted authority and the own certificate. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Trust {
     inner: Arc<Inner>,
@@ -89,25 +89,26 @@ struct Material {
     read: [SystemTime; 3],
     own: Named,
     server: Arc<ServerConfig>,
-    /// The same for those who need not show a certificate.
+    /// The same for callers that need not show a certificate.
     open_server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
 impl Trust {
-    /// Reads the files.
+    /// Loads the files.
     ///
     /// # Errors
-    /// One cannot be read, or they do not fit together.
+    /// One cannot be read, or they do not match.
     pub fn load(files: TrustFiles) -> Result<Self, TrustError> {
         let material = RwLock::new(Arc::new(Material::load(&files)?));
         Ok(Self { inner: Arc::new(Inner { files, material }) })
     }
 
-    /// Reads the files again if one has changed; whether one had. What cannot be used leaves the old ones in use.
+    /// Reloads the files if one has changed; returns whether one had. If the new files cannot be used, the old ones
+    /// stay in use.
     ///
     /// # Errors
-    /// One cannot be read, or they do not fit together.
+    /// One cannot be read, or they do not match.
     pub fn reload_if_changed(&self) -> Result<bool, TrustError> {
         if self.material().read == changed(&self.inner.files)? {
             return Ok(false);
@@ -117,7 +118,7 @@ impl Trust {
         Ok(true)
     }
 
-    /// Reads the files again whenever they change, for ever. New connections use what was read last.
+    /// Reloads the files whenever they change, forever. New connections use the latest ones.
     pub async fn follow(&self) {
         let mut failed = None;
         loop {
@@ -141,7 +142,8 @@ impl Trust {
         }
     }
 
-    /// What a client shows and trusts, as it is now: the authority, whatever host its certificates are used on.
+    /// The current configuration of a client: it trusts the authority, whatever host its certificates are
+    /// used on.
     pub fn client_config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.material().client)
     }
@@ -155,10 +157,10 @@ impl Trust {
         Arc::clone(&self.inner.material.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes a connection, and says who is at its other end.
+    /// Accepts a connection and identifies the caller.
     ///
     /// # Errors
-    /// It speaks no TLS, or shows no certificate that is trusted.
+    /// The caller does not speak TLS, or shows no trusted certificate.
     pub async fn accept<S>(&self, stream: S) -> Result<(server::TlsStream<S>, Named), TrustError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -169,10 +171,10 @@ impl Trust {
         Ok((accepted, named))
     }
 
-    /// Takes a connection of somebody who may show a certificate or none, such as a browser's.
+    /// Accepts a connection of a caller with or without a certificate, such as a browser.
     ///
     /// # Errors
-    /// It speaks no TLS, or shows a certificate that is not trusted.
+    /// The caller does not speak TLS, or shows a certificate that is not trusted.
     pub async fn accept_anybody<S>(
         &self,
         stream: S,
@@ -187,11 +189,11 @@ impl Trust {
         Ok((accepted, named))
     }
 
-    /// Shows itself on a connection, and says who is at its other end.
+    /// Identifies itself on a connection, and returns the identity of the peer.
     ///
     /// # Errors
-    /// It speaks no TLS, or shows no certificate that is trusted. That the other end does not trust this one may show only
-    /// by what is read later; [`explain`] tells.
+    /// The peer does not speak TLS, or shows no trusted certificate. Whether the peer trusts this side may be known
+    /// only from later reads; see [`explain`].
     pub async fn connect<S>(&self, stream: S) -> Result<(client::TlsStream<S>, Named), TrustError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -208,7 +210,7 @@ impl Trust {
 
 impl Material {
     fn load(files: &TrustFiles) -> Result<Self, TrustError> {
-        // Before the files are read: what changes in between is read once more.
+        // Checked before the files are read: a change in between causes one more read.
         let read = changed(files)?;
         let mut roots = RootCertStore::empty();
         for authority in certificates(&files.ca)? {
@@ -249,12 +251,12 @@ impl Material {
     }
 }
 
-/// Whether it was TLS that failed, and not what is said over it.
+/// Whether TLS failed, rather than the protocol on top of it.
 pub fn is_of_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
-/// What a failed read or write on a TLS connection means, for people.
+/// Explains a failed read or write on a TLS connection.
 pub fn explain(error: &io::Error) -> String {
     use rustls::AlertDescription as Alert;
     use rustls::CertificateError as Bad;

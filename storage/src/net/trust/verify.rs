@@ -1,4 +1,4 @@
-//! Trusts servers for their authority, not for their host.
+//! Trusts servers by their authority, not by their host.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Takes a server's certificate if the authority signed it and it is valid now. Whom it names is checked by whoever
-/// connects.
+/// Accepts a server's certificate if the authority signed it and it is valid now. The connecting side checks whom it
+/// names.
 #[derive(Debug)]
 pub(super) struct OfAuthority {
     pub(super) roots: Arc<RootCertStore>,

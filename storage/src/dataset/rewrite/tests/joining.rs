@@ -1,4 +1,4 @@
-//! Merging, conversion, and what they share: new files in the place of old ones.
+//! Merging, conversion, and replacing files.
 
 use super::*;
 

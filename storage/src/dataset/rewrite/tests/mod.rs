@@ -1,4 +1,4 @@
-//! Files made anew, from outside.
+//! Tests of rewriting through the public interface.
 
 mod joining;
 mod recovery;
@@ -55,7 +55,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Lines of tweets whose text does not compress well, so that damage in the middle is in the middle.
+/// Lines of tweets whose text compresses badly, so that the middle of the file is the middle of the data.
 fn tweets(ids: impl IntoIterator<Item = u64>, version: &str) -> Vec<u8> {
     let entropy = SeededEntropy::new(7);
     let line = |id: u64| {

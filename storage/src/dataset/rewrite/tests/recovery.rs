@@ -34,7 +34,7 @@ fn a_flipped_bit_costs_the_rest_of_its_member_alone() {
         bytes[at] ^= 1 << (entropy.next_u64() % 8);
         let path = rig.put("5.twt", &bytes);
         match recover(&path, &target(&path), Form::default()).unwrap() {
-            // The time in a member's header means nothing.
+            // The time in a member's header is irrelevant.
             Recovered::Sound => assert!((3..10).contains(&(at - members[0].len())), "byte {at}"),
             Recovered::Written(recovery) => {
                 let ids = timeline(&path);
@@ -102,7 +102,7 @@ fn garbage_around_members_is_passed_over() {
     let mut headless = members[0].clone();
     headless[0] = 0;
     let path = rig.put("6.twt", &headless);
-    // Its data and checksum are whole, so nothing is lost but the first byte.
+    // Its data and checksum are intact, so only the first byte is lost.
     assert!(verify(&path, FileKind::Timeline).unwrap().unreadable.is_some());
     recovered(&path);
     assert_eq!(timeline(&path), [9]);
