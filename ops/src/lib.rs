@@ -1,7 +1,7 @@
-//! What operators use: the command line of `twm-ctl`, and the streaming consumers.
+//! Tools for operators: the command line of `twm-ctl`, and the streaming consumers.
 //!
-//! `ctl` talks to the cluster through `raft`'s client API, or reads a dataset through `storage`. The
-//! streaming consumers read Redis only. Nothing here knows of nodes, sources or openraft.
+//! `ctl` talks to the cluster through the API's client, or reads a dataset through `storage`. The streaming
+//! consumers read only Redis. Nothing here depends on nodes, sources or openraft.
 
 pub mod ctl;
 pub mod indexer;

@@ -1,4 +1,4 @@
-//! Tweets of the crawl, in a search engine.
+//! Indexes the crawled tweets in a search engine.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Profiles of the crawl, by id and by name.
+//! Serves the crawled profiles by id and by name.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Statistics of the crawl, for Graphite and for a file.
+//! Writes statistics of the crawl to Graphite and to a file.
 
 use std::process::ExitCode;
 

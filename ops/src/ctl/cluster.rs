@@ -1,4 +1,4 @@
-//! The cluster as the commands use it: every query with its answer's type.
+//! The cluster as the commands use it: typed queries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,20 +22,19 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster of the nodes at these `HOST:PORT`s; nothing is connected yet. Each call is given
-    /// up after `timeout`.
+    /// The cluster with nodes at these `HOST:PORT`s; it does not connect yet. `timeout` applies to each call.
     pub fn new(dial: Arc<dyn Dial>, endpoints: Vec<String>, timeout: Duration) -> Self {
         let client = Client::dialling(dial.clone(), endpoints.clone(), timeout, &SystemEntropy::new());
         Self { dial, client, endpoints, timeout }
     }
 
-    /// The `HOST:PORT`s that were given.
+    /// The given `HOST:PORT`s.
     pub fn endpoints(&self) -> &[String] {
         &self.endpoints
     }
 
-    /// The same cluster through these nodes and those given before: a command that stops nodes must
-    /// not depend on a single one.
+    /// The same cluster through these nodes as well: a command that stops nodes must not depend on a single
+    /// one.
     pub fn through_also(&self, addresses: impl IntoIterator<Item = String>) -> Self {
         let mut endpoints = self.endpoints.clone();
         for address in addresses {
@@ -46,12 +45,12 @@ impl Cluster {
         Self::new(self.dial.clone(), endpoints, self.timeout)
     }
 
-    /// The cluster of one of these nodes alone, for what a node says of itself.
+    /// Only one of these nodes, for its own status.
     pub fn only(&self, endpoint: &str) -> Self {
         Self::new(self.dial.clone(), vec![endpoint.to_owned()], self.timeout)
     }
 
-    /// A name for a write.
+    /// An id for a write.
     pub fn request_id(&self) -> RequestId {
         self.client.request_id()
     }
@@ -64,12 +63,12 @@ impl Cluster {
         }
     }
 
-    /// What the node behind the endpoint says of itself.
+    /// The status of the node at the endpoint.
     pub async fn node_status(&self) -> Result<NodeStatus, ClientError> {
         self.client.node_status().await
     }
 
-    /// Compares all replicas at one entry of the log.
+    /// Compares all replicas at one log entry.
     pub async fn check_replicas(&self) -> Result<ReplicaCheck, ClientError> {
         self.client.check_replicas().await
     }
@@ -79,7 +78,7 @@ impl Cluster {
         self.client.change_members(request).await
     }
 
-    /// Lets one new disk of a node in.
+    /// Admits one new disk of a node.
     pub async fn replace_disk(&self, node: NodeId, address: Option<String>) -> Result<(), ClientError> {
         self.client.replace_disk(node, address).await
     }
@@ -92,7 +91,7 @@ impl Cluster {
         }
     }
 
-    /// One crawl. One that does not exist is a refusal.
+    /// One crawl. An unknown one is refused.
     pub async fn crawl(&self, id: CrawlId) -> Result<CrawlView, ClientError> {
         match self.client.query(Query::Crawl(id)).await? {
             Answer::Crawl(Some(crawl)) => Ok(*crawl),
@@ -101,7 +100,7 @@ impl Cluster {
         }
     }
 
-    /// At most `limit` accounts of a crawl's error list, those after `after`.
+    /// At most `limit` accounts of a crawl's error list, after `after`.
     pub async fn errors(
         &self,
         crawl: CrawlId,
@@ -114,7 +113,7 @@ impl Cluster {
         }
     }
 
-    /// At most `limit` accounts that were gone, those after `after`.
+    /// At most `limit` gone accounts, after `after`.
     pub async fn gone(
         &self,
         crawl: CrawlId,
@@ -140,12 +139,12 @@ impl Cluster {
         self.client.write(write).await
     }
 
-    /// Looks up screen names (without `@`), as many as one call takes. Answers those that have an account.
+    /// Looks up screen names (without `@`), as many as one call allows. Returns those that have an account.
     pub async fn resolve(&self, names: Vec<String>) -> Result<Vec<(String, UserId)>, ClientError> {
         self.client.resolve(names).await
     }
 
-    /// Moves leadership, to a node or to the one that has come furthest; answers who leads then.
+    /// Transfers the leadership to a node, or to the most up-to-date one; returns the new leader.
     pub async fn transfer_leader(&self, to: Option<NodeId>) -> Result<NodeId, ClientError> {
         self.client.transfer_leader(to).await
     }

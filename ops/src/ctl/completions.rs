@@ -18,7 +18,7 @@ pub struct Completions {
 impl Completions {
     /// Prints the script.
     pub fn run(&self) -> Result<(), CtlError> {
-        // clap_complete panics when its writer fails, as standard output does behind `head`.
+        // clap_complete panics if its writer fails, as standard output does when piped into `head`.
         let mut script = Vec::new();
         generate(self.shell, &mut Cli::command(), "twm-ctl", &mut script);
         io::stdout().lock().write_all(&script).map_err(output::writing)

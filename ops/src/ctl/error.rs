@@ -1,4 +1,4 @@
-//! Why a command ends otherwise than well.
+//! Errors of commands and their exit codes.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use api::client::ClientError;
 
 use super::targets::ListError;
 
-/// Why a command did not succeed. [`CtlError::exit_code`] gives the process's exit code.
+/// Why a command failed. [`CtlError::exit_code`] is the process's exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum CtlError {
     /// The cluster refused or cannot be reached.
@@ -18,24 +18,24 @@ pub enum CtlError {
     /// A file or stream failed.
     #[error("{what}: {source}")]
     Io {
-        /// What was done, to which file.
+        /// The action and the file.
         what: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The flags contradict each other or name something that does not exist.
     #[error("{0}")]
     Usage(String),
-    /// The command was carried out and did not succeed.
+    /// The command was carried out but failed.
     #[error("{0}")]
     Failed(String),
-    /// The cluster answers and is not well.
+    /// The cluster answers but is unhealthy.
     #[error("{0}")]
     Unhealthy(String),
     /// The user pressed Ctrl-C.
     #[error("interrupted")]
     Interrupted,
-    /// The reader of our output went away, as `head` does: nobody wants the rest.
+    /// The reader of our output closed it, as `head` does: the rest is not needed.
     #[error("the reader of the output went away")]
     ReaderGone,
 }
@@ -47,8 +47,8 @@ impl CtlError {
         move |source| Self::Io { what, source }
     }
 
-    /// The process's exit code: 0 well, 1 failed, 2 usage, 4 unreachable, 5 unhealthy, and 130 for
-    /// an interrupt, as shells have it.
+    /// The process's exit code: 0 success, 1 failed, 2 usage, 4 unreachable, 5 unhealthy, and 130 for an
+    /// interrupt, as in shells.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::ReaderGone => 0,

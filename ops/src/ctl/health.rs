@@ -1,11 +1,11 @@
-//! What is wrong with a cluster.
+//! The health of a cluster.
 
 use api::model::{ClusterStatus, MemberStatus, NodeStatus};
 
 use super::render::printable;
 
-/// What an operator has to look at, worst last; nothing when the cluster is well. A drained node is
-/// well: an operator wanted it so.
+/// What needs an operator's attention, worst last; empty if the cluster is healthy. A drained node is
+/// healthy, since an operator drained it.
 pub fn troubles(status: &ClusterStatus) -> Vec<String> {
     let mut troubles = Vec::new();
     for member in status.nodes.iter().filter(|m| m.node.is_none()) {
@@ -25,7 +25,7 @@ pub fn troubles(status: &ClusterStatus) -> Vec<String> {
     troubles
 }
 
-/// What keeps the jobs of nodes that are up from being done, a line for each node.
+/// What prevents nodes that are up from doing jobs, one line per node.
 pub fn outages(status: &ClusterStatus) -> Vec<String> {
     let of = |member: &MemberStatus| {
         let workers = member.node.as_ref().and_then(|node| node.workers.as_ref());
@@ -36,7 +36,7 @@ pub fn outages(status: &ClusterStatus) -> Vec<String> {
     status.nodes.iter().flat_map(of).collect()
 }
 
-/// What is wrong when no leader answered, but these nodes did; `asked` is how many were asked.
+/// What is wrong if no leader answered but these nodes did; `asked` is the number of nodes asked.
 pub fn leaderless(answers: &[(String, NodeStatus)], asked: usize) -> Vec<String> {
     vec![format!(
         "the cluster has no leader: {} of the {asked} nodes asked answer, but no majority that agrees; start the \

@@ -1,4 +1,4 @@
-//! The command line of `twm-ctl`, and where each command goes.
+//! The command line of `twm-ctl`, and the dispatch of its commands.
 
 mod certs;
 mod check;
@@ -51,14 +51,14 @@ pub struct Cli {
 /// Flags of every command.
 #[derive(Debug, clap::Args)]
 struct Global {
-    /// Nodes of the cluster; any of them will do, and the next is asked when one fails.
+    /// Nodes of the cluster; any of them will do, and the next one is used when one fails.
     #[arg(long, global = true, value_name = "HOST:PORT,...", value_delimiter = ',', env = "TWM_ENDPOINTS")]
     #[arg(default_value = "127.0.0.1:8000", value_parser = endpoint)]
     endpoints: Vec<String>,
-    /// How data is printed.
+    /// Output format.
     #[arg(short = 'o', long = "format", global = true, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Seconds after which a call to the cluster is given up.
+    /// Timeout of a call to the cluster, in seconds.
     #[arg(long, global = true, value_name = "S", env = "TWM_TIMEOUT", default_value = "10", value_parser = seconds)]
     timeout: Duration,
     #[command(flatten)]
@@ -80,7 +80,7 @@ struct Tls {
 }
 
 impl Tls {
-    /// How nodes are reached.
+    /// Connects to nodes.
     fn dial(&self) -> Result<Arc<dyn Dial>, CtlError> {
         match (&self.tls_ca, &self.tls_cert, &self.tls_key) {
             (None, None, None) => Ok(Arc::new(wire::Tcp)),
@@ -100,10 +100,10 @@ enum Command {
     Submit(submit::Submit),
     /// Show nodes, sessions, addresses with their budgets, and crawls.
     Status(status::Status),
-    /// Show and steer crawls.
+    /// Show and control crawls.
     #[command(subcommand)]
     Crawl(crawl::Crawl),
-    /// List accounts that failed, and put them back into the queue.
+    /// List failed accounts, and put them back into the queue.
     #[command(subcommand)]
     Errors(errors::Errors),
     /// Export what a crawl discovered.
@@ -113,21 +113,21 @@ enum Command {
     Check(check::Check),
     /// Show each node's workers.
     Workers,
-    /// Show the cluster's members, let nodes in and take them out.
+    /// Show, add and remove the cluster's members.
     #[command(subcommand)]
     Member(member::Member),
-    /// Show and move leadership.
+    /// Show and transfer the leadership.
     #[command(subcommand)]
     Leader(leader::Leader),
     /// Stop and start granting jobs to a node.
     #[command(subcommand)]
     Node(node::Node),
-    /// Restart node after node, without a pause of the cluster.
+    /// Restart one node after the other, without interrupting the cluster.
     RollingRestart(rolling_restart::RollingRestart),
     /// Make certificates for nodes, operators and viewers.
     #[command(subcommand)]
     Certs(certs::Certs),
-    /// Look at crawled files, mend, convert and merge them.
+    /// Read, repair, convert and merge crawled files.
     #[command(subcommand)]
     Dataset(dataset::Dataset),
     /// Print a shell's completion script.
@@ -172,8 +172,8 @@ fn run(cli: &Cli) -> Result<(), CtlError> {
     }
 }
 
-/// Runs a command that talks to the cluster. Ctrl-C drops it where it waits, so that progress bars and
-/// half-written files are cleaned up; a command that ends well by Ctrl-C is asked first.
+/// Runs a command that uses the cluster. Ctrl-C drops it where it waits, so that progress bars and partial
+/// files are cleaned up; a command that can end successfully by Ctrl-C is polled first.
 fn on_cluster(command: impl Future<Output = Result<(), CtlError>>) -> Result<(), CtlError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(CtlError::io("starting the asynchronous runtime"))?;
@@ -186,7 +186,7 @@ fn on_cluster(command: impl Future<Output = Result<(), CtlError>>) -> Result<(),
     })
 }
 
-/// Checks the form of `HOST:PORT`; whether it exists shows when it is connected.
+/// Checks the syntax of `HOST:PORT`; whether it exists shows when connecting.
 fn endpoint(text: &str) -> Result<String, String> {
     match text.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
@@ -196,7 +196,7 @@ fn endpoint(text: &str) -> Result<String, String> {
     }
 }
 
-/// A time in seconds, with a point if need be: above zero and up to a day.
+/// A time in seconds, possibly with a fraction: above zero and up to a day.
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(Duration::from_secs_f64(seconds)),

@@ -8,20 +8,20 @@ use serde_json::Value;
 
 use super::CtlError;
 
-/// How data is printed.
+/// Output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
     /// Aligned columns, for people.
     #[default]
     Table,
-    /// One JSON document a line, for programs.
+    /// One JSON document per line, for programs.
     Json,
 }
 
-/// Where a command's data goes.
+/// Prints a command's data.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Output {
-    /// How it is printed.
+    /// The format.
     pub format: Format,
 }
 
@@ -48,18 +48,18 @@ impl Output {
     }
 }
 
-/// Tells the operator something that is no data. A closed standard error is no reason to stop.
+/// Prints a message that is not data. A closed standard error does not stop the command.
 pub fn note(text: impl AsRef<str>) {
     let mut err = io::stderr().lock();
     let _ = writeln!(err, "{}", text.as_ref());
 }
 
-/// Whether somebody watches standard error.
+/// Whether standard error is a terminal.
 pub fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
 
-/// What a failed write to standard output means.
+/// Classifies a failed write to standard output.
 pub fn writing(error: io::Error) -> CtlError {
     match error.kind() {
         io::ErrorKind::BrokenPipe => CtlError::ReaderGone,

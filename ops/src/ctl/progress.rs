@@ -1,4 +1,4 @@
-//! Progress on standard error: a bar for who watches a terminal, a line now and then for a log.
+//! Progress on standard error: a bar on a terminal, an occasional line in a log.
 
 use std::time::Duration;
 
@@ -10,25 +10,25 @@ use tokio::time::Instant;
 use super::output::{is_watched, note};
 use super::render::{count, duration, rate};
 
-/// Pause between two lines where nobody watches.
+/// Pause between two lines in a log.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 const CRAWL_TEMPLATE: &str = "{prefix} [{wide_bar}] {msg}";
 const SPINNER_TEMPLATE: &str = "{spinner} {wide_msg}";
 
-/// Shows how far a crawl is. Leaves the terminal clean when dropped.
+/// Shows the progress of a crawl. Cleans up the terminal on drop.
 pub struct CrawlProgress {
     bar: Option<ProgressBar>,
     last_line: Instant,
 }
 
 impl CrawlProgress {
-    /// Begins to show; the first line of a log comes after [`LINE_EVERY`].
+    /// Starts showing; the first line in a log comes after [`LINE_EVERY`].
     pub fn new() -> Self {
         Self { bar: None, last_line: Instant::now() }
     }
 
-    /// Shows a crawl as it stands.
+    /// Shows the current state of a crawl.
     pub fn show(&mut self, crawl: &CrawlView, rates: Rates) {
         let (length, done) = (crawl.counters.users.accepted, Done::of(crawl).users);
         if is_watched() {
@@ -78,7 +78,7 @@ fn describe_pace(crawl: &CrawlView, rates: Rates) -> String {
     )
 }
 
-/// Shows that something of unknown length goes on, to who watches. Leaves the terminal clean when dropped.
+/// Shows on a terminal that something of unknown length is in progress. Cleans up the terminal on drop.
 pub struct Spinner {
     bar: ProgressBar,
 }
@@ -90,7 +90,7 @@ impl Spinner {
         Self { bar: bar.with_style(style(SPINNER_TEMPLATE)) }
     }
 
-    /// Shows what goes on.
+    /// Shows the current activity.
     pub fn show(&self, text: String) {
         self.bar.set_message(text);
         self.bar.tick();
@@ -109,7 +109,7 @@ impl Drop for Spinner {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // A template with a mistake falls back to the default look; the test below keeps ours right.
+    // An invalid template falls back to the default style; the test below checks ours.
     let style = ProgressStyle::with_template(template);
     style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }

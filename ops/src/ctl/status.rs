@@ -15,11 +15,11 @@ use super::output::note;
 use super::render::{self, json};
 use super::{Cluster, CtlError, Output, health, seconds};
 
-/// Moves to the top left corner; what is there is overwritten, which flickers less than clearing first.
+/// Moves the cursor to the top left corner; overwriting flickers less than clearing first.
 const HOME: &str = "\x1b[H";
 /// Clears to the end of the line.
 const CLEAR_LINE: &str = "\x1b[K";
-/// Clears all that is below.
+/// Clears everything below.
 const CLEAR_BELOW: &str = "\x1b[J";
 const CLEAR_ALL: &str = "\x1b[2J";
 
@@ -51,8 +51,8 @@ impl Status {
     }
 }
 
-/// Shows the cluster again and again, with rates of the last seconds. One that cannot be reached for a
-/// while is shown as such.
+/// Shows the cluster repeatedly, with recent rates. A cluster that is unreachable for a while is shown as
+/// such.
 async fn watch(cluster: &Cluster, output: Output, pause: Duration) -> Result<(), CtlError> {
     let start = Instant::now();
     let mut pace = Pace::default();
@@ -80,7 +80,7 @@ async fn watch(cluster: &Cluster, output: Output, pause: Duration) -> Result<(),
     }
 }
 
-/// Where the watched status is drawn.
+/// The screen on which the watched status is drawn.
 struct Screen {
     redraws: bool,
     drawn: bool,
@@ -98,16 +98,16 @@ impl Screen {
     }
 }
 
-/// What could be learnt of the cluster.
+/// What is known of the cluster.
 enum StatusView {
     /// The leader answered.
     Whole(Box<ClusterStatus>),
-    /// No leader, but some of the nodes asked.
+    /// There is no leader, but some nodes answered.
     Leaderless { answers: Vec<(String, NodeStatus)>, asked: usize },
 }
 
 impl StatusView {
-    /// Asks the leader, and at the same time each node for itself in case that there is none.
+    /// Asks the leader, and at the same time each node for itself in case there is none.
     async fn take(cluster: &Cluster) -> Result<Self, ClientError> {
         let mut nodes = JoinSet::new();
         for endpoint in cluster.endpoints() {

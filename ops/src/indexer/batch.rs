@@ -1,4 +1,4 @@
-//! Entries of the stream, sifted.
+//! Batches of tweets from entries of the stream.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::stream::{Found, Stamp};
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) tweets: Arc<Vec<Tweet>>,
-    /// Where each came from, in the same order.
+    /// The sources of the tweets, in the same order.
     sources: Vec<(Stamp, Vec<u8>)>,
-    /// What is no tweet.
+    /// Entries that are not tweets.
     pub(super) dead: Vec<DeadItem>,
 }
 
 impl Batch {
-    /// The tweets among these entries; of several with one id the last.
+    /// The tweets among these entries; of several with one id, the last.
     pub(super) fn of(found: Vec<Found>) -> Self {
         let (mut tweets, mut sources, mut dead) = (Vec::new(), Vec::new(), Vec::new());
         let mut places = HashMap::new();
@@ -45,7 +45,7 @@ impl Batch {
         Self { tweets: Arc::new(tweets), sources, dead }
     }
 
-    /// What is no tweet, and what the index refused.
+    /// Entries that are not tweets, and those that the index refused.
     pub(super) fn dead(mut self, refused: Vec<Refused>) -> Vec<DeadItem> {
         for Refused { place, reason } in refused {
             let source = self.sources.get_mut(place).map(|(stamp, json)| (*stamp, std::mem::take(json)));

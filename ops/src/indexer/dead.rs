@@ -1,4 +1,4 @@
-//! Entries that are refused for good: counted, named in the log, and written to a file if one is given.
+//! Entries that are refused for good: counted, logged, and written to a file if one is given.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -9,23 +9,23 @@ use serde_json::json;
 
 use crate::stream::Stamp;
 
-/// How many are named in the log one by one; of the others each of this number.
+/// The first entries are logged individually; after that, one in this many is.
 const NAMED: u64 = 100;
-/// Bytes of an entry's JSON that are kept in the file.
+/// Longest JSON of an entry in the file, bytes.
 const LONGEST_JSON: usize = 64 << 10;
 
 /// An entry that is refused for good.
 #[derive(Debug)]
 pub(super) struct DeadItem {
     pub(super) entry: Stamp,
-    /// The tweet's id, as far as it is known.
+    /// The tweet's id, if known.
     pub(super) id: Option<String>,
     pub(super) reason: String,
     /// As it came.
     pub(super) json: Vec<u8>,
 }
 
-/// Where they are reported.
+/// Reports dead items.
 #[derive(Debug, Clone)]
 pub(super) struct DeadItems {
     file: Option<(PathBuf, Arc<Mutex<File>>)>,
@@ -46,7 +46,7 @@ impl DeadItems {
         Ok(Self { file: path.map(open).transpose()?, reported: 0 })
     }
 
-    /// Reports them. A file that cannot be written to holds nothing up.
+    /// Reports them. A file that cannot be written blocks nothing.
     pub(super) async fn report(&mut self, dead: Vec<DeadItem>) {
         for item in &dead {
             self.reported += 1;

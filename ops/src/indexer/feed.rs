@@ -1,4 +1,4 @@
-//! Tweets from Redis into the index.
+//! Feeds tweets from Redis to the index.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,27 +17,27 @@ use crate::stream::{self, Follower, Found, Position, StreamName, StreamReader};
 
 /// The durable stream.
 const STREAM: StreamName = StreamName { key: TWEETS, what: "tweets", reader: "twm-indexer" };
-/// How often what was added is made durable and found, at most.
+/// Shortest interval between commits, which make tweets durable and searchable.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 type Disconnect = stream::Disconnect<IndexError>;
 
-/// How far the feed is, for those who ask.
+/// The shared progress of the feed.
 #[derive(Debug, Default)]
 pub(super) struct FeedState {
     inner: Mutex<Option<FeedProgress>>,
 }
 
-/// How far the feed is.
+/// The progress of the feed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FeedProgress {
     pub(super) progress: Progress,
-    /// Entries that wait in the stream; absent where Redis does not count.
+    /// Entries that wait in the stream; absent if Redis does not count them.
     pub(super) behind: Option<u64>,
 }
 
 impl FeedState {
-    /// How far it is; nothing before the index said how far it was.
+    /// The progress; `None` before the index has reported its own.
     pub(super) fn progress(&self) -> Option<FeedProgress> {
         *self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -47,16 +47,16 @@ impl FeedState {
     }
 }
 
-/// Brings tweets from Redis to the index.
+/// Feeds tweets from Redis to the index.
 pub(super) struct Feed {
     url: RedisUrl,
     index: Index,
     dead: DeadItems,
     state: Arc<FeedState>,
     clock: SystemClock,
-    /// How far tweets were added.
+    /// The position up to which tweets were added.
     progress: Progress,
-    /// How far they were committed, and when.
+    /// The committed position, and when it was committed.
     committed: Progress,
     committed_at: Duration,
 }
@@ -101,7 +101,7 @@ impl Feed {
     /// Runs until `stop` is cancelled.
     ///
     /// # Errors
-    /// There is no going on with the index.
+    /// The index can no longer be used.
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), IndexError> {
         self.progress = tokio::select! {
             () = stop.cancelled() => return Ok(()),

@@ -1,4 +1,4 @@
-//! Where tweets are indexed: one of two kinds of index with the same promises.
+//! The interface to both kinds of index, with the same guarantees.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use super::server::{SearchServer, ServerError};
 use super::tweet::Tweet;
 use crate::stream::Position;
 
-/// How far the stream was indexed; kept with what was indexed.
+/// The position in the stream, stored with the indexed tweets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
     /// The stream.
     #[serde(flatten)]
     pub(super) position: Position,
-    /// Entries that were refused for good, in all.
+    /// Total number of entries refused for good.
     pub(super) dead: u64,
 }
 
@@ -28,12 +28,12 @@ impl Progress {
 /// A tweet that the index refuses for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
-    /// Its place among those that were added together.
+    /// Its position among those that were added together.
     pub(super) place: usize,
     pub(super) reason: String,
 }
 
-/// Why there is no going on with an index.
+/// Why an index can no longer be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum IndexError {
     #[error(transparent)]
@@ -52,7 +52,7 @@ pub(super) enum Index {
 }
 
 impl Index {
-    /// What it is, for people.
+    /// A description of it, for messages.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Embedded(index) => format!("embedded, in {}", index.folder().display()),
@@ -60,7 +60,7 @@ impl Index {
         }
     }
 
-    /// What keeps it from taking tweets now.
+    /// What prevents it from accepting tweets now.
     pub(super) fn trouble(&self) -> Option<String> {
         match self {
             Self::Embedded(_) => None,
@@ -68,7 +68,7 @@ impl Index {
         }
     }
 
-    /// How far the stream was indexed. A server that does not answer is waited for.
+    /// The position in the stream. Waits for a server that does not answer.
     pub(super) async fn progress(&self) -> Result<Progress, IndexError> {
         match self {
             Self::Embedded(index) => blocking(index, EmbeddedIndex::progress).await,
@@ -76,8 +76,8 @@ impl Index {
         }
     }
 
-    /// Adds tweets, each in the place of an earlier one of its id, and gives those that are refused for good. A server
-    /// that is busy or does not answer is waited for.
+    /// Adds tweets, each replacing an earlier one with its id, and returns those refused for good. Waits for a server
+    /// that is busy or does not answer.
     pub(super) async fn add(&self, tweets: &Arc<Vec<Tweet>>) -> Result<Vec<Refused>, IndexError> {
         match self {
             Self::Embedded(index) => {
@@ -88,7 +88,7 @@ impl Index {
         }
     }
 
-    /// Makes what was added durable, and with it how far that is.
+    /// Makes added tweets durable, together with the position.
     pub(super) async fn commit(&self, progress: Progress) -> Result<(), IndexError> {
         match self {
             Self::Embedded(index) => blocking(index, move |index| index.commit(progress)).await,
@@ -96,7 +96,7 @@ impl Index {
         }
     }
 
-    /// How many tweets can be found.
+    /// Number of searchable tweets.
     pub(super) async fn count(&self) -> Result<u64, IndexError> {
         match self {
             Self::Embedded(index) => Ok(index.count()),
@@ -104,7 +104,7 @@ impl Index {
         }
     }
 
-    /// The first and the last moment of tweets that match.
+    /// The time range of matching tweets.
     pub(super) async fn extent(&self, question: &Question) -> Result<Option<(i64, i64)>, IndexError> {
         match self {
             Self::Embedded(index) => {
@@ -115,7 +115,7 @@ impl Index {
         }
     }
 
-    /// Looks at all tweets that match. Without buckets none is counted over time.
+    /// Inspects all matching tweets. Without buckets, none are counted over time.
     pub(super) async fn find(
         &self,
         question: &Question,
@@ -131,7 +131,7 @@ impl Index {
     }
 }
 
-/// Works on a thread that may wait for the disk.
+/// Runs work on a blocking thread.
 async fn blocking<T: Send + 'static>(
     index: &Arc<EmbeddedIndex>,
     work: impl FnOnce(&EmbeddedIndex) -> Result<T, EmbeddedError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! What an inspection finds, and how it is told: the same document whatever index was asked.
+//! Results of an inspection and their document, which is the same for both kinds of index.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use super::instant::{self, DAY};
 use super::place::Cell;
 use super::question::Question;
 
-/// Hashtags that are told at most, the most frequent ones.
+/// Most hashtags in the document: the most frequent ones.
 pub(super) const MOST_TAGS: usize = 25;
-/// Cells of the map that are told at most, those with most tweets.
+/// Most cells of the map: those with the most tweets.
 pub(super) const MOST_CELLS: usize = 1_000;
-/// Tweets that are told at most, the newest ones.
+/// Most sample tweets: the newest ones.
 pub(super) const MOST_SAMPLES: usize = 20;
-/// Buckets of tweets over time at most, or one more where the range begins within one.
+/// Most buckets over time, or one more if the range starts within one.
 const MOST_BUCKETS: i64 = 60;
-/// Characters that are told of a tweet's text.
+/// Longest text of a sample tweet, characters.
 const LONGEST_TEXT: usize = 1_000;
 
 const MINUTE: i64 = 60_000;
@@ -42,14 +42,14 @@ const LENGTHS: [i64; 17] = [
     360 * DAY,
 ];
 
-/// Spans of time that tweets are counted by. Each begins at a multiple of their length since the Unix epoch.
+/// Buckets of time. Each starts at a multiple of their length since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Buckets {
     /// In milliseconds.
     pub(super) length: i64,
-    /// The moment of the first.
+    /// The start of the first.
     start: i64,
-    /// The moment behind the range.
+    /// The end of the range, exclusive.
     end: i64,
 }
 
@@ -64,7 +64,7 @@ impl Buckets {
         Self { length, start: start.div_euclid(length) * length, end }
     }
 
-    /// The bucket that a moment falls into, by its first moment.
+    /// The start of the bucket that contains a moment.
     pub(super) fn of(&self, moment: i64) -> i64 {
         moment.div_euclid(self.length) * self.length
     }
@@ -80,24 +80,24 @@ fn div_up(number: i64, by: i64) -> i64 {
     (number + by - 1) / by
 }
 
-/// What an index found. Lists are in the order in which they are told.
+/// The findings of an index. Lists are in the order of the document.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Findings {
     /// Tweets in all.
     pub(super) total: u64,
-    /// Tweets by the first moment of their bucket.
+    /// Number of tweets by the start of their bucket.
     pub(super) over_time: BTreeMap<i64, u64>,
-    /// Hashtags with their tweets: most first, then by name.
+    /// Hashtags with their number of tweets: most first, then by name.
     pub(super) hashtags: Vec<(String, u64)>,
-    /// Tweets with a place.
+    /// Number of tweets with a place.
     pub(super) placed: u64,
-    /// Cells with their tweets: most first, then by name.
+    /// Cells with their number of tweets: most first, then by name.
     pub(super) cells: Vec<(String, u64)>,
     /// Documents, newest first.
     pub(super) samples: Vec<Value>,
 }
 
-/// The answer to a question; `buckets` are absent where no tweet has a date.
+/// The document for a query; `buckets` are absent if no tweet has a date.
 pub(super) fn document(question: &Question, buckets: Option<Buckets>, found: &Findings) -> Value {
     let over_time = buckets.map(|buckets| {
         let told = buckets.all().map(|at| {
@@ -125,7 +125,7 @@ pub(super) fn document(question: &Question, buckets: Option<Buckets>, found: &Fi
     })
 }
 
-/// A part of all, rounded to hundredths of a per cent.
+/// A percentage, rounded to hundredths.
 fn share(part: u64, all: u64) -> f64 {
     (part as f64 / (all.max(1)) as f64 * 10_000.0).round() / 10_000.0
 }

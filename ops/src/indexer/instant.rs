@@ -1,4 +1,4 @@
-//! Moments in time, as networks and people write them: milliseconds since the Unix epoch, up to the year 9999.
+//! Moments in time, in milliseconds since the Unix epoch, up to the year 9999; parsing and formatting.
 
 use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
@@ -13,23 +13,23 @@ const TWITTER: &[BorrowedFormatItem<'_>] = format_description!(
     "[weekday repr:short] [month repr:short] [day] [hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute] [year]"
 );
 const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
-/// Always with thousandths: texts of the same length are in the order of their moments.
+/// Always with milliseconds: texts of the same length sort by time.
 const UNIVERSAL: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// Reads a moment as Twitter writes it, or as RFC 3339 does: `2013-05-30T21:15:48.5Z`.
+/// Parses Twitter's format, or RFC 3339: `2013-05-30T21:15:48.5Z`.
 pub(super) fn parse(text: &str) -> Option<i64> {
     let moment = OffsetDateTime::parse(text, TWITTER).or_else(|_| OffsetDateTime::parse(text, &Rfc3339));
     moment.ok().and_then(millis)
 }
 
-/// Reads `2013-05-30`: its first moment, in universal time.
+/// Parses `2013-05-30` as the start of that day, in UTC.
 pub(super) fn parse_day(text: &str) -> Option<i64> {
     let day = Date::parse(text, DATE).ok()?;
     millis(day.midnight().assume_utc())
 }
 
-/// As RFC 3339, in universal time; `None` beyond the year 9999.
+/// RFC 3339 in UTC; `None` beyond the year 9999.
 pub(super) fn format(millis: i64) -> Option<String> {
     let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).ok()?;
     moment.format(UNIVERSAL).ok()

@@ -82,7 +82,7 @@ pub fn main() -> ExitCode {
     service::run("twm-indexer", Box::pin(run(cli)))
 }
 
-/// Start-up: the port first, as a second one beside the first fails there; then the index; then the feed.
+/// Start-up: the port first, which fails if another instance is running; then the index; then the feed.
 async fn run(cli: Cli) -> Result<(), ServiceEnd> {
     let url = cli.redis.url()?;
     let server = server_url(&cli)?;
@@ -96,14 +96,14 @@ async fn run(cli: Cli) -> Result<(), ServiceEnd> {
     let feed = Feed::new(url, index.clone(), dead, Arc::clone(&state));
     let fed = tokio::spawn(feed.run(stop.clone()));
     let served = tokio::spawn(port.serve(web::pages(index, state), stop.clone()));
-    // An index that failed takes nothing more: end, so that a supervisor starts anew.
+    // A failed index accepts nothing more: exit, so that a supervisor restarts the program.
     let fed = fed.await.map_err(ServiceEnd::failed)?;
     stop.cancel();
     served.await.map_err(ServiceEnd::failed)?;
     fed.map_err(ServiceEnd::failed)
 }
 
-/// Read here and not by clap, whose errors would show the password.
+/// Parsed here and not by clap, whose errors would show the password.
 fn server_url(cli: &Cli) -> Result<Option<ServerUrl>, ServiceEnd> {
     let parse = |text: &String| ServerUrl::parse(text);
     cli.server

@@ -1,12 +1,13 @@
-//! Where on Earth tweets come from.
+//! Places of tweets on a map.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// A cell of a grid over the Earth, a tenth of a degree wide and high, by its south-western corner in tenths of degrees.
+/// A cell of a grid over the Earth, a tenth of a degree wide and high, named by its south-western corner in tenths of
+/// degrees.
 ///
-/// It is stored with each tweet that has a place, so that counting by cells is counting by terms, alike in every index.
+/// It is stored with each tweet that has a place, so that counting cells is counting terms, alike in every index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Cell {
     lat: i32,
@@ -19,7 +20,7 @@ impl Cell {
         Self { lat: tenth(lat, 900), lon: tenth(lon, 1800) }
     }
 
-    /// Reads what [`Display`](fmt::Display) wrote.
+    /// Parses the output of [`Display`](fmt::Display).
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (lat, lon) = text.split_once(',')?;
         Some(Self { lat: lat.parse().ok()?, lon: lon.parse().ok()? })
@@ -27,7 +28,7 @@ impl Cell {
 
     /// Latitude and longitude of its centre, in degrees.
     pub(super) fn centre(self) -> (f64, f64) {
-        // In hundredths, so that no more digits come out than there are.
+        // Rounded to hundredths, so that no spurious digits appear.
         let degrees = |tenths: i32| f64::from(tenths * 10 + 5) / 100.0;
         (degrees(self.lat), degrees(self.lon))
     }
@@ -39,7 +40,7 @@ impl fmt::Display for Cell {
     }
 }
 
-/// Latitude and longitude, of `[lon, lat]` as in GeoJSON, or else of `[lat, lon]`, Twitter's older form.
+/// Latitude and longitude, from `[lon, lat]` as in GeoJSON, or from `[lat, lon]`, Twitter's older format.
 pub(super) fn of(lon_lat: &Value, lat_lon: &Value) -> Option<(f64, f64)> {
     let newer = pair(lon_lat).map(|(lon, lat)| (lat, lon));
     let (lat, lon) = newer.or_else(|| pair(lat_lon))?;

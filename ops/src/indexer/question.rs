@@ -1,4 +1,4 @@
-//! What an inspection asks for.
+//! The parameters of an inspection.
 
 use serde::Deserialize;
 
@@ -7,10 +7,10 @@ use super::words::words;
 
 /// Longest query, in bytes.
 const LONGEST_QUERY: usize = 500;
-/// Words, hashtags and names of a query at most.
+/// Most words, hashtags and names in a query.
 const MOST_TERMS: usize = 20;
 
-/// The parameters of a request, as they came.
+/// The raw parameters of a request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
@@ -22,16 +22,16 @@ pub(super) struct Asked {
     query: String,
 }
 
-/// Which tweets are looked at: those that match all of this.
+/// The tweets to inspect: those that match all of this.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Question {
-    /// The first moment, in Unix milliseconds.
+    /// The start, Unix milliseconds.
     pub(super) from: Option<i64>,
-    /// The moment behind the last.
+    /// The end, exclusive.
     pub(super) to: Option<i64>,
-    /// The query as it came.
+    /// The raw query.
     pub(super) query: String,
-    /// Words of the text.
+    /// Words in the text.
     pub(super) words: Vec<String>,
     /// Hashtags, in lower case.
     pub(super) hashtags: Vec<String>,
@@ -39,7 +39,7 @@ pub(super) struct Question {
     pub(super) names: Vec<String>,
 }
 
-/// Why a request cannot be answered.
+/// Why a request is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum QuestionError {
     #[error("`{name}` is no date; give a day such as 2013-05-30, or a moment such as 2013-05-30T21:15:48Z")]
@@ -53,10 +53,10 @@ pub(super) enum QuestionError {
 }
 
 impl Question {
-    /// Reads parameters; absent ones and empty ones ask for all.
+    /// Parses parameters; absent and empty ones match everything.
     ///
     /// # Errors
-    /// They make no sense.
+    /// They are invalid.
     pub(super) fn of(asked: &Asked) -> Result<Self, QuestionError> {
         let query = asked.query.trim();
         if query.len() > LONGEST_QUERY {
@@ -64,7 +64,7 @@ impl Question {
         }
         let mut question = Self {
             from: date(&asked.from, "from", 0)?,
-            // A day as the end is meant as a whole.
+            // A day as the end includes the whole day.
             to: date(&asked.to, "to", instant::DAY)?,
             query: query.to_owned(),
             ..Self::default()

@@ -1,23 +1,23 @@
-//! Tweets, and what of them is indexed.
+//! Tweets and their indexed fields.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{instant, place};
 
-/// Largest tweet, in bytes of JSON.
+/// Largest tweet, bytes of JSON.
 pub(super) const LARGEST: usize = 1 << 20;
-/// Longest id, in bytes: that of a document in a search server.
+/// Longest id, bytes: that of a document in a search server.
 const LONGEST_ID: usize = 512;
-/// Longest hashtag that is indexed, in bytes; a network allows less.
+/// Longest indexed hashtag, bytes; networks allow less.
 const LONGEST_TAG: usize = 512;
-/// Hashtags of a tweet that are indexed at most.
+/// Most indexed hashtags of a tweet.
 const MOST_TAGS: usize = 100;
 
 /// A tweet to index.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tweet {
-    /// Its id, which is also that of its document.
+    /// Its id, which is also the id of its document.
     pub(super) id: String,
     pub(super) text: String,
     pub(super) screen_name: Option<String>,
@@ -32,7 +32,7 @@ pub(super) struct Tweet {
     pub(super) geo: Option<(f64, f64)>,
 }
 
-/// Why something is no tweet.
+/// Why a text is not a tweet.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TweetError {
     #[error("it has no field `json`")]
@@ -47,7 +47,7 @@ pub(super) enum TweetError {
     NoText,
 }
 
-/// The fields that are read. A field that is something else than expected counts as absent, except id and text.
+/// The parsed fields. A field with an unexpected value counts as absent, except id and text.
 #[derive(Deserialize)]
 struct Fields {
     #[serde(default)]
@@ -73,10 +73,10 @@ struct Fields {
 }
 
 impl Tweet {
-    /// Reads a tweet.
+    /// Parses a tweet.
     ///
     /// # Errors
-    /// It is none.
+    /// It is not a tweet.
     pub(super) fn parse(json: Option<&[u8]>) -> Result<Self, TweetError> {
         let json = json.ok_or(TweetError::Missing)?;
         if json.len() > LARGEST {
@@ -101,7 +101,7 @@ impl Tweet {
         })
     }
 
-    /// What is indexed and kept of it, as a search server takes it.
+    /// Its document, as indexed and stored by a search server.
     pub(super) fn document(&self) -> Value {
         let mut document = Map::new();
         let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);

@@ -1,9 +1,9 @@
-//! The indexer's pages.
+//! The indexer's HTTP interface.
 //!
-//! - `GET /status`: what is indexed, how far, and what is in the way.
-//! - `GET /inspect?from=&to=&query=`: what the tweets of a time, or with some words, look like.
+//! - `GET /status`: what is indexed, the position in the stream, and current problems.
+//! - `GET /inspect?from=&to=&query=`: statistics of the tweets from a time range, or with some words.
 //!
-//! Every refusal is `{"error": "..."}`.
+//! Every error is `{"error": "..."}`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,11 +23,11 @@ use super::index::{Index, IndexError};
 use super::inspection::{self, Buckets};
 use super::question::{Asked, Question};
 
-/// Inspections at once. More of them wait.
+/// Most concurrent inspections. Further ones wait.
 const AT_ONCE: usize = 2;
-/// How long an answer may take.
+/// Timeout of an answer.
 const ANSWER: Duration = Duration::from_secs(15);
-/// How long counting may take.
+/// Timeout of a count.
 const COUNT: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
@@ -49,7 +49,7 @@ pub(super) fn pages(index: Index, state: Arc<FeedState>) -> Router {
         .with_state(Pages { index, state, turns: Arc::new(Semaphore::new(AT_ONCE)) })
 }
 
-/// A request that is not served.
+/// A request that is refused.
 struct Refusal {
     status: StatusCode,
     why: String,
@@ -109,7 +109,7 @@ async fn inspect(
     let question = Question::of(&asked).map_err(|error| bad(error.to_string()))?;
     let answer = timeout(ANSWER, async {
         let turn = Arc::clone(&pages.turns).acquire_owned().await;
-        // On its own: a search that takes too long keeps its turn until it ends.
+        // In a task of its own: a search that takes too long keeps its slot until it ends.
         let looked = tokio::spawn(async move {
             let _turn = turn;
             look(&pages.index, &question).await

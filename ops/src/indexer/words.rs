@@ -1,11 +1,11 @@
-//! What a word is.
+//! Splits texts into words.
 //!
-//! Both kinds of index must agree on it. Search servers divide text by the rules of Unicode (UAX #29, their analyzer
+//! Both kinds of index must agree on it. Search servers split text by the rules of Unicode (UAX #29, their analyzer
 //! `standard`), and so does this.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// The words of a text, in lower case, in their order.
+/// The words of a text in lower case, in order.
 pub(super) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     text.unicode_words().map(str::to_lowercase)
 }

@@ -1,4 +1,4 @@
-//! Profiles from Redis: from the durable stream, or, where there is none, from the channel.
+//! Profiles from Redis: from the durable stream or, without one, from the channel.
 
 mod entries;
 
@@ -23,16 +23,16 @@ use entries::Refusals;
 
 /// The durable stream.
 const STREAM: StreamName = StreamName { key: PROFILES, what: "profiles", reader: "twm-lookup" };
-/// Where the original publishes profiles, and the mirror too.
+/// The channel to which the original and the mirror publish profiles.
 const CHANNEL: &str = PROFILE_CHANNEL;
-/// Messages that are stored together at most.
+/// Most messages that are stored together.
 const MESSAGES: usize = 500;
-/// How often it is looked for a stream while there is none.
+/// How often to check for a stream while there is none.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 type Disconnect = stream::Disconnect<StoreError>;
 
-/// Brings profiles from Redis to the store.
+/// Feeds profiles from Redis to the store.
 pub(super) struct Feed {
     url: RedisUrl,
     profiles: Arc<Profiles>,
@@ -64,7 +64,7 @@ impl Follower for Feed {
                 channel = None;
                 continue;
             }
-            // A store that failed when a profile was added fails here too, and ends the service.
+            // A store that failed when a profile was added fails here as well, and ends the service.
             self.store(|profiles| profiles.position()).await?;
             match stream.exists() {
                 true => stream.wait(LOOK_EVERY).await?,
@@ -88,7 +88,7 @@ impl Feed {
         stream::follow_for_ever(&url, STREAM.what, &stop, &mut self).await
     }
 
-    /// Takes profiles from the channel for a while.
+    /// Receives profiles from the channel for a while.
     async fn listen(&mut self, channel: &mut Option<PubSubStream>) -> Result<(), Disconnect> {
         let messages = match channel {
             Some(messages) => messages,

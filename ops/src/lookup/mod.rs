@@ -48,7 +48,7 @@ pub fn main() -> ExitCode {
     service::run("twm-lookup", Box::pin(run(cli)))
 }
 
-/// Start-up: the port first, as a second one beside the first fails there; then the profiles; then the feed.
+/// Start-up: the port first, which fails if another instance is running; then the profiles; then the feed.
 async fn run(cli: Cli) -> Result<(), ServiceEnd> {
     let url = cli.redis.url()?;
     let port = cli.http.open(&cli.listen).await?;
@@ -63,7 +63,7 @@ async fn run(cli: Cli) -> Result<(), ServiceEnd> {
     let feed = Feed::new(url, Arc::clone(&profiles), Arc::clone(&time));
     let fed = tokio::spawn(feed.run(stop.clone()));
     let served = tokio::spawn(port.serve(web::pages(profiles, time), stop.clone()));
-    // A store that failed takes nothing more: end, so that a supervisor starts anew.
+    // A failed store accepts nothing more: exit, so that a supervisor restarts the program.
     let fed = fed.await.map_err(ServiceEnd::failed)?;
     stop.cancel();
     served.await.map_err(ServiceEnd::failed)?;

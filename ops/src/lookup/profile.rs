@@ -6,12 +6,12 @@ use storage::state::MAX_VALUE_BYTES;
 
 use crate::stream::Stamp;
 
-/// Largest profile, in bytes.
+/// Largest profile, bytes.
 pub(super) const LARGEST_PROFILE: usize = MAX_VALUE_BYTES - Stamp::BYTES;
-/// Longest id or name, in bytes.
+/// Longest id or name, bytes.
 pub(super) const LONGEST_KEY: usize = 512;
 
-/// A profile whose JSON is kept as it is.
+/// A profile whose JSON is stored unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Profile {
     pub(super) id: String,
@@ -20,7 +20,7 @@ pub(super) struct Profile {
     pub(super) json: Vec<u8>,
 }
 
-/// Why bytes are no profile.
+/// Why bytes are not a profile.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ProfileError {
     #[error("a profile of {0} bytes is too large; {LARGEST_PROFILE} at most")]
@@ -46,23 +46,23 @@ struct Fields {
 }
 
 impl Profile {
-    /// Reads a profile: an object with an `id_str` or `id`, and perhaps a `screen_name`.
+    /// Parses a profile: an object with an `id_str` or `id`, and possibly a `screen_name`.
     ///
     /// # Errors
-    /// It is none, or too large.
+    /// It is not a profile, or too large.
     pub(super) fn parse(json: &[u8]) -> Result<Self, ProfileError> {
         Self::parse_of(None, json)
     }
 
-    /// The same for the account of this id, where it is known: not every network's profiles name it alike.
+    /// The same for an account whose id is known: not every network's profiles use the same field.
     ///
     /// # Errors
-    /// It is none, or too large.
+    /// It is not a profile, or too large.
     pub(super) fn parse_of(account: Option<&str>, json: &[u8]) -> Result<Self, ProfileError> {
         if json.len() > LARGEST_PROFILE {
             return Err(ProfileError::TooLarge(json.len()));
         }
-        // A reader of JSON skips what it does not need, and this is not all it is.
+        // The JSON parser skips what it does not need, so invalid UTF-8 must be found here.
         std::str::from_utf8(json).map_err(|error| ProfileError::NotJson(error.to_string()))?;
         let not_json = |error: serde_json::Error| ProfileError::NotJson(error.to_string());
         if json.trim_ascii_start().first() != Some(&b'{') {
@@ -83,7 +83,7 @@ impl Profile {
     }
 }
 
-/// An id, which may be a number or a text.
+/// An id, which may be a number or a string.
 pub(super) fn id(value: &Value) -> Option<String> {
     let id = match value {
         Value::String(text) => text.clone(),
@@ -93,7 +93,7 @@ pub(super) fn id(value: &Value) -> Option<String> {
     (!id.is_empty() && id.len() <= LONGEST_KEY).then_some(id)
 }
 
-/// The form of a name that is the same however it is written.
+/// A name in canonical form.
 pub(super) fn fold_name(name: &str) -> String {
     name.strip_prefix('@').unwrap_or(name).to_lowercase()
 }

@@ -1,5 +1,5 @@
-//! When a profile came, by Redis' clock: for one of the stream its entry's id says it, for one that was added the time at
-//! Redis when it came. The larger stamp is newer; of two equal ones the later to come counts.
+//! The time of a profile by Redis' clock: the id of its entry in the stream, or the time at Redis when it was added
+//! through the API. The larger stamp is newer; of two equal ones, the later to arrive counts.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use storage::env::{Clock, SystemClock};
 
 use crate::stream::Stamp;
 
-/// This machine's clock, corrected by what Redis said the time was: entries of the stream carry Redis' time, and a clock
-/// that is wrong here must not make an added profile newer than all that follow.
+/// This machine's clock, corrected by Redis' time: entries of the stream carry that, and a wrong clock here must not
+/// make an added profile newer than all that follow.
 #[derive(Debug)]
 pub(super) struct RedisTime {
     clock: SystemClock,
-    /// Milliseconds that Redis is ahead.
+    /// How far Redis' clock is ahead, ms.
     ahead: AtomicI64,
 }
 
@@ -23,13 +23,13 @@ impl RedisTime {
         Self { clock: SystemClock::new(), ahead: AtomicI64::new(0) }
     }
 
-    /// Redis has just said that it is this late.
+    /// Redis has just reported this time.
     pub(super) fn correct(&self, redis: Duration) {
         let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.ahead.store(millis(redis) - millis(self.clock.wall()), Ordering::Relaxed);
     }
 
-    /// The stamp of a profile that comes now.
+    /// The stamp of a profile that arrives now.
     pub(super) fn now(&self) -> Stamp {
         let here = u64::try_from(self.clock.wall().as_millis()).unwrap_or(u64::MAX);
         let millis = here.saturating_add_signed(self.ahead.load(Ordering::Relaxed));

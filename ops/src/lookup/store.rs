@@ -25,7 +25,7 @@ const FORMAT_KEY: &[u8] = b"m/format";
 const COUNT_KEY: &[u8] = b"m/profiles";
 const STREAM_KEY: &[u8] = b"m/stream";
 
-/// Why profiles cannot be read or kept.
+/// Why profiles cannot be read or stored.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     #[error("the profiles: {0}")]
@@ -40,15 +40,15 @@ pub(super) enum StoreError {
     Damaged { key: String },
 }
 
-/// What became of profiles that were offered.
+/// The results of offering profiles.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Offered {
     pub(super) stored: u64,
-    /// Left out because a newer one is there.
+    /// Skipped because a newer one exists.
     pub(super) older: u64,
 }
 
-/// All profiles. Every call may wait for the disk.
+/// All profiles. Every call may block on the disk.
 pub(super) struct Profiles {
     store: Arc<dyn StateStore>,
     /// Held from reading what a change depends on until it is written.
@@ -73,25 +73,25 @@ impl Profiles {
         Ok(value.and_then(|value| Some(value.get(Stamp::BYTES..)?.to_vec())))
     }
 
-    /// The same, by the name that it has now, in upper or lower case.
+    /// The same by its current name, in upper or lower case.
     pub(super) fn by_name(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let id = self.store.get(&name_key(&fold_name(name)))?;
         id.map_or(Ok(None), |id| self.by_id(&String::from_utf8_lossy(&id)))
     }
 
-    /// How many there are.
+    /// Number of profiles.
     pub(super) fn count(&self) -> Result<u64, StoreError> {
         Ok(number(&*self.store, COUNT_KEY)?.unwrap_or(0))
     }
 
-    /// How far the stream was read.
+    /// The position in the stream.
     pub(super) fn position(&self) -> Result<Position, StoreError> {
         let Some(bytes) = self.store.get(STREAM_KEY)? else { return Ok(Position::START) };
         serde_json::from_slice(&bytes).map_err(|_| damaged(STREAM_KEY))
     }
 
-    /// Keeps those profiles that are the newest of their account, and how far the stream was read, all or nothing; they
-    /// are durable when this returns.
+    /// Stores the profiles that are the newest of their account, and the position in the stream, all or nothing;
+    /// durable on return.
     pub(super) fn offer(
         &self,
         profiles: &[(Profile, Stamp)],

@@ -1,11 +1,12 @@
-//! The lookup service's pages.
+//! The lookup service's HTTP interface.
 //!
-//! - `GET /lookup/id/ID` and `GET /lookup/name/NAME`: 200 and the profile's JSON as it came, or 404 and `null`.
+//! - `GET /lookup/id/ID` and `GET /lookup/name/NAME`: 200 and the profile's unchanged JSON, or 404 and
+//!   `null`.
 //! - `POST /lookup/batch`: `{"ids": [...], "names": [...]}`; 200 and `{"profiles": [...], "missing": {...}}`.
-//! - `POST /lookup/add`: a profile's JSON; 200 when it is on the disk.
-//! - `GET /lookup/status`: how many profiles there are, and how far the stream was read.
+//! - `POST /lookup/add`: a profile's JSON; 200 once it is durable.
+//! - `GET /lookup/status`: the number of profiles, and the position in the stream.
 //!
-//! Every refusal is `{"error": "..."}`.
+//! Every error is `{"error": "..."}`.
 
 mod batch;
 
@@ -24,10 +25,10 @@ use super::profile::{LARGEST_PROFILE, LONGEST_KEY, Profile};
 use super::redis_time::RedisTime;
 use super::store::{Profiles, StoreError};
 
-/// Largest body of a request, in bytes: a profile, or the ids and names of a batch.
+/// Largest body of a request, bytes: a profile, or the ids and names of a batch.
 const LARGEST_BODY: usize = LARGEST_PROFILE;
 
-/// What the pages need.
+/// State shared by the handlers.
 #[derive(Clone)]
 pub(super) struct Lookup {
     profiles: Arc<Profiles>,
@@ -50,7 +51,7 @@ pub(super) fn pages(profiles: Arc<Profiles>, time: Arc<RedisTime>) -> Router {
         .with_state(Lookup { profiles, time })
 }
 
-/// A request that is not served.
+/// A request that is refused.
 pub(super) struct Refusal {
     status: StatusCode,
     why: String,
@@ -80,7 +81,7 @@ impl From<StoreError> for Refusal {
 }
 
 impl Lookup {
-    /// Reads or writes on a thread that may wait for the disk.
+    /// Reads or writes on a blocking thread.
     async fn on_disk<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Profiles) -> Result<T, StoreError> + Send + 'static,
@@ -134,7 +135,7 @@ async fn add(
     Ok(Json(json!({ "id": id, "added": offered.stored == 1 })).into_response())
 }
 
-/// A body that says of itself that it is JSON.
+/// A body with a JSON content type.
 fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();

@@ -1,4 +1,4 @@
-//! The flags that say where a service answers, and whom.
+//! Flags of a service's HTTP port.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::ServiceEnd;
 /// Shortest token, characters.
 const SHORTEST_TOKEN: usize = 8;
 
-/// Whom a service answers.
+/// Who may call a service.
 #[derive(Debug, clap::Args)]
 pub struct HttpFlags {
     /// A file whose first line is a token: callers need it, as `Authorization: Bearer TOKEN`
@@ -42,7 +42,7 @@ pub struct HttpFlags {
     insecure: bool,
 }
 
-/// What the flags ask for.
+/// The evaluated flags.
 pub struct Served {
     port: HttpPort,
     gate: Arc<Gate>,
@@ -53,7 +53,7 @@ impl HttpFlags {
     /// Opens the port at `HOST:PORT`.
     ///
     /// # Errors
-    /// The flags do not fit together, a file cannot be read, or the port cannot be listened on.
+    /// The flags contradict each other, a file cannot be read, or the port cannot be opened.
     pub async fn open(&self, listen: &str) -> Result<Served, ServiceEnd> {
         let trust = self.trust()?;
         let token = self.token()?;
@@ -101,7 +101,7 @@ impl Served {
         self.port.url()
     }
 
-    /// Answers with these pages until `stop` is cancelled. Certificates are read again when they change.
+    /// Serves these pages until `stop` is cancelled. Certificates are reloaded when they change.
     pub async fn serve(self, pages: Router, stop: tokio_util::sync::CancellationToken) {
         let Self { port, gate, trust } = self;
         let pages = pages.layer(from_fn_with_state(gate, guard));

@@ -1,4 +1,4 @@
-//! What the programs that run on and on have in common: their Redis, their log, what stops them.
+//! Common parts of long-running services: Redis, log, shutdown.
 
 mod http_flags;
 mod redis_flags;
@@ -13,30 +13,30 @@ pub use stop::stop_signal;
 /// Bad settings.
 const USAGE: u8 = 2;
 
-/// Why a service ended.
+/// How a service ended.
 #[derive(Debug)]
 pub enum ServiceEnd {
-    /// A setting is wrong; the text says which.
+    /// A setting is wrong, for the given reason.
     Usage(String),
-    /// It could not go on; the text says why and what to do.
+    /// It cannot continue, for the given reason.
     Failed(String),
 }
 
 impl ServiceEnd {
-    /// For failures that only need their words.
+    /// For errors of which only the message matters.
     pub fn failed(error: impl ToString) -> Self {
         Self::Failed(error.to_string())
     }
 }
 
-/// Logs to standard error from here on; `RUST_LOG` chooses what, by default all from `info`.
+/// Starts logging to standard error; `RUST_LOG` sets the filter, by default `info`.
 pub fn start_log() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }
 
-/// Runs a service to its end: 0 when it was stopped, 1 when it failed, 2 for bad settings.
+/// Runs a service to its end: 0 if it was stopped, 1 if it failed, 2 for invalid settings.
 pub fn run(name: &str, service: impl Future<Output = Result<(), ServiceEnd>>) -> ExitCode {
     start_log();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

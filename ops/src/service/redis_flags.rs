@@ -1,4 +1,4 @@
-//! The flag that says where Redis is.
+//! The flag with Redis' URL.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use storage::net::secret;
 
 use super::ServiceEnd;
 
-/// How long connecting and each answer may take.
+/// Timeout of a connection and of each answer.
 pub const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where Redis is.
@@ -32,7 +32,7 @@ impl RedisFlags {
     /// The URL.
     ///
     /// # Errors
-    /// It is none, or its file cannot be read.
+    /// It is invalid, or its file cannot be read.
     pub fn url(&self) -> Result<RedisUrl, ServiceEnd> {
         let Some(path) = &self.redis_file else {
             return RedisUrl::parse(&self.url)

@@ -1,4 +1,4 @@
-//! What tells a service to stop.
+//! Signals that stop a service.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -8,7 +8,7 @@ use super::ServiceEnd;
 /// Cancelled by the first SIGTERM, from a supervisor, or SIGINT, from a terminal.
 ///
 /// # Errors
-/// The system does not let it listen.
+/// The signal handlers cannot be installed.
 pub fn stop_signal() -> Result<CancellationToken, ServiceEnd> {
     let listen =
         |kind| signal(kind).map_err(|error| ServiceEnd::Failed(format!("listening for signals: {error}")));

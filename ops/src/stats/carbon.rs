@@ -1,4 +1,4 @@
-//! Live points to carbon's plain-text port.
+//! Sends live points to carbon's plain-text port.
 
 use std::time::Duration;
 
@@ -9,37 +9,37 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-/// How long connecting, and each send, may take.
+/// Timeout of a connection and of each send.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Waits between two attempts to connect.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// Batches that may wait while carbon is slow.
+/// Most batches that wait while carbon is slow.
 const WAITING: usize = 64;
-/// How often it is said how many points were dropped.
+/// How often dropped points are logged.
 const COMPLAIN_EVERY: u64 = 1_000;
 
-/// Lines that go together.
+/// Lines that are sent together.
 struct Batch {
     lines: Vec<u8>,
     points: u64,
 }
 
-/// A sender that never makes its user wait.
+/// A sender that never blocks its caller.
 pub(super) struct Carbon {
     batches: mpsc::Sender<Batch>,
     task: JoinHandle<u64>,
-    /// Dropped because carbon was too slow; the task counts those dropped while it was away.
+    /// Dropped because carbon was too slow; the task counts those dropped while it was unreachable.
     dropped: u64,
 }
 
 impl Carbon {
-    /// Sends to this `HOST:PORT` from now on, as long as the process lives.
+    /// Starts sending to this `HOST:PORT`, for the life of the process.
     pub(super) fn start(address: String) -> Self {
         let (batches, received) = mpsc::channel(WAITING);
         Self { batches, task: tokio::spawn(send_all(address, received)), dropped: 0 }
     }
 
-    /// Sends lines if carbon is there, and drops them otherwise.
+    /// Sends lines if carbon is reachable, and drops them otherwise.
     pub(super) fn offer(&mut self, lines: &[u8], points: u64) {
         if self.batches.try_send(Batch { lines: lines.to_vec(), points }).is_err() {
             self.dropped += points;
@@ -47,7 +47,7 @@ impl Carbon {
         }
     }
 
-    /// Sends what waits, for a moment, and gives the number of points that were dropped.
+    /// Sends pending lines for a moment, and returns the number of points that were dropped.
     pub(super) async fn finish(self) -> u64 {
         drop(self.batches);
         let sent = timeout(TIMEOUT, self.task).await;
@@ -55,7 +55,7 @@ impl Carbon {
     }
 }
 
-/// Sends until there will be no more batches; gives how many points were dropped.
+/// Sends until there are no more batches; returns the number of dropped points.
 async fn send_all(address: String, mut batches: mpsc::Receiver<Batch>) -> u64 {
     let entropy = SystemEntropy::new();
     let mut dropped = Dropped::default();
@@ -81,7 +81,7 @@ async fn send_all(address: String, mut batches: mpsc::Receiver<Batch>) -> u64 {
             None => return dropped.points,
             Some(why) => dropped.away(&address, &why),
         }
-        // A server that closes at once is not to be asked in a tight loop.
+        // A server that closes at once must not be contacted in a tight loop.
         if drop_for(RECONNECT.0, &mut batches, &mut dropped).await.is_none() {
             return dropped.points;
         }
@@ -92,7 +92,7 @@ fn describe(error: Option<std::io::Error>) -> String {
     error.map_or_else(|| "no answer".to_owned(), |error| error.to_string())
 }
 
-/// Drops what comes for a while; nothing when no more will come.
+/// Drops incoming batches for a while; `None` if there will be no more.
 async fn drop_for(wait: Duration, batches: &mut mpsc::Receiver<Batch>, dropped: &mut Dropped) -> Option<()> {
     let mut waited = std::pin::pin!(sleep(wait));
     loop {
@@ -103,7 +103,7 @@ async fn drop_for(wait: Duration, batches: &mut mpsc::Receiver<Batch>, dropped: 
     }
 }
 
-/// Sends over one connection; gives why it ended, or nothing when no more will come.
+/// Sends over one connection; returns why it ended, or `None` if there are no more batches.
 async fn send(
     stream: TcpStream,
     batches: &mut mpsc::Receiver<Batch>,
@@ -114,7 +114,7 @@ async fn send(
     loop {
         let batch = tokio::select! {
             batch = batches.recv() => batch,
-            // Carbon says nothing: this is its end.
+            // Carbon sends nothing: this is the end of the connection.
             read = reader.read(&mut answer) => match read {
                 Ok(0) => return Some("it closed the connection".to_owned()),
                 Ok(_) => continue,
@@ -122,7 +122,7 @@ async fn send(
             },
         };
         let Some(batch) = batch else {
-            // The last points are only sent when the other side has got the end of the stream.
+            // The last points are certain to be sent only once the peer has received the end of the stream.
             if let Err(error) = writer.shutdown().await {
                 tracing::warn!("carbon may miss the last points: {error}");
             }

@@ -1,9 +1,9 @@
-//! The counters that are read each second.
+//! Reads the counters.
 
 use api::documents::counters;
 use redis::aio::ConnectionLike;
 
-/// What is read: a line for each counter, and the counters that hold no number.
+/// The result: a line for each counter, and the counters without a number.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading {
     pub(super) lines: Vec<u8>,
@@ -13,7 +13,7 @@ pub(super) struct Reading {
 
 /// Reads all counters at once; one that was never written is 0.
 pub(super) async fn read(connection: &mut impl ConnectionLike, now: u64) -> redis::RedisResult<Reading> {
-    // `MGET` answers nothing for a key that is no string: one such key spoils none of the others.
+    // `MGET` returns nil for a key that is not a string, so that such a key does not affect the others.
     let names: Vec<&str> = counters::all().collect();
     let values: Vec<Option<Vec<u8>>> = redis::cmd("MGET").arg(names).query_async(connection).await?;
     Ok(reading(&values, now))

@@ -9,12 +9,13 @@ pub(super) const PATTERN: &str = "stats.ops.*";
 /// Longest name of a channel.
 const LONGEST_LABEL: usize = 512;
 
-/// A message as a line `label value unix_seconds`: the channel is the label, the payload is `[value, unix_seconds]`.
+/// Converts a message to a line `label value unix_seconds`: the channel is the label, the payload is `[value,
+/// unix_seconds]`.
 ///
 /// # Errors
-/// The message is none of that form; the text says why.
+/// The message has another form; the text says why.
 pub(super) fn line(channel: &str, payload: &[u8]) -> Result<String, String> {
-    // Carbon divides by white space and lines. A name that is no UTF-8 comes from the driver as `?`.
+    // Carbon splits by white space and lines. The driver returns a name that is not UTF-8 as `?`.
     let divides = |c: char| c.is_whitespace() || c.is_control();
     if !channel.starts_with(OPERATIONS) || channel.len() > LONGEST_LABEL || channel.contains(divides) {
         return Err("the channel's name cannot be a label".to_owned());

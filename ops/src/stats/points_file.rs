@@ -1,8 +1,8 @@
 //! The file of all points.
 //!
-//! It is a row of gzip members, one or more for each [`append`](PointsFile::append): any gzip reader takes them as one text.
-//! Linux looks for a kill between two pages of a write, and no member crosses the end of a page: a process that is killed
-//! leaves whole members behind. Only a power cut can tear the last one; what can be read of it is kept.
+//! It is a sequence of gzip members, one or more for each [`append`](PointsFile::append): any gzip reader reads them
+//! as one text. Linux handles a kill between two pages of a write, and no member crosses a page boundary: a killed
+//! process leaves whole members behind. Only a power cut can tear the last one; what can be read of it is kept.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, Write};
@@ -13,11 +13,11 @@ use flate2::bufread::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use rustix::fs::FlockOperation;
 
-/// Bytes of text in a member that can be mended: more than ever is appended at once.
+/// Largest text of a member that can be repaired, bytes: more than is ever appended at once.
 const LARGEST_MEMBER: usize = 32 * 1024 * 1024;
-/// Least bytes of a file that Linux writes without looking for a kill.
+/// Smallest unit that Linux writes without handling a kill, bytes.
 const PAGE: usize = 4096;
-/// Bytes of a member of nothing with an extra field of nothing.
+/// Size of an empty member with an empty extra field, bytes.
 const SMALLEST: usize = 22;
 
 /// Why the file cannot be used.
@@ -30,7 +30,7 @@ pub(super) enum PointsFileError {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// Another process writes it.
@@ -43,17 +43,17 @@ pub(super) enum PointsFileError {
 pub(super) struct PointsFile {
     path: PathBuf,
     file: File,
-    /// Where whole members end.
+    /// End of the whole members.
     end: u64,
-    /// The file came without a line's end at its end: the next line must not be glued to its last.
+    /// The file did not end with a line break: the next line must not be appended to its last one.
     unfinished_line: bool,
 }
 
 impl PointsFile {
-    /// Opens a file, or creates it, and goes on after its last whole line.
+    /// Opens or creates a file, and continues after its last whole line.
     ///
-    /// A torn end is mended. A file that is damaged elsewhere, or is no gzip of ours, is moved aside untouched, to its
-    /// name with `.damaged-N` behind it, and a new one is begun.
+    /// A torn end is repaired. A file that is damaged elsewhere, or was not written by this program, is renamed by
+    /// appending `.damaged-N`, and a new one is begun.
     ///
     /// # Errors
     /// It cannot be read or written, or another process writes it.
@@ -89,7 +89,8 @@ impl PointsFile {
             points.append(&kept)?;
         }
         if points.end == 0 {
-            // It was empty, or its very beginning torn. A full disk refuses the points as well, which wait for room.
+            // It was empty, or torn at its very beginning. If the disk is full, it refuses the points as well, which
+            // then wait.
             if let Err(error) = points.append(b"") {
                 tracing::debug!("{error}");
             }
@@ -97,14 +98,15 @@ impl PointsFile {
         Ok(points)
     }
 
-    /// Adds lines, whole ones, and returns when they are on the disk. After an error nothing of them is there.
+    /// Appends whole lines, which are durable on return. After an error nothing of them is in the file.
     ///
     /// # Errors
-    /// The disk is full or broken. It can be tried again.
+    /// The disk is full or broken. It can be retried.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), PointsFileError> {
         let added = self.try_append(lines);
         if added.is_err() {
-            // What a full disk took of the member. If even this fails, the next attempt writes over it.
+            // Removes the part of the member that fitted on a full disk. If even this fails, the next attempt
+            // overwrites it.
             if let Err(error) = self.file.set_len(self.end) {
                 tracing::debug!("cannot cut {}: {error}", self.path.display());
             }
@@ -126,8 +128,9 @@ impl PointsFile {
     }
 }
 
-/// The lines as gzip members, none of which crosses the end of a page of the file, where they begin at `at`: a kill, and a
-/// reader beside it, find a write done up to the end of a page. A line that does not fit into one crosses it all the same.
+/// The lines as gzip members, none of which crosses a page boundary of the file, starting at offset `at`: a kill, and
+/// a concurrent reader, see a write up to a page boundary. A line that does not fit into one page crosses it
+/// nevertheless.
 fn members(lines: &[u8], at: u64) -> io::Result<Vec<u8>> {
     if lines.is_empty() && at == 0 {
         return member(lines, None);
@@ -143,7 +146,7 @@ fn members(lines: &[u8], at: u64) -> io::Result<Vec<u8>> {
     Ok(members)
 }
 
-/// A member of as many lines as fit, and their length. It leaves room for another one, or none at all.
+/// A member with as many lines as fit, and their length. It leaves room for another one, or none at all.
 fn fitting(lines: &[u8], room: usize) -> io::Result<(Vec<u8>, usize)> {
     let mut taken = lines.len();
     loop {
@@ -164,7 +167,7 @@ fn fitting(lines: &[u8], room: usize) -> io::Result<(Vec<u8>, usize)> {
     }
 }
 
-/// One gzip member, with an extra field of so many bytes, which readers skip (RFC 1952, 2.3.1.1).
+/// One gzip member with an extra field of this size, which readers skip (RFC 1952, 2.3.1.1).
 fn member(lines: &[u8], extra: Option<usize>) -> io::Result<Vec<u8>> {
     let builder = match extra {
         Some(bytes) => GzBuilder::new().extra(vec![0; bytes]),
@@ -175,15 +178,15 @@ fn member(lines: &[u8], extra: Option<usize>) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// Makes the file if there is none, from its first moment with a member of nothing: gzip readers refuse an empty file.
-/// A kill in between can leave `FILE.new-PID`, which nobody reads.
+/// Creates the file if there is none, atomically with an empty member, because gzip readers reject an empty file. A
+/// kill in between can leave `FILE.new-PID`, which nobody reads.
 fn begin(path: &Path) -> io::Result<()> {
     if path.exists() {
         return Ok(());
     }
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".new-{}", std::process::id()));
-    // A link, and not a rename: what another process makes in between is not replaced.
+    // A link instead of a rename: it does not replace a file that another process creates in between.
     let begun = fs::write(&new, members(b"", 0)?).and_then(|()| fs::hard_link(&new, path));
     match fs::remove_file(&new) {
         Err(error) if error.kind() != ErrorKind::NotFound => begun.and(Err(error)),
@@ -210,7 +213,7 @@ fn free_name(path: &Path) -> PathBuf {
     (1..).map(name).find(|name| !name.exists()).unwrap_or_else(|| name(0))
 }
 
-/// What is in a file.
+/// The contents of a file.
 struct Contents {
     end: u64,
     unfinished_line: bool,
@@ -219,7 +222,7 @@ struct Contents {
 
 enum Damage {
     None,
-    /// The last member is cut off; these are its whole lines.
+    /// The last member is torn; these are its whole lines.
     Torn(Vec<u8>),
     Elsewhere(io::Error),
 }
@@ -258,7 +261,7 @@ impl Contents {
 #[derive(Default)]
 struct Member {
     text: Vec<u8>,
-    /// It is longer than what is kept of it: nothing that we wrote.
+    /// It is longer than the limit: not written by this program.
     too_large: bool,
     last: Option<u8>,
 }

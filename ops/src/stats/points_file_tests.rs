@@ -23,7 +23,8 @@ fn a_file_goes_on_where_it_ended_and_is_whole_after_every_append() {
     assert_eq!(text(&path), "a 0 1\na 1 1\na 2 1\na 3 1\na 4 1\n");
 }
 
-/// A start before the first second, or while Redis is away, left an empty file, which gzip readers refuse.
+/// A start before the first second, or while Redis was unreachable, used to leave an empty file, which gzip
+/// readers reject.
 #[test]
 fn a_new_file_is_whole_from_its_first_moment() {
     let folder = TempDir::new().unwrap();

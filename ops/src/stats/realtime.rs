@@ -1,4 +1,4 @@
-//! Points as they come, second by second.
+//! Writes points as they arrive, second by second.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub(super) async fn run(
     points.finish().await
 }
 
-/// Follows one connection to its end; says why it ended.
+/// Follows one connection to its end; returns why it ended.
 async fn follow(
     watch: &mut Watch,
     points: &mut Points,

@@ -1,4 +1,4 @@
-//! A file's points, sent to carbon.
+//! Sends a file's points to carbon.
 
 use std::fmt;
 use std::fs::File;
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use flate2::bufread::MultiGzDecoder;
 
-/// How long connecting may take.
+/// Timeout of a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long carbon may take nothing: it pauses its senders while it writes.
+/// How long carbon may accept nothing: it pauses its senders while it writes.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Longest line that is a point.
+/// Longest line of a point.
 const LONGEST_LINE: u64 = 4096;
 
-/// Why a file was not replayed to its end.
+/// Why a replay failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReplayError {
     /// The file cannot be read.
@@ -26,10 +26,10 @@ pub(super) enum ReplayError {
         path: PathBuf,
         /// Points sent before.
         sent: u64,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Carbon does not take it.
+    /// Carbon does not accept the points.
     #[error(
         "carbon at {address} took {sent} points, then: {source}; see that it runs, and replay the file again: points that come twice count once"
     )]
@@ -38,7 +38,7 @@ pub(super) enum ReplayError {
         address: String,
         /// Points sent before.
         sent: u64,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -64,7 +64,7 @@ impl fmt::Display for Replayed {
 /// Sends all points of a file, and returns when carbon has read them.
 ///
 /// # Errors
-/// The file cannot be read, or carbon does not take it all.
+/// The file cannot be read, or carbon does not accept all of it.
 pub(super) fn replay(path: &Path, address: &str) -> Result<Replayed, ReplayError> {
     let mut replayed = Replayed::default();
     let unreadable = |sent| move |source| ReplayError::File { path: path.to_owned(), sent, source };
@@ -97,7 +97,7 @@ pub(super) fn replay(path: &Path, address: &str) -> Result<Replayed, ReplayError
     Ok(replayed)
 }
 
-/// Plain text is taken as well.
+/// Plain text is accepted as well.
 fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
     let mut file = BufReader::with_capacity(64 * 1024, File::open(path)?);
     if file.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
@@ -127,7 +127,7 @@ fn wait_until_read(mut stream: &TcpStream) -> io::Result<()> {
     io::copy(&mut stream, &mut io::sink()).map(drop)
 }
 
-/// `label value unix_seconds`, whole to its line's end.
+/// Whether this is a complete line `label value unix_seconds`.
 fn is_point(line: &[u8]) -> bool {
     let Some(text) = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok()) else {
         return false;

@@ -1,4 +1,4 @@
-//! One connection to Redis, for as long as it lasts.
+//! One connection to Redis.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Watch {
     /// Connects, and subscribes to the events.
     ///
     /// # Errors
-    /// Redis is away.
+    /// Redis is unreachable.
     pub(super) async fn begin(url: &RedisUrl) -> Result<Self, RedisError> {
         let commands = url.connect(REDIS_TIMEOUT).await?;
         let (mut control, messages) = url.subscribe(REDIS_TIMEOUT).await?.split();
@@ -45,14 +45,14 @@ impl Watch {
         self.messages.next().await.map_or(Seen::Disconnect, Seen::Message)
     }
 
-    /// Reads the counters, and sees whether both connections live.
+    /// Reads the counters, and checks both connections.
     ///
     /// # Errors
-    /// One does not; the text says why.
+    /// One is broken; the text says why.
     pub(super) async fn read(&mut self, now: Duration) -> Result<Reading, String> {
         let reading =
             counters::read(&mut self.commands, now.as_secs()).await.map_err(|error| error.to_string())?;
-        // Messages may be rare, and a server that is gone without a word never ends the stream.
+        // Messages may be rare, and a server that disappeared silently never ends the stream.
         match timeout(REDIS_TIMEOUT, self.control.ping::<redis::Value>()).await {
             Ok(answer) => answer.map(|_| reading).map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer within {REDIS_TIMEOUT:?}")),

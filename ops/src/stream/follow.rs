@@ -1,4 +1,4 @@
-//! Connections to Redis, one after the other.
+//! Keeps reconnecting to Redis.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use super::StreamError;
 /// Waits between two attempts to reach Redis.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
-/// Why a connection is over.
+/// Why a connection ended.
 #[derive(Debug)]
 pub enum Disconnect<E> {
-    /// Redis; it is connected anew.
+    /// An error of Redis; reconnect.
     Redis(String),
-    /// What keeps the entries failed: there is no going on.
+    /// An error of the follower: it cannot continue.
     Keeper(E),
 }
 
@@ -40,23 +40,23 @@ impl<E> From<storage::net::redis::RedisError> for Disconnect<E> {
     }
 }
 
-/// Who keeps what a stream brings.
+/// Consumes the entries of a stream.
 pub trait Follower: Send {
-    /// Why there is no going on.
+    /// Why it cannot continue.
     type Error: Send;
 
-    /// Follows one connection to its end, and resets the waits once it stands.
+    /// Follows one connection to its end, and resets the backoff once it is established.
     fn follow(
         &mut self,
         backoff: &mut Backoff,
     ) -> impl Future<Output = Result<Infallible, Disconnect<Self::Error>>> + Send;
 }
 
-/// Follows one connection after the other until `stop` is cancelled. The follower is dropped where it waits then: what
-/// is not kept yet is read again by the next start. `what` names what Redis brings.
+/// Follows one connection after the other until `stop` is cancelled. The follower is then dropped where it waits:
+/// what it has not stored is read again by the next start. `what` names the contents of the stream.
 ///
 /// # Errors
-/// What keeps the entries failed.
+/// Those of the follower.
 pub async fn follow_for_ever<F: Follower>(
     url: &RedisUrl,
     what: &str,

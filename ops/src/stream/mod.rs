@@ -1,8 +1,8 @@
-//! The mirror's durable streams, read on from a position by whoever keeps what they bring.
+//! Reads the mirror's durable streams from a stored position.
 //!
-//! - [`StreamReader`]: reads entries, and tells which were trimmed away unread.
-//! - [`Position`]: how far; kept together with what was made of the entries, so that nothing is missed.
-//! - [`follow_for_ever`]: connects anew whenever Redis went away.
+//! - [`StreamReader`]: reads entries, and reports which were trimmed unread.
+//! - [`Position`]: a position, stored together with the results of the entries, so that nothing is missed.
+//! - [`follow_for_ever`]: reconnects whenever Redis was unreachable.
 
 mod follow;
 mod position;

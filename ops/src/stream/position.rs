@@ -1,19 +1,19 @@
-//! How far a stream was read.
+//! A position in a stream.
 
 use serde::{Deserialize, Serialize};
 
 use super::Stamp;
 
-/// How far a stream was read.
+/// A position in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// The last entry that was read: its time, in Unix milliseconds.
+    /// Time of the last entry that was read, Unix milliseconds.
     pub millis: u64,
-    /// What tells it from others of the same millisecond.
+    /// Distinguishes it from others of the same millisecond.
     pub sequence: u64,
-    /// The number of that entry, counted from the stream's first ever; absent where Redis does not count.
+    /// The number of that entry, counted from the stream's first ever; absent if Redis does not count.
     pub number: Option<u64>,
-    /// Entries that were trimmed away before they were read, in all.
+    /// Total number of entries that were trimmed before they were read.
     pub lost: u64,
 }
 

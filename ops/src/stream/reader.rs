@@ -1,7 +1,7 @@
-//! Entries of a stream.
+//! Reads the entries of a stream.
 //!
-//! Redis trims a stream to a length. Whether entries were trimmed away before they were read shows in numbers: Redis counts
-//! all entries that were ever added (`entries-added`, since 7.0), and we those that we read.
+//! Redis trims a stream to a length. Whether entries were trimmed before they were read follows from counters: Redis
+//! counts all entries ever added (`entries-added`, since 7.0), and the reader those that it has read.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use storage::net::mirrored::{ID, JSON};
 
 use super::{Position, Stamp};
 
-/// Entries that are read together at most.
+/// Most entries read at once.
 const ENTRIES: usize = 500;
-/// How long Redis waits for a new entry: less than an answer may take.
+/// How long Redis waits for a new entry: less than the timeout of an answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// What Redis before 5.0 says to commands of streams.
+/// The error of Redis before 5.0 for commands of streams.
 const UNKNOWN_COMMAND: &str = "unknown command";
 
 /// What the methods here return.
@@ -26,7 +26,7 @@ type Result<T> = std::result::Result<T, StreamError>;
 /// Why a stream cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// Something else has its name.
+    /// The key has another type.
     #[error("its key {key} is no stream: {source}; remove or rename it")]
     NoStream {
         /// The key.
@@ -34,17 +34,17 @@ pub enum StreamError {
         /// What Redis said.
         source: RedisError,
     },
-    /// Redis went away, or refuses.
+    /// Redis is unreachable, or refuses.
     #[error(transparent)]
     Redis(#[from] RedisError),
 }
 
-/// Which stream is read, and by whom.
+/// The stream and its reader.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamName {
     /// Its key.
     pub key: &'static str,
-    /// What its entries are.
+    /// A description of its entries.
     pub what: &'static str,
     /// The program that reads it.
     pub reader: &'static str,
@@ -55,25 +55,25 @@ pub struct StreamName {
 pub struct Found {
     /// When it came.
     pub stamp: Stamp,
-    /// The id that is said beside the JSON.
+    /// The id in addition to the JSON.
     pub id: Option<String>,
     /// The JSON, if there is any.
     pub json: Option<Vec<u8>>,
 }
 
-/// A stream, read on from a position.
+/// Reads a stream from a position.
 pub struct StreamReader {
     name: StreamName,
     connection: MultiplexedConnection,
     position: Position,
-    /// Entries ever added, as far as was seen.
+    /// Number of entries ever added, as last seen.
     added: Option<u64>,
     exists: bool,
     /// Redis before 5.0 knows no streams.
     unknown: bool,
 }
 
-/// What Redis says about the stream.
+/// Redis' information about the stream.
 struct Info {
     length: u64,
     last: Stamp,
@@ -83,17 +83,17 @@ struct Info {
 }
 
 impl StreamReader {
-    /// Reads on from `position`.
+    /// Starts reading at `position`.
     pub fn new(name: StreamName, connection: MultiplexedConnection, position: Position) -> Self {
         Self { name, connection, position, added: None, exists: false, unknown: false }
     }
 
-    /// How far it was read.
+    /// The current position.
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// Entries that were there, unread, when the stream was looked at last; absent where Redis does not count.
+    /// Number of unread entries when the stream was last checked; absent if Redis does not count.
     pub fn behind(&self) -> Option<u64> {
         Some(self.added?.saturating_sub(self.position.number?))
     }
@@ -103,10 +103,10 @@ impl StreamReader {
         self.exists
     }
 
-    /// Looks whether the position still fits the stream; whether there is one at all.
+    /// Checks that the position still fits the stream; returns whether there is one at all.
     ///
     /// # Errors
-    /// Redis went away, or the key is no stream.
+    /// Redis is unreachable, or the key is not a stream.
     pub async fn begin(&mut self) -> Result<bool> {
         let Some(info) = self.info().await? else { return Ok(false) };
         self.exists = true;
@@ -122,7 +122,7 @@ impl StreamReader {
         }
         let gone = info.added.map(|added| added.saturating_sub(info.length));
         match (gone, self.position.number) {
-            // The first start: what was trimmed before was never ours to read.
+            // The first start: what was trimmed before does not count as lost.
             (gone, _) if self.position.last() == Stamp::ZERO => self.position.number = gone,
             (Some(gone), Some(number)) if gone > number => self.lose(gone - number, gone),
             (_, None)
@@ -141,10 +141,10 @@ impl StreamReader {
         Ok(true)
     }
 
-    /// The next entries; none when all were read, or there is no stream.
+    /// The next entries; none if all were read, or there is no stream.
     ///
     /// # Errors
-    /// Redis went away, or the key is no stream.
+    /// Redis is unreachable, or the key is not a stream.
     pub async fn read(&mut self) -> Result<Vec<Found>> {
         if self.unknown {
             return Ok(Vec::new());
@@ -166,7 +166,7 @@ impl StreamReader {
         }
         if !found.is_empty() {
             if !self.exists {
-                // It came into being while we looked elsewhere.
+                // It was created after the last check.
                 self.exists = true;
                 self.position.number = Some(0);
             }
@@ -176,18 +176,18 @@ impl StreamReader {
         Ok(found)
     }
 
-    /// Waits until there is a new entry, or for so long, at most a second.
+    /// Waits for a new entry, or for this long, at most a second.
     ///
     /// # Errors
-    /// Redis went away, or the key is no stream.
+    /// Redis is unreachable, or the key is not a stream.
     pub async fn wait(&mut self, longest: Duration) -> Result<()> {
-        // Redis takes 0 for ever.
+        // Redis takes 0 as forever.
         let millis = longest.min(LONGEST_WAIT).as_millis().max(1).to_string();
-        // With `COUNT 1` as it is read again, together with those behind it.
+        // With `COUNT 1`, because it is read again together with those behind it.
         self.xread(&["COUNT", "1", "BLOCK", &millis]).await.map(drop)
     }
 
-    /// Compares the numbers when all was read: entries that were trimmed while we were reading show here.
+    /// Compares the counters when everything was read: entries that were trimmed during the read show here.
     async fn count_again(&mut self) -> Result<()> {
         let Some(info) = self.info().await? else { return Ok(()) };
         if info.last != self.position.last() {
@@ -269,7 +269,7 @@ fn number(value: Value) -> Result<u64> {
     u64::from_redis_value(value).map_err(|error| StreamError::Redis(error.into()))
 }
 
-/// The pairs of a map, in either protocol's form.
+/// The pairs of a map, in either protocol version.
 fn pairs(answer: Value) -> Vec<(String, Value)> {
     let named = |(name, value): (Value, Value)| Some((String::from_redis_value(name).ok()?, value));
     match answer {

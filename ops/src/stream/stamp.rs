@@ -1,11 +1,11 @@
 //! The ids of a stream's entries.
 
-/// The id of an entry: when it was added. The larger is newer.
+/// The id of an entry: when it was added. Larger is newer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp {
     /// Unix time, in milliseconds.
     pub millis: u64,
-    /// Tells entries of the same millisecond apart.
+    /// Distinguishes entries of the same millisecond.
     pub sequence: u64,
 }
 
@@ -15,13 +15,13 @@ impl Stamp {
     /// Bytes of a stored one.
     pub const BYTES: usize = 16;
 
-    /// Reads the id of a stream's entry, `MILLIS-SEQUENCE`.
+    /// Parses the id of a stream's entry, `MILLIS-SEQUENCE`.
     pub fn of_entry(id: &str) -> Option<Self> {
         let (millis, sequence) = id.split_once('-')?;
         Some(Self { millis: millis.parse().ok()?, sequence: sequence.parse().ok()? })
     }
 
-    /// As it is stored: bytes in the same order.
+    /// Its stored form: bytes that sort alike.
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         (u128::from(self.millis) << 64 | u128::from(self.sequence)).to_be_bytes()
     }

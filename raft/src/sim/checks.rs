@@ -1,4 +1,4 @@
-//! What has to hold in a simulated world, meanwhile and at the end.
+//! Checks of a simulated world, during the run and at its end.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use super::process::{NEXT_VERSION, SimNode, Time};
 use super::workforce::EndedCrawl;
 use super::world::{STEP, World};
 
-/// How long the cluster may take to end all crawls once everything works.
+/// Time limit for all crawls to end once everything works.
 const PROGRESS: Duration = Duration::from_secs(180);
 
 impl World {
-    /// Two replicas that have applied as much are in the same state.
+    /// Replicas that have applied the same entries are in the same state.
     pub(super) fn compare(&mut self) -> Result<(), String> {
         for node in &self.nodes {
             let Some(tracker) = node.tracker() else { continue };
-            // A replica that has applied nothing since the last look is as it was.
+            // A replica that has applied nothing since the last comparison is unchanged.
             let at = tracker.applied_index();
             if self.compared.insert(node.id, at) == Some(at) {
                 continue;
@@ -47,10 +47,10 @@ impl World {
         Ok(())
     }
 
-    /// Lets all crawls end: nothing may be stuck. Then all replicas have to agree, and to hold no more than they have to.
+    /// Lets all crawls end: nothing may be stuck. Then all replicas have to agree, and to be within their bounds.
     pub(super) fn settle(&mut self) -> Result<(), String> {
         let deadline = self.now + PROGRESS;
-        // The operators stop; somebody lets all go on that they left unfinished.
+        // The operators stop; what they left unfinished is resumed here.
         self.operators = Time::new(self.dice.next_u64());
         let mut asked = Duration::ZERO;
         loop {
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// What is still to come before everything is at its end.
+    /// What is still missing before everything has ended.
     fn unsettled(&self) -> Option<String> {
         let trackers: Vec<Tracker> = self.nodes.iter().filter_map(SimNode::tracker).collect();
         if trackers.len() < self.nodes.len() || self.leaving.is_some() {
@@ -103,7 +103,7 @@ impl World {
         let nodes: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
         let client = self.client();
         self.admin.spawn(async move {
-            // What fails is asked again in a while.
+            // Failed calls are repeated later.
             for node in nodes {
                 let _ = client.write(Write::Drain { node, drained: false }).await;
             }

@@ -1,4 +1,4 @@
-//! Disks in memory, which lose what was not synced.
+//! Disks in memory that lose what was not synced.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,12 +19,12 @@ const SYNC: Duration = Duration::from_micros(400);
 /// A log with its owner.
 type Owned = (String, Arc<Mutex<Content>>);
 
-/// What a node's disk does to syncs.
+/// Faults of a node's disk.
 #[derive(Debug, Default)]
 pub(super) struct DiskHealth {
     /// How much longer a sync takes.
     slower: Duration,
-    /// How many syncs fail from now on.
+    /// How many of the next syncs fail.
     failing: u32,
 }
 
@@ -50,17 +50,17 @@ impl SimDisks {
         Disks { logs: Arc::new(self.clone()), states: Arc::new(open) }
     }
 
-    /// From now on each sync takes this much longer.
+    /// Makes each sync take this much longer.
     pub(super) fn slow_down(&self, slower: Duration) {
         lock(&self.health).slower = slower;
     }
 
-    /// The next sync fails.
+    /// Makes the next sync fail.
     pub(super) fn fail_next(&self) {
         lock(&self.health).failing = 1;
     }
 
-    /// Syncs are fast and succeed.
+    /// Makes syncs fast and successful.
     pub(super) fn heal(&self) {
         *lock(&self.health) = DiskHealth::default();
     }
@@ -136,7 +136,7 @@ fn size(entry: &Entry) -> usize {
     }
 }
 
-/// A log that was opened: what is read, which is ahead of what is on the disk.
+/// An open log: what is read, which is ahead of what is on disk.
 struct SimLog {
     written: Mutex<Content>,
     syncs: mpsc::UnboundedSender<(Write, Done)>,
@@ -165,7 +165,7 @@ impl SimLog {
                     lock(&disk).write(&write);
                     done(Ok(()));
                 }
-                // What was written after a failed sync must not be taken for durable.
+                // What was written after a failed sync must not count as durable.
                 if fails {
                     return;
                 }

@@ -1,19 +1,19 @@
-//! What goes wrong in a simulated world.
+//! Faults of a simulated world.
 
 use crate::model::NodeId;
 
 /// A fault, or the end of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// One direction of a link carries nothing.
+    /// One direction of a link drops everything.
     CutLink,
-    /// Nothing reaches a node, and nothing leaves it.
+    /// A node is isolated from all others.
     CutNode,
-    /// Two halves see only one node in common.
+    /// Two halves that have only one node in common.
     Bridge,
     /// A link is slower.
     SlowLink,
-    /// Messages are lost, doubled, or overtake each other.
+    /// Messages are lost, doubled, or reordered.
     Storm,
     /// The network works again.
     ClearNetwork,
@@ -21,7 +21,7 @@ pub enum Fault {
     Kill,
     /// All processes are killed.
     KillAll,
-    /// A process does not run for a while.
+    /// A process is frozen for a while.
     Freeze,
     /// Syncs take longer.
     SlowDisk,
@@ -29,30 +29,30 @@ pub enum Fault {
     FailSync,
     /// Disks work again.
     HealDisks,
-    /// A disk is empty, and is replaced.
+    /// A disk is lost and replaced by an empty one.
     ReplaceDisk,
-    /// Nodes start without their disks, and have them again later.
+    /// Nodes start without their disks, which come back later.
     Unmount,
     /// A wall clock jumps.
     JumpClock,
     /// A clock runs faster or slower.
     Drift,
-    /// A node restarts with a program that knows one more version of the cluster.
+    /// A node restarts with a program that supports one more version of the cluster.
     Upgrade,
-    /// The leadership is given to another node.
+    /// The leadership is transferred to another node.
     TransferLeader,
     /// A new node joins.
     AddMember,
-    /// A node that joined later leaves.
+    /// A node that joined later is removed.
     RemoveMember,
-    /// A learner becomes a voter.
+    /// A learner is promoted.
     Promote,
-    /// A voter becomes a learner.
+    /// A voter is demoted.
     Demote,
 }
 
 impl Fault {
-    /// All of them, each with how often it is drawn.
+    /// All of them with their weights.
     pub(super) const DRAWN: &[(Self, u64)] = &[
         (Self::CutLink, 6),
         (Self::CutNode, 6),
@@ -78,7 +78,7 @@ impl Fault {
         (Self::Demote, 3),
     ];
 
-    /// The fault that a number below the sum of all weights stands for.
+    /// The fault for a number below the sum of all weights.
     pub(super) fn drawn(mut number: u64) -> Self {
         for (fault, weight) in Self::DRAWN {
             match number.checked_sub(*weight) {
@@ -94,7 +94,7 @@ impl Fault {
         Self::DRAWN.iter().map(|(fault, _)| *fault)
     }
 
-    /// Whether it happens to one node, and not to links or to all.
+    /// Whether it affects one node, rather than links or all nodes.
     pub(super) fn befalls_a_node(self) -> bool {
         let of_a_node = [
             Self::CutNode,
@@ -119,7 +119,7 @@ impl Fault {
     }
 }
 
-/// When something that was done to a node ends.
+/// Scheduled ends of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Later {
     /// It is started.

@@ -1,4 +1,4 @@
-//! The dataset of one simulated storage: which draft is under which name.
+//! The dataset of one simulated storage: which draft has which name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::model::{ClusterId, Finding, JobId, LeaseId, NodeId, Operation};
 /// A file's name.
 pub(super) type FileName = (UserId, Operation);
 
-/// The newest lease of each job that any node was granted. Clones share it.
+/// The newest lease granted for each job. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Grants(Arc<Mutex<Newest>>);
 
@@ -25,14 +25,14 @@ impl Grants {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A node was granted a job.
+    /// Records a grant.
     pub(super) fn granted(&self, job: JobId, lease: LeaseId) {
         let mut newest = self.newest();
         let of = newest.of.entry(job).or_insert(lease);
         *of = (*of).max(lease);
     }
 
-    /// A node works on a job, and believes that its lease is valid.
+    /// A node works on a job, believing that its lease is valid.
     pub(super) fn work(&self, node: NodeId, job: JobId, lease: LeaseId) {
         let mut newest = self.newest();
         if let Some(newer) = newest.of.get(&job).copied().filter(|newer| *newer > lease) {
@@ -41,7 +41,7 @@ impl Grants {
         }
     }
 
-    /// A finding that carries an old lease was reported; whether the answer called it stale.
+    /// A finding with an old lease was reported; whether the answer called it stale.
     pub(super) fn old_lease_answered(&self, node: NodeId, job: JobId, lease: LeaseId, stale: bool) {
         if !stale {
             let wrong =
@@ -64,10 +64,10 @@ pub(super) struct Files(Arc<Mutex<Content>>);
 struct Content {
     drafts: BTreeSet<LeaseId>,
     published: BTreeMap<FileName, LeaseId>,
-    /// Drafts that were published and may not be known to be.
+    /// Published drafts whose publication may be unknown to the cluster.
     proofs: BTreeSet<LeaseId>,
     wrong: Vec<String>,
-    /// The cluster that the storage's marker names.
+    /// The cluster in the storage's marker.
     owner: Option<ClusterId>,
 }
 
@@ -76,12 +76,12 @@ impl Files {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The cluster to which the storage belongs.
+    /// The cluster that owns the storage.
     pub(super) fn owner(&self) -> Option<String> {
         self.content().owner.map(|owner| owner.to_string())
     }
 
-    /// Writes the storage's marker, or checks it.
+    /// Writes or checks the storage's marker.
     pub(super) fn bind(&self, cluster: ClusterId) {
         let mut content = self.content();
         let owner = *content.owner.get_or_insert(cluster);
@@ -95,7 +95,7 @@ impl Files {
         self.content().drafts.insert(lease);
     }
 
-    /// Gives a draft its final name, as `Dataset::publish` does.
+    /// Publishes a draft, like `Dataset::publish`.
     pub(super) fn publish(&self, name: FileName, draft: LeaseId) -> Finding {
         let mut content = self.content();
         if content.drafts.remove(&draft) {
@@ -123,7 +123,7 @@ impl Files {
         self.content().published.contains_key(name)
     }
 
-    /// What went wrong here.
+    /// The first violation.
     pub(super) fn wrong(&self) -> Option<String> {
         self.content().wrong.first().cloned()
     }

@@ -1,4 +1,4 @@
-//! What operators asked for and were told, and whether it could have happened in some order.
+//! The history of the operators' calls, and whether it is linearizable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,13 +9,13 @@ use crate::model::{CrawlId, CrawlPhase, CrawlView, NodeId};
 
 use super::linear::{Object, Timed, is_linearizable};
 
-/// Calls that are told of a contradiction.
+/// Most calls printed with a contradiction.
 const TOLD: usize = 8;
 
-/// What came of a change.
+/// The result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
-    /// It was done, and so many accounts were meant where it counts them.
+    /// It was done, for this number of accounts if it counts them.
     Done(u64),
     Refused,
     /// Nobody knows.
@@ -39,7 +39,7 @@ pub(super) enum CrawlCall {
 struct Crawl {
     /// The chunks of its targets.
     chunks: Vec<BTreeSet<UserId>>,
-    /// Whether only they are its accounts.
+    /// Whether they are all of its accounts.
     targets_alone: bool,
 }
 
@@ -49,7 +49,7 @@ struct CrawlState {
     sealed: bool,
     paused: bool,
     cancelled: bool,
-    /// It finishes by itself, at whatever time after it was sealed.
+    /// It finishes by itself at any time after it was sealed.
     finished: bool,
 }
 
@@ -72,16 +72,16 @@ impl CrawlState {
 }
 
 impl Crawl {
-    /// Accounts that the first chunks have.
+    /// Number of accounts in the first chunks.
     fn accounts(&self, chunks: u64) -> u64 {
         let first = self.chunks.iter().take(chunks as usize).flatten();
         first.collect::<BTreeSet<_>>().len() as u64
     }
 
-    /// What a change does to a crawl that is in this state: how it is answered, and the state after it.
+    /// The effect of a change on a crawl in this state: its answer, and the next state.
     fn change(&self, state: CrawlState, call: &CrawlCall) -> (Told, CrawlState) {
         let over = state.cancelled || state.finished;
-        // A crawl that has finished takes changes and is not changed.
+        // A finished crawl accepts changes without effect.
         let changed = |change: CrawlState| match state {
             CrawlState { cancelled: true, .. } => (Told::Refused, state),
             CrawlState { finished: true, .. } => (Told::Done(0), state),
@@ -129,7 +129,7 @@ impl Object for Crawl {
                         states.push(state);
                     }
                 }
-                // Who failed is the workers' business.
+                // Who failed is up to the workers.
                 CrawlCall::Retry(Told::Done(0)) if !state.cancelled => states.push(state),
                 CrawlCall::Retry(Told::Done(_)) if !state.cancelled => {
                     states.push(CrawlState { finished: false, ..state });
@@ -155,7 +155,7 @@ impl Object for Crawl {
     }
 }
 
-/// A node that is drained or not.
+/// Whether a node is drained.
 struct Drained;
 
 #[derive(Debug, Clone, Copy)]
@@ -181,11 +181,11 @@ impl Object for Drained {
     }
 }
 
-/// Crawls are numbered as they come.
+/// Numbers of crawls, in order of creation.
 struct Numbers;
 
 impl Object for Numbers {
-    /// The number that was told; absent without an answer.
+    /// The number returned; absent without an answer.
     type Call = Option<CrawlId>;
     type State = u64;
 
@@ -209,13 +209,14 @@ pub(super) struct History {
 }
 
 impl History {
-    /// The moment of a beginning or an end.
+    /// The next moment, for a beginning or an end.
     pub(super) fn moment(&mut self) -> u64 {
         self.moments += 1;
         self.moments
     }
 
-    /// A crawl is about to be created; the place of the call. A call that is under way in the end may have happened, too.
+    /// Records that a crawl is about to be created; returns the index of the call. A call that is in flight at the
+    /// end may have happened, too.
     pub(super) fn creates(&mut self) -> usize {
         let begun = self.moment();
         self.created.push(Timed { call: None, begun, ended: None });
@@ -232,14 +233,14 @@ impl History {
         self.crawls.insert(crawl, (object, Vec::new()));
     }
 
-    /// A chunk of targets is about to be sent.
+    /// Records that a chunk of targets is about to be sent.
     pub(super) fn adds(&mut self, crawl: CrawlId, users: &[UserId]) {
         if let Some((object, _)) = self.crawls.get_mut(&crawl) {
             object.chunks.push(users.iter().cloned().collect());
         }
     }
 
-    /// A crawl is about to be changed; the place of the call.
+    /// Records that a crawl is about to be changed; returns the index of the call.
     pub(super) fn calls(&mut self, crawl: CrawlId, call: CrawlCall) -> usize {
         let begun = self.moment();
         let Some((_, calls)) = self.crawls.get_mut(&crawl) else { return 0 };
@@ -247,7 +248,7 @@ impl History {
         calls.len() - 1
     }
 
-    /// A change of a crawl was answered, or given up.
+    /// Records the answer to a change of a crawl, or that it was given up.
     pub(super) fn called(&mut self, at: usize, crawl: CrawlId, told: Told, call: CrawlCall) {
         let ended = (told != Told::Nothing).then(|| self.moment());
         let calls = self.crawls.get_mut(&crawl).map(|(_, calls)| calls);
@@ -264,7 +265,7 @@ impl History {
         }
     }
 
-    /// A node is about to be drained, or not to be any more; the place of the call.
+    /// Records that a node is about to be drained or undrained; returns the index of the call.
     pub(super) fn drains(&mut self, node: NodeId, drained: bool) -> usize {
         let begun = self.moment();
         let calls = self.drained.entry(node).or_default();
@@ -285,7 +286,7 @@ impl History {
         self.drained.entry(node).or_default().push(Timed { call: DrainCall::Read(drained), begun, ended });
     }
 
-    /// What could not have happened in any order.
+    /// A contradiction, if the history is not linearizable.
     pub(super) fn contradiction(&self) -> Option<String> {
         let created = contradiction(&Numbers, &self.created);
         let created = created.map(|calls| ("the creation of crawls".to_owned(), calls));
@@ -304,7 +305,7 @@ impl History {
     }
 }
 
-/// The last calls before the first end that fits in no order, if there is one.
+/// The last calls before the first end that fits no order, if there is one.
 fn contradiction<O: Object<Call: Clone + fmt::Debug>>(
     object: &O,
     history: &[Timed<O::Call>],
@@ -363,7 +364,7 @@ mod tests {
     #[test]
     fn a_call_that_nobody_answered_may_have_happened_at_any_time_since() {
         let mut history = History::default();
-        // It is under way to the end.
+        // It is in flight until the end.
         history.drains(3, true);
         for drained in [false, true, true] {
             let begun = history.moment();

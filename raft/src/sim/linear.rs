@@ -1,27 +1,27 @@
-//! Whether a history of calls is linearizable (Herlihy and Wing, 1990): whether each call could have happened at one moment
-//! between its beginning and its end.
+//! Checks whether a history of calls is linearizable (Herlihy and Wing, 1990): whether each call could have happened
+//! at one moment between its beginning and its end.
 //!
-//! The search is that of Wing and Gong (1993) with the cache of Lowe (2017), as porcupine has it: calls are taken one after
-//! the other, each of which must have begun before any other that is left has ended, and no set of calls is looked at
-//! twice in one state.
+//! The search is that of Wing and Gong (1993) with the cache of Lowe (2017), as in porcupine: calls are taken one
+//! after the other, each of which must have begun before any other remaining one has ended, and no set of calls is
+//! examined twice in one state.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// What calls are made on, one at a time.
+/// An object on which calls are made one at a time.
 pub(super) trait Object {
     type Call;
     type State: Clone + Eq + Hash;
 
     fn first(&self) -> Self::State;
 
-    /// The states in which the object can be after a call that was answered as it was; none when it cannot have been
-    /// answered so. A call without an answer can always be made.
+    /// The possible states of the object after a call with this answer; none if it cannot have been answered like
+    /// this. A call without an answer can always be made.
     fn after(&self, state: &Self::State, call: &Self::Call) -> Vec<Self::State>;
 }
 
-/// A call with its beginning and its end, in the order of all beginnings and ends. Without an end it was not answered: it may
-/// have happened at any time since, or never.
+/// A call with its beginning and its end, in the order of all beginnings and ends. Without an end it was not
+/// answered: it may have happened at any time since, or never.
 #[derive(Debug, Clone)]
 pub(super) struct Timed<Call> {
     pub(super) call: Call,
@@ -29,7 +29,7 @@ pub(super) struct Timed<Call> {
     pub(super) ended: Option<u64>,
 }
 
-/// Which calls have happened, a bit each.
+/// Which calls have happened, one bit each.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Done(Vec<u64>);
 
@@ -132,7 +132,7 @@ mod tests {
                 let call =
                     if dice.next_u64() % 2 == 0 { Access::Write(number) } else { Access::Read(number) };
                 let answered = dice.next_u64() % 5 > 0;
-                // A read without an answer says nothing.
+                // A read without an answer means nothing.
                 let call = if answered { call } else { Access::Write(number) };
                 history.push(Timed {
                     call,

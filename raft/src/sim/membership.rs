@@ -1,4 +1,4 @@
-//! Disks that are lost or not there, and members that come, go and vote.
+//! Lost and unmounted disks, and membership changes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,27 +17,27 @@ use super::operators::replace_disk;
 use super::process::{NEXT_VERSION, SimNode};
 use super::world::World;
 
-/// How long a replaced disk is given until another one may be.
+/// Pause after a disk was replaced, before another one may be.
 const RECOVERY: Duration = Duration::from_secs(5);
 
-/// Nodes that join the first ones at most, at one time.
+/// Most additional nodes at a time.
 const MOST_ADDED: usize = 1;
 
-/// Worlds of so many nodes get no more: they take the longest as it is.
+/// Worlds with this many nodes get no more, because they take the longest already.
 const MOST_NODES: usize = 7;
 
-/// Voters of which none may be taken away: a disk of theirs may be lost next.
+/// Fewest voters: one of their disks may be lost next.
 const LEAST_VOTERS: usize = 3;
 
 impl World {
-    /// A disk dies and an operator replaces it; one at a time, and when all others vote: a disk that was let in and does
-    /// not vote yet is none of a majority, so that a second dead disk of three would be a lost quorum.
+    /// A disk is lost and an operator replaces it; one at a time, and only while all others vote: a new disk that
+    /// does not vote yet is not part of a majority, so that a second lost disk of three would lose the quorum.
     pub(super) fn replace_disk(&mut self, victim: NodeId) -> bool {
         let voters =
             self.nodes.iter().filter_map(SimNode::tracker).map(|tracker| tracker.voters().len()).min();
         let well =
             |node: &SimNode| node.tracker().is_some_and(|tracker| tracker.is_ready() && tracker.is_settled());
-        // One that joins has no disk yet that could be lost.
+        // One that is joining has no disk yet that could be lost.
         let joins = victim > self.first_nodes() as NodeId
             && !self.nodes.iter().any(|node| node.id == victim && well(node));
         let others_are_well = self.nodes.iter().filter(|node| node.id != victim).all(well);
@@ -69,7 +69,7 @@ impl World {
         true
     }
 
-    /// Some nodes, or all, restart and find an empty folder where their disk should be.
+    /// Some nodes, or all, restart with an empty folder in place of their disk.
     pub(super) fn unmount(&mut self) -> bool {
         if !self.replacing.is_empty() || !self.unmounted.is_empty() {
             return false;
@@ -90,7 +90,7 @@ impl World {
         true
     }
 
-    /// An operator changes the members, one change after the other. Only nodes that joined later leave.
+    /// An operator changes the members, one change after the other. Only nodes that joined later are removed.
     pub(super) fn change_members(&mut self, fault: Fault, victim: NodeId) -> bool {
         if self.changing.load(Ordering::Relaxed) || self.leaving.is_some() || !self.replacing.is_empty() {
             return false;
@@ -102,7 +102,7 @@ impl World {
         let voters = leader.voters();
         let votes = voters.contains(&victim);
         let first = self.first_nodes();
-        // An admission that nobody has used is just taken back: its node is told of nothing, and waits.
+        // An unused admission is merely withdrawn: its node is not told, and waits.
         let joined = self
             .nodes
             .iter()
@@ -113,7 +113,7 @@ impl World {
                 let node = self.numbered;
                 let seed = self.dice.next_u64();
                 let mut made = (self.make)(node, seed);
-                // Whoever comes may come when the cluster's version has risen.
+                // The cluster's version may have risen when it joins.
                 made.known = NEXT_VERSION;
                 self.nodes.push(made);
                 self.later.push((self.now, Later::Start(node)));
@@ -129,7 +129,7 @@ impl World {
             Fault::Demote if votes && voters.len() > LEAST_VOTERS => MemberRequest::Demote { node: victim },
             _ => return false,
         };
-        // To vote or not may be refused; who joins or leaves has to be let.
+        // Promotion and demotion may be refused; additions and removals must succeed.
         self.ask(request, matches!(fault, Fault::AddMember | Fault::RemoveMember));
         true
     }

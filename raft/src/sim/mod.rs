@@ -1,14 +1,14 @@
-//! Whole clusters in one thread on simulated time: what happens follows from a seed alone.
+//! Whole clusters in one thread on simulated time, determined by a seed alone.
 //!
-//! Trackers get their network, their disks, their time, their randomness and their blocking work by trait
-//! ([`TrackerOptions`](crate::server::TrackerOptions)). Each simulated process has a runtime of its own, whose clock is
-//! advanced two milliseconds at a time: so a process can be killed with all of its tasks, frozen, or run faster than others.
-//! Messages and syncs take their time, and can be lost; a seed says when what goes wrong.
+//! Trackers get their network, disks, time, randomness and blocking work by trait
+//! ([`TrackerOptions`](crate::server::TrackerOptions)). Each simulated process has a runtime of its own, whose clock
+//! is advanced two milliseconds at a time, so that a process can be killed with all of its tasks, frozen, or run
+//! faster than others. Messages and syncs take time and can be lost; the seed decides which faults happen when.
 //!
-//! After every few steps the replicas are compared and everything that operators were told is checked; in the end all
-//! faults are healed, every crawl has to come to its end, and the calls of operators must be linearizable.
+//! After every few steps the replicas are compared and everything that operators were told is checked; at the end all
+//! faults are healed, every crawl has to end, and the calls of operators must be linearizable.
 //!
-//! Only builds with debug assertions have it.
+//! Only builds with debug assertions contain it.
 
 mod checks;
 mod clock;

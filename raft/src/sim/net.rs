@@ -1,4 +1,4 @@
-//! A network of calls. Every message is delivered by the world's clock, or never.
+//! A simulated network of calls. Every message is delivered by the world's clock, or never.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -26,31 +26,31 @@ use crate::wire::{
 
 use super::trace::Trace;
 
-/// How long a node waits for a peer that it cannot reach.
+/// How long a node waits for an unreachable peer.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// How long a lost message leaves its sender in doubt at most; by then every caller has given up.
+/// Longest time until the sender of a lost message learns of it; by then every caller has given up.
 const LOST: Duration = Duration::from_secs(30);
 
-/// What the network does to messages. A link has a direction.
+/// Faults of the network. A link has a direction.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Weather {
-    /// Links that carry nothing.
+    /// Links that drop everything.
     pub(super) cut: BTreeSet<(NodeId, NodeId)>,
-    /// Links that are slower, and by how much.
+    /// Links with additional delay.
     pub(super) slow: BTreeMap<(NodeId, NodeId), Duration>,
-    /// How many of a thousand messages are lost.
+    /// Lost messages per thousand.
     pub(super) lost: u64,
-    /// How many of a thousand messages of Raft arrive twice.
+    /// Messages of Raft that arrive twice, per thousand.
     pub(super) doubled: u64,
-    /// Whether a message may overtake another one.
+    /// Whether messages may be reordered.
     pub(super) reordered: bool,
 }
 
 /// Delivers a message.
 type Delivery = Box<dyn FnOnce() + Send>;
 
-/// Who answers at an address, the number of the listener, and where it runs.
+/// The listener of an address, its number, and its runtime.
 #[derive(Clone)]
 struct Listening {
     number: u64,
@@ -64,11 +64,12 @@ pub(super) struct SimNet(Arc<Inner>);
 
 struct Inner {
     now: Mutex<Duration>,
-    /// Messages under way, by their time of arrival.
+    /// Messages in flight, by time of arrival.
     due: Mutex<BTreeMap<(Duration, u64), Delivery>>,
     sent: AtomicU64,
-    /// Answers that their calls gave up with a killed process. Whoever waits for them is told at the next tick, in the order of the
-    /// calls: a runtime drops its tasks in an order that depends on what ran in the process before.
+    /// Answers whose calls were dropped with a killed process. Those who wait for them are notified at the next tick,
+    /// in the order of the calls: a runtime drops its tasks in an order that depends on what ran in the process
+    /// before.
     given_up: Mutex<BTreeMap<u64, Delivery>>,
     hosts: Mutex<BTreeMap<String, Listening>>,
     listeners: AtomicU64,
@@ -77,7 +78,7 @@ struct Inner {
     weather: Mutex<Weather>,
     dice: SeededEntropy,
     trace: Trace,
-    /// The path of the world's folder, which errors name and which is another one in each run.
+    /// The path of the world's folder, which occurs in errors and differs between runs.
     folder: Vec<u8>,
 }
 
@@ -85,7 +86,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Where a node is reached.
+/// The address of a node.
 pub(super) fn address(node: NodeId) -> String {
     format!("node{node}:8000")
 }
@@ -111,17 +112,17 @@ impl SimNet {
         }))
     }
 
-    /// What one node sees of the network; 0 is the operator.
+    /// One node's view of the network; 0 is the operator.
     pub(super) fn of(&self, node: NodeId) -> Arc<SimPort> {
         Arc::new(SimPort { net: self.clone(), node })
     }
 
-    /// Changes what happens to messages from now on.
+    /// Changes the faults of the network.
     pub(super) fn change_weather(&self, change: impl FnOnce(&mut Weather)) {
         change(&mut lock(&self.0.weather));
     }
 
-    /// It is this late; what has arrived by then is delivered.
+    /// Advances the time; delivers what has arrived.
     pub(super) fn advance_to(&self, now: Duration) {
         *lock(&self.0.now) = now;
         let given_up = std::mem::take(&mut *lock(&self.0.given_up));
@@ -139,7 +140,7 @@ impl SimNet {
         }
     }
 
-    /// Forgets all messages under way, so that nothing of a dead world is kept.
+    /// Drops all messages in flight, so that nothing of a dead world remains.
     pub(super) fn clear(&self) {
         let due = std::mem::take(&mut *lock(&self.0.due));
         drop(due);
@@ -168,7 +169,7 @@ impl SimNet {
         slow + Duration::from_micros(500 + self.0.dice.next_u64() % 2_000)
     }
 
-    /// The size and the checksum of a message.
+    /// Size and checksum of a message.
     fn packed(&self, value: &(impl Serialize + ?Sized)) -> (usize, u32) {
         let mut bytes = postcard::to_stdvec(value).unwrap_or_default();
         let size = bytes.len();
@@ -185,7 +186,7 @@ impl SimNet {
     }
 }
 
-/// A node's part of the network.
+/// A node's port to the network.
 pub(super) struct SimPort {
     net: SimNet,
     node: NodeId,
@@ -203,7 +204,7 @@ struct SimBound {
     address: String,
 }
 
-/// A host answers at the address while this lives.
+/// A host serves the address while this exists.
 struct Open<'a>(&'a SimBound, u64);
 
 impl Drop for Open<'_> {
@@ -265,7 +266,7 @@ impl Dial for SimPort {
     }
 }
 
-/// The way from one node to another and back.
+/// The link from one node to another and back.
 #[derive(Clone)]
 struct Line {
     net: SimNet,
@@ -274,11 +275,11 @@ struct Line {
     address: String,
 }
 
-/// When the last message arrives, there and back.
+/// Arrival of the last message, in both directions.
 type Last = Arc<Mutex<[Duration; 2]>>;
 
 impl Line {
-    /// Sends a message there (0) or back (1). A lost one keeps its sender in doubt.
+    /// Sends a message there (0) or back (1). The sender of a lost one stays in doubt.
     fn send(
         &self,
         way: usize,
@@ -315,7 +316,7 @@ impl Line {
         );
     }
 
-    /// Whoever listens now takes the connection, or not; absent when nobody listens.
+    /// The current listener accepts the connection or not; `None` if there is none.
     fn greet(&self, greeting: &Greeting) -> Option<Result<(u64, usize), crate::wire::Refused>> {
         let listening = lock(&self.net.0.hosts).get(&self.address).cloned()?;
         let _inside = listening.runtime.enter();
@@ -329,7 +330,7 @@ impl Line {
         Some(Ok((listening.number, connections.len() - 1)))
     }
 
-    /// The called side of a connection and where it runs, as long as it listens.
+    /// The called side of a connection and its runtime, as long as it listens.
     fn called(&self, (listener, number): (u64, usize)) -> Option<(Connection, Handle)> {
         let hosts = lock(&self.net.0.hosts);
         let listening = hosts.get(&self.address).filter(|listening| listening.number == listener)?;
@@ -339,7 +340,7 @@ impl Line {
     }
 }
 
-/// The answer to a call under way.
+/// The answer to a call in flight.
 struct Answer<A: Send + 'static> {
     net: SimNet,
     number: u64,
@@ -348,7 +349,7 @@ struct Answer<A: Send + 'static> {
 
 impl<A: Send + 'static> Answer<A> {
     fn send(mut self, result: Result<A, CallError>) {
-        // Whoever asked may have given up.
+        // The caller may have given up.
         let _ = self.to.take().map(|to| to.send(result));
     }
 }
@@ -384,7 +385,7 @@ impl SimCalls {
         let doubled = what == "raft" && line.net.one_in_thousand(lock(&line.net.0.weather).doubled);
         let size = self.line.net.packed(asked);
         self.line.send(0, what, size, Some(&self.last), move || {
-            // Without a listener the answer is dropped, and the connection is seen to have ended.
+            // Without a listener the answer is dropped, and the connection ends.
             let Some((connection, runtime)) = line.called(number) else { return };
             if doubled {
                 runtime.spawn(call(connection.clone()));

@@ -1,4 +1,4 @@
-//! Operators who submit, change and look, and who remember what they were told.
+//! Operators that submit, change and read, and remember what they were told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use super::history::{CrawlCall, History, Told};
 use super::net::{SimNet, address};
 use super::trace::Trace;
 
-/// How long a call may take.
+/// Timeout of a call.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What the cluster has acknowledged. Clones share it.
@@ -38,17 +38,17 @@ struct Entries {
 /// What is known of one crawl.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Acknowledged {
-    /// Targets that were acknowledged.
+    /// Acknowledged targets.
     pub(super) targets: BTreeSet<UserId>,
-    /// Targets that were sent, and may have come.
+    /// Targets that were sent and may have arrived.
     pub(super) sent: BTreeSet<UserId>,
-    /// Whether it was asked to be cancelled.
+    /// Whether cancellation was requested.
     pub(super) cancel_sent: bool,
     /// Whether that was acknowledged.
     pub(super) cancelled: bool,
-    /// Whether the targets alone are its accounts.
+    /// Whether the targets are all of its accounts.
     pub(super) targets_alone: bool,
-    /// The most accounts that a reader was told of.
+    /// The largest number of accounts that was read.
     accepted_seen: u64,
 }
 
@@ -57,7 +57,7 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What contradicts an acknowledgement.
+    /// A contradiction of an acknowledgement.
     pub(super) fn wrong(&self) -> Option<String> {
         self.entries().wrong.first().cloned()
     }
@@ -66,12 +66,12 @@ impl Ledger {
         self.entries().crawls.clone()
     }
 
-    /// What the calls of operators contradict, taken together.
+    /// A contradiction between the operators' calls.
     pub(super) fn contradiction(&self) -> Option<String> {
         self.entries().history.contradiction()
     }
 
-    /// Calls that were answered.
+    /// Number of answered calls.
     pub(super) fn calls(&self) -> u64 {
         self.entries().calls
     }
@@ -107,7 +107,7 @@ impl Operator {
         self.dice.next_u64() % n
     }
 
-    /// Does one thing after the other.
+    /// Makes one random call after the other.
     pub(super) async fn run(mut self, nodes: Vec<NodeId>) {
         loop {
             sleep(Duration::from_millis(20 + self.below(300))).await;
@@ -126,7 +126,7 @@ impl Operator {
         }
     }
 
-    /// Makes a change; what was answered, and what that is to the history.
+    /// Makes a change; returns the answer, and its meaning for the history.
     async fn write(&self, write: Write) -> (Option<Response>, Told) {
         let what = format!("{write:?}");
         let what: String = what.chars().take(70).collect();
@@ -148,7 +148,7 @@ impl Operator {
         self.ledger.entries().history.moment()
     }
 
-    /// Changes a crawl, and remembers the call; whether it was done.
+    /// Changes a crawl, and records the call; returns whether it was done.
     async fn change(&self, crawl: CrawlId, write: Write, call: impl Fn(Told) -> CrawlCall) -> bool {
         let at = self.ledger.entries().history.calls(crawl, call(Told::Nothing));
         let (done, told) = self.write(write).await;
@@ -203,7 +203,7 @@ impl Operator {
         let known = Acknowledged { targets_alone, ..Acknowledged::default() };
         self.ledger.entries().crawls.insert(crawl, known);
         for chunk in 0..1 + self.below(2) {
-            // Some accounts are in several crawls, so that these want the same files.
+            // Some accounts are in several crawls, so that these compete for files.
             let user = |_| match self.below(3) {
                 0 => UserId::Number(1 + self.below(30)),
                 _ => UserId::Number(1_000 + self.below(1_000_000)),
@@ -257,7 +257,7 @@ impl Operator {
         }
     }
 
-    /// All replicas are in one state at one entry.
+    /// Checks that all replicas are in one state at one entry.
     async fn check(&self) {
         let Ok(check) = self.client.check_replicas().await else { return };
         let mut digests = check.replicas.iter().filter_map(|replica| match &replica.outcome {
@@ -272,7 +272,7 @@ impl Operator {
         ledger.wrong.extend(other.map(|_| format!("replicas differ at one entry: {check:?}")));
     }
 
-    /// Whoever reads after an acknowledgement, or after another reader, is told no less.
+    /// A read after an acknowledgement, or after another read, returns no less.
     async fn look(&self) {
         let Some(crawl) = self.some_crawl() else { return };
         let Some(before) = self.ledger.entries().crawls.get(&crawl).cloned() else { return };
@@ -294,7 +294,7 @@ impl Operator {
     }
 }
 
-/// How a view contradicts what was known before it was asked for.
+/// How a view contradicts what was known before it was requested.
 fn contradiction(known: &Acknowledged, view: &CrawlView) -> Option<String> {
     let accepted = view.counters.users.accepted;
     let least = known.accepted_seen.max(known.targets.len() as u64);
@@ -309,7 +309,7 @@ fn contradiction(known: &Acknowledged, view: &CrawlView) -> Option<String> {
     )
 }
 
-/// An operator who replaces disks: asks until it is acknowledged.
+/// An operator who replaces disks: repeats the call until it is acknowledged.
 pub(super) async fn replace_disk(client: Client, node: NodeId, trace: Trace) {
     let mut disk = None;
     loop {

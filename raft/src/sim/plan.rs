@@ -1,4 +1,4 @@
-//! What is simulated, and what came of it.
+//! Plans and outcomes of simulations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,54 +11,54 @@ use super::faults::Fault;
 use super::trace::TraceDigest;
 use super::workforce::Workforce;
 
-/// What a simulation is to do.
+/// The plan of a simulation.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Everything follows from it.
+    /// Determines everything.
     pub seed: u64,
-    /// Nodes at the beginning, of which three vote: 3, 5 or 7 make sense.
+    /// Initial nodes, of which three vote: 3, 5 or 7.
     pub nodes: u64,
     /// Steps of [`STEP`](super::STEP) with faults.
     pub steps: u64,
-    /// A folder for the small files of the nodes; it must be empty.
+    /// An empty folder for the small files of the nodes.
     pub folder: PathBuf,
-    /// Faults, counted from 0, that do not happen.
+    /// Faults that are skipped, counted from 0.
     pub without: BTreeSet<u64>,
-    /// A file for all messages and deeds.
+    /// A file for all messages and actions.
     pub trace: Option<PathBuf>,
-    /// Who works for the nodes; without it, workers that draw what they find.
+    /// The workers of the nodes; by default, model workers.
     pub workforce: Option<Arc<dyn Workforce>>,
 }
 
-/// What came of a simulation.
+/// The outcome of a simulation.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// What broke.
     pub failure: Option<String>,
-    /// Everything that happened, in short.
+    /// A digest of everything that happened.
     pub digest: TraceDigest,
-    /// How long was simulated.
+    /// Simulated time.
     pub simulated: Duration,
     /// How often each fault was injected.
     pub faults: BTreeMap<Fault, u64>,
-    /// Numbers of the faults that were drawn, those that were left out among them.
+    /// Number of faults drawn, including skipped ones.
     pub drawn: u64,
-    /// How often a fault met a job there: a job of the node that it befell, or one that no node has.
+    /// How often a fault coincided with a job in a place: a job of the affected node, or one without a node.
     pub met: BTreeMap<(Fault, JobPlace), u64>,
-    /// Calls of operators that were answered.
+    /// Number of answered calls of operators.
     pub calls: u64,
-    /// Crawls at the end, and accounts in final states.
+    /// Number of crawls at the end.
     pub crawls: u64,
     /// Accounts that reached a final state.
     pub accounts: u64,
-    /// What operators and faults did.
+    /// The actions of operators and faults.
     pub deeds: Vec<String>,
     /// The newest messages.
     pub messages: Vec<String>,
 }
 
 impl Outcome {
-    /// Of a simulation that panicked.
+    /// The outcome of a simulation that panicked.
     pub fn panicked(why: String) -> Self {
         Self {
             failure: Some(format!("it panicked: {why}")),

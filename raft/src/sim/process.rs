@@ -1,4 +1,4 @@
-//! A simulated process: a runtime with a clock of its own, in which a tracker and its workers run.
+//! A simulated process: a runtime with a clock of its own, which runs a tracker and its workers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,16 +20,16 @@ use super::net::{SimNet, address};
 use super::worker::Workers;
 use super::workforce::{Post, Workforce, WorldClock};
 
-/// Bytes of events that are kept for a mirror.
+/// Bytes of events kept for a mirror.
 const EVENTS_KEPT: u64 = 4 << 10;
 
-/// Entries that stay in the log behind a checkpoint: few, so that who lags gets a snapshot.
+/// Entries kept in the log behind a checkpoint: few, so that nodes that lag get a snapshot.
 const LOG_KEPT: u64 = 60;
 
-/// Bytes of a snapshot in one message: so few that it takes several.
+/// Bytes of a snapshot in one message: few, so that it takes several.
 const SNAPSHOT_CHUNK: usize = 2 << 10;
 
-/// What the programs carry out to which nodes are upgraded: one version more, in which nothing is new.
+/// The version that upgraded programs support: one more, in which nothing is new.
 pub(super) const NEXT_VERSION: u32 = CLUSTER_VERSION + 1;
 
 /// Why a process ended by itself.

@@ -1,4 +1,4 @@
-//! What happened in a simulated world, in order.
+//! The trace of a simulated world.
 
 use std::fmt;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The newest lines that are kept.
+/// Most recent lines kept.
 const KEPT: usize = 2_000;
 
 /// The trace. Clones share it.
@@ -20,16 +20,16 @@ struct Lines {
     digest: crc32fast::Hasher,
     count: u64,
     newest: std::collections::VecDeque<String>,
-    /// What operators and faults did, which is little.
+    /// Actions of operators and faults, which are few.
     deeds: Vec<String>,
-    /// Where all lines go.
+    /// A file for all lines.
     file: Option<BufWriter<File>>,
 }
 
-/// The trace in short: two runs that did the same have the same.
+/// A digest of the trace: equal for two runs that did the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceDigest {
-    /// How many lines there were.
+    /// Number of lines.
     pub lines: u64,
     /// Their checksum.
     pub digest: u32,
@@ -66,7 +66,7 @@ impl Trace {
         lines.newest.push_back(line);
     }
 
-    /// Notes what somebody did or what broke.
+    /// Records an action or a failure.
     pub(super) fn deed(&self, what: fmt::Arguments<'_>) {
         self.note(what);
         let mut lines = self.lines();
@@ -79,7 +79,7 @@ impl Trace {
         TraceDigest { lines: lines.count, digest: lines.digest.clone().finalize() }
     }
 
-    /// What somebody did, and the newest messages.
+    /// The actions, and the newest messages.
     pub(super) fn told(&self) -> (Vec<String>, Vec<String>) {
         let lines = self.lines();
         (lines.deeds.clone(), lines.newest.iter().cloned().collect())

@@ -1,4 +1,4 @@
-//! The workers of a simulated node: they take jobs, take their time, and report whatever a crawl may find.
+//! Model workers of a simulated node: they take jobs, take time, and report random findings.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +26,7 @@ const REOPEN: Duration = Duration::from_millis(100);
 /// One node's workers.
 pub(super) struct Workers {
     pub(super) node: NodeId,
-    /// Where the node's files are, and whether other nodes write there too.
+    /// The storage of the node's files, and whether other nodes share it.
     pub(super) storage: (StorageId, bool),
     pub(super) tracker: Tracker,
     pub(super) files: Files,
@@ -34,19 +34,19 @@ pub(super) struct Workers {
     pub(super) dice: SeededEntropy,
 }
 
-/// What a session holds.
+/// The jobs of a session.
 #[derive(Default)]
 struct Held {
-    /// The jobs, and when each is done.
+    /// The jobs, with the time when each is done.
     jobs: BTreeMap<LeaseId, (Job, Instant)>,
-    /// Publications, and when each rename is done.
+    /// Publications, with the time when each rename is done.
     publishing: BTreeMap<LeaseId, (Publication, Instant)>,
     /// Leases of jobs that were done.
     past: Vec<(JobId, LeaseId)>,
 }
 
 impl Workers {
-    /// Works for as long as the process lives.
+    /// Works as long as the process lives.
     pub(super) async fn run(self) {
         loop {
             let open = OpenSession {
@@ -72,7 +72,7 @@ impl Workers {
     /// Reports until the session is over, or may be.
     async fn serve(&self, session: SessionId, opened: Instant, ttl: Duration) {
         let mut held = Held::default();
-        // A tenth is taken off, as `LeaseClock` does.
+        // A tenth is deducted, as in `LeaseClock`.
         let mut valid_until = opened + ttl / 10 * 9;
         let mut sequence = 0;
         loop {
@@ -125,7 +125,7 @@ impl Workers {
         }
     }
 
-    /// Now and then, a job that was done long ago: a report on it changes nothing.
+    /// Occasionally, a job that was done long ago: a report on it changes nothing.
     fn old_lease(&self, held: &Held, findings: &[(JobId, LeaseId, Finding)]) -> Option<(JobId, LeaseId)> {
         let known = held.past.len() as u64;
         if known == 0 || self.below(15) > 0 {
@@ -137,7 +137,7 @@ impl Workers {
         (!under_way).then_some((job, lease))
     }
 
-    /// What was found by now.
+    /// The findings so far.
     fn findings(&self, held: &mut Held) -> Vec<(JobId, LeaseId, Finding)> {
         let now = Instant::now();
         let mut findings = Vec::new();
@@ -170,7 +170,7 @@ impl Workers {
         findings
     }
 
-    /// What a job finds, and whether it goes on afterwards.
+    /// What a job finds, and whether it continues afterwards.
     fn found(&self, job: &Job) -> (Finding, bool) {
         let progress = || Progress { cursor: self.below(1_000).to_string(), draft: None };
         let input = job.operation.input().map(|input| (job.user.clone(), input));

@@ -1,4 +1,4 @@
-//! Workers from elsewhere, in place of those that draw what they find.
+//! External workers, in place of the model workers.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -13,21 +13,21 @@ use storage::ids::UserId;
 use crate::model::{CrawlView, FailedUser, Failure, Gone, NodeId, StorageId};
 use crate::server::Tracker;
 
-/// Who works for the nodes of a simulation.
+/// The workers of a simulation's nodes.
 pub trait Workforce: Debug + Send + Sync + 'static {
-    /// Works for one process, in its runtime, for as long as it lives.
+    /// Works for one process, in its runtime, as long as it lives.
     fn work(&self, post: Post) -> BoxFuture<'static, ()>;
 
-    /// What has gone wrong by now.
+    /// The first violation, if any.
     fn wrong(&self) -> Option<String>;
 
-    /// What is still to be done, beside crawls, when this is the number of the newest event.
+    /// What is still missing at the end, other than crawls; `newest_event` is the number of the newest event.
     fn lacks(&self, newest_event: u64) -> Option<String>;
 
-    /// All crawls are over.
+    /// Checks the results once all crawls are over.
     ///
     /// # Errors
-    /// What is wrong with what they brought.
+    /// What is wrong with them.
     fn check(&self, crawls: &[EndedCrawl]) -> Result<(), String>;
 }
 
@@ -37,9 +37,9 @@ pub struct Post {
     pub node: NodeId,
     /// How many disks the node had before this one.
     pub disk: u32,
-    /// Where it keeps the dataset.
+    /// The storage of its dataset.
     pub storage: StorageId,
-    /// Whether other nodes do so in the same place.
+    /// Whether other nodes share it.
     pub shared: bool,
     /// Its tracker.
     pub tracker: Tracker,
@@ -71,14 +71,14 @@ impl WorldClock {
 pub struct EndedCrawl {
     /// As operators see it.
     pub view: CrawlView,
-    /// Accounts that were found and are not crawled.
+    /// Discovered accounts that were not crawled.
     pub frontier: Vec<UserId>,
-    /// Accounts of which an operation failed.
+    /// Accounts with a failed operation.
     pub errors: Vec<FailedUser<Failure>>,
     /// Accounts that were gone.
     pub gone: Vec<FailedUser<Gone>>,
     /// Targets that were acknowledged.
     pub targets: BTreeSet<UserId>,
-    /// Targets that were sent, those acknowledged among them.
+    /// Targets that were sent, including acknowledged ones.
     pub sent: BTreeSet<UserId>,
 }

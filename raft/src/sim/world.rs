@@ -1,4 +1,4 @@
-//! A cluster, its operators, and what goes wrong.
+//! A simulated world: a cluster, its operators, and faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,13 +23,13 @@ use super::process::{Exit, NEXT_VERSION, SimNode, Time, Workplace};
 use super::trace::Trace;
 use super::workforce::{Workforce, WorldClock};
 
-/// How long a step is.
+/// Duration of a step.
 pub const STEP: Duration = Duration::from_millis(10);
 
-/// The world's clock advances by this.
+/// The world's clock advances in units of this.
 const TICK: Duration = Duration::from_millis(2);
 
-/// One step in so many brings a fault.
+/// One step in this many brings a fault.
 const FAULT_EVERY: u64 = 40;
 
 /// Steps without faults at the beginning.
@@ -40,7 +40,7 @@ const COMPARE_EVERY: u64 = 25;
 
 const OPERATORS: u64 = 3;
 
-/// Makes a node, which is one of the first or joins those.
+/// Creates a node, either an initial one or one that joins.
 pub(super) type Make = Box<dyn Fn(NodeId, u64) -> SimNode>;
 
 pub(super) struct World {
@@ -51,34 +51,34 @@ pub(super) struct World {
     pub(super) net: SimNet,
     pub(super) nodes: Vec<SimNode>,
     pub(super) operators: Time,
-    /// Whoever replaces disks and transfers the leadership.
+    /// Replaces disks and transfers the leadership.
     pub(super) admin: Time,
     pub(super) ledger: Ledger,
     pub(super) grants: Grants,
     pub(super) dice: SeededEntropy,
     /// What ends later.
     pub(super) later: Vec<(Duration, Later)>,
-    /// Nodes whose disk an operator is told to replace: whoever starts before that is refused.
+    /// Nodes whose disk is being replaced: until an operator has admitted the new one, it is refused.
     pub(super) replacing: BTreeMap<NodeId, Duration>,
     /// Nodes whose disk is not there.
     pub(super) unmounted: BTreeSet<NodeId>,
-    /// How a node is made, whatever its number.
+    /// Creates a node with a number.
     pub(super) make: Make,
-    /// Nodes that there were, those that left among them.
+    /// Number of nodes so far, including those that left.
     pub(super) numbered: NodeId,
-    /// The member that is to leave.
+    /// The member that is being removed.
     pub(super) leaving: Option<NodeId>,
-    /// Whether an operator is about to change the members.
+    /// Whether an operator is changing the members.
     pub(super) changing: Arc<AtomicBool>,
     pub(super) faults: BTreeMap<Fault, u64>,
     met: BTreeMap<(Fault, JobPlace), u64>,
     drawn: u64,
     pub(super) digests: BTreeMap<u64, StateDigest>,
-    /// How far each node's replica was when it was compared last.
+    /// The applied index of each replica when it was last compared.
     pub(super) compared: BTreeMap<NodeId, u64>,
 }
 
-/// Simulates a world from its beginning to its end.
+/// Simulates a world.
 pub fn simulate(plan: &Plan) -> Outcome {
     seed_this_thread(Some(plan.seed));
     let mut world = World::new(plan);
@@ -112,7 +112,7 @@ impl World {
         let net = SimNet::new(dice.next_u64(), trace.clone(), &plan.folder);
         let ids: Vec<NodeId> = (1..=plan.nodes).collect();
         let (grants, clock) = (Grants::default(), WorldClock::default());
-        // In every other world all nodes write to one folder.
+        // In every other world all nodes share one folder.
         let shared = (plan.seed % 2 == 0).then(Files::default);
         let workforce = plan.workforce.clone().map(|workforce| (workforce, clock.clone()));
         let (folder, first, port) = (plan.folder.clone(), ids.clone(), net.clone());
@@ -167,14 +167,14 @@ impl World {
 
     fn live(&mut self, plan: &Plan) -> Result<(), String> {
         let fate = SeededEntropy::new(self.dice.next_u64());
-        // Some come late: a first cluster waits for all.
+        // Some start late: a first cluster waits for all.
         for id in 1..=self.nodes.len() as NodeId {
             let late = Duration::from_millis(if self.below(2) == 0 { 0 } else { self.below(3_000) });
             self.later.push((late, Later::Start(id)));
         }
         for step in 0..plan.steps {
             if step > STEPS_TO_FORM && fate.next_u64() % FAULT_EVERY == 0 {
-                // What a fault draws is its own: one that is left out changes nothing in the others.
+                // A fault draws from its own generator: skipping one changes nothing in the others.
                 let own = SeededEntropy::new(fate.next_u64());
                 if !plan.without.contains(&self.drawn) {
                     let common = std::mem::replace(&mut self.dice, own);
@@ -222,7 +222,7 @@ impl World {
         let due: Vec<(Duration, Later)> = due;
         for (_, what) in due {
             match what {
-                // One that was to start may have left for good.
+                // A node that was to be started may have been removed.
                 Later::Start(id) | Later::Remount(id, _) if self.nodes.iter().all(|node| node.id != id) => {}
                 Later::Start(node) => self.node(node).start(),
                 Later::Remount(node, disk) => {
@@ -237,7 +237,7 @@ impl World {
         }
     }
 
-    /// A process that ended by itself is started again, unless it must not have ended.
+    /// Restarts a process that ended by itself, unless it should not have ended.
     fn notice_exits(&mut self) -> Result<(), String> {
         for at in 0..self.nodes.len() {
             let Some(exit) = self.nodes[at].exit() else { continue };
@@ -250,9 +250,9 @@ impl World {
                 Exit::Ended(Ended::Broken(why)) if !why.contains("simulated disk") => {
                     return Err(format!("node {id} cannot go on: {why}"));
                 }
-                // Its disk may fail while it starts, too.
+                // Its disk may fail during the start, too.
                 Exit::Refused(why) if why.contains("simulated disk") => {}
-                // Without its disk it may say so and end.
+                // Without its disk it may report so and end.
                 Exit::Refused(why) if !self.unmounted.contains(&id) && !self.replacing.contains_key(&id) => {
                     return Err(format!("node {id} does not start: {why}"));
                 }
@@ -286,7 +286,7 @@ impl World {
         trackers.filter(Tracker::is_ready).find_map(|tracker| tracker.leader())
     }
 
-    /// A node, more often the leader than any other.
+    /// A random node, but more often the leader.
     fn victim(&self) -> NodeId {
         match self.leader().filter(|_| self.below(2) == 0) {
             Some(leader) => leader,
@@ -383,7 +383,7 @@ impl World {
             Fault::TransferLeader => {
                 let client = self.client();
                 self.admin.spawn(async move {
-                    // It may well fail: there may be no leader.
+                    // This may fail: there may be no leader.
                     let _moved = client.transfer_leader(None).await;
                 });
             }
@@ -400,7 +400,7 @@ impl World {
         Client::dialling(self.net.of(0), endpoints, Duration::from_secs(10), &self.dice)
     }
 
-    /// Everything works from now on.
+    /// Ends all faults.
     fn heal(&mut self) {
         self.trace.deed(format_args!("everything works"));
         self.net.change_weather(|weather| *weather = Weather::default());
@@ -422,7 +422,7 @@ impl World {
     }
 }
 
-/// Where jobs are, as the replica knows that has come furthest.
+/// Where jobs are, according to the most up-to-date replica.
 fn places(nodes: &[SimNode], node: Option<NodeId>) -> BTreeSet<JobPlace> {
     let trackers = nodes.iter().filter_map(SimNode::tracker);
     let furthest = trackers.max_by_key(Tracker::applied_index);

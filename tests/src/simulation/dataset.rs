@@ -1,4 +1,4 @@
-//! The real dataset on files, with a look at everything that gets its final name.
+//! The real dataset on files, with a check of every published file.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,10 +14,10 @@ use storage::ids::UserId;
 use super::network::{Network, number};
 use super::watch::Watch;
 
-/// One draft of so many is lost before it is published.
+/// One draft in this many is lost before it is published.
 const LOST_EVERY: u64 = 150;
 
-/// A place of files, which outlives the processes that write there. Clones share it.
+/// A folder of files, which outlives the processes that write to it. Clones share it.
 #[derive(Debug, Clone)]
 pub struct WatchedDataset {
     pub storage: StorageId,
@@ -25,7 +25,7 @@ pub struct WatchedDataset {
     pub network: Arc<Network>,
     pub watch: Watch,
     dice: Arc<SeededEntropy>,
-    /// Stamps in the order in which they were first seen: those of files differ from one run to the next.
+    /// Stamps in the order in which they were first seen, because those of files differ between runs.
     stamps: Arc<Mutex<BTreeMap<FileKey, Vec<u64>>>>,
 }
 
@@ -41,7 +41,7 @@ impl WatchedDataset {
         Self { storage, files: Arc::new(files), network, watch, dice, stamps: Arc::default() }
     }
 
-    /// Whether a file is what the network has: a timeline from some tweet down to the first one, all followers.
+    /// Checks a file against the network: a timeline from some tweet down to the first one, all followers.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -109,7 +109,7 @@ impl Dataset for WatchedDataset {
 
     fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
         self.watch.publishes(key, lease);
-        // Somebody tidied up who should not have: the job has to run again.
+        // The draft was wrongly removed: the job has to run again.
         if self.dice.next_u64() % LOST_EVERY == 0 {
             self.files.discard(key, lease)?;
         }
@@ -132,7 +132,7 @@ impl Dataset for WatchedDataset {
 
     fn drafts(&self) -> Result<Vec<(FileKey, u64)>> {
         let mut drafts = self.files.drafts()?;
-        // The order of a folder's entries differs from one run to the next.
+        // The order of a folder's entries differs between runs.
         drafts.sort_unstable();
         Ok(drafts)
     }

@@ -1,5 +1,5 @@
-//! A model of the Redis into which nodes mirror events: it is slow, fails, is away, and loses its newest entries when it
-//! comes back.
+//! A model of the Redis to which nodes mirror events: it is slow, fails, is unreachable at times, and loses its
+//! newest entries when it comes back.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,16 +18,16 @@ use tokio::time::sleep;
 
 use super::watch::Watch;
 
-/// In so much of the world's time the server is away once.
+/// The server is unreachable once in this time.
 const EPOCH: Duration = Duration::from_secs(10);
-/// How long it is away at the most.
+/// Longest outage.
 const LONGEST_OUTAGE: Duration = Duration::from_secs(4);
-/// Entries that an outage loses at the most, as a replica that lags does when it takes over.
+/// Most entries lost in an outage, as when a replica that lags takes over.
 const MOST_LOST: u64 = 40;
 /// Longest time of a command, ms.
 const SLOWEST: u64 = 25;
 
-/// The server of one simulation. Clones are the same server.
+/// The server of one simulation. Clones share it.
 #[derive(Debug, Clone)]
 pub struct MirrorServer {
     seed: u64,
@@ -38,11 +38,11 @@ pub struct MirrorServer {
 
 #[derive(Debug, Default)]
 struct Stream {
-    /// Outages that there were.
+    /// Number of outages so far.
     outages: u64,
     /// The entries, oldest first.
     entries: Vec<Entry>,
-    /// The fields of each event as they were written first, by whichever leader.
+    /// The fields of each event as first written, by whichever leader.
     first: BTreeMap<EventId, BTreeMap<String, String>>,
 }
 
@@ -64,17 +64,17 @@ impl MirrorServer {
         Self { seed, clock, watch, stream: Arc::default() }
     }
 
-    /// The server as one node reaches it.
+    /// The server as seen by one node.
     pub fn reached_with(&self, dice: SeededEntropy) -> Reached {
         Reached { server: self.clone(), dice: Arc::new(dice) }
     }
 
-    /// Number of the newest event that is there.
+    /// Number of the newest event in the stream.
     pub fn newest(&self) -> u64 {
         self.stream().entries.last().map_or(0, |entry| entry.number)
     }
 
-    /// The stream, as the outages that began by now have left it.
+    /// The stream, after the losses of the outages so far.
     fn stream(&self) -> MutexGuard<'_, Stream> {
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = self.clock.now().as_nanos() / EPOCH.as_nanos();
@@ -88,12 +88,12 @@ impl MirrorServer {
         stream
     }
 
-    /// What is random about an outage.
+    /// The random choices of an outage.
     fn outage(&self, number: u64) -> SeededEntropy {
         SeededEntropy::new(self.seed ^ (number << 32) ^ 0x6d69_7272_6f72)
     }
 
-    /// Whether nobody reaches the server: each epoch begins with an outage.
+    /// Whether the server is unreachable: each epoch begins with an outage.
     fn is_away(&self) -> bool {
         let now = self.clock.now().as_nanos();
         let (epoch, within) = (now / EPOCH.as_nanos(), now % EPOCH.as_nanos());
@@ -101,7 +101,7 @@ impl MirrorServer {
         epoch > 0 && within < u128::from(lasts)
     }
 
-    /// Appends an entry, which has to come right behind its predecessor or a gap that says so.
+    /// Appends an entry, which must directly follow its predecessor or a gap entry.
     fn append(&self, stream: &mut Stream, id: EventId, mut fields: BTreeMap<String, String>) {
         let fail = |what: String| self.watch.fail(format!("the mirror's stream: {what}"));
         let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
@@ -124,7 +124,7 @@ impl MirrorServer {
         if gap {
             return;
         }
-        // The wall clock of whoever writes.
+        // The wall clock of the writer.
         fields.remove("time");
         let first = stream.first.entry(id).or_insert_with(|| fields.clone());
         if *first != fields {
@@ -134,7 +134,7 @@ impl MirrorServer {
     }
 }
 
-/// The server as one node reaches it.
+/// The server as seen by one node.
 #[derive(Debug, Clone)]
 pub struct Reached {
     server: MirrorServer,
@@ -148,13 +148,13 @@ impl fmt::Display for Reached {
 }
 
 impl Reached {
-    /// A command takes its time, and may not get there.
+    /// A command takes time and may be lost.
     async fn arrives(&self) -> RedisResult<()> {
         sleep(Duration::from_millis(self.dice.next_u64() % SLOWEST)).await;
         self.is_lost("the server is away")
     }
 
-    /// An answer may get lost, too.
+    /// An answer may be lost, too.
     async fn answered<T>(&self, answer: T) -> RedisResult<T> {
         sleep(Duration::from_millis(self.dice.next_u64() % SLOWEST)).await;
         self.is_lost("the answer is lost").map(|()| answer)
@@ -223,7 +223,7 @@ impl EventStream for Reached {
     }
 }
 
-/// What `XADD KEY MAXLEN ~ LENGTH ID NAME VALUE ...` adds.
+/// The entry that `XADD KEY MAXLEN ~ LENGTH ID NAME VALUE ...` adds.
 fn entry(words: &[String]) -> Option<(EventId, BTreeMap<String, String>)> {
     let [command, _, _, _, _, id, fields @ ..] = words else { return None };
     let fields = fields.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));

@@ -1,4 +1,4 @@
-//! Simulations of many seeds, and what is told of them.
+//! Simulates many seeds, and reports the results.
 
 mod dataset;
 mod mirror;
@@ -21,26 +21,26 @@ use storage::planted::{Bug, plant};
 
 use node_workers::NodeWorkers;
 
-/// In one world of so many the workers are those of real nodes; they cost more than workers that draw what they find.
+/// In one world in this many the workers are those of real nodes; they cost more than model workers.
 const NODE_WORKERS_EVERY: u64 = 5;
 
-/// Where the files of a simulation are, if it is there: in memory, where a sync costs nothing.
+/// Folder for the files of a simulation, if it exists: in memory, where a sync costs nothing.
 const IN_MEMORY: &str = "/dev/shm";
 
-/// Steps below which a failing run is not made shorter.
+/// Runs with fewer steps are not shortened.
 const SHORTEST: u64 = 50;
 
-/// Runs in which faults are left out, to find those that matter.
+/// Most runs for shrinking a failure.
 const MOST_TRIES: u32 = 60;
 
-/// Messages that are shown of a run that broke.
+/// Messages shown of a failing run.
 const SHOWN: usize = 20;
 
 /// What to simulate.
 #[derive(Debug, Clone, clap::Parser)]
 #[command(version, about = "Simulates clusters in one thread each, deterministic by seed, with faults")]
 pub struct Arguments {
-    /// How many seeds; without it 20, or the one that is given.
+    /// Number of seeds; by default 20, or the one that is given.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// The first seed.
@@ -52,13 +52,13 @@ pub struct Arguments {
     /// Nodes; 0: three, five or seven by seed.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=7))]
     nodes: u64,
-    /// Plants a bug, which has to be found: then it is a failure if no seed breaks. `all` plants one after the other.
+    /// Plants a bug, which has to be found: the command fails if no seed does. `all` plants one after the other.
     #[arg(long, value_name = "NAME")]
     plant: Option<String>,
-    /// Faults that do not happen, by the numbers that a run prints: what is left of a run that was made shorter.
+    /// Faults to skip, by number: printed for a failing run that was shrunk.
     #[arg(long, value_delimiter = ',', value_name = "N,...")]
     without: Vec<u64>,
-    /// Writes all messages and deeds of one seed there.
+    /// Writes all messages and actions of one seed to this file.
     #[arg(long, value_name = "FILE", requires = "seed")]
     trace: Option<PathBuf>,
     /// Seeds at once.
@@ -66,10 +66,10 @@ pub struct Arguments {
     jobs: usize,
 }
 
-/// Simulates as told, and prints what came of it; whether all is as it should be.
+/// Runs the simulations and prints the results; returns whether everything was as it should be.
 ///
 /// # Errors
-/// No such bug, or no folder for the small files of nodes.
+/// An unknown bug, or no folder for the files of nodes.
 pub fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let bugs: Vec<Bug> = match arguments.plant.as_deref() {
         None => {
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         Some("all") => Bug::ALL.to_vec(),
         Some(name) => vec![name.parse().map_err(anyhow::Error::msg)?],
     };
-    // openraft stops a node by a panic, which the simulation is told of; nobody needs its backtrace.
+    // openraft stops a node by a panic, which the simulation detects; its backtrace is useless.
     std::panic::set_hook(Box::new(|_| {}));
     let mut missed = Vec::new();
     for bug in &bugs {
@@ -145,7 +145,7 @@ impl Arguments {
         Ok((outcome, plan))
     }
 
-    /// Simulates the seeds, several at once, until `look` wants no more.
+    /// Simulates the seeds, several at once, until `look` returns false.
     fn each(&self, look: impl Fn(Outcome, Plan) -> bool + Sync) -> anyhow::Result<()> {
         let (seeds, next) = (self.seeds(), AtomicU64::new(0));
         let without = self.without.iter().copied().collect();
@@ -168,7 +168,7 @@ impl Arguments {
     }
 }
 
-/// The first seed that breaks, and how many were tried.
+/// The first seed that fails, and the number of seeds tried.
 fn first_failure(arguments: &Arguments) -> anyhow::Result<Option<(Outcome, Plan, u64)>> {
     let (found, tried) = (Mutex::new(None), AtomicU64::new(0));
     arguments.each(|outcome, plan| {
@@ -190,7 +190,7 @@ struct Totals {
     calls: u64,
     crawls: u64,
     accounts: u64,
-    /// The sum of all traces' checksums: two runs with the same seeds have the same.
+    /// Sum of the digests of all traces: equal for two runs with the same seeds.
     digest: u64,
     faults: BTreeMap<Fault, u64>,
     met: BTreeMap<(Fault, JobPlace), u64>,
@@ -241,7 +241,7 @@ fn run_seeds(arguments: &Arguments) -> anyhow::Result<bool> {
     Ok(totals.broken.is_empty())
 }
 
-/// Where a fault can meet a job, and what the table calls it.
+/// The places of jobs, and their names in the table.
 const PLACES: [(JobPlace, &str); 6] = [
     (JobPlace::Nowhere, "none"),
     (JobPlace::Queued, "queued"),
@@ -252,7 +252,7 @@ const PLACES: [(JobPlace, &str); 6] = [
 ];
 
 impl Totals {
-    /// How often each fault happened, and where the jobs were that it met.
+    /// Prints how often each fault happened, and where jobs were at the time.
     fn show_coverage(&self) {
         let names: Vec<_> = PLACES.iter().map(|(_, name)| format!("{name:>11}")).collect();
         println!("{:16} {:>7}  while there were jobs: {}", "fault", "times", names.concat());
@@ -273,10 +273,10 @@ impl Totals {
     }
 }
 
-/// What broke, how to repeat it, and what was done in the shortest run that breaks with the same seed.
+/// Prints the failure, how to repeat it, and the actions in the shortest run that fails with the same seed.
 fn show(arguments: &Arguments, outcome: &Outcome, plan: &Plan) -> anyhow::Result<()> {
     println!("\nseed {}: {}", plan.seed, told(outcome));
-    // The trace stays that of the run that was asked for.
+    // The trace stays that of the requested run.
     let arguments = &Arguments { trace: None, ..arguments.clone() };
     let (mut shortest, mut steps) = (outcome.clone(), arguments.steps);
     let mut without: BTreeSet<u64> = arguments.without.iter().copied().collect();
@@ -289,7 +289,7 @@ fn show(arguments: &Arguments, outcome: &Outcome, plan: &Plan) -> anyhow::Result
             None => least = middle,
         }
     }
-    // Faults in ever smaller groups, which are left out if it still breaks.
+    // Skips faults in ever smaller groups, as long as the run still fails.
     let mut tries = 0;
     let mut size = shortest.drawn.div_ceil(2);
     while size > 0 && tries < MOST_TRIES {

@@ -1,4 +1,4 @@
-//! A social network without a network: pages come after a while, or not at all.
+//! A simulated social network: pages take time, or get lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 use super::watch::Watch;
 
-/// Requests that an address may make of an endpoint in a window, of a strict network and of a generous one.
+/// Requests per address, endpoint and window, of a strict network and of a generous one.
 const LIMITS: [u64; 2] = [45, 600];
 const WINDOW: Duration = Duration::from_secs(4);
 
@@ -31,10 +31,10 @@ const LOOKUP: usize = 10;
 /// Accounts that follow others, and the first of them.
 const FOLLOWERS: u64 = 2_000;
 const FIRST_FOLLOWER: u64 = 500_000;
-/// What is added to the world's time for Unix seconds.
+/// Added to the world's time for Unix seconds.
 const EPOCH: u64 = 1_700_000_000;
 
-/// The network, which all nodes of a simulation ask.
+/// The network, shared by all nodes of a simulation.
 #[derive(Debug)]
 pub struct Network {
     seed: u64,
@@ -47,20 +47,20 @@ pub struct Network {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Tweets that came after the beginning.
+    /// Tweets posted since the beginning.
     grown: BTreeMap<u64, u64>,
-    /// By address and endpoint, the window and the requests in it.
+    /// The window and its number of requests, by address and endpoint.
     windows: BTreeMap<(IpAddr, &'static str), (u64, u64)>,
 }
 
-/// What becomes of a request, other than its answer.
+/// The fate of a request.
 enum Fate<T> {
     Answered(T, RateInfo),
     Lost(RateInfo, &'static str),
 }
 
 impl Network {
-    /// A network whose accounts follow from a seed.
+    /// A network whose accounts are determined by a seed.
     pub fn new(seed: u64, clock: WorldClock, watch: Watch) -> Self {
         let (limit, dice) = (LIMITS[(seed % 2) as usize], SeededEntropy::new(seed));
         Self { seed, limit, dice, clock, watch, state: Mutex::default() }
@@ -74,12 +74,12 @@ impl Network {
         self.dice.next_u64() % n
     }
 
-    /// A number that belongs to an account.
+    /// A number derived from an account.
     fn of(&self, user: u64, what: u64) -> u64 {
         SeededEntropy::new(self.seed ^ user.wrapping_mul(31) ^ (what << 40)).next_u64()
     }
 
-    /// Why an account gives nothing.
+    /// Why an account is gone.
     pub fn gone(&self, user: u64) -> Option<(u16, GoneReason)> {
         match self.of(user, 1) % 24 {
             0 => Some((401, GoneReason::Protected)),
@@ -99,7 +99,7 @@ impl Network {
         self.tweets(user) > 0
     }
 
-    /// The ids of an account's tweets that are there now, newest first.
+    /// The ids of an account's current tweets, newest first.
     pub fn tweet_ids(&self, user: u64) -> Vec<u64> {
         (1..=self.tweets(user)).rev().map(|number| number * 10 + user % 7).collect()
     }
@@ -109,7 +109,7 @@ impl Network {
         format!(r#"{{"id":{id},"user":{{"id":{user}}},"text":"number {}"}}"#, id / 10)
     }
 
-    /// Who follows an account, each once.
+    /// The followers of an account, each once.
     pub fn followers(&self, user: u64) -> Vec<u64> {
         let mut seen = BTreeSet::new();
         let drawn = (0..self.of(user, 3) % 9).map(|n| FIRST_FOLLOWER + self.of(user, 10 + n) % FOLLOWERS);
@@ -122,7 +122,7 @@ impl Network {
         RateInfo {
             limit: Some(self.limit),
             remaining: Some(self.limit.saturating_sub(used)),
-            // As whole seconds of both clocks give it.
+            // As computed from whole seconds of both clocks.
             reset_in: Some(Duration::from_secs(end - now.as_secs())),
             window: Some(EPOCH + end),
             limited: status == 429,
@@ -131,7 +131,7 @@ impl Network {
         }
     }
 
-    /// The server counts a request; how many the address has made in the window.
+    /// Counts a request; returns the number of requests of the address in the window.
     fn count(&self, from: IpAddr, endpoint: &'static str) -> u64 {
         let window = self.clock.now().as_secs() / WINDOW.as_secs();
         let used = {
@@ -150,7 +150,7 @@ impl Network {
         used
     }
 
-    /// Sends a request and waits for what comes of it.
+    /// Sends a request and waits for its outcome.
     async fn send<T>(
         &self,
         via: &HttpClient,
@@ -219,7 +219,7 @@ impl Network {
         Some(SourceError::Gone { asked, status, reason })
     }
 
-    /// A page from `cursor` on: now and then short or empty, with items that were there before, or in disorder.
+    /// A page starting at `cursor`: at times short or empty, with repeated or unordered items.
     fn page(&self, ids: &[u64], from: usize) -> (Vec<u64>, usize) {
         let length = match self.below(12) {
             0 => 0,
@@ -267,7 +267,7 @@ impl Network {
         }
     }
 
-    /// Whether a look-up brings an account.
+    /// Whether a look-up returns an account.
     pub fn has_profile(&self, user: u64) -> bool {
         !matches!(self.gone(user), Some((_, GoneReason::NotFound | GoneReason::Suspended)))
     }
@@ -279,7 +279,7 @@ impl Network {
     }
 }
 
-/// An empty page, which always can be read.
+/// An empty page, which can always be parsed.
 fn unreachable_page() -> TimelinePage {
     TimelinePage::parse(b"[]".to_vec()).unwrap_or_else(|error| unreachable!("an empty array: {error}"))
 }

@@ -66,7 +66,7 @@ impl NodeWorkers {
         self.network.get_or_init(new).clone()
     }
 
-    /// What mirrors a node's events while it leads.
+    /// Mirrors a node's events while it leads.
     fn mirror(&self, post: &Post) -> Mirror {
         let new = || MirrorServer::new(self.seed, post.world.clone(), self.watch.clone());
         let server = self.mirror.get_or_init(new);
@@ -101,7 +101,7 @@ impl NodeWorkers {
         Ok(place)
     }
 
-    /// Puts the parts of a node together, as the node itself does.
+    /// Assembles the parts of a node, like the node itself.
     fn session(&self, post: Post) -> anyhow::Result<SessionLoop> {
         let Post { node, disk, storage, shared, tracker, clock, dice, world } = post;
         let network = self.network(&world);
@@ -110,7 +110,7 @@ impl NodeWorkers {
         let entropy: Arc<dyn Entropy> = Arc::new(dice);
         let boot = Some(BootTime { id: 1, uptime: world.now() });
         let env = LedgerEnv { clock: clock.clone(), entropy: entropy.clone(), work: work.clone(), boot };
-        // Whoever comes with another disk is another machine, whose addresses have spent nothing.
+        // Another disk means another machine, whose addresses have spent nothing.
         let address = IpAddr::from([127, 1 + disk as u8, 0, node as u8]);
         let budgets = BudgetSettings {
             margin: Duration::from_millis(100),
@@ -189,7 +189,7 @@ impl Workforce for NodeWorkers {
     }
 }
 
-/// Accounts are gone for the reason that the network gave.
+/// Accounts are gone for the network's reason.
 fn check_gone(crawl: &EndedCrawl, network: &Network) -> Result<(), String> {
     for account in &crawl.gone {
         let truth = network.gone(number(&account.user)).map(|(_, reason)| match reason {
@@ -206,7 +206,7 @@ fn check_gone(crawl: &EndedCrawl, network: &Network) -> Result<(), String> {
     Ok(())
 }
 
-/// What an ended crawl must have come to, as far as it is known.
+/// The expected result of an ended crawl, as far as it is known.
 struct Expected {
     /// Accounts that were crawled and did not fail.
     sure: BTreeSet<u64>,
@@ -221,8 +221,8 @@ impl Expected {
         let mut possible: BTreeSet<u64> = crawl.sent.iter().map(number).collect();
         sure.retain(|user| !failed.contains(user));
         let spec = &crawl.view.spec;
-        // All crawls go one step from their targets. Whoever is one step away, and was found first by way of another account
-        // at two, is in the frontier.
+        // All crawls have a depth of one. An account at distance one that was discovered first through another
+        // account at distance two is in the frontier.
         if spec.operations.contains(Operation::Analysis) && spec.traversal == Traversal::Bfs {
             let frontier: BTreeSet<u64> = crawl.frontier.iter().map(number).collect();
             sure.extend(led_to(&sure, network).difference(&frontier));
@@ -240,7 +240,7 @@ fn led_to(users: &BTreeSet<u64>, network: &Network) -> BTreeSet<u64> {
     followers.filter(|follower| network.has_profile(*follower)).collect()
 }
 
-/// What was completed is there, and is right.
+/// Files of completed operations exist and are correct.
 fn check_files(
     crawl: &EndedCrawl,
     expected: &Expected,
@@ -300,7 +300,7 @@ fn check_discovered(crawl: &EndedCrawl, expected: &Expected, network: &Network) 
     }
 }
 
-/// A tracker whose answers are looked at.
+/// A tracker whose answers are checked.
 struct WatchedTracker {
     tracker: Tracker,
     watch: Watch,
@@ -339,7 +339,7 @@ impl JobTracker for WatchedTracker {
     }
 }
 
-/// A crawler whose requests carry the job that they are for.
+/// A crawler whose requests carry their job.
 struct WatchedRunner(Arc<Crawler>);
 
 impl JobRunner for WatchedRunner {
@@ -353,7 +353,7 @@ impl JobRunner for WatchedRunner {
     }
 }
 
-/// Blocking work that takes its time: now and then so long that the leases of its job end meanwhile.
+/// Blocking work that takes time, at times so long that the leases of its job end meanwhile.
 struct Slow {
     dice: SeededEntropy,
 }

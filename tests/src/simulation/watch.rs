@@ -1,4 +1,4 @@
-//! What the workers of all simulated nodes did, and what of it they must not have done.
+//! Checks the actions of the workers of all simulated nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use api::model::{JobId, LeaseId, ReportAnswer, StorageId};
 use storage::dataset::FileKey;
 
 tokio::task_local! {
-    /// The job for which a worker asks.
+    /// The job of the current worker.
     pub static JOB: (JobId, LeaseId);
 }
 
@@ -21,7 +21,7 @@ struct Known {
     newest: BTreeMap<JobId, LeaseId>,
     /// Drafts that some node was told to publish.
     to_publish: BTreeSet<LeaseId>,
-    /// Of each file the draft that is there, and its newest tweet.
+    /// The published draft of each file, and its newest tweet.
     published: BTreeMap<(StorageId, FileKey), (u64, u64)>,
     wrong: Option<String>,
 }
@@ -31,12 +31,12 @@ impl Watch {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something is wrong. The first thing counts.
+    /// Records a violation. Only the first one counts.
     pub fn fail(&self, what: String) {
         self.known().wrong.get_or_insert(what);
     }
 
-    /// What went wrong first.
+    /// The first violation.
     pub fn wrong(&self) -> Option<String> {
         self.known().wrong.clone()
     }
@@ -51,7 +51,8 @@ impl Watch {
         known.to_publish.extend(answer.publish.iter().map(|publication| publication.draft));
     }
 
-    /// A request is about to be sent. One for a job that has gone to somebody else costs budget that is not its own.
+    /// A request is about to be sent. One for a job that was granted to another node spends budget that is not its
+    /// own.
     pub fn asks(&self) {
         let Ok((job, lease)) = JOB.try_with(|job| *job) else { return };
         let newer = self.known().newest.get(&job).copied().filter(|newer| *newer > lease);
@@ -62,14 +63,14 @@ impl Watch {
         }
     }
 
-    /// A draft is about to get its file's name.
+    /// A draft is about to be published.
     pub fn publishes(&self, key: &FileKey, draft: u64) {
         if !self.known().to_publish.contains(&LeaseId(draft)) {
             self.fail(format!("draft {draft} of {key} is published, and the cluster never said so"));
         }
     }
 
-    /// Another file has the name now, with this newest tweet.
+    /// A file was replaced; `newest` is its newest tweet.
     pub fn replaced(&self, storage: StorageId, key: &FileKey, draft: u64, newest: u64) {
         let before = self.known().published.insert((storage, key.clone()), (draft, newest));
         let Some((older_draft, older_newest)) = before else { return };

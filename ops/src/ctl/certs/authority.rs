@@ -1,4 +1,4 @@
-//! The authority's files, and what it signs.
+//! The authority's files, and signing.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -15,7 +15,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::ctl::CtlError;
 
-/// Clocks of other hosts may be behind.
+/// Certificates are valid from this long ago, because clocks of other hosts may be slow.
 const BEFORE: Duration = Duration::HOUR;
 
 /// An authority in a folder: `ca.crt`, `ca.key` and `cluster`, the cluster's name.
@@ -28,7 +28,7 @@ impl Authority {
         Self { dir: dir.to_owned() }
     }
 
-    /// Makes it. Nothing is overwritten.
+    /// Creates the authority. Nothing is overwritten.
     pub(super) fn create(&self, cluster: &str, days: u32) -> Result<PathBuf, CtlError> {
         if cluster.is_empty() || cluster.contains(['/', '\n']) {
             return Err(CtlError::Usage(format!(
@@ -40,7 +40,7 @@ impl Authority {
         let mut params = valid_for(days)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        // Unlike that of any other authority, so that a certificate of another one is told from a damaged one.
+        // A unique name, so that a certificate of another authority can be told from a damaged one.
         let tail: String =
             key.public_key_raw().iter().rev().take(8).map(|byte| format!("{byte:02x}")).collect();
         params.distinguished_name.push(DnType::CommonName, format!("twm {cluster} {tail}"));
@@ -51,7 +51,7 @@ impl Authority {
         Ok(self.dir.join("ca.crt"))
     }
 
-    /// The name of its cluster.
+    /// The name of the cluster.
     pub(super) fn cluster(&self) -> Result<String, CtlError> {
         Ok(self.read("cluster")?.trim_end().to_owned())
     }
@@ -104,7 +104,7 @@ fn valid_for(days: u32) -> Result<CertificateParams, CtlError> {
     Ok(params)
 }
 
-/// Writes a file that is not there yet.
+/// Creates a file that does not exist yet.
 pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), CtlError> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;

@@ -73,7 +73,7 @@ impl Issue {
     }
 }
 
-/// A name that is part of a file's name and of a URI.
+/// A name that becomes part of a file's name and of a URI.
 fn name(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
     match (1..=64).contains(&text.len()) && !text.starts_with('.') && text.chars().all(fits) {

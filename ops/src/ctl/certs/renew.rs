@@ -28,7 +28,7 @@ pub struct Renew {
 }
 
 impl Renew {
-    /// Issues the certificate again. The key stays, so that the two files fit together at every moment.
+    /// Issues the certificate again. The key stays, so that the two files match at every moment.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
         let Named { identity, hosts, .. } = read(&self.file)?;
         let key = self.file.with_extension("key");

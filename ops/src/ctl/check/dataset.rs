@@ -1,7 +1,7 @@
-//! Datasets and what the state says of them.
+//! Compares datasets with the state.
 //!
-//! The state counts what each crawl published, and not in which files. So what is found is compared with the crawl that ended
-//! last: nothing replaced its files since.
+//! The state counts what each crawl has published, but not in which files. Therefore the files are compared with the
+//! crawl that ended last, whose files nothing has replaced since.
 
 use std::path::PathBuf;
 
@@ -17,11 +17,11 @@ use crate::ctl::{CtlError, Output};
 pub struct Found {
     tweets: u64,
     followers: u64,
-    /// What is wrong with them, whatever the state says.
+    /// Defects that do not depend on the state.
     pub wrong: Vec<String>,
 }
 
-/// Reads datasets of the cluster, whole. Files that are not sound are printed as they are found.
+/// Reads whole datasets of the cluster. Unsound files are printed as they are found.
 pub fn read(folders: &[PathBuf], cluster: &ClusterStatus, output: Output) -> Result<Found, CtlError> {
     let mut found = Found::default();
     for folder in folders {

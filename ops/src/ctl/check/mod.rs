@@ -1,4 +1,4 @@
-//! `check`: whether all replicas agree, and whether datasets hold what the state says.
+//! `check`: whether all replicas agree, and whether datasets contain what the state says.
 
 mod dataset;
 mod replicas;
@@ -21,7 +21,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// Compares the replicas, then the datasets with the state; what is wrong is an error, after all was shown.
+    /// Compares the replicas, then the datasets with the state; if anything is wrong, returns an error after
+    /// printing everything.
     pub async fn run(&self, cluster: &Cluster, output: Output) -> Result<(), CtlError> {
         let check = cluster.check_replicas().await?;
         let mut wrong = replicas::wrong(&check);
@@ -31,7 +32,7 @@ impl Check {
             output.table(&columns(replicas::COLUMNS, replicas::rows(&check)))?;
         }
         if !self.dataset.is_empty() {
-            // The state as it is before the files are read: what is published meanwhile is not missing.
+            // Read before the files: what is published in the meantime is not missing.
             let status = cluster.status().await?;
             let found = dataset::read(&self.dataset, &status, output)?;
             let (missing, notes) = found.compare(&status.crawls);

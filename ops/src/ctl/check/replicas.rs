@@ -1,4 +1,4 @@
-//! What came of comparing the replicas.
+//! Renders the comparison of the replicas.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::ctl::render::printable;
 
 pub const COLUMNS: [&str; 4] = ["NODE", ">ENTRY", "DIGEST", "RESULT"];
 
-/// A row for each member.
+/// One row per member.
 pub fn rows(check: &ReplicaCheck) -> Vec<[String; 4]> {
     let row = |replica: &CheckedReplica| {
         let digest = digest(replica).map_or("-".to_owned(), |digest| format!("{:016x}", digest.sum()));
@@ -18,7 +18,7 @@ pub fn rows(check: &ReplicaCheck) -> Vec<[String; 4]> {
     check.replicas.iter().map(row).collect()
 }
 
-/// An object for each member.
+/// One object per member.
 pub fn json(check: &ReplicaCheck) -> Vec<Value> {
     let object = |replica: &CheckedReplica| {
         let parts = digest(replica).map(|digest| {
@@ -67,7 +67,7 @@ fn digest(replica: &CheckedReplica) -> Option<&StateDigest> {
     }
 }
 
-/// The digest of more than half of all members; where fewer answered, theirs if it is one.
+/// The digest of a majority of all members; if fewer answered, their digest, if they agree.
 fn agreed(check: &ReplicaCheck) -> Option<&StateDigest> {
     let digests: Vec<_> = check.replicas.iter().filter_map(digest).collect();
     let have = |one: &StateDigest| digests.iter().filter(|other| **other == one).count();

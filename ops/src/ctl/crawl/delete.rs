@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::ctl::output::note;
 use crate::ctl::{Cluster, CtlError, Output};
 
-/// Forgets an ended crawl.
+/// Deletes an ended crawl.
 pub async fn run(cluster: &Cluster, output: Output, crawl: CrawlId) -> Result<(), CtlError> {
     cluster.write(Write::DeleteCrawl { crawl }).await?;
     if output.is_json() {

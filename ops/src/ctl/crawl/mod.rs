@@ -22,15 +22,15 @@ pub enum Crawl {
     List,
     /// Show one crawl in full.
     Show(Named),
-    /// Stop granting jobs of a crawl; those that run, finish.
+    /// Stop granting jobs of a crawl; running jobs finish.
     Pause(Named),
-    /// Go on with a paused crawl.
+    /// Resume a paused crawl.
     Resume(Named),
     /// Stop a crawl for good and drop what is queued.
     Cancel(Named),
-    /// Forget a crawl that has ended, with its errors and its frontier.
+    /// Delete a crawl that has ended, with its errors and its frontier.
     Delete(Named),
-    /// Wait until a crawl is over, showing how far it is.
+    /// Wait until a crawl is over, showing its progress.
     Wait(Named),
 }
 
@@ -56,7 +56,7 @@ impl Crawl {
     }
 }
 
-/// Tells where a crawl stands after an operator steered it.
+/// Prints the state of a crawl after an operator's change.
 async fn tell(cluster: &Cluster, output: Output, id: CrawlId) -> Result<(), CtlError> {
     let crawl = cluster.crawl(id).await?;
     if output.is_json() {

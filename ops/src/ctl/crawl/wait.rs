@@ -11,10 +11,10 @@ use crate::ctl::progress::CrawlProgress;
 use crate::ctl::render::{count, duration};
 use crate::ctl::{Cluster, CtlError, Output};
 
-/// Pause between two looks.
+/// Pause between two polls.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Waits until a crawl is over. One that was cancelled or has failed accounts is an error.
+/// Waits until a crawl is over. A cancelled crawl or failed accounts are an error.
 pub async fn wait(cluster: &Cluster, output: Output, id: CrawlId) -> Result<(), CtlError> {
     let start = Instant::now();
     let mut pace = Pace::default();
@@ -50,7 +50,7 @@ fn summary(crawl: &CrawlView) -> String {
     )
 }
 
-/// What the end of a crawl means for who waited.
+/// The result for whoever waited.
 fn conclude(crawl: &CrawlView) -> Result<(), CtlError> {
     let id = crawl.id;
     if crawl.phase == CrawlPhase::Cancelled {

@@ -40,7 +40,7 @@ pub struct Cat {
 }
 
 impl Cat {
-    /// Prints the lines. A damaged file is printed up to where it breaks, and is an error at the end.
+    /// Prints the lines. A damaged file is printed up to the damage, and is an error at the end.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
         let mut out =
             Printer { out: BufWriter::new(io::stdout().lock()), fields: self.fields.as_ref(), output };
@@ -73,7 +73,7 @@ impl Cat {
     }
 
     fn cat_user(&self, output: &Path, user: &UserId, out: &mut Printer) -> Result<(), CtlError> {
-        // Opening a dataset makes its folders; a mistyped one shall not come into being.
+        // Opening a dataset creates its folders, which a mistyped one should not.
         if !output.is_dir() {
             return Err(CtlError::Failed(format!("--output: {} is no folder", output.display())));
         }
@@ -148,7 +148,7 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// Prints the good items, up to an error.
+    /// Prints the intact items, up to an error.
     fn items<Item: Display>(
         &mut self,
         items: impl IntoIterator<Item = dataset::Result<Item>>,

@@ -36,13 +36,13 @@ struct Tally {
     written: u64,
     renamed: u64,
     unchanged: u64,
-    /// Of the files that were written anew.
+    /// Size of the files that were rewritten, before.
     bytes_before: u64,
     bytes_after: u64,
 }
 
 impl Convert {
-    /// Converts each file, tells of each that was changed, and counts at the end.
+    /// Converts each file, prints each that was changed, and counts at the end.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
         for folder in self.paths.iter().chain(&self.to).filter(|path| is_folder(path)) {
             tell_leftovers(folder)?;
@@ -110,7 +110,7 @@ fn tell(file: &DatasetFile, target: &Target, converted: &Converted, output: Outp
             let doubled = written.map_or(0, |written| written.duplicates);
             output.line(format!("{name}: {} items that were there twice left out", count(doubled)))
         }
-        // Thousands of files are as they should be.
+        // Not printed: thousands of files are as they should be.
         _ => Ok(()),
     }
 }

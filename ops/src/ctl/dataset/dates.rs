@@ -3,8 +3,8 @@
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// A date in a form that can be compared and read: Twitter's `Thu May 30 21:15:48 +0000 2013` becomes
-/// `2013-05-30T21:15:48Z`; any other spelling stays.
+/// A date in a format that is comparable and readable: Twitter's `Thu May 30 21:15:48 +0000 2013` becomes
+/// `2013-05-30T21:15:48Z`; any other spelling is kept.
 pub fn normal(date: &str) -> String {
     twitter(date).unwrap_or_else(|| date.to_owned())
 }

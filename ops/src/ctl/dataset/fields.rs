@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Fields separated by commas, each a way into the object: `created_at,user/screen_name,text`.
+/// Comma-separated fields, each a path into the object: `created_at,user/screen_name,text`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fields(Vec<Vec<String>>);
 
@@ -27,7 +27,7 @@ impl FromStr for Fields {
 }
 
 impl Fields {
-    /// Appends the fields of a JSON object to `line`, with tabs between.
+    /// Appends the fields of a JSON object to `line`, separated by tabs.
     pub fn write_tabbed(&self, json: &str, line: &mut String) {
         for (n, path) in self.0.iter().enumerate() {
             if n > 0 {
@@ -52,7 +52,7 @@ impl Fields {
     }
 }
 
-/// The value that a path leads to. A number leads into an array.
+/// The value at a path. A number is an index into an array.
 fn find<'a>(json: &'a str, path: &[String]) -> Option<&'a RawValue> {
     let mut value: &RawValue = serde_json::from_str(json).ok()?;
     for name in path {
@@ -62,8 +62,8 @@ fn find<'a>(json: &'a str, path: &[String]) -> Option<&'a RawValue> {
     Some(value)
 }
 
-/// A text without its quotes, `null` as nothing, anything else as it stands in the file. What would break the
-/// line or steer a terminal is escaped as JSON does it.
+/// A string without its quotes, nothing for `null`, anything else as in the file. What would break the line
+/// or control a terminal is escaped as in JSON.
 fn write_plain(value: &RawValue, line: &mut String) {
     let raw = value.get();
     if raw == "null" {
@@ -72,7 +72,7 @@ fn write_plain(value: &RawValue, line: &mut String) {
     if !raw.starts_with('"') {
         return line.push_str(&raw.replace(['\n', '\r', '\t'], " "));
     }
-    // A lone half of a surrogate pair makes no text; then the field is printed as it stands.
+    // An unpaired surrogate is not a string; the field is then printed as it is.
     let Ok(text) = serde_json::from_str::<String>(raw) else { return line.push_str(raw) };
     for c in text.chars() {
         match c {
@@ -87,7 +87,7 @@ fn write_plain(value: &RawValue, line: &mut String) {
     }
 }
 
-/// Finds the value of one name in an object, or of one place in an array.
+/// Finds the value of one name in an object, or of one index in an array.
 struct Child<'n, 'a> {
     name: &'n str,
     lifetime: PhantomData<&'a ()>,

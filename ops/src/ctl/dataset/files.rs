@@ -1,4 +1,4 @@
-//! The files that a command line names.
+//! The files named on a command line.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::ctl::CtlError;
 use crate::ctl::progress::Spinner;
 use crate::ctl::render::count;
 
-/// Files between two signs of life.
+/// Files between two updates of the progress.
 const SHOW_EVERY: u64 = 64;
 
 /// A file of a dataset.
@@ -21,21 +21,21 @@ pub struct DatasetFile {
     pub key: FileKey,
     /// Where it is.
     pub path: PathBuf,
-    /// The name that it had, if it was set aside as unreadable.
+    /// Its published name, if it was set aside as unreadable.
     pub published: Option<PathBuf>,
 }
 
-/// Which files of a folder are meant.
+/// Which files of a folder are selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileSelection {
-    /// Those that are published.
+    /// Published files.
     Published,
-    /// Also those that were set aside.
+    /// Published files and those that were set aside.
     All,
 }
 
-/// Calls `visit` with each file that `paths` name, folders being datasets. A file that fails is named and does not
-/// stop the others; returns how many did.
+/// Calls `visit` with each file in `paths`, folders being datasets. A file that fails is reported and does not stop
+/// the others; returns the number of failures.
 pub fn each(
     paths: &[PathBuf],
     meant: FileSelection,
@@ -80,7 +80,7 @@ pub fn each(
     Ok(failed)
 }
 
-/// Whether a path leads to a folder.
+/// Whether a path is a folder.
 pub fn is_folder(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_dir())
 }
@@ -104,7 +104,7 @@ fn named(path: &Path) -> Option<DatasetFile> {
     Some(DatasetFile { key, path: path.to_owned(), published: Some(published) })
 }
 
-/// The files of one folder of a dataset, those that were set aside behind the others.
+/// The files of one folder of a dataset, followed by those that were set aside.
 fn folder_files(folder: &Path) -> Result<Vec<DatasetFile>, CtlError> {
     let failed = |error: std::io::Error| CtlError::Failed(format!("{}: {error}", folder.display()));
     let mut files = Vec::new();
@@ -115,8 +115,8 @@ fn folder_files(folder: &Path) -> Result<Vec<DatasetFile>, CtlError> {
     Ok(files)
 }
 
-/// The copies of each file in one folder of several datasets, in the order of the datasets; where a dataset has a
-/// file under both names, the one that counts is the later.
+/// The copies of each file in one folder of several datasets, in the order of the datasets; if a dataset has a file
+/// under both names, the effective one comes later.
 pub fn copies(datasets: &[PathBuf], folder: &Path) -> Result<BTreeMap<FileKey, Vec<Copy>>, CtlError> {
     let mut copies: BTreeMap<FileKey, Vec<Copy>> = BTreeMap::new();
     for (dataset, root) in datasets.iter().enumerate() {
@@ -125,7 +125,7 @@ pub fn copies(datasets: &[PathBuf], folder: &Path) -> Result<BTreeMap<FileKey, V
             continue;
         }
         let mut files = folder_files(&folder)?;
-        // The name of the original program counts for less than ours, and is longer.
+        // The original program's name has a lower precedence than ours, and is longer.
         files.sort_by(|a, b| b.path.cmp(&a.path));
         for file in files.into_iter().filter(|file| file.published.is_none()) {
             copies.entry(file.key).or_default().push(Copy { dataset, path: file.path });
@@ -137,13 +137,13 @@ pub fn copies(datasets: &[PathBuf], folder: &Path) -> Result<BTreeMap<FileKey, V
 /// A copy of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// In which of the datasets.
+    /// Index of the dataset.
     pub dataset: usize,
     /// Where it is.
     pub path: PathBuf,
 }
 
-/// What a file holds: by its name, or where that says nothing by its first byte.
+/// The kind of a file: by its name, or else by its first byte.
 pub fn kind(path: &Path) -> Result<FileKind, CtlError> {
     if let Some(file) = named(path) {
         return Ok(file.key.kind);
@@ -159,7 +159,7 @@ pub fn kind(path: &Path) -> Result<FileKind, CtlError> {
     Ok(if start.first() == Some(&b'{') { FileKind::Timeline } else { FileKind::Followers })
 }
 
-/// The failure of one file, which is no reason to stop.
+/// The failure of one file, which does not stop the command.
 pub fn failure(error: dataset::DatasetError) -> CtlError {
     CtlError::Failed(error.to_string())
 }

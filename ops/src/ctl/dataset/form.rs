@@ -1,10 +1,10 @@
-//! Flags for how new files are written.
+//! Flags for the format of new files.
 
 use clap::{Args, ValueEnum};
 use storage::dataset::FollowersFormat;
 use storage::dataset::rewrite::{Form, Gzip};
 
-/// How new files are written; what is not given stays as it is.
+/// The format of new files; by default unchanged.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct FormArgs {
     /// Write follower lists as lines, or packed as the original program did (8 bytes an id).
@@ -25,7 +25,7 @@ enum ListFormat {
 }
 
 impl FormArgs {
-    /// What the flags ask for.
+    /// The format according to the flags.
     pub fn form(&self) -> Form {
         let gzip = match (self.gzip, self.plain) {
             (Some(level), _) => Gzip::Level(level),

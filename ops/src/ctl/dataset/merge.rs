@@ -19,7 +19,7 @@ use crate::ctl::progress::Spinner;
 use crate::ctl::render::count;
 use crate::ctl::{CtlError, Output};
 
-/// Files between two signs of life.
+/// Files between two updates of the progress.
 const SHOW_EVERY: u64 = 64;
 
 /// Arguments.
@@ -42,7 +42,7 @@ pub struct Merge {
 #[derive(Debug, Default)]
 struct Tally {
     files: u64,
-    /// Files of which the destination has the only copy.
+    /// Files whose only copy is in the destination.
     unchanged: u64,
     items: u64,
     duplicates: u64,
@@ -94,7 +94,7 @@ impl Merge {
             names.extend(folders.iter().filter_map(|folder| folder.file_name()).map(OsString::from));
         }
         let (mut tally, spinner) = (Tally::default(), Spinner::new());
-        // One folder's names at a time: a dataset has a hundred folders, and maybe millions of files.
+        // One folder at a time: a dataset has a hundred folders, and possibly millions of files.
         for name in &names {
             for (key, copies) in copies(&self.paths, Path::new(name))? {
                 match self.merge_copies(key, &copies, destination, &mut tally) {
@@ -141,7 +141,7 @@ impl Merge {
         if written.items == 0 {
             return Ok(());
         }
-        // In the destination itself, copies under other names are in the new file now.
+        // Copies under other names in the destination itself are part of the new file now.
         for copy in copies.iter().filter(|copy| Some(copy.dataset) == destination) {
             if !is_same(&copy.path, &target.path) {
                 fs::remove_file(&copy.path).map_err(|error| {

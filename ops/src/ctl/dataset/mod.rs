@@ -1,4 +1,4 @@
-//! `dataset`: looking at crawled files, and making them anew. Needs no cluster.
+//! `dataset`: reading and rewriting crawled files. Needs no cluster.
 
 mod cat;
 mod convert;
@@ -20,22 +20,22 @@ use super::{CtlError, Output};
 /// Verbs.
 #[derive(Debug, Subcommand)]
 pub enum Dataset {
-    /// Print the tweets and followers of files or of an account, one a line.
+    /// Print the tweets and followers of files or of an account, one per line.
     Cat(cat::Cat),
-    /// Count what files hold: items, dates, sizes, what is wrong.
+    /// Count what files contain: items, dates, sizes, defects.
     Stat(stat::Stat),
-    /// Read a whole dataset and name every file that is damaged.
+    /// Read a whole dataset and name every damaged file.
     Verify(verify::Verify),
-    /// Write files in another form: packed or as lines, compressed or plain, under our names.
+    /// Write files in another format: packed or as lines, compressed or plain, under our names.
     Convert(convert::Convert),
     /// Save what can be read of damaged files, and set those aside.
     Recover(recover::Recover),
-    /// Join copies of a file, or whole datasets: each tweet and each follower once.
+    /// Merge copies of a file, or whole datasets: each tweet and each follower once.
     Merge(merge::Merge),
 }
 
 impl Dataset {
-    /// Runs the verb; it blocks.
+    /// Runs the command; blocks.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
         match self {
             Self::Cat(args) => args.run(output),

@@ -32,14 +32,14 @@ struct Tally {
     files: u64,
     sound: u64,
     recovered: u64,
-    /// Set aside earlier, and there again meanwhile, or of no use.
+    /// Set aside earlier, and replaced or unusable.
     left: u64,
     items: u64,
     lost: Loss,
 }
 
 impl Recover {
-    /// Recovers each damaged file, tells what was lost of it, and counts at the end.
+    /// Recovers each damaged file, prints what was lost of it, and counts at the end.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
         for folder in self.paths.iter().chain(&self.to).filter(|path| is_folder(path)) {
             tell_leftovers(folder)?;
@@ -100,8 +100,8 @@ impl Recover {
         }
     }
 
-    /// Whether a file of which nothing can be read is no failure: it was set aside and nobody asks for this one. A
-    /// damaged file is reported once, by the run that sets it aside; the runs of every night after it end well.
+    /// Whether an entirely unreadable file is not a failure: it was set aside and not named explicitly. A damaged
+    /// file is reported once, by the run that sets it aside; nightly runs after that succeed.
     fn is_settled(&self, file: &DatasetFile) -> bool {
         self.to.is_none() && file.published.is_some() && !self.paths.contains(&file.path)
     }
@@ -132,7 +132,7 @@ fn tell(file: &DatasetFile, target: &Target, recovery: &Recovery, output: Output
     output.line(format!("{}: {}", file.path.display(), parts.join("; ")))
 }
 
-/// What was lost, in words; nothing where nothing was.
+/// Descriptions of the loss; empty if there is none.
 fn describe(loss: &Loss) -> Vec<String> {
     let mut parts = Vec::new();
     if loss.bad_items > 0 {

@@ -24,7 +24,7 @@ pub struct Stat {
     summary: bool,
 }
 
-/// The files of one kind.
+/// Totals of one kind of file.
 #[derive(Debug, Default)]
 struct Totals {
     files: u64,
@@ -37,7 +37,7 @@ struct Totals {
 }
 
 impl Stat {
-    /// Prints what each file holds as it is read, and what all hold together.
+    /// Prints the contents of each file as it is read, and the totals.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
         let (mut timelines, mut followers) = (Totals::default(), Totals::default());
         if !self.summary && !output.is_json() {
@@ -171,7 +171,7 @@ fn kind(kind: FileKind) -> &'static str {
     }
 }
 
-/// A line of the table. Its columns have fixed widths, since it is printed while files are read.
+/// A row of the table. Its columns have fixed widths, since it is printed while files are read.
 fn row([kind, items, bytes, plain, form, first, last, from, to]: [&str; 9], name: &str) -> String {
     format!(
         "{kind:<9} {items:>10} {bytes:>13} {plain:>14}  {form:<12}  {first:>19} {last:>19}  {from:<10}  {to:<10}  {name}"

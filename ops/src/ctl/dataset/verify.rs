@@ -10,7 +10,7 @@ use crate::ctl::progress::Spinner;
 use crate::ctl::render::{count, printable};
 use crate::ctl::{CtlError, Output};
 
-/// Files between two signs of life.
+/// Files between two updates of the progress.
 const SHOW_EVERY: u64 = 64;
 
 /// Arguments.
@@ -22,7 +22,7 @@ pub struct Verify {
 }
 
 impl Verify {
-    /// Reads everything, names each file that is not sound, one a line, and counts at the end.
+    /// Reads everything, prints each unsound file, one per line, and counts at the end.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
         let mut tally = Tally { output, ..Tally::default() };
         if self.path.is_file() {
@@ -35,18 +35,18 @@ impl Verify {
     }
 }
 
-/// What a dataset holds.
+/// The contents of a dataset.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Contents {
     /// Tweets, each once.
     pub tweets: u64,
-    /// Followers, each once for each account.
+    /// Followers, counted per account.
     pub followers: u64,
-    /// Files that are not sound.
+    /// Number of unsound files.
     pub unsound: u64,
 }
 
-/// Reads a whole dataset, names each file that is not sound, one a line, and counts at the end.
+/// Reads a whole dataset, prints each unsound file, one per line, and counts at the end.
 pub fn contents(folder: &Path, output: Output) -> Result<Contents, CtlError> {
     let mut tally = Tally { output, ..Tally::default() };
     tally.walk(folder)?;
@@ -154,7 +154,7 @@ impl Tally {
     }
 }
 
-/// What is wrong with a file, in words.
+/// A description of a file's defects.
 pub fn why(found: &Verification) -> String {
     let mut parts = Vec::new();
     if let Some(unreadable) = &found.unreadable {

@@ -9,7 +9,7 @@ use storage::ids::UserId;
 use crate::ctl::render::printable;
 use crate::ctl::{Cluster, CtlError, Output};
 
-/// Accounts asked for at once, the most that the tracker gives.
+/// Accounts per query, the most that the tracker returns.
 const PAGE: u32 = 1_000;
 
 /// Arguments.
@@ -23,7 +23,7 @@ pub struct List {
 }
 
 impl List {
-    /// Lists the accounts by id, one operation a line; as JSON one account a line.
+    /// Lists the accounts by id, one operation per line; as JSON one account per line.
     pub async fn run(&self, cluster: &Cluster, output: Output) -> Result<(), CtlError> {
         cluster.crawl(self.crawl).await?;
         if !output.is_json() {
@@ -66,7 +66,7 @@ impl List {
     }
 }
 
-/// Shows page after page.
+/// Prints page after page.
 async fn for_each<Why>(
     page: impl AsyncFn(Option<UserId>) -> Result<Vec<FailedUser<Why>>, ClientError>,
     show: impl Fn(&FailedUser<Why>) -> Result<(), CtlError>,
@@ -80,7 +80,7 @@ async fn for_each<Why>(
     }
 }
 
-/// A row of fixed widths: the list can be longer than memory, so no table knows all of it.
+/// A row of fixed widths: the list can exceed memory, so its widths are not known in advance.
 fn row(cells: [&str; 5]) -> String {
     let [user, depth, operation, attempts, reason] = cells;
     format!("{user:<20}  {depth:>5}  {operation:<9}  {attempts:>8}  {reason}")

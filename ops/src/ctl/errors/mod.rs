@@ -10,7 +10,7 @@ use super::{Cluster, CtlError, Output};
 /// Verbs.
 #[derive(Debug, Subcommand)]
 pub enum Errors {
-    /// List the accounts of a crawl that failed, with the reasons.
+    /// List the failed accounts of a crawl, with the reasons.
     List(list::List),
     /// Put failed accounts back into the queue.
     Retry(retry::Retry),

@@ -10,7 +10,7 @@ use crate::ctl::output::note;
 use crate::ctl::render::count;
 use crate::ctl::{Cluster, CtlError, Output};
 
-/// Accounts put back by one command of the cluster.
+/// Accounts retried by one command of the cluster.
 const STEP: u32 = 1_000;
 
 /// Arguments.
@@ -24,12 +24,12 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Puts the accounts back that are in the error list now.
+    /// Retries the accounts that are in the error list now.
     pub async fn run(&self, cluster: &Cluster, output: Output) -> Result<(), CtlError> {
         let listed = cluster.crawl(self.crawl).await?.counters.users.failed;
         let goal = if self.user.is_some() { 1 } else { listed };
         let mut retried = 0;
-        // Accounts that fail again while this goes on are not taken twice: it would not end.
+        // Accounts that fail again in the meantime are not retried twice, or this might not end.
         while retried < goal {
             let limit = u64::from(STEP).min(goal - retried) as u32;
             match self.step(cluster, limit).await? {

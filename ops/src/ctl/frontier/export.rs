@@ -63,14 +63,14 @@ impl Export {
             match page.next {
                 None => return Ok(accounts),
                 Some(next) if next > from => from = next,
-                // A page that leads back would go round for ever.
+                // A page that leads back would never end.
                 Some(_) => return Err(ClientError::UnexpectedResponse { asked: "frontier query" }.into()),
             }
         }
     }
 }
 
-/// The file under another name until it is whole. Removed when dropped before.
+/// The file under a temporary name until it is complete. Removed if dropped before.
 struct Draft {
     encoder: GzEncoder<BufWriter<File>>,
     draft: PathBuf,
@@ -102,7 +102,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.published {
-            // The error that led here is the one to report.
+            // The original error is the one to report.
             let _ = fs::remove_file(&self.draft);
         }
     }

@@ -9,7 +9,7 @@ use super::{Cluster, CtlError, Output};
 /// Verbs.
 #[derive(Debug, Subcommand)]
 pub enum Frontier {
-    /// Write the accounts that a crawl admitted and did not crawl, as a list that `submit` takes.
+    /// Write the accounts that a crawl admitted but did not crawl, as a list for `submit`.
     Export(export::Export),
 }
 

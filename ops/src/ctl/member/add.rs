@@ -9,7 +9,7 @@ use crate::ctl::{Cluster, CtlError, Output, endpoint};
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Add {
-    /// The new node's number, unlike that of any member.
+    /// The new node's number, which no member has.
     #[arg(value_name = "N")]
     node: NodeId,
     /// Where the others will reach it.
@@ -18,7 +18,7 @@ pub struct Add {
 }
 
 impl Add {
-    /// Lets the node in.
+    /// Admits the node.
     pub async fn run(&self, cluster: &Cluster, output: Output) -> Result<(), CtlError> {
         let (node, address) = (self.node, self.address.clone());
         let members = cluster.endpoints().join(",");

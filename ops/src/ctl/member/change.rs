@@ -17,13 +17,13 @@ pub struct OfNode {
 }
 
 impl OfNode {
-    /// Lets the member vote.
+    /// Promotes the member.
     pub async fn promote(&self, cluster: &Cluster, output: Output) -> Result<(), CtlError> {
         let node = self.node;
         run(cluster, output, MemberRequest::Promote { node }, node, &format!("node {node} votes")).await
     }
 
-    /// Takes its vote away.
+    /// Demotes the member.
     pub async fn demote(&self, cluster: &Cluster, output: Output) -> Result<(), CtlError> {
         let node = self.node;
         let done = format!("node {node} votes no more; it holds the replica and runs workers");
@@ -39,7 +39,7 @@ impl OfNode {
     }
 }
 
-/// Asks for a change and says that it was made.
+/// Requests a change and reports that it was made.
 pub(super) async fn run(
     cluster: &Cluster,
     output: Output,
@@ -51,7 +51,7 @@ pub(super) async fn run(
     tell(output, node, done)
 }
 
-/// Says that a change was made.
+/// Reports that a change was made.
 pub(super) fn tell(output: Output, node: NodeId, done: &str) -> Result<(), CtlError> {
     if output.is_json() {
         return output.json(&json!({ "node": node }));

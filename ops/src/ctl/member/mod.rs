@@ -13,19 +13,19 @@ use super::{Cluster, CtlError, Output};
 /// Verbs.
 #[derive(Debug, Subcommand)]
 pub enum Member {
-    /// List the members, and the changes that are under way.
+    /// List the members, and the changes that are in progress.
     List,
-    /// Let a new node in; it holds the replica and runs workers, and votes once it is promoted.
+    /// Admit a new node; it holds a replica and runs workers, and votes once it is promoted.
     Add(add::Add),
-    /// Let one new disk of a member in, once, while its old one is silent.
+    /// Admit one new disk of a member, once, while its old one is silent.
     Replace(replace::Replace),
-    /// Let a member vote.
+    /// Promote a member to a voter.
     Promote(change::OfNode),
-    /// Take a member's vote away; it stays a member.
+    /// Demote a member to a learner; it stays a member.
     Demote(change::OfNode),
-    /// Take a member out of the cluster for good; its node stops.
+    /// Remove a member from the cluster for good; its node stops.
     Remove(change::OfNode),
-    /// Tell the others where a member is reached now.
+    /// Change the address of a member.
     SetAddress(set_address::SetAddress),
 }
 

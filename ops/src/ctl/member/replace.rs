@@ -17,7 +17,7 @@ pub struct Replace {
 }
 
 impl Replace {
-    /// Lets one new disk in.
+    /// Admits one new disk.
     pub async fn run(&self, cluster: &Cluster, output: Output) -> Result<(), CtlError> {
         let (node, address) = (self.node, self.address.clone());
         let done = format!(

@@ -16,7 +16,7 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// Stops granting jobs to the node, or goes on.
+    /// Stops or resumes granting jobs to the node.
     pub async fn run(&self, cluster: &Cluster, output: Output, drained: bool) -> Result<(), CtlError> {
         let node = self.node;
         let members = cluster.status().await?.nodes;

@@ -9,7 +9,7 @@ use super::{Cluster, CtlError, Output};
 /// Verbs.
 #[derive(Debug, Subcommand)]
 pub enum Node {
-    /// Grant no more jobs to a node; those it has, it finishes.
+    /// Grant no more jobs to a node; it finishes those that it has.
     Drain(drain::Drain),
     /// Grant jobs to a node again.
     Undrain(drain::Drain),

@@ -7,7 +7,7 @@ use super::{columns, count, millis, printable};
 
 const UNKNOWN: &str = "-";
 
-/// Every node, with how far it is behind the leader's log.
+/// Every node, with its lag behind the leader's log.
 pub fn nodes(status: &ClusterStatus) -> Table {
     let newest = leader_log(status);
     columns(NODE_COLUMNS, status.nodes.iter().map(|member| node_row(member, newest)))
@@ -16,7 +16,7 @@ pub fn nodes(status: &ClusterStatus) -> Table {
 const NODE_COLUMNS: [&str; 9] =
     ["NODE", "ADDRESS", "ROLE", ">TERM", ">LOG", ">APPLIED", ">LAG", "VERSION", "UP"];
 
-/// The last log index of the leader, or of the one that has come furthest when it is silent.
+/// The last log index of the leader, or of the most up-to-date node if the leader is silent.
 pub fn leader_log(status: &ClusterStatus) -> u64 {
     let of_leader = status.nodes.iter().find(|m| m.id == status.leader).and_then(|m| m.node.as_ref());
     let known = status.nodes.iter().filter_map(|m| m.node.as_ref());
@@ -54,7 +54,7 @@ fn node_row(member: &MemberStatus, newest: u64) -> [String; 9] {
     ]
 }
 
-/// Nodes that answered for themselves, when there is no leader to ask.
+/// Nodes that answered for themselves, if there is no leader.
 pub fn lone_nodes(answers: &[(String, NodeStatus)]) -> Table {
     let newest = answers.iter().map(|(_, node)| node.last_log).max().unwrap_or(0);
     let rows = answers.iter().map(|(endpoint, node)| {
@@ -72,7 +72,7 @@ pub fn lone_nodes(answers: &[(String, NodeStatus)]) -> Table {
     columns(NODE_COLUMNS, rows)
 }
 
-/// Every member of the cluster, and the changes that are under way.
+/// Every member of the cluster, and the changes that are in progress.
 pub fn members(status: &ClusterStatus) -> Table {
     let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
     let rows = status.nodes.iter().map(|member| {

@@ -1,9 +1,8 @@
-//! The look of every table.
+//! The style of tables.
 
 use comfy_table::{CellAlignment, Table, presets};
 
-/// A table without lines, two spaces between columns. A `>` in front of a header aligns its column
-/// to the right.
+/// A table without lines, two spaces between columns. A `>` before a header aligns its column to the right.
 pub fn columns<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);

@@ -54,7 +54,7 @@ pub fn crawls<'a>(
     columns(header, rows)
 }
 
-/// What one crawl's operations came to.
+/// The results of one crawl's operations.
 pub fn operations(crawl: &CrawlView) -> Table {
     let rows = crawl.spec.operations.iter().map(|operation| {
         let jobs = &crawl.counters.operations[operation.index()];
@@ -71,7 +71,7 @@ pub fn operations(crawl: &CrawlView) -> Table {
     columns(["OPERATION", ">COMPLETED", ">GONE", ">FAILED", ">LIMITED", ">RETRIED", ">ITEMS"], rows)
 }
 
-/// One crawl in full, but for its operations.
+/// One crawl in full, except for its operations.
 pub fn crawl_details(crawl: &CrawlView) -> String {
     let users = &crawl.counters.users;
     let spec = &crawl.spec;

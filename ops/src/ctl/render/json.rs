@@ -1,4 +1,4 @@
-//! The cluster as `-o json` tells it.
+//! The cluster in `-o json`.
 
 use api::documents::{self, Rates};
 use api::model::{ClusterStatus, CrawlView, NodeStatus};
@@ -22,7 +22,7 @@ pub fn status(status: &ClusterStatus, troubles: &[String], rates: impl Fn(&Crawl
     })
 }
 
-/// Nodes that answered for themselves, when there is no leader to ask.
+/// Nodes that answered for themselves, if there is no leader.
 pub fn leaderless(answers: &[(String, NodeStatus)], troubles: &[String]) -> Value {
     let nodes = answers.iter().map(
         |(endpoint, status)| json!({ "endpoint": endpoint, "node": documents::node(status, None, true) }),

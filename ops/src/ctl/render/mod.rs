@@ -1,4 +1,4 @@
-//! How the cluster looks: tables for people, JSON for programs.
+//! Renders the cluster: tables for people, JSON for programs.
 
 mod cluster;
 mod columns;

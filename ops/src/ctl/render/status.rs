@@ -24,7 +24,7 @@ pub fn status(status: &ClusterStatus, rates: impl Fn(&CrawlView) -> Rates) -> St
     page
 }
 
-/// What the nodes say that answered, when there is no leader.
+/// The status of the nodes that answered, if there is no leader.
 pub fn leaderless(answers: &[(String, NodeStatus)]) -> String {
     let mut page = "no leader\n".to_owned();
     section(&mut page, "NODES", &cluster::lone_nodes(answers));

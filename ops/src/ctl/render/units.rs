@@ -1,8 +1,8 @@
-//! Numbers, times and texts as people read them.
+//! Formats numbers, times and texts for people.
 
 use std::time::Duration;
 
-/// A number with its thousands apart: `12,345,678`.
+/// A number with thousands separators: `12,345,678`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -15,7 +15,7 @@ pub fn count(n: u64) -> String {
     text
 }
 
-/// A rate per second, with a digit behind the point while it is small.
+/// A rate per second, with one decimal while it is small.
 pub fn rate(per_second: f64) -> String {
     if per_second < 100.0 { format!("{per_second:.1}") } else { count(per_second.round() as u64) }
 }
@@ -32,13 +32,13 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// [`duration`] of so many milliseconds.
+/// [`duration`] of this many milliseconds.
 pub fn millis(ms: u64) -> String {
     duration(Duration::from_millis(ms))
 }
 
-/// A text from elsewhere (a name, a server's answer) with its control characters escaped, so that it
-/// stays on its line and cannot steer the terminal.
+/// An external text (a name, a server's answer) with its control characters escaped, so that it stays on its
+/// line and cannot control the terminal.
 pub fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for c in text.chars() {

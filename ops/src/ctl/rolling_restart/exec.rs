@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::ctl::CtlError;
 
-/// Pause between two looks whether the command has ended.
+/// Pause between two checks whether the command has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Runs the command and waits until it ends. What it prints goes to standard error.
+/// Runs the command and waits until it ends. Its output goes to standard error.
 pub async fn run(command: &str, node: NodeId, address: &str, deadline: Instant) -> Result<(), CtlError> {
     let mut child = Command::new("sh")
         .args(["-c", command])

@@ -17,13 +17,14 @@ use super::render::{columns, duration};
 use super::{Cluster, CtlError, Output, health, seconds};
 use ready::Ready;
 
-/// Pause between two looks at a node that starts.
+/// Pause between two polls of a node that is starting.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct RollingRestart {
-    /// What restarts one node, run by `sh -c` with TWM_NODE_ID and TWM_NODE_ADDRESS in its environment.
+    /// The command that restarts one node, run by `sh -c` with TWM_NODE_ID and TWM_NODE_ADDRESS in its
+    /// environment.
     #[arg(long, value_name = "CMD")]
     exec: String,
     /// Restart only these nodes.
@@ -35,8 +36,8 @@ pub struct RollingRestart {
 }
 
 impl RollingRestart {
-    /// Restarts node after node, followers first. Each must be back, caught up and the cluster healthy
-    /// before the next one is touched.
+    /// Restarts one node after the other, followers first. Each must be back and caught up, and the cluster
+    /// healthy, before the next one is touched.
     pub async fn run(&self, cluster: &Cluster, output: Output) -> Result<(), CtlError> {
         let status = cluster.status().await?;
         let troubles = health::troubles(&status);
@@ -47,7 +48,7 @@ impl RollingRestart {
             )));
         }
         let order = plan::order(&status, &self.only)?;
-        // The nodes given with --endpoints are among those that go down.
+        // The nodes in --endpoints are among those that go down.
         let cluster = cluster.through_also(status.nodes.iter().map(|m| m.address.clone()));
         let mut took = Vec::new();
         for (index, &node) in order.iter().enumerate() {
@@ -81,7 +82,7 @@ impl RollingRestart {
     }
 }
 
-/// Lets another node lead, if there is one. Answers the node as it is before its restart.
+/// Transfers the leadership if possible. Returns the node's status before its restart.
 async fn give_up_leadership(cluster: &Cluster, node: NodeId) -> Result<MemberStatus, CtlError> {
     let status = cluster.status().await?;
     if status.leader == node && voters(&status) > 1 {
@@ -99,7 +100,7 @@ fn voters(status: &ClusterStatus) -> usize {
     status.nodes.iter().filter(|m| m.voter).count()
 }
 
-/// Names the node that stopped the roll, and how to go on. Keeps the kind of the error.
+/// Names the node that stopped the roll, and how to continue. Keeps the kind of the error.
 fn stopped(why: CtlError, order: &[NodeId], at: usize) -> CtlError {
     let list = |nodes: &[NodeId]| nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(",");
     let done = if at == 0 { "none".to_owned() } else { list(&order[..at]) };

@@ -1,11 +1,11 @@
-//! In which order nodes are restarted.
+//! The order in which nodes are restarted.
 
 use api::model::{ClusterStatus, NodeId};
 
 use crate::ctl::CtlError;
 
-/// Followers by id and then the leader, so that leadership moves once; of these the wanted ones, or
-/// all when none is named.
+/// Followers by id and then the leader, so that leadership moves once; only the selected ones, or all if none
+/// is selected.
 pub fn order(status: &ClusterStatus, only: &[NodeId]) -> Result<Vec<NodeId>, CtlError> {
     let members: Vec<NodeId> = status.nodes.iter().map(|m| m.id).collect();
     if let Some(stranger) = only.iter().find(|&node| !members.contains(node)) {

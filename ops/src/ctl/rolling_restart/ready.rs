@@ -1,4 +1,4 @@
-//! When a restarted node is back.
+//! Decides when a restarted node is back.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::ctl::health;
 #[derive(Debug)]
 pub struct Ready {
     node: NodeId,
-    /// Whether it ran workers before: then the next node must not go before they run again.
+    /// Whether it ran workers before: then the next node must not stop before they run again.
     had_workers: bool,
-    /// The leader's log when the node was first seen again. Later entries are no measure: the log of
-    /// a busy cluster is always ahead of what a follower has applied.
+    /// The leader's log when the node was first seen again. Later entries do not count: the log of a busy
+    /// cluster is always ahead of what a follower has applied.
     goal: Option<u64>,
 }
 
@@ -23,7 +23,7 @@ impl Ready {
         Self { node, had_workers, goal: None }
     }
 
-    /// What is still missing, `since` the restart was begun; nothing when the node is back.
+    /// What is still missing, `since` the restart was begun; `None` once the node is back.
     pub fn missing(&mut self, status: &ClusterStatus, since: Duration) -> Option<String> {
         let member = status.nodes.iter().find(|m| m.id == self.node);
         let Some(node) = member.and_then(|m| m.node.as_ref()) else {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use crate::ctl::render::samples;
 
-    /// A healthy cluster whose node 2 came back 5 s ago and has applied so much.
+    /// A healthy cluster whose node 2 came back 5 s ago and has applied this index.
     fn status(applied: u64) -> ClusterStatus {
         let mut status = samples::status();
         status.nodes.truncate(2);

@@ -1,4 +1,4 @@
-//! What a submission is known again by.
+//! Identifies a submission.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,11 +7,11 @@ use std::path::Path;
 
 use flate2::Crc;
 
-/// Bytes of a list that are looked at: a list that grew or was edited has another time of change.
+/// Bytes of a list that are hashed: a list that grew or was edited has another modification time.
 const HEAD: u64 = 64 * 1024;
 
-/// A number for these lists in their order, the same as long as nobody writes to them; nothing if one is no
-/// regular file, and so can be read only once.
+/// A number for these lists in their order, which stays the same as long as they are not written to; `None`
+/// if one is not a regular file and thus can be read only once.
 pub fn fingerprint<'a>(lists: impl IntoIterator<Item = &'a Path>) -> io::Result<Option<u64>> {
     let (mut heads, mut files) = (Crc::new(), Crc::new());
     for list in lists {

@@ -73,7 +73,7 @@ enum Traverse {
 }
 
 impl Submit {
-    /// Makes a crawl of the list.
+    /// Creates a crawl from the list.
     pub async fn run(&self, cluster: &Cluster, output: Output) -> Result<(), CtlError> {
         let stdin = Path::new("-");
         if self.list == stdin && self.seeds.as_deref() == Some(stdin) {
@@ -104,7 +104,7 @@ impl Submit {
         }
         let summary = sent?;
         upload.seal().await?;
-        // Its spinner must be off the screen before the result is printed.
+        // Removes its spinner from the screen before the result is printed.
         drop(targets);
         self.tell(output, crawl, &summary)?;
         if self.wait { wait::wait(cluster, output, crawl).await } else { Ok(()) }
@@ -146,7 +146,7 @@ impl Submit {
         if operations.is_empty() { Operations::only(Operation::Timeline) } else { operations }
     }
 
-    /// Sends the seeds, so that no target's analysis finds one of them new, and then the targets.
+    /// Sends the seeds first, so that no target's analysis finds one of them new, and then the targets.
     async fn send(
         &self,
         upload: &mut Upload<'_>,
@@ -201,7 +201,7 @@ impl Submit {
     }
 }
 
-/// The crawl of the same submission that was cut off, if there is one.
+/// The interrupted crawl of the same submission, if any.
 async fn begun(cluster: &Cluster, spec: &CrawlSpec) -> Result<Option<CrawlView>, ClientError> {
     if spec.fingerprint.is_none() {
         return Ok(None);
@@ -218,7 +218,7 @@ async fn create(cluster: &Cluster, spec: CrawlSpec) -> Result<CrawlId, ClientErr
     }
 }
 
-/// What a submission came to.
+/// The result of a submission.
 #[derive(Default)]
 struct Summary {
     accepted: u64,

@@ -1,4 +1,4 @@
-//! The list that is submitted.
+//! The submitted list.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::ctl::render::count;
 use crate::ctl::targets::{BadLine, Batch, ListError, NAMED, TargetList, batches};
 use crate::ctl::{Cluster, CtlError};
 
-/// A list on its way to the cluster. Names its bad lines as they come.
+/// A list being sent to the cluster. Reports bad lines as they come.
 pub struct Source {
     name: String,
     batches: Receiver<Result<Batch, ListError>>,
@@ -40,7 +40,7 @@ impl Source {
         self.bad
     }
 
-    /// What stands before the first account and the part with it; nothing when the list has none.
+    /// Skips to the first account, and returns the part with it; `None` if the list has none.
     pub async fn head(&mut self, cluster: &Cluster) -> Result<Option<Vec<Vec<UserId>>>, CtlError> {
         let mut head = Vec::new();
         while let Some(users) = self.next_users(cluster).await? {
@@ -53,9 +53,8 @@ impl Source {
         Ok(None)
     }
 
-    /// The accounts of the next part of the list; nothing at its end. The cluster is asked for those of screen
-    /// names. A part can be empty, and counts all the same: which part of a list is which must not depend on
-    /// what the network says of a name.
+    /// The accounts of the next part of the list; `None` at its end. The cluster resolves screen names. A
+    /// part may be empty and still counts: the numbering of parts must not depend on the network's answers.
     pub async fn next_users(&mut self, cluster: &Cluster) -> Result<Option<Vec<UserId>>, CtlError> {
         if let Some(batch) = self.batches.recv().await {
             let Batch { mut users, names, named, bad } = batch?;
@@ -75,7 +74,7 @@ impl Source {
         Ok(None)
     }
 
-    /// Puts the accounts of these names to `users`.
+    /// Adds the accounts of these names to `users`.
     async fn resolve(
         &mut self,
         cluster: &Cluster,
@@ -100,7 +99,7 @@ impl Source {
         self.bad += 1;
     }
 
-    /// Shows who watches how many accounts were sent.
+    /// Shows on a terminal how many accounts were sent.
     pub fn show(&self, sent: u64) {
         self.spinner.show(format!("{}: {} accounts sent", self.name, count(sent)));
     }

@@ -1,4 +1,4 @@
-//! The targets on their way into a crawl.
+//! Sends targets to a crawl.
 
 use api::client::ClientError;
 use api::model::{CrawlId, CrawlView, Response, SubmitSummary, Write};
@@ -10,26 +10,26 @@ use crate::ctl::render::count;
 
 use super::Summary;
 
-/// A crawl that gets its targets. Says what is left behind when it is dropped too early.
+/// A crawl that is receiving its targets. Reports what is left behind if it is dropped too early.
 pub struct Upload<'a> {
     cluster: &'a Cluster,
     crawl: CrawlId,
-    /// The next chunk's number; targets and seeds are counted apart.
+    /// Numbers of the next chunks; targets and seeds are counted separately.
     chunks: [u64; 2],
-    /// Chunks that came before this run.
+    /// Chunks received before this run.
     known: [u64; 2],
     so_far: SubmitSummary,
     open: bool,
 }
 
 impl<'a> Upload<'a> {
-    /// Of a crawl that is loading.
+    /// For a crawl that is loading.
     pub fn new(cluster: &'a Cluster, crawl: CrawlId) -> Self {
         let so_far = SubmitSummary::default();
         Self { cluster, crawl, chunks: [0; 2], known: [0; 2], so_far, open: true }
     }
 
-    /// Goes on with a crawl whose submission was cut off: the chunks that came are not sent again.
+    /// Continues a crawl whose submission was interrupted: received chunks are not sent again.
     pub fn resume(cluster: &'a Cluster, crawl: CrawlView) -> Self {
         let users = crawl.counters.users;
         note(format!(
@@ -46,13 +46,13 @@ impl<'a> Upload<'a> {
         self.crawl
     }
 
-    /// What came before this run.
+    /// What was received before this run.
     pub fn so_far(&self) -> Summary {
         let SubmitSummary { accepted, duplicates } = self.so_far;
         Summary { accepted, duplicates, ..Summary::default() }
     }
 
-    /// The cluster that it goes to.
+    /// The destination.
     pub fn cluster(&self) -> &'a Cluster {
         self.cluster
     }
@@ -75,7 +75,7 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Tells that all targets are in.
+    /// Seals the crawl: all targets were sent.
     pub async fn seal(&mut self) -> Result<(), ClientError> {
         self.cluster.write(Write::SealCrawl { crawl: self.crawl }).await?;
         self.open = false;

@@ -1,4 +1,4 @@
-//! A list in the portions that one command of the cluster takes.
+//! Splits a list into portions of the size of one command.
 
 use storage::ids::UserId;
 use tokio::sync::mpsc;
@@ -7,9 +7,9 @@ use api::wire::bounds::{FULL_COMMAND, encoded_size};
 
 use super::{BadLine, Entry, ListError, TargetList};
 
-/// Accounts in one portion at most; long ids make it smaller.
+/// Most accounts in one portion; long ids make it smaller.
 pub const CHUNK: usize = 5_000;
-/// Bad lines that are named; of more than these only the number counts.
+/// Most bad lines that are reported individually.
 pub const NAMED: u64 = 20;
 /// Portions read ahead.
 const AHEAD: usize = 4;
@@ -19,30 +19,30 @@ const AHEAD: usize = 4;
 pub struct Batch {
     /// The accounts; with the names at most [`CHUNK`].
     pub users: Vec<UserId>,
-    /// Screen names whose accounts are not known yet, with their lines.
+    /// Screen names that are not resolved yet, with their lines.
     pub names: Vec<(u64, String)>,
     /// The first bad lines of the whole list, with their numbers.
     pub named: Vec<(u64, BadLine)>,
-    /// All bad lines of this part.
+    /// Number of bad lines in this part.
     pub bad: u64,
 }
 
-/// Reads a list on a thread of its own, because a read can block for ever, and hands it out in
-/// portions. The last one may be empty of accounts. A [`ListError`] ends the stream. The thread ends
-/// when the receiver is dropped and the read under way returns.
+/// Reads a list on a thread of its own, because a read can block forever, and yields it in portions. The last
+/// one may contain no accounts. A [`ListError`] ends the stream. The thread ends when the receiver is dropped
+/// and the current read returns.
 pub fn batches(list: TargetList) -> mpsc::Receiver<Result<Batch, ListError>> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     std::thread::spawn(move || read(list, &sender));
     receiver
 }
 
-/// Bytes that a name takes once it is an account: as many as the longest id.
+/// Size of a name once it is resolved, bytes: that of the longest id.
 const NAME_BYTES: usize = 260;
 
 fn read(list: TargetList, sender: &mpsc::Sender<Result<Batch, ListError>>) {
     let mut batch = Batch::default();
     let mut room_to_name = NAMED;
-    // By what the accounts take, not by their number: a portion becomes one command of the cluster.
+    // By the size of the accounts, not by their number: a portion becomes one command of the cluster.
     let mut bytes = 0;
     for entry in list {
         match entry {
@@ -62,7 +62,7 @@ fn read(list: TargetList, sender: &mpsc::Sender<Result<Batch, ListError>>) {
                 }
             }
             Err(error) => {
-                // What was read before the break goes first: its bad lines may explain it.
+                // What was read before the error is sent first: its bad lines may explain it.
                 if sender.blocking_send(Ok(batch)).is_ok() {
                     let _ = sender.blocking_send(Err(error));
                 }

@@ -2,22 +2,22 @@
 
 use storage::ids::{InvalidUserId, UserId};
 
-/// Longest line that can name an account, bytes.
+/// Longest line that can contain an account, bytes.
 pub const MAX_LINE: usize = 4096;
 
 /// Longest screen name.
 const MAX_NAME: usize = 50;
 
-/// Whom a line names.
+/// The target on a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// An account.
     Account(UserId),
-    /// A screen name, without its `@`; only the network knows its account.
+    /// A screen name, without its `@`, which has to be resolved.
     Name(String),
 }
 
-/// Why a line names no account.
+/// Why a line contains no target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadLine {
     /// Longer than [`MAX_LINE`].
@@ -29,26 +29,26 @@ pub enum BadLine {
     /// Another encoding.
     #[error("no UTF-8 text; convert the list, for example with `iconv -f latin1 -t utf-8`")]
     NotUtf8,
-    /// A screen name that cannot be one.
+    /// An invalid screen name.
     #[error("{0:?} is no screen name; behind the @ stand at most {MAX_NAME} letters, digits and underscores")]
     ScreenName(String),
-    /// A screen name that nobody has.
+    /// A screen name without an account.
     #[error("{0:?} names no account of the network; check its spelling, or whether the account was renamed")]
     NoSuchName(String),
-    /// A bare word. Text ids of other networks carry a `:` or an `@`.
+    /// A bare word. Text ids of other networks contain a `:` or an `@`.
     #[error(
         "{0:?} is no account id; write a decimal id, or another network's id like `did:plc:...` or `id@host`"
     )]
     Word(String),
-    /// Like an id, and none.
+    /// An invalid id.
     #[error(transparent)]
     Id(#[from] InvalidUserId),
 }
 
-/// Whom a line names; nothing for a blank line or a comment.
+/// The target on a line; `None` for a blank line or a comment.
 ///
-/// A line is an id, a screen name behind an `@`, or a job as the original saved its frontier: `T,<id>,0`, of which
-/// the id counts.
+/// A line is an id, a screen name after an `@`, or a job as the original saved its frontier: `T,<id>,0`, of which the
+/// id counts.
 pub fn parse_line(line: &[u8]) -> Result<Option<Target>, BadLine> {
     if line.contains(&0) {
         return Err(BadLine::Binary);

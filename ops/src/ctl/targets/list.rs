@@ -1,4 +1,4 @@
-//! A list as a stream.
+//! Reads a list as a stream.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -21,10 +21,10 @@ pub enum ListError {
     Open {
         /// The file.
         name: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// It ends or breaks in the middle.
+    /// It ends or fails in the middle.
     #[error("{name} cannot be read beyond line {line}: {source}")]
     Read {
         /// The file.
@@ -36,12 +36,12 @@ pub enum ListError {
     },
 }
 
-/// A line that says something.
+/// A line with content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// It names an account.
+    /// It contains an account.
     Account(UserId),
-    /// It is a screen name.
+    /// It contains a screen name.
     Name {
         /// Its number, from 1.
         line: u64,
@@ -57,8 +57,8 @@ pub enum Entry {
     },
 }
 
-/// A list of accounts, plain or gzip, read as a stream with bounded memory. Yields what each line
-/// that is neither blank nor a comment says, and ends after a [`ListError`].
+/// A list of accounts, plain or gzip, read as a stream with bounded memory. Yields an entry for each line
+/// that is neither blank nor a comment, and ends after a [`ListError`].
 pub struct TargetList {
     name: String,
     input: Box<dyn BufRead + Send>,
@@ -78,7 +78,7 @@ impl TargetList {
         Self::from_reader(&name, file)
     }
 
-    /// Reads from anything; `name` is used in errors. Blocks until two bytes came.
+    /// Reads from any reader; `name` is used in errors. Blocks until two bytes arrive.
     pub fn from_reader(name: &str, mut input: impl Read + Send + 'static) -> Result<Self, ListError> {
         let name = name.to_owned();
         let mut head = Vec::with_capacity(GZIP_MAGIC.len());
@@ -99,8 +99,8 @@ impl TargetList {
         &self.name
     }
 
-    /// Reads the next line into `self.line`, cut off one byte behind the longest that counts.
-    /// Answers whether there was one.
+    /// Reads the next line into `self.line`, cut off one byte after the longest valid one. Returns whether
+    /// there was one.
     fn read_line(&mut self) -> io::Result<bool> {
         self.line.clear();
         let mut any = false;

@@ -1,4 +1,4 @@
-//! Lists of accounts, as people and the crawler's own exports write them.
+//! Lists of accounts, as written by people and by the crawler's own exports.
 
 mod batch;
 mod line;

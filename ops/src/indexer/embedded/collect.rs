@@ -1,4 +1,4 @@
-//! All that an inspection tells, in one pass over the matching tweets.
+//! Collects the results of an inspection, in one pass over the matching tweets.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -16,10 +16,11 @@ pub(super) struct Collect {
     pub(super) buckets: Option<Buckets>,
 }
 
-/// When a tweet was made, and its id: undated ones are the oldest, and of one moment the greater id is newer.
+/// The time of a tweet, and its id: undated tweets are the oldest, and of the same time the larger id is
+/// newer.
 type Age = (Option<i64>, String);
 
-/// What a segment has.
+/// The results of a segment.
 #[derive(Default)]
 pub(super) struct Counted {
     total: u64,
@@ -44,7 +45,7 @@ pub(super) struct SegmentCollect {
     newest: BinaryHeap<Reverse<(Option<i64>, u64, DocId)>>,
 }
 
-/// A column of texts, and how often each was seen, by its ordinal.
+/// A column of texts, and the number of occurrences by ordinal.
 struct Terms {
     column: Option<StrColumn>,
     seen: HashMap<u64, u64>,
@@ -59,7 +60,7 @@ impl Terms {
         self.column.iter().flat_map(move |column| column.term_ords(document))
     }
 
-    /// How many the document has.
+    /// The number of terms in the document.
     fn count(&mut self, document: DocId) -> usize {
         let Some(column) = &self.column else { return 0 };
         let mut many = 0;
@@ -153,7 +154,7 @@ impl SegmentCollector for SegmentCollect {
         }
         self.hashtags.count(document);
         self.placed += u64::from(self.cells.count(document) > 0);
-        // Most tweets of a large index are older than the newest few: their ids are not looked at.
+        // Most tweets of a large index are older than the newest few: their ids are not read.
         let full = self.newest.len() >= MOST_SAMPLES;
         if full && self.newest.peek().is_some_and(|Reverse((oldest, ..))| created_at < *oldest) {
             return;

@@ -1,4 +1,4 @@
-//! From when to when matching tweets reach.
+//! The time range of matching tweets.
 
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::Column;

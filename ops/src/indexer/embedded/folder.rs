@@ -17,7 +17,7 @@ const MANAGED: &str = ".managed.json";
 /// Files that tantivy locks.
 const LOCKS: [&str; 2] = [".tantivy-writer.lock", ".tantivy-meta.lock"];
 
-/// Opens the index of a folder, or makes it; one that is there is deleted first if `recreate` says so.
+/// Opens the index in a folder, or creates it; an existing one is deleted first if `recreate` is set.
 pub(super) fn open(folder: &Path, schema: &Schema, recreate: bool) -> Result<Index> {
     fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
     let named = |source: TantivyError| EmbeddedError::Tantivy { folder: folder.to_owned(), source };
@@ -27,7 +27,7 @@ pub(super) fn open(folder: &Path, schema: &Schema, recreate: bool) -> Result<Ind
         refuse_foreign(folder)?;
     }
     if recreate || !there {
-        // Whoever writes to it holds this.
+        // Held by any writer.
         let _lock = directory
             .acquire_lock(&INDEX_WRITER_LOCK)
             .map_err(|_| EmbeddedError::InUse { folder: folder.to_owned() })?;
@@ -37,7 +37,7 @@ pub(super) fn open(folder: &Path, schema: &Schema, recreate: bool) -> Result<Ind
     Index::open(directory).map_err(named)
 }
 
-/// A folder that is no index must be empty, but for what an interrupted start leaves.
+/// A folder that is not an index must be empty, except for what an interrupted start leaves.
 fn refuse_foreign(folder: &Path) -> Result<()> {
     if folder.join(MANAGED).exists() {
         return Ok(());
@@ -52,7 +52,8 @@ fn refuse_foreign(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes an index: its list first, so that what an interruption leaves is none, and last what tells that it was one.
+/// Deletes an index: its list of segments first, so that an interruption leaves no index, and last what identifies it
+/// as one.
 fn clear(folder: &Path) -> io::Result<()> {
     remove(&folder.join(META))?;
     File::open(folder)?.sync_all()?;

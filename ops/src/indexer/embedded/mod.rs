@@ -1,6 +1,6 @@
-//! An index in a folder of this machine, by tantivy.
+//! An index in a local folder, by tantivy.
 //!
-//! How far the stream was indexed is part of each commit, so that both are there or neither.
+//! The position in the stream is part of each commit, so that both are durable or neither.
 
 mod collect;
 mod extent;
@@ -56,7 +56,7 @@ pub(super) enum EmbeddedError {
     Progress { folder: PathBuf, what: String },
 }
 
-/// The index of one folder. Calls may wait for the disk.
+/// The index in one folder. Calls may block on the disk.
 pub(super) struct EmbeddedIndex {
     folder: PathBuf,
     fields: Fields,
@@ -67,10 +67,10 @@ pub(super) struct EmbeddedIndex {
 type Result<T, E = EmbeddedError> = std::result::Result<T, E>;
 
 impl EmbeddedIndex {
-    /// Opens the index of a folder, or makes it. `recreate` deletes one that is there.
+    /// Opens the index in a folder, or creates it. `recreate` deletes an existing one.
     ///
     /// # Errors
-    /// The folder holds something else, is in use, or cannot be used.
+    /// The folder contains something else, is in use, or cannot be used.
     pub(super) fn open(folder: &Path, recreate: bool) -> Result<Self> {
         let named = |source| EmbeddedError::Tantivy { folder: folder.to_owned(), source };
         let (schema, fields) = schema::build();
@@ -91,7 +91,7 @@ impl EmbeddedIndex {
         &self.folder
     }
 
-    /// How far the stream was indexed.
+    /// The position in the stream.
     pub(super) fn progress(&self) -> Result<Progress> {
         let meta = self.reader.searcher().index().load_metas().map_err(|source| self.named(source))?;
         let Some(payload) = meta.payload else { return Ok(Progress::START) };
@@ -99,7 +99,7 @@ impl EmbeddedIndex {
         read.map_err(|error| EmbeddedError::Progress { folder: self.folder.clone(), what: error.to_string() })
     }
 
-    /// Adds tweets, each in the place of an earlier one of its id; gives those that are refused.
+    /// Adds tweets, each replacing an earlier one with its id; returns those that are refused.
     pub(super) fn add(&self, tweets: &[Tweet]) -> Result<Vec<Refused>> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut refused = Vec::new();
@@ -114,7 +114,7 @@ impl EmbeddedIndex {
         Ok(refused)
     }
 
-    /// Makes what was added durable and found.
+    /// Makes added tweets durable and searchable.
     pub(super) fn commit(&self, progress: Progress) -> Result<()> {
         let payload = serde_json::to_string(&progress).map_err(|error| EmbeddedError::Progress {
             folder: self.folder.clone(),
@@ -130,18 +130,18 @@ impl EmbeddedIndex {
         commit().map_err(|source| self.named(source))
     }
 
-    /// Tweets that can be found.
+    /// Number of searchable tweets.
     pub(super) fn count(&self) -> u64 {
         self.reader.searcher().num_docs()
     }
 
-    /// The first and the last moment of tweets that match.
+    /// The time range of matching tweets.
     pub(super) fn extent(&self, question: &Question) -> Result<Option<(i64, i64)>> {
         let searcher = self.reader.searcher();
         searcher.search(&*self.query(question), &Extent).map_err(|source| self.named(source))
     }
 
-    /// Looks at all tweets that match.
+    /// Inspects all matching tweets.
     pub(super) fn find(&self, question: &Question, buckets: Option<Buckets>) -> Result<Findings> {
         let searcher = self.reader.searcher();
         let find = || {
@@ -183,7 +183,7 @@ impl EmbeddedIndex {
     }
 }
 
-/// Terms that tantivy would silently leave out.
+/// Terms that tantivy would silently drop.
 fn too_long(tweet: &Tweet) -> Option<String> {
     let length = tweet.screen_name.as_ref().map_or(0, String::len);
     (length > LONGEST_TERM).then(|| format!("its screen_name has {length} bytes; {LONGEST_TERM} at most"))

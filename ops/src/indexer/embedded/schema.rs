@@ -26,11 +26,11 @@ pub(super) struct Fields {
     pub(super) created_at: Field,
     pub(super) hashtags: Field,
     pub(super) cell: Field,
-    /// The document as a search server would keep it.
+    /// The document as a search server would store it.
     pub(super) source: Field,
 }
 
-/// The schema that this program makes.
+/// The schema of this program.
 pub(super) fn build() -> (Schema, Fields) {
     let mut schema = Schema::builder();
     let words = TextFieldIndexing::default()

@@ -100,7 +100,7 @@ fn a_folder_is_used_by_one_and_only_if_it_is_an_index_or_empty() {
     let index = EmbeddedIndex::open(folder.path(), true).unwrap();
     assert_eq!((index.count(), index.progress().unwrap()), (0, Progress::START));
     drop(index);
-    // Interrupted between deleting and making.
+    // Interrupted between deletion and creation.
     std::fs::remove_file(folder.path().join("meta.json")).unwrap();
     assert_eq!(EmbeddedIndex::open(folder.path(), false).unwrap().count(), 0);
 

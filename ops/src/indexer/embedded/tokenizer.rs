@@ -1,14 +1,14 @@
-//! Words, as tantivy asks for them.
+//! The tokenizer, in tantivy's interface.
 
 use tantivy::Index;
 use tantivy::tokenizer::{TextAnalyzer, Token, TokenStream, Tokenizer};
 
 use crate::indexer::words::words;
 
-/// What the index calls it.
+/// Its name in the index.
 pub(super) const WORDS: &str = "words";
 
-/// Makes it known to an index.
+/// Registers it with an index.
 pub(super) fn register(index: &Index) {
     index.tokenizers().register(WORDS, TextAnalyzer::builder(Words).build());
 }

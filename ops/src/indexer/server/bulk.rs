@@ -1,4 +1,4 @@
-//! Bulk requests: tweets in parts that the server can bear, until each is indexed or refused.
+//! Bulk requests: tweets in parts that the server can handle, until each is indexed or refused.
 
 use std::collections::VecDeque;
 
@@ -10,39 +10,39 @@ use super::{Failure, WAITS};
 use crate::indexer::index::Refused;
 use crate::indexer::tweet::Tweet;
 
-/// What of an answer is asked for.
+/// The requested part of the answer.
 pub(super) const ASKED: &str =
     "filter_path=items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason";
-/// Tweets of a bulk at most, and about how many bytes.
+/// Most tweets in a bulk request, and its approximate size in bytes.
 const MOST_TWEETS: usize = 1_000;
 const MOST_BYTES: usize = 4 << 20;
 
-/// What a server says to a bulk.
+/// A server's response to a bulk request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BulkResponse {
-    /// To each of its tweets.
+    /// One result per tweet.
     Items(Vec<ItemResult>),
-    /// It is busy: nothing of it was taken, and less would perhaps be.
+    /// It is busy: nothing was accepted, and a smaller request may be.
     Busy(String),
-    /// It cannot be taken as a whole.
+    /// The request as a whole is too large.
     TooMuch(String),
 }
 
-/// What a server says to a tweet.
+/// A server's response to a tweet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ItemResult {
     Indexed,
-    /// It may be taken later.
+    /// It may be accepted later.
     Later(String),
     /// It never will.
     Refused(String),
 }
 
-/// Part of what waits.
+/// A part of the pending tweets.
 pub(super) struct Part {
-    /// Places of its tweets.
+    /// Positions of its tweets.
     pub(super) places: Vec<usize>,
-    /// As a server takes them.
+    /// The body of the request.
     pub(super) body: String,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Part {
 pub(super) struct Pending<'a> {
     tweets: &'a [Tweet],
     waiting: VecDeque<usize>,
-    /// Tweets of the next part at most.
+    /// Most tweets of the next part.
     limit: usize,
     pub(super) backoff: Backoff,
     pub(super) refused: Vec<Refused>,
@@ -67,7 +67,7 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// The next part; none when nothing waits any more.
+    /// The next part; `None` if nothing is pending.
     pub(super) fn next(&mut self) -> Option<Part> {
         let mut part = Part { places: Vec::new(), body: String::new() };
         while let Some(place) = self.waiting.front().copied() {
@@ -84,7 +84,7 @@ impl<'a> Pending<'a> {
         (!part.places.is_empty()).then_some(part)
     }
 
-    /// Takes note of what was said to a part; gives what to wait for before the next.
+    /// Processes the response to a part; returns what to wait for before the next.
     pub(super) fn settle(&mut self, part: Part, said: BulkResponse) -> Option<String> {
         match said {
             BulkResponse::Items(verdicts) => self.settle_each(part, verdicts),
@@ -106,7 +106,7 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// Puts what had no answer in front again.
+    /// Puts tweets without a response back to the front.
     pub(super) fn again(&mut self, places: &[usize]) {
         places.iter().rev().for_each(|place| self.waiting.push_front(*place));
     }
@@ -140,7 +140,7 @@ impl<'a> Pending<'a> {
     }
 }
 
-/// Reads what a server said to a bulk of so many tweets.
+/// Parses the response to a bulk request with this many tweets.
 pub(super) fn read(answer: &Answer, tweets: usize) -> Result<BulkResponse, Failure> {
     match answer.status {
         200..=299 => {}
@@ -167,7 +167,7 @@ fn verdict(item: &Value) -> ItemResult {
     match status {
         200..=299 => ItemResult::Indexed,
         429 | 500.. => ItemResult::Later(why()),
-        // A full disk, or an index that was deleted, says nothing of the tweet.
+        // A full disk, or a deleted index, says nothing about the tweet.
         _ if matches!(
             kind,
             "cluster_block_exception" | "index_not_found_exception" | "security_exception"

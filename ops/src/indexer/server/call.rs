@@ -1,4 +1,4 @@
-//! Calls of a search server.
+//! HTTP calls to a search server.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -11,27 +11,27 @@ use storage::net::tls::ClientTls;
 
 use super::ServerUrl;
 
-/// How long connecting may take, and a whole answer.
+/// Timeouts of a connection and of a whole answer.
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(60);
-/// Largest answer that is read, in bytes.
+/// Largest answer, bytes.
 const LARGEST: usize = 32 << 20;
-/// Characters of an answer that are shown.
+/// Longest quoted part of an answer, characters.
 const SHOWN: usize = 300;
 
-/// A way to a server.
+/// A client of a server.
 pub(super) struct Call {
     client: Client,
     url: ServerUrl,
 }
 
-/// An answer, good or bad.
+/// An answer of any status.
 pub(super) struct Answer {
     pub(super) status: u16,
     body: Vec<u8>,
 }
 
-/// Why there is no answer, or none that can be used.
+/// Why there is no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
     #[error("no answer: {0}")]
@@ -45,7 +45,7 @@ pub(super) enum CallError {
 }
 
 impl Call {
-    /// A way to the server of this URL.
+    /// A client of the server at this URL.
     pub(super) fn new(url: ServerUrl) -> Result<Self, String> {
         let tls = ClientTls::new().map_err(|error| error.to_string())?;
         let client = Client::builder()
@@ -113,7 +113,7 @@ impl Call {
 }
 
 impl Answer {
-    /// Itself, if it says that all is well.
+    /// Itself, if it reports success.
     pub(super) fn good(self) -> Result<Self, CallError> {
         match self.status {
             200..=299 => Ok(self),
@@ -125,7 +125,7 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|error| CallError::Strange(error.to_string()))
     }
 
-    /// What it says, cut short: the reason of an error, if there is one.
+    /// Its text, shortened: the reason of an error, if there is one.
     pub(super) fn text(&self) -> String {
         let json = self.json().unwrap_or_default();
         let text = match reason(&json["error"]) {
@@ -136,7 +136,7 @@ impl Answer {
     }
 }
 
-/// Type, reason and cause of an error, as search servers tell them, each cut short.
+/// Type, reason and cause of an error in the format of search servers, each shortened.
 pub(super) fn reason(error: &Value) -> Option<String> {
     let short = |text: &str| text.chars().take(SHOWN).collect::<String>();
     let reason = short(error["reason"].as_str()?);
@@ -147,7 +147,7 @@ pub(super) fn reason(error: &Value) -> Option<String> {
     })
 }
 
-/// What lies at the bottom of an error, without the URL.
+/// The root cause of an error, without the URL.
 fn root_cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "timed out".to_owned();

@@ -1,4 +1,4 @@
-//! The index and the document of its progress: made, looked at, deleted.
+//! Creates, checks and deletes the index and the document with its position.
 
 use std::sync::PoisonError;
 
@@ -8,11 +8,11 @@ use super::call::{Answer, CallError};
 use super::{Failure, SearchServer, ServerError, mapping};
 use crate::indexer::index::Progress;
 
-/// What a server answers that lets nobody in.
+/// Statuses that refuse the login.
 const LOGIN: [u16; 2] = [401, 403];
 
 impl SearchServer {
-    /// Where the progress is kept.
+    /// Where the position is stored.
     fn progress_index(&self) -> String {
         format!("{}-position", self.index)
     }
@@ -20,7 +20,8 @@ impl SearchServer {
     pub(super) async fn prepare_once(&self) -> Result<Progress, Failure> {
         let recreate = *self.recreate.lock().unwrap_or_else(PoisonError::into_inner);
         if recreate {
-            // The position first: without it the stream is read from its beginning, however far this comes.
+            // The position first: without it the stream is read from its beginning, however far the deletion
+            // gets.
             self.delete(&self.progress_index()).await?;
             self.delete(&self.index).await?;
             *self.recreate.lock().unwrap_or_else(PoisonError::into_inner) = false;
@@ -49,14 +50,14 @@ impl SearchServer {
         Ok(())
     }
 
-    /// The index's own id, if there is the index; its mapping must be ours.
+    /// The index's own id, if the index exists; its mapping must be ours.
     async fn look(&self) -> Result<Option<String>, Failure> {
         let answer = self.call.get(&self.index).await?;
         let json = match answer.status {
             404 => return Ok(None),
             _ => self.let_in(answer)?.good()?.json()?,
         };
-        // An alias is answered with the names of what it stands for.
+        // An alias is answered with the names of its indexes.
         let indexes: Vec<&Value> = json.as_object().into_iter().flatten().map(|(_, index)| index).collect();
         let [index] = indexes[..] else {
             return Err(self.other("it is an alias of several indexes".to_owned()));
@@ -88,7 +89,7 @@ impl SearchServer {
     async fn create(&self, index: &str, body: Value) -> Result<(), Failure> {
         let answer = self.let_in(self.call.put(index, &body).await?)?;
         match answer.status {
-            // A name that is not allowed, most likely.
+            // Probably an invalid name.
             400 => Err(Failure::Lasting(ServerError::Refused {
                 url: self.call.url().to_string(),
                 index: index.to_owned(),

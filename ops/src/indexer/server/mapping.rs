@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-/// The mapping that this program makes. Only what differs from the servers' defaults is said, so that it comes back as
-/// it went.
+/// The mapping of this program. Only what differs from the servers' defaults is included, so that the server returns
+/// the same.
 pub(super) fn ours() -> Value {
     json!({
-        // Fields are added by a new mapping alone, never by a tweet.
+        // Fields are added only by a new mapping, never by a tweet.
         "dynamic": "false",
         "properties": {
             "id": { "type": "keyword" },
-            // Divided into words by the analyzer `standard`.
+            // Tokenized by the analyzer `standard`.
             "text": { "type": "text" },
             "screen_name": { "type": "keyword" },
             "user": { "type": "keyword" },
@@ -23,7 +23,7 @@ pub(super) fn ours() -> Value {
     })
 }
 
-/// The first difference of a mapping from ours.
+/// The first difference between a mapping and ours.
 pub(super) fn difference(theirs: &Value) -> Option<String> {
     let ours = ours();
     let said = |value: &Value| if value.is_null() { "nothing".to_owned() } else { value.to_string() };
@@ -37,7 +37,7 @@ pub(super) fn difference(theirs: &Value) -> Option<String> {
     })
 }
 
-/// Servers tell `false` as a text or as a truth value.
+/// Servers return `false` as a string or as a boolean.
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -1,7 +1,7 @@
-//! An index in Elasticsearch or OpenSearch, spoken to in what both understand.
+//! An index in Elasticsearch or OpenSearch, using only what both understand.
 //!
-//! How far the stream was indexed is a document in a small index of its own, written after the server acknowledged
-//! what it tells of: what was indexed behind it is sent again after a crash and takes its own place.
+//! The position in the stream is a document in a small index of its own, written after the server has acknowledged
+//! what it covers: what was indexed beyond it is sent again after a crash and replaces itself.
 
 mod bulk;
 mod call;
@@ -30,7 +30,7 @@ pub(super) use url::ServerUrl;
 /// Waits for a server that is busy or does not answer.
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
-/// Why there is no going on with a search server.
+/// Why a search server can no longer be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ServerError {
     #[error("{url} does not let us in ({status}); check user and password in --server or TWM_INDEXER_SERVER")]
@@ -47,9 +47,9 @@ pub(super) enum ServerError {
     Client(String),
 }
 
-/// What is wrong with one attempt.
+/// Why an attempt failed.
 enum Failure {
-    /// It may be well later.
+    /// A later attempt may succeed.
     Passing(String),
     Lasting(ServerError),
 }
@@ -60,17 +60,17 @@ impl From<CallError> for Failure {
     }
 }
 
-/// The index of one server. It holds no connection that must be made before.
+/// The index on one server. It needs no connection in advance.
 pub(super) struct SearchServer {
     call: Call,
     index: String,
-    /// Deletes what is there, once.
+    /// Whether to delete the existing index, once.
     recreate: Mutex<bool>,
     trouble: Mutex<Option<String>>,
 }
 
 impl SearchServer {
-    /// The index of this name. Nothing is asked yet.
+    /// The index with this name. It does not connect yet.
     ///
     /// # Errors
     /// HTTPS cannot be used.
@@ -84,18 +84,18 @@ impl SearchServer {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes the index ready, and says how far the stream was indexed.
+    /// Prepares the index, and returns the position in the stream.
     ///
     /// # Errors
-    /// The index is another one, or the server does not let us in.
+    /// The index has another mapping, or the server refuses the login.
     pub(super) async fn prepare(&self) -> Result<Progress, ServerError> {
         self.persist("preparing the index", || self.prepare_once().boxed()).await
     }
 
-    /// Indexes tweets, and gives those that are refused for good.
+    /// Indexes tweets, and returns those refused for good.
     ///
     /// # Errors
-    /// None that passes: those are waited for.
+    /// Only permanent ones: temporary ones are waited for.
     pub(super) async fn add(&self, tweets: &[Tweet]) -> Result<Vec<Refused>, ServerError> {
         let mut pending = Pending::of(tweets);
         while let Some(part) = pending.next() {
@@ -124,15 +124,15 @@ impl SearchServer {
         bulk::read(&self.call.post_lines(&path, &part.body).await?, part.places.len())
     }
 
-    /// Keeps how far the stream was indexed.
+    /// Stores the position in the stream.
     ///
     /// # Errors
-    /// None that passes: those are waited for.
+    /// Only permanent ones: temporary ones are waited for.
     pub(super) async fn keep(&self, progress: Progress) -> Result<(), ServerError> {
         self.persist("keeping the position", || self.keep_once(progress).boxed()).await
     }
 
-    /// Tweets in the index.
+    /// Number of tweets in the index.
     ///
     /// # Errors
     /// The server does not answer.
@@ -142,7 +142,7 @@ impl SearchServer {
         answer.map_err(|error| self.silent(&error)).map(|json| json["count"].as_u64().unwrap_or(0))
     }
 
-    /// The first and the last moment of tweets that match.
+    /// The time range of matching tweets.
     ///
     /// # Errors
     /// The server does not answer.
@@ -151,7 +151,7 @@ impl SearchServer {
         answer.map(|answer| search::read_extent(&answer)).map_err(|error| self.silent(&error))
     }
 
-    /// Looks at all tweets that match.
+    /// Inspects all matching tweets.
     ///
     /// # Errors
     /// The server does not answer.
@@ -169,7 +169,7 @@ impl SearchServer {
         self.call.post(&format!("{}/_search", self.index), body).await?.good()?.json()
     }
 
-    /// Tries until it is well, or will never be.
+    /// Retries until success or a permanent error.
     async fn persist<'a, T>(
         &'a self,
         what: &str,

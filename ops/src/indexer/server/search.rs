@@ -1,4 +1,4 @@
-//! Searches, and what their answers mean.
+//! Search requests and their answers.
 
 use serde_json::{Value, json};
 
@@ -6,10 +6,10 @@ use super::call::CallError;
 use crate::indexer::inspection::{Buckets, Findings, MOST_CELLS, MOST_SAMPLES, MOST_TAGS};
 use crate::indexer::question::Question;
 
-/// Terms that each shard counts for the most frequent ones: enough that no answer is off.
+/// Terms counted by each shard for the most frequent ones: enough for exact results.
 const SHARD_TERMS: usize = 10_000;
 
-/// Asks for the first and the last moment.
+/// The request for the time range.
 pub(super) fn extent(question: &Question) -> Value {
     json!({
         "size": 0,
@@ -22,13 +22,13 @@ pub(super) fn extent(question: &Question) -> Value {
     })
 }
 
-/// The first and the last moment, if any tweet has one.
+/// The time range, if any tweet has a date.
 pub(super) fn read_extent(answer: &Value) -> Option<(i64, i64)> {
     let moment = |name: &str| answer["aggregations"][name]["value"].as_f64().map(|millis| millis as i64);
     Some((moment("first")?, moment("last")?))
 }
 
-/// Asks for all that an inspection tells.
+/// The request for an inspection.
 pub(super) fn find(question: &Question, buckets: Option<Buckets>) -> Value {
     let terms = |field: &str, size: usize| {
         let order = json!([{ "_count": "desc" }, { "_key": "asc" }]);
@@ -56,7 +56,7 @@ pub(super) fn find(question: &Question, buckets: Option<Buckets>) -> Value {
 
 /// What was found.
 pub(super) fn read(answer: &Value) -> Result<Findings, CallError> {
-    // Part of the shards is part of the truth.
+    // An answer from some of the shards is incomplete.
     if answer["timed_out"] == true || answer["_shards"]["failed"].as_u64().unwrap_or(1) > 0 {
         return Err(CallError::Strange("not all shards answered".to_owned()));
     }
@@ -82,7 +82,7 @@ pub(super) fn read(answer: &Value) -> Result<Findings, CallError> {
 
 fn query(question: &Question) -> Value {
     let words = question.words.iter().map(|word| {
-        // The server divides a word again, as the text was.
+        // The server tokenizes a word again, as it did with the text.
         json!({ "match": { "text": { "query": word, "operator": "and" } } })
     });
     let hashtags = question.hashtags.iter().map(|tag| json!({ "term": { "hashtags": tag } }));

@@ -4,16 +4,16 @@ use std::fmt;
 
 use reqwest::Url;
 
-/// Where a search server is: `http[s]://[USER:PASSWORD@]HOST[:PORT][/PREFIX]`; port 9200 unless said. Shown, also for
-/// debugging, the password is hidden.
+/// Where a search server is: `http[s]://[USER:PASSWORD@]HOST[:PORT][/PREFIX]`; the default port is 9200. Its
+/// `Display` and `Debug` forms omit the password.
 #[derive(Clone)]
 pub(in crate::indexer) struct ServerUrl {
-    /// Without user and password, with a slash at its end.
+    /// Without user and password, ending with a slash.
     pub(super) base: Url,
     pub(super) login: Option<(String, String)>,
 }
 
-/// Why a text is no URL of a search server.
+/// Why a text is not a URL of a search server.
 #[derive(Debug, thiserror::Error)]
 #[error("{shown} is no URL of a search server: {problem}; expected http[s]://[USER:PASSWORD@]HOST[:PORT]")]
 pub(in crate::indexer) struct ServerUrlError {
@@ -24,10 +24,10 @@ pub(in crate::indexer) struct ServerUrlError {
 const PORT: u16 = 9200;
 
 impl ServerUrl {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// It is none; the error shows it without its password.
+    /// It is invalid; the error shows it without its password.
     pub(in crate::indexer) fn parse(text: &str) -> Result<Self, ServerUrlError> {
         Self::read(text.trim()).map_err(|problem| ServerUrlError { shown: hide_login(text.trim()), problem })
     }
@@ -55,7 +55,8 @@ impl ServerUrl {
         let cannot = |()| "it names no host".to_owned();
         base.set_username("").map_err(cannot)?;
         base.set_password(None).map_err(cannot)?;
-        // The standard ports of http and https count as said only if they are: a URL forgets them.
+        // The standard ports of http and https count only if they are given explicitly, which a parsed URL
+        // does not show.
         if base.port().is_none() && !says_port(text) {
             base.set_port(Some(PORT)).map_err(cannot)?;
         }
@@ -67,7 +68,7 @@ impl ServerUrl {
     }
 }
 
-/// Whether a port stands behind the host.
+/// Whether the host is followed by a port.
 fn says_port(text: &str) -> bool {
     let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = authority.split('/').next().unwrap_or_default();
@@ -76,7 +77,7 @@ fn says_port(text: &str) -> bool {
         .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// A text that may hold a password, fit to be shown.
+/// A text that may contain a password, for display.
 fn hide_login(text: &str) -> String {
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
     let colon = if scheme.is_empty() { "" } else { "://" };

@@ -1,19 +1,19 @@
-//! What Redis brought, sifted.
+//! Extracts profiles from entries.
 
 use crate::lookup::profile::Profile;
 use crate::stream::{Found, Stamp};
 
-/// How often refused entries are complained about: the first, and each of this number.
+/// How often refused entries are logged: the first, and one in this many.
 const COMPLAIN_EVERY: u64 = 1_000;
 
-/// Counts what is no profile.
+/// Counts entries that are not profiles.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     count: u64,
 }
 
 impl Refusals {
-    /// The profiles among what was found. Whatever else is there is left out, counted and complained about.
+    /// The profiles among the entries. Everything else is skipped, counted and logged.
     pub(super) fn sift(&mut self, found: Vec<Found>) -> Vec<(Profile, Stamp)> {
         let mut profiles = Vec::with_capacity(found.len());
         for Found { stamp, id, json } in found {

@@ -1,4 +1,4 @@
-//! Changes that build upon each other before they are written together.
+//! Dependent changes that are written together.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(super) struct Draft<'a> {
     store: &'a dyn StateStore,
     /// `None` deletes.
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    /// Profiles of accounts that had none.
+    /// Number of accounts that had no profile.
     new: u64,
 }
 
@@ -26,7 +26,7 @@ impl<'a> Draft<'a> {
         self.changes.insert(key.to_vec(), Some(value));
     }
 
-    /// What to write, and how many more profiles there will be.
+    /// The batch to write, and the number of additional profiles.
     pub(super) fn finish(self) -> (WriteBatch, u64) {
         let mut batch = WriteBatch::new();
         for (key, value) in self.changes {
@@ -38,7 +38,7 @@ impl<'a> Draft<'a> {
         (batch, self.new)
     }
 
-    /// Takes a profile unless a newer one of its account is there.
+    /// Adds a profile unless a newer one of its account exists.
     pub(super) fn offer(&mut self, profile: &Profile, stamp: Stamp) -> Result<bool, StoreError> {
         let key = profile_key(&profile.id);
         if let Some(old) = self.get(&key)? {
@@ -61,7 +61,7 @@ impl<'a> Draft<'a> {
         Ok(true)
     }
 
-    /// A name belongs to the newest profile that has it: accounts change their names, and others take the old ones.
+    /// A name belongs to the newest profile with it: accounts change their names, and others take the old ones.
     fn take_name(&mut self, name: &str, id: &str, stamp: Stamp) -> Result<(), StoreError> {
         let key = name_key(name);
         if let Some(holder) = self.get(&key)?.filter(|holder| holder != id.as_bytes()) {

@@ -13,7 +13,7 @@ use super::{Lookup, Refusal, json_body, json_bytes};
 use crate::lookup::profile::{self, LONGEST_KEY};
 use crate::lookup::store::{Profiles, StoreError};
 
-/// Ids and names that are looked up together at most.
+/// Most ids and names in one request.
 const MOST: usize = 500;
 
 #[derive(Deserialize)]
@@ -37,7 +37,7 @@ struct Missing {
     names: Vec<String>,
 }
 
-/// Answers the profiles of ids, then those of names, each in the order of the request, and what there is none of.
+/// Returns the profiles of ids, then those of names, each in the order of the request, and lists the missing ones.
 pub(super) async fn answer(
     State(lookup): State<Lookup>,
     headers: HeaderMap,
@@ -77,7 +77,7 @@ fn look_up(profiles: &Profiles, ids: Vec<String>, names: Vec<String>) -> Result<
     Ok(answer)
 }
 
-/// A stored profile was checked when it came.
+/// A stored profile was checked when it arrived.
 fn raw(profile: Option<Vec<u8>>) -> Option<Box<RawValue>> {
     RawValue::from_string(String::from_utf8(profile?).ok()?).ok()
 }

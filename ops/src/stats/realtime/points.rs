@@ -6,24 +6,24 @@ use crate::stats::counters::Reading;
 use crate::stats::event;
 use crate::stats::points_file::PointsFile;
 
-/// Bytes of lines that are gathered at most before they are written.
+/// Most bytes of lines that are buffered before they are written.
 const GATHERED: usize = 256 * 1024;
-/// Bytes of lines that wait at most for a disk that takes none.
+/// Most bytes of lines that wait for a full disk.
 const UNWRITTEN: usize = 16 * 1024 * 1024;
-/// How often messages that are no points are complained about: the first, and each of this number.
+/// How often messages that are not points are logged: the first, and one in this many.
 const COMPLAIN_EVERY: u64 = 1_000;
 
-/// Gathers points and passes them on.
+/// Buffers points and passes them on.
 pub(super) struct Points {
-    /// Taken out only while it is written to.
+    /// Absent only while it is being written.
     file: Option<PointsFile>,
     carbon: Option<Carbon>,
     lines: Vec<u8>,
     points: u64,
     unwritten: Vec<u8>,
-    /// Points that the file did not get because its disk took none for too long.
+    /// Points that were not written because the disk was full for too long.
     lost: u64,
-    /// The last complaint of the file.
+    /// The last error of the file.
     trouble: Option<String>,
     bad_messages: u64,
     odd: Vec<&'static str>,
@@ -48,7 +48,7 @@ impl Points {
         }
     }
 
-    /// One message. One that is no point is counted, and ends nothing.
+    /// Processes a message. An invalid one is counted, and otherwise ignored.
     pub(super) async fn add_event(&mut self, channel: &str, payload: &[u8]) {
         match event::line(channel, payload) {
             Ok(line) => {
@@ -72,7 +72,7 @@ impl Points {
         }
     }
 
-    /// Writes what was gathered.
+    /// Writes the buffered points.
     pub(super) async fn flush(&mut self) {
         let lines = std::mem::take(&mut self.lines);
         let points = std::mem::take(&mut self.points);
@@ -119,7 +119,7 @@ impl Points {
     /// Writes the rest.
     ///
     /// # Errors
-    /// The file did not get it.
+    /// They could not be written to the file.
     pub(super) async fn finish(mut self) -> Result<(), ServiceEnd> {
         self.flush().await;
         if let Some(carbon) = self.carbon {
