@@ -9,6 +9,7 @@ pub mod budget;
 pub mod crawl;
 pub mod follow;
 pub mod http;
+pub mod http_client;
 pub mod logs;
 pub mod mirror;
 pub mod monitor;

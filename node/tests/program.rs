@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use storage::env::{Clock, SystemClock};
 
-/// How long a test waits for anything.
+/// Timeout of every wait in a test.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn node(folder: &Path, arguments: &[&str]) -> Command {
@@ -26,7 +26,7 @@ fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), text(stdout), text(stderr))
 }
 
-/// A node that runs. Killed when it is dropped.
+/// A running node. Killed when dropped.
 struct Running {
     process: Child,
     http: String,
@@ -34,14 +34,14 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
 impl Running {
-    /// Starts a node alone on free ports and waits until it says where its HTTP port is.
+    /// Starts a single node on free ports and waits until it logs the address of its HTTP port.
     fn start(folder: &Path, listen: &str) -> Self {
         let arguments = ["--http", "127.0.0.1:0", "--listen", listen, "--log-format", "json"];
         let mut process = node(folder, &arguments).stderr(Stdio::piped()).spawn().unwrap();
@@ -49,7 +49,7 @@ impl Running {
         let mut lines =
             log.lines().map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
         let runs = lines.find(|line| line["message"] == "node runs").expect("the node runs");
-        // The rest of the log must not fill the pipe.
+        // Drain the rest of the log, so that the pipe does not fill up.
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, http: runs["http"].as_str().unwrap().to_owned() }
     }

@@ -1,4 +1,4 @@
-//! Certificates as an operator makes them, and as a running program takes new ones.
+//! Certificates: issued by an operator, and reloaded by a running program.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where its scene cannot be set")]
 
@@ -62,7 +62,7 @@ async fn a_renewed_certificate_is_taken_while_the_program_runs_and_a_broken_one_
     };
     let before = server.own().not_after;
     assert!(!server.reload_if_changed().unwrap());
-    // It is valid until this second.
+    // The certificate expires in this second.
     let expired = async {
         while meet().await.is_ok() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;

@@ -1,4 +1,4 @@
-//! `twm-ctl` as a process: exit codes, and what goes to which stream.
+//! `twm-ctl` as a process: exit codes, and the output on each stream.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -17,7 +17,7 @@ fn run(args: &[&str]) -> Output {
     ctl(args).output().unwrap()
 }
 
-/// An address that nobody listens on.
+/// An address on which no process listens.
 fn closed_endpoint() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()

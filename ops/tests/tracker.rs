@@ -1,4 +1,4 @@
-//! `twm-ctl` against real trackers in this process.
+//! `twm-ctl` against real trackers in the test process.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -138,7 +138,7 @@ async fn a_lost_node_is_unhealthy_and_a_lost_majority_has_no_leader() {
 async fn a_rolling_restart_takes_every_node_once_and_the_leader_last() {
     let mut trackers = Trackers::start(3).await;
     let leader = trackers.json(&["leader", "show"]).await[0]["leader"].as_u64().unwrap();
-    // The command asks this process to restart the tracker, and ends when that is done.
+    // The command signals this process to restart the tracker, and ends when the restart is done.
     let exec = "touch restart.$TWM_NODE_ID; while [ -e restart.$TWM_NODE_ID ]; do sleep 0.02; done";
     let roll =
         trackers.command(&["-o", "json", "rolling-restart", "--exec", exec, "--node-timeout", "20"]).spawn();
@@ -240,7 +240,7 @@ async fn replicas_are_compared_at_one_entry_and_a_node_that_is_down_is_named() {
     let mut trackers = Trackers::start(3).await;
     let list: String = (1..=500).map(|n| format!("{n}\n")).collect();
     trackers.json(&["submit", "-TF", utf8(&trackers.file("list", &list))]).await;
-    // While jobs are done.
+    // Check while jobs are completed.
     let work = work_until_over(&trackers, CrawlId(1), |_| completed());
     let checks = async {
         for _ in 0..5 {

@@ -14,5 +14,6 @@ pub mod net;
 pub mod planted;
 pub mod snapshot;
 pub mod state;
+pub mod text;
 
 pub use durable::FileError;

@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 
 use crate::cluster::eventually;
 
-/// Notes what goes wrong in the page from now on.
+/// Starts recording errors of the page.
 const NOTE_COMPLAINTS: &str = "
     window.complaints = [];
     addEventListener('error', event => complaints.push(event.message));
@@ -25,23 +25,23 @@ const NOTE_COMPLAINTS: &str = "
     document.addEventListener('securitypolicyviolation', event => complaints.push(`forbidden: ${event.effectiveDirective}`));
 ";
 
-/// What a browser is like.
+/// Screen of a browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Screen {
     /// Wide and light.
     Desk,
-    /// 390 pixels wide and dark.
+    /// 390 pixels wide, dark mode.
     DarkPhone,
 }
 
-/// A browser with one page. Dropped, it and its driver are killed.
+/// A browser with one page. Dropping it kills the browser and its driver.
 pub struct Browser {
     page: Client,
     _driver: Driver,
     _profile: TempDir,
 }
 
-/// A chromedriver that listens. Dropped, it and its browsers are killed.
+/// A running chromedriver. Dropping it kills the driver and its browsers.
 struct Driver {
     process: Child,
     port: u16,
@@ -57,7 +57,7 @@ impl Browser {
         let driver = Driver::start().await?;
         let mut arguments = vec![
             "--headless=new".to_owned(),
-            // Tests run as root, where Chromium has no sandbox.
+            // Tests run as root, and Chromium's sandbox does not support root.
             "--no-sandbox".to_owned(),
             "--disable-gpu".to_owned(),
             "--disable-dev-shm-usage".to_owned(),
@@ -83,7 +83,7 @@ impl Browser {
         Ok(browser)
     }
 
-    /// Goes to a part of the monitor, as a link would.
+    /// Navigates to a part of the monitor, as a link would.
     ///
     /// # Errors
     /// The browser is gone.
@@ -91,15 +91,15 @@ impl Browser {
         self.run(&format!("location.hash = {}", json!(hash))).await.map(drop)
     }
 
-    /// Runs a script of the page and gives what it returns.
+    /// Runs a script in the page and returns its result.
     ///
     /// # Errors
-    /// It throws.
+    /// The script throws.
     pub async fn run(&self, script: &str) -> anyhow::Result<Value> {
         Ok(self.page.execute(script, Vec::new()).await?)
     }
 
-    /// What can be read on the page.
+    /// The visible text of the page.
     ///
     /// # Errors
     /// The browser is gone.
@@ -111,7 +111,7 @@ impl Browser {
     /// Waits until the page shows all of these words.
     ///
     /// # Errors
-    /// It does not in time.
+    /// The page does not show them before the deadline.
     pub async fn shows(&self, words: &[&str]) -> anyhow::Result<()> {
         let mut last = String::new();
         let what = format!("the page shows {words:?}");
@@ -122,24 +122,24 @@ impl Browser {
         shown.await.with_context(|| format!("it shows:\n{last}"))
     }
 
-    /// Clicks on an element once it is there and can be used.
+    /// Clicks on an element once it exists and is enabled.
     ///
     /// # Errors
-    /// It is not in time, or cannot be clicked on.
+    /// The element is not enabled before the deadline, or cannot be clicked on.
     pub async fn click(&self, selector: &str) -> anyhow::Result<()> {
         self.act(selector, async |element| element.click().await).await
     }
 
-    /// Types into an element once it is there and can be used.
+    /// Types into an element once it exists and is enabled.
     ///
     /// # Errors
-    /// It is not in time, or takes no keys.
+    /// The element is not enabled before the deadline, or does not accept keys.
     pub async fn send_keys(&self, selector: &str, keys: &str) -> anyhow::Result<()> {
         self.act(selector, async |element| element.send_keys(keys).await).await
     }
 
-    /// Does something with an element. The page may be drawn anew between the look at it and that: nothing has been done
-    /// then, and the element is looked for again.
+    /// Performs an action on an element. If the page is redrawn between the look-up and the action, the action has no
+    /// effect and both are repeated.
     async fn act(
         &self,
         selector: &str,
@@ -158,7 +158,7 @@ impl Browser {
         .await
     }
 
-    /// What the browser complained of since it was asked last.
+    /// The errors recorded since the last call.
     ///
     /// # Errors
     /// The browser is gone.
@@ -166,11 +166,10 @@ impl Browser {
         Ok(serde_json::from_value(self.run("return window.complaints.splice(0)").await?)?)
     }
 
-    /// Writes the page as it is seen to a file of this name, for whoever wants to look at it, if `TWM_SCREENSHOTS`
-    /// names a folder.
+    /// Saves a screenshot of the page under this name in the folder `TWM_SCREENSHOTS`, if set.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The file cannot be written.
     pub async fn picture(&self, name: &str) -> anyhow::Result<()> {
         let Some(folder) = std::env::var_os("TWM_SCREENSHOTS") else { return Ok(()) };
         let path = Path::new(&folder).join(name).with_extension("png");
@@ -178,10 +177,11 @@ impl Browser {
             .with_context(|| format!("writing {}", path.display()))
     }
 
-    /// Ends the browser; it must not have complained of the page: of scripts that failed, or that were forbidden.
+    /// Closes the browser and checks that the page had no errors: no failed scripts, and nothing blocked by the
+    /// security policy.
     ///
     /// # Errors
-    /// What it complained of.
+    /// The errors of the page.
     pub async fn close(self) -> anyhow::Result<()> {
         let complaints = self.complaints().await?;
         ensure!(complaints.is_empty(), "the page complained: {complaints:?}");
@@ -191,10 +191,11 @@ impl Browser {
 }
 
 impl Driver {
-    /// Starts one on a free port.
+    /// Starts a driver on a free port.
     ///
-    /// It lets the system choose a port of `::1` and then needs the same one of 127.0.0.1, which a connection of any
-    /// other process can have, also one that has just ended; then it ends, and the next has another port.
+    /// chromedriver lets the system choose a port of `::1` and then needs the same port of 127.0.0.1, which may be in
+    /// use by another process's connection, even one that has just ended. In this case chromedriver exits, and the
+    /// next attempt gets another port.
     async fn start() -> anyhow::Result<Self> {
         let mut last = String::new();
         for _ in 0..50 {
@@ -203,7 +204,7 @@ impl Driver {
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null())
-                // The browser is a child of the driver: both end with the group.
+                // The browser is a child of the driver: both are killed with the group.
                 .process_group(0)
                 .kill_on_drop(true)
                 .spawn()
@@ -227,7 +228,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         if let Some(group) = self.process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
-            // It may have ended already.
+            // The group may have ended already.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -243,8 +244,8 @@ mod tests {
 
     use super::*;
 
-    /// In a network of its own, where half of the ports that the system may choose are taken: ten times over, so that
-    /// luck is no explanation.
+    /// In a separate network namespace in which half of the ports that programs can listen on are taken. Ten
+    /// repetitions rule out luck.
     #[test]
     fn a_driver_starts_though_half_the_ports_are_taken() -> anyhow::Result<()> {
         let name = format!("twm-ports-{}", std::process::id());
@@ -255,7 +256,7 @@ mod tests {
             Ok(())
         };
         ip(&format!("netns add {name}"))?;
-        // What is open of it stays after its name.
+        // The open file keeps the namespace alive after its name is deleted.
         let network = File::open(Path::new("/run/netns").join(&name));
         ip(&format!("-netns {name} link set lo up"))?;
         ip(&format!("netns delete {name}"))?;
@@ -263,7 +264,7 @@ mod tests {
         let started = std::thread::spawn(move || {
             move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
             std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40015")?;
-            // Of these, programs that listen are given the odd ones.
+            // Of these ports, the system assigns the odd ones to listening sockets.
             let taken = (40001..40016).step_by(4).map(|port| TcpListener::bind(("127.0.0.1", port)));
             let _taken = taken.collect::<Result<Vec<_>, _>>()?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -1,4 +1,4 @@
-//! A real `carbon-cache`, to be killed and started again, and what it has stored.
+//! A real `carbon-cache` that can be killed and restarted, and its stored points.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,8 @@ use tokio::process::Command;
 use crate::cluster::ended;
 use crate::server_process::{ServerProcess, free_port};
 
-/// A `carbon-cache` with points of one second, in a folder of its own. Dropped, it is killed and its folder removed.
+/// A `carbon-cache` with a resolution of one second, in its own folder. Dropping it kills the process and removes the
+/// folder.
 #[derive(Debug)]
 pub struct Carbon {
     process: ServerProcess,
@@ -22,7 +23,7 @@ pub struct Carbon {
 }
 
 impl Carbon {
-    /// A running one.
+    /// Starts a `carbon-cache`.
     ///
     /// # Errors
     /// It cannot be started.
@@ -39,7 +40,7 @@ impl Carbon {
         );
         let path = folder.path().join("carbon.conf");
         fs::write(&path, configuration).context("writing a configuration")?;
-        // What operators are given.
+        // The configuration that operators get.
         for (name, content) in [
             ("storage-schemas.conf", include_str!("../../ops/graphite/storage-schemas.conf")),
             ("storage-aggregation.conf", include_str!("../../ops/graphite/storage-aggregation.conf")),
@@ -54,12 +55,12 @@ impl Carbon {
         Ok(carbon)
     }
 
-    /// Starts it again, on its old port and with its points.
+    /// Starts it again, on the same port and with its stored points.
     ///
     /// # Errors
-    /// It runs, or cannot be started.
+    /// It is already running, or cannot be started.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        // What a killed one leaves keeps the next from starting.
+        // The PID file of a killed process prevents the next start.
         let leftover = self.folder.path().join("carbon-cache-a.pid");
         if leftover.exists() {
             fs::remove_file(leftover).context("removing what a killed carbon left")?;
@@ -71,36 +72,36 @@ impl Carbon {
     /// Kills it with `kill -9`.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill().await
     }
 
-    /// Its plain-text port, `HOST:PORT`.
+    /// Address of its plain-text port, `HOST:PORT`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Where graphite-web asks for points that are not on the disk yet, `HOST:PORT`.
+    /// Address that graphite-web queries for points not yet on the disk, `HOST:PORT`.
     pub fn query_address(&self) -> String {
         format!("127.0.0.1:{}", self.query)
     }
 
-    /// The folder of the points.
+    /// Folder of the stored points.
     pub fn whisper(&self) -> PathBuf {
         self.folder.path().join("whisper")
     }
 
-    /// The points of a label that are on its disk, from one unix second to another.
+    /// The points of a label on its disk between two Unix times, in seconds.
     ///
     /// # Errors
-    /// They cannot be read.
+    /// The points cannot be read.
     pub async fn points(&self, label: &str, from: u64, until: u64) -> anyhow::Result<BTreeMap<u64, f64>> {
         let file = self.whisper().join(label.replace('.', "/") + ".wsp");
         if !file.exists() {
             return Ok(BTreeMap::new());
         }
-        // `from` itself is not included.
+        // `--from` is exclusive.
         let bounds = [format!("--from={}", from - 1), format!("--until={until}")];
         let fetched = ended(Command::new("whisper-fetch").args(bounds).arg(file)).await?;
         let text = String::from_utf8(fetched.stdout)?;

@@ -1,4 +1,4 @@
-//! A streaming consumer's process.
+//! The process of a streaming consumer.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use tokio::time::timeout;
 
-/// A program that may run or not, always with the same flags. Dropped, it is killed.
+/// A program, running or not, that always starts with the same flags. Dropping it kills the process.
 pub struct Consumer {
     program: Program,
     arguments: Vec<OsString>,
@@ -20,10 +20,10 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// A running one that logs into `folder`.
+    /// Starts the program, which logs into `folder`.
     ///
     /// # Errors
-    /// It was not built, or cannot be started.
+    /// It has not been built, or cannot be started.
     pub fn start(
         program: Program,
         folder: &Path,
@@ -32,10 +32,10 @@ impl Consumer {
         Self::start_in(program, folder, arguments, &[])
     }
 
-    /// The same, with further variables in its environment.
+    /// The same, with additional environment variables.
     ///
     /// # Errors
-    /// It was not built, or cannot be started.
+    /// It has not been built, or cannot be started.
     pub fn start_in(
         program: Program,
         folder: &Path,
@@ -51,10 +51,10 @@ impl Consumer {
         Ok(consumer)
     }
 
-    /// Starts it again.
+    /// Starts the program again.
     ///
     /// # Errors
-    /// It runs, or cannot be started.
+    /// It is already running, or cannot be started.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         ensure!(self.process.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(&self.log).context("opening a log")?;
@@ -69,18 +69,18 @@ impl Consumer {
         Ok(())
     }
 
-    /// Kills it with `kill -9`.
+    /// Kills the process with `kill -9`.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.take().context("it does not run")?.kill().await.context("killing")
     }
 
-    /// Stops it with SIGTERM, and expects that it ends well.
+    /// Stops the process with SIGTERM, and expects a successful exit.
     ///
     /// # Errors
-    /// It does not run, does not end, or ends badly.
+    /// It is not running, does not exit before the deadline, or fails.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         let mut process = self.process.take().context("it does not run")?;
         let id = i32::try_from(process.id().context("it ended")?)?;
@@ -90,7 +90,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Whether it runs.
+    /// Whether the process is running.
     ///
     /// # Errors
     /// It was never started.
@@ -99,15 +99,15 @@ impl Consumer {
         Ok(process.try_wait()?.is_none())
     }
 
-    /// All that it logged.
+    /// The whole log.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Waits until it has logged this.
+    /// Waits until the log contains `words`.
     ///
     /// # Errors
-    /// It does not say so in time.
+    /// The log does not contain them before the deadline.
     pub async fn says(&self, words: &str) -> anyhow::Result<()> {
         let said = eventually("it says so", async || Ok(self.log().contains(words).then_some(()))).await;
         said.with_context(|| format!("expected {words:?} in: {}", self.log()))

@@ -1,4 +1,4 @@
-//! The stream of events in Redis, as a reader finds it.
+//! Reads the stream of events in Redis.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use redis::streams::StreamRangeReply;
 
 use crate::redis_server::RedisServer;
 
-/// Entries that are read at a time.
+/// Entries per read.
 const PAGE: usize = 5_000;
 
 /// An entry.
@@ -21,15 +21,15 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A field; empty when it is not there.
+    /// A field; empty if it is missing.
     pub fn text(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
     }
 
-    /// A field that has a number.
+    /// A numeric field.
     ///
     /// # Errors
-    /// It has none.
+    /// The field is missing or not a number.
     pub fn number(&self, name: &str) -> anyhow::Result<u64> {
         self.text(name).parse().with_context(|| format!("{name} in {self:?}"))
     }
@@ -38,12 +38,12 @@ impl Entry {
 /// All entries, oldest first.
 ///
 /// # Errors
-/// Redis does not answer, or an entry is no event.
+/// Redis does not answer, or an entry is not an event.
 pub async fn entries(redis: &RedisServer) -> anyhow::Result<Vec<Entry>> {
     let mut connection = redis.connection().await?;
     let mut all = Vec::new();
     let mut from = "-".to_owned();
-    // A long stream takes longer in one answer than a connection waits.
+    // A long stream in a single reply would exceed the connection's timeout.
     loop {
         let mut command = redis::cmd("XRANGE");
         command.arg("twm:events").arg(&from).arg("+").arg("COUNT").arg(PAGE);
@@ -61,10 +61,10 @@ pub async fn entries(redis: &RedisServer) -> anyhow::Result<Vec<Entry>> {
     all.into_iter().map(entry).collect()
 }
 
-/// Each event is there once and in order.
+/// Checks that each event is present exactly once and in order.
 ///
 /// # Errors
-/// Where it is not so.
+/// An entry is missing, repeated or out of order.
 pub fn check_order(entries: &[Entry]) -> anyhow::Result<()> {
     for (at, entry) in entries.iter().enumerate() {
         ensure!(

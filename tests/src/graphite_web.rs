@@ -1,4 +1,4 @@
-//! A real graphite-web, which renders what a carbon has stored.
+//! A real graphite-web that renders the data stored by a carbon.
 
 use std::fs;
 
@@ -12,13 +12,14 @@ use crate::carbon::Carbon;
 use crate::cluster::{Page, ended, eventually};
 use crate::server_process::{ServerProcess, free_port};
 
-/// Debian's graphite-web belongs to Debian's Python, and another one may come first on the path.
+/// Debian's graphite-web needs Debian's Python, and another one may come first in the path.
 const PYTHON: &str = "/usr/bin/python3";
 const GUNICORN: &str = "/usr/bin/gunicorn";
-/// The module that the folder has settings in.
+/// The settings module in the folder.
 const SETTINGS: &str = "DJANGO_SETTINGS_MODULE=twm_graphite";
 
-/// A graphite-web with one worker process, in a folder of its own. Dropped, it is killed and its folder removed.
+/// A graphite-web with one worker process, in a temporary folder. Dropping it kills the process and removes the
+/// folder.
 #[derive(Debug)]
 pub struct GraphiteWeb {
     process: ServerProcess,
@@ -27,7 +28,7 @@ pub struct GraphiteWeb {
 }
 
 impl GraphiteWeb {
-    /// A running one before this carbon.
+    /// Starts a graphite-web that reads from this carbon.
     ///
     /// # Errors
     /// It cannot be started.
@@ -59,10 +60,10 @@ impl GraphiteWeb {
         Ok(web)
     }
 
-    /// Starts it again, at its old port.
+    /// Starts it again on its previous port.
     ///
     /// # Errors
-    /// It runs, or cannot be started.
+    /// It is already running, or cannot be started.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         let address = self.address();
         let answers = async || {
@@ -71,10 +72,11 @@ impl GraphiteWeb {
         self.process.start(answers).await
     }
 
-    /// Kills it with `kill -9`, and waits until its worker, which looks for its parent every second, has ended too.
+    /// Kills it with `kill -9`, and waits until its worker, which checks for its parent every second, has also
+    /// exited.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill().await?;
         let address = self.address();
@@ -84,15 +86,15 @@ impl GraphiteWeb {
         .await
     }
 
-    /// Where it listens, `HOST:PORT`.
+    /// The address that it listens on, `HOST:PORT`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// What the render API answers to a query in JSON.
+    /// The JSON answer of the render API to a query.
     ///
     /// # Errors
-    /// It refuses, or answers something else.
+    /// The API returns an error status, or something other than JSON.
     pub async fn render(&self, query: &str) -> anyhow::Result<Value> {
         let page = Page::get(&self.address(), &format!("/render?format=json&{query}")).await?;
         ensure!(page.status == 200, "HTTP {}: {}", page.status, page.body);

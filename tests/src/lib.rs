@@ -1,4 +1,5 @@
-//! What tests the whole system: the double of the outer world and the means to shake a cluster.
+//! Support for tests of the whole system: external services, and a harness that injects faults into a
+//! cluster.
 
 pub mod bench;
 pub mod browser;

@@ -1,4 +1,5 @@
-//! A slow link to a server: so many bytes a second each way, fair between its connections, and a delay.
+//! A slow link to a server: a delay and a limited byte rate in each direction, shared fairly among its
+//! connections.
 
 use std::io;
 use std::sync::Arc;
@@ -11,22 +12,22 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-/// Bytes that a connection sends before it is another one's turn.
+/// Bytes that a connection sends before the turn of the next one.
 const TURN: usize = 8 << 10;
 
-/// Turns of a connection that are on their way at most: what routers and windows of a link would hold.
+/// Maximum turns of a connection in flight: the capacity of routers and windows of a link.
 const ON_THE_WAY: usize = 64;
 
-/// The timer's grain: a link that is ahead of its time by less does not wait, and one that woke up late by less makes up
-/// for it.
+/// Granularity of the timer: a link that is ahead of schedule by less does not wait, and one that wakes up late by
+/// less catches up.
 const GRAIN: Duration = Duration::from_millis(4);
 
-/// What a link is like, each way.
+/// Properties of a link, the same in each direction.
 #[derive(Debug, Clone, Copy)]
 pub struct Speed {
     /// Bits a second.
     pub bits: u64,
-    /// How long each byte takes to arrive.
+    /// Delay of each byte.
     pub delay: Duration,
 }
 
@@ -37,7 +38,7 @@ impl Speed {
     }
 }
 
-/// A link to a server. Dropped, all its connections end.
+/// A link to a server. Dropping it ends all its connections.
 #[derive(Debug)]
 pub struct Link {
     task: JoinHandle<()>,
@@ -46,12 +47,13 @@ pub struct Link {
 /// One direction of a link.
 struct Direction {
     speed: Speed,
-    /// When the bytes of all turns so far have been sent. Connections queue here, in order.
+    /// Time at which the bytes of all turns so far have been sent. Connections queue here, in order.
     free: Mutex<Instant>,
 }
 
 impl Link {
-    /// Connections to `listen` go to `server` at this speed. Servers may come and go.
+    /// Accepts connections at `listen` and forwards them to `server` at this speed. The server may stop and
+    /// restart.
     ///
     /// # Errors
     /// The address cannot be listened on.
@@ -65,7 +67,7 @@ impl Link {
             while let Ok((stream, _)) = listener.accept().await {
                 let (server, there, back) = (server.clone(), Arc::clone(&there), Arc::clone(&back));
                 connections.spawn(async move {
-                    // Who connects sees the end of its connection, as with a server that is down.
+                    // The client sees its connection end, as with a server that is down.
                     let _ended = join(stream, &server, &there, &back).await;
                 });
                 while connections.try_join_next().is_some() {}
@@ -91,7 +93,7 @@ async fn join(client: TcpStream, server: &str, there: &Direction, back: &Directi
     Ok(())
 }
 
-/// Carries bytes one way until either end closes.
+/// Forwards bytes in one direction until either end closes.
 async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -123,7 +125,8 @@ async fn carry(
 }
 
 impl Direction {
-    /// Waits for this turn's bytes to be sent, behind those of others that wait; gives when they are.
+    /// Waits until this turn's bytes are sent, after those of connections that already wait; returns the time
+    /// at which they are sent.
     async fn send(&self, bytes: usize) -> Instant {
         let mut free = self.free.lock().await;
         let now = Instant::now();
@@ -166,7 +169,7 @@ mod tests {
         };
         let ((), got) = tokio::join!(echo, ask);
         assert!(got == sent, "{} of {} bytes", got.len(), sent.len());
-        // 0.4 s and 15 ms each way, but for what a link may be ahead.
+        // 0.4 s and 15 ms in each direction, less the time that a link may be ahead.
         assert!(begun.elapsed() >= 2 * Duration::from_millis(405), "{:?}", begun.elapsed());
     }
 }

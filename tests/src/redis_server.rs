@@ -1,4 +1,4 @@
-//! Real `redis-server`s and `redis-sentinel`s on free ports, to be killed and started again.
+//! Real `redis-server`s and `redis-sentinel`s on free ports that tests can kill and restart.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use crate::server_process::{ServerProcess, free_port};
 
-/// A `redis-server` that syncs every write, in a folder of its own. Dropped, it is killed and its folder removed.
+/// A `redis-server` that syncs every write, in a temporary folder. Dropping it kills the process and removes the
+/// folder.
 #[derive(Debug)]
 pub struct RedisServer {
     process: ServerProcess,
@@ -19,7 +20,7 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// A running one.
+    /// Starts a server.
     ///
     /// # Errors
     /// It cannot be started.
@@ -27,7 +28,7 @@ impl RedisServer {
         Self::start_with(None, &[]).await
     }
 
-    /// A running one that asks for a password.
+    /// Starts a server that requires a password.
     ///
     /// # Errors
     /// It cannot be started.
@@ -35,7 +36,7 @@ impl RedisServer {
         Self::start_with(Some(password), &[]).await
     }
 
-    /// A running replica of this one, which has its password and may become master.
+    /// Starts a replica of this server, which has the same password and may become master.
     ///
     /// # Errors
     /// It cannot be started.
@@ -44,7 +45,7 @@ impl RedisServer {
         Self::start_with(self.password.as_deref(), &["--replicaof", "127.0.0.1", &port]).await
     }
 
-    /// A running one with further arguments, as its configuration file has them.
+    /// Starts a server with further arguments, named as in its configuration file.
     ///
     /// # Errors
     /// It cannot be started.
@@ -75,10 +76,10 @@ impl RedisServer {
         Ok(server)
     }
 
-    /// Starts it again, on its old port and with its data, and waits until it answers.
+    /// Starts it again, on its previous port and with its data, and waits until it answers.
     ///
     /// # Errors
-    /// It runs, or cannot be started.
+    /// It is already running, or cannot be started.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         let url = self.driver_url();
         self.process.start(async || pings(&url).await).await
@@ -87,7 +88,7 @@ impl RedisServer {
     /// Kills it with `kill -9`.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill().await
     }
@@ -97,7 +98,7 @@ impl RedisServer {
         &self.process
     }
 
-    /// Its port of 127.0.0.1.
+    /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -107,7 +108,7 @@ impl RedisServer {
         self.driver_url()
     }
 
-    /// A connection of the test's own.
+    /// A new connection for the test.
     ///
     /// # Errors
     /// It does not answer.
@@ -122,7 +123,7 @@ impl RedisServer {
     }
 }
 
-/// A `redis-sentinel` that decides alone.
+/// A `redis-sentinel` with a quorum of one.
 #[derive(Debug)]
 pub struct RedisSentinel {
     process: ServerProcess,
@@ -131,7 +132,8 @@ pub struct RedisSentinel {
 }
 
 impl RedisSentinel {
-    /// A running one that watches a master under this name and fails over half a second after it fell silent.
+    /// Starts a sentinel that monitors a master under this name and fails over after half a second without a
+    /// response.
     ///
     /// # Errors
     /// It cannot be started.
@@ -139,7 +141,7 @@ impl RedisSentinel {
         Self::watching_at(master, master.port, name, &[]).await
     }
 
-    /// The same for a master at another of its ports, with further lines of the configuration.
+    /// The same for a master at another port, with further lines of configuration.
     ///
     /// # Errors
     /// It cannot be started.
@@ -172,12 +174,12 @@ impl RedisSentinel {
         Ok(Self { process, port, _folder: folder })
     }
 
-    /// Its port of 127.0.0.1.
+    /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// How many replicas of the master it knows: only those can be promoted.
+    /// Number of replicas of the master that the sentinel has discovered: only those can be promoted.
     ///
     /// # Errors
     /// It does not answer.
@@ -192,7 +194,7 @@ impl RedisSentinel {
     /// Kills it with `kill -9`.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill().await
     }

@@ -1,6 +1,6 @@
-//! Real search servers of the tests: OpenSearch and Elasticsearch, from their jars.
+//! Real search servers for tests: OpenSearch and Elasticsearch, from their jars.
 //!
-//! The jars are fetched once by Maven and kept in the target folder. A test fails where Java or Maven is missing.
+//! Maven fetches the jars once; they are kept in the target folder. A test fails if Java or Maven is missing.
 
 use std::ffi::OsString;
 use std::fs;
@@ -24,7 +24,7 @@ pub enum Product {
     Elasticsearch,
 }
 
-/// What Maven and Java are told of a product.
+/// Parameters of a product for Maven and Java.
 struct Parts {
     name: &'static str,
     version: &'static str,
@@ -53,12 +53,12 @@ impl Product {
         }
     }
 
-    /// The folder of its jars, fetched if need be.
+    /// The folder with its jars, which are fetched if missing.
     async fn jars(self) -> anyhow::Result<PathBuf> {
         static FETCHING: Mutex<()> = Mutex::const_new(());
         let _alone = FETCHING.lock().await;
         let Parts { name, version, pom, .. } = self.parts();
-        // A server's main class is compiled as it starts.
+        // The main class of a server is compiled at its start.
         for tool in ["java", "javac"] {
             installed(tool, "openjdk-17-jdk-headless", name).await?;
         }
@@ -70,7 +70,7 @@ impl Product {
             return Ok(jars);
         }
         installed("mvn", "maven", name).await?;
-        // Fetched beside it, as another test may do the same now.
+        // Fetched into a separate folder, because another test may fetch the same jars now.
         let fetched = kept.with_file_name(format!("{name}-{version}.{}", std::process::id()));
         fs::create_dir_all(&fetched).context("making a folder")?;
         fs::write(fetched.join("pom.xml"), pom.replace("SERVER_VERSION", version))
@@ -96,7 +96,7 @@ impl Product {
     }
 }
 
-/// Fails where a tool that a server needs is missing, and names its package: a test that did nothing would pass.
+/// Fails if a tool that a server needs is missing, and names its package: a test that does nothing would pass.
 async fn installed(tool: &str, package: &str, server: &str) -> anyhow::Result<()> {
     let output = Command::new(tool).arg("-version").output().await;
     ensure!(
@@ -106,7 +106,7 @@ async fn installed(tool: &str, package: &str, server: &str) -> anyhow::Result<()
     Ok(())
 }
 
-/// A search server that may run or not, always with the same data. Dropped, it is killed.
+/// A search server, running or not, that always has the same data. Dropping it kills the process.
 #[derive(Debug)]
 pub struct SearchServer {
     process: ServerProcess,
@@ -115,7 +115,7 @@ pub struct SearchServer {
 }
 
 impl SearchServer {
-    /// A running one with further settings `NAME=VALUE`.
+    /// Starts a server with further settings `NAME=VALUE`.
     ///
     /// # Errors
     /// Java or Maven is missing, its jars cannot be fetched, or it cannot be started.
@@ -133,10 +133,10 @@ impl SearchServer {
         Ok(server)
     }
 
-    /// Starts it again, on its old port and with its data, and waits until it answers.
+    /// Starts it again, on its previous port and with its data, and waits until it answers.
     ///
     /// # Errors
-    /// It runs, or cannot be started.
+    /// It is already running, or cannot be started.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         let address = self.address.clone();
         let ready = async || {
@@ -149,7 +149,7 @@ impl SearchServer {
     /// Kills it with `kill -9`.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill().await
     }
@@ -164,10 +164,10 @@ impl SearchServer {
         format!("http://{}", self.address)
     }
 
-    /// Asks it; gives status and answer.
+    /// Sends a request; returns the status and the answer.
     ///
     /// # Errors
-    /// It does not answer, or not in JSON.
+    /// It does not answer, or the answer is not JSON.
     pub async fn ask(&self, method: &str, path: &str, json: &str) -> anyhow::Result<(u16, Value)> {
         let page = Page::ask(&self.address, method, path, json).await?;
         Ok((page.status, serde_json::from_str(&page.body).with_context(|| page.body.clone())?))

@@ -1,4 +1,4 @@
-//! A process of somebody else's server.
+//! The process of a third-party server.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use crate::cluster::eventually;
 
-/// A server that may run or not, always with the same arguments. Dropped, it is killed.
+/// A server, running or not, that always starts with the same arguments. Dropping it kills the process.
 #[derive(Debug)]
 pub struct ServerProcess {
     program: &'static str,
@@ -23,16 +23,17 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// One that is not started; it logs into `folder`.
+    /// A server that has not been started; it logs into `folder`.
     pub fn new(program: &'static str, arguments: Vec<OsString>, folder: &Path) -> Self {
         let name = Path::new(program).file_name().unwrap_or_default();
         Self { program, arguments, log: folder.join(name).with_extension("log"), process: None }
     }
 
-    /// Starts it and waits until `ready` gives true.
+    /// Starts the server and waits until `ready` returns true.
     ///
     /// # Errors
-    /// It is not installed, runs already, ends, or is not ready in time; what it logged is in the error.
+    /// It is not installed, is already running, exits, or is not ready before the deadline; the error
+    /// contains its log.
     pub async fn start(&mut self, mut ready: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
         ensure!(self.process.is_none(), "{} runs already", self.program);
         let log = File::options().create(true).append(true).open(&self.log).context("opening a log")?;
@@ -54,24 +55,24 @@ impl ServerProcess {
     /// Kills it with `kill -9`.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         let mut process = self.process.take().with_context(|| format!("{} does not run", self.program))?;
         process.kill().await.context("killing")
     }
 
-    /// Stops it where it is (SIGSTOP): its port still takes connections, but nobody answers.
+    /// Suspends the process (SIGSTOP): its port still accepts connections, but does not answer.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub fn freeze(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets it run on.
+    /// Resumes a frozen process.
     ///
     /// # Errors
-    /// It does not run.
+    /// It is not running.
     pub fn thaw(&self) -> anyhow::Result<()> {
         self.signal(Signal::CONT)
     }
@@ -83,13 +84,13 @@ impl ServerProcess {
     }
 }
 
-/// A port of 127.0.0.1 that nobody listens on now, that no other test of this process was given, and that the system
-/// gives to no connection of its own choice: a server that starts a moment later, or again, still finds it free.
+/// A port of 127.0.0.1 that is free now, has not been given to another test of this process, and is outside the
+/// system's range for outgoing connections, so a server that starts or restarts later still finds it free.
 ///
 /// # Errors
-/// There is none.
+/// No port is free.
 pub fn free_port() -> anyhow::Result<u16> {
-    /// Below what Linux chooses from for connections.
+    /// Below the range from which Linux takes ports for outgoing connections.
     const PORTS: std::ops::Range<u16> = 20_000..32_000;
     static GIVEN: AtomicU16 = AtomicU16::new(0);
     let start = std::process::id() % u32::from(PORTS.end - PORTS.start);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::list::MAX_ADDRESSES;
 use crate::budget::BudgetError;
-use crate::source::HttpError;
+use crate::http_client::HttpError;
 
 /// Why addresses cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -52,14 +52,25 @@ impl FromStr for AddressList {
 }
 
 impl AddressList {
+    /// The addresses, whether or not they belong to this machine; none for `none`.
+    ///
+    /// # Errors
+    /// The machine's addresses cannot be listed.
+    pub fn addresses(&self) -> Result<Vec<IpAddr>, AddressError> {
+        match self {
+            Self::None => Ok(Vec::new()),
+            Self::Auto => own_addresses(),
+            Self::These(addresses) => Ok(addresses.clone()),
+        }
+    }
+
     /// The addresses themselves, each checked to belong to this machine; `None` stands for the one that the system
     /// chooses. Never empty.
     pub fn resolve(&self) -> Result<Vec<Option<IpAddr>>, AddressError> {
-        let addresses = match self {
-            Self::None => return Ok(vec![None]),
-            Self::Auto => own_addresses()?,
-            Self::These(addresses) => addresses.clone(),
-        };
+        if matches!(self, Self::None) {
+            return Ok(vec![None]);
+        }
+        let addresses = self.addresses()?;
         if addresses.is_empty() {
             tracing::warn!(
                 "--ips auto: this machine has no global address; the system chooses for each request"

@@ -10,8 +10,9 @@ use storage::env::Clock;
 
 use super::AddressError;
 use crate::budget::{Acquired, BudgetSettings, BudgetStatus, Ledger, LedgerEnv, OpenReport, Ticket};
+use crate::http_client::{ClientTls, HttpClient, HttpSettings};
 use crate::rate::{BudgetScope, RateInfo};
-use crate::source::{Answer, ClientTls, HttpClient, HttpSettings};
+use crate::source::Answer;
 
 /// All addresses of a node: chooses one that may send a request now, and provides its client.
 pub struct AddressPool {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use node::address::AddressList;
 use node::settings::{LoadError, Loaded};
 
 /// Bad settings.
@@ -20,10 +21,26 @@ fn main() -> ExitCode {
         print!("{loaded}");
         return ExitCode::SUCCESS;
     }
+    if loaded.print_ips {
+        return print_ips(&loaded.settings.ips);
+    }
     match node::run::run(&loaded.settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("twm-node: {}", node::run::describe_error(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_ips(ips: &AddressList) -> ExitCode {
+    match ips.addresses() {
+        Ok(addresses) => {
+            addresses.iter().for_each(|address| println!("{address}"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("twm-node: {error}");
             ExitCode::FAILURE
         }
     }

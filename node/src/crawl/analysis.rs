@@ -59,12 +59,12 @@ impl Crawler {
                 Ok(Step::More) => {}
                 Ok(Step::Done) => return Ok(Finding::Completed { file: false, items: reading.looked_up }),
                 Ok(Step::Unreadable) => return Ok(Finding::InputMissing),
-                Err(trouble) => {
-                    let Some(wait) = saver.repeat_after(&trouble, &*self.parts.entropy) else {
-                        return Err(reading.halt(trouble));
+                Err(error) => {
+                    let Some(wait) = saver.repeat_after(&error, &*self.parts.entropy) else {
+                        return Err(reading.stop_at(error));
                     };
                     tokio::select! {
-                        stop = assignment.stopped() => return Err(reading.halt(stop.into())),
+                        stop = assignment.stopped() => return Err(reading.stop_at(stop.into())),
                         () = tokio::time::sleep(wait) => {}
                     }
                 }
@@ -242,12 +242,12 @@ impl Reading {
         Progress { cursor: Place { list: self.list, done }.to_string(), draft: None }
     }
 
-    fn halt(&self, trouble: JobError) -> JobStop {
-        let progress = match trouble {
+    fn stop_at(&self, error: JobError) -> JobStop {
+        let progress = match error {
             JobError::Abandoned | JobError::DraftLost { .. } | JobError::DatasetDown { .. } => None,
             _ => Some(self.progress()),
         };
-        JobStop { trouble, progress }
+        JobStop { error, progress }
     }
 }
 

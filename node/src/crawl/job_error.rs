@@ -45,13 +45,13 @@ pub(super) enum JobError {
 /// The error that stops a job, and its progress if there is any new.
 #[derive(Debug)]
 pub(super) struct JobStop {
-    pub(super) trouble: JobError,
+    pub(super) error: JobError,
     pub(super) progress: Option<Progress>,
 }
 
 impl From<JobError> for JobStop {
-    fn from(trouble: JobError) -> Self {
-        Self { trouble, progress: None }
+    fn from(error: JobError) -> Self {
+        Self { error, progress: None }
     }
 }
 

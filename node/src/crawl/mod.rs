@@ -76,8 +76,8 @@ pub struct Crawler {
     parts: CrawlerParts,
     rules: Rules,
     counters: CrawlCounters,
-    place: DatasetHealth,
-    reach: SourceHealth,
+    dataset_health: DatasetHealth,
+    source_health: SourceHealth,
     failure: watch::Sender<Option<String>>,
 }
 
@@ -88,8 +88,8 @@ impl Crawler {
             parts,
             rules: Rules::default(),
             counters: CrawlCounters::default(),
-            place: DatasetHealth::default(),
-            reach: SourceHealth::default(),
+            dataset_health: DatasetHealth::default(),
+            source_health: SourceHealth::default(),
             failure: watch::Sender::new(None),
         }
     }
@@ -101,7 +101,7 @@ impl Crawler {
 
     /// Problems that affect all jobs of this node, with their remedies.
     pub fn troubles(&self) -> Vec<String> {
-        let api = self.reach.trouble(&*self.parts.clock);
+        let api = self.source_health.outage(&*self.parts.clock);
         self.dataset_trouble().into_iter().chain(api).collect()
     }
 
@@ -142,7 +142,7 @@ impl Crawler {
     /// Finishes a draft and makes it durable.
     async fn finish(&self, draft: Draft) -> Result<Finished, JobError> {
         let finished = self.on_disk(move || draft.finish()).await?;
-        self.place.written(&*self.parts.clock);
+        self.dataset_health.written(&*self.parts.clock);
         Ok(finished)
     }
 
@@ -158,28 +158,27 @@ impl Crawler {
     }
 
     /// The finding that reports why a job stopped.
-    fn ending(&self, assignment: &Assignment, halt: JobStop) -> Ending {
-        let JobStop { trouble, progress } = halt;
+    fn ending(&self, assignment: &Assignment, stop: JobStop) -> Ending {
+        let JobStop { error, progress } = stop;
         let job = &assignment.job;
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let failed = |mut reason: String, retry: bool, at_least: Option<Duration>| {
-            let whole = (0..=LONGEST_REASON).rev().find(|&end| reason.is_char_boundary(end));
-            reason.truncate(whole.unwrap_or_default());
+            storage::text::truncate(&mut reason, LONGEST_REASON);
             let own = Backoff::new(RETRY.0, RETRY.1).after(job.attempt, &*self.parts.entropy);
             let after_ms = millis(own.max(at_least.unwrap_or_default()));
             tracing::debug!(user = %job.user, operation = %job.operation, retry, after_ms, "job failed: {reason}");
             Finding::Failed { progress: progress.clone(), reason, after_ms, retry }
         };
-        Ending::Found(match trouble {
+        Ending::Found(match error {
             JobError::Abandoned => return Ending::Abandoned,
             JobError::HandBack => Finding::HandedBack { progress },
             JobError::Limited { after } => Finding::Limited { progress, after_ms: millis(after) },
             JobError::DatasetDown { what } => {
-                let wait = self.place.failed(&what, &*self.parts.clock, &*self.parts.entropy);
+                let wait = self.dataset_health.failed(&what, &*self.parts.clock, &*self.parts.entropy);
                 Finding::Limited { progress, after_ms: millis(wait) }
             }
             JobError::SourceDown { what } => {
-                self.reach.failed(&what, &*self.parts.clock);
+                self.source_health.failed(&what, &*self.parts.clock);
                 let wait = Backoff::new(RETRY.0, RETRY.0).next(&*self.parts.entropy);
                 Finding::Limited { progress, after_ms: millis(wait) }
             }
@@ -221,7 +220,7 @@ impl JobRunner for Crawler {
         match operation {
             // It only reads.
             Operation::Analysis => room,
-            _ => self.place.room(room, &*self.parts.clock),
+            _ => self.dataset_health.room(room, &*self.parts.clock),
         }
     }
 }

@@ -24,7 +24,7 @@ const SHOWN_FOR: Duration = Duration::from_secs(120);
 #[derive(Default)]
 pub(super) struct DatasetHealth {
     /// Absent while it can be.
-    trouble: Mutex<Option<Outage>>,
+    outage: Mutex<Option<Outage>>,
 }
 
 struct Outage {
@@ -35,49 +35,49 @@ struct Outage {
 
 impl DatasetHealth {
     fn lock(&self) -> MutexGuard<'_, Option<Outage>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A job could not write. Returns the time until the next one may try.
     pub(super) fn failed(&self, what: &str, clock: &dyn Clock, entropy: &dyn Entropy) -> Duration {
         let now = clock.monotonic();
-        let mut trouble = self.lock();
+        let mut outage = self.lock();
         let new = || Outage {
             what: String::new(),
             until: Duration::ZERO,
             backoff: Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1),
         };
-        let rest = trouble.get_or_insert_with(new);
+        let pause = outage.get_or_insert_with(new);
         // Jobs in flight fail together: the first one has reported it.
-        if now >= rest.until {
-            let wait = rest.backoff.next(entropy);
-            rest.until = now + wait;
-            rest.what = format!("the dataset cannot be written: {what}");
+        if now >= pause.until {
+            let wait = pause.backoff.next(entropy);
+            pause.until = now + wait;
+            pause.what = format!("the dataset cannot be written: {what}");
             tracing::error!(retry_in = ?wait, "the dataset cannot be written, jobs wait: {what}");
         }
-        rest.until.saturating_sub(now)
+        pause.until.saturating_sub(now)
     }
 
     /// A job has made something durable. During a pause that proves nothing: no job starts then, so this one started
     /// before the failure, and a disk that is nearly full takes one file and refuses the next.
     pub(super) fn written(&self, clock: &dyn Clock) {
         let now = clock.monotonic();
-        if self.lock().take_if(|rest| now >= rest.until).is_some() {
+        if self.lock().take_if(|pause| now >= pause.until).is_some() {
             tracing::info!("the dataset can be written again");
         }
     }
 
     /// Why nothing can be written, if a job has tried recently.
-    pub(super) fn trouble(&self, clock: &dyn Clock) -> Option<String> {
-        let of_late = |rest: &&Outage| clock.monotonic() < rest.until + SHOWN_FOR;
-        self.lock().as_ref().filter(of_late).map(|rest| rest.what.clone())
+    pub(super) fn outage(&self, clock: &dyn Clock) -> Option<String> {
+        let of_late = |pause: &&Outage| clock.monotonic() < pause.until + SHOWN_FOR;
+        self.lock().as_ref().filter(of_late).map(|pause| pause.what.clone())
     }
 
     /// How many jobs that write may start now, of `usual`.
     pub(super) fn room(&self, usual: usize, clock: &dyn Clock) -> usize {
         match &*self.lock() {
             None => usual,
-            Some(rest) if clock.monotonic() < rest.until => 0,
+            Some(pause) if clock.monotonic() < pause.until => 0,
             Some(_) => usual.min(1),
         }
     }
@@ -87,7 +87,7 @@ impl DatasetHealth {
 #[derive(Default)]
 pub(super) struct SourceHealth {
     /// Absent while it can be.
-    trouble: Mutex<Option<SourceOutage>>,
+    outage: Mutex<Option<SourceOutage>>,
 }
 
 struct SourceOutage {
@@ -99,20 +99,20 @@ struct SourceOutage {
 
 impl SourceHealth {
     fn lock(&self) -> MutexGuard<'_, Option<SourceOutage>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request could not be sent. Logged now and then, since every job reports it.
     pub(super) fn failed(&self, what: &str, clock: &dyn Clock) {
         let now = clock.monotonic();
-        let mut trouble = self.lock();
-        let told = trouble.as_ref().map(|unreached| unreached.told);
+        let mut outage = self.lock();
+        let told = outage.as_ref().map(|unreached| unreached.told);
         let due = told.is_none_or(|told| now.saturating_sub(told) >= TELL_EVERY);
         let what = format!("{what}; check --api-url and the network");
         if due {
             tracing::warn!("{what}");
         }
-        *trouble = Some(SourceOutage { what, last: now, told: if due { now } else { told.unwrap_or(now) } });
+        *outage = Some(SourceOutage { what, last: now, told: if due { now } else { told.unwrap_or(now) } });
     }
 
     /// An answer arrived, whatever it said.
@@ -121,7 +121,7 @@ impl SourceHealth {
     }
 
     /// Why the network cannot be reached, if a job has tried recently.
-    pub(super) fn trouble(&self, clock: &dyn Clock) -> Option<String> {
+    pub(super) fn outage(&self, clock: &dyn Clock) -> Option<String> {
         let of_late = |unreached: &&SourceOutage| clock.monotonic() < unreached.last + SHOWN_FOR;
         self.lock().as_ref().filter(of_late).map(|unreached| unreached.what.clone())
     }
@@ -156,7 +156,7 @@ mod tests {
             "{waits:?}"
         );
         place.written(&clock);
-        assert_eq!((place.room(32, &clock), place.trouble(&clock)), (32, None));
+        assert_eq!((place.room(32, &clock), place.outage(&clock)), (32, None));
         assert!(place.failed("no space", &clock, &entropy) <= RETRY_BACKOFF.0);
     }
 
@@ -166,33 +166,33 @@ mod tests {
         let place = DatasetHealth::default();
         let wait = place.failed("no space", &clock, &entropy);
         place.written(&clock);
-        assert!(place.trouble(&clock).is_some());
+        assert!(place.outage(&clock).is_some());
         assert_eq!(place.room(32, &clock), 0);
         clock.advance(wait);
         place.written(&clock);
-        assert_eq!((place.room(32, &clock), place.trouble(&clock)), (32, None));
+        assert_eq!((place.room(32, &clock), place.outage(&clock)), (32, None));
     }
 
     #[test]
     fn trouble_is_shown_until_it_ends_or_nobody_meets_it_any_more() {
         let (clock, entropy) = (ManualClock::default(), SeededEntropy::new(1));
         let (place, reach) = (DatasetHealth::default(), SourceHealth::default());
-        assert_eq!((place.trouble(&clock), reach.trouble(&clock)), (None, None));
+        assert_eq!((place.outage(&clock), reach.outage(&clock)), (None, None));
         let fail = || {
             place.failed("no space", &clock, &entropy);
             reach.failed("no route", &clock);
         };
         fail();
-        assert_eq!(place.trouble(&clock).unwrap(), "the dataset cannot be written: no space");
-        assert_eq!(reach.trouble(&clock).unwrap(), "no route; check --api-url and the network");
+        assert_eq!(place.outage(&clock).unwrap(), "the dataset cannot be written: no space");
+        assert_eq!(reach.outage(&clock).unwrap(), "no route; check --api-url and the network");
         clock.advance(RETRY_BACKOFF.0);
         place.written(&clock);
         reach.answered();
-        assert_eq!((place.trouble(&clock), reach.trouble(&clock)), (None, None));
+        assert_eq!((place.outage(&clock), reach.outage(&clock)), (None, None));
         fail();
         clock.advance(SHOWN_FOR + RETRY_BACKOFF.1);
-        assert_eq!((place.trouble(&clock), reach.trouble(&clock)), (None, None));
+        assert_eq!((place.outage(&clock), reach.outage(&clock)), (None, None));
         fail();
-        assert!(place.trouble(&clock).is_some() && reach.trouble(&clock).is_some());
+        assert!(place.outage(&clock).is_some() && reach.outage(&clock).is_some());
     }
 }

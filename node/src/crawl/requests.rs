@@ -79,7 +79,7 @@ impl Crawler {
         self.counters.add_request(endpoint, permit.client().address(), &answer.rate);
         let not_sent = answer.rate.delivery == Delivery::NotSent;
         if matches!(answer.rate.delivery, Delivery::Answered(_)) {
-            self.reach.answered();
+            self.source_health.answered();
         }
         let (outcome, _cost) = permit.settle_with(answer);
         match outcome {

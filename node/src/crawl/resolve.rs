@@ -26,7 +26,7 @@ impl Crawler {
     pub async fn resolve(&self, names: &[String]) -> Result<Vec<(String, UserId)>, ResolveError> {
         let mut found = Vec::with_capacity(names.len());
         for batch in names.chunks(self.parts.source.lookup_batch()) {
-            let profiles = self.resolve_batch(batch).await.map_err(|trouble| match trouble {
+            let profiles = self.resolve_batch(batch).await.map_err(|error| match error {
                 JobError::Limited { after } => ResolveError::Limited { after },
                 JobError::Retryable { what, .. }
                 | JobError::SourceDown { what }

@@ -49,8 +49,8 @@ impl Saver {
     ///
     /// One repetition per successful page keeps temporary failures from using up the attempts of a long walk, and an
     /// account that always fails from blocking a worker.
-    pub(super) fn repeat_after(&mut self, trouble: &JobError, entropy: &dyn Entropy) -> Option<Duration> {
-        let JobError::Retryable { after, .. } = trouble else { return None };
+    pub(super) fn repeat_after(&mut self, error: &JobError, entropy: &dyn Entropy) -> Option<Duration> {
+        let JobError::Retryable { after, .. } = error else { return None };
         let wait = Backoff::new(REPEAT, REPEAT).next(entropy).max(after.unwrap_or_default());
         if self.repeats_left == 0 || wait > PATIENCE {
             return None;

@@ -26,13 +26,13 @@ impl Crawler {
             http,
             addresses: self.address_status(),
             dataset_trouble: self.dataset_trouble(),
-            api_trouble: self.reach.trouble(&*self.parts.clock),
+            api_trouble: self.source_health.outage(&*self.parts.clock),
         }
     }
 
     /// Why the dataset cannot be written, as far as jobs have noticed recently.
     pub fn dataset_trouble(&self) -> Option<String> {
-        self.place.trouble(&*self.parts.clock)
+        self.dataset_health.outage(&*self.parts.clock)
     }
 
     /// The addresses used so far and their budgets.

@@ -1,6 +1,7 @@
 //! Walks an account's pages into a draft.
 
 use api::model::{DraftProgress, Finding, Progress};
+use api::wire::bounds::MAX_CURSOR;
 use storage::dataset::{DatasetError, FileKey, FileKind};
 use storage::planted::{Bug, planted};
 
@@ -11,8 +12,6 @@ use super::saver::Saver;
 use crate::session::Assignment;
 use crate::source::CursorWatch;
 
-/// Longest cursor that a job can be saved with, bytes.
-const LONGEST_CURSOR: usize = 1024;
 /// Most consecutive pages without anything new. Some are empty, because all accounts of a page were suspended; a walk
 /// with only such pages never ends, even if every cursor is new.
 const MOST_FRUITLESS: u32 = 100;
@@ -45,9 +44,9 @@ impl Crawler {
             match self.step(assignment, &mut walk, since).await {
                 Ok(true) => return Ok(walk.draft),
                 Ok(false) => {}
-                Err(trouble) => {
-                    let Some(wait) = walk.saver.repeat_after(&trouble, &*self.parts.entropy) else {
-                        return Err(self.halt(assignment, walk, trouble).await);
+                Err(error) => {
+                    let Some(wait) = walk.saver.repeat_after(&error, &*self.parts.entropy) else {
+                        return Err(self.halt(assignment, walk, error).await);
                     };
                     tokio::select! {
                         stop = assignment.stopped() => return Err(self.halt(assignment, walk, stop.into()).await),
@@ -114,7 +113,7 @@ impl Crawler {
         }
         let next = page.next().map(str::to_owned);
         if let Some(next) = &next {
-            if next.len() > LONGEST_CURSOR {
+            if next.len() > MAX_CURSOR {
                 let what = format!(
                     "user {user}: the next page has a cursor of {} bytes, which is garbage",
                     next.len()
@@ -169,7 +168,7 @@ impl Crawler {
         let Some(cursor) = walk.cursor.clone().filter(|_| walk.saver.has_unsaved()) else { return Ok(None) };
         let (draft, saved) = self.with_draft(assignment, walk, Draft::save_point).await?;
         walk.draft = Some(draft);
-        self.place.written(&*self.parts.clock);
+        self.dataset_health.written(&*self.parts.clock);
         walk.saver.saved(&*self.parts.clock);
         let (lease, storage) = (assignment.job.lease, self.parts.storage);
         let (bytes, items, based_on) = (saved.bytes, saved.items, walk.based_on);
@@ -198,15 +197,15 @@ impl Crawler {
     }
 
     /// Saves the progress before the job stops.
-    async fn halt(&self, assignment: &Assignment, mut walk: Walk, trouble: JobError) -> JobStop {
-        match trouble {
+    async fn halt(&self, assignment: &Assignment, mut walk: Walk, error: JobError) -> JobStop {
+        match error {
             JobError::Abandoned
             | JobError::Gone(_)
             | JobError::DraftLost { .. }
             | JobError::DatasetDown { .. } => {
-                return trouble.into();
+                return error.into();
             }
-            JobError::CursorLoop { .. } => return JobStop { trouble, progress: Some(from_the_beginning()) },
+            JobError::CursorLoop { .. } => return JobStop { error, progress: Some(from_the_beginning()) },
             JobError::HandBack
             | JobError::Limited { .. }
             | JobError::Retryable { .. }
@@ -215,8 +214,8 @@ impl Crawler {
             | JobError::NoAddress(_) => {}
         }
         match self.save(assignment, &mut walk).await {
-            Ok(progress) => JobStop { trouble, progress },
-            Err(trouble) => JobStop { trouble, progress: None },
+            Ok(progress) => JobStop { error, progress },
+            Err(error) => JobStop { error, progress: None },
         }
     }
 }

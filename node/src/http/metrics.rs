@@ -20,7 +20,7 @@ pub(super) fn render(node: &Observation) -> String {
 
 fn process(page: &mut Exposition, node: &Observation) {
     page.gauge("twm_build_info", "Version of the program; always 1.")
-        .sample(&[("version", &node.node.version)], 1);
+        .sample(&[("version", &node.node.version)], 1_u64);
     let seconds = node.node.uptime_ms as f64 / 1000.0;
     page.gauge("twm_uptime_seconds", "Time since the node started.").sample(&[], seconds);
     if let Some(bytes) = resident_bytes() {
@@ -28,7 +28,7 @@ fn process(page: &mut Exposition, node: &Observation) {
     }
     if let Some(seconds) = node.certificate_ends_in {
         page.gauge("twm_certificate_expires_seconds", "Time until the node's certificate ends.")
-            .sample(&[], seconds);
+            .sample(&[], seconds as f64);
     }
     let ready = u8::from(node.not_ready.is_empty());
     page.gauge("twm_ready", "Whether /readyz answers 200.").sample(&[], ready);

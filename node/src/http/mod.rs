@@ -4,7 +4,7 @@
 //! - `GET /readyz`: 200 when the node takes part in the cluster, its workers run, and their files can be written;
 //!   otherwise 503 and the reasons. An unreachable network is reported with 200, because no other node could do
 //!   better.
-//! - `GET /metrics`: Prometheus text format 0.0.4.
+//! - `GET /metrics`: for Prometheus, in the OpenMetrics text format.
 //! - `GET /`: the monitor for a browser; for others, what this node is and where to look.
 //! - The routes of the [monitor](crate::monitor).
 

@@ -14,7 +14,7 @@ use storage::net::http_port::{self, Access, Gate, HttpCaller};
 use storage::net::trust::Trust;
 use tokio_util::sync::CancellationToken;
 
-use super::{Observation, metrics};
+use super::{Observation, exposition, metrics};
 use crate::monitor;
 
 /// Takes a snapshot of the node for a page.
@@ -108,7 +108,7 @@ async fn caller_may_look(State(gate): State<Arc<Gate>>, request: Request, next: 
 }
 
 async fn metrics_page(State(observe): State<Observe>) -> Response {
-    let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let format = [(header::CONTENT_TYPE, exposition::MEDIA_TYPE)];
     (format, metrics::render(&observe())).into_response()
 }
 

@@ -101,8 +101,7 @@ impl Words {
             (false, false) => format!("{} {}", self.message, self.fields),
             _ => self.message + &self.fields,
         };
-        let whole = (0..=LONGEST).rev().find(|&end| text.is_char_boundary(end));
-        text.truncate(whole.unwrap_or_default());
+        storage::text::truncate(&mut text, LONGEST);
         text
     }
 

@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::legacy::operation_name;
 use super::spool::{Item, Place, Spool};
-use super::tap::{Tap, TappedDataset, TappedSource};
+use super::tap::{Tap, TappedSource, TimelineTap};
+use crate::session::PublicationHook;
 use crate::source::Source;
 
 /// Timeout of Redis.
@@ -95,9 +96,9 @@ impl Feed {
         Arc::new(TappedSource { source, tap: self.inner.tap.clone() })
     }
 
-    /// Wraps the dataset.
-    pub fn tap_dataset(&self, dataset: Arc<dyn Dataset>) -> Arc<dyn Dataset> {
-        Arc::new(TappedDataset { dataset, tap: self.inner.tap.clone() })
+    /// Observes publications in the dataset.
+    pub fn publication_hook(&self, dataset: Arc<dyn Dataset>) -> Arc<dyn PublicationHook> {
+        Arc::new(TimelineTap { dataset, tap: self.inner.tap.clone() })
     }
 
     /// Bytes that wait for Redis, and the number of dropped items.

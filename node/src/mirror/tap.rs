@@ -1,4 +1,4 @@
-//! A source and a dataset that record what passes through them for the mirror.
+//! Records fetched profiles and published timelines for the mirror.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,15 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::model::Operation;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use storage::dataset::{
-    Dataset, DatasetError, FileKey, FileKind, Followers, FollowersDraft, Lines, Result, SavePoint, Stat,
-    TimelineDraft,
-};
+use storage::dataset::{Dataset, DatasetError, FileKey, FileKind, Result};
 use storage::ids::UserId;
 
 use super::spool::{Item, Spool};
+use crate::http_client::HttpClient;
 use crate::rate::BudgetScope;
-use crate::source::{Answer, Endpoint, FollowersPage, HttpClient, Profile, Source, TimelinePage};
+use crate::session::PublicationHook;
+use crate::source::{Answer, Endpoint, FollowersPage, Profile, Source, TimelinePage};
 
 /// What was recorded and is not sent yet.
 pub(super) struct Tap {
@@ -125,13 +124,13 @@ impl Source for TappedSource {
     }
 }
 
-/// A dataset that mirrors published timelines.
-pub(super) struct TappedDataset {
+/// Mirrors published timelines.
+pub(super) struct TimelineTap {
     pub(super) dataset: Arc<dyn Dataset>,
     pub(super) tap: Arc<Tap>,
 }
 
-impl TappedDataset {
+impl TimelineTap {
     fn newest(&self, user: &UserId) -> Result<u64> {
         match self.dataset.newest_tweet(user) {
             Ok(newest) => Ok(newest.unwrap_or(0)),
@@ -144,88 +143,26 @@ impl TappedDataset {
     }
 }
 
-impl Dataset for TappedDataset {
-    /// Recorded before the file has its name: a crash in between then costs a read of an old file, while the reverse
-    /// order would lose the tweets.
-    fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
+impl PublicationHook for TimelineTap {
+    /// Recorded before the file has its name: a crash in between then costs a read of an old file, while the reverse order
+    /// would lose the tweets.
+    fn before(&self, key: &FileKey) -> Result<()> {
         if key.kind != FileKind::Timeline {
-            return self.dataset.publish(key, lease);
+            return Ok(());
         }
         let since = self.newest(&key.user)?;
         *self.tap.publishing().entry(key.user.clone()).or_default() += 1;
         self.tap.spool.add(&Item::Timeline { user: key.user.clone(), since });
-        let published = self.dataset.publish(key, lease);
+        Ok(())
+    }
+
+    fn after(&self, key: &FileKey) {
         let mut publishing = self.tap.publishing();
-        if let Some(count) = publishing.get_mut(&key.user) {
+        if let Some(count) = publishing.get_mut(&key.user).filter(|_| key.kind == FileKind::Timeline) {
             *count -= 1;
             if *count == 0 {
                 publishing.remove(&key.user);
             }
         }
-        published
-    }
-
-    fn begin_timeline(&self, user: &UserId, lease: u64) -> Result<Box<dyn TimelineDraft>> {
-        self.dataset.begin_timeline(user, lease)
-    }
-
-    fn begin_followers(&self, user: &UserId, lease: u64) -> Result<Box<dyn FollowersDraft>> {
-        self.dataset.begin_followers(user, lease)
-    }
-
-    fn resume_timeline(
-        &self,
-        user: &UserId,
-        saved: SavePoint,
-        old_lease: u64,
-        new_lease: u64,
-    ) -> Result<Box<dyn TimelineDraft>> {
-        self.dataset.resume_timeline(user, saved, old_lease, new_lease)
-    }
-
-    fn resume_followers(
-        &self,
-        user: &UserId,
-        saved: SavePoint,
-        old_lease: u64,
-        new_lease: u64,
-    ) -> Result<Box<dyn FollowersDraft>> {
-        self.dataset.resume_followers(user, saved, old_lease, new_lease)
-    }
-
-    fn discard(&self, key: &FileKey, lease: u64) -> Result<()> {
-        self.dataset.discard(key, lease)
-    }
-
-    fn drafts(&self) -> Result<Vec<(FileKey, u64)>> {
-        self.dataset.drafts()
-    }
-
-    fn exists(&self, key: &FileKey) -> Result<bool> {
-        self.dataset.exists(key)
-    }
-
-    fn stamp(&self, key: &FileKey) -> Result<u64> {
-        self.dataset.stamp(key)
-    }
-
-    fn stat(&self, key: &FileKey) -> Result<Option<Stat>> {
-        self.dataset.stat(key)
-    }
-
-    fn newest_tweet(&self, user: &UserId) -> Result<Option<u64>> {
-        self.dataset.newest_tweet(user)
-    }
-
-    fn open_timeline(&self, user: &UserId) -> Result<Option<Lines>> {
-        self.dataset.open_timeline(user)
-    }
-
-    fn open_followers(&self, user: &UserId) -> Result<Option<Followers>> {
-        self.dataset.open_followers(user)
-    }
-
-    fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
-        self.dataset.set_aside(key)
     }
 }

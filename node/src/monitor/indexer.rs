@@ -1,6 +1,5 @@
 //! Inspection of the crawled tweets through a `twm-indexer`.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,6 @@ use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 use storage::env::Clock;
@@ -17,7 +15,8 @@ use tokio::sync::Semaphore;
 
 use super::Monitor;
 use super::problem::Problem;
-use crate::source::{ClientTls, HttpClient, HttpError, HttpSettings};
+use crate::http_client::{ClientTls, HttpClient, HttpError, HttpSettings};
+use crate::settings::IndexerUrl;
 
 /// Timeouts of a connection and of an answer: a little longer than the indexer's own.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -26,33 +25,6 @@ const ANSWER: Duration = Duration::from_secs(18);
 const LARGEST: usize = 4 << 20;
 /// Most concurrent queries. Further ones wait.
 const AT_ONCE: usize = 4;
-
-/// The URL of a `twm-indexer`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IndexerUrl(Url);
-
-impl IndexerUrl {
-    /// Parses the URL of an indexer.
-    ///
-    /// # Errors
-    /// What is wrong with it, and what is allowed.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let expected = "expected a URL such as http://127.0.0.1:9700";
-        let mut url = Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
-        let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !plain {
-            return Err(expected.to_owned());
-        }
-        url.set_path(&format!("{}/inspect", url.path().trim_end_matches('/')));
-        Ok(Self(url))
-    }
-}
-
-impl fmt::Display for IndexerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
 
 /// A client of a `twm-indexer`. Clones share it.
 #[derive(Debug, Clone)]
@@ -94,7 +66,7 @@ impl Indexer {
 
     async fn ask(&self, asked: &Asked) -> Result<Bytes, Problem> {
         let _turn = self.turns.acquire().await;
-        let mut url = self.url.0.clone();
+        let mut url = self.url.inspection();
         let given = [("from", &asked.from), ("to", &asked.to), ("query", &asked.query)];
         let given = given.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
         url.query_pairs_mut().extend_pairs(given);

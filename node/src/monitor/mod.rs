@@ -41,8 +41,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use access::harden;
 pub use asked::AskError;
 pub(crate) use assets::{page, wants_html};
-pub use graphite::{Graphite, GraphiteClientError, GraphiteUrl};
-pub use indexer::{Indexer, IndexerError, IndexerUrl};
+pub use graphite::{Graphite, GraphiteClientError};
+pub use indexer::{Indexer, IndexerError};
 pub use watched::{Watched, WatchedNode};
 
 use asked::Asked;

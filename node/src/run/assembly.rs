@@ -21,13 +21,14 @@ use crate::budget::{BootTime, BudgetSettings, LedgerEnv};
 use crate::crawl::{self, Crawler, CrawlerParts};
 use crate::follow::FollowRule;
 use crate::http::{Observation, Observe};
+use crate::http_client::HttpSettings;
 use crate::logs::LogRing;
 use crate::mirror::{Feed, FeedOptions, Mirror, MirrorOptions, MirrorView};
 use crate::monitor::{Graphite, Indexer, Monitor, MonitorParts, MonitorSettings, WatchedNode};
 use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView};
 use crate::settings::{MirrorSettings, Settings};
+use crate::source::Source;
 use crate::source::twitter::{TwitterSettings, TwitterSource};
-use crate::source::{HttpSettings, Source};
 
 /// Default number of workers.
 const WORKERS: usize = 32;
@@ -76,11 +77,9 @@ impl Node {
         let workers = settings.workers.unwrap_or_else(default_workers);
         let shared_tracker = Arc::new(tracker.clone());
         let feed = open_feed(settings, world, &tracker)?;
-        let untapped = dataset.clone();
         let mut source: Arc<dyn Source> = Arc::new(TwitterSource::new(&twitter_settings(settings))?);
-        let mut dataset = dataset;
         if let Some(feed) = &feed {
-            (source, dataset) = (feed.tap_source(source), feed.tap_dataset(dataset));
+            source = feed.tap_source(source);
         }
         let crawler = Arc::new(Crawler::new(CrawlerParts {
             source,
@@ -103,20 +102,13 @@ impl Node {
             work: Work::over(job_runtime.clone()),
             job_runtime,
         };
-        let session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset);
+        let mut session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset.clone());
+        if let Some(feed) = &feed {
+            session.observe_publications(feed.publication_hook(dataset.clone()));
+        }
         let (view, board, cluster) = (session.view(), session.board(), settings.cluster.clone());
-        let node = Self {
-            tracker,
-            crawler,
-            http,
-            workers,
-            cluster,
-            view,
-            mirror: None,
-            feed,
-            dataset: untapped,
-            board,
-        };
+        let node =
+            Self { tracker, crawler, http, workers, cluster, view, mirror: None, feed, dataset, board };
         node.tracker.set_worker_status({
             let (crawler, view, http) = (node.crawler.clone(), node.view.clone(), node.http.clone());
             Arc::new(move || {

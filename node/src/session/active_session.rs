@@ -8,6 +8,7 @@ use api::model::{Finding, Job, JobId, LeaseId, Report, ReportAnswer, SessionId, 
 use api::wire::bounds::{FULL_COMMAND, encoded_size};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::assignment::{Ending, Message};
 use super::jobs::{Load, RunningJob};
@@ -232,7 +233,7 @@ impl SessionLoop {
                 Err(error @ ClientError::Api(ApiError::Refused(_) | ApiError::BadRequest(_))) => {
                     return Err(error.to_string());
                 }
-                Err(error) => tracing::warn!(session = %live.session, "repeating a report: {error}"),
+                Err(error) => tracing::warn!("repeating a report: {error}"),
             }
             if report.sequence > 1 && !live.lease_clock.is_valid() {
                 return Err("no leader answered a report before the leases could end".to_owned());
@@ -269,6 +270,9 @@ impl SessionLoop {
         if !self.jobs.add(lease, running) {
             return;
         }
+        let span = tracing::info_span!(
+            "job", id = %job.id, %lease, crawl = %job.crawl, user = %job.user, operation = %job.operation
+        );
         let messages = self.sender.clone();
         let gauge = self.board.begin(&job, self.options.clock.monotonic());
         let assignment = Assignment {
@@ -279,7 +283,7 @@ impl SessionLoop {
             messages: messages.clone(),
             gauge,
         };
-        let work = self.options.job_runtime.spawn(self.runner.clone().run(assignment));
+        let work = self.options.job_runtime.spawn(self.runner.clone().run(assignment).instrument(span));
         self.options.job_runtime.spawn(async move {
             let ending = work.await.unwrap_or_else(|failure| {
                 let reason = format!("the worker broke down: {failure}");

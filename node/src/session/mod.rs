@@ -25,6 +25,7 @@ pub use assignment::{Assignment, Ending, Stop};
 pub use board::{JobBoard, JobGauge, ShownJob};
 pub use job_runner::{JobRunner, SessionView};
 pub use lease_clock::LeaseClock;
+pub use publisher::PublicationHook;
 pub use session_loop::{SessionLoop, SessionOptions};
 pub use storage::env::Backoff;
 pub use tracker::JobTracker;

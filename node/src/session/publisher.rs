@@ -16,6 +16,18 @@ use super::{Backoff, SessionOptions};
 /// First and longest pause after a failed rename.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
+/// Observes publications.
+pub trait PublicationHook: Send + Sync + 'static {
+    /// A draft is about to be published; blocks. An error postpones the publication.
+    ///
+    /// # Errors
+    /// Those of reading the file that is published now.
+    fn before(&self, key: &FileKey) -> Result<(), DatasetError>;
+
+    /// The attempt that [`before`](Self::before) announced has ended, successfully or not.
+    fn after(&self, key: &FileKey);
+}
+
 /// Publishes drafts, each once at a time, however often it is asked to (TWM-P1). A publication is given up only if
 /// the draft is lost: the cluster has accepted the completion and relies on the file.
 pub(super) struct Publisher {
@@ -24,6 +36,7 @@ pub(super) struct Publisher {
     runtime: Handle,
     work: Work,
     messages: mpsc::Sender<Message>,
+    hook: Option<Arc<dyn PublicationHook>>,
     under_way: HashMap<LeaseId, UnderWay>,
 }
 
@@ -43,7 +56,12 @@ impl Publisher {
     ) -> Self {
         let (entropy, runtime) = (options.entropy.clone(), options.job_runtime.clone());
         let work = options.work.clone();
-        Self { dataset, entropy, runtime, work, messages, under_way: HashMap::new() }
+        Self { dataset, entropy, runtime, work, messages, hook: None, under_way: HashMap::new() }
+    }
+
+    /// Announces publications to a hook.
+    pub(super) fn set_hook(&mut self, hook: Arc<dyn PublicationHook>) {
+        self.hook = Some(hook);
     }
 
     /// Starts a publication, unless it is in progress.
@@ -62,9 +80,9 @@ impl Publisher {
         }
         self.under_way.insert(lease, UnderWay { job, key: key.clone(), draft, done: false });
         let (dataset, entropy) = (self.dataset.clone(), self.entropy.clone());
-        let (work, messages) = (self.work.clone(), self.messages.clone());
+        let (work, messages, hook) = (self.work.clone(), self.messages.clone(), self.hook.clone());
         self.runtime.spawn(async move {
-            let finding = publish(dataset, work, &*entropy, key, draft).await;
+            let finding = publish(dataset, hook, work, &*entropy, key, draft).await;
             // The loop ends before its publications only when the process stops at once.
             let _ = messages.send(Message::Published(lease, finding)).await;
         });
@@ -111,6 +129,7 @@ impl Publisher {
 /// Publishes until it succeeds or the draft turns out to be lost; returns the corresponding finding.
 async fn publish(
     dataset: Arc<dyn Dataset>,
+    hook: Option<Arc<dyn PublicationHook>>,
     work: Work,
     entropy: &dyn Entropy,
     key: FileKey,
@@ -118,9 +137,9 @@ async fn publish(
 ) -> Finding {
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
-        let (dataset, key) = (dataset.clone(), key.clone());
+        let (dataset, hook, key) = (dataset.clone(), hook.clone(), key.clone());
         let named = key.to_string();
-        let published = work.run(move || dataset.publish(&key, draft.0)).await;
+        let published = work.run(move || publish_once(&*dataset, hook.as_deref(), &key, draft)).await;
         let what = match published {
             Ok(Ok(())) => return Finding::Published,
             Ok(Err(error @ DatasetError::DraftLost { .. })) => {
@@ -134,4 +153,17 @@ async fn publish(
         tracing::error!(file = %named, retry_in = ?wait, "cannot publish a finished draft: {what}");
         tokio::time::sleep(wait).await;
     }
+}
+
+fn publish_once(
+    dataset: &dyn Dataset,
+    hook: Option<&dyn PublicationHook>,
+    key: &FileKey,
+    draft: LeaseId,
+) -> Result<(), DatasetError> {
+    let Some(hook) = hook else { return dataset.publish(key, draft.0) };
+    hook.before(key)?;
+    let published = dataset.publish(key, draft.0);
+    hook.after(key);
+    published
 }

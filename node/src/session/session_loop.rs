@@ -11,12 +11,13 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::active_session::{ActiveSession, SessionOutcome};
 use super::assignment::{Ending, Message};
 use super::jobs::RunningJobs;
 use super::leftovers::remove_leftovers;
-use super::publisher::Publisher;
+use super::publisher::{PublicationHook, Publisher};
 use super::{Backoff, JobBoard, JobRunner, JobTracker, LeaseClock, SessionView};
 
 /// The options of a session.
@@ -93,6 +94,11 @@ impl SessionLoop {
         }
     }
 
+    /// Announces publications to a hook.
+    pub fn observe_publications(&mut self, hook: Arc<dyn PublicationHook>) {
+        self.publisher.set_hook(hook);
+    }
+
     /// The view of the session, always up to date.
     pub fn view(&self) -> watch::Receiver<SessionView> {
         self.view.subscribe()
@@ -112,7 +118,8 @@ impl SessionLoop {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Refusal> {
         while let Some(mut live) = self.open(&stop).await? {
             let session = live.session;
-            let over = self.serve(&mut live, &stop).await;
+            let span = tracing::info_span!("session", id = %session);
+            let over = self.serve(&mut live, &stop).instrument(span).await;
             self.jobs.abandon_all();
             self.publisher.forget_done();
             self.view.send_modify(|view| view.open = false);

@@ -40,6 +40,7 @@ impl fmt::Display for Origin {
 pub(super) struct Layers {
     given: BTreeMap<&'static str, (String, Origin)>,
     pub(super) check_config: bool,
+    pub(super) print_ips: bool,
 }
 
 /// Largest settings file, bytes.
@@ -53,7 +54,11 @@ impl Layers {
     ) -> Result<Self, super::LoadError> {
         let matches = command().try_get_matches_from(arguments)?;
         let mut problems = Problems::default();
-        let mut layers = Self { given: BTreeMap::new(), check_config: matches.get_flag("check-config") };
+        let mut layers = Self {
+            given: BTreeMap::new(),
+            check_config: matches.get_flag("check-config"),
+            print_ips: matches.get_flag("print-ips"),
+        };
         let from_environment = |name: &str| environment(name).filter(|value| !value.is_empty());
         let file = matches.get_one::<OsString>("config").cloned().or_else(|| from_environment("TWM_CONFIG"));
         if let Some(path) = file {
@@ -187,7 +192,7 @@ fn command() -> Command {
         .about("A node of a twm crawler cluster: takes part in Raft and crawls from its own addresses")
         .after_help(
             "Every setting can also be given as a variable (--data-dir as TWM_DATA_DIR) or in the file \
-             (data-dir = \"...\").\nA flag counts more than the environment, and that more than the file. Secrets may be in files of their own\n             (--api-token-file, TWM_API_TOKEN_FILE, api-token-file = \"...\").\n\
+             (data-dir = \"...\").\nFlags override the environment, which overrides the file. Secrets may be in files of their own\n(--api-token-file, TWM_API_TOKEN_FILE, api-token-file = \"...\").\n\
              Exit codes: 0 stopped well, 1 failed, 2 bad settings.",
         )
         .arg(
@@ -202,6 +207,12 @@ fn command() -> Command {
                 .long("check-config")
                 .action(ArgAction::SetTrue)
                 .help("Print the settings and where each comes from, and exit"),
+        )
+        .arg(
+            Arg::new("print-ips")
+                .long("print-ips")
+                .action(ArgAction::SetTrue)
+                .help("Print the addresses of --ips, one per line, and exit"),
         );
     SETTINGS.iter().fold(command, |command, setting| {
         let command = match setting.file {
@@ -216,7 +227,7 @@ fn command() -> Command {
             ),
             None => command,
         };
-        let arg = Arg::new(setting.key).long(setting.key).help(setting.help).hide(setting.hidden);
+        let arg = Arg::new(setting.key).long(setting.key).help(setting.help()).hide(setting.hidden);
         command.arg(match setting.value {
             Some(name) => arg
                 .value_name(name)

@@ -9,6 +9,7 @@ mod problems;
 mod table;
 #[cfg(test)]
 mod tests;
+mod urls;
 mod values;
 
 use std::collections::BTreeMap;
@@ -25,14 +26,10 @@ use layers::Layers;
 pub use layers::Origin;
 pub use problems::{LoadError, Problem, Problems};
 use storage::net::trust::TrustFiles;
-use table::SETTINGS;
+use table::{DefaultValue, SETTINGS};
+pub use urls::{GraphiteUrl, IndexerUrl};
 
 use crate::address::AddressList;
-use crate::monitor::{GraphiteUrl, IndexerUrl};
-
-/// openraft logs each of its steps at level info and each message to an unreachable node at level warn; tarpc logs
-/// calls whose failure the caller handles.
-const DEFAULT_LOG_LEVEL: &str = "info,openraft=error,tarpc=off";
 
 /// The settings of a node.
 #[derive(Debug, Clone)]
@@ -151,6 +148,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// Whether only to print them.
     pub check_config: bool,
+    /// Whether only to print the addresses to crawl from.
+    pub print_ips: bool,
     effective: Vec<Effective>,
 }
 
@@ -199,7 +198,7 @@ impl Loaded {
         effective.sort_by_key(|e| SETTINGS.iter().position(|setting| setting.key == e.key));
         // Without a problem every setting was read.
         let settings = settings.ok_or_else(Problems::default)?;
-        Ok(Self { settings, check_config: layers.check_config, effective })
+        Ok(Self { settings, check_config: layers.check_config, print_ips: layers.print_ips, effective })
     }
 }
 
@@ -215,47 +214,46 @@ impl Reader<'_> {
         let seconds = Duration::from_secs;
         let millis = Duration::from_millis;
         let (id, peers, join) = self.membership();
-        let force_new_cluster = self.read("force-new-cluster", "false", values::switch);
+        let force_new_cluster = self.read("force-new-cluster", values::switch);
         let voters = self.optional("voters", None, values::voters);
         let default_dir = id.map(|id| format!("./twm-data-{id}"));
-        let cluster = self.read("cluster", "twm", values::text);
+        let cluster = self.read("cluster", values::text);
         let data_dir = self.optional("data-dir", default_dir.as_deref(), values::text);
         let listen = self.optional("listen", None, values::host_port);
         let tls = self.tls();
-        let insecure = self.read("insecure", "false", values::switch) == Some(true);
+        let insecure = self.read("insecure", values::switch) == Some(true);
         self.not_open_to_all(id, peers.as_ref(), tls.is_some() || insecure);
-        let http = self.read("http", "127.0.0.1:9898", values::host_port);
+        let http = self.read("http", values::host_port);
         let http_tls = self.http_tls(http.as_deref(), tls.is_some(), insecure);
         let public_url = self.optional("public-url", None, str::parse);
         let monitor_token = self.optional("monitor-token", None, values::monitor_token);
         let graphite = self.optional("graphite-url", None, GraphiteUrl::parse);
         let indexer = self.optional("indexer", None, IndexerUrl::parse);
-        let ips = self.read("ips", "none", values::ips);
+        let ips = self.read("ips", values::ips);
         let workers = self.optional("workers", None, values::number(1..=10_000));
-        let api_url = self.read("api-url", "http://127.0.0.1:5000/1/", values::api_url);
+        let api_url = self.read("api-url", values::api_url);
         let api_token = self.optional("api-token", None, values::token);
-        let request_timeout = self.read("request-timeout", "30s", values::time(millis(100)..=seconds(3600)));
-        let output = self.read("output", "./twm-dataset", values::text);
+        let request_timeout = self.read("request-timeout", values::time(millis(100)..=seconds(3600)));
+        let output = self.read("output", values::text);
         let temporary_dir = self.optional("temporary-dir", None, values::text);
-        let adopt_output = self.read("adopt-output", "false", values::switch);
-        let shared_output = self.read("shared-output", "false", values::switch);
-        let compression = self.read("compression", "6", values::compression);
-        let followers_format = self.read("followers-format", "text", values::followers_format);
-        let election_timeout = self.read("election-timeout", "120ms", values::time(millis(50)..=seconds(60)));
-        let log_kept = self.read("log-kept", "5000", values::number(100..=100_000_000));
-        let keep_ended =
-            self.read("keep-ended", "30d", values::time(seconds(0)..=seconds(100 * 365 * 86_400)));
-        let check_invariants = self.read("check-invariants", "false", values::switch);
-        let session_ttl = self.read("session-ttl", "3s", values::time(millis(500)..=seconds(600)));
-        let storage_grace = self.read("storage-grace", "30s", values::time(seconds(0)..=seconds(86_400)));
-        let max_attempts = self.read("max-attempts", "5", values::number(1..=1000));
-        let margin = self.read("margin", "500ms", values::time(seconds(0)..=seconds(3600)));
+        let adopt_output = self.read("adopt-output", values::switch);
+        let shared_output = self.read("shared-output", values::switch);
+        let compression = self.read("compression", values::compression);
+        let followers_format = self.read("followers-format", values::followers_format);
+        let election_timeout = self.read("election-timeout", values::time(millis(50)..=seconds(60)));
+        let log_kept = self.read("log-kept", values::number(100..=100_000_000));
+        let keep_ended = self.read("keep-ended", values::time(seconds(0)..=seconds(100 * 365 * 86_400)));
+        let check_invariants = self.read("check-invariants", values::switch);
+        let session_ttl = self.read("session-ttl", values::time(millis(500)..=seconds(600)));
+        let storage_grace = self.read("storage-grace", values::time(seconds(0)..=seconds(86_400)));
+        let max_attempts = self.read("max-attempts", values::number(1..=1000));
+        let margin = self.read("margin", values::time(seconds(0)..=seconds(3600)));
         let redis = self.optional("redis", None, values::redis_url);
-        let outbox = self.read("redis-outbox", "16", values::number(1..=1024));
-        let events_length = self.read("redis-events", "1000000", values::number(1000..=u64::MAX));
-        let tweets_length = self.read("redis-tweets", "100000", values::number(1000..=u64::MAX));
-        let format = self.read("log-format", "text", values::log_format);
-        let level = self.read("log-level", DEFAULT_LOG_LEVEL, values::log_level);
+        let outbox = self.read("redis-outbox", values::number(1..=1024));
+        let events_length = self.read("redis-events", values::number(1000..=u64::MAX));
+        let tweets_length = self.read("redis-tweets", values::number(1000..=u64::MAX));
+        let format = self.read("log-format", values::log_format);
+        let level = self.read("log-level", values::log_level);
         let log_dir = self.optional("log-dir", None, values::text);
         Some(Settings {
             id: id?,
@@ -355,7 +353,7 @@ impl Reader<'_> {
 
     /// Whether the HTTP port speaks TLS. Without it, whoever reaches the port can read everything.
     fn http_tls(&mut self, http: Option<&str>, tls: bool, insecure: bool) -> Option<bool> {
-        let http_tls = self.read("http-tls", "false", values::switch)?;
+        let http_tls = self.read("http-tls", values::switch)?;
         let layers = self.layers;
         let origin = |key| layers.value(key).map_or(Origin::Default, |(_, origin)| origin.clone());
         if http_tls && !tls {
@@ -389,13 +387,14 @@ impl Reader<'_> {
         }
     }
 
-    fn read<T>(
-        &mut self,
-        key: &'static str,
-        default: &str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        self.optional(key, Some(default), parse)
+    /// Reads a setting whose default is a value in the table.
+    fn read<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let default = match table::find(key).map(|setting| setting.default) {
+            Some(DefaultValue::Value(default)) => Some(default),
+            Some(DefaultValue::Switch) => Some("false"),
+            Some(DefaultValue::Absent | DefaultValue::Described(_)) | None => None,
+        };
+        self.optional(key, default, parse)
     }
 
     fn optional<T>(

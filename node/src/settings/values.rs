@@ -83,24 +83,10 @@ pub(super) fn time(allowed: RangeInclusive<Duration>) -> impl Fn(&str) -> Result
                 allowed.end()
             )
         };
-        let time = parse_time(text.trim()).ok_or_else(|| format!("{text:?} is no time; {}", bounds()))?;
+        let time = humantime::parse_duration(text.trim())
+            .map_err(|_| format!("{text:?} is no time; {}", bounds()))?;
         if allowed.contains(&time) { Ok(time) } else { Err(format!("{text} is out of bounds; {}", bounds())) }
     }
-}
-
-fn parse_time(text: &str) -> Option<Duration> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(unit_at);
-    let number: u64 = number.parse().ok()?;
-    let millis = match unit.trim_start() {
-        "ms" => 1,
-        "s" => 1000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(millis).map(Duration::from_millis)
 }
 
 /// `HOST:PORT`.

@@ -8,9 +8,7 @@
 //! the answers ([`SourceError`]) and leaves the rest to its caller.
 
 mod answer;
-mod body;
 mod bounded;
-mod client;
 mod cursor;
 mod error;
 mod page;
@@ -23,14 +21,12 @@ use futures::future::BoxFuture;
 use storage::ids::UserId;
 
 pub use answer::Answer;
-pub use body::BodyError;
-pub use client::{HttpAnswer, HttpClient, HttpError, HttpSettings, NoAnswer};
 pub use cursor::{CursorLoops, CursorWatch};
 pub use error::{Asked, GoneReason, SourceError};
 pub use page::{FollowersPage, PostId, TimelineItem, TimelinePage};
 pub use profile::{Profile, ProfileError};
-pub use storage::net::tls::ClientTls;
 
+use crate::http_client::HttpClient;
 use crate::rate::{BudgetScope, RateInfo};
 
 /// Most posts or profiles in a page. Networks send 40 to 1,000.

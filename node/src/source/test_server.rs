@@ -12,7 +12,7 @@ use axum::response::Response;
 use storage::env::SystemClock;
 use tokio::net::TcpListener;
 
-use super::{ClientTls, HttpClient, HttpSettings};
+use crate::http_client::{ClientTls, HttpClient, HttpSettings};
 
 /// A request as received by the server.
 pub(crate) struct Seen {

@@ -1,4 +1,4 @@
-//! The API for a handful of accounts: small pages, strict budgets, trouble on demand.
+//! An API of a few accounts: small pages, strict budgets, faults on demand.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::rig::eventually;
 
-/// Tweets and followers of a page.
+/// Tweets or followers per page.
 pub const PAGE: usize = 3;
 
 type Parameters = Query<BTreeMap<String, String>>;
@@ -26,13 +26,13 @@ type Parameters = Query<BTreeMap<String, String>>;
 struct World {
     tweets: BTreeMap<u64, Vec<u64>>,
     followers: BTreeMap<u64, Vec<u64>>,
-    /// `(endpoint, user)` to a status that is answered instead.
+    /// `(endpoint, user)` to the status that is returned instead.
     statuses: BTreeMap<(&'static str, u64), StatusCode>,
-    /// `(endpoint, user)` to how many requests are left until one is held back.
+    /// `(endpoint, user)` to the number of requests before one is held back.
     gates: BTreeMap<(&'static str, u64), usize>,
     /// Every request: endpoint, user, cursor.
     requests: Vec<(&'static str, u64, String)>,
-    /// Requests a window, and its length in seconds.
+    /// Requests per window, and the length of the window in seconds.
     budget: Option<(u64, u64)>,
     window: (u64, u64),
     violations: usize,
@@ -61,7 +61,7 @@ impl Api {
         api
     }
 
-    /// An account with so many tweets and these followers. Tweets of user 7 are 7001, 7002 and on.
+    /// An account with this many tweets and these followers. The tweets of user 7 are 7001, 7002 and so on.
     pub fn account(&self, user: u64, tweets: u64, followers: impl IntoIterator<Item = u64>) {
         let mut world = self.world.lock().unwrap();
         world.tweets.insert(user, (1..=tweets).map(|n| user * 1000 + n).collect());
@@ -76,7 +76,7 @@ impl Api {
         self.world.lock().unwrap().statuses.clear();
     }
 
-    /// Holds back the `nth` request for this, and those after it, until [`Self::open_gate`].
+    /// Holds back the `nth` request of `user` at `endpoint`, and all later ones, until [`Self::open_gate`].
     pub fn gate(&self, endpoint: &'static str, user: u64, nth: usize) {
         self.open.send_replace(false);
         self.world.lock().unwrap().gates.insert((endpoint, user), nth);
@@ -132,7 +132,7 @@ impl Api {
         .await
     }
 
-    /// Odd accounts write Italian; those ending in 9 are suspended; 23 is called `u23`.
+    /// The profiles of odd ids are Italian; ids that end in 9 are suspended; the name of 23 is `u23`.
     fn lookup(&self, body: &[u8]) -> Response {
         let body = String::from_utf8(body.to_vec()).unwrap().replace("%2C", ",");
         let field = |name: &str| body.split('&').find_map(|part| part.strip_prefix(name)).map(str::to_owned);
@@ -178,7 +178,7 @@ impl Api {
         }
     }
 
-    /// Counts a request against the budget, by a window that begins at whole multiples of its length.
+    /// Counts a request against the budget. Windows start at multiples of their length.
     fn count(&self, world: &mut World) -> Result<HeaderMap, HeaderMap> {
         let Some((limit, seconds)) = world.budget else { return Ok(HeaderMap::new()) };
         let now = self.clock.wall();
@@ -201,5 +201,5 @@ impl Api {
     }
 }
 
-/// How long a test waits for anything.
+/// Timeout of every wait in a test.
 pub const PATIENCE: Duration = Duration::from_secs(30);

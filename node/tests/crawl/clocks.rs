@@ -12,7 +12,7 @@ use super::tracker::LocalTracker;
 
 const YEAR: i64 = 365 * 24 * 3600;
 
-/// The machine's clock, with a wall clock that somebody keeps setting wrong.
+/// The machine's clock, with a wall clock that jumps.
 struct Jumping {
     clock: SystemClock,
     /// Seconds ahead.
@@ -36,7 +36,7 @@ async fn a_wall_clock_that_jumps_by_years_changes_neither_budgets_nor_leases() {
     let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
     let users: Vec<u64> = (11..=14).collect();
     users.iter().for_each(|&user| api.account(user, 8, []));
-    // Four walks of four requests each, and room for six in two seconds.
+    // Four walks of four requests each, and a budget of six per two seconds.
     api.budget(6, 2);
     let clock = Arc::new(Jumping { clock: SystemClock::new(), ahead: AtomicI64::new(0) });
     let rig = Rig::start_with_clock(&api, &tracker, &folder, clock.clone()).await;

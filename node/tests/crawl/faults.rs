@@ -1,4 +1,4 @@
-//! The original's fault 2, at its very moment: a worker that has written its file and dies before anybody hears of it.
+//! Fault 2 of the original: a worker writes its file and dies before it reports it.
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -7,11 +7,11 @@ use super::api::Api;
 use super::rig::{Folder, LIMITS, Rig, eventually, files, tweets};
 use super::tracker::LocalTracker;
 
-/// Lets the request that is held back go, with nobody there to report to, and ends the node once the whole file is written.
+/// Releases the held request while the tracker does not answer, and crashes the node once the whole file is written.
 async fn die_between_writing_and_reporting(api: &Api, tracker: &LocalTracker, folder: &Folder, rig: Rig) {
     tracker.silent.store(true, Ordering::SeqCst);
     api.open_gate();
-    // A draft has its bytes only when it is whole: both walks end before a save point is due.
+    // A draft stays empty until it is whole: both walks end before a save point is due.
     let whole =
         || files(&folder.output()).iter().any(|file| fs::metadata(file).is_ok_and(|found| found.len() > 0));
     eventually("the draft to be written", whole).await;
@@ -53,7 +53,7 @@ async fn fault_2_a_timeline_of_one_tweet_written_and_not_reported_is_not_doubled
     tracker.finished(crawl).await;
     assert_eq!(folder.timeline(7), tweets(7, 1));
     eventually("the dead worker's draft to be removed", || folder.drafts() == 0).await;
-    // Nor is it by an update behind it.
+    // A later update does not double it either.
     tracker.finished(tracker.submit("U", &[7])).await;
     assert_eq!(folder.timeline(7), tweets(7, 1));
     rig.stop().await;

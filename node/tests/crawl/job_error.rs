@@ -12,7 +12,7 @@ async fn a_spent_budget_sends_jobs_back_and_no_request_is_too_many() {
     let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
     let users: Vec<u64> = (11..=14).collect();
     users.iter().for_each(|&user| api.account(user, 8, []));
-    // Four walks of four requests each, and room for twelve in four seconds.
+    // Four walks of four requests each, and a budget of twelve per four seconds.
     api.budget(12, 4);
     let rig = Rig::start(&api, &tracker, &folder).await;
     let view = tracker.finished(tracker.submit("T", &users)).await;

@@ -1,4 +1,4 @@
-//! Leases that end under a worker's hands.
+//! Leases that end while a worker runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,7 +30,7 @@ async fn a_worker_whose_lease_is_stale_stops_and_leaves_nothing() {
     rig.view.clone().wait_for(|view| view.busy == 0 && view.reports > 1).await.unwrap();
     eventually("the draft to be removed", || folder.drafts() == 0).await;
     assert!(!folder.has_timeline(7));
-    // The session goes on.
+    // The session stays open.
     tracker.finished(tracker.submit("T", &[8])).await;
     assert_eq!(rig.view.borrow().sessions, 1);
     rig.stop().await;
@@ -53,7 +53,7 @@ async fn a_session_that_ended_is_replaced_and_its_jobs_run_again() {
     rig.stop().await;
 }
 
-/// Works on each job until its lease ends; panics over the first one.
+/// Panics on the first job, or runs it until it is abandoned; later jobs complete at once.
 struct Waiters {
     jobs: AtomicU32,
     panic_first: bool,

@@ -1,4 +1,4 @@
-//! Whole jobs: a real HTTP API, a real dataset, and the state machine itself as the tracker.
+//! Whole jobs: a real HTTP API, a real dataset, and the state machine as the tracker.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's way to fail")]
 

@@ -1,4 +1,4 @@
-//! What each operation writes and finds.
+//! Output and findings of each operation.
 
 use api::model::{Finding, OpenSession, Operation, Report, Response, StorageId, Traversal, Wants};
 use axum::http::StatusCode;
@@ -20,7 +20,7 @@ async fn timelines_followers_and_the_analysis_of_one_account() {
 
     assert_eq!(folder.timeline(7), tweets(7, 10));
     assert_eq!(folder.followers(7), followers);
-    // Odd accounts write Italian; 29 and 39 are suspended.
+    // The profiles of odd ids are Italian; 29 and 39 are suspended.
     let admitted: Vec<u64> = followers.iter().copied().filter(|id| id % 2 == 1 && id % 10 != 9).collect();
     assert_eq!(tracker.frontier(crawl), admitted.iter().copied().map(UserId::from).collect::<Vec<_>>());
     assert_eq!((view.counters.discovered, view.counters.admitted), (21, admitted.len() as u64));
@@ -153,7 +153,7 @@ async fn screen_names_are_resolved_a_hundred_at_a_time() {
     rig.stop().await;
 }
 
-/// The first update is stopped in mid-walk, the second brings the file further, the first goes on.
+/// The first update is stopped in the middle of its walk, the second extends the file, and the first resumes.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_that_waited_loses_nothing_of_a_file_that_was_brought_further_meanwhile() {
     let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
@@ -165,7 +165,7 @@ async fn an_update_that_waited_loses_nothing_of_a_file_that_was_brought_further_
     api.gate("timeline", 7, asked + 4);
     let first = tracker.submit("U", &[7]);
     api.asked("timeline", 7, asked + 4).await;
-    // The node stops: what the walk has is saved, and the job waits.
+    // The node stops: the state of the walk is saved, and the job waits.
     let stopped = tokio::spawn(rig.stop());
     api.open_gate();
     stopped.await.unwrap();
@@ -181,7 +181,7 @@ async fn an_update_that_waited_loses_nothing_of_a_file_that_was_brought_further_
     rig.stop().await;
 }
 
-/// The same of a walk that would replace the whole file by what it saw before.
+/// The same with a walk that would replace the whole file with its older data.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timeline_that_waited_does_not_replace_a_newer_one() {
     let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
@@ -205,7 +205,7 @@ async fn a_timeline_that_waited_does_not_replace_a_newer_one() {
     rig.stop().await;
 }
 
-/// What was completed is not on the disk any more when it is to be published.
+/// The draft of a completed job is no longer on the disk when it is to be published.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draft_that_was_lost_before_its_publication_is_fetched_again() {
     let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());

@@ -1,4 +1,4 @@
-//! A node without its Raft half, and ways to wait and look.
+//! A node without its Raft half, and helpers to wait and inspect.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use api::model::{Refusal, StorageId};
 use node::address::AddressPool;
 use node::budget::{BootTime, BudgetSettings, LedgerEnv};
 use node::crawl::{Crawler, CrawlerParts};
+use node::http_client::HttpSettings;
 use node::session::{JobRunner, SessionLoop, SessionOptions, SessionView};
-use node::source::HttpSettings;
 use node::source::twitter::{TwitterSettings, TwitterSource};
 use raft::command::Limits;
 use storage::dataset::{Dataset, FileKey, FilesDataset, FilesOptions};
@@ -24,7 +24,7 @@ use super::tracker::LocalTracker;
 
 pub const LIMITS: Limits = Limits { storage_grace_ms: 30_000, session_ttl_ms: 3_000, max_attempts: 2 };
 
-/// A folder that outlives nodes.
+/// A folder that outlives its nodes.
 pub struct Folder {
     temp: tempfile::TempDir,
 }
@@ -46,7 +46,7 @@ impl Folder {
         FilesDataset::open(FilesOptions::new(self.output())).unwrap()
     }
 
-    /// The ids of a timeline, in the order of the file.
+    /// The ids of a timeline, in file order.
     pub fn timeline(&self, user: u64) -> Vec<u64> {
         let lines = self.dataset().open_timeline(&UserId::from(user)).unwrap();
         let id = |line: storage::dataset::Result<String>| {
@@ -147,13 +147,13 @@ impl Rig {
         Self { crawler: None, view, stop, session, job_runtime: Some(job_runtime) }
     }
 
-    /// Ends the node in good order.
+    /// Shuts the node down cleanly.
     pub async fn stop(mut self) {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, &mut self.session).await.expect("the session ends").unwrap().unwrap();
     }
 
-    /// Ends the node as a power cut does.
+    /// Stops the node as a power cut does.
     pub fn crash(self) {}
 }
 
@@ -170,7 +170,7 @@ fn world() -> (Arc<dyn Clock>, Arc<dyn Entropy>) {
     (Arc::new(SystemClock::new()), Arc::new(SystemEntropy::new()))
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {
@@ -180,7 +180,7 @@ pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
 }
 
-/// All files below a folder that is there.
+/// All files below an existing folder.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -1,4 +1,4 @@
-//! Nodes that stop and come back.
+//! Nodes that stop and restart.
 
 use super::api::Api;
 use super::rig::{Folder, LIMITS, Rig, eventually, tweets};

@@ -1,4 +1,4 @@
-//! The state machine alone as a tracker: one replica, every command applied at once.
+//! The state machine as a tracker: one replica, every command applied at once.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -27,7 +27,7 @@ pub struct LocalTracker {
     index: AtomicU64,
     clock: SystemClock,
     limits: Limits,
-    /// While set, no call is answered: as if there were no leader.
+    /// While set, no call is answered, as if there were no leader.
     pub silent: AtomicBool,
 }
 
@@ -148,7 +148,7 @@ impl LocalTracker {
         }
     }
 
-    /// Lets what was delayed become due.
+    /// Makes delayed jobs due.
     fn tick(&self) {
         let due = self.state.lock().unwrap().next_due(self.limits.storage_grace_ms.into());
         if due.is_some_and(|due| due <= self.clock.monotonic().as_millis() as u64) {

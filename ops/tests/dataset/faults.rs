@@ -1,5 +1,5 @@
-//! The faults of the original program that concern files of a dataset (`FORMATS.md`, by their numbers): what they
-//! left behind is mended, and they do not come back.
+//! The faults of the original program that concern dataset files (`FORMATS.md`, by number): their results are
+//! repaired, and they do not recur.
 
 use super::*;
 
@@ -80,7 +80,7 @@ fn fault_5_tools_find_the_names_that_are_really_written() {
         };
         assert_eq!(files, 4, "{verb}: {told}");
     }
-    // The conversion has given them the names of the documentation.
+    // The conversion has renamed the files as documented.
     assert_eq!(names(&root.join("22")), ["22013880.fws", "22013880.twt"]);
     assert_eq!(cat(&root.join("22/22013880.fws")), ["5", "6"]);
     run(&["dataset", "convert", "--followers", "text", utf8(root)]);
@@ -116,7 +116,7 @@ fn fault_10_temporary_files_of_killed_tools_do_not_stay() {
     }
 }
 
-/// Starts a command and kills it while it writes `half_written`; whether it was not faster.
+/// Starts a command and kills it while it writes `half_written`. Returns false if the command ended first.
 fn kill_while_writing(args: &[&str], half_written: &Path) -> bool {
     let mut child =
         Command::new(env!("CARGO_BIN_EXE_twm-ctl")).args(args).stdout(Stdio::null()).spawn().unwrap();
@@ -133,7 +133,7 @@ fn kill_while_writing(args: &[&str], half_written: &Path) -> bool {
 
 #[test]
 fn fault_10_a_tool_killed_in_the_middle_leaves_the_old_file_and_the_next_run_ends_its_work() {
-    // A busy machine may need a longer file to be in the middle of.
+    // A busy machine may need a longer file to be interrupted in the middle.
     for ids in [400_000, 1_600_000, 6_400_000] {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();

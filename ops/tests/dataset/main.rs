@@ -1,4 +1,4 @@
-//! `twm-ctl dataset` on datasets as the crawler and the original program write them, whole and damaged.
+//! `twm-ctl dataset` on datasets of the crawler and of the original program, intact and damaged.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -49,7 +49,7 @@ fn utf8(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// The documents that a command printed, one a line.
+/// The documents that a command printed, one per line.
 fn documents(output: &Output) -> Vec<serde_json::Value> {
     text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -66,7 +66,7 @@ fn gunzip(path: &Path) -> String {
     text
 }
 
-/// Puts a file into a dataset, under any name.
+/// Writes a file into a dataset, under any name.
 fn put(dataset: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = dataset.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -74,18 +74,18 @@ fn put(dataset: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Lines as the original program wrote timelines.
+/// Timeline lines as the original program wrote them.
 fn tweets(ids: impl IntoIterator<Item = u64>) -> Vec<u8> {
     let line = |id: u64| format!("{{\"id\": {id}, \"id_str\": \"{id}\", \"text\": \"tweet {id}\"}}\n");
     ids.into_iter().map(line).collect::<String>().into_bytes()
 }
 
-/// A follower list as the original program wrote it, not yet compressed.
+/// A follower list as the original program wrote it, before compression.
 fn packed(ids: impl IntoIterator<Item = u64>) -> Vec<u8> {
     ids.into_iter().flat_map(u64::to_be_bytes).collect()
 }
 
-/// What `dataset cat` prints of a file.
+/// The output of `dataset cat` on a file.
 fn cat(path: &Path) -> Vec<String> {
     let output = ctl(&["dataset", "cat", utf8(path)]);
     assert!(output.status.success(), "{}", text(&output.stderr));

@@ -73,7 +73,7 @@ fn a_file_of_which_nothing_can_be_read_is_reported_once_and_then_left() {
     }
     assert_eq!(fs::read(&aside).unwrap(), b"\x89PNG\r\n");
     assert!(!hopeless.exists());
-    // Who asks for this very file wants to know.
+    // When this file itself is named, the exit code reports the failure.
     assert_eq!(ctl(&["dataset", "recover", utf8(&aside)]).status.code(), Some(1));
 }
 
@@ -97,7 +97,8 @@ fn recover_does_for_a_file_set_aside_by_a_node_what_the_error_says() {
     assert_eq!(dataset.newest_tweet(&user).unwrap(), Some(2_000));
     assert!(aside.exists());
 
-    // Meanwhile a node has fetched it again: then what was saved goes elsewhere, and both are merged.
+    // If a node has fetched the account again in the meantime, the saved items are written elsewhere and both
+    // are merged.
     let refused = ctl(&["dataset", "recover", utf8(&aside)]);
     assert!(text(&refused.stderr).contains("left, since"), "{}", text(&refused.stderr));
     put(&output, "22/22013880.twt", &gzip(&tweets([2_002, 2_001])));
@@ -169,7 +170,8 @@ fn run_small(args: &str, folder: &Path) -> Output {
 fn memory_is_bounded_whatever_the_files_size() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    // 110 MB of tweets, oldest first and so all to be sorted, and 1.2 million followers, each there twice.
+    // 110 MB of tweets, oldest first, so that all of them are sorted, and 1.2 million followers, each listed
+    // twice.
     let noise = "x".repeat(1_400);
     let lines = (1..75_000).map(|id| format!("{{\"id\": {id}, \"text\": \"{noise}\"}}\n"));
     let path = put(root, "7.twt", b"");

@@ -1,4 +1,4 @@
-//! Trackers in this process, and `twm-ctl` called on them.
+//! Trackers in the test process, and calls of `twm-ctl` on them.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Some trackers, each with a folder of its own.
+/// Trackers, each with its own folder.
 pub struct Trackers {
     pub peers: BTreeMap<NodeId, String>,
     running: BTreeMap<NodeId, Tracker>,
@@ -35,7 +35,7 @@ impl Trackers {
         let peers = (1..).zip(&ports).map(|(id, port)| (id, address(port))).collect();
         drop(ports);
         let mut trackers = Self { peers, running: BTreeMap::new(), folder: tempfile::tempdir().unwrap() };
-        // They wait for each other.
+        // They wait for each other, so they are started at once.
         let started: Vec<_> = (1..=nodes).map(|id| trackers.tracker(id)).collect();
         trackers.running.extend(futures::future::join_all(started).await);
         trackers.wait_until_led().await;
@@ -56,16 +56,16 @@ impl Trackers {
             Arc::new(SystemClock::new()),
             Arc::new(SystemEntropy::new()),
         );
-        // Tests share few cores; an election for want of a time slice is no part of them.
+        // Tests share few cores; elections caused by a missing time slice are not tested.
         options.election_timeout = (Duration::from_millis(400), Duration::from_millis(800));
-        // In one process the folder of a stopped tracker is free only once its last task has ended.
+        // Within one process, the folder of a stopped tracker is free only once its last task has ended.
         let deadline = Instant::now() + DEADLINE;
         loop {
             match Tracker::start(options.clone()).await {
                 Err(StartError::DataDir(DataDirError::InUse { .. })) if Instant::now() < deadline => {
                     sleep(Duration::from_millis(20)).await;
                 }
-                // The log has a lock of its own, and another task may be the last to hold it.
+                // The log has its own lock, and another task may be the last to hold it.
                 Err(StartError::Log { source, .. })
                     if source.kind() == ErrorKind::WouldBlock && Instant::now() < deadline =>
                 {
@@ -102,7 +102,7 @@ impl Trackers {
         timeout(DEADLINE, ended).await.unwrap().unwrap()
     }
 
-    /// Runs a command that must end well; its output as JSON documents.
+    /// Runs a command that must succeed; returns its output as JSON documents.
     pub async fn json(&self, args: &[&str]) -> Vec<Value> {
         let output = self.ctl(&[&["-o", "json"], args].concat()).await;
         assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
@@ -116,7 +116,7 @@ impl Trackers {
     }
 }
 
-/// A node's worker that does each job in an instant, as `what` says.
+/// A node's worker that completes each job at once, with the findings of `what`.
 pub async fn work_until_over(trackers: &Trackers, crawl: CrawlId, what: impl Fn(&Job) -> Vec<Finding>) {
     let client = Client::new(trackers.peers.values().cloned().collect(), DEADLINE, &SystemEntropy::new());
     let opening = OpenSession {

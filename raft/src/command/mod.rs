@@ -154,3 +154,15 @@ pub enum Mutation {
         write: Write,
     },
 }
+
+impl Mutation {
+    /// The request id, if the command has one.
+    pub fn request_id(&self) -> Option<RequestId> {
+        match self {
+            Self::CreateCrawl { request, .. }
+            | Self::RetryErrors { request, .. }
+            | Self::Once { request, .. } => Some(*request),
+            _ => None,
+        }
+    }
+}

@@ -201,11 +201,93 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use futures::future::BoxFuture;
     use openraft::testing::log_id;
+    use openraft::type_config::TypeConfigExt;
 
     use super::super::types::Payload;
     use super::*;
     use crate::model::{DiskId, MemberId};
+
+    /// A disk whose syncs end when the test says so.
+    #[derive(Default)]
+    struct SlowDisk {
+        syncing: Arc<Mutex<Vec<Done>>>,
+    }
+
+    impl SlowDisk {
+        fn write(&self, done: Done) -> io::Result<()> {
+            self.syncing.lock().unwrap().push(done);
+            Ok(())
+        }
+    }
+
+    impl LogDisk for SlowDisk {
+        fn marks(&self) -> LogMarks {
+            LogMarks { last: Some(log_id::<TypeConfig>(1, MOST, 9)), ..LogMarks::default() }
+        }
+
+        fn entries(&self, _: u64, _: u64, _: usize) -> io::Result<Vec<Entry>> {
+            Ok(Vec::new())
+        }
+
+        fn append(&self, _: Vec<Entry>, done: Done) -> io::Result<()> {
+            self.write(done)
+        }
+
+        fn save_vote(&self, _: Vote, done: Done) -> io::Result<()> {
+            self.write(done)
+        }
+
+        fn save_committed(&self, _: LogId) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn truncate(&self, _: u64, done: Done) -> io::Result<()> {
+            self.write(done)
+        }
+
+        fn purge(&self, _: LogId, done: Done) -> io::Result<()> {
+            self.write(done)
+        }
+
+        fn size_on_disk(&self) -> u64 {
+            0
+        }
+
+        fn broken(&self) -> io::Error {
+            io::Error::other("broken")
+        }
+    }
+
+    #[tokio::test]
+    async fn no_write_is_acknowledged_before_its_sync_ends() {
+        let disk = SlowDisk::default();
+        let syncing = Arc::clone(&disk.syncing);
+        let store = LogStore::over(disk);
+        let at = |index| log_id::<TypeConfig>(1, MOST, index);
+        let (vote, append, truncate, purge) = (store.clone(), store.clone(), store.clone(), store);
+        let writes: [BoxFuture<'_, io::Result<()>>; 4] = [
+            Box::pin(async move { { vote }.save_vote(&Vote::new(2, MOST)).await }),
+            Box::pin(async move {
+                let (tell, told) = TypeConfig::oneshot();
+                let entry = Entry { log_id: at(10), payload: Payload::Blank };
+                { append }.append([entry], IOFlushed::signal(tell)).await?;
+                told.await.unwrap_or_else(|_| Err(io::Error::other("dropped")))
+            }),
+            Box::pin(async move { { truncate }.truncate_after(Some(at(8))).await }),
+            Box::pin(async move { { purge }.purge(at(3)).await }),
+        ];
+        for mut write in writes {
+            assert!(futures::poll!(&mut write).is_pending());
+            let done = syncing.lock().unwrap().pop().unwrap();
+            assert!(futures::poll!(&mut write).is_pending());
+            done(Ok(()));
+            write.await.unwrap();
+        }
+    }
 
     /// The member with the longest encoding.
     const MOST: MemberId = MemberId { node: u64::MAX, disk: DiskId(u64::MAX) };

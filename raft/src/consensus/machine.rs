@@ -16,6 +16,7 @@ use storage::planted::{Bug, planted};
 use storage::snapshot::SnapshotReader;
 use storage::state::{StateError, StateStore};
 use tokio::sync::{OwnedMutexGuard, watch};
+use tracing::Instrument;
 
 use crate::model::{ClusterId, DigestAt, MemberId, Response};
 use crate::state::{Frozen, LoadError, State, check_seal, write_checkpoint};
@@ -182,8 +183,12 @@ impl Replica {
             Payload::Blank => Response::Done,
             Payload::Normal(command) => {
                 let command = command.unpack().map_err(|e| invalid(log_id, &e.to_string()))?;
+                let request = command.mutation.request_id();
                 let mut state = self.state_mut();
                 let response = state.apply(log_id.index, command);
+                if let Some(request) = request {
+                    tracing::debug!(%request, index = log_id.index, ?response, "applied a write");
+                }
                 if let Some(failure) = state.failure() {
                     return Err(io::Error::other(failure.clone()));
                 }
@@ -366,7 +371,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Checkpoint {
             let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
             return Ok(Snapshot { meta, snapshot: SnapshotData::of(&self.replica) });
         }
-        write(replica, pending).await
+        let index = pending.1.last.map_or(0, |id| id.index);
+        write(replica, pending).instrument(tracing::debug_span!("checkpoint", index)).await
     }
 }
 

@@ -8,6 +8,7 @@ use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::ReadPolicy;
 use storage::planted::{Bug, planted};
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument;
 
 use crate::client::ClientError;
 use crate::consensus::PackedCommand;
@@ -32,6 +33,11 @@ pub(super) enum NotDone {
     NotLeader,
     /// This node is the leader, and the call failed.
     Failed(ApiError),
+}
+
+/// The request id of a command as a field of spans and events; absent if the command has none.
+fn request_field(mutation: &Mutation) -> Option<tracing::field::DisplayValue<RequestId>> {
+    mutation.request_id().map(tracing::field::display)
 }
 
 impl TrackerApi for Tracker {
@@ -164,6 +170,12 @@ impl Tracker {
 
     /// Proposes a command, and returns once a majority has it on disk and it is applied.
     pub(super) async fn propose(&self, mutation: Mutation) -> Result<Response, NotDone> {
+        let span =
+            tracing::debug_span!("proposal", request = request_field(&mutation), "{}", mutation.name());
+        self.propose_within_span(mutation).instrument(span).await
+    }
+
+    async fn propose_within_span(&self, mutation: Mutation) -> Result<Response, NotDone> {
         limits::check(&mutation, self.inner.options.cluster_version).map_err(NotDone::Failed)?;
         let received = self.session_time();
         let reporter = match &mutation {
@@ -194,6 +206,7 @@ impl Tracker {
         if let Some(session) = session {
             self.inner.heartbeats.note(session, received);
         }
+        tracing::debug!(index = written.log_id.index, "applied");
         Ok(written.data)
     }
 

@@ -2,10 +2,10 @@
 
 use crate::model::{CrawlSpec, Finding, Mutation, Progress, Report};
 use crate::wire::ApiError;
-use crate::wire::bounds::{MAX_COMMAND, MAX_DISCOVERED, MAX_FINDINGS, MAX_NAME, MAX_RULE, MAX_TARGETS};
+use crate::wire::bounds::{
+    MAX_COMMAND, MAX_CURSOR, MAX_DISCOVERED, MAX_FINDINGS, MAX_NAME, MAX_RULE, MAX_TARGETS,
+};
 
-/// Longest cursor, bytes.
-const MAX_CURSOR: usize = 1_024;
 /// Longest reason of a failure, bytes; the state machine keeps less.
 const MAX_REASON: usize = 16_384;
 /// Longest delay that a node may request, ms.

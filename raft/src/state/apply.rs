@@ -13,7 +13,7 @@ use super::broken::{StateFailure, lower};
 use super::crawl::{Crawl, CrawlRecord};
 use super::findings::operations_to_retry;
 use super::jobs::{JobRecord, Phase, Rank};
-use super::{MAX_DRAINED, REQUESTS_KEPT, State};
+use super::{MAX_DRAINED, State};
 
 /// Longest name and follow rule of a crawl, bytes. They are part of every checkpointed record.
 const MAX_NAME: usize = 256;
@@ -121,20 +121,20 @@ impl State {
     /// Applies a write with a request id once, however often it comes. A refusal is not remembered: it
     /// changed nothing, and its text could be too long for a thousand of them to fit in one record.
     fn once(&mut self, request: RequestId, write: impl FnOnce(&mut Self) -> Response) -> Response {
-        if let Some((_, earlier)) = self.requests.iter().rev().find(|(id, _)| *id == request) {
-            return earlier.clone();
+        if let Some(earlier) = self.requests.answer(request) {
+            return earlier;
         }
         let response = write(self);
         if !matches!(response, Response::Refused(_)) {
-            self.remember(request, response.clone());
+            self.requests.remember(request, response.clone());
         }
         response
     }
 
     /// Applies a write once, and gives all attempts the same answer, including a refusal.
     fn once_for_all(&mut self, request: RequestId, write: Write) -> Response {
-        if let Some((_, earlier)) = self.requests.iter().rev().find(|(id, _)| *id == request) {
-            return earlier.clone();
+        if let Some(earlier) = self.requests.answer(request) {
+            return earlier;
         }
         let response = self.change(Mutation::from(write));
         // These answers have a few bytes whatever was requested: a thousand of them have to fit in one
@@ -147,17 +147,9 @@ impl State {
             _ => true,
         };
         if is_short {
-            self.remember(request, response.clone());
+            self.requests.remember(request, response.clone());
         }
         response
-    }
-
-    fn remember(&mut self, request: RequestId, response: Response) {
-        if self.requests.len() == REQUESTS_KEPT {
-            self.requests.remove(0);
-        }
-        self.requests.push((request, response));
-        self.requests_dirty = true;
     }
 
     fn release_delayed(&mut self) {
@@ -190,12 +182,11 @@ impl State {
             pass: 0,
         };
         self.crawls.insert(id, Crawl::of(record));
-        self.active.insert(id);
         Response::CrawlCreated(id)
     }
 
     fn add_targets(&mut self, id: CrawlId, chunk: u64, users: Vec<UserId>, seeds: bool) -> Response {
-        let Some(crawl) = self.crawls.get_mut(&id) else {
+        let Some(crawl) = self.crawls.get_mut(id) else {
             return Response::Refused(Refusal::NoSuchCrawl(id));
         };
         let kind = usize::from(seeds);
@@ -241,7 +232,7 @@ impl State {
         switch: impl FnOnce(&mut CrawlRecord) -> &mut bool,
         on: bool,
     ) -> Response {
-        let Some(crawl) = self.crawls.get_mut(&id) else {
+        let Some(crawl) = self.crawls.get_mut(id) else {
             return Response::Refused(Refusal::NoSuchCrawl(id));
         };
         if crawl.record.cancelled || (crawl.record.ended_at.is_some() && !crawl.record.sealed) {
@@ -255,7 +246,7 @@ impl State {
     }
 
     fn cancel_crawl(&mut self, id: CrawlId) -> Response {
-        let Some(crawl) = self.crawls.get(&id) else { return Response::Refused(Refusal::NoSuchCrawl(id)) };
+        let Some(crawl) = self.crawls.get(id) else { return Response::Refused(Refusal::NoSuchCrawl(id)) };
         match crawl.phase() {
             CrawlPhase::Cancelled => return Response::Done,
             CrawlPhase::Finished => return wrong_phase(id, CrawlPhase::Finished, "be cancelled"),
@@ -272,8 +263,8 @@ impl State {
             self.jobs.remove(job);
         }
         let clock = self.head.clock;
-        self.active.remove(&id);
-        let Some(crawl) = self.crawls.get_mut(&id) else {
+        self.crawls.deactivate(id);
+        let Some(crawl) = self.crawls.get_mut(id) else {
             self.lost_crawl(id);
             return Response::Done;
         };
@@ -294,18 +285,18 @@ impl State {
     /// A crawl with nothing queued, leased or delayed is finished.
     pub(super) fn finish_if_done(&mut self, id: CrawlId) {
         let clock = self.head.clock;
-        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         let done = crawl.record.sealed && crawl.open == 0 && crawl.queue.is_empty();
         if done && !crawl.phase().is_over() {
             crawl.change().ended_at = Some(clock);
-            self.active.remove(&id);
+            self.crawls.deactivate(id);
             self.tell_crawl(id, CrawlChange::Finished);
         }
     }
 
     /// Retries failed accounts: the operations that failed run again, and those that read what they write.
     fn retry_errors(&mut self, id: CrawlId, user: Option<UserId>, limit: u32) -> Response {
-        let Some(crawl) = self.crawls.get(&id) else { return Response::Refused(Refusal::NoSuchCrawl(id)) };
+        let Some(crawl) = self.crawls.get(id) else { return Response::Refused(Refusal::NoSuchCrawl(id)) };
         if crawl.phase() == CrawlPhase::Cancelled {
             return wrong_phase(id, CrawlPhase::Cancelled, "retry errors");
         }
@@ -335,7 +326,7 @@ impl State {
             self.make_ready(job, true);
         }
         let count = failed.len() as u64;
-        if let Some(crawl) = self.crawls.get_mut(&id).filter(|_| count > 0) {
+        if let Some(crawl) = self.crawls.get_mut(id).filter(|_| count > 0) {
             crawl.open += count;
             let record = crawl.change();
             if !lower(&mut record.counters.users.failed, count) {
@@ -344,7 +335,7 @@ impl State {
             }
             record.counters.users.active += count;
             record.ended_at = None;
-            self.active.insert(id);
+            self.crawls.reactivate(id);
             self.tell_crawl(id, CrawlChange::Retried { accounts: count });
         }
         Response::Retried(failed.len() as u32)

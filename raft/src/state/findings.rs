@@ -8,14 +8,14 @@ use crate::model::{
 };
 use storage::ids::UserId;
 
+use api::wire::bounds::MAX_CURSOR;
+
 use super::State;
 use super::broken::lower;
 use super::jobs::{JobRecord, Phase};
 
 /// Longest reason that the error list keeps, bytes.
 const MAX_REASON: usize = 512;
-/// Longest saved cursor, bytes: a job's record has to fit in one value of the state store.
-const MAX_CURSOR: usize = 4096;
 
 /// Most storages that may report a job's input as missing before it is made again. They are part of the job's record.
 const MAX_WITHOUT_INPUT: usize = 256;
@@ -56,7 +56,7 @@ impl State {
     }
 
     fn completed(&mut self, job: JobId, lease: LeaseId, session: SessionId, file: bool, items: u64) {
-        let Some(holder) = self.sessions.get_mut(&session) else { return self.lost_session(session) };
+        let Some(holder) = self.sessions.get_mut(session) else { return self.lost_session(session) };
         holder.record.completed += 1;
         let storage = holder.record.storage;
         if !file {
@@ -98,7 +98,7 @@ impl State {
 
     /// Whether the job only waits for the end of a publication that a cancellation could not stop.
     pub(super) fn is_of_cancelled(&self, job: JobId) -> bool {
-        let crawl = self.jobs.get(job).and_then(|record| self.crawls.get(&record.crawl));
+        let crawl = self.jobs.get(job).and_then(|record| self.crawls.get(record.crawl));
         crawl.is_some_and(|crawl| crawl.record.cancelled)
     }
 
@@ -107,7 +107,7 @@ impl State {
     pub(super) fn leave_cancelled(&mut self, job: JobId) {
         self.unlease(job);
         let Some(record) = self.jobs.remove(job) else { return self.lost_job(job) };
-        let Some(crawl) = self.crawls.get_mut(&record.crawl) else { return self.lost_crawl(record.crawl) };
+        let Some(crawl) = self.crawls.get_mut(record.crawl) else { return self.lost_crawl(record.crawl) };
         if !lower(&mut crawl.open, 1) {
             self.miscounted(record.crawl, "jobs of a cancelled crawl");
         }
@@ -119,7 +119,7 @@ impl State {
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.completed = true;
         let (crawl, operation) = (record.crawl, record.current);
-        let Some(entry) = self.crawls.get_mut(&crawl) else { return self.lost_crawl(crawl) };
+        let Some(entry) = self.crawls.get_mut(crawl) else { return self.lost_crawl(crawl) };
         let counters = entry.counters().of(operation);
         counters.completed += 1;
         counters.items = counters.items.saturating_add(items);
@@ -134,7 +134,7 @@ impl State {
         record.later = later.into_iter().collect();
         let (id, user) = (record.crawl, record.user.clone());
         for operation in done {
-            let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+            let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
             crawl.counters().of(operation).completed += 1;
             let change = JobChange::Completed { items: 0 };
             let kind = EventKind::Job { crawl: id, job, user: user.clone(), operation, change };
@@ -162,7 +162,7 @@ impl State {
         self.tell_job(job, || JobChange::Ended { state });
         let Some(record) = self.jobs.remove(job) else { return self.lost_job(job) };
         let id = record.crawl;
-        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         if !lower(&mut crawl.open, 1) || !lower(&mut crawl.counters().users.active, 1) {
             return self.miscounted(id, "active accounts");
         }
@@ -183,7 +183,7 @@ impl State {
     /// progress.
     fn advanced(&mut self, job: JobId, session: SessionId, progress: Option<Progress>) {
         let Some(progress) = progress else { return };
-        let Some(here) = self.sessions.get(&session).map(|s| s.record.storage) else {
+        let Some(here) = self.sessions.get(session).map(|s| s.record.storage) else {
             return self.lost_session(session);
         };
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
@@ -226,7 +226,7 @@ impl State {
     }
 
     fn failed(&mut self, job: JobId, mut reason: String, after_ms: u64, retry: bool) {
-        truncate(&mut reason, MAX_REASON);
+        storage::text::truncate(&mut reason, MAX_REASON);
         self.unlease(job);
         let max_attempts = self.limits.max_attempts;
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
@@ -262,7 +262,7 @@ impl State {
     fn count(&mut self, job: JobId, change: impl FnOnce(&mut crate::model::OperationCounters)) {
         let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
         let (operation, id) = (record.current, record.crawl);
-        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         change(crawl.counters().of(operation));
     }
 
@@ -270,7 +270,7 @@ impl State {
     /// missing each time.
     fn input_missing(&mut self, job: JobId, session: SessionId) {
         self.unlease(job);
-        let Some(here) = self.sessions.get(&session).map(|s| s.record.storage) else {
+        let Some(here) = self.sessions.get(session).map(|s| s.record.storage) else {
             return self.lost_session(session);
         };
         let present: BTreeSet<_> = self.sessions.values().map(|s| s.record.storage).collect();
@@ -305,7 +305,7 @@ impl State {
         if !self.take_out(id) {
             return;
         }
-        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         let discarded = crawl.seen.insert(discarded).len() as u64;
         let admitted = crawl.seen.insert(admitted);
         let spec = &crawl.record.spec;
@@ -339,11 +339,4 @@ pub(super) fn operations_to_retry(
     let dependents =
         Operation::ALL.into_iter().filter(|op| op.input().is_some_and(|input| failed.contains(input)));
     dependents.filter(|op| of_crawl.contains(*op)).fold(failed, crate::model::Operations::with)
-}
-
-fn truncate(text: &mut String, max: usize) {
-    if text.len() > max {
-        let end = (0..=max).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
-        text.truncate(end);
-    }
 }

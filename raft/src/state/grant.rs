@@ -25,7 +25,7 @@ impl State {
     /// Grants up to `wants` jobs to a session. Crawls take turns by stride; within a crawl, started jobs
     /// precede fresh accounts.
     pub(super) fn grant(&mut self, index: u64, session: SessionId, mut wants: Wants) -> Vec<JobId> {
-        let Some(holder) = self.sessions.get(&session) else {
+        let Some(holder) = self.sessions.get(session) else {
             self.lost_session(session);
             return Vec::new();
         };
@@ -56,23 +56,23 @@ impl State {
     /// The crawls that may have a job for this storage and these wants, by pass. No other crawl can get one
     /// while jobs are granted.
     fn turns(&self, storage: StorageId, wants: &Wants) -> BTreeSet<(u64, CrawlId)> {
-        let able = self.active.iter().filter_map(|id| {
-            let crawl = self.crawls.get(id)?;
-            crawl.could_grant(storage, wants).then_some((crawl.record.pass, *id))
-        });
+        let able = self
+            .crawls
+            .active()
+            .filter_map(|(id, crawl)| crawl.could_grant(storage, wants).then_some((crawl.record.pass, id)));
         able.collect()
     }
 
     /// Counts one job granted to a crawl; returns its next turn.
     fn charge(&mut self, id: CrawlId) -> Option<u64> {
-        let crawl = self.crawls.get_mut(&id)?;
+        let crawl = self.crawls.get_mut(id)?;
         self.head.pass = crawl.charge(self.head.pass);
         Some(crawl.record.pass)
     }
 
     /// Takes the crawl's next job off its queue.
     fn take_job(&mut self, id: CrawlId, storage: StorageId, wants: &Wants) -> Next {
-        let Some(crawl) = self.crawls.get(&id) else {
+        let Some(crawl) = self.crawls.get(id) else {
             self.lost_crawl(id);
             return Next::Nothing;
         };
@@ -96,18 +96,18 @@ impl State {
         };
         let operation = record.current;
         if let Some(file) = record.file() {
-            if self.writers.contains_key(&file) {
+            if self.writers.writer(&file).is_some() {
                 self.delay(job, WRITER_WAIT);
                 return Next::PutAside;
             }
-            self.writers.insert(file, job);
+            self.writers.reserve(file, job);
         }
         Next::Job(job, operation)
     }
 
     /// Creates a job for the account at the head of a crawl's queue.
     fn begin_account(&mut self, id: CrawlId) -> Option<JobId> {
-        let crawl = self.crawls.get_mut(&id)?;
+        let crawl = self.crawls.get_mut(id)?;
         let (user, depth) = crawl.queue.pop_front()?;
         let record = JobRecord::fresh(id, user, depth, crawl.record.spec.operations)?;
         crawl.open += 1;
@@ -127,9 +127,9 @@ impl State {
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.phase = Phase::Leased { lease, session };
         let (id, attempt) = (record.crawl, record.failed_attempts + 1);
-        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         crawl.leased += 1;
-        let Some(holder) = self.sessions.get_mut(&session) else { return self.lost_session(session) };
+        let Some(holder) = self.sessions.get_mut(session) else { return self.lost_session(session) };
         holder.leased.insert(job);
         let node = holder.record.node;
         self.tell_job(job, || JobChange::Granted { node, lease, attempt });
@@ -142,7 +142,7 @@ impl State {
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.phase = Phase::Ready { rank };
         let (pin, operation, id) = (record.pin(), record.current, record.crawl);
-        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         crawl.ready.insert(pin, operation, rank, job);
     }
 
@@ -152,7 +152,7 @@ impl State {
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.phase = Phase::Delayed { until };
         let id = record.crawl;
-        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         crawl.delayed += 1;
         self.jobs.delayed.insert((until, job));
     }
@@ -165,14 +165,14 @@ impl State {
             return;
         }
         if let Some(file) = record.file().filter(|_| !planted(Bug::FileNotFreed)) {
-            self.writers.remove(&file);
+            self.writers.release(&file);
         }
-        if let Some(session) = record.session().and_then(|s| self.sessions.get_mut(&s)) {
+        if let Some(session) = record.session().and_then(|s| self.sessions.get_mut(s)) {
             session.leased.remove(&job);
             session.adopted.remove(&job);
         }
         let id = record.crawl;
-        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         if !lower(&mut crawl.leased, 1) {
             self.miscounted(id, "leased jobs");
         }
@@ -182,7 +182,7 @@ impl State {
     pub(super) fn unqueue(&mut self, job: JobId) {
         let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
         let id = record.crawl;
-        let Some(crawl) = self.crawls.get_mut(&id) else { return self.lost_crawl(id) };
+        let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         let was_there = match record.phase {
             Phase::Ready { rank } => crawl.ready.remove(record.pin(), record.current, rank),
             Phase::Delayed { until } => {

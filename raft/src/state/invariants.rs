@@ -87,7 +87,7 @@ impl State {
                 Phase::Leased { .. } | Phase::Publishing { .. } => count[3] += 1,
             }
         }
-        for (id, crawl) in &self.crawls {
+        for (id, crawl) in self.crawls.iter() {
             let users = crawl.record.counters.users;
             let sum =
                 users.waiting + users.active + users.completed + users.gone + users.failed + users.cancelled;
@@ -101,7 +101,7 @@ impl State {
                     crawl.queue.len()
                 )
             })?;
-            let there = jobs.remove(id).unwrap_or_default();
+            let there = jobs.remove(&id).unwrap_or_default();
             let counted = [crawl.open, crawl.ready.len(), crawl.delayed, crawl.leased];
             ensure(counted == there, "TWM-C1", || {
                 format!(
@@ -111,7 +111,7 @@ impl State {
             ensure(crawl.phase().is_over() || users.active == crawl.open, "TWM-C1", || {
                 format!("crawl {id} has {} active accounts and {} jobs", users.active, crawl.open)
             })?;
-            ensure(crawl.phase().is_over() != self.active.contains(id), "TWM-C1", || {
+            ensure(crawl.phase().is_over() != self.crawls.is_active(id), "TWM-C1", || {
                 format!("crawl {id} is {} and listed as something else", crawl.phase().name())
             })?;
             ensure(crawl.put_away || users.accepted <= crawl.seen.len(), "TWM-C2", || {
@@ -122,9 +122,7 @@ impl State {
             })?;
         }
         ensure(jobs.is_empty(), "TWM-C1", || format!("jobs belong to crawls that are not there: {jobs:?}"))?;
-        ensure(self.active.iter().all(|id| self.crawls.contains_key(id)), "TWM-C1", || {
-            "a crawl is active and not there".to_owned()
-        })
+        ensure(self.crawls.has_all_active(), "TWM-C1", || "a crawl is active and not there".to_owned())
     }
 
     fn check_leases(&self) -> Checked {
@@ -137,7 +135,7 @@ impl State {
             }
             match record.phase {
                 Phase::Leased { session, .. } => {
-                    let holder = self.sessions.get(&session);
+                    let holder = self.sessions.get(session);
                     ensure(holder.is_some_and(|s| s.leased.contains(&job)), "TWM-L1", || {
                         format!("job {job} is leased to session {session}, which does not have it")
                     })?;
@@ -154,8 +152,8 @@ impl State {
                 Phase::Ready { .. } => {}
             }
             if let (Some(_), Some(file)) = (record.lease(), record.file()) {
-                let writer = self.writers.get(&file);
-                ensure(writer == Some(&job), "TWM-L3", || {
+                let writer = self.writers.writer(&file);
+                ensure(writer == Some(job), "TWM-L3", || {
                     format!("job {job} writes {file:?}, which job {writer:?} holds")
                 })?;
                 ensure(files.insert(file, job).is_none(), "TWM-L3", || {
@@ -177,7 +175,7 @@ impl State {
         adopted: bool,
     ) -> Checked {
         let Some(session) = session else { return Ok(()) };
-        let holder = self.sessions.get(&session);
+        let holder = self.sessions.get(session);
         let told = holder.is_some_and(|s| s.adopted.contains(&job) == adopted && !s.leased.contains(&job));
         ensure(told, "TWM-P1", || {
             format!("job {job} is to be published by session {session}, which was not told")
@@ -186,7 +184,7 @@ impl State {
 
     fn check_sessions(&self) -> Checked {
         let mut nodes = BTreeMap::new();
-        for (id, session) in &self.sessions {
+        for (id, session) in self.sessions.iter() {
             let record = &session.record;
             ensure(nodes.insert(record.node, id).is_none(), "TWM-S1", || {
                 format!("node {} has two sessions", record.node)
@@ -194,7 +192,7 @@ impl State {
             ensure(!self.head.absent.contains_key(&record.storage), "TWM-S1", || {
                 format!("storage {} is present and absent", record.storage)
             })?;
-            let held = |job| self.jobs.get(job).is_some_and(|r| r.session() == Some(*id));
+            let held = |job| self.jobs.get(job).is_some_and(|r| r.session() == Some(id));
             let all = session.leased.iter().chain(&session.adopted);
             ensure(all.clone().all(|&job| held(job)), "TWM-L1", || {
                 format!("session {id} has a job that is another's: {:?}", all.clone().collect::<Vec<_>>())

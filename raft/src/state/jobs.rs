@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use storage::dataset::FileKind;
 use storage::ids::UserId;
 
 use crate::model::{
@@ -13,21 +14,12 @@ use crate::model::{
 use super::keys;
 use super::persist::{Changes, LoadError};
 
-/// A kind of file of an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum FileKind {
-    Timeline,
-    Followers,
-}
-
-impl FileKind {
-    /// The file that an operation writes.
-    pub(super) fn written_by(operation: Operation) -> Option<Self> {
-        match operation {
-            Operation::Timeline | Operation::Update => Some(Self::Timeline),
-            Operation::Followers => Some(Self::Followers),
-            Operation::Analysis => None,
-        }
+/// The kind of file that an operation writes.
+pub(super) fn written_by(operation: Operation) -> Option<FileKind> {
+    match operation {
+        Operation::Timeline | Operation::Update => Some(FileKind::Timeline),
+        Operation::Followers => Some(FileKind::Followers),
+        Operation::Analysis => None,
     }
 }
 
@@ -160,7 +152,7 @@ impl JobRecord {
     }
 
     pub(super) fn file(&self) -> Option<(UserId, FileKind)> {
-        FileKind::written_by(self.current).map(|kind| (self.user.clone(), kind))
+        written_by(self.current).map(|kind| (self.user.clone(), kind))
     }
 
     /// The job as a worker receives it. Only for a leased job.

@@ -25,6 +25,7 @@ mod apply;
 mod broken;
 mod checksum;
 mod crawl;
+mod crawl_table;
 mod digest;
 mod findings;
 mod grant;
@@ -40,28 +41,27 @@ mod places;
 mod queue;
 mod read;
 mod reports;
+mod requests;
 mod retention;
 mod roster;
 mod seal;
 mod seen;
 mod seen_runs;
+mod session_table;
 mod sessions;
 #[cfg(test)]
 mod tests;
 mod waits;
+mod writers;
 
 #[cfg(debug_assertions)]
 pub use places::JobPlace;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use storage::ids::UserId;
 
-use crate::model::{
-    CrawlChange, CrawlId, EventKind, JobChange, JobId, Limits, NodeId, RequestId, Response, SessionId,
-    StorageId,
-};
+use crate::model::{CrawlChange, CrawlId, EventKind, JobChange, JobId, Limits, NodeId, StorageId};
 
 pub use broken::StateFailure;
 pub use invariants::Violation;
@@ -74,31 +74,26 @@ pub use roster::{Departed, Roster, RosterEntry};
 pub use seal::check_seal;
 pub use waits::{Delays, PinnedJobs, WaitSummary};
 
-use crawl::Crawl;
+use crawl_table::CrawlTable;
 use invariants::Checks;
-use jobs::{FileKind, JobTable};
+use jobs::JobTable;
 use outbox::Outbox;
 use outcomes::AccountOutcomes;
+use requests::Requests;
 use retention::Deleted;
-use sessions::Session;
+use session_table::SessionTable;
+use writers::FileWriters;
 
 /// Everything that the cluster agrees on.
 pub struct State {
     /// The newest cluster version that this program supports.
     known: u32,
     head: Head,
-    /// Answers to the writes with a request id that changed something, newest last; at most
-    /// [`REQUESTS_KEPT`].
-    requests: Vec<(RequestId, Response)>,
-    requests_dirty: bool,
-    crawls: BTreeMap<CrawlId, Crawl>,
-    /// Crawls that are not over.
-    active: BTreeSet<CrawlId>,
+    requests: Requests,
+    crawls: CrawlTable,
     jobs: JobTable,
-    sessions: BTreeMap<SessionId, Session>,
-    ended_sessions: Vec<SessionId>,
-    /// The job that writes each file (TWM-L3). Never iterated, so its order does not matter.
-    writers: HashMap<(UserId, FileKind), JobId>,
+    sessions: SessionTable,
+    writers: FileWriters,
     outcomes: AccountOutcomes,
     deleted: Deleted,
     /// Who may become a member, and who may no longer.
@@ -113,9 +108,6 @@ pub struct State {
     failure: Option<StateFailure>,
     checks: Checks,
 }
-
-/// How many answers to writes with a request id are remembered. A client retries within seconds.
-const REQUESTS_KEPT: usize = 1024;
 
 /// Most drained nodes. The set is part of one record.
 const MAX_DRAINED: usize = 256;

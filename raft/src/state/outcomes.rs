@@ -159,3 +159,20 @@ impl AccountOutcomes {
         std::mem::take(&mut self.frozen)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use storage::state::MemoryStore;
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_as_large_as_a_value_of_the_store_and_no_larger() {
+        let mut outcomes = AccountOutcomes::over(Arc::new(MemoryStore::new()));
+        // A text is preceded by its length, of three bytes here.
+        let largest = "x".repeat(MAX_VALUE_BYTES - 3);
+        assert!(outcomes.put(vec![1], &largest).is_ok());
+        let error = outcomes.put(vec![2], &format!("{largest}x")).unwrap_err().to_string();
+        assert!(error.contains("02") && error.contains(&(MAX_VALUE_BYTES + 1).to_string()), "{error}");
+    }
+}

@@ -4,24 +4,27 @@
 //! commands and without I/O; [`write_checkpoint`] then writes it as one durable batch while commands
 //! continue.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
 use storage::planted::{Bug, planted};
 use storage::state::{Entries, MAX_KEY_BYTES, MAX_VALUE_BYTES, StateError, StateStore, WriteBatch};
 
-use crate::model::{CLUSTER_VERSION, CrawlId, FIRST_CLUSTER_VERSION, Limits, SessionId};
+use crate::model::{CLUSTER_VERSION, CrawlId, FIRST_CLUSTER_VERSION, Limits};
 
 use super::broken::StateFailure;
 use super::crawl::Crawl;
+use super::crawl_table::CrawlTable;
 use super::invariants::Checks;
 use super::jobs::{JobTable, Phase};
 use super::outbox::Outbox;
 use super::outcomes::AccountOutcomes;
+use super::requests::Requests;
 use super::retention::{self, Deleted};
 use super::roster::Roster;
-use super::sessions::Session;
+use super::session_table::SessionTable;
+use super::writers::FileWriters;
 use super::{Head, State, keys, seal, seen_runs};
 
 /// Records to write and to delete.
@@ -141,15 +144,12 @@ impl State {
                 return Err(LoadError::TooNew { cluster, known });
             }
         }
-        if let Some(value) = store.get(keys::REQUESTS)? {
-            state.requests = postcard::from_bytes(&value)
-                .map_err(|_| LoadError::damaged("list of requests", keys::REQUESTS))?;
-        }
+        state.requests = Requests::load(&*store)?;
         state.roster = Roster::load(&*store)?;
         state.outbox = Outbox::load(&*store)?;
         state.deleted = Deleted::load(&*store)?;
         state.load_crawls(&*store)?;
-        state.load_sessions(&*store)?;
+        state.sessions = SessionTable::load(&*store)?;
         state.load_jobs(&*store)?;
         Ok(state)
     }
@@ -165,14 +165,11 @@ impl State {
         Self {
             known,
             head: Head { version: FIRST_CLUSTER_VERSION, ..Head::default() },
-            requests: Vec::new(),
-            requests_dirty: false,
-            crawls: BTreeMap::new(),
-            active: BTreeSet::new(),
+            requests: Requests::default(),
+            crawls: CrawlTable::default(),
             jobs: JobTable::default(),
-            sessions: BTreeMap::new(),
-            ended_sessions: Vec::new(),
-            writers: HashMap::new(),
+            sessions: SessionTable::default(),
+            writers: FileWriters::default(),
             outcomes: AccountOutcomes::over(store),
             deleted: Deleted::default(),
             roster: Roster::default(),
@@ -199,21 +196,8 @@ impl State {
                 crawl.put_away = true;
             } else {
                 crawl.take_out(store, id)?;
-                self.active.insert(id);
             }
             self.crawls.insert(id, crawl);
-        }
-        Ok(())
-    }
-
-    fn load_sessions(&mut self, store: &dyn StateStore) -> Result<(), LoadError> {
-        for entry in scan(store, keys::of_tag(keys::SESSION)) {
-            let (key, value) = entry?;
-            let damaged = || LoadError::damaged("session", &key);
-            let id = SessionId(keys::number_at(&key, 1).ok_or_else(damaged)?);
-            let mut session = Session::of(postcard::from_bytes(&value).map_err(|_| damaged())?);
-            session.dirty = false;
-            self.sessions.insert(id, session);
         }
         Ok(())
     }
@@ -225,7 +209,7 @@ impl State {
             let id = self.jobs.load(&key, &value)?;
             let Some(record) = self.jobs.get(id) else { continue };
             let damaged = || LoadError::damaged("job", &key);
-            let crawl = self.crawls.get_mut(&record.crawl).ok_or_else(damaged)?;
+            let crawl = self.crawls.get_mut(record.crawl).ok_or_else(damaged)?;
             crawl.open += 1;
             match record.phase {
                 Phase::Ready { rank } => crawl.ready.insert(record.pin(), record.current, rank, id),
@@ -237,14 +221,18 @@ impl State {
                 }
                 Phase::Leased { session, .. } => {
                     crawl.leased += 1;
-                    self.writers.extend(record.file().map(|file| (file, id)));
-                    self.sessions.get_mut(&session).ok_or_else(damaged)?.leased.insert(id);
+                    if let Some(file) = record.file() {
+                        self.writers.reserve(file, id);
+                    }
+                    self.sessions.get_mut(session).ok_or_else(damaged)?.leased.insert(id);
                 }
                 Phase::Publishing { session, adopted, .. } => {
                     crawl.leased += 1;
-                    self.writers.extend(record.file().map(|file| (file, id)));
+                    if let Some(file) = record.file() {
+                        self.writers.reserve(file, id);
+                    }
                     if let Some(session) = session.filter(|_| adopted) {
-                        self.sessions.get_mut(&session).ok_or_else(damaged)?.adopted.insert(id);
+                        self.sessions.get_mut(session).ok_or_else(damaged)?.adopted.insert(id);
                     }
                 }
             }
@@ -266,11 +254,9 @@ impl State {
             }
             false => changes.put_record("head", keys::HEAD.to_vec(), &self.head),
         }
-        if std::mem::take(&mut self.requests_dirty) && !planted(Bug::RequestsNotSaved) {
-            changes.put_record("list of requests", keys::REQUESTS.to_vec(), &self.requests);
-        }
+        self.requests.freeze(&mut changes);
         let mut seen = Vec::new();
-        for (&id, crawl) in &mut self.crawls {
+        for (id, crawl) in self.crawls.iter_mut() {
             if std::mem::take(&mut crawl.dirty) {
                 changes.put_record("crawl", keys::crawl(id), &crawl.record);
             }
@@ -284,14 +270,7 @@ impl State {
                 seen.push((id, numbers));
             }
         }
-        for id in self.ended_sessions.drain(..) {
-            changes.delete(keys::session(id));
-        }
-        for (&id, session) in &mut self.sessions {
-            if std::mem::take(&mut session.dirty) {
-                changes.put_record("session", keys::session(id), &session.record);
-            }
-        }
+        self.sessions.freeze(&mut changes);
         let deleted = self.deleted.freeze(&mut changes);
         self.jobs.freeze(&mut changes);
         self.roster.freeze(&mut changes);

@@ -28,7 +28,7 @@ impl State {
     /// Where jobs are: those of a node, if one is given, and those that no node has.
     pub(crate) fn job_places(&self, node: Option<NodeId>) -> BTreeSet<JobPlace> {
         let of_node = |session: &SessionId| {
-            let holder = self.sessions.get(session).map(|session| session.record.node);
+            let holder = self.sessions.get(*session).map(|session| session.record.node);
             node.is_none() || holder == node
         };
         let place = |record: &JobRecord| match &record.phase {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use storage::ids::UserId;
 
 use crate::model::{
-    CrawlId, CrawlPhase, CrawlSpec, CrawlView, EventId, FailedUser, Failure, FrontierPage, Gone, LeaseId,
-    NodeId, Operation, SessionId, SessionStatus, StorageId, Wants,
+    CrawlId, CrawlSpec, CrawlView, EventId, FailedUser, Failure, FrontierPage, Gone, LeaseId, NodeId,
+    Operation, SessionId, SessionStatus, StorageId, Wants,
 };
 
 use super::State;
@@ -28,7 +28,7 @@ impl State {
     /// Whether a report with these wants would be granted something. Also false for a session that is over:
     /// its node learns that from its next report.
     pub fn has_work(&self, session: SessionId, wants: &Wants) -> bool {
-        let Some(session) = self.sessions.get(&session) else { return true };
+        let Some(session) = self.sessions.get(session) else { return true };
         if !session.adopted.is_empty() {
             return true;
         }
@@ -37,7 +37,7 @@ impl State {
     }
 
     fn has_job(&self, storage: StorageId, wants: &Wants) -> bool {
-        self.active.iter().filter_map(|id| self.crawls.get(id)).any(|c| c.could_grant(storage, wants))
+        self.crawls.active().any(|(_, crawl)| crawl.could_grant(storage, wants))
     }
 
     /// Cluster time at which a [`Mutation::Tick`](crate::model::Mutation::Tick) would change something.
@@ -50,12 +50,12 @@ impl State {
 
     /// The live sessions.
     pub fn session_ids(&self) -> BTreeSet<SessionId> {
-        self.sessions.keys().copied().collect()
+        self.sessions.iter().map(|(id, _)| id).collect()
     }
 
     /// The live sessions as operators see them; the leader adds the time since the last report.
     pub fn sessions(&self) -> Vec<SessionStatus> {
-        let status = |(&id, session): (&SessionId, &super::Session)| SessionStatus {
+        let status = |(id, session): (SessionId, &super::sessions::Session)| SessionStatus {
             id,
             node: session.record.node,
             storage: session.record.storage,
@@ -74,17 +74,17 @@ impl State {
 
     /// All crawls, oldest first.
     pub fn crawls(&self) -> Vec<CrawlView> {
-        self.crawls.iter().map(|(&id, crawl)| self.view(id, crawl)).collect()
+        self.crawls.iter().map(|(id, crawl)| self.view(id, crawl)).collect()
     }
 
     /// One crawl.
     pub fn crawl(&self, id: CrawlId) -> Option<CrawlView> {
-        self.crawls.get(&id).map(|crawl| self.view(id, crawl))
+        self.crawls.get(id).map(|crawl| self.view(id, crawl))
     }
 
     /// The specification of a crawl.
     pub fn crawl_spec(&self, id: CrawlId) -> Option<&CrawlSpec> {
-        self.crawls.get(&id).map(|crawl| &crawl.record.spec)
+        self.crawls.get(id).map(|crawl| &crawl.record.spec)
     }
 
     fn view(&self, id: CrawlId, crawl: &Crawl) -> CrawlView {
@@ -108,7 +108,7 @@ impl State {
     /// Which of these accounts the crawl does not know yet, in their order. Some of them may be known to the
     /// leader by now; the state machine decides.
     pub fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {
-        match self.crawls.get(&crawl) {
+        match self.crawls.get(crawl) {
             Some(crawl) if crawl.put_away => users,
             Some(crawl) => users.into_iter().filter(|user| !crawl.seen.contains(user)).collect(),
             None => users,
@@ -173,7 +173,7 @@ impl State {
         from: u64,
     ) -> impl FnOnce() -> Result<FrontierPage, OutcomesError> + Send + use<> {
         let store = Arc::clone(self.outcomes.store());
-        let crawl = self.crawls.get(&id);
+        let crawl = self.crawls.get(id);
         let total = crawl.map_or(0, |crawl| crawl.record.counters.frontier);
         let put_away = crawl.is_some_and(|crawl| crawl.put_away);
         let there = crawl.map(|crawl| crawl.frontier.page(from, MAX_FRONTIER_PAGE)).unwrap_or_default();
@@ -231,7 +231,7 @@ impl State {
     /// The next jobs of the crawls that are not over, crawl by crawl, at most `limit`.
     pub fn upcoming(&self, limit: usize) -> Vec<Upcoming> {
         let mut upcoming = Vec::new();
-        for crawl in self.active.iter().filter_map(|id| self.crawls.get(id)) {
+        for (_, crawl) in self.crawls.active() {
             let begun = crawl.ready.iter().filter_map(|job| self.jobs.get(job));
             let begun = begun.map(|record| Upcoming {
                 operation: record.current,
@@ -247,11 +247,6 @@ impl State {
             }
         }
         upcoming
-    }
-
-    /// Number of crawls by phase, for metrics.
-    pub fn count_crawls(&self, phase: CrawlPhase) -> usize {
-        self.crawls.values().filter(|c| c.phase() == phase).count()
     }
 }
 

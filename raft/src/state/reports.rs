@@ -27,7 +27,7 @@ impl Receipt {
 impl State {
     pub(super) fn report(&mut self, index: u64, report: Report) -> Response {
         let Report { session: id, sequence, findings, wants } = report;
-        let Some(session) = self.sessions.get_mut(&id) else {
+        let Some(session) = self.sessions.get_mut(id) else {
             return Response::Refused(Refusal::SessionOver(id));
         };
         let receipts: Vec<Receipt> = findings.iter().map(Receipt::of).collect();
@@ -50,7 +50,7 @@ impl State {
             }
         }
         let granted = self.grant(index, id, wants);
-        if let Some(session) = self.sessions.get_mut(&id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             session.record.last_granted = granted;
             session.record.last_stale = stale;
         }
@@ -60,7 +60,7 @@ impl State {
     /// The answer to the session's last report, however often that comes (TWM-S2). Only what a cancellation
     /// has taken since is missing.
     fn answer(&mut self, id: SessionId, receipts: &[Receipt]) -> ReportAnswer {
-        let Some(session) = self.sessions.get(&id) else {
+        let Some(session) = self.sessions.get(id) else {
             self.lost_session(id);
             return ReportAnswer::default();
         };

@@ -150,7 +150,7 @@ impl Crawl {
 impl State {
     /// Deletes an ended crawl. Deleting it again is not refused, because the first answer may have been lost.
     pub(super) fn delete_crawl(&mut self, id: CrawlId) -> Response {
-        let Some(crawl) = self.crawls.get(&id) else {
+        let Some(crawl) = self.crawls.get(id) else {
             let was_there = (1..=self.head.last_crawl).contains(&id.0);
             return if was_there { Response::Done } else { Response::Refused(Refusal::NoSuchCrawl(id)) };
         };
@@ -159,7 +159,7 @@ impl State {
             return Response::Refused(Refusal::NotEnded { crawl: id, phase, open: crawl.open });
         }
         self.tell_crawl(id, CrawlChange::Deleted);
-        self.crawls.remove(&id);
+        self.crawls.remove(id);
         OF_A_CRAWL.into_iter().for_each(|tag| self.outcomes.forget(keys::of_crawl(tag, id)));
         self.deleted.marked.insert(id, false);
         Response::Done
@@ -168,7 +168,7 @@ impl State {
     /// The crawl that ended first, if that was at least `kept_ms` of cluster time before `now`.
     pub fn kept_long_enough(&self, kept_ms: u64, now: u64) -> Option<CrawlId> {
         let ended = self.crawls.iter().filter(|(_, crawl)| crawl.phase().is_over() && crawl.open == 0);
-        let ended = ended.filter_map(|(&id, crawl)| Some((crawl.record.ended_at?, id)));
+        let ended = ended.filter_map(|(id, crawl)| Some((crawl.record.ended_at?, id)));
         let (at, id) = ended.min()?;
         (at.saturating_add(kept_ms) <= now).then_some(id)
     }
@@ -190,7 +190,7 @@ impl State {
     /// Loads the seen-set and the frontier of a reopened crawl; returns false if that failed, which stops the
     /// replica.
     pub(super) fn take_out(&mut self, id: CrawlId) -> bool {
-        let Some(crawl) = self.crawls.get_mut(&id) else {
+        let Some(crawl) = self.crawls.get_mut(id) else {
             self.lost_crawl(id);
             return false;
         };

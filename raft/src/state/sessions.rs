@@ -75,10 +75,10 @@ impl State {
         let is_late = |other: SessionId| open.is_older_than(other);
         let OpenSession { node, incarnation, storage, workers, shared, adopt } = open;
         let same = |s: &Session| s.record.node == node && s.record.incarnation == incarnation;
-        if let Some((&session, _)) = self.sessions.iter().find(|(_, s)| same(s)) {
+        if let Some((session, _)) = self.sessions.iter().find(|(_, s)| same(s)) {
             return Response::SessionOpened(SessionOpened { session, ttl_ms });
         }
-        let current = self.sessions.iter().find(|(_, s)| s.record.node == node).map(|(&id, _)| id);
+        let current = self.sessions.of_node(node).map(|(id, _)| id);
         if let Some(session) = current.filter(|id| self.head.version >= 3 && is_late(*id)) {
             return Response::Refused(Refusal::SessionNewer { node, session });
         }
@@ -107,7 +107,7 @@ impl State {
             last_stale: Positions::default(),
             completed: 0,
         };
-        self.sessions.insert(id, Session::of(record));
+        self.sessions.open(id, record);
         self.adopt_publications(storage);
         let change = SessionChange::Opened;
         self.outbox.push(self.head.clock, EventKind::Session { node, session: id, change });
@@ -141,10 +141,9 @@ impl State {
     /// Ends a session: its jobs go back to the head of their queues, its unpublished drafts to another
     /// session of the same storage.
     pub(super) fn end_session(&mut self, id: SessionId, graceful: bool) -> Response {
-        let Some(session) = self.sessions.remove(&id) else {
+        let Some(session) = self.sessions.end(id) else {
             return Response::Refused(Refusal::SessionOver(id));
         };
-        self.ended_sessions.push(id);
         let (node, change) = (session.record.node, SessionChange::Ended { graceful });
         self.outbox.push(self.head.clock, EventKind::Session { node, session: id, change });
         let storage = session.record.storage;
@@ -188,9 +187,7 @@ impl State {
     /// Assigns the unpublished drafts of a storage that belong to no session to one of the storage's
     /// sessions.
     fn adopt_publications(&mut self, storage: StorageId) {
-        let Some((&heir, _)) = self.sessions.iter().find(|(_, s)| s.record.storage == storage) else {
-            return;
-        };
+        let Some(heir) = self.sessions.of_storage(storage) else { return };
         let left: Vec<JobId> =
             self.jobs.iter().filter(|(_, r)| is_left_on(r, storage)).map(|(j, _)| j).collect();
         for job in left {
@@ -199,7 +196,7 @@ impl State {
                 *session = Some(heir);
                 *adopted = true;
             }
-            let Some(session) = self.sessions.get_mut(&heir) else { return self.lost_session(heir) };
+            let Some(session) = self.sessions.get_mut(heir) else { return self.lost_session(heir) };
             session.adopted.insert(job);
         }
     }

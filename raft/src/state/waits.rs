@@ -57,7 +57,7 @@ pub struct PinnedJobs {
 impl State {
     /// What a crawl's jobs wait for; empty for an unknown crawl.
     pub fn waits(&self, id: CrawlId) -> WaitSummary {
-        let Some(crawl) = self.crawls.get(&id) else { return WaitSummary::default() };
+        let Some(crawl) = self.crawls.get(id) else { return WaitSummary::default() };
         let mut waits =
             WaitSummary { partial: self.jobs.delayed.len() > MOST_LOOKED_AT, ..WaitSummary::default() };
         for &(at, job) in self.jobs.delayed.iter().take(MOST_LOOKED_AT) {

@@ -1,4 +1,4 @@
-//! How a cluster comes about, and how a node does not become one.
+//! Formation of a cluster, and nodes that must not form one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::world::*;
 
-/// Long enough for nodes that would form a cluster to have done so many times over.
+/// Long enough for nodes to form a cluster many times over.
 const MANY_LOOKS: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +51,7 @@ async fn two_of_three_empty_disks_form_no_second_cluster() {
     for node in 1..=3 {
         cluster.stop(node).await;
     }
-    // As after a boot at which two volumes were not mounted.
+    // The state after a boot at which two volumes were not mounted.
     for node in [2, 3] {
         std::fs::rename(
             cluster.disks.path().join(node.to_string()),

@@ -1,4 +1,4 @@
-//! Nodes that stop, lag and come back.
+//! Nodes that stop, lag and restart.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn three_nodes_go_on_when_the_leader_stops_and_every_job_is_done_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_a_majority_knows_no_leader_and_is_not_ready() {
     let mut cluster = Cluster::of(3, 5000).await;
-    // A follower that is left alone, and a leader.
+    // The remaining node is a follower in the first round and the leader in the second.
     for leads in [false, true] {
         let leader = cluster.leader().await;
         let left = if leads { leader } else { cluster.other_than(&[leader]) };
@@ -136,7 +136,7 @@ async fn a_silent_sessions_jobs_go_to_another_node() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_takes_connections_and_answers_nothing_holds_no_client_up() {
     let cluster = Cluster::of(1, 5000).await;
-    // What a frozen node looks like from outside: the system accepts, nobody reads.
+    // A frozen node as seen from outside: the system accepts connections, and nothing is read.
     let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoints = vec![frozen.local_addr().unwrap().to_string(), cluster.peers[&1].clone()];
     let client = Client::new(endpoints, DEADLINE, &SystemEntropy::new());
@@ -148,7 +148,7 @@ async fn an_ended_crawl_is_deleted_on_every_node_by_an_operator_or_when_it_was_k
     let mut cluster = Cluster::of(3, 5000).await;
     let client = cluster.client();
     let (by_hand, running) = (submit(&client, 1..2_501).await, submit(&client, 1..501).await);
-    // The leader raises the cluster's version by itself once all members have said that they can.
+    // The leader raises the cluster's version once all members have reported that they support it.
     eventually("the cluster's version has risen", async || {
         let refused = client.write(Write::DeleteCrawl { crawl: by_hand }).await.unwrap_err().to_string();
         (!refused.contains("version")).then_some(())

@@ -1,4 +1,4 @@
-//! Disks that are replaced, nodes that come and go.
+//! Replaced disks, and nodes that are added and removed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ async fn status(cluster: &Cluster) -> ClusterStatus {
     }
 }
 
-/// Waits until no change of members is wanted any more.
+/// Waits until no membership change is pending.
 async fn settled(cluster: &Cluster) -> ClusterStatus {
     eventually("all changes are made", async || {
         Some(status(cluster).await).filter(|status| status.changes.is_empty())
@@ -61,12 +61,12 @@ async fn an_empty_disk_of_a_member_is_refused_until_an_operator_lets_one_in() {
     assert!(of_node.len() == 1 && of_node[0].voter, "{status:?}");
     assert_eq!(of_node[0].disk, cluster.nodes[&lost].member().disk);
 
-    // It counts: with the old leader gone, it and the third node are the majority.
+    // The new disk votes: with the old leader stopped, it and the third node are the majority.
     cluster.stop(leader).await;
     assert_eq!(completed(&cluster.client(), crawl).await, 0);
     cluster.start(leader).await;
 
-    // The old disk comes back, and has to stop.
+    // The old disk comes back and must retire.
     cluster.stop(lost).await;
     eventually("the new disk is put aside", async || {
         std::fs::rename(&old, cluster.disks.path().join("new")).ok()
@@ -80,8 +80,8 @@ async fn an_empty_disk_of_a_member_is_refused_until_an_operator_lets_one_in() {
     returned.stop().await;
 }
 
-/// Leader A is cut off; B and C elect B and acknowledge a submit; C's disk is lost, B loses power, A comes back. Before,
-/// A and the empty C committed without the submit.
+/// Leader A is cut off; B and C elect B and acknowledge a submit; C's disk is lost, B loses power, and A comes back.
+/// Without the fix, A and the empty C committed without the submit.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_disk_completes_no_majority_of_a_leader_that_was_deposed() {
     let mut cluster = Cluster::of(3, 5000).await;
@@ -94,9 +94,10 @@ async fn an_empty_disk_completes_no_majority_of_a_leader_that_was_deposed() {
     cluster.empty(c).await;
     cluster.start(a).await;
     let empty = cluster.options(c);
-    // Nobody can let it in: A alone is no majority of the old members.
+    // The empty disk cannot be admitted: A alone is not a majority of the old members.
     let alone = cluster.client_within(Duration::from_secs(2));
-    // The call itself, without the question for the disk, which a leader alone does not answer either.
+    // The call alone, without the query for the disk, which a leader without a majority does not answer
+    // either.
     assert!(alone.change_members(MemberRequest::Replace { node: c, address: None }).await.is_err());
     let started = timeout(Duration::from_secs(3), raft::server::Tracker::start(empty.clone())).await;
     assert!(!matches!(started, Ok(Ok(_))), "an empty disk takes part in nothing");
@@ -163,7 +164,7 @@ async fn a_node_joins_votes_moves_and_leaves_and_its_disk_never_returns() {
     cluster.client().change_members(MemberRequest::Demote { node: 4 }).await.unwrap();
     assert!(!member(&status(&cluster).await).voter);
 
-    // It moves to another port.
+    // Node 4 moves to another port.
     cluster.stop(4).await;
     let moved = format!("127.0.0.1:{}", free_port());
     let four = cluster.started(joins(&cluster, 4, &moved)).await;
@@ -197,8 +198,8 @@ async fn a_node_joins_votes_moves_and_leaves_and_its_disk_never_returns() {
     assert!(settled(&cluster).await.nodes.iter().any(|member| member.id == 4));
 }
 
-/// An operator whose call was not answered asks again. The new disk has come meanwhile, and is silent for a moment: it was
-/// thrown out.
+/// An operator repeats a call that was not answered. Meanwhile the new disk has joined and is silent for a moment;
+/// without the fix it was removed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_that_is_asked_for_again_throws_nobody_out() {
     let mut cluster = Cluster::of(3, 5000).await;
@@ -235,7 +236,7 @@ async fn the_last_majority_cannot_be_removed() {
         let refused = members_without(&cluster, request).await;
         assert!(refused.contains("no majority"), "{refused}");
     }
-    // The one that is down can go; then two are left, and then one.
+    // The stopped node can be removed; two members are left. A single member cannot be removed.
     cluster.client().change_members(MemberRequest::Remove { node: down }).await.unwrap();
     assert_eq!(settled(&cluster).await.nodes.len(), 2);
     let alone = Cluster::of(1, 5000).await;
@@ -276,8 +277,8 @@ async fn peers_that_differ_from_the_members_are_told_and_the_members_count() {
     assert_eq!(settled(&cluster).await.nodes.len(), 3);
 }
 
-/// Two of three disks are lost for good. What the third one has goes on as a new cluster, far behind all log indexes that
-/// the lost ones can have given out.
+/// Two of three disks are lost for good. The data of the third continues as a new cluster, far beyond all log indexes
+/// that the lost disks can have assigned.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_member_has_goes_on_as_a_new_cluster_when_the_others_are_lost_for_good() {
     let mut cluster = Cluster::of(3, 5000).await;
@@ -294,7 +295,7 @@ async fn what_one_member_has_goes_on_as_a_new_cluster_when_the_others_are_lost_f
     for node in 1..=3 {
         cluster.stop(node).await;
     }
-    // Started without its old --peers, a node has these.
+    // The peers of a node that is started without its old `--peers`.
     let mut options = cluster.options(1);
     options.peers = BTreeMap::from([(1, "127.0.0.1:8000".to_owned())]);
     let made = eventually("the data directory is free", async || {
@@ -314,7 +315,7 @@ async fn what_one_member_has_goes_on_as_a_new_cluster_when_the_others_are_lost_f
     assert!(status.nodes.len() == 1 && status.nodes[0].voter, "{status:?}");
     assert_eq!(status.nodes[0].address, cluster.peers[&1], "it is where the old members reached it");
 
-    // The others' disks are of another cluster, whatever they believe.
+    // The disks of the other nodes still belong to the old cluster.
     cluster.start(2).await;
     cluster.start(3).await;
     assert_eq!(cluster.nodes[&2].cluster_id(), old);

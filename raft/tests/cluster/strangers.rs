@@ -1,4 +1,4 @@
-//! Clients and nodes that ask for what they may not have.
+//! Clients and nodes that request what they are not permitted.
 
 use std::time::Duration;
 

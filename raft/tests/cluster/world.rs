@@ -1,4 +1,4 @@
-//! A cluster of trackers in this process, and what its tests do with it.
+//! A cluster of trackers in the test process, and helpers of its tests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use tempfile::TempDir;
 
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Trackers by node, with their disks.
+/// Trackers by node, and their disks.
 pub struct Cluster {
     pub peers: BTreeMap<NodeId, String>,
     pub disks: TempDir,
     pub nodes: BTreeMap<NodeId, Tracker>,
-    /// Fewer than the log holds in a moment, so that a node that was away gets a snapshot.
+    /// Log entries kept. With a small number, a node that was away receives a snapshot.
     pub log_kept: u64,
     pub keep_ended: Option<Duration>,
 }
@@ -34,14 +34,14 @@ impl Cluster {
         cluster
     }
 
-    /// Everything but the start.
+    /// A cluster whose nodes are not started.
     pub fn unborn(size: u64, log_kept: u64) -> Self {
         let peers = (1..=size).map(|id| (id, format!("127.0.0.1:{}", free_port()))).collect();
         let disks = tempfile::tempdir().unwrap();
         Self { peers, disks, nodes: BTreeMap::new(), log_kept, keep_ended: None }
     }
 
-    /// A node that is none of these.
+    /// A node that is not in `not`.
     pub fn other_than(&self, not: &[NodeId]) -> NodeId {
         self.peers.keys().copied().find(|id| !not.contains(id)).unwrap()
     }
@@ -51,12 +51,12 @@ impl Cluster {
         Client::new(vec![self.peers[&id].clone()], DEADLINE, &SystemEntropy::new())
     }
 
-    /// A client that gives calls up after so long.
+    /// A client with this call timeout.
     pub fn client_within(&self, within: Duration) -> Client {
         Client::new(self.peers.values().cloned().collect(), within, &SystemEntropy::new())
     }
 
-    /// Starts all nodes at once: the first time they wait for each other.
+    /// Starts all nodes at once: at the first start they wait for each other.
     pub async fn start_all(&mut self) {
         let started: Vec<_> = self.peers.keys().map(|&id| self.started(self.options(id))).collect();
         for tracker in futures::future::join_all(started).await {
@@ -64,7 +64,7 @@ impl Cluster {
         }
     }
 
-    /// A tracker with these options, once it takes part.
+    /// Starts a tracker with these options, and waits until it has started.
     pub async fn started(&self, options: TrackerOptions) -> Tracker {
         let id = options.id;
         // The tracker of an earlier start may still be closing its files.
@@ -74,7 +74,8 @@ impl Cluster {
         started.await
     }
 
-    /// Why a node does not start. Its tracker of an earlier start may still be closing its files.
+    /// The error with which a node fails to start. The tracker of its earlier start may still be closing its
+    /// files.
     pub async fn refused(&self, options: TrackerOptions, words: &str) -> StartError {
         eventually(&format!("it is refused with {words:?}"), async || {
             match Tracker::start(options.clone()).await {
@@ -196,7 +197,7 @@ impl Worker {
         Self { client, node, session: opened.session, sequence: 0, held: Vec::new() }
     }
 
-    /// Completes what it holds and takes up to `want` jobs. Answers how many it got.
+    /// Completes the held jobs and takes up to `want` new ones. Returns how many it got.
     pub async fn turn(&mut self, want: u16) -> usize {
         self.sequence += 1;
         let done = |(job, lease)| (job, lease, Finding::Completed { file: false, items: 1 });

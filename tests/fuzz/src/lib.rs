@@ -1,4 +1,4 @@
-//! What the fuzz targets share.
+//! Helpers of the fuzz targets.
 
 use std::fs;
 use std::io::Write;
@@ -12,10 +12,10 @@ use raft::command::*;
 use raft::state::{State, write_checkpoint};
 use storage::state::{MemoryStore, StateStore};
 
-/// The variable that names the folder for [`seeds`].
+/// The environment variable with the folder for [`seeds`].
 const SEEDS: &str = "TWM_FUZZ_SEEDS";
 
-/// Writes the inputs that a target starts from, when it is asked to.
+/// Writes the seed inputs of a target if `TWM_FUZZ_SEEDS` is set.
 pub fn seeds(inputs: impl IntoIterator<Item = Vec<u8>>) {
     let Some(folder) = std::env::var_os(SEEDS).map(PathBuf::from) else { return };
     for (number, input) in inputs.into_iter().enumerate() {
@@ -23,7 +23,7 @@ pub fn seeds(inputs: impl IntoIterator<Item = Vec<u8>>) {
     }
 }
 
-/// The files of a folder in `tests/fuzz/seeds`, each behind each of these first bytes.
+/// The files of a folder in `tests/fuzz/seeds`, each prefixed with each of these first bytes.
 pub fn seeds_of(folder: &str, modes: &[u8]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(folder);
     let files = fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
@@ -31,7 +31,7 @@ pub fn seeds_of(folder: &str, modes: &[u8]) {
     seeds(files.iter().flat_map(|file| modes.iter().map(|mode| [&[*mode][..], file].concat())));
 }
 
-/// The bytes as gzip, in members of at most `most` of them.
+/// Compresses the bytes with gzip, in members of at most `most` bytes.
 pub fn gzip(bytes: &[u8], most: usize) -> Vec<u8> {
     let mut packed = Vec::new();
     for member in bytes.chunks(most) {
@@ -42,7 +42,7 @@ pub fn gzip(bytes: &[u8], most: usize) -> Vec<u8> {
     packed
 }
 
-/// A folder that costs no disk, where there is one.
+/// A temporary folder in memory, where possible.
 pub fn folder() -> tempfile::TempDir {
     match tempfile::tempdir_in("/dev/shm") {
         Ok(folder) => folder,
@@ -50,7 +50,7 @@ pub fn folder() -> tempfile::TempDir {
     }
 }
 
-/// The records of a state with a crawl in it: lengths of a key and a value, and both.
+/// The records of a state with a crawl, each as the lengths of key and value, the key, and the value.
 pub fn state() -> Vec<u8> {
     let store = Arc::new(MemoryStore::new());
     let mut state = State::load(store.clone()).unwrap();

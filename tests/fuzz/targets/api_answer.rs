@@ -1,4 +1,4 @@
-//! Answers of the API: pages, look-ups, refusals and their headers.
+//! Answers of the API: pages, look-ups, error statuses and their headers.
 #![no_main]
 
 use std::time::Duration;
@@ -9,9 +9,9 @@ use node::rate::RateInfo;
 use node::source::twitter::fuzz;
 use node::source::{PostId, Profile, SourceError, TimelinePage};
 
-/// Longest wait that a node believes.
+/// Longest wait that a node accepts.
 const LONGEST_WAIT: Duration = Duration::from_secs(25 * 3600);
-/// Most of an answer that an error repeats, bytes, with what it says itself.
+/// Maximum length of an error text, in bytes, including the quoted part of the answer.
 const LONGEST_ERROR: usize = 2_000;
 
 fn run(data: &[u8]) {
@@ -42,7 +42,7 @@ fn timeline(body: &[u8]) {
     let falls = |page: &TimelinePage| {
         let ids: Vec<u64> = page.items().iter().map(|item| number(&item.id)).collect();
         assert!(ids.is_sorted_by(|a, b| a >= b) && !ids.contains(&0));
-        // What is left of the walk is below all that came.
+        // The rest of the walk is below all received ids.
         let next = page.next.as_deref().map(|next| next.parse::<u64>().unwrap());
         assert!(next.is_none_or(|next| ids.iter().all(|id| next < *id)));
         assert!(page.posts().all(|(_, json)| json.starts_with('{') && whole.contains(json)));
@@ -50,7 +50,7 @@ fn timeline(body: &[u8]) {
     };
     check(fuzz::timeline(body, None), |page| {
         let Some(next) = falls(&page) else { return };
-        // The same page again would go round in a circle.
+        // The same page again would make the walk loop.
         let cursor = next.to_string();
         assert!(matches!(fuzz::timeline(body, Some(&cursor)), Err(SourceError::Loops { .. })));
     });
@@ -79,7 +79,7 @@ fn profile(profile: &Profile) {
     assert_eq!(profile.id.to_string().parse().as_ref(), Ok(&profile.id));
 }
 
-/// A line a header: the first byte chooses it.
+/// One header per line, whose first byte selects the name.
 fn headers(body: &[u8]) {
     let names = [
         "date",

@@ -1,5 +1,5 @@
-//! Changes that a client asks for, as far as a node lets them through: no sequence of them may break an invariant or
-//! stop the state machine, and a restart from a checkpoint finds the same state.
+//! Changes that a client requests, as far as a node accepts them: no sequence of them may break an invariant or stop
+//! the state machine, and a restart from a checkpoint restores the same state.
 #![no_main]
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use raft::command::*;
 use raft::state::{State, write_checkpoint};
 use storage::state::MemoryStore;
 
-/// Most changes of one input.
+/// Maximum number of changes per input.
 const MOST: usize = 200;
 
 fn run(data: &[u8]) {
@@ -19,7 +19,7 @@ fn run(data: &[u8]) {
     let limits = Limits { storage_grace_ms: 2_000, session_ttl_ms: 3_000, max_attempts: 2 };
     let (mut rest, mut now) = (data, 0);
     for index in 1..=MOST as u64 {
-        // A byte of time, and a change.
+        // A byte of time, then a change.
         let Some((wait, behind)) = rest.split_first() else { break };
         let Ok((mutation, behind)) = postcard::take_from_bytes::<Mutation>(behind) else { break };
         rest = behind;
@@ -37,7 +37,7 @@ fn run(data: &[u8]) {
     assert_eq!((loaded.crawls(), loaded.sessions(), loaded.clock()), (crawls, sessions, clock));
 }
 
-/// A crawl from its submission to its end, with what can go wrong.
+/// A crawl from submission to end, including faults.
 fn seeds() {
     let spec = |operations, traversal| CrawlSpec {
         name: "n".into(),
@@ -76,7 +76,7 @@ fn seeds() {
                 Mutation::AddTargets { crawl, chunk: 0, users: users.clone(), seeds: false },
                 Mutation::SealCrawl { crawl },
             ];
-            // The second entry's session and leases, as the state machine will call them.
+            // The session and leases of the second entry, with the ids that the state machine will assign.
             let mut state = State::load(Arc::new(MemoryStore::new())).unwrap();
             let mut index = 0;
             let mut apply = |changes: &mut Vec<Mutation>, mutation: Mutation| {

@@ -1,4 +1,4 @@
-//! Files of the dataset, whole and damaged: readers, verification, recovery, conversion.
+//! Dataset files, intact and damaged: readers, verification, recovery, conversion.
 #![no_main]
 
 use std::cell::RefCell;
@@ -76,7 +76,7 @@ fn look(folder: &Path, name: &str, kind: FileKind, bytes: &[u8]) -> Vec<UserId> 
             assert_eq!(after.items, recovery.written.items);
             ids(&path, kind).0
         }
-        // A list that no file can hold: its first id would be taken for a packed one.
+        // A list that no file can hold: its first id would be read as a packed one.
         Err(_) => {
             assert_eq!(fs::read(&path).unwrap(), bytes, "an error changed the file");
             read.clone()
@@ -94,8 +94,8 @@ fn look(folder: &Path, name: &str, kind: FileKind, bytes: &[u8]) -> Vec<UserId> 
     kept
 }
 
-/// Whether recovery may take the file for another thing than a reader does: it knows text ids by their `:` or `@`,
-/// packed lists by their unprintable bytes, and a damaged beginning of gzip.
+/// Whether recovery may interpret the file differently from a reader: recovery recognizes text ids by `:` or `@`,
+/// packed lists by unprintable bytes, and a damaged gzip header.
 fn doubtful(read: &[UserId], bytes: &[u8]) -> bool {
     let plain = |id: &UserId| match id {
         UserId::Number(number) => *number < 1 << 56,
@@ -104,7 +104,7 @@ fn doubtful(read: &[UserId], bytes: &[u8]) -> bool {
     !read.iter().all(plain) || (damaged_beginning(bytes) && !bytes.starts_with(&GZIP_MAGIC))
 }
 
-/// The same ids in every form.
+/// Converts to every form, with the same ids.
 fn change_form(folder: &Path, path: &Path, key: &FileKey, kept: &[UserId]) {
     let forms = [(Gzip::Plain, FollowersFormat::Text), (Gzip::Level(1), FollowersFormat::Packed)];
     for (number, (gzip, followers)) in forms.into_iter().enumerate() {
@@ -129,7 +129,7 @@ fn run(data: &[u8]) {
         let folder = folder.path();
         let kept = look(folder, name, kind, bytes);
         if mode & 2 != 0 && !bytes.starts_with(&GZIP_MAGIC) {
-            // Compressed, the same; then with one byte changed.
+            // Compressed, the result is the same; then one bit is flipped.
             let mut packed = twm_fuzz::gzip(bytes, 1 + usize::from(mode >> 3) * 16);
             let again = look(folder, name, kind, &packed);
             assert!(again == kept || doubtful(&kept, bytes), "{kept:?} {again:?}");
@@ -142,7 +142,7 @@ fn run(data: &[u8]) {
     });
 }
 
-/// Plain bytes that recovery takes for a gzip file with one damaged byte.
+/// Whether recovery takes plain bytes for a gzip file with one damaged byte.
 fn damaged_beginning(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x1f) || bytes.get(1) == Some(&0x8b)
 }

@@ -1,4 +1,4 @@
-//! Snapshots in pieces from a peer, and the state that is loaded from one.
+//! Snapshots received in pieces from a peer, and the state loaded from one.
 #![no_main]
 
 use std::cell::RefCell;
@@ -30,7 +30,7 @@ fn run(data: &[u8]) {
     });
 }
 
-/// Whatever comes: an error, or a file that reads to its end.
+/// Any input yields an error or a file that is readable to its end.
 fn receive(folder: &Path, mode: u8, bytes: &[u8]) {
     let mut receiver = SnapshotReceiver::open(folder, "1-2-3").unwrap();
     for piece in bytes.chunks(1 + usize::from(mode)) {
@@ -41,7 +41,7 @@ fn receive(folder: &Path, mode: u8, bytes: &[u8]) {
     }
 }
 
-/// Entries as they are in a sound snapshot, made of the bytes: lengths of a key and a value, and both.
+/// Entries of an intact snapshot, built from the bytes: the lengths of key and value, then both.
 fn load(folder: &Path, mut bytes: &[u8]) {
     let path = folder.join("x");
     let mut writer = SnapshotWriter::create(&path, b"header").unwrap();
@@ -63,7 +63,7 @@ fn load(folder: &Path, mut bytes: &[u8]) {
     assert!(reader.map(Result::unwrap).eq(entries));
     let store = Arc::new(MemoryStore::new());
     store.write(batch).unwrap();
-    // Records of a newer or a broken program are an error.
+    // Records of a newer or faulty program are an error.
     let _loaded = State::load(store);
 }
 

@@ -19,7 +19,7 @@ fn run(data: &[u8]) {
     let mut last = 0;
     for entry in entries.iter().flatten() {
         match entry {
-            // What was read is read again from what is printed of it.
+            // The printed form of an account parses to the same account.
             Entry::Account(user) => assert_eq!(user.to_string().parse::<UserId>().as_ref(), Ok(user)),
             Entry::Name { line, name } => {
                 assert!(!name.is_empty() && !name.contains('@'));
@@ -36,7 +36,7 @@ fn run(data: &[u8]) {
         return;
     }
     assert!(last <= lines && entries.len() as u64 <= lines);
-    // Plain text has no errors, each line counts alone, and gzip changes nothing.
+    // Plain text yields no read errors, each line is independent, and gzip changes nothing.
     let alone = bytes.split(|byte| *byte == b'\n').enumerate().filter(|(n, line)| {
         let bare = if *n == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
         line.len() > MAX_LINE || !matches!(parse_line(bare), Ok(None))

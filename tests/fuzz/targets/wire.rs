@@ -1,4 +1,4 @@
-//! What a peer or a client sends to the cluster port, and what a peer answers; records of the log.
+//! Data that a peer or a client sends to the cluster port, answers of a peer, and log records.
 #![no_main]
 
 use std::cell::RefCell;
@@ -15,7 +15,7 @@ thread_local! {
         RefCell::new(Builder::new_current_thread().enable_time().build().unwrap());
 }
 
-/// Behind the first byte, which chooses, lie the bytes that come.
+/// The first byte selects the test; the rest is the received data.
 fn run(data: &[u8]) {
     let Some((mode, bytes)) = data.split_first() else { return };
     RUNTIME.with_borrow(|runtime| {
@@ -68,7 +68,7 @@ fn seeds() {
     ];
     let connections = RUNTIME.with_borrow(|runtime| runtime.block_on(raft::fuzz::good_connections(requests)));
     let whole = connections.iter().map(|bytes| [&[0][..], bytes].concat());
-    // Behind the greeting: its length, itself, the length of the call.
+    // Skips the greeting with its length, and the length of the call.
     let call = |bytes: &Vec<u8>| {
         let greeting = u32::from_be_bytes(*bytes.first_chunk::<4>()?) as usize;
         Some([&[2][..], bytes.get(4 + greeting + 4..)?].concat())

@@ -1,26 +1,26 @@
-//! Account numbers made from an index alone, so that a hundred million of them need no memory.
+//! Account ids computed from an index, so that a hundred million of them need no memory.
 
 use storage::ids::UserId;
 
 const BITS: u32 = 60;
 
-/// The account of an index below 2^60: an odd number of 61 bits, spread as evenly as random ones.
-/// Different indexes give different accounts.
+/// The account for an index below 2^60: an odd 61-bit number, uniformly distributed. Different indexes give
+/// different accounts.
 pub(super) fn account(index: u64) -> UserId {
     UserId::Number((permuted(index) << 1) | 1)
 }
 
-/// A number that is no index's account, as evenly spread.
+/// A number that is not the account of any index, with the same distribution.
 pub(super) fn stranger(index: u64) -> UserId {
     UserId::Number(permuted(index) << 1)
 }
 
-/// Whether a number is some index's account.
+/// Whether a number is the account of some index.
 pub(super) fn is_account(user: &UserId) -> bool {
     matches!(user, UserId::Number(number) if number & 1 == 1)
 }
 
-/// SplitMix64's finalizer on 60 bits. Each step can be undone, so no two indexes meet.
+/// SplitMix64's finalizer on 60 bits. Each step is invertible, so no two indexes collide.
 fn permuted(index: u64) -> u64 {
     const MASK: u64 = (1 << BITS) - 1;
     let mut mixed = index & MASK;

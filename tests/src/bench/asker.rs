@@ -1,4 +1,4 @@
-//! A client that keeps asking for jobs, and remembers when it got the last one.
+//! A client that requests jobs continuously and records the time of the last grant.
 
 use std::time::Duration;
 
@@ -12,34 +12,34 @@ use super::worker::Worker;
 /// A pause in grants longer than this ends the benchmark.
 const GIVE_UP: Duration = Duration::from_secs(120);
 
-/// When jobs were last granted, and when the report that asked for them was sent.
+/// When jobs were last granted, and when the report that requested them was sent.
 #[derive(Clone, Copy)]
 struct Grant {
     sent: Instant,
     answered: Instant,
 }
 
-/// The client at work.
+/// A running client.
 pub(super) struct Asker {
     grants: watch::Receiver<Grant>,
     asking: JoinHandle<anyhow::Result<u64>>,
 }
 
 impl Asker {
-    /// Asks for so many jobs with each report, one report after the other.
+    /// Requests `jobs` jobs with each report, one report after the other.
     pub(super) fn start(worker: Worker, jobs: u16) -> Self {
         let start = Instant::now();
         let (tell, grants) = watch::channel(Grant { sent: start, answered: start });
         Self { grants, asking: tokio::spawn(ask(worker, jobs, tell)) }
     }
 
-    /// Waits for jobs whose report was sent after a moment, and says when they came. The answer to an
-    /// earlier report can still be on its way from a node that is dead.
+    /// Waits for jobs whose report was sent at or after `moment`, and returns when they were granted. The
+    /// answer to an earlier report can still arrive from a node that is dead.
     pub(super) async fn grant_after(&mut self, moment: Instant) -> anyhow::Result<Instant> {
         let next = timeout(GIVE_UP, self.grants.wait_for(|grant| grant.sent >= moment)).await;
         match next.with_context(|| format!("no job was granted for {GIVE_UP:?}"))? {
             Ok(grant) => Ok(grant.answered),
-            // It ended: its own error says more.
+            // The task has ended; its own error has more detail.
             Err(_) => {
                 (&mut self.asking).await??;
                 anyhow::bail!("the client that asks for jobs has stopped")
@@ -47,7 +47,7 @@ impl Asker {
         }
     }
 
-    /// Ends the client. Returns the jobs that it completed.
+    /// Stops the client. Returns the number of jobs that it completed.
     pub(super) async fn end(self) -> anyhow::Result<u64> {
         let Self { grants, asking } = self;
         drop(grants);

@@ -1,10 +1,10 @@
-//! Where the programs that are measured lie.
+//! Paths of the measured programs.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 
-/// A program of the same build as this one.
+/// A program from the same build as this one.
 pub(super) fn beside_this(name: &str) -> anyhow::Result<PathBuf> {
     let own = this()?;
     let path = own.with_file_name(name);

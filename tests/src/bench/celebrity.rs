@@ -1,7 +1,7 @@
 //! One account with very many followers, fetched and then analysed by one node.
 //!
-//! The account is a job like any other, and so must not need memory by its size. What may grow is what the
-//! node holds for everybody it has seen: the seen-set, and the frontier of those whom the analysis admits.
+//! The account is an ordinary job, so its memory must not depend on its size. Only the state for all seen
+//! accounts may grow: the seen-set, and the frontier of the accounts that the analysis admits.
 
 use std::time::Duration;
 
@@ -22,16 +22,16 @@ use crate::emulator::{Emulator, IdScheme, SyntheticOptions};
 
 const SEED: u64 = 1;
 
-/// Time for the session to open and for the first checkpoints, so that the node's memory is that of an idle one.
+/// Time for the session to open and for the first checkpoints, so that the node's memory is that of an idle node.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// Pause between two looks.
+/// Poll interval.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
-/// What the design allows beside the idle node and its seen-set.
+/// Memory that the design allows in addition to the idle node and its seen-set.
 const REACH: &str = "< 200 MB";
 
-/// Bytes of a node at one time.
+/// Memory of a node at one time, in bytes.
 #[derive(Clone, Copy)]
 struct Memory {
     resident: f64,
@@ -39,11 +39,11 @@ struct Memory {
     frontier: f64,
 }
 
-/// A part of the crawl, until its operation is completed.
+/// A part of the crawl, up to the completion of its operation.
 struct Part {
     seconds: f64,
     cpu: f64,
-    /// The moment at which most was resident beside the seen-set.
+    /// The sample with the most resident memory excluding the seen-set.
     most: Memory,
     view: CrawlView,
 }
@@ -94,7 +94,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     Ok(())
 }
 
-/// Watches until an operation of the crawl is completed.
+/// Samples memory until an operation of the crawl is completed.
 async fn part(
     client: &Client,
     cluster: &Cluster,

@@ -17,13 +17,13 @@ const REPLICAS: u64 = 3;
 const CLIENTS: u64 = 4;
 const JOBS: u16 = 64;
 
-/// The node that is added, and removed again.
+/// The node that is added and later removed.
 const NEW: NodeId = REPLICAS + 1;
 
-/// How long full load is watched, and how long half of it before the first change and after each one.
+/// Warm-up time, and observation time after each change. Full load is measured for twice as long.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// How long a change may take.
+/// Timeout of a change.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
@@ -61,7 +61,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     Ok(())
 }
 
-/// Jobs a second of clients that do not wait.
+/// Jobs per second of clients that are not paced.
 async fn full_load(cluster: &Cluster) -> anyhow::Result<f64> {
     let load = FullLoad::start(cluster, CLIENTS, JOBS, None).await?;
     sleep(WATCH).await;
@@ -70,7 +70,7 @@ async fn full_load(cluster: &Cluster) -> anyhow::Result<f64> {
     let rate = (load.done() - before) as f64 / began.elapsed().as_secs_f64();
     let crawl = load.crawl();
     load.end().await?.dismissed.all_well()?;
-    // Its jobs would go to the next clients as well.
+    // The next clients would also be granted its jobs.
     cluster.client(1).write(Write::CancelCrawl { crawl }).await?;
     Ok(rate)
 }
@@ -81,7 +81,7 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// Measures the longest pause in grants from the beginning of a change until some time after its end.
+    /// Measures the longest pause in grants from the start of a change until [`WATCH`] after its end.
     async fn during(
         &mut self,
         what: &str,
@@ -115,7 +115,7 @@ async fn add(cluster: &mut Cluster, leader: NodeId) -> anyhow::Result<()> {
     caught_up(cluster, leader, NEW).await
 }
 
-/// Asks again while the new node lags.
+/// The client repeats the request while the new node lags.
 async fn promote(cluster: &Cluster, leader: NodeId) -> anyhow::Result<()> {
     Ok(cluster.client(leader).change_members(MemberRequest::Promote { node: NEW }).await?)
 }
@@ -144,7 +144,7 @@ async fn remove(cluster: &mut Cluster, leader: NodeId) -> anyhow::Result<()> {
     cluster.forget(NEW).await
 }
 
-/// Waits until a node has what the leader had at the call.
+/// Waits until a node has applied the leader's log as of the call.
 async fn caught_up(cluster: &Cluster, leader: NodeId, node: NodeId) -> anyhow::Result<()> {
     let goal = cluster.status(leader).await.context("the leader does not answer")?.last_log;
     let has_all = async || cluster.status(node).await.filter(|status| status.applied >= goal);

@@ -21,47 +21,47 @@ use crate::link::{Link, Speed};
 use super::binaries;
 use super::process::Process;
 
-/// Shortest election timeout where nodes are far from each other, ms: six round trips of 30 ms, and some.
+/// Shortest election timeout on slow links, ms: more than six round trips of 30 ms.
 const FAR_ELECTION: u64 = 200;
 
-/// The name of all clusters that are measured, and of who measures them.
+/// The name of all measured clusters, and of the operator that measures them.
 pub(super) const CLUSTER: &str = "bench";
 const OPERATOR: &str = "meter";
 
-/// How long a cluster may take to be healthy, and a call to be served.
+/// Timeout for a cluster to become healthy, and of a call.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long the checkpoint of a large load may take.
+/// Timeout for the checkpoint of a large load.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long a node may take to say how it is.
+/// Timeout of a node's status call.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Pause between two looks.
+/// Poll interval.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
-/// What the processes of a cluster run.
+/// The program that the processes of a cluster run.
 #[derive(Clone)]
 pub(super) enum Program {
     /// Trackers alone.
     Tracker,
-    /// `twm-node` with these further flags.
+    /// `twm-node` with these additional flags.
     Node(Vec<String>),
 }
 
-/// A cluster; its processes are killed and its disks removed when it is dropped.
+/// A cluster. Dropping it kills its processes and removes its disks.
 pub(super) struct Cluster {
     program: Program,
     peers: BTreeMap<NodeId, String>,
     nodes: BTreeMap<NodeId, Process>,
     disks: TempDir,
-    /// Links between the nodes, and where each is.
+    /// Links between the nodes, with their addresses.
     links: BTreeMap<NodeId, (String, Link)>,
     /// Absent: no TLS.
     certificates: Option<Certificates>,
 }
 
-/// What nodes and clients show.
+/// Certificates of the nodes and the operator.
 struct Certificates {
     folder: PathBuf,
     operator: Trust,
@@ -69,12 +69,13 @@ struct Certificates {
 }
 
 impl Cluster {
-    /// Starts so many nodes on empty disks and waits until they are a cluster.
+    /// Starts `size` nodes on empty disks and waits until they form a cluster.
     pub(super) async fn start(program: Program, size: u64, disks: TempDir) -> anyhow::Result<Self> {
         Self::linked(program, size, disks, None).await
     }
 
-    /// The same with links of this speed between the nodes. Clients reach all nodes at once.
+    /// Like [`Self::start`], with links of this speed between the nodes. Clients connect to the nodes
+    /// directly.
     pub(super) async fn linked(
         program: Program,
         size: u64,
@@ -92,7 +93,7 @@ impl Cluster {
         cluster.form().await
     }
 
-    /// The same with TLS: every node and every client shows a certificate.
+    /// Like [`Self::start`], with TLS: every node and every client presents a certificate.
     pub(super) async fn trusting(size: u64, disks: TempDir) -> anyhow::Result<Self> {
         let mut cluster = Self::of(Program::Tracker, size, disks)?;
         let folder = cluster.disks.path().join("certificates");
@@ -127,7 +128,7 @@ impl Cluster {
         Ok(self)
     }
 
-    /// Starts a node, on the disk of its last life if it had one.
+    /// Starts a node, on its previous disk if it had one.
     pub(super) fn start_node(&mut self, id: NodeId) -> anyhow::Result<()> {
         let reached =
             |id: &NodeId, own: &String| self.links.get(id).map_or(own.clone(), |(link, _)| link.clone());
@@ -153,7 +154,7 @@ impl Cluster {
 
     fn start_tracker(&self, id: NodeId, common: impl Iterator<Item = String>) -> anyhow::Result<Process> {
         let far = [("--election-timeout", FAR_ELECTION)].into_iter().filter(|_| !self.links.is_empty());
-        // Fewer than the others, however many those are.
+        // Three voters, also with more than four nodes.
         let far = far.chain([("--voters", 3)]);
         let far = far.flat_map(|(flag, value)| [flag.to_owned(), value.to_string()]);
         let folder = self.certificates.iter().map(|certificates| certificates.folder.display().to_string());
@@ -162,7 +163,7 @@ impl Cluster {
         Process::start(&format!("tracker {id}"), &binaries::this()?, arguments, &self.folder("log", id))
     }
 
-    /// Starts a tracker that joins on an empty disk, at an address of its own.
+    /// Starts a tracker that joins with an empty disk, at its own address.
     pub(super) fn join_tracker(&mut self, id: NodeId, address: &str) -> anyhow::Result<()> {
         let members = self.peers.values().cloned().collect::<Vec<_>>().join(",");
         let data = self.data_dir(id).display().to_string();
@@ -174,7 +175,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Forgets a node that has left, and ends its process.
+    /// Removes a node that has left, and kills its process.
     pub(super) async fn forget(&mut self, id: NodeId) -> anyhow::Result<()> {
         self.peers.remove(&id);
         match self.nodes.remove(&id) {
@@ -183,29 +184,29 @@ impl Cluster {
         }
     }
 
-    /// From now on a node is at another address.
+    /// Sets a new address for a node.
     pub(super) fn move_to(&mut self, id: NodeId, address: String) {
         self.peers.insert(id, address);
     }
 
-    /// Kills a node's process at once.
+    /// Kills a node's process (SIGKILL).
     pub(super) async fn kill(&mut self, id: NodeId) -> anyhow::Result<()> {
         self.nodes.remove(&id).context("the node does not run")?.kill().await
     }
 
-    /// Stops a node as an operator does (SIGTERM).
+    /// Stops a node as an operator would (SIGTERM).
     pub(super) async fn stop_node(&mut self, id: NodeId) -> anyhow::Result<()> {
         self.nodes.remove(&id).context("the node does not run")?.stop().await
     }
 
-    /// Empties the disk of a node that does not run.
+    /// Deletes the disk of a stopped node.
     pub(super) fn wipe(&self, id: NodeId) -> anyhow::Result<()> {
         anyhow::ensure!(!self.nodes.contains_key(&id), "node {id} runs");
         Ok(std::fs::remove_dir_all(self.data_dir(id))?)
     }
 
-    /// Waits until every node that runs has all on disk as a checkpoint, so that work done before does
-    /// not disturb what is measured next. Nobody may write meanwhile.
+    /// Waits until every running node has a checkpoint of its whole log, so that earlier work does not
+    /// disturb the next measurement. There must be no writes meanwhile.
     pub(super) async fn settled(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + SETTLE_PATIENCE;
         loop {
@@ -222,7 +223,7 @@ impl Cluster {
         }
     }
 
-    /// What one node says of itself, if it answers.
+    /// The status of one node, if it answers.
     pub(super) async fn status(&self, id: NodeId) -> Option<NodeStatus> {
         let address = self.peers.get(&id)?.clone();
         let dial = self.dial(None);
@@ -230,8 +231,8 @@ impl Cluster {
         client.node_status().await.ok()
     }
 
-    /// Waits until all nodes agree on a leader and have applied what it had when they first did, and their
-    /// workers, if they have any, have started. Returns the leader.
+    /// Waits until all nodes agree on a leader, have applied the log that the leader had when they first
+    /// agreed, and have started their workers, if any. Returns the leader.
     pub(super) async fn healthy(&mut self) -> anyhow::Result<NodeId> {
         let deadline = Instant::now() + PATIENCE;
         let mut first: Option<NodeStatus> = None;
@@ -256,7 +257,7 @@ impl Cluster {
         }
     }
 
-    /// The leader, if all nodes have answered and name the same one.
+    /// The leader, if all nodes have answered and report the same one.
     fn agreed<'a>(&self, statuses: &'a [NodeStatus]) -> Option<&'a NodeStatus> {
         let leader = statuses.first()?.leader;
         let crawls = matches!(self.program, Program::Node(_));
@@ -269,12 +270,12 @@ impl Cluster {
         futures::future::join_all(self.peers.keys().map(|&id| self.status(id))).await
     }
 
-    /// An operator's client that first talks to one node, then, when that fails, to the others.
+    /// An operator's client that tries node `first` first and falls back to the others.
     pub(super) fn client(&self, first: NodeId) -> Client {
         self.client_as(None, first)
     }
 
-    /// A node's client that does so.
+    /// The same for a node's client.
     pub(super) fn client_of(&self, node: NodeId, first: NodeId) -> Client {
         self.client_as(Some(node), first)
     }
@@ -285,7 +286,7 @@ impl Cluster {
         Client::dialling(self.dial(node), endpoints.collect(), PATIENCE, &SystemEntropy::new())
     }
 
-    /// How a node, or an operator, connects.
+    /// The transport of a node or an operator.
     fn dial(&self, node: Option<NodeId>) -> Arc<dyn Dial> {
         let Some(Certificates { operator, nodes, .. }) = &self.certificates else { return Arc::new(Tcp) };
         Arc::new(Tls(node.and_then(|node| nodes.get(&node)).unwrap_or(operator).clone()))
@@ -299,7 +300,7 @@ impl Cluster {
         self.nodes.values()
     }
 
-    /// CPU time of all processes so far, in seconds.
+    /// Total CPU time of all processes so far, in seconds.
     pub(super) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         self.processes().map(Process::cpu_seconds).sum()
     }
@@ -309,7 +310,7 @@ impl Cluster {
         self.nodes.get(&id).with_context(|| format!("node {id} does not run"))
     }
 
-    /// Where a node keeps its log and its state.
+    /// Folder of a node's log and state.
     pub(super) fn data_dir(&self, id: NodeId) -> PathBuf {
         self.folder("data", id)
     }
@@ -324,7 +325,7 @@ pub(super) fn node_certificate(id: NodeId) -> String {
     format!("node-{id}")
 }
 
-/// The files of the certificate of this name.
+/// The files of the certificate with this name.
 pub(super) fn certificate(folder: &Path, name: &str) -> TrustFiles {
     let file = |name: String| folder.join(name);
     TrustFiles {
@@ -334,7 +335,7 @@ pub(super) fn certificate(folder: &Path, name: &str) -> TrustFiles {
     }
 }
 
-/// An address of this machine that nothing listens on.
+/// A free address on this machine.
 pub(super) fn free_address() -> std::io::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }

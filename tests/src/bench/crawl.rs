@@ -16,14 +16,14 @@ use super::process::Process;
 use super::report::Report;
 use super::targets::{submit, view};
 
-/// Tweets of an account on average before the API's bound of 3,200 cuts the longest timelines: 200 of
-/// them then have about the 48,764 of the original's measurement.
+/// Mean tweets of an account before the API's limit of 3,200 truncates the longest timelines: 200 accounts
+/// then have about the 48,764 tweets of the original's measurement.
 const TWEETS: &str = "311";
 
-/// Pause between two looks at a crawl.
+/// Poll interval of a crawl.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
-/// What a crawl took.
+/// Resources used by a crawl.
 pub(super) struct Cost {
     pub(super) seconds: f64,
     pub(super) node_cpu: f64,
@@ -67,7 +67,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     Ok(())
 }
 
-/// Starts an emulator of so many accounts. Returns it and its URL.
+/// Starts an emulator with `users` accounts. Returns it and its URL.
 pub(super) async fn emulate(users: u64, dir: &std::path::Path) -> anyhow::Result<(Process, String)> {
     let users = users.to_string();
     let arguments = ["--synthetic", &users, "--tweets-mean", TWEETS, "--listen", "127.0.0.1:0"];
@@ -78,7 +78,7 @@ pub(super) async fn emulate(users: u64, dir: &std::path::Path) -> anyhow::Result
     Ok((emulator, url.to_owned()))
 }
 
-/// Submits accounts 1 and on and waits for the end.
+/// Submits accounts 1 to `users` and waits until the crawl has ended.
 pub(super) async fn crawl(
     client: &Client,
     cluster: &Cluster,

@@ -1,4 +1,4 @@
-//! Clients in closed loops: each sends its next request when the last one was answered.
+//! Clients in closed loops: each sends its next request when the previous one is answered.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use tokio::time::Instant;
 use super::pauses::Pauses;
 use super::worker::Worker;
 
-/// One client of whatever is measured.
+/// One client of a measured system.
 pub(super) trait Turns: Send + 'static {
-    /// One round. Returns how much was done in it, and whether there was something to go on with.
+    /// One round. Returns the number of jobs finished, and whether further jobs were granted.
     fn turn(&mut self) -> impl Future<Output = anyhow::Result<Turn>> + Send;
 
     /// Leaves nothing behind.
     fn close(self) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
-/// What one round did.
+/// Result of one round.
 pub(super) struct Turn {
     /// Jobs finished.
     pub(super) done: u64,
-    /// Whether there are jobs to go on with.
+    /// Whether further jobs were granted.
     pub(super) granted: bool,
 }
 
@@ -44,7 +44,7 @@ struct Shared {
 }
 
 impl Crew {
-    /// Lets a client begin.
+    /// Starts a client.
     pub(super) fn add(&mut self, mut client: impl Turns) {
         let shared = Arc::clone(&self.shared);
         self.loops.spawn(async move {
@@ -67,12 +67,12 @@ impl Crew {
         self.shared.done.load(Ordering::Relaxed)
     }
 
-    /// Whether a client has found no job and has left.
+    /// Whether a client was granted no job and has stopped.
     pub(super) fn starved(&self) -> bool {
         self.shared.starved.load(Ordering::Relaxed)
     }
 
-    /// The times between grants.
+    /// The pauses between grants.
     pub(super) fn pauses(&self) -> &Pauses {
         &self.shared.pauses
     }
@@ -88,24 +88,24 @@ impl Crew {
     }
 }
 
-/// What clients did, and what they met.
+/// Results of the clients.
 pub(super) struct Dismissed {
-    /// Jobs finished in all.
+    /// Total jobs finished.
     pub(super) done: u64,
-    /// Whether there were too few jobs.
+    /// Whether the jobs ran out.
     pub(super) starved: bool,
-    /// What went wrong, for each client that met something.
+    /// The error of each client that failed.
     pub(super) errors: Vec<anyhow::Error>,
 }
 
 impl Dismissed {
-    /// The jobs finished in all, if nothing went wrong.
+    /// Total jobs finished, if no client failed and the jobs did not run out.
     pub(super) fn all_well(self) -> anyhow::Result<u64> {
         ensure!(!self.starved, "the jobs ran out before the time did");
         self.without_errors()
     }
 
-    /// The jobs finished in all, if no client met an error; the jobs may have run out.
+    /// Total jobs finished, if no client failed; the jobs may have run out.
     pub(super) fn without_errors(self) -> anyhow::Result<u64> {
         match self.errors.into_iter().next() {
             Some(error) => Err(error),
@@ -114,7 +114,7 @@ impl Dismissed {
     }
 }
 
-/// A client that takes up to so many jobs with each report and finishes them with the next.
+/// A client that takes up to `each` jobs with each report and finishes them with the next.
 pub(super) struct Jobs {
     pub(super) worker: Worker,
     pub(super) each: u16,

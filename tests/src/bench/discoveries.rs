@@ -1,4 +1,4 @@
-//! Accounts found by analyses: how many new ones a cluster takes in a second.
+//! Accounts discovered by analyses: number of new ones that a cluster accepts per second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,16 +18,16 @@ use super::worker::Worker;
 
 const CLIENTS: u64 = 4;
 
-/// Analyses that a client has under way, each with one look-up in every report.
+/// Concurrent analyses of a client, each with one look-up in every report.
 pub(super) const LOOKUPS: u64 = 50;
 
-/// Accounts of one look-up.
+/// Accounts per look-up.
 const LOOKUP: u64 = 100;
 
-/// Before anything is counted, the first checkpoints have been written.
+/// Time for the first checkpoints, before the measurement.
 const WARM_UP: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Accounts that a client may discover: their indexes begin at a multiple of this.
+/// Accounts that a client may discover: their indexes start at a multiple of this.
 const RANGE: u64 = 1 << 40;
 
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
@@ -63,7 +63,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     Ok(())
 }
 
-/// Clients that report discoveries one after the other.
+/// Clients that report discoveries continuously.
 pub(super) struct Finders {
     shared: Arc<Shared>,
     loops: JoinSet<anyhow::Result<()>>,
@@ -76,7 +76,7 @@ struct Shared {
 }
 
 impl Finders {
-    /// Each client takes its analyses from the queue, and begins. Clients have the numbers from `first` on.
+    /// Each client takes its analyses from the queue and starts. Clients are numbered from `first`.
     pub(super) async fn start(
         cluster: &Cluster,
         leader: NodeId,
@@ -111,7 +111,7 @@ impl Finders {
         self.shared.found.load(Ordering::Relaxed)
     }
 
-    /// Ends all clients. Returns the new accounts acknowledged in all.
+    /// Stops all clients. Returns the total number of new accounts acknowledged.
     pub(super) async fn end(mut self) -> anyhow::Result<u64> {
         self.shared.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.loops.join_next().await {
@@ -121,21 +121,22 @@ impl Finders {
     }
 }
 
-/// Where a client is in its range of accounts.
+/// Position of a client in its range of accounts.
 struct Finder {
     first: u64,
     next: u64,
 }
 
 impl Finder {
-    /// The look-ups of one report and the number of new accounts in them. Every second account was sent
-    /// in an earlier report, evenly drawn from all of them; in the first report all are new.
+    /// The look-ups of one report and the number of new accounts in them. Every second account was sent in an
+    /// earlier report, drawn evenly from all of them; in the first report all accounts are new.
     fn batches(&mut self) -> (Vec<Vec<UserId>>, u64) {
         let known = self.next - self.first;
         let mut new = 0;
         let mut one = |at: u64| {
             if at % 2 == 0 && known > 0 {
-                // A large step without a common factor with most lengths: no account twice in a report.
+                // A large step that shares no factor with most lengths, so that no account occurs twice in a
+                // report.
                 return account(self.first + (self.next + at * 7_368_787) % known);
             }
             let fresh = account(self.next + new);

@@ -1,4 +1,4 @@
-//! The leader is killed (SIGKILL) under a client that keeps asking for jobs.
+//! Kills the leader (SIGKILL) while a client requests jobs continuously.
 
 use api::model::Operation;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use super::worker::Worker;
 
 const REPLICAS: u64 = 3;
 
-/// Targets for each kill: enough for a client that asks without a pause.
+/// Targets per kill: enough for a client that requests jobs without a pause.
 const TARGETS: u64 = 30_000;
 
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {

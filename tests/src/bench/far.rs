@@ -1,4 +1,4 @@
-//! Three nodes that are far from each other: links of 100 Mbit/s, and 15 ms each way.
+//! Three distant nodes: links of 100 Mbit/s with a delay of 15 ms each way.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -27,12 +27,12 @@ const REPLICAS: u64 = 3;
 const CLIENTS: u64 = 16;
 const JOBS: u16 = 256;
 
-/// What a follower misses: chunks of targets, each of so many ids of so many bytes.
+/// Entries that a follower misses: number of chunks, targets per chunk, and bytes per id.
 const CHUNKS: u64 = 400;
 const CHUNK: u64 = 2_000;
 const ID_BYTES: usize = 250;
 
-/// How long a follower may take.
+/// Timeout for a follower to catch up.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
@@ -46,7 +46,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     failover(settings, report).await
 }
 
-/// What of its speed the link gives to one connection that only sends.
+/// Throughput of the link with a single connection that only sends, as a share of its speed.
 async fn bare_link(report: &mut Report) -> anyhow::Result<()> {
     const BYTES: usize = 50_000_000;
     let (server, link) = (TcpListener::bind("127.0.0.1:0").await?, free_address()?);
@@ -87,7 +87,7 @@ async fn lifecycles(settings: &Settings, report: &mut Report) -> anyhow::Result<
     Ok(())
 }
 
-/// A follower is away while 200 MB are written.
+/// A follower is down while 200 MB are written.
 async fn catching_up(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     let mut cluster = Cluster::linked(Program::Tracker, REPLICAS, settings.disks()?, Some(SPEED)).await?;
     let leader = cluster.healthy().await?;

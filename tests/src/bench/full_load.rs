@@ -1,5 +1,5 @@
-//! A cluster at full load for as long as it is wanted: closed loops at all nodes, and a submission that
-//! keeps them in work.
+//! A cluster at full load for as long as needed: closed loops at all nodes, and a submission that keeps the
+//! queue filled.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +15,13 @@ use super::pauses::Pauses;
 use super::targets::{CHUNK, Targets};
 use super::worker::Worker;
 
-/// Jobs that wait, or more.
+/// Minimum number of waiting jobs.
 const WAITING: u64 = 400_000;
 
 /// Pause of the submission while enough jobs wait.
 const FEED_PAUSE: Duration = Duration::from_millis(5);
 
-/// Clients at work on one crawl.
+/// Running clients of one crawl.
 pub(super) struct FullLoad {
     crawl: CrawlId,
     crew: Arc<Crew>,
@@ -29,14 +29,14 @@ pub(super) struct FullLoad {
     feeding: JoinHandle<anyhow::Result<Targets>>,
 }
 
-/// How the load came to its end.
+/// Result of the load.
 pub(super) struct Ended {
     pub(super) dismissed: Dismissed,
     pub(super) targets: Targets,
 }
 
 impl FullLoad {
-    /// Lets so many clients begin, each with `jobs` a report, of which every `failing`-th fails.
+    /// Starts `clients` clients with `jobs` jobs per report; every `failing`-th job fails.
     pub(super) async fn start(
         cluster: &Cluster,
         clients: u64,
@@ -46,7 +46,7 @@ impl FullLoad {
         Self::begin(cluster, clients, jobs, failing, None).await
     }
 
-    /// The same without failures, at so many jobs a second in all.
+    /// Like [`Self::start`] without failures, at `rate` jobs per second in total.
     pub(super) async fn paced(cluster: &Cluster, clients: u64, jobs: u16, rate: f64) -> anyhow::Result<Self> {
         let turn = Duration::from_secs_f64(clients as f64 * f64::from(jobs) / rate);
         Self::begin(cluster, clients, jobs, None, Some(turn)).await
@@ -81,17 +81,17 @@ impl FullLoad {
         self.crew.done()
     }
 
-    /// The crawl that it works on.
+    /// The crawl whose jobs are worked on.
     pub(super) fn crawl(&self) -> CrawlId {
         self.crawl
     }
 
-    /// The times between grants.
+    /// The pauses between grants.
     pub(super) fn pauses(&self) -> &Pauses {
         self.crew.pauses()
     }
 
-    /// Ends the submission, then the clients.
+    /// Stops the submission, then the clients.
     pub(super) async fn end(self) -> anyhow::Result<Ended> {
         self.stop.store(true, Ordering::Relaxed);
         let targets = self.feeding.await??;
@@ -111,7 +111,7 @@ async fn feed(mut targets: Targets, crew: Arc<Crew>, stop: Arc<AtomicBool>) -> a
     Ok(targets)
 }
 
-/// A client whose turns begin no more often than it is told.
+/// A client that starts at most one turn per `turn`.
 struct Paced {
     jobs: Jobs,
     turn: Option<Duration>,
@@ -122,7 +122,7 @@ impl Turns for Paced {
     async fn turn(&mut self) -> anyhow::Result<Turn> {
         if let Some(turn) = self.turn {
             sleep_until(self.next).await;
-            // What was missed is not made up for.
+            // Missed turns are not made up for.
             self.next = (self.next + turn).max(Instant::now());
         }
         self.jobs.turn().await

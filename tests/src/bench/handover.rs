@@ -1,4 +1,4 @@
-//! Planned changes of the leader under full load: by a transfer, and by a stop of the leader's node.
+//! Planned leader changes under full load: by a transfer, and by stopping the leader's node.
 
 use api::TrackerApi;
 use std::time::Duration;
@@ -15,21 +15,21 @@ const REPLICAS: u64 = 3;
 const CLIENTS: u64 = 4;
 const JOBS: u16 = 64;
 
-/// How long grants are watched from the beginning of a change.
+/// Observation time from the start of a change.
 const WATCH: Duration = Duration::from_millis(700);
 
-/// How the leadership moves.
+/// How the leader changes.
 #[derive(Clone, Copy)]
 enum Change {
-    /// Not at all: how long grants pause anyway.
+    /// No change: the baseline of the pauses in grants.
     None,
     /// `twm-ctl leader transfer`.
     Transfer,
-    /// SIGTERM to the leader's node, which is started again.
+    /// SIGTERM to the leader's node, which is then started again.
     Stop,
 }
 
-/// Longest times without a grant, each change one value, in ms.
+/// Longest times without a grant, one value per change, in ms.
 #[derive(Default)]
 struct Found {
     to_any: Vec<f64>,

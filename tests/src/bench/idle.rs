@@ -1,4 +1,4 @@
-//! Three nodes with nothing to do.
+//! Three idle nodes.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const NODES: u64 = 3;
 /// Time for sessions to open and for the first checkpoints.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// How long is watched. Clock ticks of 10 ms make it a tenth of a percent of a core.
+/// Observation time. With clock ticks of 10 ms, the resolution is 0.1 % of a core.
 const WATCH: Duration = Duration::from_secs(10);
 
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {

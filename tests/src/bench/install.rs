@@ -1,4 +1,4 @@
-//! A node with an empty disk joins a cluster with a large frontier, by a snapshot.
+//! A node with an empty disk joins a cluster with a large frontier through a snapshot.
 
 use api::TrackerApi;
 use std::path::PathBuf;
@@ -17,20 +17,20 @@ use super::worker::Worker;
 
 const REPLICAS: u64 = 3;
 
-/// Entries written after the submission: more than a leader keeps behind its last checkpoint, so that a
-/// node with nothing cannot be helped by the log.
+/// Entries written after the submission: more than a leader keeps behind its last checkpoint, so that an
+/// empty node needs a snapshot.
 const ENTRIES: u64 = 12_000;
 
-/// Clients that write them, one job a report.
+/// Clients that write these entries, one job per report.
 const CLIENTS: u64 = 16;
 
-/// How long an installation may take.
+/// Timeout of an installation.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Pause between two looks at the node.
+/// Poll interval of the node.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
-/// Loads once, then replaces the disk of a follower as often as there are runs.
+/// Loads once, then replaces the disk of a follower once per run.
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     report.setting("replicas", REPLICAS);
     report.setting("users in the frontier", settings.frontier);
@@ -55,7 +55,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
         let (_, bytes) = sent.context("the leader has sent no snapshot: the log was enough")?;
         eprintln!("  run {run} of {}: {seconds:.2} s", settings.runs);
 
-        // The node shows that it has everything: it leads, and answers for the crawl.
+        // To prove that its state is complete, the node becomes the leader and answers for the crawl.
         cluster.healthy().await?;
         let moved = cluster.client(leader).transfer_leader(Some(empty)).await?;
         ensure!(moved == empty, "node {moved} leads, not node {empty}");
@@ -70,7 +70,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     Ok(())
 }
 
-/// Completes jobs until so many entries are written. Returns how many were completed.
+/// Completes jobs until [`ENTRIES`] jobs are done. Returns the number of completed jobs.
 async fn fill_the_log(cluster: &Cluster, leader: NodeId) -> anyhow::Result<u64> {
     let mut crew = Crew::default();
     for client in 1..=CLIENTS {
@@ -83,7 +83,8 @@ async fn fill_the_log(cluster: &Cluster, leader: NodeId) -> anyhow::Result<u64> 
     crew.dismiss().await.all_well()
 }
 
-/// Waits until a node has applied everything up to an entry and its new disk votes. Returns the seconds since its start.
+/// Waits until a node has applied all entries up to `goal` and its new disk is a voter. Returns the seconds since its
+/// start.
 async fn caught_up(
     cluster: &Cluster,
     leader: NodeId,
@@ -106,7 +107,7 @@ async fn caught_up(
     bail!("the empty node has not caught up after {PATIENCE:?}")
 }
 
-/// Snapshots that a node has ready to be sent, with their sizes.
+/// Snapshots that a node has ready to send, with their sizes.
 fn snapshots(cluster: &Cluster, node: NodeId) -> anyhow::Result<Vec<(PathBuf, u64)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(cluster.data_dir(node).join("snapshots"))? {

@@ -1,4 +1,4 @@
-//! Round trips of one client that has one job at a time, on a cluster that does nothing else.
+//! Round trips of one client with one job at a time, on an otherwise idle cluster.
 
 use api::model::Operation;
 use tokio::time::Instant;
@@ -9,7 +9,7 @@ use super::report::{Report, percentile};
 use super::targets::Targets;
 use super::worker::Worker;
 
-/// Jobs taken and completed, each by a report of its own.
+/// Jobs taken and completed, each with its own report.
 const JOBS: u64 = 1_000;
 
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
@@ -34,7 +34,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     Ok(())
 }
 
-/// Times of all grants and all completions, in ms.
+/// Durations of all grants and all completions, in ms.
 async fn round_trips(mut worker: Worker) -> anyhow::Result<[Vec<f64>; 2]> {
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..JOBS {

@@ -22,13 +22,13 @@ const JOBS: u16 = 256;
 /// Time for the first checkpoints.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// How long the idle cluster is watched. Clock ticks of 10 ms make it a twentieth of a percent of a core.
+/// Observation time of the idle cluster. With clock ticks of 10 ms, the resolution is 0.05 % of a core.
 const WATCH: Duration = Duration::from_secs(20);
 
-/// Lifecycles a second while the lag is looked at, in reports of [`JOBS`].
+/// Lifecycles per second while the lag is measured, in reports of [`JOBS`] jobs.
 const PACE: u64 = 10_000;
 
-/// How often the lag is looked at.
+/// Number of lag samples.
 const LOOKS: u32 = 40;
 
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
@@ -43,7 +43,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     lag(&cluster, leader, report).await
 }
 
-/// CPU of learners with nothing to do.
+/// CPU time of idle learners.
 async fn idle(cluster: &Cluster, report: &mut Report) -> anyhow::Result<()> {
     let cpu = || {
         let learners = cluster.ids().zip(cluster.processes()).filter(|(id, _)| *id > VOTERS);
@@ -57,7 +57,7 @@ async fn idle(cluster: &Cluster, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lifecycles a second of clients at all nodes, as their workers are.
+/// Lifecycles per second of clients at all nodes, as with the nodes' own workers.
 async fn lifecycles(settings: &Settings, cluster: &Cluster, report: &mut Report) -> anyhow::Result<()> {
     let load = FullLoad::start(cluster, CLIENTS, JOBS, None).await?;
     sleep(SETTLE).await;
@@ -71,7 +71,7 @@ async fn lifecycles(settings: &Settings, cluster: &Cluster, report: &mut Report)
     Ok(())
 }
 
-/// How long the slowest learner takes to have applied what the leader has.
+/// Time until the slowest learner has applied the leader's log.
 async fn lag(cluster: &Cluster, leader: NodeId, report: &mut Report) -> anyhow::Result<()> {
     let mut targets = Targets::open(cluster.client(leader), Operation::Timeline, 0).await?;
     targets.add(60 * PACE).await?;
@@ -90,7 +90,7 @@ async fn lag(cluster: &Cluster, leader: NodeId, report: &mut Report) -> anyhow::
     for look in 0..LOOKS {
         let goal = cluster.status(leader).await.context("the leader does not answer")?.last_log;
         let began = Instant::now();
-        // Each learner is looked at in turn; one that is not behind takes one call.
+        // Learners are polled one after the other; one that is not behind takes one call.
         for learner in cluster.ids().filter(|id| *id > VOTERS) {
             while cluster.status(learner).await.is_none_or(|status| status.applied < goal) {}
         }

@@ -1,4 +1,4 @@
-//! Job lifecycles: granted, completed, both on a majority's disks before the answer.
+//! Job lifecycles: granted and completed, both on a majority's disks before the answer.
 
 use api::model::{NodeId, Operation};
 use tokio::time::Instant;
@@ -11,18 +11,18 @@ use super::report::Report;
 use super::targets::{CHUNK, Targets};
 use super::worker::Worker;
 
-/// Jobs that a report completes and asks for.
+/// Jobs that a report completes and requests.
 const JOBS: u16 = 256;
 
-/// Targets from which on the speed of a submission counts.
+/// Smallest submission whose speed is recorded, in targets.
 const LARGE: u64 = 100_000;
 
-/// Where the clients connect.
+/// Nodes that the clients connect to.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Entrance {
     /// At the leader.
     Leader,
-    /// At all nodes in turn, as the workers of the nodes do: two of three reports are forwarded.
+    /// All nodes in turn, like the workers of the nodes: two of three reports are forwarded.
     Spread,
 }
 
@@ -80,16 +80,16 @@ async fn phase(
     Ok(())
 }
 
-/// Clients of our own cluster.
+/// Clients of a twm cluster.
 pub(super) struct Lifecycles {
     pub(super) cluster: Cluster,
     pub(super) leader: NodeId,
     pub(super) targets: Targets,
     pub(super) clients: u64,
     pub(super) entrance: Entrance,
-    /// Jobs that a report completes and asks for.
+    /// Jobs that a report completes and requests.
     pub(super) jobs: u16,
-    /// Targets a second, of each large submission.
+    /// Targets per second of each large submission.
     pub(super) submitted: Vec<f64>,
 }
 

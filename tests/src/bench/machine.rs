@@ -1,4 +1,4 @@
-//! What the numbers were measured on.
+//! The machine that the benchmarks ran on.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use anyhow::Context;
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// Syncs whose median is shown.
+/// Number of syncs of which the median is shown.
 const SYNCS: usize = 200;
 
 /// The machine.
@@ -20,13 +20,13 @@ pub(super) struct Machine {
     kernel: String,
     /// Median time to append 4 KiB to a file and sync it, in microseconds.
     sync_us: f64,
-    /// Processes that ran or wanted to in the last minute, when measuring began: others than the
-    /// benchmark's own slow it down.
+    /// Average number of running or runnable processes in the minute before the measurement; other processes
+    /// slow the benchmark down.
     load: f64,
 }
 
 impl Machine {
-    /// Looks at this machine and at the disk of a folder.
+    /// Examines this machine and the disk of a folder.
     pub(super) fn look(dir: &Path) -> anyhow::Result<Self> {
         let read = |path: &str| fs::read_to_string(path).with_context(|| format!("read {path}"));
         let cpus = read("/proc/cpuinfo")?;

@@ -1,7 +1,8 @@
-//! The seen-set and the queue by themselves: speed and size at a million accounts and more.
+//! The seen-set and the queue alone: speed and size at a million accounts and more.
 //!
-//! Each size is measured in a process of its own, which holds what a node's replica holds: the state over
-//! its store on disk, filled by the commands of a submission with a checkpoint after every second's worth.
+//! Each size is measured in its own process, which holds the state of a node's replica: the state and its
+//! store on disk, filled by the commands of a submission, with a checkpoint after each second's worth of
+//! accounts.
 
 mod replica;
 
@@ -15,25 +16,25 @@ use super::binaries;
 use super::process::Process;
 use super::report::Report;
 
-/// Candidates that a node tests at once: what an analysis reads of a list at a time.
+/// Candidates per call: the number of list entries that an analysis reads at a time.
 const BATCH: u64 = 5_000;
 
-/// One of so many tested candidates is new.
+/// One of this many tested candidates is new.
 const NEW_ONE_OF: u64 = 10;
 
-/// Accounts between two checkpoints: those of a second at the speed that is asked for.
+/// Accounts between two checkpoints: one second's worth at the required speed.
 const CHECKPOINT: u64 = 150_000;
 
-/// What such a process is told.
+/// Arguments of a replica process.
 #[derive(Debug, clap::Args)]
 pub struct ReplicaArguments {
     /// Accounts to hold.
     #[arg(long)]
     ids: u64,
-    /// Whether they also wait to be crawled.
+    /// Whether the accounts also wait to be crawled.
     #[arg(long)]
     waiting: bool,
-    /// How often the tests are repeated.
+    /// Number of test runs.
     #[arg(long)]
     runs: u32,
     /// Its disk.
@@ -44,18 +45,18 @@ pub struct ReplicaArguments {
 /// What it found.
 #[derive(Serialize, Deserialize)]
 struct Found {
-    /// Accounts added a second, checkpoints aside.
+    /// Accounts added per second, without checkpoints.
     added: f64,
-    /// The longest time that nothing can be applied because a checkpoint collects what changed, ms.
+    /// The longest time that a checkpoint blocks applying while it collects changes, ms.
     freeze_ms: f64,
-    /// The longest time that a checkpoint takes to write, ms.
+    /// The longest time to write a checkpoint, ms.
     write_ms: f64,
     /// For each run.
     tests: Vec<Tests>,
-    /// Bytes of the seen-set and of the queue in memory, as they count them.
+    /// Memory of the seen-set and of the queue in bytes, by their own accounting.
     seen_memory: f64,
     queue_memory: f64,
-    /// Growth of the process's resident memory; the store's cache is in it.
+    /// Growth of the process's resident memory, including the store's cache.
     resident: f64,
     /// Bytes of the records of the seen-set and of the queue, and of the store's files.
     seen_records: f64,
@@ -67,11 +68,11 @@ struct Found {
 #[derive(Serialize, Deserialize)]
 struct Tests {
     a_second: f64,
-    /// What a core that nobody else uses would do.
+    /// Tests per second of CPU time, as on a core without other load.
     a_cpu_second: f64,
 }
 
-/// Measures all sizes; the process of a size repeats its tests as often as there are runs.
+/// Measures all sizes. The process of a size repeats its tests once per run.
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     report.setting("candidates a call", BATCH);
     report.setting("of them new, one of", NEW_ONE_OF);
@@ -124,16 +125,16 @@ async fn in_own_process(settings: &Settings, ids: u64, waiting: bool) -> anyhow:
     serde_json::from_str(&line).with_context(|| format!("the replica said {line:?}"))
 }
 
-/// Fills a replica, tests it, and prints what was found. Blocks.
+/// Fills a replica, tests it, and prints the results. Blocks.
 ///
 /// # Errors
-/// When the disk cannot be used, or the replica does not hold what it was given.
+/// The disk cannot be used, or the replica does not hold what was added.
 pub fn run_replica(arguments: &ReplicaArguments) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string(&replica::run(arguments)?)?);
     Ok(())
 }
 
-/// How long the filling and the tests may take: 100 M ids need some minutes.
+/// Timeout of filling and testing: 100 M ids take some minutes.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1_800);
 
 fn millions(ids: u64) -> String {

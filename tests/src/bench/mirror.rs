@@ -1,4 +1,4 @@
-//! The same crawl without and with a Redis that it is mirrored to, in turn.
+//! The same crawl without and with a mirror in Redis, in turn.
 
 use anyhow::Context;
 use api::model::Operation;
@@ -20,7 +20,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     report.add("accounts, mirrored", "1/s", "", with);
     report.add("mirrored, of no mirror", "%", "90", with / without * 1e2);
 
-    // What was measured was a mirror: each tweet of the crawl is in the stream.
+    // Proves that the mirror was active: its stream has entries.
     let mut connection = redis.connection().await.context("asking Redis")?;
     let entries: u64 = redis::cmd("XLEN").arg("twm:tweets").query_async(&mut connection).await?;
     report.add("entries of twm:tweets", "entries", "", entries as f64);

@@ -1,7 +1,7 @@
 //! Benchmarks of a whole cluster: real processes, real disks, the loopback network.
 //!
-//! Each benchmark is one file that measures and adds to a `Report`. None of them passes or fails by its
-//! numbers; it fails when what it counted is not what the cluster then has.
+//! Each benchmark is one file that measures and adds to a `Report`. Its numbers do not decide whether it
+//! passes; it fails if its counts differ from the cluster's final state.
 
 mod accounts;
 mod asker;
@@ -47,30 +47,30 @@ pub use tracker_process::{TrackerArguments, run_tracker};
 use machine::Machine;
 use report::Report;
 
-/// What can be measured.
+/// The benchmarks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Benchmark {
-    /// Job lifecycles a second, each synced on a majority before its answer.
+    /// Job lifecycles per second, each synced on a majority before its answer.
     Lifecycles,
     /// Round trips of a single client.
     Latency,
-    /// New ids a second that analyses report, half of what they send being known.
+    /// New ids per second that analyses report, with half of the sent ids already known.
     Discoveries,
-    /// Tests against the seen-set, and bytes of an id and of a waiting job.
+    /// Tests against the seen-set, and bytes per id and per waiting job.
     Membership,
     /// The leader is killed: time until the next job is granted.
     Failover,
-    /// Nodes far from each other: lifecycles, a follower that lags, a leader that is killed.
+    /// Distant nodes: lifecycles, a follower that lags, a leader that is killed.
     Far,
     /// Three voters and 22 learners.
     Learners,
-    /// The leader changes as planned, at full load.
+    /// Planned leader changes at full load.
     Handover,
     /// Members added, replaced, moved and removed at half of full load.
     Changes,
     /// Lifecycles with and without TLS.
     Tls,
-    /// Calls of an operator and pauses in grants at full load.
+    /// Operator calls and pauses in grants at full load.
     Responsiveness,
     /// A killed node with a large frontier: time until it serves again.
     Restart,
@@ -82,9 +82,9 @@ pub enum Benchmark {
     Mirror,
     /// One account with very many followers: memory of the node that fetches and analyses them.
     Celebrity,
-    /// A cluster with nothing to do.
+    /// An idle cluster.
     Idle,
-    /// etcd, Redis and Scrapy beside this project; `ops/bench --peers` installs them.
+    /// etcd, Redis and Scrapy in comparison with this project; `ops/bench --peers` installs them.
     Peers,
 }
 
@@ -112,7 +112,7 @@ impl Benchmark {
         }
     }
 
-    /// Whether it makes its runs itself, on what it prepares once for all of them.
+    /// Whether the benchmark performs its runs itself, on a setup shared by all of them.
     fn repeats(self) -> bool {
         matches!(self, Self::Membership | Self::Restart | Self::Install)
     }
@@ -144,43 +144,43 @@ impl Benchmark {
 /// How to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Settings {
-    /// How often everything is measured anew.
+    /// Number of repetitions of each benchmark.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: u32,
-    /// Length of one measured stretch, in seconds.
+    /// Length of one measurement, in seconds.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: u64,
-    /// Leaders killed in one run of `failover`; the table in ops/docs/benchmarks.md has 100.
+    /// Leaders killed in one run of `failover`; 100 in the table in ops/docs/benchmarks.md.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub kills: u32,
-    /// Leaders changed in each way in one run of `handover`.
+    /// Leader changes of each kind in one run of `handover`.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub handovers: u32,
-    /// Ids that `membership` is measured with; the table in ops/docs/benchmarks.md has 100000000 as well.
+    /// Numbers of ids to measure `membership` with; the table in ops/docs/benchmarks.md also has 100000000.
     #[arg(long, value_delimiter = ',', default_value = "1000000,10000000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub ids: Vec<u64>,
     /// Users in the frontier of `restart` and `install`.
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(50_000..=1_000_000_000))]
     pub frontier: u64,
-    /// Replicas that `lifecycles`, `latency` and `discoveries` are measured with.
+    /// Numbers of replicas to measure `lifecycles`, `latency` and `discoveries` with.
     #[arg(long, value_delimiter = ',', default_value = "1,3", value_parser = clap::value_parser!(u64).range(1..=9))]
     pub replicas: Vec<u64>,
-    /// Client nodes that `lifecycles` is measured with.
+    /// Numbers of client nodes to measure `lifecycles` with.
     #[arg(long, value_delimiter = ',', default_value = "1,4,16", value_parser = clap::value_parser!(u64).range(1..=256))]
     pub clients: Vec<u64>,
-    /// Accounts whose timelines `crawl` fetches; ten times as many for followers.
+    /// Accounts whose timelines `crawl` fetches; followers are fetched of ten times as many.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub users: u64,
-    /// Followers of the one account of `celebrity`; the table in ops/docs/benchmarks.md has 10000000.
+    /// Followers of the account in `celebrity`; 10000000 in the table in ops/docs/benchmarks.md.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub followers: u64,
-    /// Measure everything, and etcd, Redis and Scrapy beside this project.
+    /// Measure everything, including etcd, Redis and Scrapy for comparison.
     #[arg(long)]
     pub peers: bool,
-    /// Where `tests/peers/install` has put their programs.
+    /// Folder in which `tests/peers/install` has put the peers' programs.
     #[arg(long, value_name = "DIR", default_value = ".cache/peers")]
     pub peers_folder: PathBuf,
-    /// Folder for the nodes' disks; what is put there is removed again.
+    /// Folder for the nodes' disks, which are removed afterwards.
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
     pub dir: PathBuf,
 }
@@ -190,17 +190,17 @@ impl Settings {
         Duration::from_secs(self.seconds)
     }
 
-    /// A folder of its own for one cluster, removed when dropped.
+    /// A new folder for one cluster, removed when dropped.
     fn disks(&self) -> anyhow::Result<tempfile::TempDir> {
         Ok(tempfile::Builder::new().prefix("twm-bench-").tempdir_in(&self.dir)?)
     }
 }
 
-/// Measures and prints: a table for people, then a line of JSON for programs, for each benchmark that is
-/// named, or for all but the peers if none is.
+/// Measures and prints a table and a line of JSON for each named benchmark, or for all except `peers` if none
+/// is named.
 ///
 /// # Errors
-/// When a process cannot be started or stops by itself, or the cluster does not serve.
+/// A process cannot be started or stops by itself, or the cluster does not serve.
 pub async fn run(named: &[Benchmark], settings: &Settings) -> anyhow::Result<()> {
     let all = Benchmark::value_variants().iter().copied().filter(|&one| one != Benchmark::Peers);
     let mut benchmarks = if named.is_empty() { all.collect() } else { named.to_vec() };

@@ -1,11 +1,11 @@
-//! Times in which nobody was granted a job.
+//! Times without a grant to any client.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The longest times between two grants since the last look.
+/// The longest times between two grants since the last call of [`Pauses::take`].
 pub(super) struct Pauses {
     seen: Mutex<Seen>,
 }
@@ -20,7 +20,7 @@ struct Seen {
 pub(super) struct Longest {
     /// To any client.
     pub(super) to_any: Duration,
-    /// To the client that waited longest.
+    /// To a single client: the one that waited longest.
     pub(super) to_one: Duration,
 }
 
@@ -31,7 +31,7 @@ impl Default for Pauses {
 }
 
 impl Pauses {
-    /// A client was granted jobs; `own_last` is when it was before.
+    /// Records a grant to a client; `own_last` is the time of the client's previous grant.
     pub(super) fn granted(&self, own_last: &mut Instant) {
         let now = Instant::now();
         let Seen { last, longest } = &mut *self.lock();
@@ -41,7 +41,7 @@ impl Pauses {
         *own_last = now;
     }
 
-    /// The longest times since the last call, one that still goes on among them.
+    /// The longest times since the last call, including a pause that has not ended.
     pub(super) fn take(&self) -> Longest {
         let mut seen = self.lock();
         let mut longest = std::mem::take(&mut seen.longest);

@@ -1,4 +1,4 @@
-//! A process under measurement.
+//! A measured process.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,13 +12,13 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// How long a process may take to say that it is ready.
+/// Timeout for a process to report that it is ready.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a process may take to stop when it is asked to.
+/// Timeout for a process to stop on request.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Bytes of a log that are shown when its process stopped by itself.
+/// Bytes of the log that are shown if a process stops by itself.
 const LOG_SHOWN: usize = 4_000;
 
 /// A process, killed when dropped.
@@ -29,7 +29,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a program. What it logs is appended to the file `log`.
+    /// Starts a program. Its log output is appended to the file `log`.
     pub(super) fn start<A: AsRef<OsStr>>(
         name: &str,
         program: &Path,
@@ -49,12 +49,12 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
     }
 
-    /// The first line that the process prints when it is ready.
+    /// The first line that the process prints, when it is ready.
     pub(super) async fn first_line(&mut self) -> anyhow::Result<String> {
         self.line_within(START_TIMEOUT).await
     }
 
-    /// The first line that the process prints, if it does so in time.
+    /// The first line that the process prints before the timeout.
     pub(super) async fn line_within(&mut self, patience: Duration) -> anyhow::Result<String> {
         let out = self.child.stdout.take().context("the process's first line was read already")?;
         let mut line = String::new();
@@ -65,7 +65,7 @@ impl Process {
         }
     }
 
-    /// An error when the process has stopped by itself.
+    /// Returns an error if the process has stopped by itself.
     pub(super) fn check(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -73,12 +73,12 @@ impl Process {
         }
     }
 
-    /// Ends the process as a crash would (SIGKILL).
+    /// Kills the process as a crash would (SIGKILL).
     pub(super) async fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill().await.with_context(|| format!("kill {}", self.name))
     }
 
-    /// Asks the process to stop (SIGTERM) and waits until it has, without an error.
+    /// Sends SIGTERM to the process and waits until it has exited successfully.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         let pid = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         kill_process(pid.with_context(|| format!("{} has ended", self.name))?, Signal::TERM)?;
@@ -98,7 +98,7 @@ impl Process {
         self.looked_at()?.memory_bytes("VmRSS:")
     }
 
-    /// Most resident memory so far, in bytes.
+    /// Peak resident memory so far, in bytes.
     pub(super) fn peak_bytes(&self) -> anyhow::Result<u64> {
         self.looked_at()?.memory_bytes("VmHWM:")
     }
@@ -119,7 +119,7 @@ impl Process {
     }
 }
 
-/// What the system knows of a process: its folder in /proc.
+/// A process's folder in /proc.
 pub(super) struct ProcFolder(String);
 
 impl ProcFolder {
@@ -131,10 +131,10 @@ impl ProcFolder {
     /// CPU time used so far, user and system, in seconds.
     pub(super) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         let stat = self.read("stat")?;
-        // The program's name, in parentheses, may hold blanks; the fields count from behind it.
+        // The program's name, in parentheses, may contain blanks; the fields are counted from behind it.
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
         let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok());
-        // Fields 14 and 15 of proc_pid_stat(5); the first here is field 3.
+        // Fields 14 and 15 of proc_pid_stat(5); the first one here is field 3.
         let (Some(user), Some(system)) = (ticks(11), ticks(12)) else { bail!("cannot read {stat:?}") };
         Ok((user + system) as f64 / rustix::param::clock_ticks_per_second() as f64)
     }
@@ -157,12 +157,12 @@ impl ProcFolder {
     }
 }
 
-/// Bytes of all files in a folder and in those below it.
+/// Bytes of all files in a folder and its subfolders.
 pub(super) fn disk_bytes(folder: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
         let entry = entry?;
-        // A log file or a store's old generation may be removed meanwhile.
+        // A log file or an old generation of a store may be removed concurrently.
         let Ok(about) = entry.metadata() else { continue };
         bytes += if about.is_dir() { disk_bytes(&entry.path())? } else { about.len() };
     }

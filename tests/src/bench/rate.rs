@@ -1,7 +1,7 @@
-//! How many jobs a second closed loops get done.
+//! Number of jobs per second that closed loops finish.
 //!
-//! Jobs are put in between the measured stretches, never in one. How many are needed is found out by a
-//! short stretch first; should the clients be faster later on, a stretch ends before the jobs do.
+//! Jobs are added between measurements, never during one. A short probe determines how many are needed; if
+//! the clients are faster later, a measurement ends before the jobs run out.
 
 use std::time::Duration;
 
@@ -10,36 +10,36 @@ use tokio::time::{Instant, sleep};
 
 use super::crew::Crew;
 
-/// Before anything is counted, the first checkpoints have been written.
+/// Time for the first checkpoints, before the measurement.
 const WARM_UP: Duration = Duration::from_millis(700);
 
-/// Length of the stretch that finds out how many jobs are needed.
+/// Length of the probe that determines how many jobs are needed.
 const PROBE: Duration = Duration::from_millis(700);
 
-/// Jobs for that stretch.
+/// Jobs for the probe.
 const PROBE_JOBS: u64 = 100_000;
 
-/// Stretches that are tried until one had enough jobs.
+/// Attempts at a measurement with enough jobs.
 const TRIES: u32 = 3;
 
-/// Jobs put in for each one that is expected to be done.
+/// Jobs added for each job that is expected to be finished.
 const ROOM: f64 = 1.25;
 
-/// Time between two looks at how far the clients are.
+/// Poll interval of the clients' progress.
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
-/// Work to be done by clients in closed loops.
+/// Work for clients in closed loops.
 pub(super) trait Work {
-    /// Puts in further jobs and waits until nothing is left to do for them but the work itself.
+    /// Adds jobs and waits until they are ready to be worked on.
     async fn put(&mut self, jobs: u64) -> anyhow::Result<()>;
 
-    /// Lets the clients begin.
+    /// Starts the clients.
     async fn crew(&mut self) -> anyhow::Result<Crew>;
 
-    /// Jobs that all clients together may hold.
+    /// Maximum number of jobs held by all clients together.
     fn held(&self) -> u64;
 
-    /// Jobs for the first stretch; fewer than usual where putting them in is slow.
+    /// Jobs for the probe; fewer than usual where adding them is slow.
     fn probe_jobs(&self) -> u64 {
         PROBE_JOBS
     }
@@ -47,11 +47,11 @@ pub(super) trait Work {
     /// CPU time of the measured processes so far, in seconds.
     fn cpu_seconds(&self) -> anyhow::Result<f64>;
 
-    /// Makes sure that so many jobs were finished in all, and no others.
+    /// Checks that exactly `finished` jobs were finished in total.
     async fn verify(&mut self, finished: u64) -> anyhow::Result<()>;
 }
 
-/// What is known of a queue of [`Work`].
+/// Job counts of a queue of [`Work`].
 #[derive(Default)]
 pub(super) struct Stock {
     put: u64,
@@ -60,23 +60,23 @@ pub(super) struct Stock {
 
 /// A measured stretch.
 pub(super) struct Rate {
-    /// Its length, in seconds.
+    /// Length, in seconds.
     pub(super) seconds: f64,
-    /// Jobs finished in it.
+    /// Jobs finished.
     pub(super) jobs: f64,
-    /// CPU time of the measured processes in it, in seconds.
+    /// CPU time of the measured processes, in seconds.
     pub(super) cpu: f64,
 }
 
 impl Rate {
-    /// Jobs finished a second.
+    /// Jobs finished per second.
     pub(super) fn a_second(&self) -> f64 {
         self.jobs / self.seconds
     }
 }
 
 impl Stock {
-    /// Measures a stretch of this length, or one at least half as long.
+    /// Measures for `window`, or for at least half of it.
     pub(super) async fn measure(&mut self, work: &mut impl Work, window: Duration) -> anyhow::Result<Rate> {
         self.fill(work, work.probe_jobs() + 2 * work.held()).await?;
         let crew = work.crew().await?;
@@ -109,13 +109,13 @@ impl Stock {
         Ok(())
     }
 
-    /// Jobs that were put in and not finished.
+    /// Jobs that were added and not finished.
     fn left(&self) -> anyhow::Result<u64> {
         let (put, finished) = (self.put, self.finished);
         put.checked_sub(finished).with_context(|| format!("{finished} jobs were finished of {put} put in"))
     }
 
-    /// Watches clients for so long, or until hardly more jobs are left than they may hold.
+    /// Observes the clients for `length`, or until the jobs have almost run out.
     async fn stretch(&self, work: &impl Work, crew: &Crew, length: Duration) -> anyhow::Result<Rate> {
         let last = self.left()?.saturating_sub(2 * work.held());
         let (begin, before, cpu) = (Instant::now(), crew.done(), work.cpu_seconds()?);
@@ -135,7 +135,7 @@ mod tests {
     use super::super::crew::{Turn, Turns};
     use super::*;
 
-    /// A queue in memory whose one client takes a job every millisecond and reports `reported` for each.
+    /// A queue in memory. Its client takes one job per millisecond and reports `reported` for each.
     struct Counter {
         queued: Arc<AtomicU64>,
         taken: Arc<AtomicU64>,
@@ -203,7 +203,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_was_not_done_gives_no_number() {
-        // The queue is so short that more jobs are reported than there are, or so long that they only do not add up.
+        // With 1,000, more jobs are reported than exist; with 2, only the sums differ.
         for reported in [2, 1_000] {
             let measured = Stock::default().measure(&mut counter(reported), Duration::from_millis(300)).await;
             assert!(measured.is_err(), "{reported} jobs were reported for each that was taken");

@@ -1,4 +1,4 @@
-//! Numbers, as a table and as JSON.
+//! Results, as a table and as JSON.
 
 use std::fmt::Write;
 
@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::machine::Machine;
 
-/// A setting with more bytes than this has a line of its own.
+/// A setting longer than this, in bytes, is printed on its own line.
 const LONG_SETTING: usize = 40;
 
-/// What one benchmark found, over all its runs.
+/// Results of one benchmark over all runs.
 #[derive(Serialize)]
 pub(super) struct Report {
     benchmark: &'static str,
@@ -22,7 +22,7 @@ pub(super) struct Report {
 struct Measure {
     name: String,
     unit: &'static str,
-    /// What the design asks for.
+    /// The target of the design.
     reach: &'static str,
     values: Vec<f64>,
 }
@@ -39,14 +39,14 @@ impl Report {
         Self { benchmark, settings: Vec::new(), measures: Vec::new() }
     }
 
-    /// Notes how it was measured; the same in every run.
+    /// Records a setting, which is the same in every run.
     pub(super) fn setting(&mut self, name: &'static str, value: impl ToString) {
         if self.settings.iter().all(|(known, _)| *known != name) {
             self.settings.push((name, value.to_string()));
         }
     }
 
-    /// Adds a run's value. `reach` says what the design asks for, if it asks.
+    /// Adds the value of a run. `reach` is the target of the design, if there is one.
     pub(super) fn add(
         &mut self,
         name: impl Into<String>,
@@ -66,7 +66,7 @@ impl Report {
         let (long, short_ones): (Vec<_>, Vec<_>) =
             self.settings.iter().partition(|(_, value)| value.len() > LONG_SETTING);
         let settings: Vec<_> = short_ones.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(out, "  settings: {}", settings.join(", "));
         for (name, value) in long {
             let _ = writeln!(out, "  {name}: {value}");
@@ -91,8 +91,8 @@ impl Report {
     }
 }
 
-/// The value below which a share of all lies, interpolated between its neighbours (type 7 of Hyndman and
-/// Fan, 1996). NaN when there is none.
+/// The value below which a share of all values lies, interpolated between its neighbours (type 7 of Hyndman
+/// and Fan, 1996). NaN for no values.
 pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -102,7 +102,7 @@ pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
     below + (above - below) * place.fract()
 }
 
-/// Four digits that count.
+/// Four significant digits.
 fn short(value: f64) -> String {
     let digits = match value.abs() {
         v if v >= 1000.0 => 0,

@@ -1,4 +1,4 @@
-//! What an operator waits for, and how long grants pause, while a cluster works at full load.
+//! Latency of operator calls, and pauses in grants, while a cluster runs at full load.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ const REPLICAS: u64 = 3;
 const CLIENTS: u64 = 4;
 const JOBS: u16 = 64;
 
-/// One job of so many fails and joins the error list.
+/// One of this many jobs fails and is added to the error list.
 const FAILING_EVERY: u64 = 20;
 
-/// Failed accounts asked for at once, the most that the tracker gives.
+/// Failed accounts requested at once, the maximum of the tracker.
 const PAGE: u32 = 1_000;
 
-/// Long enough for runs of the seen-set to be merged: eight checkpoints make a merge.
+/// Observation time, long enough for runs of the seen-set to be merged: eight checkpoints make a merge.
 const WATCH: Duration = Duration::from_secs(12);
 
 /// Pause between two rounds of calls.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
 
-/// Times of all calls of one kind, in ms.
+/// Durations of all calls of one kind, in ms.
 struct Calls {
     name: &'static str,
     times: Vec<f64>,
@@ -45,7 +45,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     report.setting("watched, s", WATCH.as_secs());
     let mut cluster = Cluster::start(Program::Tracker, REPLICAS, settings.disks()?).await?;
     let leader = cluster.healthy().await?;
-    // What the second crawl discovers is worked on as well.
+    // The jobs that the second crawl discovers are worked on as well.
     let mut other = Targets::open(cluster.client(leader), Operation::Timeline, 1 << 50).await?;
     other.add(LOOKUPS).await?;
     let finders = Finders::start(&cluster, leader, CLIENTS + 1, 1).await?;
@@ -108,7 +108,7 @@ async fn round(
     Ok(())
 }
 
-/// Asks for the first page of a crawl's error list. Returns its length.
+/// Queries the first page of a crawl's error list. Returns its length.
 async fn error_list(operator: &Client, crawl: CrawlId) -> anyhow::Result<u64> {
     match operator.query(Query::Errors { crawl, after: None, limit: PAGE }).await? {
         Answer::Errors(listed) => Ok(listed.len() as u64),

@@ -1,4 +1,4 @@
-//! A node with a large frontier is killed (SIGKILL) while it works, and started again.
+//! A node with a large frontier is killed (SIGKILL) under load and started again.
 
 use anyhow::ensure;
 use api::model::Operation;
@@ -12,13 +12,13 @@ use super::report::Report;
 use super::targets::Targets;
 use super::worker::Worker;
 
-/// Jobs that the client takes with each report. It works for about a checkpoint's interval before each
-/// kill, so that the start also has a log to replay.
+/// Jobs that the client takes with each report. It works for about one checkpoint interval before each kill,
+/// so that the start also has to replay a log.
 const JOBS: u16 = 16;
 
 const WORKS: std::time::Duration = std::time::Duration::from_millis(1_500);
 
-/// Loads once, then kills and starts as often as there are runs.
+/// Loads once, then kills and restarts once per run.
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     report.setting("replicas", 1);
     report.setting("users in the frontier", settings.frontier);

@@ -1,4 +1,4 @@
-//! Crawls to be worked on.
+//! Crawls that the benchmarks work on.
 
 use anyhow::{Context, bail, ensure};
 use api::TrackerApi;
@@ -13,7 +13,7 @@ use super::accounts::account;
 /// Accounts in one chunk, as `twm-ctl submit` sends them.
 pub(super) const CHUNK: u64 = 5_000;
 
-/// A crawl of one operation, and how far its submission has come. Its jobs can be granted from the first
+/// A crawl with one operation, and the progress of its submission. Its jobs can be granted from the first
 /// chunk on.
 pub(super) struct Targets {
     client: Client,
@@ -25,8 +25,8 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    /// An empty crawl. What it discovers joins the end of its queue; its own targets are the accounts
-    /// from index `first` on.
+    /// Creates an empty crawl. Discovered accounts are appended to its queue; its own targets are the
+    /// accounts from index `first` on.
     pub(super) async fn open(client: Client, operation: Operation, first: u64) -> anyhow::Result<Self> {
         Self::open_for(client, Operations::only(operation), Traversal::Bfs, first).await
     }
@@ -51,7 +51,7 @@ impl Targets {
         Ok(Self { client, crawl, chunk: 0, next: first, first })
     }
 
-    /// Submits so many further accounts.
+    /// Submits `count` more accounts.
     pub(super) async fn add(&mut self, count: u64) -> anyhow::Result<()> {
         let end = self.next + count;
         while self.next < end {
@@ -82,7 +82,7 @@ impl Targets {
         view(&self.client, self.crawl).await
     }
 
-    /// Makes sure that the tracker has every target once, and so many of them completed.
+    /// Checks that the tracker has every target once, and `completed` of them completed.
     pub(super) async fn verify(&self, completed: u64) -> anyhow::Result<()> {
         let users = self.view().await?.counters.users;
         let count = self.count();
@@ -95,7 +95,7 @@ impl Targets {
     }
 }
 
-/// Submits a crawl of these accounts; what it discovers goes to its frontier.
+/// Submits a crawl of these accounts; discovered accounts go to its frontier.
 pub(super) async fn submit(
     client: Client,
     operations: Operations,
@@ -114,7 +114,7 @@ pub(super) async fn submit(
     Ok(targets.crawl)
 }
 
-/// How a crawl stands.
+/// The state of a crawl.
 pub(super) async fn view(client: &Client, crawl: CrawlId) -> anyhow::Result<CrawlView> {
     match client.query(Query::Crawl(crawl)).await? {
         Answer::Crawl(view) => view.map(|view| *view).context("the crawl is not known"),

@@ -1,4 +1,4 @@
-//! What TLS takes: the same work on a cluster with and on one without it.
+//! Cost of TLS: the same work on a cluster with TLS and on one without.
 
 use api::model::Operation;
 
@@ -11,7 +11,7 @@ use super::targets::Targets;
 
 const REPLICAS: u64 = 3;
 
-/// As many as there are nodes: a session needs the certificate of its node.
+/// One per node: a session needs the certificate of its node.
 const CLIENTS: u64 = REPLICAS;
 const JOBS: u16 = 256;
 

@@ -1,4 +1,4 @@
-//! A process that is a tracker and nothing else, so that no crawl disturbs what is measured of it.
+//! A process that runs only a tracker, so that no crawl disturbs the measurement.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,25 +15,25 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::cluster::{CLUSTER, certificate, node_certificate};
 
-/// What a tracker process is told.
+/// Arguments of a tracker process.
 #[derive(Debug, clap::Args)]
 pub struct TrackerArguments {
     /// Its node.
     #[arg(long)]
     id: NodeId,
-    /// All nodes; none for one that joins.
+    /// All nodes; empty for a node that joins.
     #[arg(long, value_delimiter = ',', value_parser = peer)]
     peers: Vec<(NodeId, String)>,
-    /// Members of the cluster that it joins.
+    /// Members of the cluster to join.
     #[arg(long, value_delimiter = ',')]
     join: Vec<String>,
-    /// The folder with its certificate; absent: no TLS.
+    /// Folder with the certificate; no TLS without it.
     #[arg(long)]
     certificates: Option<PathBuf>,
     /// Its disk.
     #[arg(long)]
     data_dir: PathBuf,
-    /// Where it listens, if not where the others reach it.
+    /// Address to listen on, if different from the address that the other nodes use.
     #[arg(long)]
     listen: Option<String>,
     /// How many vote.
@@ -49,10 +49,10 @@ fn peer(text: &str) -> anyhow::Result<(NodeId, String)> {
     Ok((id.parse()?, address.to_owned()))
 }
 
-/// Runs a tracker until it is told to stop.
+/// Runs a tracker until SIGTERM.
 ///
 /// # Errors
-/// What kept it from starting or from going on.
+/// The tracker cannot start, or fails.
 pub async fn run_tracker(arguments: TrackerArguments) -> anyhow::Result<()> {
     let TrackerArguments { id, peers, join, certificates, data_dir, listen, voters, election_timeout } =
         arguments;

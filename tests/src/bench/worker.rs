@@ -22,7 +22,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Opens a session in the name of a node.
+    /// Opens a session for a node.
     pub(super) async fn open(client: Client, node: NodeId, workers: u32) -> anyhow::Result<Self> {
         let incarnation = SystemEntropy::new().next_u64();
         let open =
@@ -31,13 +31,14 @@ impl Worker {
         Ok(Self { client, node, session, sequence: 0, held: Vec::new(), finished: 0, failing_every: None })
     }
 
-    /// Lets every so manieth job fail for good.
+    /// Makes every `jobs`-th job fail for good.
     pub(super) fn failing_every(mut self, jobs: u64) -> Self {
         self.failing_every = Some(jobs);
         self
     }
 
-    /// One report: finishes what is held and asks for up to `want` jobs. Returns how many were finished.
+    /// One report: finishes the held jobs and requests up to `want` new ones. Returns the number of finished
+    /// jobs.
     pub(super) async fn turn(&mut self, want: u16) -> anyhow::Result<usize> {
         let held = std::mem::take(&mut self.held);
         let done = held.into_iter().map(|(job, lease)| (job, lease, self.outcome())).collect::<Vec<_>>();
@@ -46,7 +47,7 @@ impl Worker {
         Ok(count)
     }
 
-    /// One report of an analysis: each batch was looked up and admitted for one of the jobs that are held.
+    /// One report of analyses: each batch was looked up and admitted for one of the held jobs.
     pub(super) async fn discover(&mut self, batches: Vec<Vec<UserId>>) -> anyhow::Result<()> {
         ensure!(batches.len() <= self.held.len(), "there are more batches than jobs");
         let progress = Progress { cursor: self.sequence.to_string(), draft: None };
@@ -84,12 +85,12 @@ impl Worker {
         Ok(answer.granted.iter().map(|job| (job.id, job.lease)).collect())
     }
 
-    /// Jobs that it holds.
+    /// Number of held jobs.
     pub(super) fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// Gives back what it holds and ends the session.
+    /// Returns the held jobs and ends the session.
     pub(super) async fn close(self) -> anyhow::Result<()> {
         self.client.end_session(self.node, self.session).await?;
         Ok(())

@@ -10,13 +10,13 @@ use twm_tests::bench::{
     self, Benchmark, ReplicaArguments, Settings, TrackerArguments, run_replica, run_tracker,
 };
 
-/// Measures a cluster on this machine: a table for people and a line of JSON for each benchmark.
+/// Measures a cluster on this machine and prints a table and a line of JSON for each benchmark.
 ///
-/// `ops/bench` builds what is measured, with optimization, and runs this.
+/// `ops/bench` builds the measured programs with optimization and runs this one.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// What to measure; all, if none is named.
+    /// Benchmarks to run; all, if none is named.
     benchmarks: Vec<Benchmark>,
     #[command(flatten)]
     settings: Settings,
@@ -26,10 +26,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Role {
-    /// Be a tracker under measurement.
+    /// Run a tracker to be measured.
     #[command(hide = true)]
     Tracker(TrackerArguments),
-    /// Be a replica's state under measurement.
+    /// Run a replica's state to be measured.
     #[command(hide = true)]
     Replica(ReplicaArguments),
 }
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 
 fn start(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { benchmarks, settings, role } = arguments;
-    // tarpc warns of every connection that a killed node breaks.
+    // tarpc warns about every connection that a killed node breaks.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,tarpc=error".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime =
@@ -57,7 +57,7 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         None => {}
     }
     runtime.block_on(async {
-        // Told to stop, it still ends the processes that it has started and removes their disks.
+        // On a signal, the processes that it has started are still killed and their disks removed.
         let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
             measured = bench::run(&benchmarks, &settings) => measured,

@@ -1,4 +1,4 @@
-//! Lets everything happen to a cluster of real processes.
+//! Injects faults into a cluster of real processes.
 
 use std::process::ExitCode;
 

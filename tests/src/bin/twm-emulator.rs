@@ -1,4 +1,4 @@
-//! The Twitter emulator as a program of its own.
+//! The Twitter emulator as a separate program.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -11,35 +11,35 @@ use twm_tests::emulator::{
     Builder, Emulator, FaultRule, HeaderSpelling, IdScheme, RateLimits, SyntheticOptions,
 };
 
-/// A double of the Twitter API v1 and v1.1 for tests and benchmarks.
+/// An emulator of the Twitter API v1 and v1.1 for tests and benchmarks.
 ///
-/// Prints `listening on http://ADDRESS` when it is ready. Counters, faults and expected results are below
-/// `/_emulator/`.
+/// Prints `listening on http://ADDRESS` when it is ready. Counters, faults and expected results are served
+/// below `/_emulator/`.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
     /// Serve the accounts of a dataset: DD/ID.twt and DD/ID.fws, profiles.jsonl, gone (ID STATUS).
     #[arg(long, value_name = "DIR", conflicts_with = "synthetic", required_unless_present = "synthetic")]
     dataset: Option<PathBuf>,
-    /// Serve so many accounts made from the seed.
+    /// Number of synthetic accounts to generate from the seed and serve.
     #[arg(long, value_name = "USERS")]
     synthetic: Option<u64>,
-    /// Decides everything that is left to chance.
+    /// Seed of all random decisions.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Ids of synthetic accounts: 1, 2, 3 and on, or scattered over 61 bits.
+    /// Ids of synthetic accounts: ascending from 1, or scattered over 61 bits.
     #[arg(long, value_enum, default_value_t = Ids::Ascending)]
     ids: Ids,
-    /// Tweets of a synthetic account on average (at most 3,200 each).
+    /// Mean number of tweets of a synthetic account (at most 3,200 each).
     #[arg(long, default_value_t = 240.0)]
     tweets_mean: f64,
-    /// Followers of a synthetic account on average.
+    /// Mean number of followers of a synthetic account.
     #[arg(long, default_value_t = 120.0)]
     followers_mean: f64,
     /// Followers of the first synthetic account.
     #[arg(long, value_name = "FOLLOWERS")]
     celebrity: Option<u64>,
-    /// Unknown accounts among the followers, in percent of the synthetic ones.
+    /// Unknown accounts among the followers, in percent of the synthetic accounts.
     #[arg(long, default_value_t = 0.0)]
     outside_percent: f64,
     /// Accounts that answer 401.
@@ -57,32 +57,32 @@ struct Arguments {
     /// Address to listen on; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:5000")]
     listen: SocketAddr,
-    /// Most followers of a page.
+    /// Maximum number of followers per page.
     #[arg(long, default_value_t = 5000)]
     page_size: usize,
-    /// Requests per window, by client address: timeline=180/900s,followers=15/900s,lookup=180/900s.
+    /// Requests per window and client address: timeline=180/900s,followers=15/900s,lookup=180/900s.
     #[arg(long, value_name = "LIMITS", default_value = "")]
     rate_limit: RateLimits,
     /// Spelling of the limit headers: path (by API version), v1 (x-ratelimit-*) or v1.1 (x-rate-limit-*).
     #[arg(long, value_name = "SPELLING", default_value = "path")]
     headers: HeaderSpelling,
-    /// Status of answers beyond the limit.
+    /// Status of answers to requests beyond the limit.
     #[arg(long, value_name = "STATUS", default_value_t = 429)]
     limited_status: u16,
-    /// Send Retry-After with them.
+    /// Send Retry-After with these answers.
     #[arg(long)]
     retry_after: bool,
-    /// What goes wrong, as status=503,endpoint=timeline,p=0.05;reset,user=7,count=2. Conditions are endpoint,
-    /// user, address, p (probability), after and count (of matching requests).
+    /// Faults to inject, as status=503,endpoint=timeline,p=0.05;reset,user=7,count=2. Conditions are
+    /// endpoint, user, address, p (probability), after and count (of matching requests).
     #[arg(long, value_name = "RULES", value_parser = Faults::read, default_value = "")]
     faults: Faults,
-    /// Count requests by account as well.
+    /// Count requests per account as well.
     #[arg(long)]
     count_users: bool,
     /// Threads that serve.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Write all accounts as a dataset there, and exit.
+    /// Write all accounts as a dataset to this folder, and exit.
     #[arg(long, value_name = "DIR")]
     export: Option<PathBuf>,
 }
@@ -93,7 +93,7 @@ enum Ids {
     Hashed,
 }
 
-/// The rules of one argument.
+/// The fault rules of one argument.
 #[derive(Clone)]
 struct Faults(Vec<FaultRule>);
 

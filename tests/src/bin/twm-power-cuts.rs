@@ -1,4 +1,4 @@
-//! Cuts the power of nodes in the middle of their load.
+//! Cuts the power of nodes under load.
 
 use std::process::ExitCode;
 

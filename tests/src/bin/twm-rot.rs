@@ -1,4 +1,4 @@
-//! Flips bits in the files of nodes that are down.
+//! Flips bits in the files of stopped nodes.
 
 use std::process::ExitCode;
 

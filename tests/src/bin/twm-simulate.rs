@@ -1,4 +1,4 @@
-//! Simulates clusters, each from a seed, and says which of them broke.
+//! Simulates clusters, each from a seed, and reports the seeds that failed.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Changes of members and disks: one at a time.
+//! Changes of members and disks, one at a time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,33 +20,33 @@ use super::fault::Fault;
 use super::hub::{self, Host};
 use super::world::{Later, World};
 
-/// Asks for the restart of a node, and waits until that was done.
+/// Requests the restart of a node, and waits until it has been restarted.
 const EXEC: &str = "touch restart.$TWM_NODE_ID; while [ -e restart.$TWM_NODE_ID ]; do sleep 0.05; done";
 
-/// How long an operator asks for a change that the cluster refuses.
+/// How long an operator repeats a change that the cluster refuses.
 const INSISTS: Duration = Duration::from_secs(30);
 
-/// A change that is under way.
+/// A change in progress.
 pub(super) enum Change {
-    /// A disk is lost and replaced; whether the node voted.
+    /// A disk is lost and replaced; whether the node was a voter.
     Replace(Host, bool),
-    /// Nodes run with other disks than their own.
+    /// Nodes run with disks other than their own.
     OtherDisks(BTreeMap<Host, PathBuf>),
-    /// A member comes; whether it is to vote.
+    /// A member is added; whether it is to become a voter.
     Add(Host, bool, Asked),
-    /// It is to vote.
+    /// The new member becomes a voter.
     Promote(Host, Asked),
     /// A member leaves.
     Remove(Host, Asked),
-    /// Node after node is restarted.
+    /// The nodes are restarted one by one.
     Roll(Child),
 }
 
-/// What an operator asks for until it is acknowledged. An error is the last refusal.
+/// A request that an operator repeats until it is acknowledged. The error is the last refusal.
 pub(super) type Asked = JoinHandle<Result<(), String>>;
 
 impl Change {
-    /// The disk that a host has instead of its own.
+    /// The disk that a host uses instead of its own.
     pub(super) fn disk_of(&self, host: Host) -> Option<PathBuf> {
         match self {
             Self::OtherDisks(disks) => disks.get(&host).cloned(),
@@ -56,7 +56,7 @@ impl Change {
 }
 
 impl World {
-    /// Begins a change, unless it cannot be now.
+    /// Starts a change, unless it is not possible now.
     pub(super) async fn begin_change(&mut self, fault: Fault) -> anyhow::Result<bool> {
         let Some(status) = self.status().filter(|_| self.change.is_none()) else { return Ok(false) };
         let well = |but: Host| {
@@ -129,14 +129,14 @@ impl World {
         Ok(true)
     }
 
-    /// Nodes start with these disks, and have their own again later.
+    /// Restarts nodes with these disks; they get their own disks back later.
     async fn use_other_disks(&mut self, disks: BTreeMap<Host, PathBuf>) -> anyhow::Result<()> {
         let hosts: Vec<Host> = disks.keys().copied().collect();
         self.change = Some(Change::OtherDisks(disks));
         for &host in &hosts {
             self.tolerate(host, 30);
             self.later.retain(|(_, what)| *what != Later::Start(host));
-            // One that runs with its own disk has to be gone before another one comes near it.
+            // A node must have stopped before it starts with another disk.
             self.kill(host, 200).await?;
         }
         let back = 2_000 + self.below(4_000);
@@ -144,7 +144,7 @@ impl World {
         Ok(())
     }
 
-    /// An operator asks until it is acknowledged, for a while.
+    /// Repeats a request until it is acknowledged, or still refused after [`INSISTS`].
     fn ask(&mut self, request: MemberRequest) -> Asked {
         let client = Arc::clone(&self.client);
         let end = Instant::now() + INSISTS;
@@ -153,7 +153,7 @@ impl World {
                 let refused = match client.change_members(request.clone()).await {
                     Ok(()) => return Ok(()),
                     Err(ClientError::Api(refused)) => Some(refused.to_string()),
-                    // Nobody knows whether it was done: asked again it is acknowledged, or refused.
+                    // The outcome is unknown: the repeated request is acknowledged or refused.
                     Err(_) => None,
                 };
                 match refused {
@@ -174,7 +174,7 @@ impl World {
         Ok(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
     }
 
-    /// Looks how far a change is, and goes on with it.
+    /// Checks the progress of a change, and continues it.
     pub(super) async fn go_on_changing(&mut self) -> anyhow::Result<()> {
         let Some(change) = self.change.take() else { return Ok(()) };
         let status = self.status();
@@ -237,7 +237,7 @@ impl World {
         Ok(())
     }
 
-    /// A host is no member any more.
+    /// Removes a host from the members and kills its node.
     async fn leave(&mut self, host: Host) -> anyhow::Result<()> {
         self.members.remove(&host);
         self.later.retain(|(_, what)| *what != Later::Start(host));
@@ -260,7 +260,7 @@ impl World {
                 fs::write(&stopping, "")?;
                 self.tolerate(host, 40);
             } else if !node.runs() {
-                // The supervisor starts it.
+                // `notice_exits` starts the node.
                 fs::remove_file(&file)?;
                 if stopping.exists() {
                     fs::remove_file(&stopping)?;

@@ -1,11 +1,11 @@
-//! Wall clocks that can be moved.
+//! Wall clocks that can be changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-/// The variables that give a process the wall clock of this file.
+/// The environment variables with which a process uses the wall clock of this file.
 ///
 /// # Errors
 /// `faketime` is not installed.
@@ -15,7 +15,7 @@ pub(super) fn variables(file: &Path) -> anyhow::Result<Vec<String>> {
         format!("LD_PRELOAD={}", library.display()),
         format!("FAKETIME_TIMESTAMP_FILE={}", file.display()),
         "FAKETIME_CACHE_DURATION=1".to_owned(),
-        // A monotonic clock does not move with the other.
+        // The monotonic clock must not change with the wall clock.
         "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
         "DONT_FAKE_MONOTONIC=1".to_owned(),
         "NO_FAKE_STAT=1".to_owned(),
@@ -29,12 +29,12 @@ fn library() -> anyhow::Result<PathBuf> {
     found.context("libfaketimeMT.so.1 is in no folder of /usr/lib; install faketime (ops/chaos does)")
 }
 
-/// From now on, and within a second, the clock of this file is so many seconds ahead of the system's.
+/// Sets the clock of this file to `seconds` ahead of the system's. Takes effect within a second.
 ///
 /// # Errors
-/// It cannot be written.
+/// The file cannot be written.
 pub(super) fn set(file: &Path, seconds: i64) -> anyhow::Result<()> {
-    // Readers see the old file or the new one.
+    // Atomic: readers see the old or the new file.
     let new = file.with_extension("new");
     fs::write(&new, format!("{seconds:+}\n")).and_then(|()| fs::rename(&new, file))?;
     Ok(())

@@ -1,6 +1,6 @@
 //! What goes wrong.
 
-/// A kind of fault. Each ends some time after it began.
+/// A kind of fault. Each fault ends some time after it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     Kill,
@@ -30,7 +30,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// All of them, each with how often it is drawn and what it is in the report.
+    /// All of them, with their weights and their descriptions in the report.
     pub(super) const ALL: &[(Self, u64, &str)] = &[
         (Self::Kill, 10, "`kill -9` of a node"),
         (Self::KillAll, 2, "`kill -9` of all nodes"),
@@ -58,7 +58,7 @@ impl Fault {
         (Self::Upgrade, 3, "a node started with the other build"),
     ];
 
-    /// The fault that a number below the sum of all weights stands for.
+    /// The fault for a number below the sum of all weights.
     pub(super) fn drawn(mut number: u64) -> Self {
         for (fault, weight, _) in Self::ALL {
             match number.checked_sub(*weight) {

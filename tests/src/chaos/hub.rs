@@ -1,4 +1,4 @@
-//! A network of hosts: a bridge in this process's network namespace, and a namespace for each host.
+//! A network of hosts: a bridge in this process's network namespace, and one namespace per host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -9,17 +9,17 @@ use anyhow::{Context, ensure};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// A host, by the number of its node; [`HUB`] is where the API, Redis and operators are.
+/// A host, by the number of its node; [`HUB`] is the host of the API, Redis and the operators.
 pub(super) type Host = u64;
 
-/// Where the API, Redis and operators are.
+/// The host of the API, Redis and the operators.
 pub(super) const HUB: Host = 0;
 
-/// The table of packets that do not arrive.
+/// The nftables table that drops packets.
 const TABLE: &str = "table inet chaos { set cut { type ipv4_addr; flags interval; }; \
     chain arriving { type filter hook input priority 0; ip saddr @cut drop; }; }";
 
-/// Where a host is reached.
+/// The address of a host.
 pub(super) fn address(host: Host) -> Ipv4Addr {
     match host {
         HUB => Ipv4Addr::new(10, 77, 255, 1),
@@ -27,39 +27,39 @@ pub(super) fn address(host: Host) -> Ipv4Addr {
     }
 }
 
-/// What a host crawls from, as `--ips` takes it.
+/// The addresses from which a host crawls, in the format of `--ips`.
 pub(super) fn crawl_addresses(host: Host) -> String {
     let [first, last] = [1, ADDRESSES].map(|n| Ipv4Addr::new(10, 77, host as u8, n));
     format!("{first}-{last}")
 }
 
-/// Addresses that a host crawls from.
+/// Number of addresses from which a host crawls.
 const ADDRESSES: u8 = 2;
 
 fn namespace(host: Host) -> String {
     format!("host-{host}")
 }
 
-/// The command that runs another one on a host.
+/// The prefix that runs a command on a host.
 pub(super) fn on(host: Host) -> Vec<String> {
     vec!["nsenter".to_owned(), format!("--net=/run/netns/{}", namespace(host)), "--".to_owned()]
 }
 
-/// The network. It ends with this process, whose namespaces it is made of.
+/// The network. Its namespaces belong to this process and end with it.
 #[derive(Debug)]
 pub(super) struct Hub {
     hosts: Vec<Host>,
-    /// Who does not reach whom.
+    /// Pairs of sender and receiver whose packets are dropped.
     cut: BTreeSet<(Host, Host)>,
 }
 
 impl Hub {
-    /// Hosts with these numbers, each with an address for its node and two to crawl from.
+    /// Creates hosts with these numbers, each with an address for its node and two to crawl from.
     ///
     /// # Errors
-    /// A command of the system fails.
+    /// A system command fails.
     pub(super) async fn new(hosts: Vec<Host>) -> anyhow::Result<Self> {
-        // Names of namespaces are files, which would outlast this process.
+        // Names of namespaces are files, which would otherwise outlive this process.
         run("mkdir -p /run/netns", "").await?;
         run("mount -t tmpfs tmpfs /run/netns", "").await?;
         run("ip link set lo up", "").await?;
@@ -83,10 +83,10 @@ impl Hub {
         Ok(Self { hosts, cut: BTreeSet::new() })
     }
 
-    /// What does not arrive from now on: packets of the first of each pair at the second.
+    /// Replaces the set of cuts. Packets from the first host of each pair to the second are dropped.
     ///
     /// # Errors
-    /// A command of the system fails.
+    /// A system command fails.
     pub(super) async fn set_cuts(&mut self, cut: BTreeSet<(Host, Host)>) -> anyhow::Result<()> {
         let senders = |cut: &BTreeSet<(Host, Host)>| {
             let mut by_receiver: BTreeMap<Host, Vec<Host>> = BTreeMap::new();
@@ -118,14 +118,14 @@ impl Hub {
         self.cut.clone()
     }
 
-    /// A host sends no faster from now on; absent: as fast as it can.
+    /// Limits the sending rate of a host; absent: no limit.
     ///
     /// # Errors
-    /// A command of the system fails.
+    /// A system command fails.
     pub(super) async fn set_speed(&self, host: Host, kilobits: Option<u64>) -> anyhow::Result<()> {
         let tc = format!("{} tc qdisc", on(host).join(" "));
         match kilobits {
-            // What waits longer than this in the queue of the link is dropped.
+            // Packets that would wait longer than this in the queue of the link are dropped.
             Some(rate) => {
                 let link = format!("rate {rate}kbit burst 8kb latency 400ms");
                 run(&format!("{tc} replace dev eth0 root tbf {link}"), "").await
@@ -135,7 +135,7 @@ impl Hub {
     }
 }
 
-/// Runs a command of the system, without quoting, with this input.
+/// Runs a system command, without quoting, with this input.
 async fn run(line: &str, input: &str) -> anyhow::Result<()> {
     let mut words = line.split_whitespace();
     let program = words.next().context("an empty command")?;
@@ -143,7 +143,7 @@ async fn run(line: &str, input: &str) -> anyhow::Result<()> {
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut process = command.kill_on_drop(true).spawn().with_context(|| format!("starting {program}"))?;
     if let Some(mut to) = process.stdin.take() {
-        // A command that reads nothing has closed it; whether it did its work tells its exit.
+        // A command that reads no input has closed the pipe; its exit status shows whether it succeeded.
         let _unread = to.write_all(input.as_bytes()).await;
     }
     let output = process.wait_with_output().await?;

@@ -1,4 +1,4 @@
-//! Faults, and how each ends.
+//! Faults and their ends.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use super::hub::{HUB, Host};
 use super::world::{Later, World};
 
 impl World {
-    /// The kinds of faults that are asked for; absent: all.
+    /// The requested kinds of faults; absent: all.
     ///
     /// # Errors
-    /// There is none of a name.
+    /// A name is not a kind of fault.
     pub(super) fn choices(&self, names: &[String]) -> anyhow::Result<Option<Vec<Fault>>> {
         let all = || Fault::ALL.iter().map(|(fault, ..)| *fault);
         let named = |name: &String| {
@@ -33,13 +33,13 @@ impl World {
         self.members.iter().nth(at).copied().unwrap_or(1)
     }
 
-    /// A member, more often the leader than any other.
+    /// A random member, the leader with the highest probability.
     pub(super) fn victim(&self) -> Host {
         let leader = self.status().map(|status| status.leader);
         leader.filter(|_| self.below(2) == 0).unwrap_or_else(|| self.some_member())
     }
 
-    /// Lets something happen, unless it cannot happen now.
+    /// Injects a fault, unless it is not possible now.
     pub(super) async fn inject(&mut self, fault: Fault) -> anyhow::Result<bool> {
         let victim = self.victim();
         let members = self.members.clone();
@@ -128,7 +128,7 @@ impl World {
             }
             Fault::TransferLeader => {
                 let client = self.client.clone();
-                // It may well fail: there may be no leader.
+                // This may fail, for example if there is no leader.
                 self.busy.spawn(async move { drop(client.transfer_leader(None).await) });
             }
             Fault::Upgrade => {
@@ -153,7 +153,7 @@ impl World {
         Ok(true)
     }
 
-    /// Kills a node that runs, and starts it again in so many milliseconds.
+    /// Kills a node if it runs, and starts it again after `millis` milliseconds.
     pub(super) async fn kill(&mut self, host: Host, millis: u64) -> anyhow::Result<()> {
         let site = self.site(host)?;
         if site.node.runs() {
@@ -180,7 +180,7 @@ impl World {
         if all == self.hub.cuts() { Ok(()) } else { self.hub.set_cuts(all).await }
     }
 
-    /// A fault that began again ends later.
+    /// If the same fault was injected before, its earlier end is cancelled.
     fn end_later(&mut self, millis: u64, what: Later) {
         self.later.retain(|(_, other)| *other != what);
         self.later(millis, what);
@@ -212,7 +212,7 @@ impl World {
     pub(super) async fn end(&mut self, what: Later) -> anyhow::Result<()> {
         match what {
             Later::Start(host) => {
-                // Another disk than its own may be there.
+                // The host may be using a disk other than its own.
                 let disk = self.change.as_ref().and_then(|change| change.disk_of(host));
                 self.site(host)?.start(disk.as_deref())?;
             }
@@ -230,7 +230,7 @@ impl World {
             Later::Free(host) => self.site(host)?.disk.free()?,
             Later::FreeDatasets => {
                 for (_, disk) in &self.outputs {
-                    // Not all of them were filled.
+                    // Some of them were not filled.
                     let _not_filled = disk.free();
                 }
             }

@@ -1,4 +1,4 @@
-//! What the cluster has acknowledged.
+//! Acknowledged requests and the state that they imply.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,36 +7,36 @@ use std::time::Duration;
 use api::model::{CrawlId, CrawlPhase, CrawlView, Operations};
 use tokio::time::Instant;
 
-/// What operators were told. Clones share it.
+/// The answers that operators received. Clones share it.
 #[derive(Clone)]
 pub(super) struct Ledger(Arc<Mutex<Entries>>);
 
 pub(super) struct Entries {
     pub(super) crawls: BTreeMap<CrawlId, Known>,
-    /// What contradicts an acknowledgement.
+    /// Contradictions of acknowledged requests.
     pub(super) wrong: Vec<String>,
     pub(super) acknowledged: u64,
     pub(super) unanswered: u64,
     pub(super) refused: u64,
     last_answer: Instant,
-    /// The longest time in which no operator was answered.
+    /// The longest time without an answer to any operator.
     pub(super) longest_silence: Duration,
 }
 
-/// What is known of one crawl.
+/// Acknowledged state of one crawl.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) operations: Operations,
-    /// Whether accounts that were found are crawled too.
+    /// Whether discovered accounts are crawled too.
     pub(super) traverses: bool,
-    /// Targets that were acknowledged.
+    /// Acknowledged targets.
     pub(super) targets: BTreeSet<u64>,
-    /// Targets that were sent, and may have come.
+    /// Targets that were sent and may have been accepted.
     pub(super) sent: BTreeSet<u64>,
     pub(super) cancel_sent: bool,
     pub(super) cancelled: bool,
     pub(super) delete_sent: bool,
-    /// The most accounts that a reader was told of.
+    /// The highest number of accounts that any reader was shown.
     accepted_seen: u64,
 }
 
@@ -54,7 +54,7 @@ impl Known {
         }
     }
 
-    /// How a view contradicts what was known before it was asked for.
+    /// The contradiction between a view and the state known before its query.
     fn contradiction(&self, view: &CrawlView) -> Option<String> {
         let accepted = view.counters.users.accepted;
         let least = self.accepted_seen.max(self.targets.len() as u64);
@@ -90,7 +90,7 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what is known of a crawl now.
+    /// Updates the known state of a crawl.
     pub(super) fn note(&self, crawl: CrawlId, note: impl FnOnce(&mut Known)) {
         self.entries().crawls.get_mut(&crawl).map(note);
     }
@@ -108,7 +108,7 @@ impl Ledger {
         entries.last_answer = now;
     }
 
-    /// A reader was told this of a crawl of which that was known before.
+    /// Checks the view that a reader received against `before`, the state known before the query.
     pub(super) fn seen(&self, crawl: CrawlId, before: &Known, view: Option<&CrawlView>) {
         let wrong = match view {
             None if before.delete_sent => None,

@@ -1,11 +1,12 @@
-//! Chaos: a cluster of real processes on hosts of its own, to which everything happens that can.
+//! Chaos: random faults in a cluster of real processes on separate hosts.
 //!
-//! A host is a network namespace with a disk in memory; between the hosts is a bridge, where the API (the emulator),
-//! Redis and the operators are too. A seed draws what happens and what operators ask for, so that a run is like another
-//! one of the same seed, though not the same: processes and the network take their own time.
+//! A host is a network namespace with a disk in memory. The hosts are connected by a bridge, to which the API (the
+//! emulator), Redis and the operators are attached as well. A seed determines the faults and the requests of the
+//! operators, so that runs with the same seed are similar but not identical: the timing of processes and of the
+//! network varies.
 //!
-//! In the end everything is repaired, all crawls have to end, and what the cluster holds is compared with what it
-//! acknowledged: accounts, files, events, requests.
+//! At the end everything is repaired, all crawls must end, and the state of the cluster is compared with the
+//! acknowledged requests: accounts, files, events, API requests.
 
 mod change;
 mod clock;
@@ -26,41 +27,41 @@ use std::process::Command;
 use anyhow::Context;
 use storage::planted::Bug;
 
-/// What is to happen.
+/// Options of a run.
 #[derive(Debug, Clone, clap::Parser)]
 #[command(
     version,
     about = "Lets everything happen to a cluster of real processes, and compares what it holds with what it acknowledged"
 )]
 pub struct Arguments {
-    /// Minutes in which things happen; then everything is repaired and all crawls have to end.
+    /// Minutes of faults; then everything is repaired and all crawls must end.
     #[arg(long, default_value_t = 2.0)]
     minutes: f64,
-    /// Ends earlier, once so many faults have happened.
+    /// End earlier, after this many faults.
     #[arg(long)]
     faults: Option<u64>,
     /// What draws.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Nodes at the beginning; two more may be added.
+    /// Initial number of nodes; two more may be added.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(3..=7))]
     nodes: u64,
-    /// Milliseconds between two faults, on average.
+    /// Mean time between two faults, in milliseconds.
     #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u64).range(50..))]
     every: u64,
-    /// Only these kinds of faults, by their names, such as `Kill,CutNode`.
+    /// Inject only these kinds of faults, by name, such as `Kill,CutNode`.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// A folder with the programs of an older build: nodes start with it, and are upgraded one by one.
+    /// Folder with the programs of an older build: nodes start with it and are upgraded one by one.
     #[arg(long, value_name = "FOLDER")]
     old: Option<PathBuf>,
-    /// Plants a bug in all nodes, which has to be found; their build has to have debug assertions.
+    /// Plant a bug in all nodes, which must be found; their build needs debug assertions.
     #[arg(long, value_name = "NAME", value_parser = planted)]
     plant: Option<Bug>,
-    /// Each node writes to a folder of its own, in place of one that all share.
+    /// Each node writes to its own folder instead of a shared one.
     #[arg(long)]
     local_output: bool,
-    /// Whether this process has a network of its own already.
+    /// Whether this process already runs in its own network namespace.
     #[arg(long, hide = true)]
     inside: bool,
 }
@@ -69,10 +70,10 @@ fn planted(name: &str) -> Result<Bug, String> {
     name.parse()
 }
 
-/// Lets it happen, and prints what came of it; whether all is as it should be.
+/// Runs the faults and prints the result; returns whether all checks passed.
 ///
 /// # Errors
-/// Something that this needs cannot be made, as by anybody but root.
+/// A required resource cannot be created, for example without root.
 pub fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     if !arguments.inside {
         return Err(enter()).context("starting unshare, which util-linux has");
@@ -81,7 +82,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     runtime.block_on(world::run(arguments))
 }
 
-/// Starts this program again, with the same arguments, in namespaces of its own: whatever it makes ends with it.
+/// Starts this program again, with the same arguments, in its own namespaces, so that everything it creates ends with
+/// it.
 fn enter() -> std::io::Error {
     let own = match std::env::current_exe() {
         Ok(own) => own,

@@ -1,4 +1,4 @@
-//! Operators who submit, change and look.
+//! Operators that submit, change and read crawls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) struct Operator {
     pub(super) dice: SeededEntropy,
     /// Whom it submits.
     pub(super) accounts: Arc<Vec<u64>>,
-    /// Nodes that it drains.
+    /// Nodes that it drains and undrains.
     pub(super) nodes: Vec<u64>,
     pub(super) created: u64,
 }
@@ -30,7 +30,7 @@ impl Operator {
         self.dice.next_u64() % n
     }
 
-    /// Does one thing after the other.
+    /// Performs random actions one after the other.
     pub(super) async fn run(mut self) {
         loop {
             sleep(Duration::from_millis(50 + self.below(700))).await;
@@ -40,7 +40,7 @@ impl Operator {
                 6 => {
                     let node = self.nodes[self.below(self.nodes.len() as u64) as usize];
                     let drained = self.below(3) == 0;
-                    // A node may have left: then it is refused.
+                    // Refused if the node has left.
                     self.write(Write::Drain { node, drained }).await;
                 }
                 _ => self.look().await,
@@ -48,7 +48,7 @@ impl Operator {
         }
     }
 
-    /// Absent: refused, or nobody knows.
+    /// Absent: the request was refused, or its outcome is unknown.
     async fn write(&self, write: Write) -> Option<Response> {
         let answer = self.client.write(write).await;
         let mut entries = self.ledger.entries();
@@ -132,7 +132,7 @@ impl Operator {
             }
             1 | 2 => drop(self.write(Write::PauseCrawl { crawl }).await),
             3 | 4 => drop(self.write(Write::ResumeCrawl { crawl }).await),
-            // What others may still count on is not deleted.
+            // Only cancelled crawls are deleted: other checks may still need the rest.
             5 if known.cancelled => {
                 self.ledger.note(crawl, |known| known.delete_sent = true);
                 self.write(Write::DeleteCrawl { crawl }).await;
@@ -144,7 +144,7 @@ impl Operator {
         }
     }
 
-    /// Whoever reads after an acknowledgement, or after another reader, is told no less.
+    /// Reads must not show an older state than an acknowledged write or an earlier read.
     async fn look(&self) {
         let Some((crawl, before)) = self.some_crawl() else { return };
         let query = match self.below(6) {
@@ -160,7 +160,7 @@ impl Operator {
         self.ledger.entries().acknowledged += 1;
         self.ledger.answered();
         if let Answer::Crawl(view) = answer {
-            // It may have been asked to go meanwhile.
+            // Its deletion may have been requested meanwhile.
             let mut before = before;
             before.delete_sent = self.ledger.known(crawl).is_some_and(|known| known.delete_sent);
             self.ledger.seen(crawl, &before, view.as_deref());

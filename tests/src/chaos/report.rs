@@ -1,4 +1,4 @@
-//! What was seen, and how it is told.
+//! Observations of a run, and its report.
 
 use std::collections::BTreeMap;
 use std::process::ExitStatus;
@@ -12,22 +12,22 @@ use super::fault::Fault;
 use super::hub::Host;
 use super::ledger::Ledger;
 
-/// Deeds that are shown of a run that went wrong.
+/// Number of last events that are shown of a failed run.
 const SHOWN: usize = 30;
 
 /// What was seen.
 pub(super) struct Seen {
     begun: Instant,
     faults: BTreeMap<Fault, u64>,
-    /// What happened last, with when.
+    /// Events of the run, with their times.
     deeds: Vec<String>,
-    /// Ends of processes, by what they said.
+    /// Exits of processes, by reason.
     exits: BTreeMap<String, u64>,
     refusals: BTreeMap<String, u64>,
     rolls: [u64; 2],
-    /// What should not be.
+    /// Violations.
     pub(super) wrong: Vec<String>,
-    /// What was compared in the end.
+    /// Results of the final comparison.
     pub(super) compared: Vec<String>,
 }
 
@@ -70,7 +70,7 @@ impl Seen {
         self.rolls[usize::from(well)] += 1;
     }
 
-    /// A process ended that nobody killed.
+    /// Records the exit of a process that was not killed.
     pub(super) fn exit(&mut self, host: Host, exit: ExitStatus, words: &str, tolerated: bool) {
         let why = match words.lines().rev().find(|line| line.contains("ERROR")).or(words.lines().last()) {
             _ if exit.success() => "it was asked to",
@@ -135,7 +135,7 @@ impl Seen {
     }
 }
 
-/// So that the same reason counts as the same.
+/// Makes equal reasons with different numbers equal.
 fn without_numbers(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(200) {

@@ -12,7 +12,7 @@ use crate::cluster::{Folder, Node, Tmpfs, tls_flags};
 use super::clock;
 use super::hub::{self, Host};
 
-/// Room for all data directories that a host ever has.
+/// Capacity for all data directories that a host ever has.
 const DISK: u64 = 192 << 20;
 
 /// A host.
@@ -22,18 +22,18 @@ pub(super) struct Site {
     pub(super) disk: Tmpfs,
     place: PathBuf,
     clock: PathBuf,
-    /// The data directory in use, and how many there were.
+    /// The number of the data directory in use, and of directories created so far.
     pub(super) current: u32,
     used: u32,
-    /// Flags of a first member, and of one that joins.
+    /// Whether its node is a founding member or joins.
     founder: bool,
     common: Vec<String>,
     peers: String,
-    /// How much of its log was looked at.
+    /// Length of the log that was read so far.
     read: usize,
 }
 
-/// What all nodes of a cluster have in common.
+/// Settings common to all nodes of a cluster.
 pub(super) struct Common<'a> {
     pub(super) folder: &'a Folder,
     pub(super) peers: &'a BTreeMap<Host, String>,
@@ -42,7 +42,7 @@ pub(super) struct Common<'a> {
 }
 
 impl Site {
-    /// A host whose node is not started.
+    /// Creates a host without starting its node.
     ///
     /// # Errors
     /// Its disk cannot be mounted.
@@ -85,31 +85,31 @@ impl Site {
         Ok(site)
     }
 
-    /// From now on it has an empty data directory.
+    /// Switches to an empty data directory.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The directory cannot be created.
     pub(super) fn new_disk(&mut self) -> anyhow::Result<()> {
         self.used += 1;
         self.current = self.used;
         fs::create_dir_all(self.data_dir()).with_context(|| format!("a disk of host {}", self.host))
     }
 
-    /// Its data directory in use.
+    /// The data directory in use.
     pub(super) fn data_dir(&self) -> PathBuf {
         self.place.join(self.current.to_string())
     }
 
-    /// Removes all data directories but the one in use: nobody needs them any more.
+    /// Removes all data directories except the one in use.
     ///
     /// # Errors
-    /// One cannot be removed.
+    /// A directory cannot be removed.
     pub(super) fn remove_old_disks(&self) -> anyhow::Result<()> {
         let old = (1..=self.used).filter(|n| *n != self.current).map(|n| self.place.join(n.to_string()));
         old.filter(|disk| disk.exists()).try_for_each(fs::remove_dir_all).context("removing old disks")
     }
 
-    /// It joins from now on, by one of these nodes, and is no founder of the cluster.
+    /// Makes its node join through one of these nodes, instead of founding the cluster.
     pub(super) fn joins(&mut self, others: &[Host]) {
         self.founder = false;
         let others = others.iter().map(|host| format!("{}:8000", hub::address(*host)));
@@ -119,7 +119,7 @@ impl Site {
     /// Starts its node, unless it runs, with its own data directory or with this one.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// The node cannot be started.
     pub(super) fn start(&mut self, data_dir: Option<&Path>) -> anyhow::Result<()> {
         if self.node.runs() {
             return Ok(());
@@ -133,15 +133,15 @@ impl Site {
         self.node.start_with(&flags)
     }
 
-    /// Moves its wall clock, to so many seconds ahead of the system's.
+    /// Sets its wall clock to `seconds` ahead of the system's.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The clock file cannot be written.
     pub(super) fn set_clock(&self, seconds: i64) -> anyhow::Result<()> {
         clock::set(&self.clock, seconds)
     }
 
-    /// What its node has logged since the last call.
+    /// Log output of its node since the last call.
     ///
     /// # Errors
     /// The log cannot be read.

@@ -1,4 +1,5 @@
-//! The end: everything is repaired, all has to end, and what is there is compared with what was acknowledged.
+//! The end of a run: everything is repaired, all crawls must end, and the final state is compared with the
+//! acknowledged requests.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,11 +19,11 @@ use super::hub::{self, Host};
 use super::ledger::Known;
 use super::world::World;
 
-/// How long the cluster may take to end all crawls once everything works.
+/// Timeout for all crawls to end after the repair.
 const PROGRESS: Duration = Duration::from_secs(180);
 
-/// Whether nothing of a crawl is left to do or to ask for again. A cancelled crawl keeps the accounts that failed before it
-/// was cancelled: its errors cannot be retried.
+/// Whether a crawl has neither work left nor accounts to retry. A cancelled crawl keeps the accounts that failed
+/// before the cancellation: its errors cannot be retried.
 fn is_settled(phase: CrawlPhase, failed: u64) -> bool {
     match phase {
         CrawlPhase::Cancelled => true,
@@ -30,7 +31,7 @@ fn is_settled(phase: CrawlPhase, failed: u64) -> bool {
     }
 }
 
-/// What a dataset holds in the end.
+/// Expected contents of a dataset.
 #[derive(Default)]
 struct Expected {
     timelines: BTreeSet<u64>,
@@ -39,10 +40,10 @@ struct Expected {
 }
 
 impl World {
-    /// Everything works from now on.
+    /// Ends all faults and starts all nodes.
     async fn repair(&mut self) -> anyhow::Result<()> {
         self.seen.deed("everything works");
-        // Operators, and whoever moves the leadership, stop.
+        // Stops the operators and leadership transfers.
         self.busy.abort_all();
         while self.busy.join_next().await.is_some() {}
         self.watch();
@@ -55,7 +56,7 @@ impl World {
         Ok(())
     }
 
-    /// Repairs everything, waits for the end of all crawls and compares.
+    /// Repairs everything, waits until all crawls have ended, and compares.
     pub(super) async fn settle(&mut self) -> anyhow::Result<()> {
         self.repair().await?;
         let begun = Instant::now();
@@ -86,7 +87,7 @@ impl World {
         self.compare().await
     }
 
-    /// What is still open, if anything is.
+    /// Returns an error with the first thing that is still in progress.
     fn settled(&self) -> Result<(), String> {
         match &self.change {
             Some(Change::Replace(host, _)) => {
@@ -121,7 +122,7 @@ impl World {
         }
     }
 
-    /// Whatever operators left unfinished goes on. What fails is asked again in a while.
+    /// Resumes what operators left unfinished. Failed writes are repeated later.
     async fn let_all_go_on(&self) {
         let Some(status) = self.status() else { return };
         for node in status.nodes.iter().filter(|node| node.drained) {
@@ -165,11 +166,11 @@ impl World {
         Ok(())
     }
 
-    /// All replicas are in one state at one entry of the log.
+    /// Checks that all replicas are in the same state at the same log entry.
     async fn compare_replicas(&self) -> anyhow::Result<String> {
         let old = self.old.is_some();
         let check = match self.client.check_replicas().await {
-            // A node of an older build knows no such check.
+            // A node of an older build does not support this check.
             Err(why) if old => return Ok(format!("the replicas were not compared: {why}")),
             check => check?,
         };
@@ -185,7 +186,8 @@ impl World {
         Ok(format!("{} replicas are in one state at entry {}", digests.len(), check.index))
     }
 
-    /// Every acknowledged account is in one final state, and every crawl was made once.
+    /// Checks that every acknowledged account is in exactly one final state, and that every crawl was created
+    /// once.
     fn compare_accounts(&self, crawls: &[CrawlView]) -> Vec<String> {
         let mut wrong = Vec::new();
         let names: BTreeSet<&str> = crawls.iter().map(|crawl| crawl.spec.name.as_str()).collect();
@@ -218,7 +220,7 @@ impl World {
         wrong
     }
 
-    /// The accounts that a crawl of these targets comes to.
+    /// The accounts that a crawl of these targets reaches.
     fn reached(&self, known: &Known, targets: &BTreeSet<u64>) -> BTreeSet<u64> {
         let mut reached = targets.clone();
         if known.traverses {
@@ -276,7 +278,7 @@ impl World {
             if finished && !known.cancel_sent {
                 let mut reached = self.reached(known, &known.targets);
                 if known.traverses {
-                    // Found first on a longer way than the shortest.
+                    // These were discovered on a path longer than the shortest one.
                     let frontier = self.frontier(*id).await?;
                     reached.retain(|account| known.targets.contains(account) || !frontier.contains(account));
                 }
@@ -286,7 +288,7 @@ impl World {
         Ok(expected)
     }
 
-    /// Every file that should be there is, once, and complete, and no other.
+    /// Checks that every expected file exists once and is complete, and that there are no others.
     async fn compare_files(&self, crawls: &[CrawlView]) -> anyhow::Result<String> {
         let expected = self.expected(crawls).await?;
         let (timelines, followers) = (expected.timelines.len(), expected.followers.len());
@@ -313,7 +315,7 @@ impl World {
         Ok(format!("the dataset is exact: timelines of {timelines} accounts, followers of {followers}"))
     }
 
-    /// Every event is in the stream once and in order, and the end of every crawl is.
+    /// Checks that every event is in the stream once and in order, including the end of every finished crawl.
     async fn compare_events(&self, crawls: &[CrawlView]) -> anyhow::Result<String> {
         let finished: Vec<String> = crawls
             .iter()

@@ -1,4 +1,4 @@
-//! A cluster, its hosts and what stands around it.
+//! A cluster, its hosts and its environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -32,18 +32,18 @@ use super::operators::Operator;
 use super::report::Seen;
 use super::site::{Common, Site};
 
-/// Hosts that may be added to those at the beginning.
+/// Hosts that may be added to the initial ones.
 const SPARE: u64 = 2;
-/// How often the world is looked at.
+/// Poll interval of the main loop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How long a call of an operator may take.
+/// Timeout of an operator's call.
 const PATIENCE: Duration = Duration::from_secs(10);
 const OPERATORS: u64 = 3;
 /// Accounts of the API.
 const ACCOUNTS: u64 = 300;
-/// Room for a dataset.
+/// Capacity of a dataset's disk.
 const DATASET: u64 = 256 << 20;
-/// How many requests an address may send.
+/// Rate limits per address.
 const BUDGETS: &str = "timeline=60/3s,followers=60/3s,lookup=60/3s";
 
 pub(super) struct World {
@@ -56,13 +56,13 @@ pub(super) struct World {
     pub(super) ledger: Ledger,
     pub(super) dice: SeededEntropy,
     pub(super) members: BTreeSet<Host>,
-    /// A change that excludes others.
+    /// The change in progress; there is at most one.
     pub(super) change: Option<Change>,
     /// What ends later.
     pub(super) later: Vec<(Instant, Later)>,
-    /// Cuts that last, by a number of their own.
+    /// Active cuts, by number.
     pub(super) cuts: BTreeMap<u64, BTreeSet<(Host, Host)>>,
-    /// Until when the end of a node's process is nothing wrong.
+    /// Until when an exit of a node's process is expected.
     pub(super) tolerated: BTreeMap<Host, Instant>,
     pub(super) api_down: bool,
     pub(super) redis_down: bool,
@@ -71,7 +71,7 @@ pub(super) struct World {
     pub(super) local: bool,
     pub(super) old: Option<PathBuf>,
     latest: Arc<Mutex<Option<(Instant, ClusterStatus)>>>,
-    /// Whoever acts for a while: operators, and who changes members.
+    /// Background tasks: operators, leadership transfers, and the status poll.
     pub(super) busy: JoinSet<()>,
 }
 
@@ -93,7 +93,7 @@ pub(super) enum Later {
     Remount(Vec<Host>),
 }
 
-/// Lets everything happen to a cluster and says whether all is as it should be.
+/// Runs faults against a cluster and returns whether all checks passed.
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let mut world = World::new(arguments).await?;
     let faults = world.choices(&arguments.only)?;
@@ -214,12 +214,12 @@ impl World {
         Ok(world)
     }
 
-    /// Keeps the newest answer to a query for the cluster's state.
+    /// Polls the cluster's status and keeps the latest answer.
     pub(super) fn watch(&mut self) {
         let (client, latest) = (Arc::clone(&self.client), Arc::clone(&self.latest));
         self.busy.spawn(async move {
             loop {
-                // Without an answer the last one gets old, which is what readers look at.
+                // Without an answer the last status ages; `status` ignores old ones.
                 if let Ok(Ok(Answer::Status(status))) =
                     timeout(Duration::from_secs(5), client.query(Query::Status)).await
                 {
@@ -246,7 +246,7 @@ impl World {
         }
     }
 
-    /// What the cluster said of itself not long ago.
+    /// The cluster's status, if at most two seconds old.
     pub(super) fn status(&self) -> Option<ClusterStatus> {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         latest
@@ -263,7 +263,7 @@ impl World {
         self.sites.get_mut(&host).with_context(|| format!("there is no host {host}"))
     }
 
-    /// The end of this node's process within so long is nothing wrong.
+    /// Expects an exit of this node's process within `seconds`.
     pub(super) fn tolerate(&mut self, host: Host, seconds: u64) {
         let until = Instant::now() + Duration::from_secs(seconds);
         let tolerated = self.tolerated.entry(host).or_insert(until);
@@ -274,7 +274,7 @@ impl World {
         self.later.push((Instant::now() + Duration::from_millis(millis), what));
     }
 
-    /// Does what is due, and looks at everything.
+    /// Ends faults that are due, and checks everything.
     pub(super) async fn look(&mut self) -> anyhow::Result<()> {
         let now = Instant::now();
         let (due, later): (Vec<_>, Vec<_>) = self.later.drain(..).partition(|(at, _)| *at <= now);
@@ -294,7 +294,7 @@ impl World {
         Ok(())
     }
 
-    /// A process that ended by itself is started again, as a supervisor would.
+    /// Schedules a restart of each process that has exited, as a supervisor would.
     fn notice_exits(&mut self) -> anyhow::Result<()> {
         let waiting: BTreeSet<Host> = self
             .later
@@ -324,7 +324,7 @@ impl World {
         self.busy.abort_all();
         for site in self.sites.values_mut() {
             if site.node.runs() {
-                // What it has to say is in its log.
+                // Its shutdown errors are in its log.
                 site.node.thaw()?;
                 site.node.terminate()?;
             }
@@ -353,7 +353,7 @@ impl World {
         Ok(good)
     }
 
-    /// Copies what the disks hold, which end with this process, and writes down the events.
+    /// Copies the contents of the disks, which end with this process, and saves the events.
     async fn keep(&self) -> anyhow::Result<()> {
         let kept = self.folder.path().join("kept");
         fs::create_dir(&kept)?;

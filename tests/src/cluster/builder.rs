@@ -1,4 +1,4 @@
-//! What a cluster is to be like.
+//! Configuration of a cluster.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use super::{Cluster, Folder, Node, Program, Subnet};
 use crate::emulator::Emulator;
 use crate::link::Speed;
 
-/// Most nodes of a cluster.
+/// Maximum number of nodes of a cluster.
 const MOST_NODES: u64 = 9;
-/// Hosts of a subnet for the crawl addresses of one node.
+/// Addresses of a subnet that are reserved for the crawling of one node.
 const HOSTS_A_NODE: u8 = 20;
 
 /// Where nodes write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// All into one folder.
+    /// All nodes write to one folder.
     Shared,
-    /// Each into its own.
+    /// Each node writes to its own folder.
     Local,
 }
 
-/// What a cluster is to be like.
+/// Configuration of a cluster.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
@@ -53,31 +53,31 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// So many nodes, 1 to 9; else one.
+    /// Number of nodes, 1 to 9. Defaults to 1.
     pub fn nodes(mut self, nodes: u64) -> Self {
         self.nodes = nodes.clamp(1, MOST_NODES);
         self
     }
 
-    /// So many jobs at once on each node; else 4.
+    /// Number of concurrent jobs per node. Defaults to 4.
     pub fn workers(mut self, workers: u32) -> Self {
         self.workers = workers;
         self
     }
 
-    /// So many addresses to crawl from on each node, 1 to 20; else one.
+    /// Number of addresses per node to crawl from, 1 to 20. Defaults to 1.
     pub fn addresses(mut self, addresses: u8) -> Self {
         self.addresses = addresses.clamp(1, HOSTS_A_NODE);
         self
     }
 
-    /// Where nodes write; else into one shared folder.
+    /// Where nodes write. Defaults to one shared folder.
     pub fn output(mut self, output: Output) -> Self {
         self.output = output;
         self
     }
 
-    /// A node silent for so long loses its jobs; else 3 s.
+    /// Time of silence after which a node loses its jobs. Defaults to 3 s.
     pub fn session_ttl(mut self, ttl: Duration) -> Self {
         self.session_ttl = ttl;
         self
@@ -89,19 +89,19 @@ impl Builder {
         self
     }
 
-    /// With certificates for the nodes, the operator `harness` and the viewer `guest`.
+    /// Enables TLS, with certificates for the nodes, the operator `harness` and the viewer `guest`.
     pub fn tls(mut self) -> Self {
         self.tls = true;
         self
     }
 
-    /// Nodes reach each other over slow links. Clients do not.
+    /// Connects the nodes to each other over slow links. Clients connect directly.
     pub fn links(mut self, speed: Speed) -> Self {
         self.links = Some(speed);
         self
     }
 
-    /// More flags for every node.
+    /// Adds flags for every node.
     pub fn flags<'a>(mut self, flags: impl IntoIterator<Item = &'a str>) -> Self {
         self.flags.extend(flags.into_iter().map(str::to_owned));
         self
@@ -110,7 +110,7 @@ impl Builder {
     /// Starts all nodes and waits until they are ready.
     ///
     /// # Errors
-    /// Something cannot be made or started, or a node is not ready in time.
+    /// Something cannot be created or started, or a node is not ready before the deadline.
     pub async fn start(self) -> anyhow::Result<Cluster> {
         let links = self.links;
         let mut cluster = self.prepare()?;
@@ -122,10 +122,10 @@ impl Builder {
         Ok(cluster)
     }
 
-    /// Makes everything up to the start of the nodes.
+    /// Prepares everything without starting the nodes.
     ///
     /// # Errors
-    /// Something cannot be made.
+    /// Something cannot be created.
     pub fn prepare(self) -> anyhow::Result<Cluster> {
         let (folder, subnet) = (Folder::new()?, Subnet::claim()?);
         let peers: BTreeMap<u64, String> =
@@ -185,17 +185,17 @@ impl Builder {
     }
 }
 
-/// Where the others reach a node behind a link.
+/// The address of the link to a node.
 pub(super) fn link_address(subnet: &Subnet, id: u64) -> String {
     format!("{}:8000", subnet.host(240 + id as u8))
 }
 
-/// Where the certificates are.
+/// Folder of the certificates.
 pub(crate) fn certificates(folder: &Folder) -> std::path::PathBuf {
     folder.path().join("certs")
 }
 
-/// The flags with which a node, or `twm-ctl`, shows the certificate of this name.
+/// The flags with which a node, or `twm-ctl`, presents the certificate of this name.
 pub(crate) fn tls_flags(folder: &Folder, name: &str) -> [String; 3] {
     let file = |name: &str| certificates(folder).join(name).display().to_string();
     [

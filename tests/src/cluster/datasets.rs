@@ -1,4 +1,4 @@
-//! What a cluster has written.
+//! The datasets of a cluster.
 
 use std::path::PathBuf;
 
@@ -7,13 +7,13 @@ use anyhow::{Context, ensure};
 use super::{Cluster, FileName, Truth, eventually, truth};
 
 impl Cluster {
-    /// Compares what all nodes have written with the truth, and waits until no draft is left.
+    /// Compares the files of all nodes with the truth, and waits until no draft is left.
     ///
-    /// A proof of publication is removed once the cluster is known to have counted the file, and so shortly after a crawl
-    /// is told to have finished. All other drafts have to be gone by then.
+    /// A proof of publication is removed once the cluster is known to have counted the file, which is shortly after
+    /// the crawl is reported as finished. All other drafts must already be gone.
     ///
     /// # Errors
-    /// What differs.
+    /// The files differ from the truth, or drafts are left.
     pub async fn holds(&self, truth: &Truth<'_>) -> anyhow::Result<()> {
         truth.check(&self.outputs())?;
         let drafts = self.drafts()?;
@@ -31,13 +31,13 @@ impl Cluster {
         truth::drafts(&self.outputs())
     }
 
-    /// Starts the nodes that do not run, and waits until no draft is left: every node looks for drafts that nobody needs
-    /// when it starts and now and then.
+    /// Starts the stopped nodes, and waits until no draft is left: every node removes unneeded drafts when it starts
+    /// and periodically.
     ///
     /// # Errors
-    /// A node does not stop or start in good order, or drafts are left.
+    /// A node is not ready before the deadline, or drafts are left.
     pub async fn drafts_removed(&mut self) -> anyhow::Result<()> {
-        // Running nodes have to find what is left by themselves.
+        // Running nodes must find the drafts by themselves.
         for id in self.ids() {
             if !self.node(id)?.runs() {
                 self.restart(id).await?;
@@ -49,7 +49,7 @@ impl Cluster {
     /// The lines of a file that a node has written.
     ///
     /// # Errors
-    /// It is not there, or cannot be read to its end.
+    /// The file does not exist, or cannot be read to its end.
     pub fn lines(&self, node: u64, name: FileName) -> anyhow::Result<Vec<String>> {
         let path = self.output(node).join(name.path());
         truth::read_lines(&path).with_context(|| format!("reading {}", path.display()))

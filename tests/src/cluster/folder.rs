@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tempfile::TempDir;
 
-/// A temporary folder that stays, and says where it is, unless it is [removed](Self::remove): whoever looks into a
-/// failure needs it.
+/// A temporary folder that is kept, with its path printed, unless it is [removed](Self::remove). It helps to
+/// investigate a failure.
 #[derive(Debug)]
 pub struct Folder {
     /// Absent once removed.
@@ -15,10 +15,10 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A new one.
+    /// Creates a temporary folder.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The folder cannot be created.
     pub fn new() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("twm-e2e-").tempdir().context("making a folder")?;
         let path = folder.path().to_owned();
@@ -30,7 +30,7 @@ impl Folder {
         &self.path
     }
 
-    /// Removes it with all that is in it.
+    /// Removes the folder and its content.
     ///
     /// # Errors
     /// Something cannot be removed.

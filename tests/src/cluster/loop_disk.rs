@@ -10,14 +10,14 @@ use tokio::process::Command;
 
 use super::ended;
 
-/// Room on a disk.
+/// Size of a disk, in bytes.
 const BYTES: u64 = 256 << 20;
 
-/// An ext4 file system in an image, mounted over a folder. Needs root. Dropped, it is unmounted and its content is
-/// gone.
+/// An ext4 file system in an image, mounted over a folder. Requires root. Dropping it unmounts it and discards its
+/// content.
 ///
-/// The image is what the disk was told to write. What a program wrote and did not sync is in the memory of the file
-/// system above it, so a copy of the image is what a power cut leaves.
+/// The image contains what the file system wrote to the disk. Unsynced data is still in the memory of the file
+/// system, so a copy of the image is what a power cut leaves.
 #[derive(Debug)]
 pub struct LoopDisk {
     path: PathBuf,
@@ -27,10 +27,10 @@ pub struct LoopDisk {
 }
 
 impl LoopDisk {
-    /// An empty one over a folder, which is made if there is none.
+    /// Mounts an empty disk over a folder, which is created if missing.
     ///
     /// # Errors
-    /// It cannot be made or mounted, as by anybody but root.
+    /// The disk cannot be created or mounted, for example without root.
     pub async fn mount(path: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(path)?;
         let images = tempfile::Builder::new().prefix("twm-disk-").tempdir().context("making a folder")?;
@@ -41,7 +41,7 @@ impl LoopDisk {
         Ok(Self { path: path.to_owned(), images, image, cuts: 0 })
     }
 
-    /// Power goes and comes back: what was not synced is lost. Nobody may write to the disk any more.
+    /// Cuts and restores the power: what was not synced is lost. No process may still write to the disk.
     ///
     /// # Errors
     /// The image cannot be copied or mounted.
@@ -86,7 +86,7 @@ mod tests {
         File::open(folder.path()).unwrap().sync_all().unwrap();
         disk.cut().await.unwrap();
         assert_eq!(fs::read(&synced).unwrap(), b"kept");
-        // The name may have been synced along with the other one.
+        // The name may have been synced together with the other one.
         assert_eq!(fs::read(&unsynced).unwrap_or_default(), b"");
     }
 }

@@ -1,9 +1,9 @@
-//! Whole clusters of real processes, to be shaken.
+//! Clusters of real processes for fault injection.
 //!
-//! A [`Cluster`] is some `twm-node`s on loopback addresses of its own ([`Subnet`]), with a folder for their data,
-//! datasets and logs. A test kills, freezes and restarts nodes, operates them with `twm-ctl`, and compares what they
-//! wrote with the [`Truth`]. A test that ends well calls [`Cluster::finish`]; after any other end the folder stays,
-//! and its path is printed.
+//! A [`Cluster`] is a set of `twm-node`s on their own loopback addresses ([`Subnet`]), with a folder for data,
+//! datasets and logs. A test kills, freezes and restarts nodes, operates them with `twm-ctl`, and compares their
+//! output with the [`Truth`]. A successful test calls [`Cluster::finish`]; otherwise the folder is kept and its path
+//! is printed.
 
 mod builder;
 mod datasets;

@@ -1,4 +1,4 @@
-//! Small disks that a test can fill, take away and forbid to write to.
+//! Small disks that a test can fill, unmount and make read-only.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -9,10 +9,10 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
 use super::eventually;
 
-/// The file that takes up a disk's room.
+/// The file that fills a disk.
 const BALLAST: &str = "lost+found";
 
-/// A file system in memory, mounted over a folder. Needs root. Dropped, it is unmounted and its content is gone.
+/// A file system in memory, mounted over a folder. Requires root. Dropping it unmounts it and discards its content.
 #[derive(Debug)]
 pub struct Tmpfs {
     path: PathBuf,
@@ -20,10 +20,10 @@ pub struct Tmpfs {
 }
 
 impl Tmpfs {
-    /// Mounts one of so many bytes over a folder, which is made if there is none.
+    /// Mounts a file system of `bytes` bytes over a folder, which is created if missing.
     ///
     /// # Errors
-    /// It cannot be mounted, as by anybody but root.
+    /// It cannot be mounted, for example without root.
     pub fn mount(path: &Path, bytes: u64) -> anyhow::Result<Self> {
         fs::create_dir_all(path)?;
         let options = format!("size={bytes},mode=755");
@@ -32,10 +32,10 @@ impl Tmpfs {
         Ok(Self { path: path.to_owned(), options })
     }
 
-    /// Takes up all its room but so many bytes, or what is left of it after an earlier call.
+    /// Fills the file system, leaving `but` bytes free. A further call also fills space that was freed since.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The file that fills it cannot be written.
     pub fn fill(&self, but: usize) -> anyhow::Result<()> {
         let mut ballast = File::options().create(true).append(true).open(self.path.join(BALLAST))?;
         let block = [0; 4096];
@@ -50,18 +50,18 @@ impl Tmpfs {
         Ok(ballast.set_len(written.saturating_sub(but as u64))?)
     }
 
-    /// Gives back the room that [`fill`](Self::fill) took.
+    /// Frees the space that [`fill`](Self::fill) took.
     ///
     /// # Errors
-    /// It was not filled.
+    /// The file system was not filled.
     pub fn free(&self) -> anyhow::Result<()> {
         Ok(fs::remove_file(self.path.join(BALLAST))?)
     }
 
-    /// Forbids or allows to write, once nobody has a file open for it.
+    /// Makes the mount read-only or writable, once no file is open for writing.
     ///
     /// # Errors
-    /// Somebody keeps one open.
+    /// A file is still open for writing at the deadline.
     pub async fn read_only(&self, yes: bool) -> anyhow::Result<()> {
         let flags = if yes { MountFlags::RDONLY } else { MountFlags::empty() };
         let options = c_string(&self.options)?;

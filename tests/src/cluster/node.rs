@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use super::{DEADLINE, Page, Program, eventually};
 
-/// Lines of a log that an error repeats.
+/// Number of last log lines quoted in an error.
 const LAST_LINES: usize = 15;
 
-/// A `twm-node` that may run or not. Dropped, it is killed.
+/// The process of a `twm-node`, running or not. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Node {
     id: u64,
@@ -22,54 +22,55 @@ pub struct Node {
     http: String,
     log: PathBuf,
     process: Option<Child>,
-    /// The folder of another build's programs.
+    /// Folder with the programs of another build.
     build: Option<PathBuf>,
-    /// What starts it, with its first arguments; empty: nothing but this process.
+    /// Command that starts the node, with its first arguments; empty if the test starts it directly.
     launcher: Vec<String>,
 }
 
 impl Node {
-    /// A node that is not started.
+    /// A node that has not been started.
     pub(crate) fn new(id: u64, arguments: Vec<String>, http: String, log: PathBuf) -> Self {
         Self { id, arguments, http, log, process: None, build: None, launcher: Vec::new() }
     }
 
-    /// A program that starts it, and whose process it becomes, with the arguments before its own.
+    /// Starts the node through `launcher`, a program and its first arguments, which executes the node in its
+    /// own process.
     pub(crate) fn launched_by(mut self, launcher: Vec<String>) -> Self {
         self.launcher = launcher;
         self
     }
 
-    /// Where its HTTP port is.
+    /// Address of its HTTP port.
     pub fn http(&self) -> &str {
         &self.http
     }
 
-    /// The flags that it is started with.
+    /// The flags that it starts with.
     pub fn arguments(&self) -> &[String] {
         &self.arguments
     }
 
-    /// The id of its process.
+    /// Its process id.
     ///
     /// # Errors
-    /// It does not run.
+    /// The node is not running.
     pub fn process_id(&self) -> anyhow::Result<u32> {
         self.process.as_ref().and_then(Child::id).with_context(|| format!("node {} does not run", self.id))
     }
 
-    /// Waits until it ends by itself; gives its exit code.
+    /// Waits until the process exits by itself, and returns its exit code.
     ///
     /// # Errors
-    /// It does not run, or does not end.
+    /// The node is not running, or does not exit before the deadline.
     pub async fn ended_by_itself(&mut self) -> anyhow::Result<Option<i32>> {
         Ok(self.exited().await?.code())
     }
 
-    /// Waits until it has logged this.
+    /// Waits until the log contains `words`.
     ///
     /// # Errors
-    /// It does not in time.
+    /// The log does not contain them before the deadline.
     pub async fn says(&self, words: &str) -> anyhow::Result<()> {
         let what = format!("node {} says {words:?}", self.id);
         let said = eventually(&what, async || Ok(self.log()?.contains(words).then_some(()))).await;
@@ -79,15 +80,16 @@ impl Node {
     /// Starts the process.
     ///
     /// # Errors
-    /// It runs already, or cannot be started.
+    /// It is already running, or cannot be started.
     pub fn start(&mut self) -> anyhow::Result<()> {
         self.start_with(&[])
     }
 
-    /// Starts it with these flags, `--key` or `--key=value`, in place of its own of the same name.
+    /// Starts the process with these flags, `--key` or `--key=value`, each replacing the node's own flag of
+    /// the same name.
     ///
     /// # Errors
-    /// It runs already, or cannot be started.
+    /// It is already running, or cannot be started.
     pub fn start_with(&mut self, flags: &[&str]) -> anyhow::Result<()> {
         ensure!(self.process.is_none(), "node {} runs already", self.id);
         let open = || File::options().create(true).append(true).open(&self.log);
@@ -108,15 +110,15 @@ impl Node {
         Ok(())
     }
 
-    /// Its next start is of the build whose programs are in this folder; `None`: of this one.
+    /// Selects the build for the next start: the programs in `folder`, or this build if `None`.
     pub fn use_build(&mut self, folder: Option<&Path>) {
         self.build = folder.map(Path::to_owned);
     }
 
-    /// Waits until it takes part in the cluster and its workers run.
+    /// Waits until the node is part of the cluster and its workers run.
     ///
     /// # Errors
-    /// It ended instead, or is not ready in time.
+    /// It exited, or is not ready before the deadline.
     pub async fn ready(&mut self) -> anyhow::Result<()> {
         eventually(&format!("node {} is ready", self.id), async || {
             self.still_runs()?;
@@ -126,7 +128,7 @@ impl Node {
         .with_context(|| self.last_words())
     }
 
-    /// Gets a page of its HTTP port.
+    /// Requests a page from its HTTP port.
     ///
     /// # Errors
     /// It does not answer.
@@ -142,7 +144,7 @@ impl Node {
         }
     }
 
-    /// Whether the process runs; a frozen one does.
+    /// Whether the process is running, which includes a frozen one.
     pub fn runs(&self) -> bool {
         self.process.is_some()
     }
@@ -160,10 +162,10 @@ impl Node {
         Ok(exit.with_context(|| format!("node {} does not end", self.id))??)
     }
 
-    /// The exit of a process that ended by itself; then it does not run any more.
+    /// The exit status, if the process exited by itself; it then counts as not running.
     ///
     /// # Errors
-    /// The system does not say.
+    /// The system call fails.
     pub(crate) fn exit(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         let exit = self.process.as_mut().map(Child::try_wait).transpose()?.flatten();
         if exit.is_some() {
@@ -172,35 +174,35 @@ impl Node {
         Ok(exit)
     }
 
-    /// Asks it to end in good order.
+    /// Sends SIGTERM for an orderly shutdown.
     ///
     /// # Errors
-    /// It does not run.
+    /// The node is not running.
     pub(crate) fn terminate(&self) -> anyhow::Result<()> {
         self.signal(Signal::TERM)
     }
 
-    /// Kills it as a crash would.
+    /// Kills the process, as in a crash.
     ///
     /// # Errors
-    /// It does not run.
+    /// The node is not running.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::KILL)?;
         self.exited().await.map(|_| ())
     }
 
-    /// Sends it SIGHUP, as a terminal does that is closed.
+    /// Sends SIGHUP, as a terminal does when it is closed.
     ///
     /// # Errors
-    /// It does not run.
+    /// The node is not running.
     pub fn hang_up(&self) -> anyhow::Result<()> {
         self.signal(Signal::HUP)
     }
 
-    /// Lets it end in good order.
+    /// Stops the node with SIGTERM and waits for its exit.
     ///
     /// # Errors
-    /// It does not run, does not end, or ends badly.
+    /// The node is not running, does not exit before the deadline, or exits with a failure.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::TERM)?;
         let exit = self.exited().await?;
@@ -208,23 +210,23 @@ impl Node {
         Ok(())
     }
 
-    /// Stops its clockwork: it does nothing, and its connections stay open.
+    /// Suspends the process (SIGSTOP); its connections stay open.
     ///
     /// # Errors
-    /// It does not run.
+    /// The node is not running.
     pub fn freeze(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets it go on as if nothing had been.
+    /// Resumes a frozen process.
     ///
     /// # Errors
-    /// It does not run.
+    /// The node is not running.
     pub fn thaw(&self) -> anyhow::Result<()> {
         self.signal(Signal::CONT)
     }
 
-    /// Everything it has logged.
+    /// The whole log.
     ///
     /// # Errors
     /// The log cannot be read.

@@ -1,4 +1,4 @@
-//! A cluster as an operator sees it.
+//! Operates a cluster as an operator does.
 
 use api::TrackerApi;
 use std::process::Output;
@@ -13,15 +13,15 @@ impl Cluster {
     /// Runs `twm-ctl` in the cluster's folder.
     ///
     /// # Errors
-    /// It cannot be started, or does not end.
+    /// It cannot be started, or does not exit before the deadline.
     pub async fn twm_ctl(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         self.twm_ctl_as("operator-harness", arguments).await
     }
 
-    /// Runs `twm-ctl` with the certificate of this name, if the cluster has certificates.
+    /// Runs `twm-ctl` with the certificate `name`, if the cluster has certificates.
     ///
     /// # Errors
-    /// It cannot be started, or does not end.
+    /// It cannot be started, or does not exit before the deadline.
     pub async fn twm_ctl_as(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Output> {
         let mut command = Program::Ctl.command()?;
         command.current_dir(self.folder()).args(["--endpoints", &self.endpoints()]);
@@ -29,10 +29,10 @@ impl Cluster {
         ended(&mut command).await
     }
 
-    /// Runs `twm-ctl` and gives the JSON documents that it prints.
+    /// Runs `twm-ctl` and returns the JSON documents that it prints.
     ///
     /// # Errors
-    /// It does not end well.
+    /// `twm-ctl` fails.
     pub async fn ctl_json(&self, arguments: &[&str]) -> anyhow::Result<Vec<Value>> {
         let output = self.twm_ctl(&[&["-o", "json"], arguments].concat()).await?;
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -41,10 +41,10 @@ impl Cluster {
         printed.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
-    /// Lets one new disk of a node that does not run in, as soon as a leader does it.
+    /// Admits a new disk of a node that is not running; retries until a leader accepts it.
     ///
     /// # Errors
-    /// None does in time.
+    /// No leader accepts it before the deadline.
     pub async fn replaced(&self, node: u64) -> anyhow::Result<()> {
         eventually(&format!("a new disk of node {node} is let in"), async || {
             let output = self.twm_ctl(&["member", "replace", &node.to_string()]).await?;
@@ -56,7 +56,7 @@ impl Cluster {
     /// Submits accounts with these flags of `twm-ctl submit`.
     ///
     /// # Errors
-    /// It does not end well.
+    /// `twm-ctl` fails.
     pub async fn submit(&self, accounts: &[u64], flags: &[&str]) -> anyhow::Result<CrawlId> {
         let list: String = accounts.iter().map(|account| format!("{account}\n")).collect();
         let list = self.file("targets", &list)?;
@@ -66,17 +66,17 @@ impl Cluster {
     /// Submits a list with these flags of `twm-ctl submit`.
     ///
     /// # Errors
-    /// It does not end well.
+    /// `twm-ctl` fails.
     pub async fn submit_list(&self, list: &str, flags: &[&str]) -> anyhow::Result<CrawlId> {
         let printed = self.ctl_json(&[&["submit", list], flags].concat()).await?;
         let crawl = printed.first().and_then(|answer| answer["crawl"].as_u64());
         crawl.map(CrawlId).context("twm-ctl submit printed no crawl")
     }
 
-    /// The cluster as its leader sees it.
+    /// The status of the cluster, from its leader.
     ///
     /// # Errors
-    /// No leader answers in time.
+    /// No leader answers before the deadline.
     pub async fn status(&self) -> anyhow::Result<ClusterStatus> {
         match self.client().query(Query::Status).await? {
             Answer::Status(status) => Ok(*status),
@@ -84,18 +84,18 @@ impl Cluster {
         }
     }
 
-    /// The leader.
+    /// The id of the leader.
     ///
     /// # Errors
-    /// None answers in time.
+    /// No leader answers before the deadline.
     pub async fn leader(&self) -> anyhow::Result<u64> {
         Ok(self.status().await?.leader)
     }
 
-    /// A node that does not lead now.
+    /// A node that is currently not the leader.
     ///
     /// # Errors
-    /// There is none, or no leader answers in time.
+    /// There is none, or no leader answers before the deadline.
     pub async fn follower(&self) -> anyhow::Result<u64> {
         let leader = self.leader().await?;
         self.ids().into_iter().find(|id| *id != leader).context("the cluster has no follower")
@@ -104,7 +104,7 @@ impl Cluster {
     /// A crawl.
     ///
     /// # Errors
-    /// There is none of this id, or no leader answers in time.
+    /// There is no crawl with this id, or no leader answers before the deadline.
     pub async fn crawl(&self, id: CrawlId) -> anyhow::Result<CrawlView> {
         match self.client().query(Query::Crawl(id)).await? {
             Answer::Crawl(Some(crawl)) => Ok(*crawl),
@@ -112,10 +112,10 @@ impl Cluster {
         }
     }
 
-    /// Waits until a crawl is like this.
+    /// Waits until `like` accepts the crawl.
     ///
     /// # Errors
-    /// It is not in time.
+    /// `like` does not accept it before the deadline.
     pub async fn crawl_until(
         &self,
         id: CrawlId,
@@ -136,7 +136,7 @@ impl Cluster {
     /// Waits until a crawl is finished; every account must then be in exactly one final state.
     ///
     /// # Errors
-    /// It is not finished in time, or its counters do not add up.
+    /// The crawl is not finished before the deadline, or its counters do not add up.
     pub async fn finished(&self, id: CrawlId) -> anyhow::Result<CrawlView> {
         let crawl =
             self.crawl_until(id, "nothing is left", |crawl| crawl.phase == CrawlPhase::Finished).await?;

@@ -24,7 +24,7 @@ impl Page {
     /// Gets `path` from the server at `HOST:PORT`.
     ///
     /// # Errors
-    /// Nobody listens, or the answer is no HTTP.
+    /// The server does not accept the connection, or the response is not HTTP.
     pub async fn get(address: &str, path: &str) -> anyhow::Result<Self> {
         Self::ask(address, "GET", path, "").await
     }
@@ -32,7 +32,7 @@ impl Page {
     /// Sends JSON to `path` of the server at `HOST:PORT`.
     ///
     /// # Errors
-    /// Nobody listens, or the answer is no HTTP.
+    /// The server does not accept the connection, or the response is not HTTP.
     pub async fn ask(address: &str, method: &str, path: &str, json: &str) -> anyhow::Result<Self> {
         let about = match json {
             "" => String::new(),
@@ -52,12 +52,12 @@ impl Page {
         Self::read(&answer)
     }
 
-    /// Sends a request over TLS with a client that is not the project's own, `openssl s_client`, which checks that the
-    /// server's certificate is of the authority and names its address. `arguments` are further ones, such as a
-    /// certificate to show; `headers` are whole lines.
+    /// Sends a request over TLS with an independent client, `openssl s_client`, which checks that the server's
+    /// certificate is issued by the authority and contains its address. `arguments` are further ones, such as a
+    /// client certificate; `headers` are whole lines.
     ///
     /// # Errors
-    /// The server is not trusted, does not trust the client, or the answer is no HTTP.
+    /// The server is not trusted, does not trust the client, or the response is not HTTP.
     pub async fn ask_over_tls(
         address: &str,
         authority: &Path,
@@ -80,7 +80,7 @@ impl Page {
         let request =
             format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
         let mut asked = client.stdin.take().context("no way to the client")?;
-        // A client that was refused does not read; what it says tells why.
+        // A rejected client does not read its input; its output tells why.
         let _sent = asked.write_all(request.as_bytes()).await;
         let output = timeout(DEADLINE, client.wait_with_output()).await;
         let output = output.with_context(|| format!("{address} does not answer"))??;

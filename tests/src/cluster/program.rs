@@ -33,10 +33,10 @@ impl Program {
         }
     }
 
-    /// Where it was built: beside the running program, or beside the folder of the running test.
+    /// Path of the program: in the folder of the running program, or the folder above.
     ///
     /// # Errors
-    /// It was not built.
+    /// The program has not been built.
     pub fn path(self) -> anyhow::Result<PathBuf> {
         let running = env::current_exe().context("looking for the running program")?;
         let folder = running.parent().context("the running program lies in no folder")?;
@@ -52,26 +52,26 @@ impl Program {
         Ok(path)
     }
 
-    /// A call of it that sees nothing of this process's settings and input.
+    /// A command for the program that inherits neither the settings nor the input of this process.
     ///
     /// # Errors
-    /// It was not built.
+    /// The program has not been built.
     pub fn command(self) -> anyhow::Result<Command> {
         Ok(quiet(Command::new(self.path()?)))
     }
 
-    /// The same of another build, whose programs are in this folder.
+    /// The same for another build, whose programs are in `folder`.
     ///
     /// # Errors
-    /// It is not there.
+    /// The program is not there.
     pub fn command_in(self, folder: &Path) -> anyhow::Result<Command> {
         Ok(quiet(Command::new(self.path_in(folder)?)))
     }
 
-    /// Runs it to its end. Gives the exit code and what it said.
+    /// Runs the program until it exits. Returns its exit code and standard error.
     ///
     /// # Errors
-    /// It was not built, or does not end.
+    /// The program has not been built, or does not exit before the deadline.
     pub async fn run(self, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
         let mut command = self.command()?;
         let output = super::ended(command.args(arguments)).await?;
@@ -79,7 +79,7 @@ impl Program {
     }
 }
 
-/// Sees nothing of this process's settings and input, but for a bug that is planted.
+/// Removes the settings and input of this process from the command, except for a planted bug.
 pub(super) fn quiet(mut command: Command) -> Command {
     command.stdin(Stdio::null()).kill_on_drop(true);
     let settings = env::vars_os().map(|(name, _)| name);

@@ -1,4 +1,4 @@
-//! A rolling restart: `twm-ctl` decides, this process restarts the nodes.
+//! A rolling restart: `twm-ctl` selects the nodes, this process restarts them.
 
 use std::fs;
 use std::process::Stdio;
@@ -7,14 +7,15 @@ use anyhow::{Context, ensure};
 
 use super::{Cluster, Program, eventually};
 
-/// Asks this process for the restart of a node, and waits until that was done.
+/// Requests the restart of a node from this process, and waits until it is done.
 const EXEC: &str = "touch restart.$TWM_NODE_ID; while [ -e restart.$TWM_NODE_ID ]; do sleep 0.05; done";
 
 impl Cluster {
-    /// Restarts node after node with `twm-ctl rolling-restart`. Gives the nodes in the order in which it asked.
+    /// Restarts the nodes one by one with `twm-ctl rolling-restart`. Returns the nodes in the order of the
+    /// requests.
     ///
     /// # Errors
-    /// A node does not stop or start in good order, or `twm-ctl` does not end well.
+    /// A node does not stop or start, or `twm-ctl` fails.
     pub async fn rolling_restart(&mut self) -> anyhow::Result<Vec<u64>> {
         let mut command = Program::Ctl.command()?;
         command.current_dir(self.folder()).args(["--endpoints", &self.endpoints(), "rolling-restart"]);

@@ -1,4 +1,4 @@
-//! A cluster and what can befall its nodes.
+//! A running cluster and operations on its nodes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,9 +16,9 @@ use crate::link::{Link, Speed};
 
 use super::{Builder, DEADLINE, Folder, Node, Output, Subnet, builder};
 
-/// A cluster of processes. Dropped, its processes are killed.
+/// A cluster of processes. Dropping it kills its processes.
 pub struct Cluster {
-    // Dropped in this order: processes, then what they use.
+    // Dropped in this order: processes before the resources that they use.
     nodes: BTreeMap<u64, Node>,
     links: Vec<Link>,
     client: Client,
@@ -30,7 +30,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// What a cluster is to be like.
+    /// Settings of a cluster to start.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -66,7 +66,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The flags with which `twm-ctl` shows the certificate of this name; none where the cluster has no certificates.
+    /// The flags that give `twm-ctl` the certificate `name`; none if the cluster has no certificates.
     pub fn tls_flags(&self, name: &str) -> Vec<String> {
         match builder::certificates(&self.folder).exists() {
             true => builder::tls_flags(&self.folder, name).into(),
@@ -74,7 +74,7 @@ impl Cluster {
         }
     }
 
-    /// All nodes, running or not.
+    /// The ids of all nodes, running or not.
     pub fn ids(&self) -> Vec<u64> {
         self.nodes.keys().copied().collect()
     }
@@ -82,23 +82,23 @@ impl Cluster {
     /// A node.
     ///
     /// # Errors
-    /// There is none of this id.
+    /// There is no node with this id.
     pub fn node(&mut self, id: u64) -> anyhow::Result<&mut Node> {
         self.nodes.get_mut(&id).with_context(|| format!("there is no node {id}"))
     }
 
-    /// Starts every node that does not run, with its old flags.
+    /// Starts every node that is not running, with its previous flags.
     ///
     /// # Errors
-    /// One cannot be started.
+    /// A node cannot be started.
     pub fn start_all(&mut self) -> anyhow::Result<()> {
         self.nodes.values_mut().filter(|node| !node.runs()).try_for_each(Node::start)
     }
 
-    /// Waits until every node that runs is ready.
+    /// Waits until every running node is ready.
     ///
     /// # Errors
-    /// One ended instead, or is not ready in time.
+    /// A node exited, or is not ready before the deadline.
     pub async fn ready(&mut self) -> anyhow::Result<()> {
         for node in self.nodes.values_mut().filter(|node| node.runs()) {
             node.ready().await?;
@@ -106,20 +106,20 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a node with its old flags and waits until it is ready.
+    /// Starts a node with its previous flags and waits until it is ready.
     ///
     /// # Errors
-    /// It runs, or is not ready in time.
+    /// The node is already running, or is not ready before the deadline.
     pub async fn restart(&mut self, id: u64) -> anyhow::Result<()> {
         let node = self.node(id)?;
         node.start()?;
         node.ready().await
     }
 
-    /// Kills every node that runs.
+    /// Kills every running node.
     ///
     /// # Errors
-    /// One does not end.
+    /// A node does not exit before the deadline.
     pub async fn kill_all(&mut self) -> anyhow::Result<()> {
         for node in self.nodes.values_mut().filter(|node| node.runs()) {
             node.kill().await?;
@@ -127,25 +127,25 @@ impl Cluster {
         Ok(())
     }
 
-    /// A client of all nodes, with [`DEADLINE`] for each call.
+    /// A client of all nodes, with [`DEADLINE`] as the timeout of each call.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Where peers and clients reach a node, `HOST:PORT`.
+    /// Address of a node for peers and clients, `HOST:PORT`.
     ///
     /// # Errors
-    /// There is none of this id.
+    /// There is no node with this id.
     pub fn address(&self, id: u64) -> anyhow::Result<&str> {
         self.peers.get(&id).map(String::as_str).with_context(|| format!("there is no node {id}"))
     }
 
-    /// `HOST:PORT`s of all nodes, as `--endpoints` takes them.
+    /// `HOST:PORT`s of all nodes, in the format of `--endpoints`.
     pub fn endpoints(&self) -> String {
         self.peers.values().cloned().collect::<Vec<_>>().join(",")
     }
 
-    /// All nodes, as `--peers` takes them.
+    /// All nodes, in the format of `--peers`.
     pub fn peers(&self) -> String {
         let peers = self.peers.iter().map(|(id, address)| format!("{id}={address}"));
         peers.collect::<Vec<_>>().join(",")
@@ -157,7 +157,7 @@ impl Cluster {
         (first..first + self.addresses).map(|host| self.subnet.host(host).into()).collect()
     }
 
-    /// Where test files can be put; commands run there.
+    /// Folder for test files, and the working folder of commands.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -172,7 +172,7 @@ impl Cluster {
         builder::output(&self.folder, self.output, id)
     }
 
-    /// The folders that nodes write to, each once.
+    /// The folders that nodes write to, without duplicates.
     pub fn outputs(&self) -> Vec<PathBuf> {
         let mut outputs: Vec<_> = self.nodes.keys().map(|&id| self.output(id)).collect();
         outputs.dedup();
@@ -182,19 +182,19 @@ impl Cluster {
     /// Writes a file for a command to read.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The file cannot be written.
     pub fn file(&self, name: &str, content: &str) -> anyhow::Result<PathBuf> {
         let path = self.folder.path().join(name);
         fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
     }
 
-    /// Ends a test that went well: stops the nodes that run, looks whether any ever panicked, and removes everything.
+    /// Ends a successful test: stops the running nodes, checks the logs for panics, and removes everything.
     ///
     /// # Errors
-    /// A node does not end in good order, or panicked.
+    /// A node does not shut down cleanly, or panicked.
     pub async fn finish(mut self) -> anyhow::Result<()> {
-        // All at once: a majority has to be there for who hands back its jobs.
+        // Stop all at once: a node that returns its jobs needs a majority.
         let running = self.nodes.values_mut().filter(|node| node.runs());
         futures::future::try_join_all(running.map(Node::stop)).await?;
         for (id, node) in &self.nodes {

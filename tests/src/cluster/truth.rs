@@ -1,4 +1,4 @@
-//! What a dataset must hold, and whether it does.
+//! The expected content of a dataset.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,11 +12,11 @@ use serde_json::Value;
 
 use crate::emulator::Emulator;
 
-/// Where drafts are, within a dataset's folder.
+/// Folder of drafts within a dataset's folder.
 const DRAFTS: &str = ".tmp";
-/// What else may lie in a dataset's folder: the id of a shared one.
+/// The other permitted entry in a dataset's folder: the id of a shared one.
 const STORAGE_ID: &str = ".twm-output";
-/// Most differences that an error names.
+/// Maximum differences listed in an error.
 const MOST_NAMED: usize = 20;
 
 /// A file of a dataset.
@@ -38,14 +38,14 @@ impl fmt::Display for FileName {
 }
 
 impl FileName {
-    /// Where it lies within a dataset's folder.
+    /// Its path within a dataset's folder.
     pub fn path(self) -> PathBuf {
         let (Self::Timeline(account) | Self::Followers(account)) = self;
         let digits = account.to_string();
         Path::new(&digits[..digits.len().min(2)]).join(self.to_string())
     }
 
-    /// The file at this path within a dataset's folder, if it is one.
+    /// Parses a path within a dataset's folder; `None` if it is not a dataset file.
     pub fn of(path: &Path) -> Option<Self> {
         let account = path.file_stem()?.to_str()?.parse().ok()?;
         let name = match path.extension()?.to_str()? {
@@ -57,9 +57,9 @@ impl FileName {
     }
 }
 
-/// What a dataset must hold: each tweet and each follower once, and nothing else.
+/// The expected content of a dataset: each tweet and each follower exactly once, and nothing else.
 ///
-/// It reads the files itself and shares no code with those who wrote them.
+/// The check reads the files itself and shares no code with the writers.
 pub struct Truth<'a> {
     emulator: &'a Emulator,
     timelines: BTreeSet<u64>,
@@ -69,7 +69,7 @@ pub struct Truth<'a> {
 }
 
 impl<'a> Truth<'a> {
-    /// What the emulator serves; of no account yet.
+    /// Uses the emulator's data; contains no accounts yet.
     pub fn of(emulator: &'a Emulator) -> Self {
         Self {
             emulator,
@@ -80,28 +80,29 @@ impl<'a> Truth<'a> {
         }
     }
 
-    /// The timelines of these accounts.
+    /// Expects the timelines of these accounts.
     #[must_use]
     pub fn timelines(mut self, accounts: impl IntoIterator<Item = u64>) -> Self {
         self.timelines.extend(accounts);
         self
     }
 
-    /// The followers of these accounts.
+    /// Expects the followers of these accounts.
     #[must_use]
     pub fn followers(mut self, accounts: impl IntoIterator<Item = u64>) -> Self {
         self.followers.extend(accounts);
         self
     }
 
-    /// These files may be there or not, as those of a crawl that was cancelled; if they are, they are complete.
+    /// Permits these files, such as those of a cancelled crawl; a file that exists must be complete.
     #[must_use]
     pub fn permit(mut self, files: impl IntoIterator<Item = FileName>) -> Self {
         self.permitted.extend(files);
         self
     }
 
-    /// A file may be in several folders: where a dead node's is not known to be good, it is made again elsewhere.
+    /// Permits a file in several folders: if the file of a dead node cannot be verified, it is written again
+    /// elsewhere.
     #[must_use]
     pub fn copies(mut self) -> Self {
         self.copies = true;
@@ -111,7 +112,7 @@ impl<'a> Truth<'a> {
     /// Compares the datasets in these folders, taken together.
     ///
     /// # Errors
-    /// What differs.
+    /// The datasets differ; the error lists the differences.
     pub fn check(&self, folders: &[PathBuf]) -> anyhow::Result<()> {
         let mut wrong = Vec::new();
         let mut found: BTreeMap<FileName, u32> = BTreeMap::new();
@@ -150,7 +151,7 @@ impl<'a> Truth<'a> {
         timelines.chain(followers).filter(|name| !self.content(*name).is_empty()).collect()
     }
 
-    /// Where nothing is to be fetched there is no file.
+    /// The expected ids in a file; a file without ids must not exist.
     fn content(&self, name: FileName) -> Vec<u64> {
         match name {
             FileName::Timeline(account) => self.emulator.expected_timeline(account),
@@ -197,7 +198,7 @@ pub(super) fn drafts(folders: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 /// Lines of a file, gzip or plain.
 ///
 /// # Errors
-/// It cannot be read to its end.
+/// The file cannot be read to its end.
 pub(super) fn read_lines(path: &Path) -> anyhow::Result<Vec<String>> {
     let mut file = BufReader::new(File::open(path)?);
     let lines = if file.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
@@ -214,7 +215,7 @@ fn tweet_id(line: &str, account: u64) -> anyhow::Result<u64> {
     tweet["id"].as_u64().context("a tweet without an id")
 }
 
-/// All files below a dataset's folder but drafts and the storage id, by their paths within it.
+/// All files below a dataset's folder except drafts and the storage id, by their paths within it.
 fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];

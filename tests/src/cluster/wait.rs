@@ -1,4 +1,4 @@
-//! Waiting for what must come.
+//! Waits for a condition or a command.
 
 use std::process::Output;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use anyhow::{Context, bail};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long anything may take. Far beyond what is needed, because the machine may be busy.
+/// Timeout of every wait. Much longer than needed, because the machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Pause between two looks.
+/// Poll interval.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Looks until there is something, and gives that.
+/// Calls `look` until it returns a value, and returns that value.
 ///
 /// # Errors
-/// A look that failed, or nothing within [`DEADLINE`].
+/// `look` fails, or returns no value within [`DEADLINE`].
 pub async fn eventually<T>(
     what: &str,
     mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
@@ -33,10 +33,10 @@ pub async fn eventually<T>(
     }
 }
 
-/// Runs a command to its end and gives what it printed. A command that does not end is killed.
+/// Runs a command until it exits, and returns its output. A command that does not exit is killed.
 ///
 /// # Errors
-/// It could not be started, or did not end within [`DEADLINE`].
+/// The command cannot be started, or does not exit within [`DEADLINE`].
 pub async fn ended(command: &mut Command) -> anyhow::Result<Output> {
     let shown = format!("{:?}", command.as_std());
     let output = command.kill_on_drop(true).output();

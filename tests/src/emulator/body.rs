@@ -1,4 +1,4 @@
-//! The body of an answer: ready bytes, or a stream where a fault wants one.
+//! The body of a response: ready bytes, or a stream for some faults.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,15 +11,15 @@ use hyper::body::{Frame, SizeHint};
 
 use super::ledger::InFlight;
 
-/// Ready bytes in pieces, so that a page can borrow from a timeline held in memory.
+/// Ready bytes in parts, so that a page can borrow from a timeline in memory.
 pub(super) type Parts = VecDeque<Bytes>;
 
-/// The body of an answer.
+/// The body of a response.
 pub(super) struct Body {
     source: Source,
-    /// Bytes still to come; none for a chunked body.
+    /// Remaining bytes; `None` for a chunked body.
     left: Option<u64>,
-    /// Keeps the request counted as in flight until its last byte is handed over.
+    /// Keeps the request counted as in flight until the body is dropped.
     in_flight: Option<InFlight>,
 }
 
@@ -35,7 +35,7 @@ impl Body {
         Self { source: Source::Parts(parts), left: Some(left), in_flight: None }
     }
 
-    /// A body that comes piece by piece; without a length it is chunked.
+    /// A streamed body; without a length it is chunked.
     pub fn stream(
         length: Option<u64>,
         stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -43,7 +43,7 @@ impl Body {
         Self { source: Source::Stream(stream.boxed()), left: length, in_flight: None }
     }
 
-    /// Counts the request as in flight for as long as the body lives.
+    /// Counts the request as in flight until the body is dropped.
     pub fn hold(mut self, in_flight: InFlight) -> Self {
         self.in_flight = Some(in_flight);
         self
@@ -80,7 +80,7 @@ impl hyper::body::Body for Body {
     }
 }
 
-/// All parts as one piece, for the faults that change a body.
+/// Joins all parts, for the faults that change a body.
 pub(super) fn join(parts: Parts) -> Bytes {
     let mut whole = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
     for part in &parts {

@@ -15,13 +15,13 @@ use super::ledger::Ledger;
 use super::world::{Accounts, Fixture, Gone, Synthetic, World};
 use super::{Emulator, EmulatorError, FaultRule, RateLimits, SyntheticOptions, export, server};
 
-/// Most followers of a page of the real API.
+/// Maximum followers on a page of the real API.
 const FOLLOWERS_PAGE: usize = 5000;
 
-/// How limit headers are spelled.
+/// Spelling of the limit headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HeaderSpelling {
-    /// As the version in the request's path did.
+    /// According to the version in the request's path.
     #[default]
     ByPath,
     /// `x-ratelimit-*` everywhere.
@@ -43,7 +43,7 @@ impl FromStr for HeaderSpelling {
     }
 }
 
-/// Settings of an emulator. Without any it listens on a free port of 127.0.0.1 and limits nothing.
+/// Settings of an emulator. By default it listens on a free port of 127.0.0.1 and has no limits.
 #[must_use]
 pub struct Builder {
     source: Option<Source>,
@@ -97,7 +97,7 @@ impl Builder {
         self
     }
 
-    /// Decides which faults and absences happen by chance.
+    /// Seed of the random faults and of the percentages of accounts that are gone.
     pub fn seed(mut self, seed: u64) -> Self {
         self.fault_seed = seed;
         self.gone.seed = seed;
@@ -116,13 +116,13 @@ impl Builder {
         self
     }
 
-    /// Shares of all other accounts that answer 401 and 404, in percent.
+    /// Percentages of all other accounts that answer 401 and 404.
     pub fn gone_percent(mut self, protected: f64, missing: f64) -> Self {
         (self.gone.protected_percent, self.gone.missing_percent) = (protected, missing);
         self
     }
 
-    /// Listens there; port 0 picks a free one.
+    /// Listens on this address; port 0 picks a free one.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
         self
@@ -134,43 +134,43 @@ impl Builder {
         self
     }
 
-    /// How limit headers are spelled.
+    /// Spelling of the limit headers.
     pub fn headers(mut self, spelling: HeaderSpelling) -> Self {
         self.headers = spelling;
         self
     }
 
-    /// Status of answers beyond the budget: 429 (the default) or 420, as API v1 had it.
+    /// Status of responses beyond the budget: 429 (the default) or 420, as in API v1.
     pub fn limited_status(mut self, status: StatusCode) -> Self {
         self.limited_status = status;
         self
     }
 
-    /// Whether answers beyond the budget have `Retry-After`.
+    /// Whether responses beyond the budget have `Retry-After`.
     pub fn retry_after(mut self, yes: bool) -> Self {
         self.retry_after = yes;
         self
     }
 
-    /// Most followers of a page, 5,000 unless set.
+    /// Maximum followers on a page, 5,000 by default.
     pub fn page_size(mut self, size: usize) -> Self {
         self.page_size = size.max(1);
         self
     }
 
-    /// Whether requests are counted by account as well.
+    /// Whether requests are also counted by account.
     pub fn count_users(mut self, yes: bool) -> Self {
         self.count_users = yes;
         self
     }
 
-    /// Faults from the start.
+    /// Fault rules at the start.
     pub fn faults(mut self, rules: Vec<FaultRule>) -> Self {
         self.faults = rules;
         self
     }
 
-    /// Takes the time for rate limits from there.
+    /// Clock for rate limits.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self

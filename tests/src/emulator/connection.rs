@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Asks for a reset (RST) instead of an orderly end (FIN) when the connection is dropped.
+/// Requests a reset (RST) instead of an orderly close (FIN) when the connection is dropped.
 #[derive(Clone, Default)]
 pub(super) struct ResetSwitch(Arc<AtomicBool>);
 

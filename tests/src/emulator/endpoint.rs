@@ -1,11 +1,11 @@
-//! The endpoints that are counted and limited each on their own.
+//! The endpoints, each counted and limited separately.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// An endpoint of the API, as rate limits and counters know it.
+/// An endpoint of the API, the unit of rate limits and counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Endpoint {
@@ -22,7 +22,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// All of them, in the order of their [`index`](Self::index).
+    /// All endpoints, in the order of [`index`](Self::index).
     pub const ALL: [Self; 5] = [Self::Timeline, Self::Followers, Self::Lookup, Self::Show, Self::Limits];
 
     /// Position in [`ALL`](Self::ALL), for tables.

@@ -1,10 +1,10 @@
-//! Why the emulator does not start.
+//! Errors that keep the emulator from starting.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Why the emulator does not start, with the remedy.
+/// An error that keeps the emulator from starting, with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum EmulatorError {
     /// The address is in use or not local.
@@ -12,9 +12,9 @@ pub enum EmulatorError {
         "cannot listen on {address}: {source}; choose another address with --listen, port 0 picks a free one"
     )]
     Listen {
-        /// The address asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// Neither a dataset nor a synthetic population was chosen.
@@ -25,28 +25,28 @@ pub enum EmulatorError {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A file of the dataset holds something else than it should.
+    /// A line of a dataset file is invalid.
     #[error("{path}, line {line}: {reason}; repair or remove the line")]
     Line {
         /// The file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
-    /// A file of the dataset is wrong as a whole.
+    /// A file of the dataset is invalid as a whole.
     #[error("{path}: {reason}")]
     Dataset {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it and what to do.
+        /// The problem and its remedy.
         reason: String,
     },
-    /// A setting that makes no sense.
+    /// A setting is invalid.
     #[error("{0}")]
     Setting(String),
 }

@@ -15,7 +15,7 @@ const PIECE: usize = 10_000;
 
 /// Writes `DD/ID.twt` and `DD/ID.fws`, `profiles.jsonl.gz`, `targets` and, if any account is gone, `gone`.
 ///
-/// An account without tweets or followers has no file of them, as in a crawled dataset.
+/// An account without tweets or followers has no file for them, as in a crawled dataset.
 pub(super) fn export(accounts: &Accounts, folder: &Path) -> Result<(), EmulatorError> {
     fs::create_dir_all(folder).map_err(|error| EmulatorError::file(folder, error))?;
     let ids = || (0..accounts.count()).filter_map(|position| accounts.at(position));

@@ -10,7 +10,7 @@ use storage::env::Clock;
 use super::limits::{Allowance, Window};
 use super::{Endpoint, RateLimits, Stats};
 
-/// The books of one emulator.
+/// The counters and windows of one emulator.
 pub(super) struct Ledger {
     limits: RateLimits,
     count_users: bool,
@@ -29,7 +29,7 @@ struct Books {
     unserved: u64,
 }
 
-/// What one address did at one endpoint.
+/// The requests of one address to one endpoint.
 #[derive(Default)]
 struct Account {
     requests: u64,
@@ -37,7 +37,7 @@ struct Account {
     window: Option<Window>,
 }
 
-/// Counts as a request in flight until dropped.
+/// Keeps a request counted as in flight until dropped.
 pub(super) struct InFlight(Arc<Ledger>);
 
 impl Drop for InFlight {
@@ -69,7 +69,7 @@ impl Ledger {
         InFlight(Arc::clone(self))
     }
 
-    /// Counts a request and charges its window; nothing is returned where no limit applies.
+    /// Counts a request and charges its window. Returns `None` if the endpoint has no limit.
     pub fn charge(&self, address: IpAddr, endpoint: Endpoint, users: &[u64]) -> Option<Allowance> {
         let mut books = self.books();
         if self.count_users {
@@ -85,7 +85,7 @@ impl Ledger {
         Some(allowance)
     }
 
-    /// What `address` has left at each limited endpoint.
+    /// The remaining budget of `address` at each limited endpoint.
     pub fn allowances(&self, address: IpAddr) -> Vec<(Endpoint, Allowance)> {
         let books = self.books();
         let accounts = books.addresses.get(&address);
@@ -109,7 +109,7 @@ impl Ledger {
         self.books().unserved += 1;
     }
 
-    /// Forgets counters and windows.
+    /// Resets counters and windows.
     pub fn reset(&self) {
         *self.books() = Books::default();
         self.max_concurrent.store(self.in_flight.load(Ordering::Relaxed), Ordering::Relaxed);

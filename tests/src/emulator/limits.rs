@@ -7,19 +7,19 @@ use storage::env::Clock;
 
 use super::Endpoint;
 
-/// How many requests a window allows.
+/// A request budget per window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// Requests answered in one window; at least 1.
     pub requests: u32,
-    /// Shortest length of a window, which ends at the next whole second of the wall clock.
+    /// Minimum length of a window; its end is rounded up to the next whole second of the wall clock.
     pub window: Duration,
 }
 
 impl FromStr for Budget {
     type Err = String;
 
-    /// Reads `180/900s`; the window's unit is `ms`, `s` or `m`.
+    /// Parses `180/900s`; the unit of the window is `ms`, `s` or `m`.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is no budget; write requests per window, as 180/900s");
         let (requests, window) = text.split_once('/').ok_or_else(wrong)?;
@@ -75,7 +75,7 @@ impl FromStr for RateLimits {
     }
 }
 
-/// A fixed window, opened by an address's first request after the last one ended.
+/// A fixed window, opened by an address's first request after the previous window ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     used: u32,
@@ -83,23 +83,23 @@ pub(super) struct Window {
     reset_unix: u64,
 }
 
-/// What a window leaves after a request.
+/// The state of a window after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Allowance {
     pub limit: u32,
     pub remaining: u32,
-    /// Unix seconds; from then on a new window is open.
+    /// Unix time in seconds at which the window ends.
     pub reset_unix: u64,
     /// Whole seconds until then, rounded up.
     pub reset_in: u64,
-    /// The request found the budget spent.
+    /// Whether the budget was already exhausted.
     pub exhausted: bool,
 }
 
 impl Window {
     fn open(budget: Budget, clock: &dyn Clock) -> Self {
-        // Headers carry whole seconds. Rounding the window's end up keeps them true: a client that
-        // comes at the announced second is never early.
+        // Headers contain whole seconds. The end of the window is rounded up, so a client that returns at the
+        // announced second is never early.
         let wall = clock.wall();
         let end = wall + budget.window;
         let reset_unix = end.as_secs() + u64::from(end.subsec_nanos() > 0);
@@ -107,7 +107,7 @@ impl Window {
         Self { used: 0, ends: clock.monotonic() + length, reset_unix }
     }
 
-    /// Charges one request to the window in `slot`, opening a new one where none runs.
+    /// Charges one request to the window in `slot`, opening a new one if none is open.
     pub fn charge(slot: &mut Option<Self>, budget: Budget, clock: &dyn Clock) -> Allowance {
         let now = clock.monotonic();
         let window = match slot {
@@ -119,7 +119,7 @@ impl Window {
         window.allowance(budget, now, exhausted)
     }
 
-    /// What is left, without charging anything.
+    /// The remaining budget, without charging a request.
     pub fn look(slot: Option<&Self>, budget: Budget, clock: &dyn Clock) -> Allowance {
         let now = clock.monotonic();
         let fresh = Self::open(budget, clock);

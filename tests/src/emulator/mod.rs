@@ -1,14 +1,15 @@
-//! A double of the Twitter API v1 and v1.1, for tests and benchmarks.
+//! A test double of the Twitter API v1 and v1.1, for tests and benchmarks.
 //!
 //! It serves a population of accounts (a [fixture](Builder::dataset) read from files, or a
-//! [synthetic](Builder::synthetic) one of any size made on the fly), keeps rate limit windows by
-//! client address, and misbehaves on request. It counts what it is asked, and it can say what a
-//! full crawl of an account must contain, so that a test compares a dataset with the truth.
+//! [synthetic](Builder::synthetic) one of any size computed on demand), keeps rate limit windows by client
+//! address, and injects faults on request. It counts requests, and returns the expected result of a full
+//! crawl of an account, so that a test can compare a dataset with it.
 //!
-//! The order of a request: `server` accepts, `api` reads it, `ledger` counts it and charges the window,
-//! [`faults`] decides what goes wrong, [`world`] has the data, `body` carries the answer.
+//! A request passes through these modules: `server` accepts it, `api` parses it, `ledger` counts it and
+//! charges the window, [`faults`] decides which faults apply, [`world`] provides the data, `body` carries the
+//! response.
 //!
-//! It shares no code with the crawler on purpose: the same mistake in both would go unseen.
+//! It deliberately shares no code with the crawler: a mistake in both would go unnoticed.
 
 mod api;
 mod body;

@@ -1,4 +1,4 @@
-//! An emulator that runs.
+//! A running emulator.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::api::Api;
 use super::{Builder, FaultRule, Stats, server};
 
-/// An emulator that runs; it stops when dropped.
+/// A running emulator; it stops when dropped.
 pub struct Emulator {
     address: SocketAddr,
     api: Arc<Api>,
@@ -32,7 +32,7 @@ impl Emulator {
         Self { address, api, server }
     }
 
-    /// Stops listening and breaks all connections, as a server that crashes; what it counted stays.
+    /// Stops listening and breaks all connections, as in a crash; counters are kept.
     pub fn stop(&self) {
         self.server.abort();
     }
@@ -40,37 +40,37 @@ impl Emulator {
     /// Listens again after [`stop`](Self::stop).
     ///
     /// # Errors
-    /// The address is taken.
+    /// The address cannot be listened on.
     pub async fn start_again(&mut self) -> std::io::Result<()> {
         self.server.abort();
-        // Its listener is closed once it has ended; that it was ended is what the error would say.
+        // The listener is closed once the task has ended. The error only says that the task was aborted.
         let _ended = (&mut self.server).await;
         let listener = TcpListener::bind(self.address).await?;
         self.server = tokio::spawn(server::serve(listener, Arc::clone(&self.api)));
         Ok(())
     }
 
-    /// The address listened on.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// `http://ADDRESS`, without a slash behind; API v1 is at `/1/` below it, v1.1 at `/1.1/`.
+    /// `http://ADDRESS`, without a trailing slash; API v1 is below `/1/`, v1.1 below `/1.1/`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What was counted since the start or the last reset.
+    /// Counters since the start or the last reset.
     pub fn stats(&self) -> Stats {
         self.api.ledger.stats()
     }
 
-    /// Forgets counters and rate limit windows; faults stay.
+    /// Resets counters and rate limit windows; faults stay.
     pub fn reset(&self) {
         self.api.ledger.reset();
     }
 
-    /// Replaces all fault rules; fails on one that makes no sense, and then changes nothing.
+    /// Replaces all fault rules. If one is invalid, it fails and changes nothing.
     pub fn set_faults(&self, rules: Vec<FaultRule>) -> Result<(), String> {
         self.api.injector.set(rules)
     }
@@ -81,7 +81,7 @@ impl Emulator {
         (offset..end).filter_map(|position| self.api.accounts.at(position)).collect()
     }
 
-    /// Whether the account can be read: it is there, and neither protected nor suspended.
+    /// Whether the account can be read: it exists and is neither protected nor suspended.
     pub fn is_open(&self, id: u64) -> bool {
         self.api.accounts.is_open(id)
     }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::api::{Api, Client};
 use super::connection::{Connection, ResetSwitch};
 
-/// Serves until dropped; that also ends every connection.
+/// Serves until dropped, which also ends every connection.
 pub(super) async fn serve(listener: TcpListener, api: Arc<Api>) {
     let mut connections = JoinSet::new();
     loop {
@@ -21,7 +21,7 @@ pub(super) async fn serve(listener: TcpListener, api: Arc<Api>) {
                 Ok((stream, peer)) => {
                     connections.spawn(connection(stream, peer, Arc::clone(&api)));
                 }
-                // Out of file descriptors, most likely: going on at once would spin.
+                // Most likely out of file descriptors: an immediate retry would spin.
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -43,7 +43,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, api: Arc<Api>) {
         async move { api.answer(&client, request).await }
     });
     let io = TokioIo::new(Connection::new(stream, reset));
-    // A client that went away and a fault made on purpose both end here.
+    // Both a client that disconnected and an injected fault end here.
     if let Err(error) = http1::Builder::new().serve_connection(io, service).await {
         tracing::debug!(%peer, %error, "a connection broke");
     }

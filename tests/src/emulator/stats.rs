@@ -1,4 +1,4 @@
-//! What the emulator counted.
+//! Counters of the emulator.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 
 use super::Endpoint;
 
-/// What was counted since the start or the last reset. Also the JSON of `GET /_emulator/stats`.
+/// Counters since the start or the last reset. Also the JSON of `GET /_emulator/stats`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
-    /// Requests by client address and endpoint, refused ones included.
+    /// Requests by client address and endpoint, including refused ones.
     pub requests: BTreeMap<IpAddr, BTreeMap<Endpoint, u64>>,
-    /// Of these, the ones that came while the address's budget for the endpoint was spent.
+    /// Of these, requests while the budget of the address for the endpoint was exhausted.
     pub violations: BTreeMap<IpAddr, BTreeMap<Endpoint, u64>>,
-    /// Answers by HTTP status. A request whose connection was reset has no answer.
+    /// Responses by HTTP status. A request whose connection was reset has no response.
     pub statuses: BTreeMap<u16, u64>,
     /// Injected faults by name.
     pub faults: BTreeMap<String, u64>,
-    /// Requests by endpoint and user, when asked for (a lookup counts for each of its users).
+    /// Requests by endpoint and user, if enabled (a lookup counts for each of its users).
     pub users: BTreeMap<Endpoint, BTreeMap<u64, u64>>,
-    /// Requests for paths that the API does not have.
+    /// Requests for unknown paths.
     pub unserved: u64,
-    /// Requests being answered now.
+    /// Requests in flight.
     pub in_flight: u64,
-    /// The most requests that were answered at one time.
+    /// Maximum number of requests in flight.
     pub max_concurrent: u64,
 }
 

@@ -1,12 +1,12 @@
-//! The content of a file: what a reader sees, and what is on the platter.
+//! The content of a file: as readers see it, and as it is on the disk.
 
 use std::collections::BTreeSet;
 
 use storage::env::{Entropy, SeededEntropy};
 
-/// What a disk writes as a whole or not at all.
+/// Unit that a disk writes atomically.
 const SECTOR: usize = 512;
-/// What the system writes back at a time.
+/// Unit that the operating system writes back.
 const PAGE: usize = 4_096;
 
 /// The content of a file.
@@ -14,7 +14,7 @@ const PAGE: usize = 4_096;
 pub(super) struct Content {
     now: Vec<u8>,
     durable: Vec<u8>,
-    /// What was done since the last sync, in order.
+    /// Changes since the last sync, in order.
     unsynced: Vec<Change>,
 }
 
@@ -46,7 +46,7 @@ impl Content {
         self.now.len() as u64
     }
 
-    /// What is there from `at` on, at most so many bytes.
+    /// At most `bytes` bytes from `at` on.
     pub(super) fn read(&self, at: u64, bytes: usize) -> &[u8] {
         let from = usize::try_from(at).unwrap_or(usize::MAX).min(self.now.len());
         &self.now[from..from.saturating_add(bytes).min(self.now.len())]
@@ -63,7 +63,7 @@ impl Content {
         self.unsynced.push(Change::Resize(length as usize));
     }
 
-    /// All of it is durable from now on.
+    /// Makes the whole content durable.
     pub(super) fn sync(&mut self) {
         for change in self.unsynced.drain(..) {
             change.apply(&mut self.durable);
@@ -79,8 +79,9 @@ impl Content {
         self.unsynced.iter().map(size).sum()
     }
 
-    /// Power is cut: what is left is durable, and some of the rest. Each page was last written back at some moment since the
-    /// sync, or not at all; one that was being written is torn between two moments. The length is that of some moment too.
+    /// Cuts the power: durable data remains, and part of the rest. Each page has its state at some moment since the
+    /// last sync; the sectors of a torn page have states of different moments. The length is also that of some
+    /// moment.
     pub(super) fn cut(&mut self, dice: &SeededEntropy) {
         let changes = std::mem::take(&mut self.unsynced);
         let moment = || dice.next_u64() as usize % (changes.len() + 1);
@@ -107,7 +108,7 @@ impl Content {
         self.now.clone_from(&self.durable);
     }
 
-    /// Makes what these changes did to a sector durable.
+    /// Makes the effect of these changes on a sector durable.
     fn write_back(&mut self, sector: usize, changes: &[Change]) {
         let end = sector + SECTOR;
         for change in changes {

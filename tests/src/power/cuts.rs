@@ -1,4 +1,4 @@
-//! Power cuts of single nodes and of all, in the middle of the load.
+//! Power cuts of single nodes and of all nodes under load.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,11 +16,11 @@ use crate::emulator::{Emulator, Fault, FaultRule, SyntheticOptions};
 
 use super::PowerDisk;
 
-/// Accounts of each crawl.
+/// Accounts per crawl.
 const ACCOUNTS: u64 = 12;
-/// Ids of a chunk of a big crawl.
+/// Ids per chunk of a big crawl.
 const CHUNK: u64 = 10_000;
-/// How long a cut waits for enough changes of a disk.
+/// Maximum wait for the number of disk changes after which the power is cut.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What to cut.
@@ -30,16 +30,16 @@ const PATIENCE: Duration = Duration::from_secs(3);
     about = "Cuts the power of nodes in the middle of their load, and compares what is left with what was acknowledged"
 )]
 pub struct Arguments {
-    /// How many cuts, each of one node or of all.
+    /// Number of cuts, each of one node or of all nodes.
     #[arg(long, default_value_t = 20)]
     pub cuts: u64,
-    /// Draws when, whose and what is lost.
+    /// Seed that decides when the power is cut, on which nodes, and what is lost.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Nodes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=5))]
     pub nodes: u64,
-    /// Account ids of a paused crawl that is there all the time.
+    /// Account ids of a paused crawl that exists during the whole run.
     #[arg(long, default_value_t = 0)]
     pub ids: u64,
 }
@@ -49,18 +49,18 @@ pub struct Arguments {
 pub struct Seen {
     single: u64,
     all: u64,
-    /// Cuts with changes of names, or bytes, that were not synced.
+    /// Cuts while changes of names, or bytes, were not synced.
     at_risk: u64,
     names: usize,
     bytes: usize,
-    /// Cuts of nodes that had not finished their start.
+    /// Cuts of nodes that were still starting.
     early: u64,
     accounts: u64,
     longest_start: Duration,
 }
 
 impl Seen {
-    /// How many cuts came while something was not synced.
+    /// Number of cuts while something was not synced.
     pub fn at_risk(&self) -> u64 {
         self.at_risk
     }
@@ -84,10 +84,10 @@ impl fmt::Display for Seen {
     }
 }
 
-/// The disks of a host: of its data directory, and of its dataset.
+/// The disks of each host: for its data directory, and for its dataset.
 type Disks = BTreeMap<u64, [PowerDisk; 2]>;
 
-/// Cuts as told, and says what was seen.
+/// Makes the cuts and returns the results.
 ///
 /// # Errors
 /// Something is lost, or a node does not start again.
@@ -127,7 +127,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<Seen> {
         seen.early += u64::from(early);
         restart(&mut cluster, &mut disks, &victims, &dice, &mut seen, early).await?;
         if early {
-            // Cut again while the nodes look at what was left.
+            // Cut again while the nodes recover.
             power_goes(&disks, &victims, &|n| below(n.min(40)), &mut seen).await;
             restart(&mut cluster, &mut disks, &victims, &dice, &mut seen, false).await?;
         }
@@ -159,7 +159,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<Seen> {
     Ok(seen)
 }
 
-/// A crawl of so many accounts that is paused from its beginning.
+/// Creates a crawl of `ids` accounts that is paused from the start.
 async fn submit_many(cluster: &Cluster, ids: u64) -> anyhow::Result<CrawlId> {
     let client = cluster.client();
     let spec = CrawlSpec {
@@ -181,7 +181,7 @@ async fn submit_many(cluster: &Cluster, ids: u64) -> anyhow::Result<CrawlId> {
     Ok(crawl)
 }
 
-/// The power of these hosts goes at one moment, in the middle of what one of them writes.
+/// Cuts the power of these hosts at the same moment, while one of them writes.
 async fn power_goes(disks: &Disks, victims: &[u64], below: &impl Fn(u64) -> u64, seen: &mut Seen) {
     let all = || victims.iter().filter_map(|id| disks.get(id)).flatten();
     let first = below(all().count() as u64) as usize;
@@ -200,7 +200,7 @@ async fn power_goes(disks: &Disks, victims: &[u64], below: &impl Fn(u64) -> u64,
     seen.bytes += bytes;
 }
 
-/// The hosts boot again, with what their disks have kept.
+/// Restarts the hosts with what their disks kept.
 async fn restart(
     cluster: &mut Cluster,
     disks: &mut Disks,
@@ -211,7 +211,7 @@ async fn restart(
 ) -> anyhow::Result<()> {
     for &id in victims {
         let node = cluster.node(id)?;
-        // Without its disk it may have ended by itself.
+        // Without its disk the node may already have exited.
         if node.exit()?.is_none() {
             node.kill().await?;
         }

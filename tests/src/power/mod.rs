@@ -1,8 +1,9 @@
 //! A disk whose power can be cut at any moment.
 //!
-//! A file system of its own (FUSE, as root) keeps what was written apart from what was synced. A cut loses any part of what
-//! was not: each page of a file is as it was at some moment since it was synced, or torn between two moments at a sector; each
-//! change of a name survives or not. Nothing is promised that POSIX does not: a file is durable once it was synced, and its name once the folder was.
+//! A FUSE file system (requires root) keeps written data apart from synced data. A cut loses any part of the unsynced
+//! data: each page of a file has its state at some moment since the last sync, or is torn, with sectors of different
+//! moments; each change of a name survives or is lost. Only the guarantees of POSIX hold: a file is durable once it
+//! was synced, and its name once the folder was synced.
 
 mod content;
 pub mod cuts;

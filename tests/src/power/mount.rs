@@ -1,4 +1,4 @@
-//! A disk at a folder, by FUSE.
+//! A FUSE disk mounted over a folder.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -18,13 +18,13 @@ use storage::env::{Clock, SeededEntropy, SystemClock};
 use super::content::Content;
 use super::tree::{No, Number, ROOT, Thing, Tree};
 
-/// Nothing is remembered by the kernel: what it asks for is in memory anyway.
+/// The kernel caches nothing; the data is in memory anyway.
 const TTL: Duration = Duration::ZERO;
 
-/// Room that the disk says it has, blocks of 4 KiB.
+/// Size of the disk as reported, in blocks of 4 KiB.
 const ROOM: u64 = 1 << 22;
 
-/// A disk, mounted over a folder. Needs root. Dropped, it is unmounted and its content is gone.
+/// A disk, mounted over a folder. Requires root. Dropping it unmounts it and discards its content.
 pub struct PowerDisk {
     path: PathBuf,
     disk: Shared,
@@ -40,12 +40,12 @@ struct Disk {
     power: Power,
 }
 
-/// Whether there is power.
+/// State of the power.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Power {
     #[default]
     On,
-    /// It goes after so many more writes, syncs and changes of names.
+    /// Off after this many more writes, syncs and changes of names.
     GoesAfter(u64),
     Off,
 }
@@ -55,10 +55,10 @@ fn lock(disk: &Shared) -> MutexGuard<'_, Disk> {
 }
 
 impl PowerDisk {
-    /// An empty one over a folder, which is made if there is none.
+    /// Mounts an empty disk over a folder, which is created if missing.
     ///
     /// # Errors
-    /// It cannot be mounted, as by anybody but root.
+    /// It cannot be mounted, for example without root.
     pub fn mount(path: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(path)?;
         let mut disk = Self { path: path.to_owned(), disk: Shared::default(), mounted: None };
@@ -76,8 +76,8 @@ impl PowerDisk {
         Ok(())
     }
 
-    /// Power goes after so many more writes, syncs and changes of names, in the middle of whatever goes on. Whoever uses
-    /// the disk then gets errors.
+    /// Cuts the power after `changes` more writes, syncs and changes of names. Processes that use the disk then get
+    /// errors.
     pub fn cut_after(&self, changes: u64) {
         lock(&self.disk).power = Power::GoesAfter(changes);
     }
@@ -87,24 +87,24 @@ impl PowerDisk {
         lock(&self.disk).power = Power::Off;
     }
 
-    /// Whether power is gone.
+    /// Whether the power is off.
     pub fn is_off(&self) -> bool {
         lock(&self.disk).power == Power::Off
     }
 
-    /// Changes of names, and bytes, that a cut may lose now.
+    /// The numbers of name changes and of bytes that a cut may lose now.
     pub fn at_risk(&self) -> (usize, usize) {
         lock(&self.disk).tree.at_risk()
     }
 
-    /// Power comes back, after it was gone or was cut just now: what was not synced is lost, or some of it. Nobody may use
-    /// the disk at this moment.
+    /// Restores the power, after cutting it if it is on: all or part of what was not synced is lost. No process may
+    /// use the disk during this call.
     ///
     /// # Errors
     /// It cannot be mounted again.
     pub fn restore(&mut self, dice: &SeededEntropy) -> anyhow::Result<()> {
         lock(&self.disk).power = Power::Off;
-        // Nothing of it is left in the kernel either.
+        // Unmounting also discards the state in the kernel.
         self.mounted = None;
         {
             let mut disk = lock(&self.disk);
@@ -128,7 +128,7 @@ impl From<No> for Errno {
 }
 
 impl Disk {
-    /// Whether there is power for one more change.
+    /// Counts one change; fails if the power is off.
     fn change(&mut self) -> Result<(), Errno> {
         match self.power {
             Power::On => return Ok(()),
@@ -184,7 +184,7 @@ impl Disk {
     }
 }
 
-/// What the kernel asks.
+/// Handles requests of the kernel.
 struct Calls(Shared);
 
 impl Calls {

@@ -1,4 +1,4 @@
-//! Bits that flip on the disks of nodes that are down, and in the dataset.
+//! Bit flips on the disks of nodes that are down, and in the dataset.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,38 +18,38 @@ use crate::redis_server::RedisServer;
 
 use super::rot_dataset;
 
-/// One damage in so many is one of the dataset.
+/// One in this many damages is in the dataset.
 const IN_DATASET: usize = 4;
 
 /// Part of the path of every data directory.
 const DATA: &str = "data-";
 
-/// Reasons that are told of a kind of file.
+/// Maximum reasons reported per kind of file.
 const MOST_TOLD: usize = 3;
 
-/// What is to rot.
+/// Settings of the damage.
 #[derive(Debug, Clone, clap::Parser)]
 #[command(
     version,
     about = "Flips bits in the files of nodes that are down, and looks whether they notice or serve them"
 )]
 pub struct Arguments {
-    /// How many times a bit is flipped, a few bytes are overwritten or an end is cut off.
+    /// Number of times that a bit is flipped, a few bytes are overwritten or an end is cut off.
     #[arg(long, default_value_t = 40)]
     pub flips: u64,
-    /// Draws whose files rot, and where.
+    /// Seed that decides which nodes' files are damaged, and where.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }
 
-/// What became of the nodes whose files rotted.
+/// Results for the nodes with damaged files.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// By kind of file: nodes that started, and what those that did not said.
+    /// By kind of file: nodes that started, and the messages of those that did not.
     by_kind: BTreeMap<String, (u64, BTreeMap<String, u64>)>,
-    /// By kind of file of the dataset: how often nothing was found, and how often the damage was.
+    /// By kind of dataset file: how often nothing was found, and how often the damage was found.
     in_dataset: BTreeMap<String, (u64, u64)>,
-    /// Tweets that waited for Redis and got there.
+    /// Tweets that waited for Redis and reached it.
     mirrored: usize,
 }
 
@@ -87,10 +87,11 @@ impl fmt::Display for Seen {
     }
 }
 
-/// Lets files rot as told, and says what was seen.
+/// Damages files and returns the results.
 ///
 /// # Errors
-/// A node panicked, hung, ended without naming what is damaged, or served something else than the others.
+/// A node panicked, hung, exited without naming the damaged file, or served data that differs from the
+/// others.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<Seen> {
     let dice = SeededEntropy::new(arguments.seed);
     let below = |n: usize| (dice.next_u64() % n.max(1) as u64) as usize;
@@ -103,7 +104,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<Seen> {
     let mirror = format!("--redis={}", redis.url());
     let builder = Cluster::builder().nodes(3).flags(["--log-kept=100", "--max-attempts=1", mirror.as_str()]);
     let mut cluster = builder.crawling(&emulator).start().await?;
-    // What is mirrored from now on waits on the nodes' disks.
+    // From now on, tweets to mirror wait on the nodes' disks.
     redis.kill().await?;
     let mut crawls = vec![cluster.submit(&emulator.users(0, 40), &["-T", "-F", "-A"]).await?];
     cluster.finished(crawls[0]).await?;
@@ -178,7 +179,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<Seen> {
     Ok(seen)
 }
 
-/// How many tweets have got to Redis once no node has any that wait. Damaged ones are left out.
+/// Number of tweets in Redis, once no node has waiting ones. Damaged tweets do not reach it.
 async fn mirrored(cluster: &Cluster, redis: &RedisServer, emulator: &Emulator) -> anyhow::Result<usize> {
     let spools = || cluster.ids().into_iter().map(|id| cluster.data_dir(id).join("spool"));
     eventually("nothing waits for Redis", async || {
@@ -200,7 +201,7 @@ async fn mirrored(cluster: &Cluster, redis: &RedisServer, emulator: &Emulator) -
     Ok(entries.ids.len())
 }
 
-/// What a reader is told of these crawls.
+/// Query results for these crawls.
 type Told = Vec<(Option<CrawlView>, String)>;
 
 async fn told(cluster: &Cluster, crawls: &[CrawlId]) -> anyhow::Result<Told> {
@@ -209,7 +210,7 @@ async fn told(cluster: &Cluster, crawls: &[CrawlId]) -> anyhow::Result<Told> {
         let Answer::Crawl(view) = cluster.client().query(Query::Crawl(crawl)).await? else {
             bail!("a query for crawl {crawl} was answered by something else");
         };
-        // The cluster's time goes on.
+        // The cluster's time advances between queries.
         let view = view.map(|view| CrawlView { now: 0, ..*view });
         let errors = cluster.client().query(Query::Errors { crawl, after: None, limit: 1_000 }).await?;
         let gone = cluster.client().query(Query::Gone { crawl, after: None, limit: 1_000 }).await?;
@@ -228,7 +229,7 @@ fn kind_of(inner: &Path) -> String {
     kind.join("/").trim_start_matches('/').to_owned()
 }
 
-/// A file of a folder and what kind it is of; each kind as often as the others.
+/// Draws a file of a folder and returns it with its kind; each kind is equally likely.
 pub(super) fn draw(
     folder: &Path,
     below: &impl Fn(usize) -> usize,
@@ -253,7 +254,7 @@ pub(super) fn draw(
     Ok((kind.clone(), files[below(files.len())].clone()))
 }
 
-/// Damages a file, and says how.
+/// Damages a file and returns a description.
 pub(super) fn damage(file: &Path, below: &impl Fn(usize) -> usize) -> anyhow::Result<String> {
     let mut bytes = fs::read(file)?;
     let at = below(bytes.len());
@@ -277,8 +278,8 @@ pub(super) fn damage(file: &Path, below: &impl Fn(usize) -> usize) -> anyhow::Re
     Ok(what)
 }
 
-/// Starts a node, and waits until it is ready or ends with a reason; gives the reason, which has to name this part of the
-/// damaged file's path.
+/// Starts a node, and waits until it is ready or exits with a reason. Returns the reason, which must contain `part`
+/// of the damaged file's path.
 pub(super) async fn start(cluster: &mut Cluster, id: u64, part: &str) -> anyhow::Result<Option<String>> {
     let node = cluster.node(id)?;
     let read = node.log()?.len();
@@ -303,10 +304,10 @@ pub(super) async fn start(cluster: &mut Cluster, id: u64, part: &str) -> anyhow:
     }
 }
 
-/// Lets a node lead; gives the reason when the leader sends it nothing any more.
+/// Makes a node the leader. Returns the reason if the leader no longer sends it anything.
 async fn lead(cluster: &Cluster, id: u64) -> anyhow::Result<Option<String>> {
     eventually(&format!("node {id} leads"), async || {
-        // It may not have caught up yet.
+        // The node may not have caught up yet.
         let _refused = cluster.client().transfer_leader(Some(id)).await;
         let status = cluster.status().await?;
         let cut_off = status.nodes.iter().find(|node| node.id == id).and_then(|node| node.cut_off.clone());

@@ -1,4 +1,4 @@
-//! Bits that flip in a dataset: in published files, drafts and the marker.
+//! Bit flips in a dataset: in published files, drafts and the marker.
 
 use std::fs;
 use std::path::Path;
@@ -9,13 +9,13 @@ use crate::cluster::{Cluster, FileName};
 
 use super::rot::{Seen, damage, draw, start};
 
-/// The file that says whose output a folder is.
+/// The file that identifies the owner of an output folder.
 const MARKER: &str = ".twm-output";
 
-/// Lets a file of the dataset rot; each kind as often as the others.
+/// Damages a file of the dataset; each kind is equally likely.
 ///
 /// # Errors
-/// Damage that changes what a file holds is not found, or cannot be mended by crawling the account again.
+/// Damage that changes the content of a file is not found, or crawling the account again does not repair it.
 pub(super) async fn rot(
     cluster: &mut Cluster,
     below: &impl Fn(usize) -> usize,
@@ -50,7 +50,7 @@ pub(super) async fn rot(
             cluster.restart(id).await?;
             true
         }
-        // Whoever goes on with the job sees it; in the end every file is compared.
+        // The node that continues the job detects it; all files are compared at the end.
         _ => false,
     };
     seen.in_dataset(kind, found);
@@ -79,7 +79,7 @@ async fn is_found(cluster: &Cluster, folder: &Path, file: &Path) -> anyhow::Resu
     }
 }
 
-/// Mends a file: the network still has what it held.
+/// Repairs a file by crawling its account again.
 async fn crawl_again(
     cluster: &Cluster,
     name: FileName,
@@ -95,7 +95,7 @@ async fn crawl_again(
     let users = cluster.finished(crawl).await?.counters.users;
     ensure!(users.completed == 1, "crawling it again ended with {users:?}");
     ensure!(cluster.lines(1, name)? == before, "crawled again it holds something else");
-    // What cannot be read is not replaced, but set aside.
+    // An unreadable file is set aside, not replaced.
     let above = file.parent().context("a file in no folder")?;
     let aside = format!("{name}.unreadable");
     for entry in fs::read_dir(above)? {

@@ -1,4 +1,4 @@
-//! Folders and files of a disk: as programs see them, and as they are on the platter.
+//! Folders and files of a disk: as programs see them, and as they are on the disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -10,10 +10,10 @@ use super::content::Content;
 /// The number of a file or folder.
 pub(super) type Number = u64;
 
-/// The number of the disk's uppermost folder, as FUSE has it.
+/// The number of the root folder, as in FUSE.
 pub(super) const ROOT: Number = 1;
 
-/// Why something cannot be done.
+/// Reason for a failed operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum No {
     NotThere,
@@ -33,7 +33,7 @@ pub(super) enum Thing {
 /// Names in a folder.
 type Names = BTreeMap<OsString, Number>;
 
-/// A change of names, which is made as a whole: a rename is one, too.
+/// An atomic change of names; a rename is a single one.
 #[derive(Debug)]
 struct Renaming(Vec<(Number, OsString, Option<Number>)>);
 
@@ -42,9 +42,9 @@ struct Renaming(Vec<(Number, OsString, Option<Number>)>);
 pub(super) struct Tree {
     things: HashMap<Number, Thing>,
     next: Number,
-    /// Names on the platter, by folder.
+    /// Durable names, by folder.
     durable: HashMap<Number, Names>,
-    /// Changes of names that were not synced, in order.
+    /// Unsynced changes of names, in order.
     unsynced: Vec<Renaming>,
 }
 
@@ -79,7 +79,7 @@ impl Tree {
         self.names(folder)?.get(name).copied().ok_or(No::NotThere)
     }
 
-    /// How many names a file has.
+    /// Number of names of a file.
     pub(super) fn links(&self, number: Number) -> u32 {
         let names = self.things.values().filter_map(|thing| match thing {
             Thing::Folder(names) => Some(names),
@@ -99,7 +99,7 @@ impl Tree {
         self.unsynced.push(Renaming(changes));
     }
 
-    /// A new file or folder.
+    /// Creates a file or folder.
     pub(super) fn make(&mut self, folder: Number, name: &OsStr, thing: Thing) -> Result<Number, No> {
         if self.look_up(folder, name).is_ok() {
             return Err(No::Exists);
@@ -112,7 +112,7 @@ impl Tree {
         Ok(number)
     }
 
-    /// One more name for a file.
+    /// Adds a name to a file.
     pub(super) fn link(&mut self, number: Number, folder: Number, name: &OsStr) -> Result<(), No> {
         self.content(number)?;
         if self.look_up(folder, name).is_ok() {
@@ -123,7 +123,7 @@ impl Tree {
         Ok(())
     }
 
-    /// A name less. What has no name is still there for whoever has it open.
+    /// Removes a name. A file without a name stays available to processes that have it open.
     pub(super) fn remove(&mut self, folder: Number, name: &OsStr, is_folder: bool) -> Result<(), No> {
         match (self.get(self.look_up(folder, name)?)?, is_folder) {
             (Thing::Folder(names), true) if names.is_empty() => {}
@@ -136,7 +136,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Another name, in place of what had it.
+    /// Renames a file or folder, replacing an existing target.
     pub(super) fn rename(&mut self, from: (Number, &OsStr), to: (Number, &OsStr)) -> Result<(), No> {
         let number = self.look_up(from.0, from.1)?;
         self.names(to.0)?;
@@ -152,7 +152,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The names in this folder are durable from now on, and with each rename the other half of it.
+    /// Makes the names in this folder durable, including the other half of each rename.
     pub(super) fn sync_names(&mut self, folder: Number) {
         let (synced, unsynced) = std::mem::take(&mut self.unsynced)
             .into_iter()
@@ -172,7 +172,7 @@ impl Tree {
         }
     }
 
-    /// Changes that a cut may lose: of names, and bytes of files.
+    /// The numbers of name changes and of file bytes that a cut may lose.
     pub(super) fn at_risk(&self) -> (usize, usize) {
         let bytes = |thing: &Thing| match thing {
             Thing::File(content) => content.at_risk(),
@@ -181,14 +181,14 @@ impl Tree {
         (self.unsynced.len(), self.things.values().map(bytes).sum())
     }
 
-    /// Power is cut: what is left is durable, and some of the rest.
+    /// Cuts the power: durable data remains, and part of the rest.
     pub(super) fn cut(&mut self, dice: &SeededEntropy) {
         for renaming in std::mem::take(&mut self.unsynced) {
             if dice.next_u64() % 2 == 0 {
                 self.make_durable(renaming);
             }
         }
-        // In an order that does not depend on the hasher.
+        // Sorted, so that the order does not depend on the hasher.
         let numbers: BTreeSet<Number> = self.things.keys().copied().collect();
         for number in numbers {
             match self.things.get_mut(&number) {
@@ -230,7 +230,7 @@ mod tests {
         Some(String::from_utf8_lossy(tree.content(number).unwrap().read(0, 100)).into_owned())
     }
 
-    /// What two names hold after a cut, over many seeds.
+    /// The content of two names after a cut, over many seeds.
     fn after_cuts(scene: impl Fn(&mut Tree)) -> BTreeSet<[Option<String>; 2]> {
         let cut = |seed| {
             let mut tree = Tree::default();

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use node::http_client::HttpClient;
 use node::rate::{BudgetScope, Delivery, Per, RateInfo};
 use node::source::{
-    Answer, Asked, Endpoint, FollowersPage, GoneReason, HttpClient, Profile, Source, SourceError,
-    TimelinePage,
+    Answer, Asked, Endpoint, FollowersPage, GoneReason, Profile, Source, SourceError, TimelinePage,
 };
 use raft::sim::WorldClock;
 use serde_json::value::RawValue;

@@ -1,4 +1,4 @@
-//! A node that was away while much happened.
+//! A node that was away during many changes.
 
 use api::TrackerApi;
 use api::model::Write;
@@ -7,7 +7,7 @@ use twm_tests::cluster::{Cluster, Truth, eventually};
 
 use crate::world::{Test, accounts, everyone};
 
-/// More entries than a leader keeps for a follower that lags (5,000).
+/// More entries than a leader keeps for a lagging follower (5,000).
 const MANY: u64 = 12_000;
 const AT_ONCE: u64 = 64;
 
@@ -30,7 +30,7 @@ async fn a_node_away_for_more_than_the_log_keeps_gets_a_snapshot_and_can_lead() 
     });
     try_join_all(entries).await?;
     cluster.client().write(Write::Drain { node: away, drained: false }).await?;
-    // The leader turns to a snapshot when its log begins behind what the node lacks.
+    // The leader switches to a snapshot when its log starts after the first entry that the node lacks.
     let (leader, asked) = (cluster.leader().await?, format!("peer={away}-"));
     eventually("the leader wants to send a snapshot", async || {
         let log = cluster.node(leader)?.log()?;

@@ -23,7 +23,7 @@ async fn no_request_is_sent_beyond_an_addresses_budget() -> Test {
     for address in cluster.crawl_addresses(1) {
         assert!(stats.requests_from(address, Endpoint::Timeline) > 0, "{address} has a budget of its own");
     }
-    // Walks that went on under another lease have left their first drafts.
+    // Walks that continued under another lease have left their first drafts.
     cluster.drafts_removed().await?;
     cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
     cluster.finish().await

@@ -11,7 +11,8 @@ use crate::world::{Test, population};
 
 const FOLLOWERS: u64 = 200_000;
 
-/// What a node may need beside what it needs anyway, in bytes. The profiles of all followers together have six times as much.
+/// Memory that a node may use beyond that of an idle node, in bytes. The profiles of all followers together take six
+/// times as much.
 const ROOM: u64 = 100_000_000;
 
 /// A value of the node's `/proc/PID/status`, in bytes.
@@ -22,7 +23,7 @@ fn memory(cluster: &mut Cluster, name: &str) -> anyhow::Result<u64> {
     Ok(kilobytes.parse::<u64>()? * 1024)
 }
 
-/// The node is killed twice while it analyses, and goes on behind what it had.
+/// The node is killed twice during the analysis and resumes after the part already done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn her_followers_are_fetched_and_analysed_in_little_memory_and_through_kills() -> Test {
     let options = SyntheticOptions {

@@ -68,7 +68,7 @@ async fn files_of_a_lost_node_are_fetched_again_by_those_that_need_them() -> Tes
     mend(&emulator)?;
     let view = cluster.finished(crawl).await?;
     assert_eq!(view.counters.users.completed, 40);
-    // What it finished counts where it is; only what was under way is made again.
+    // Files that the lost node finished count in its output; only unfinished work is repeated.
     Truth::of(&emulator).timelines(targets.clone()).followers(targets).copies().check(&cluster.outputs())?;
     cluster.finish().await
 }

@@ -1,4 +1,4 @@
-//! Nodes that stand still past the end of their leases and then go on as if nothing had been.
+//! Nodes that freeze past the end of their leases and then resume.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn a_node_frozen_past_its_lease_does_no_harm_in_a_shared_folder() -> Test 
     cluster.node(frozen)?.freeze()?;
     session(&cluster, frozen, false).await?;
     mend(&emulator)?;
-    // Nothing waits for the frozen node: others publish what it had completed.
+    // The crawl does not wait for the frozen node: other nodes publish the jobs that it had completed.
     cluster.finished(crawl).await?;
     truth.check(&cluster.outputs())?;
     cluster.node(frozen)?.thaw()?;
@@ -40,7 +40,7 @@ async fn a_node_frozen_past_its_lease_leaves_no_second_copy_in_its_own_folder() 
     cluster.node(frozen)?.freeze()?;
     session(&cluster, frozen, false).await?;
     mend(&emulator)?;
-    // What it had under way is done by others before it goes on.
+    // Other nodes finish its running jobs before it resumes.
     let leased = |crawl: &api::model::CrawlView| crawl.leased + crawl.queued == 0;
     cluster.crawl_until(crawl, "no job runs or waits", leased).await?;
     cluster.node(frozen)?.thaw()?;

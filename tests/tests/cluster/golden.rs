@@ -1,4 +1,4 @@
-//! A data directory of an older build is opened, and the cluster goes on where it was.
+//! A data directory of an older build is opened, and the cluster resumes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use twm_tests::emulator::{Builder, Emulator};
 
 use crate::world::{Test, accounts, everyone, mend, slow};
 
-/// Formats of the data directory that are read.
+/// Readable formats of the data directory.
 const FORMATS: [u64; 1] = [3];
 
-/// How many of the accounts the crawl that has ended has; the paused one has the others.
+/// Number of accounts of the ended crawl; the paused crawl has the others.
 const ENDED: usize = 12;
 
 fn world() -> Builder {
@@ -31,7 +31,7 @@ async fn tar(arguments: &[&str], folder: &Path) -> Test {
     Ok(())
 }
 
-/// Makes the file of today's format: `ops/golden`.
+/// Creates the file of the current format: `ops/golden`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "makes a file of tests/golden, by ops/golden"]
 async fn record_a_data_directory() -> Test {

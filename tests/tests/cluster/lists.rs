@@ -1,4 +1,4 @@
-//! What target lists and accounts can be like.
+//! Kinds of target lists and accounts.
 
 use std::io::Write;
 
@@ -75,7 +75,7 @@ async fn a_submission_that_was_cut_off_goes_on_when_it_is_repeated() -> Test {
     list.push_str(&format!("@{last}\n"));
     cluster.file("list", &list)?;
 
-    // The first part is in when the name in the second cannot be looked up.
+    // The first part is submitted before the lookup of the name in the second part fails.
     let cut = cluster.twm_ctl(&["submit", "list", "-T"]).await?;
     let said = String::from_utf8(cut.stderr)?;
     assert_eq!(cut.status.code(), Some(1), "{said}");
@@ -118,7 +118,7 @@ async fn a_follow_rule_that_cannot_be_used_is_refused_at_submit() -> Test {
 async fn accounts_out_of_reach_are_recorded_with_the_reason_and_what_still_works_is_done() -> Test {
     let emulator = accounts(20).protected([3, 4]).missing([7]).start().await?;
     let targets = everyone(&emulator);
-    // The timeline of one account is not there, and its followers are.
+    // The timeline of one account does not exist, but its followers do.
     let half = targets.iter().copied().find(|user| emulator.expected_followers(*user).len() > 1 && *user > 7);
     let half = half.expect("an account with followers");
     let rules = vec![FaultRule::new(Fault::Status(404)).user(half).at(Endpoint::Timeline)];

@@ -1,4 +1,4 @@
-//! Clusters of real processes against the emulator: what must hold whatever happens to them.
+//! Clusters of real processes against the emulator: guarantees that hold under any fault.
 
 mod away;
 mod budgets;

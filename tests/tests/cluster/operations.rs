@@ -126,7 +126,7 @@ async fn an_update_puts_new_tweets_in_front_and_fetches_no_old_ones() -> Test {
     let targets = everyone(&emulator);
     let crawl = cluster.submit(&targets, &["-T"]).await?;
     cluster.finished(crawl).await?;
-    // The newest tweets are written "after" the crawl.
+    // The newest tweets are removed from the files, as if written after the crawl.
     for target in targets.iter().copied().filter(|target| emulator.expected_timeline(*target).len() > 3) {
         let name = FileName::Timeline(target);
         let older = cluster.lines(1, name)?[3..].join("\n");
@@ -152,7 +152,7 @@ async fn an_update_of_what_was_never_crawled_crawls_it() -> Test {
     cluster.finish().await
 }
 
-/// A helper of the tests above must not agree with everything.
+/// Checks that the helper of the tests above detects errors.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_truth_notices_what_is_missing_doubled_or_strange() -> Test {
     let emulator = accounts(4).start().await?;

@@ -1,4 +1,4 @@
-//! The promise, sentence by sentence.
+//! The guarantees, sentence by sentence.
 
 use std::fs;
 use std::time::Duration;
@@ -97,7 +97,8 @@ async fn an_acknowledged_submit_survives_dead_disks_of_a_minority() -> Test {
         fs::remove_dir_all(cluster.data_dir(id))?;
     }
     mend(&emulator)?;
-    // The other three are a majority of the old members; the empty disks do not count before they took their places.
+    // The other three are a majority of the old members; the empty disks do not count until they have replaced the
+    // lost ones.
     let empty = |id: &u64| [leader, other].contains(id);
     for id in cluster.ids().into_iter().filter(|id| !empty(id)) {
         cluster.node(id)?.start()?;
@@ -115,7 +116,7 @@ async fn an_acknowledged_submit_survives_dead_disks_of_a_minority() -> Test {
     assert_eq!((view.counters.users.accepted, view.counters.users.completed), (30, 30));
     cluster.drafts_removed().await?;
     cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets)).await?;
-    // The two are full members again: three others can fail now.
+    // Both are full members again: two others can fail now.
     for id in cluster.ids().into_iter().filter(|id| ![leader, other].contains(id)).take(2).collect::<Vec<_>>()
     {
         cluster.node(id)?.kill().await?;
@@ -182,7 +183,7 @@ async fn an_acknowledged_submit_survives_any_number_of_power_cuts() -> Test {
     cluster.finish().await
 }
 
-/// Of one node or of all, at a moment that a seed draws: `ops/power-cuts` makes more of them.
+/// Power cuts of one node or of all, at moments drawn from a seed: `ops/power-cuts` makes more of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acknowledged_submit_survives_power_cuts_in_the_middle_of_the_load() -> Test {
     let seen = cuts::run(&cuts::Arguments { cuts: 6, seed: 3, nodes: 3, ids: 0 }).await?;

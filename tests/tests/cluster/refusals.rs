@@ -1,4 +1,4 @@
-//! Nodes that refuse to start, and commands that fail: each says why, with the right exit code.
+//! Nodes that refuse to start, and commands that fail: each reports the reason, with the right exit code.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ async fn stopped() -> anyhow::Result<Cluster> {
     Ok(cluster)
 }
 
-/// Starts node 1 with some of its flags replaced, which must fail. Gives the exit code and what it said.
+/// Starts node 1 with some flags replaced, which must fail. Returns the exit code and stderr.
 async fn start_with(cluster: &mut Cluster, flags: &[(&str, &str)]) -> anyhow::Result<(Option<i32>, String)> {
     let mut command = Program::Node.command()?;
     let replaced =
@@ -109,7 +109,7 @@ async fn a_second_process_of_a_node_is_refused_and_the_first_goes_on() -> Test {
 async fn a_node_of_another_cluster_is_turned_away_and_does_no_harm() -> Test {
     let emulator = accounts(10).start().await?;
     let mut cluster = Cluster::builder().nodes(3).crawling(&emulator).start().await?;
-    // Node 3 comes back with an empty disk and the name of another cluster.
+    // Node 3 restarts with an empty disk and the name of another cluster.
     cluster.node(3)?.stop().await?;
     let data = cluster.folder().join("data-stranger");
     let mut command = Program::Node.command()?;
@@ -174,7 +174,8 @@ async fn the_leadership_goes_to_no_node_that_is_down() -> Test {
         .await?;
     assert_eq!(cluster.leader().await?, node);
 
-    // A node that was killed and is back has answered its leader before, over a connection that is no more.
+    // A node that was killed and restarted has answered the leader before, over a connection that no longer
+    // exists.
     let node = cluster.follower().await?;
     cluster.node(node)?.kill().await?;
     cluster.restart(node).await?;

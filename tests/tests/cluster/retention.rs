@@ -1,4 +1,4 @@
-//! What becomes of crawls that have ended.
+//! Retention and deletion of ended crawls.
 
 use twm_tests::cluster::{Cluster, eventually};
 use twm_tests::emulator::Emulator;
@@ -22,7 +22,7 @@ async fn an_ended_crawl_keeps_its_frontier_through_restarts_until_it_is_deleted_
 
     let running = cluster.submit(&targets[4..], &["-T"]).await?;
     let named = crawl.to_string();
-    // Refused until all nodes have told the leader that they know how.
+    // Refused until all nodes have reported to the leader that they support it.
     eventually("the crawl is deleted", async || {
         let deleted = cluster.twm_ctl(&["crawl", "delete", &named]).await?;
         Ok(deleted.status.success().then_some(()))

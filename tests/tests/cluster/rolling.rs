@@ -12,7 +12,7 @@ use twm_tests::cluster::{Cluster, Truth};
 
 use crate::world::{Test, accounts, everyone, slow, submit_by};
 
-/// Submits and reads until told to stop. The first error ends it.
+/// Submits and reads until stopped. Returns on the first error.
 async fn use_it(client: Client, stop: Arc<AtomicBool>, accounts: Vec<u64>) -> anyhow::Result<Vec<CrawlId>> {
     let mut crawls = Vec::new();
     while !stop.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! Several nodes at one crawl.
+//! Several nodes on one crawl.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Nodes that are far from each other.
+//! Nodes with slow links between them.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use twm_tests::link::Speed;
 
 use crate::world::{Test, accounts, everyone, timelines};
 
-/// 20 Mbit/s: a batch of 4 MiB takes 1.7 s, far longer than an election.
+/// 20 Mbit/s: a batch of 4 MiB takes 1.7 s, far longer than an election timeout.
 const SPEED: Speed = Speed { bits: 20_000_000, delay: Duration::from_millis(15) };
 
-/// Chunks of targets that a follower misses, each of 8,000 ids of 13 bytes: more than one batch.
+/// Chunks of targets that a follower lacks, each of 8,000 ids of 13 bytes: more than one batch.
 const CHUNKS: u64 = 80;
 const CHUNK: u64 = 8_000;
 
-/// A batch that takes the link longer than a heartbeat is not sent again and again.
+/// A batch whose transfer takes longer than a heartbeat interval is not sent repeatedly.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_behind_a_slow_link_catches_up_with_more_than_a_batch() -> Test {
     let emulator = accounts(20).start().await?;
-    // Sixteen round trips, as the documentation asks for.
+    // Sixteen round trips, as documented.
     let election = ["--election-timeout=480ms"];
     let mut cluster =
         Cluster::builder().nodes(3).links(SPEED).flags(election).crawling(&emulator).start().await?;
@@ -49,7 +49,7 @@ async fn a_follower_behind_a_slow_link_catches_up_with_more_than_a_batch() -> Te
     .await?;
     cluster.client().write(Write::CancelCrawl { crawl }).await?;
 
-    // And the cluster crawls.
+    // The cluster still crawls.
     let targets = everyone(&emulator);
     let crawl = cluster.submit(&targets, &["-T"]).await?;
     let view = cluster.finished(crawl).await?;

@@ -1,4 +1,4 @@
-//! Nodes that are told to stop, and what killed ones leave.
+//! Nodes that are stopped, and the files left by killed ones.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -10,7 +10,7 @@ use crate::world::{Test, population, slow};
 /// Pages of the celebrity's followers.
 const PAGES: u64 = 60;
 
-/// One account with many pages of followers, which come slowly.
+/// One account with many pages of followers, which are answered slowly.
 async fn a_celebrity() -> anyhow::Result<(Emulator, u64)> {
     let mut options = population(3);
     options.celebrity = Some(PAGES * 5);
@@ -46,7 +46,7 @@ async fn a_stopping_node_hands_its_jobs_back_and_no_page_is_fetched_twice() -> T
         cluster.restart(1).await?;
     }
     cluster.finished(crawl).await?;
-    // A page whose answer was on its way at each stop is asked for again.
+    // A page whose answer was in flight at a stop is requested again.
     assert!(pages(&emulator, celebrity) <= PAGES + 3, "{} pages", pages(&emulator, celebrity));
     cluster.drafts_removed().await?;
     cluster.holds(&Truth::of(&emulator).followers([celebrity])).await?;
@@ -72,7 +72,7 @@ async fn a_node_that_is_hung_up_goes_on_and_its_data_are_closed_to_others() -> T
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_jobs_of_a_stopped_node_run_elsewhere_at_once() -> Test {
     let (emulator, celebrity) = a_celebrity().await?;
-    // Were its jobs not handed back, the others would wait for a minute.
+    // Without the return of its jobs, the other nodes would wait for a minute.
     let builder = Cluster::builder().nodes(3).session_ttl(std::time::Duration::from_secs(60));
     let mut cluster = builder.crawling(&emulator).start().await?;
     let crawl = cluster.submit(&[celebrity], &["-F"]).await?;

@@ -1,4 +1,4 @@
-//! Where admitted accounts go.
+//! Destinations of admitted accounts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where its scene cannot be set")]
 
@@ -9,7 +9,7 @@ use twm_tests::emulator::{Emulator, Endpoint, Fault, FaultRule};
 
 use crate::world::{Test, accounts, everyone, followers, frontier, population};
 
-/// All that can be reached from these accounts by way of followers that have a profile.
+/// All accounts that are reachable from these through followers that have a profile.
 fn reach(emulator: &Emulator, from: &[u64]) -> BTreeSet<u64> {
     let mut reached: BTreeSet<u64> = from.iter().copied().collect();
     let mut next = from.to_vec();
@@ -67,13 +67,14 @@ async fn a_depth_of_one_crawls_followers_and_leaves_theirs_to_the_frontier() -> 
     cluster.finish().await
 }
 
-/// Of whom one worker had fetched the timeline when it came to the last of twelve targets: how many others than
-/// targets, and how many others there are in all.
+/// Number of non-targets whose timeline one worker had fetched when it reached the last of twelve targets,
+/// and the number of all non-targets.
 async fn others_before_the_last_target(traversal: &str) -> anyhow::Result<(usize, usize)> {
     let emulator = accounts(40).start().await?;
     let targets = emulator.users(0, 12);
     let last = targets[11];
-    // While the last target's answer is on its way nothing else is asked for, and the emulator can be looked at.
+    // While the answer for the last target is delayed, nothing else is requested, and the emulator's counters can be
+    // read.
     let rule = FaultRule::new(Fault::LatencyMs(1500)).user(last).at(Endpoint::Timeline).times(1);
     emulator.set_faults(vec![rule]).map_err(anyhow::Error::msg)?;
     let cluster = Cluster::builder().workers(1).crawling(&emulator).start().await?;

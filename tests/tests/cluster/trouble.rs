@@ -1,4 +1,4 @@
-//! A network that fails.
+//! Network failures.
 
 use twm_tests::cluster::{Cluster, Truth};
 use twm_tests::emulator::{Endpoint, Fault, FaultRule};

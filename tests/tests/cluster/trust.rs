@@ -26,7 +26,7 @@ async fn with_certificates_a_cluster_crawls_and_each_role_may_do_what_it_may() -
     let without = cluster.twm_ctl_as("nobody", &["status"]).await?;
     assert!(said(&without).contains("nobody.crt"), "{}", said(&without));
 
-    // A leader that dies, and certificates that are renewed in between, change nothing.
+    // Killing the leader and renewing its certificate before its restart changes nothing.
     let leader = cluster.leader().await?;
     cluster.node(leader)?.kill().await?;
     let certs = cluster.folder().join("certs");
@@ -44,7 +44,7 @@ async fn with_certificates_a_cluster_crawls_and_each_role_may_do_what_it_may() -
     cluster.finish().await
 }
 
-/// What comes to a port with TLS and is not trusted gets a clear error, and is told in the log.
+/// An untrusted connection to a TLS port gets a clear error and is logged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_not_trusted_is_refused_with_the_reason_and_told_in_the_log() -> Test {
     let emulator = accounts(1).start().await?;
@@ -96,7 +96,7 @@ async fn who_is_not_trusted_is_refused_with_the_reason_and_told_in_the_log() -> 
     assert_eq!(node.ended_by_itself().await?, Some(1));
     assert!(node.log()?.contains("is for twm://twm/node/7, and this is node 1"), "{}", node.log()?);
 
-    // Beyond loopback nothing listens without certificates.
+    // Without certificates, nodes listen only on loopback addresses.
     let (code, said) = Program::Node.run(&["--check-config", "--listen=0.0.0.0:8000"]).await?;
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("--insecure") && said.contains("twm-ctl certs"), "{said}");
@@ -106,8 +106,8 @@ async fn who_is_not_trusted_is_refused_with_the_reason_and_told_in_the_log() -> 
     cluster.finish().await
 }
 
-/// A certificate that ends while its node runs: what is connected goes on, new connections are refused with the reason,
-/// and a renewed one is used without a restart.
+/// A certificate expires while its node runs: open connections stay, new connections are refused with the reason, and
+/// a renewed certificate is used without a restart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_ends_while_its_node_runs_is_renewed_without_a_restart() -> Test {
     let emulator = accounts(60).faults(slow(20)).start().await?;
@@ -141,7 +141,7 @@ async fn a_certificate_that_ends_while_its_node_runs_is_renewed_without_a_restar
     let (code, said) = ask().await?;
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("its certificate has expired") && said.contains("certs renew"), "{said}");
-    // It is still a member that has what the others have.
+    // The node is still a member and has the same data as the others.
     let view = cluster.finished(crawl).await?;
     assert_eq!(view.counters.users.completed, 60);
 
@@ -159,7 +159,7 @@ async fn a_certificate_that_ends_while_its_node_runs_is_renewed_without_a_restar
     cluster.finish().await
 }
 
-/// With `--http-tls` the monitor and the metrics are for those with a certificate or the token; health checks are open.
+/// With `--http-tls` the monitor and the metrics need a certificate or the token; health checks do not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_http_port_over_tls_asks_who_calls() -> Test {
     let emulator = accounts(1).start().await?;
@@ -207,7 +207,7 @@ async fn the_http_port_over_tls_asks_who_calls() -> Test {
             assert_eq!(page.status, status, "{name} {path} {headers:?}: {}", page.body);
         }
     }
-    // It has ended, so that this changes nothing.
+    // The crawl has ended, so pausing it changes nothing.
     let pause = format!("/api/v1/crawls/{crawl}/pause");
     for (name, headers, status) in
         [("", &[][..], 401), ("viewer-guest", &[], 403), ("operator-harness", &[], 200), ("", &[bearer], 200)]
@@ -216,7 +216,7 @@ async fn the_http_port_over_tls_asks_who_calls() -> Test {
         assert_eq!(page.status, status, "{name} {headers:?}: {}", page.body);
     }
     cluster.node(1)?.stop().await?;
-    // Beyond loopback it is not open without TLS.
+    // Without TLS, the HTTP port opens only on loopback addresses.
     let (code, said) = Program::Node.run(&["--check-config", "--http=0.0.0.0:9898"]).await?;
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("--http-tls") && said.contains("--public-url"), "{said}");

@@ -8,7 +8,7 @@ use twm_tests::cluster::{Cluster, Program, Truth, ended, eventually};
 
 use crate::world::{Test, accounts, everyone, slow};
 
-/// Asks for the cluster's status with the `twm-ctl` of one build.
+/// Queries the cluster's status with the `twm-ctl` of one build.
 async fn status_by(cluster: &Cluster, build: Option<&Path>) -> Test {
     let mut command = match build {
         Some(folder) => Program::Ctl.command_in(folder)?,
@@ -23,12 +23,12 @@ async fn change_build(cluster: &mut Cluster, node: u64, build: Option<&Path>) ->
     cluster.node(node)?.stop().await?;
     cluster.node(node)?.use_build(build);
     cluster.restart(node).await.with_context(|| format!("node {node} with {build:?}"))?;
-    // The programs of both builds talk to both.
+    // The `twm-ctl` of both builds works with nodes of both.
     status_by(cluster, None).await?;
     Ok(())
 }
 
-/// `TWM_OLD_BUILD` names the folder of the older programs: see `ops/upgrade-test`.
+/// `TWM_OLD_BUILD` is the folder of the older programs: see `ops/upgrade-test`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs an older build, by ops/upgrade-test"]
 async fn nodes_are_upgraded_one_by_one_and_one_goes_back_in_between() -> Test {
@@ -51,7 +51,8 @@ async fn nodes_are_upgraded_one_by_one_and_one_goes_back_in_between() -> Test {
         change_build(&mut cluster, follower, None).await?;
         status_by(&cluster, old).await?;
     }
-    // While the last node is old the version has not risen: the old build may come back.
+    // While the last node runs the old build, the version does not rise: other nodes can return to the old
+    // build.
     change_build(&mut cluster, followers[0], old).await?;
     change_build(&mut cluster, followers[0], None).await?;
     change_build(&mut cluster, leader, None).await?;

@@ -1,4 +1,4 @@
-//! Whom the services answer.
+//! Callers that the services accept.
 
 use tempfile::TempDir;
 use twm_tests::cluster::{Page, Program, eventually};
@@ -69,7 +69,7 @@ async fn over_tls_a_certificate_of_the_cluster_is_asked_for() -> anyhow::Result<
     assert!(nobody.body.contains("twm-ctl certs issue"), "{}", nobody.body);
     let add = ("POST", "/lookup/add");
     assert_eq!(ask("viewer-ada", add).await?.status, 403);
-    // An operator may: what it sends is bad.
+    // An operator is admitted; the request itself is bad.
     assert_eq!(ask("operator-eve", add).await?.status, 400);
     lookup.consumer.stop().await
 }

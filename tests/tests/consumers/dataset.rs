@@ -1,4 +1,4 @@
-//! What consumers know in the end is what the dataset holds, whatever died on the way.
+//! After any failures, the consumers hold the same data as the dataset.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ async fn entries(redis: &RedisServer, stream: &str) -> anyhow::Result<Vec<BTreeM
     all.ids.into_iter().map(fields).collect()
 }
 
-/// Crawls while the leader, a follower and then all nodes are killed.
+/// Crawls while the leader, then a follower, then all nodes are killed.
 async fn crawl_among_kills(cluster: &mut Cluster, targets: &[u64]) -> anyhow::Result<String> {
     let crawl = cluster.submit(targets, &["-T", "-F", "-A"]).await?;
     for (deed, done) in [5, 12, 20].into_iter().enumerate() {
@@ -53,7 +53,7 @@ async fn crawl_among_kills(cluster: &mut Cluster, targets: &[u64]) -> anyhow::Re
     Ok(crawl.to_string())
 }
 
-/// Lines of all files of a kind.
+/// Lines of all files of one kind.
 fn lines(
     cluster: &Cluster,
     emulator: &Emulator,
@@ -66,7 +66,7 @@ fn lines(
             FileName::Timeline(_) => emulator.expected_timeline(target),
             FileName::Followers(_) => emulator.expected_followers(target),
         };
-        // Nothing fetched means no file.
+        // An account without items has no file.
         if !expected.is_empty() {
             all.extend(cluster.lines(1, name(target))?);
         }
@@ -90,7 +90,7 @@ async fn statistics_lookups_and_streams_end_up_with_the_dataset_though_nodes_are
     let mut cluster = Cluster::builder().nodes(3).flags([flag.as_str()]).crawling(&emulator).start().await?;
     let mut statistics = Statistics::start(&redis.url(), None)?;
     let mut lookup = Lookup::start(&redis.url()).await?;
-    // Half of the accounts: the others are found among their followers.
+    // Half of the accounts: the others are found as their followers.
     let targets = emulator.users(0, 40);
     let crawl = crawl_among_kills(&mut cluster, &targets).await?;
     cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets.clone())).await?;

@@ -28,7 +28,7 @@ async fn profiles_are_answered_as_they_came_by_id_by_name_and_many_at_once() -> 
     assert_eq!(status, 200, "{answer}");
     assert_eq!(answer, format!(r#"{{"profiles":[{berta},{anna}],"missing":{{"ids":["3"],"names":["x"]}}}}"#));
 
-    // A newer profile takes the place of the old one, and with it the name.
+    // A newer profile replaces the old one, and its name.
     let renamed = profile(1, "Carla", "three");
     publish(&mut mirror, 1, &renamed).await?;
     lookup.has(1, &renamed).await?;
@@ -54,7 +54,7 @@ async fn an_added_profile_is_durable_at_once_and_the_newest_until_the_stream_bri
     let newer = profile(1, "a", "newer");
     publish(&mut mirror, 1, &newer).await?;
     lookup.has(1, &newer).await?;
-    // Text ids of other networks.
+    // Text ids as in other networks.
     let foreign = r#"{"id_str":"did:plc:abc","screen_name":"x.example"}"#;
     lookup.post("/lookup/add", foreign).await?;
     assert_eq!(lookup.get("/lookup/id/did:plc:abc").await?, (200, foreign.to_owned()));
@@ -71,7 +71,7 @@ async fn what_is_published_while_it_is_down_or_redis_is_away_is_not_missed() -> 
         for id in round * 1_000..round * 1_000 + 700 {
             publish(&mut mirror, id, &text(id)).await?;
         }
-        // Killed while it reads.
+        // The service is killed while it reads.
         lookup.consumer.kill().await?;
         for id in round * 1_000 + 700..round * 1_000 + 900 {
             publish(&mut mirror, id, &text(id)).await?;
@@ -96,7 +96,7 @@ async fn what_is_published_while_it_is_down_or_redis_is_away_is_not_missed() -> 
 async fn entries_trimmed_away_unread_are_counted_and_reported() -> anyhow::Result<()> {
     let redis = RedisServer::start().await?;
     let mut mirror = redis.connection().await?;
-    // Trimmed before the first start: never ours to read.
+    // Entries trimmed before the first start do not count as lost.
     for id in 0..10 {
         publish(&mut mirror, id, &profile(id, "x", "")).await?;
     }
@@ -116,14 +116,14 @@ async fn entries_trimmed_away_unread_are_counted_and_reported() -> anyhow::Resul
     assert_eq!(lookup.get("/lookup/id/20").await?.0, 404);
     lookup.consumer.says("were trimmed away before they were read").await?;
 
-    // Another start counts them no more.
+    // A restart does not count them again.
     lookup.consumer.stop().await?;
     lookup.restart().await?;
     publish(&mut mirror, 40, &profile(40, "x", "")).await?;
     lookup.has(40, &profile(40, "x", "")).await?;
     assert_eq!(lookup.status().await?["stream"]["lost"], 22);
 
-    // A stream that is another one is read from its first entry.
+    // A different stream under the same key is read from its first entry.
     let _: () = mirror.del(STREAM).await?;
     let mut add = redis::cmd("XADD");
     add.arg(STREAM).arg("1-1").arg("id").arg(50).arg("json").arg(profile(50, "y", ""));
@@ -181,7 +181,7 @@ async fn one_bad_entry_never_ends_the_lookup() -> anyhow::Result<()> {
     lookup.has(5, &good).await?;
     assert_eq!(lookup.status().await?["profiles"], 1);
     lookup.consumer.says("this is no profile and is left out").await?;
-    // A key that is no stream is said, and mended without a restart.
+    // A key that is not a stream is logged, and the service recovers without a restart.
     let _: () = mirror.del(STREAM).await?;
     let _: () = mirror.set(STREAM, "x").await?;
     lookup.consumer.says("WRONGTYPE").await?;
@@ -209,7 +209,7 @@ async fn through_sentinels_profiles_come_after_a_failover() -> anyhow::Result<()
     lookup.has(1, &anna).await?;
     master.kill().await?;
     let berta = profile(2, "berta", "");
-    // The sentinel ends all connections of a server that it promotes.
+    // The sentinel closes all connections of a server that it promotes.
     eventually("the replica takes writes", async || {
         let Ok(mut mirror) = replica.connection().await else { return Ok(None) };
         Ok(publish(&mut mirror, 2, &berta).await.ok())

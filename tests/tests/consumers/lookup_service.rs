@@ -1,4 +1,4 @@
-//! A `twm-lookup` and how it is asked.
+//! A `twm-lookup` and its requests.
 
 use anyhow::Context;
 use redis::aio::MultiplexedConnection;
@@ -15,7 +15,7 @@ use twm_tests::consumer::Consumer;
 /// The stream that the mirror writes.
 pub const STREAM: &str = "twm:profiles";
 
-/// A running service with its data in a folder of its own.
+/// A running service with its own data folder.
 pub struct Lookup {
     pub consumer: Consumer,
     address: String,
@@ -23,14 +23,14 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// One that reads this Redis, and answers.
+    /// Starts a service that reads this Redis, and waits until it answers.
     pub async fn start(redis: &str) -> anyhow::Result<Self> {
         let lookup = Self::start_with(redis, &[])?;
         lookup.answers().await?;
         Ok(lookup)
     }
 
-    /// One with further flags, which may not answer yet.
+    /// Starts a service with additional flags, without waiting for it to answer.
     pub fn start_with(redis: &str, further: &[&str]) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("twm-lookup-")?;
         let address = format!("127.0.0.1:{}", free_port()?);
@@ -41,7 +41,7 @@ impl Lookup {
         Ok(Self { consumer, address, _folder: folder })
     }
 
-    /// Starts it again, and waits until it answers.
+    /// Restarts the service, and waits until it answers.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.consumer.restart()?;
         self.answers().await
@@ -52,7 +52,7 @@ impl Lookup {
         answers.map(drop).with_context(|| self.consumer.log())
     }
 
-    /// Where it listens.
+    /// The listen address.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -68,7 +68,7 @@ impl Lookup {
         self.request("POST", path, "application/json", body.as_bytes()).await
     }
 
-    /// Sends a request; gives status and body.
+    /// Sends a request; returns the status and the body.
     pub async fn request(
         &self,
         method: &str,
@@ -84,11 +84,11 @@ impl Lookup {
         self.exchange(&[head.as_bytes(), body].concat()).await
     }
 
-    /// Sends bytes; gives the status and the body of what comes back.
+    /// Sends bytes; returns the status and the body of the answer.
     pub async fn exchange(&self, bytes: &[u8]) -> anyhow::Result<(u16, String)> {
         let exchange = async {
             let mut stream = TcpStream::connect(&self.address).await?;
-            // A refusal may come, and the connection end, before all was sent.
+            // The service may refuse the request and close the connection before everything is sent.
             let _cut_short = stream.write_all(bytes).await;
             let mut answer = Vec::new();
             let _reset = stream.read_to_end(&mut answer).await;
@@ -100,7 +100,7 @@ impl Lookup {
         Ok((status, body.to_owned()))
     }
 
-    /// Waits until a profile is exactly this.
+    /// Waits until the stored profile equals `json`.
     pub async fn has(&self, id: u64, json: &str) -> anyhow::Result<()> {
         let expected = (200, json.to_owned());
         let path = format!("/lookup/id/{id}");
@@ -110,7 +110,7 @@ impl Lookup {
         has.await.with_context(|| format!("{id}: {json}: {}", self.consumer.log()))
     }
 
-    /// What it says of itself.
+    /// The status page.
     pub async fn status(&self) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(&self.get("/lookup/status").await?.1)?)
     }
@@ -121,7 +121,7 @@ pub fn profile(id: u64, name: &str, text: &str) -> String {
     format!("{{\"id\": {id},  \"screen_name\":\"{name}\", \"description\": \"\\u00e9 {text}\", \"n\":1.50}}")
 }
 
-/// Publishes as the mirror does.
+/// Publishes a profile as the mirror does.
 pub async fn publish(mirror: &mut MultiplexedConnection, id: u64, json: &str) -> anyhow::Result<()> {
     let mut add = redis::cmd("XADD");
     add.arg(STREAM).arg("*").arg("id").arg(id).arg("json").arg(json);

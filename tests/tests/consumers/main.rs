@@ -1,4 +1,4 @@
-//! What reads the mirror in Redis: against real servers that die and come back.
+//! Consumers of the Redis mirror, against real servers that are killed and restarted.
 
 mod callers;
 mod dataset;

@@ -1,4 +1,4 @@
-//! The way to a Redis.
+//! Connections to Redis.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn nobody_and_a_silent_server_are_told_apart_and_neither_waits_for_ever() 
     let refused = nobody.connect(TIMEOUT).await.err();
     assert!(matches!(refused, Some(RedisError::Connect { .. })), "{refused:?}");
 
-    // The system takes the connection; nobody ever answers.
+    // The system accepts the connection, but no process answers.
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let silent = RedisUrl::parse(&format!("redis://{}", silent.local_addr()?))?;
     let timeout = Duration::from_millis(200);
@@ -68,7 +68,7 @@ async fn sentinels_lead_to_the_master_and_after_a_failover_to_the_new_one() -> a
     let mut master = RedisServer::with_password("s3cret").await?;
     let replica = master.replica().await?;
     let sentinel = RedisSentinel::watching(&master, "crawl").await?;
-    // The first sentinel is away: that must not matter.
+    // An unreachable first sentinel must not matter.
     let away = free_port()?;
     let hosts = format!("127.0.0.1:{away},127.0.0.1:{}", sentinel.port());
     let url = RedisUrl::parse(&format!("redis+sentinel://:s3cret@{hosts}/crawl/1"))?;
@@ -101,12 +101,12 @@ async fn sentinels_lead_to_the_master_and_after_a_failover_to_the_new_one() -> a
 async fn a_sentinel_that_names_a_replica_is_not_believed() -> anyhow::Result<()> {
     let master = RedisServer::start().await?;
     let replica = master.replica().await?;
-    // It watches the replica and, before its first look, takes it for a master.
+    // The sentinel watches the replica and takes it for a master until its first poll.
     let sentinel = RedisSentinel::watching(&replica, "crawl").await?;
     let url = RedisUrl::parse(&format!("redis+sentinel://127.0.0.1:{}/crawl", sentinel.port()))?;
     match url.connect(TIMEOUT).await {
         Err(RedisError::NotMaster { role, .. }) => assert_eq!(role, "slave"),
-        // It has looked meanwhile and follows the replica to its master.
+        // The sentinel has polled in the meantime and follows the replica to its master.
         Ok(mut connection) => {
             let role: Vec<redis::Value> = redis::cmd("ROLE").query_async(&mut connection).await?;
             assert_eq!(role.first(), Some(&redis::Value::BulkString(b"master".to_vec())));

@@ -1,4 +1,4 @@
-//! `twm-stats`: counters and events, into Graphite and a file.
+//! `twm-stats`: counters and events, written to Graphite and a file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,14 +19,14 @@ use twm_tests::consumer::Consumer;
 
 const COUNTER: &str = "timeline.total_fetched";
 
-/// Statistics into a file, and to carbon if there is one.
+/// A `twm-stats` that writes to a file, and to carbon if there is one.
 pub struct Statistics {
     pub consumer: Consumer,
     folder: TempDir,
 }
 
 impl Statistics {
-    /// Running ones.
+    /// Starts a `twm-stats`.
     pub fn start(redis: &str, carbon: Option<&Carbon>) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("twm-stats-")?;
         let file = folder.path().join("stats.gz");
@@ -39,12 +39,12 @@ impl Statistics {
         Ok(Self { consumer, folder })
     }
 
-    /// Where the points are.
+    /// The file of the points.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("stats.gz")
     }
 
-    /// Waits until the file has another second.
+    /// Waits until the file grows.
     async fn goes_on(&self) -> anyhow::Result<()> {
         let before = std::fs::metadata(self.file())?.len();
         let goes_on = eventually("it goes on", async || {
@@ -54,7 +54,7 @@ impl Statistics {
         goes_on.await.with_context(|| self.consumer.log())
     }
 
-    /// Waits until the file has so many seconds more than now.
+    /// Waits until the file has this many more seconds.
     async fn seconds_pass(&self, seconds: usize) -> anyhow::Result<()> {
         let count = || anyhow::Ok(points(&text(&self.file())?)?.get(COUNTER).map_or(0, BTreeMap::len));
         let enough = count()? + seconds;
@@ -63,7 +63,7 @@ impl Statistics {
     }
 }
 
-/// The whole file; it must be readable to its end.
+/// The whole file, which must be readable to its end.
 pub fn text(file: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     if file.exists() {
@@ -72,7 +72,7 @@ pub fn text(file: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The points by label and second.
+/// The points by label, then second.
 pub fn points(text: &str) -> anyhow::Result<BTreeMap<&str, BTreeMap<u64, f64>>> {
     ensure!(text.is_empty() || text.ends_with('\n'), "the last line is not whole");
     let mut points: BTreeMap<&str, BTreeMap<u64, f64>> = BTreeMap::new();
@@ -84,7 +84,7 @@ pub fn points(text: &str) -> anyhow::Result<BTreeMap<&str, BTreeMap<u64, f64>>> 
     Ok(points)
 }
 
-/// Waits until carbon's disk has exactly the file's points of a label.
+/// Waits until carbon has stored exactly the file's points of a label.
 async fn carbon_has(carbon: &Carbon, label: &str, expected: &BTreeMap<u64, f64>) -> anyhow::Result<()> {
     let first = *expected.keys().next().context("no points")?;
     let last = *expected.keys().next_back().context("no points")?;
@@ -116,7 +116,7 @@ async fn counters_each_second_and_events_are_the_same_in_the_file_and_in_graphit
     assert!(fetched.values().any(|value| *value == 41.0) && fetched.values().any(|value| *value == 42.0));
     assert!(points["stats.worker.ongoing.follower"].values().all(|value| *value == 7.0));
     assert!(points["update.total_included"].values().all(|value| *value == 0.0));
-    // What came before the connection to carbon was made is dropped live; a replay brings it.
+    // Points from before the connection to carbon were not sent live; a replay sends them.
     replay(&statistics.file(), &carbon.address()).await?;
     carbon_has(&carbon, COUNTER, fetched).await?;
     carbon_has(&carbon, "stats.worker.ongoing.follower", &points["stats.worker.ongoing.follower"]).await
@@ -152,13 +152,13 @@ async fn carbon_gone_costs_the_file_nothing_and_live_points_come_when_it_is_back
     let seconds: Vec<_> = points[COUNTER].keys().copied().collect();
     let gap = seconds.windows(2).map(|pair| pair[1] - pair[0]).max();
     assert!(gap <= Some(3), "the file has all seconds: {seconds:?}");
-    // The last second came over the new connection.
+    // The last second was sent over the new connection.
     let last = *seconds.last().context("no seconds")?;
     eventually("carbon has the last point", async || {
         Ok((!carbon.points(COUNTER, last, last).await?.is_empty()).then_some(()))
     })
     .await?;
-    // A replay fills the hole.
+    // A replay fills the gap.
     let replayed = replay(&statistics.file(), &carbon.address()).await?;
     assert_eq!(replayed, format!("{} points sent\n", text.lines().count()));
     carbon_has(&carbon, COUNTER, &points[COUNTER]).await
@@ -173,7 +173,7 @@ async fn redis_gone_and_back_costs_only_the_time_between() -> anyhow::Result<()>
     statistics.consumer.says("trying again in").await?;
     redis.restart().await?;
     statistics.seconds_pass(2).await?;
-    // A server that falls silent is given up as well.
+    // The connection to a silent server is dropped as well.
     let given_up = || statistics.consumer.log().matches("trying again in").count();
     let before = given_up();
     redis.process().freeze()?;
@@ -237,8 +237,8 @@ async fn fault_4_one_bad_pub_sub_message_never_ends_the_statistics() -> anyhow::
     Ok(())
 }
 
-/// Each kill comes as soon as the file has grown by so many bytes while events rush in: before anything is written, in the
-/// middle of the first write, of one that is being synced, of later ones.
+/// Each kill happens once the file has grown by this many bytes while events arrive: before anything is written,
+/// during the first write, during one that is being synced, and during later ones.
 #[tokio::test]
 async fn the_file_is_whole_after_a_kill_at_any_moment_and_goes_on() -> anyhow::Result<()> {
     let redis = RedisServer::start().await?;
@@ -252,7 +252,7 @@ async fn the_file_is_whole_after_a_kill_at_any_moment_and_goes_on() -> anyhow::R
         let rush = async {
             let mut event = 0_u64;
             while event < 200 || size()? < enough {
-                // Values that compress badly make large writes.
+                // Values that compress badly cause large writes.
                 let messages = (0..50).map(|n| (event + n).wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 let mut batch = redis::pipe();
                 for value in messages {

@@ -1,4 +1,4 @@
-//! A Redis over TLS, whose certificate an authority of the test signed.
+//! Redis over TLS, with a certificate signed by a test authority.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use twm_tests::server_process::free_port;
 
 use twm_tests::consumer::Consumer;
 
-/// Makes `ca.pem`, and `server.pem` for 127.0.0.1 that it signed.
+/// Creates `ca.pem`, and `server.pem` for 127.0.0.1, signed by it.
 async fn certificates(folder: &Path) -> anyhow::Result<()> {
     let make = async |arguments: &str| {
         let output = ended(Command::new("openssl").current_dir(folder).args(arguments.split(' '))).await?;
@@ -80,7 +80,7 @@ async fn sentinels_and_their_master_are_reached_over_tls_alone() -> anyhow::Resu
     let url = |scheme: &str, port: u16| format!("{scheme}://:s3cret@127.0.0.1:{port}/crawl");
     for (url, words) in [
         (url("rediss+sentinel", sentinel_port), "connected to rediss+sentinel://:***@"),
-        // Without TLS the sentinel names the port of the master that speaks TLS alone.
+        // Over plain connections, the sentinel returns the master's port, which accepts TLS only.
         (url("redis+sentinel", sentinel.port()), "redis+sentinel://:***@"),
     ] {
         let arguments = ["--redis".to_owned(), url.clone(), "--file".to_owned(), path("stats.gz")];

@@ -1,4 +1,4 @@
-//! Garbage from the API, and no API at all.
+//! An API that answers garbage, and an unreachable API.
 
 use std::net::SocketAddr;
 
@@ -9,10 +9,10 @@ use twm_tests::emulator::{Endpoint, Fault, FaultRule};
 
 use crate::world::{Test, accounts, everyone, no_outage_is_shown, shown};
 
-/// Resident bytes that a node may have at the worst moment, with eight workers at once on the largest answers.
+/// Maximum resident memory of a node in bytes, with eight workers on the largest answers at once.
 const MOST_MEMORY: u64 = 400 << 20;
 
-/// The most memory a process ever had.
+/// Peak resident memory of a process.
 fn peak(process: u32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
@@ -23,7 +23,7 @@ fn peak(process: u32) -> anyhow::Result<u64> {
 async fn garbage_fails_its_accounts_with_a_reason_and_takes_no_memory() -> Test {
     let emulator = accounts(80).start().await?;
     let users = everyone(&emulator);
-    // Accounts with tweets whose walk of followers has at least two pages.
+    // Accounts with tweets and at least two pages of followers.
     let walks = |user: &u64| emulator.expected_followers(*user).len() > 5;
     let has_tweets = |user: &u64| !emulator.expected_timeline(*user).is_empty();
     let mut candidates = users.iter().copied().filter(|user| walks(user) && has_tweets(user));
@@ -52,9 +52,9 @@ async fn garbage_fails_its_accounts_with_a_reason_and_takes_no_memory() -> Test 
     assert_eq!(bad.len(), faults.len(), "the population has too few accounts with followers");
     let rules =
         bad.iter().map(|((fault, endpoint, _), user)| FaultRule::new(*fault).user(*user).at(*endpoint));
-    // Of these nobody is to notice anything.
+    // These faults must have no visible effect.
     let sometimes = |fault| FaultRule::new(fault).probability(0.3);
-    // Followers keep the order in which they came.
+    // Followers keep the order in which the API returned them.
     let harmless = [
         sometimes(Fault::Unordered).at(timeline),
         sometimes(Fault::Duplicates),
@@ -103,7 +103,7 @@ async fn an_api_that_is_away_for_a_while_costs_no_account() -> Test {
     let meanwhile = cluster.crawl_until(crawl, "jobs wait", |crawl| crawl.delayed > 0).await?;
     assert_eq!(meanwhile.counters.users.failed, 0, "{:?}", meanwhile.counters);
     shown(&mut cluster, "api", "check --api-url and the network").await?;
-    // No other node could do better.
+    // The node stays ready: no other node could reach the API either.
     assert_eq!(cluster.node(1)?.page("/readyz").await?.status, 200);
     let _back = accounts(20).listen(address).start().await?;
     let view = cluster.finished(crawl).await?;

@@ -1,4 +1,4 @@
-//! Flags, ids, addresses and folders that make no sense.
+//! Invalid flags, ids, addresses and folders.
 
 use std::fs;
 use std::net::TcpListener;
@@ -9,7 +9,8 @@ use twm_tests::cluster::Cluster;
 use crate::table::{Places, Row, ctl, holds, node};
 use crate::world::{Test, accounts};
 
-/// Settings: found before anything is opened, all of them code 2. `{new}` is a node that could start.
+/// Invalid settings: reported before anything is opened, always with exit code 2. `{new}` is a node that
+/// could start.
 const SETTINGS: &[Row] = &[
     node("--no-such-flag", 2, &["--no-such-flag", "--help"]),
     node("start {new}", 2, &["'start'"]),
@@ -48,7 +49,7 @@ const SETTINGS: &[Row] = &[
     node("{new} --config=wrong-type", 2, &["workers (file wrong-type)", "float"]),
 ];
 
-/// What only the machine can tell: code 1, with the thing, the place and the remedy.
+/// Errors of the environment: exit code 1, and a message with the object, the place and the remedy.
 const SURROUNDINGS: &[Row] = &[
     node("{new} --ips=192.0.2.7", 1, &["--ips", "192.0.2.7", "ip addr add"]),
     node("{new} --http={web}", 1, &["{web}", "in use", "--http 127.0.0.1:0"]),
@@ -99,7 +100,7 @@ const OPERATORS: &[Row] = &[
     ctl("--endpoints={noise},{closed},{peer} status", 0, &[]),
 ];
 
-/// Listens, and answers every connection with `answer`, over and over if it is `endless`.
+/// Listens, and sends `answer` on every connection, repeatedly if `endless` is set.
 async fn stranger(answer: &'static [u8], endless: bool) -> anyhow::Result<String> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?.to_string();
@@ -115,7 +116,7 @@ async fn stranger(answer: &'static [u8], endless: bool) -> anyhow::Result<String
     Ok(address)
 }
 
-/// Files and folders that settings name.
+/// Creates the files and folders that settings name.
 fn write_files(cluster: &Cluster) -> Test {
     let at = |name: &str| cluster.folder().join(name);
     fs::write(at("noise"), [0xff, 0, 0x1f, 0x8b, 0xfe].repeat(500))?;

@@ -1,4 +1,4 @@
-//! Disks that are full, gone or not to be written to.
+//! Disks that are full, missing or read-only.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::world::{Test, accounts, everyone, no_outage_is_shown, shown, slow};
 
 const MIB: u64 = 1 << 20;
 
-/// A cluster of one, started on a small disk of its own for the dataset.
+/// A cluster of one node, with the dataset on its own small disk.
 async fn on_a_small_disk(emulator: &Emulator, bytes: u64) -> anyhow::Result<(Tmpfs, Cluster)> {
     let mut cluster = Cluster::builder().crawling(emulator).prepare()?;
     let disk = Tmpfs::mount(&cluster.output(1), bytes)?;
@@ -20,7 +20,7 @@ async fn on_a_small_disk(emulator: &Emulator, bytes: u64) -> anyhow::Result<(Tmp
     Ok((disk, cluster))
 }
 
-/// The crawl comes to a good end for all its accounts, none of which ever counted as failed.
+/// The crawl completes all its accounts, and none was counted as failed.
 async fn ends_well(cluster: &mut Cluster, crawl: CrawlId, emulator: &Emulator) -> Test {
     let view = cluster.finished(crawl).await?;
     let targets = everyone(emulator);
@@ -42,7 +42,7 @@ async fn a_full_dataset_disk_makes_jobs_wait_until_there_is_room() -> Test {
     node.says("free space on its volume").await?;
     let meanwhile = cluster.crawl_until(crawl, "some jobs wait", |crawl| crawl.delayed > 0).await?;
     assert_eq!(meanwhile.counters.users.failed, 0, "{:?}", meanwhile.counters);
-    // As long as small files find room, the outage begins and ends.
+    // While small files still fit, outages start and end repeatedly.
     disk.fill(0)?;
     eventually("nothing can be written any more", async || {
         Ok((cluster.node(1)?.page("/readyz").await?.status == 503).then_some(()))
@@ -63,7 +63,7 @@ async fn a_dataset_folder_that_vanishes_and_comes_back_loses_nothing() -> Test {
     let mut cluster = Cluster::builder().crawling(&emulator).start().await?;
     let crawl = cluster.submit(&everyone(&emulator), &["-T", "-F"]).await?;
     cluster.crawl_until(crawl, "some are done", |crawl| crawl.counters.users.completed > 5).await?;
-    // As when its volume is not mounted any more.
+    // The state when the volume is no longer mounted.
     let (output, away) = (cluster.output(1), cluster.folder().join("away"));
     fs::rename(&output, &away)?;
     let node = cluster.node(1)?;
@@ -76,8 +76,8 @@ async fn a_dataset_folder_that_vanishes_and_comes_back_loses_nothing() -> Test {
     cluster.finish().await
 }
 
-/// A node restarts while the volume of its output is missing. Before, it made an empty folder in its place, counted drafts
-/// that were nowhere as published, and removed the real ones when the volume was back.
+/// A node restarts while the volume of its output is missing. Without the fix, the node created an empty folder in
+/// its place, counted missing drafts as published, and removed the real ones when the volume was back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_without_the_volume_of_the_output_makes_nothing_in_its_place_and_loses_nothing() -> Test {
     let emulator = accounts(60).faults(slow(20)).start().await?;
@@ -107,7 +107,7 @@ async fn a_restart_without_the_volume_of_the_output_makes_nothing_in_its_place_a
     cluster.finish().await
 }
 
-/// What a lost output had is fetched again once an operator has said that it is lost.
+/// The contents of a lost output are fetched again once an operator declares it lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_output_is_begun_anew_when_an_operator_says_so() -> Test {
     let emulator = accounts(40).faults(slow(20)).start().await?;
@@ -121,7 +121,7 @@ async fn a_lost_output_is_begun_anew_when_an_operator_says_so() -> Test {
     let view = cluster.finished(crawl).await?;
     assert_eq!(view.counters.users.completed, 40, "{:?}", view.counters);
     cluster.drafts_removed().await?;
-    // Files that were there before are lost with their disk; a second crawl brings them back.
+    // Files from before the loss are gone with their disk; a second crawl fetches them again.
     let again = cluster.submit(&everyone(&emulator), &["-T", "-F"]).await?;
     ends_well(&mut cluster, again, &emulator).await?;
     cluster.finish().await
@@ -179,7 +179,7 @@ async fn a_node_with_a_full_data_disk_stops_with_the_reason_and_goes_on_once_the
     assert!(last.contains("see whether the disk of") && last.contains("data-1 is full"), "{last}");
     assert!(last.contains("No space left") && !last.contains("channel"), "{last}");
 
-    // With the disk still full it does not start, and says why.
+    // While the disk is still full, the node does not start and reports the reason.
     node.start()?;
     assert_eq!(node.ended_by_itself().await?, Some(1));
     assert!(node.log()?.contains("bytes free, and a node needs"), "{}", node.log()?);
@@ -195,12 +195,13 @@ async fn a_node_with_a_full_data_disk_stops_with_the_reason_and_goes_on_once_the
     cluster.finish().await
 }
 
-/// A database that lost its newest segments opens as an older or an empty one.
+/// A database that has lost its newest segments opens as an older or an empty one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_that_lacks_what_the_log_builds_on_is_named_with_the_remedy() -> Test {
     let emulator = accounts(30).start().await?;
     let mut cluster = Cluster::builder().flags(["--log-kept=100"]).crawling(&emulator).start().await?;
-    // The log is cut 256 entries at a time, up to 100 before a checkpoint, and before the next checkpoint is taken.
+    // The log is purged in batches of 256 entries, up to 100 entries before a checkpoint, and before the next
+    // checkpoint is taken.
     let mut checkpoints = 0;
     for round in 0.. {
         let crawl = cluster.submit(&everyone(&emulator), &[["-T"], ["-F"]][round % 2]).await?;

@@ -12,7 +12,7 @@ use twm_tests::cluster::Cluster;
 use crate::table::{Places, Row, ctl, holds};
 use crate::world::{Test, accounts};
 
-/// One line of so many bytes: a billion.
+/// Bytes of a single line: about a billion.
 const LONG_LINE: usize = 1 << 30;
 
 const LISTS: &[Row] = &[

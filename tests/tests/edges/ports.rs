@@ -1,4 +1,4 @@
-//! Garbage and silence on the cluster's and the HTTP port.
+//! Garbage and silence on the cluster port and the HTTP port.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -14,14 +14,14 @@ use twm_tests::cluster::{Cluster, Truth, eventually};
 
 use crate::world::{Test, accounts, everyone, slow};
 
-/// Far more connections than a port keeps.
+/// Far more connections than a port accepts.
 const FLOOD: usize = 1_500;
-/// File descriptors that a node may have in a flood at both of its ports.
+/// Maximum number of open file descriptors of a node during a flood of both ports.
 const MOST_FILES: usize = 700;
-/// Bytes that a node may grow by in a flood.
+/// Maximum growth of a node's memory during a flood, in bytes.
 const MOST_GROWTH: u64 = 100 << 20;
 
-/// A greeting that the node takes, as a client of the API says it.
+/// A valid greeting of an API client.
 fn greeting() -> Vec<u8> {
     let mut body = Vec::new();
     for number in [u32::from_be_bytes(*b"twm\x02"), WIRE_VERSIONS.0, WIRE_VERSIONS.1, 0, 0, 0, 0] {
@@ -47,7 +47,7 @@ fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     (0..bytes).map(|_| entropy.next_u64() as u8).collect()
 }
 
-/// What somebody who is no peer may send first.
+/// First bytes that a non-peer may send.
 fn openings() -> Vec<Vec<u8>> {
     let good = greeting();
     let mut openings = vec![
@@ -56,7 +56,7 @@ fn openings() -> Vec<Vec<u8>> {
         good[..good.len() - 1].to_vec(),
         vec![0xff; 4],
         frame(&[]),
-        // After a good greeting: noise, an empty frame, and one said to have 4 GiB.
+        // After a valid greeting: noise, an empty frame, and one with a length of 4 GiB.
         [&good[..], &noise(1, 100_000)].concat(),
         [&good[..], &frame(&[])].concat(),
         [&good[..], &[0xff; 4]].concat(),
@@ -71,17 +71,18 @@ async fn throw(address: &str, bytes: &[u8]) -> anyhow::Result<TcpStream> {
     throw_from(Ipv4Addr::LOCALHOST, address, bytes).await
 }
 
-/// The same from a host of its own.
+/// The same from a separate host address.
 async fn throw_from(host: Ipv4Addr, address: &str, bytes: &[u8]) -> anyhow::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((host, 0).into())?;
     let mut stream = socket.connect(address.parse()?).await?;
-    // The node may hang up in the middle.
+    // The node may close the connection early.
     let _refused = stream.write_all(bytes).await;
     Ok(stream)
 }
 
-/// As many file descriptors as the system allows: those of a flood are this process's as well.
+/// Raises this process's limit of file descriptors to the maximum: it holds the other ends of a flood's
+/// connections.
 fn allow_many_files() -> Test {
     let limit = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
@@ -91,7 +92,7 @@ fn open_files(process: u32) -> anyhow::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{process}/fd"))?.count())
 }
 
-/// Resident bytes of a process, at this moment.
+/// Current resident memory of a process, in bytes.
 fn resident(process: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
@@ -133,13 +134,13 @@ async fn thousands_of_silent_connections_keep_nobody_out() -> Test {
     let before = resident(process)?;
     let mut silent = Vec::new();
     for n in 0..FLOOD {
-        // Some begin with a few bytes and never go on.
+        // Half of the connections send a few bytes and then nothing.
         let (to_peer, to_web) =
             if n % 2 == 0 { (&b""[..], &b""[..]) } else { (&b"\0\0"[..], &b"GET / HT"[..]) };
         silent.push(throw(&peer, to_peer).await?);
         silent.push(throw(&web, to_web).await?);
     }
-    // Both ports answer at once, with all of them open at their other ends.
+    // Both ports answer at once while all these connections are open.
     let status = timeout(Duration::from_secs(5), cluster.twm_ctl(&["status"])).await??;
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
     assert_eq!(timeout(Duration::from_secs(5), cluster.node(1)?.page("/livez")).await??.status, 200);
@@ -161,7 +162,7 @@ async fn clients_beyond_the_most_are_refused_and_peers_are_not() -> Test {
     let peer = cluster.address(1)?.to_owned();
     let mut clients = Vec::new();
     let mut refused = [0; 5];
-    // One host that is too many alone; the last one is too many with the others.
+    // The first host exceeds the limit of a host; the last one exceeds the total limit.
     for (at, (host, connections)) in
         [(1, 300), (2, 220), (3, 220), (4, 220), (5, 220)].into_iter().enumerate()
     {
@@ -173,7 +174,8 @@ async fn clients_beyond_the_most_are_refused_and_peers_are_not() -> Test {
             clients.push(client);
         }
     }
-    // 256 of one host; then 3 x 220, and 108 more of the 1,024. The node's own clients have some of them.
+    // 256 of the first host, then 3 x 220, and 108 more make up the 1,024. The node's own clients use some of
+    // them.
     let [first, second, third, fourth, last] = refused;
     assert!((44..50).contains(&first), "{refused:?}");
     assert_eq!([second, third, fourth], [0; 3], "{refused:?}");
@@ -196,7 +198,7 @@ async fn whoever_is_slow_to_ask_is_left_and_its_connection_closed() -> Test {
     for (port, patience) in [(peer.clone(), 10), (peer.replace(":8000", ":9898"), 20)] {
         let mut stream = throw(&port, b"\0").await?;
         let mut rest = Vec::new();
-        // A reset is an end as well.
+        // A reset counts as an end.
         let ended = timeout(Duration::from_secs(patience), stream.read_to_end(&mut rest)).await;
         assert!(ended.is_ok(), "{port} keeps a connection that says nothing");
     }

@@ -7,10 +7,10 @@ use twm_tests::cluster::{Program, ended};
 
 use crate::world::Test;
 
-/// Longest complaint, bytes: nobody reads more.
+/// Maximum length of an error message, in bytes.
 const MOST_WORDS: usize = 16 << 10;
 
-/// A command, its exit code, and words that it must print to stderr.
+/// A command, its exit code, and the words that it must print to stderr.
 pub struct Row {
     program: Program,
     arguments: &'static str,
@@ -18,23 +18,23 @@ pub struct Row {
     words: &'static [&'static str],
 }
 
-/// A row about `twm-ctl`. Arguments are split at blanks; `{NAME}` stands for a [`Places`] entry, and `~` within an argument
-/// for a blank.
+/// A row for `twm-ctl`. Arguments are split at spaces; `{NAME}` stands for a [`Places`] entry, and `~` within an
+/// argument for a space.
 pub const fn ctl(arguments: &'static str, code: i32, words: &'static [&'static str]) -> Row {
     Row { program: Program::Ctl, arguments, code, words }
 }
 
-/// A row about `twm-node`.
+/// A row for `twm-node`.
 pub const fn node(arguments: &'static str, code: i32, words: &'static [&'static str]) -> Row {
     Row { program: Program::Node, arguments, code, words }
 }
 
-/// What placeholders stand for.
+/// Values of the placeholders.
 #[derive(Default)]
 pub struct Places(Vec<(&'static str, String)>);
 
 impl Places {
-    /// One more; it may use those before it.
+    /// Adds a placeholder, whose value may use earlier ones.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         let value = self.fill(&value.into());
@@ -47,7 +47,7 @@ impl Places {
     }
 }
 
-/// Runs every row in `folder`, and names all that do not do what the table says.
+/// Runs every row in `folder`, and reports all rows that differ from the table.
 pub async fn holds(rows: &[Row], places: &Places, folder: &Path) -> Test {
     let mut wrong = Vec::new();
     for row in rows {

@@ -1,4 +1,4 @@
-//! A plain HTTP client: one connection a request, from any address.
+//! A plain HTTP client: one connection per request, from any address.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
-/// No answer of a local emulator takes longer.
+/// Longer than any answer of a local emulator takes.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A whole answer.
@@ -38,7 +38,7 @@ impl Reply {
     }
 }
 
-/// Sends a request and gives the answer as soon as its headers are there.
+/// Sends a request and returns the answer as soon as its headers arrive.
 pub async fn open(from: &str, url: &str, form: Option<String>) -> Result<Response<Incoming>> {
     let uri: Uri = url.parse()?;
     let authority = uri.authority().context("no host")?.as_str();

@@ -1,4 +1,4 @@
-//! Every fault does what it says.
+//! Every fault has its documented effect.
 
 use std::io::Read;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use twm_tests::emulator::{Emulator, Endpoint, Fault, FaultRule, SyntheticOptions
 
 use super::client::{get, open, post, try_get};
 
-/// Long enough for a local answer, short enough for a test to wait for what never comes.
+/// Long enough for a local answer, and short enough to wait for one that never arrives.
 const A_MOMENT: Duration = Duration::from_millis(300);
 
 struct Site {
@@ -73,7 +73,7 @@ async fn connections_break_before_or_within_the_answer() {
     assert_eq!(response.status(), 200);
     let error = anyhow::Error::from(response.into_body().collect().await.unwrap_err());
     assert!(format!("{error:#}").contains("end of file before message length"), "{error:#}");
-    // A reset can overtake what was sent before it, so that even the status may not arrive.
+    // A reset can overtake data sent before it, so that even the status may not arrive.
     site.set(Fault::ResetBody);
     let error = format!("{:#}", try_get(&site.timeline()).await.unwrap_err());
     assert!(error.contains("reset by peer"), "{error}");

@@ -84,7 +84,7 @@ async fn the_originals_layout_serves_the_same() {
     }
 }
 
-/// Writes a file as the original did: `.gz` behind its name, followers packed.
+/// Writes a file as the original did: with the suffix `.gz`, followers packed.
 fn to_original(file: &Path, folder: &Path) {
     let mut bytes = Vec::new();
     GzDecoder::new(fs::File::open(file).unwrap()).read_to_end(&mut bytes).unwrap();

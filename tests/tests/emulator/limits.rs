@@ -1,4 +1,4 @@
-//! Windows, violations and counters, by client address.
+//! Rate windows, violations and counters, by client address.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the emulator promises to the tests that rely on it.
+//! Guarantees of the emulator on which the tests rely.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Pages join to exactly the truth.
+//! Pages join to exactly the expected data.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ fn tweet_ids(page: &Value) -> Vec<u64> {
     page.as_array().unwrap().iter().map(|tweet| tweet["id"].as_u64().unwrap()).collect()
 }
 
-/// Walks a timeline as a crawler does: each page from below the last tweet of the one before.
+/// Walks a timeline as a crawler does: each page starts below the last tweet of the previous one.
 pub async fn walk_timeline(emulator: &Emulator, user: u64) -> Vec<u64> {
     let url = format!("{}/1/statuses/user_timeline.json?count=200&user_id={user}", emulator.url());
     let mut all = tweet_ids(&get(&url).await.json());
@@ -48,7 +48,7 @@ pub async fn walk_followers(emulator: &Emulator, user: u64) -> Vec<u64> {
     all
 }
 
-/// The account with the most tweets, so that several pages are walked.
+/// The account with the most tweets, so that the walk has several pages.
 fn busiest(emulator: &Emulator) -> u64 {
     let users = emulator.users(0, u64::MAX);
     users.into_iter().max_by_key(|user| emulator.expected_timeline(*user).len()).unwrap()

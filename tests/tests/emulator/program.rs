@@ -1,4 +1,4 @@
-//! The emulator as a program.
+//! The emulator as a process.
 
 use std::process::Stdio;
 

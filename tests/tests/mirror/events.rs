@@ -1,4 +1,4 @@
-//! `twm:events`: each event once, in order, whatever dies.
+//! `twm:events`: each event exactly once, in order, under any failure.
 
 use api::TrackerApi;
 use api::model::{CrawlView, Write};
@@ -80,7 +80,8 @@ async fn entries_that_a_failover_of_redis_lost_are_sent_again() -> Test {
     let first = cluster.submit(&targets, &["-T"]).await?;
     let first = cluster.finished(first).await?;
     let before = told_to_the_end(&replica, &first).await?.len();
-    // From here on the replica gets nothing, as one that lags: what the master acknowledges now is lost with it.
+    // From here on the replica lags: it receives nothing, and entries that the master acknowledges now are lost with
+    // the master.
     let mut connection = replica.connection().await?;
     let _: () = redis::cmd("REPLICAOF").arg("127.0.0.1").arg(1).query_async(&mut connection).await?;
     let second = cluster.submit(&targets, &["-F"]).await?;
@@ -107,7 +108,7 @@ async fn events_that_no_longer_fit_are_counted_and_a_gap_stands_for_them() -> Te
     })
     .await?;
     redis.kill().await?;
-    // Some thousand events of 256 bytes and more.
+    // Several thousand events of at least 256 bytes.
     let client = cluster.client();
     let spec = |n: u64| api::model::CrawlSpec {
         name: format!("{n:0>250}"),
@@ -139,7 +140,7 @@ async fn events_that_no_longer_fit_are_counted_and_a_gap_stands_for_them() -> Te
     assert_eq!(gap.text("after"), entries[at - 1].id.to_string());
     let before = entries[at - 1].number("number")?;
     let missing = gap.number("number")? - before;
-    // What Redis had and the cluster did not know of yet counts as well.
+    // Entries that Redis had received and the cluster had not yet recorded count as dropped as well.
     assert!(
         (missing..=missing + before).contains(&(dropped as u64)),
         "{missing} are missing, {dropped} dropped"
@@ -242,7 +243,7 @@ async fn the_stream_is_trimmed_to_its_setting() -> Test {
     let view = cluster.finished(crawl).await?;
     let entries = told_to_the_end(&redis, &view).await?;
     assert!(entries[0].number("number")? > 1, "the oldest entries left");
-    // Redis trims by whole nodes of a hundred entries.
+    // Redis trims whole nodes of a hundred entries.
     assert!((1000..1200).contains(&entries.len()), "{} entries", entries.len());
     cluster.finish().await
 }

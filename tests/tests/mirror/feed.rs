@@ -1,4 +1,4 @@
-//! `twm:tweets`, `twm:profiles` and the original's channels: everything found, at least once.
+//! `twm:tweets`, `twm:profiles` and the original's channels: everything found is published at least once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -91,7 +91,7 @@ async fn an_update_brings_its_new_tweets_only() -> Test {
     .await?;
     let mut connection = redis.connection().await?;
     let _: () = redis::cmd("DEL").arg("twm:tweets").query_async(&mut connection).await?;
-    // The newest tweets are written "after" the crawl.
+    // The newest tweets are removed from the file, as if written after the crawl.
     let account = *targets.iter().max_by_key(|id| emulator.expected_timeline(**id).len()).unwrap_or(&0);
     let name = FileName::Timeline(account);
     let lines = cluster.lines(1, name)?;

@@ -1,4 +1,5 @@
-//! What consumers of the original know: counters, and the lists `stream`, `error_stream` and `logger`.
+//! The keys that consumers of the original read: counters, and the lists `stream`, `error_stream` and
+//! `logger`.
 
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
@@ -22,7 +23,7 @@ async fn counters_and_lists_of_the_original_show_what_the_cluster_does() -> Test
     let cluster = builder.crawling(&emulator).start().await?;
     let targets = emulator.users(0, u64::MAX);
 
-    // A crawl that does not run shows in `stream`, in its order.
+    // The queue of a crawl that does not run appears in `stream`, in order.
     for node in 1..=3 {
         cluster.twm_ctl(&["node", "drain", &node.to_string()]).await?;
     }
@@ -73,7 +74,7 @@ async fn counters_and_lists_of_the_original_show_what_the_cluster_does() -> Test
     assert!(lines.iter().any(|line| line.ends_with(&format!("[crawl {crawl}] finished"))), "{lines:?}");
     assert!(lines.iter().all(|line| line.as_bytes()[2] == b':' && line.contains(" [")), "{lines:?}");
 
-    // An error that is retried and mended leaves the list.
+    // An error that is retried successfully is removed from the list.
     emulator.set_faults(Vec::new()).map_err(anyhow::Error::msg)?;
     cluster.twm_ctl(&["errors", "retry", &crawl.to_string()]).await?;
     cluster.finished(crawl).await?;

@@ -1,4 +1,4 @@
-//! Clusters that mirror what happens to a real Redis.
+//! Clusters that mirror their events to a real Redis.
 
 mod events;
 mod feed;

@@ -1,4 +1,4 @@
-//! The stream of events as a test reads it.
+//! Reading the event stream in tests.
 
 use anyhow::ensure;
 use api::model::{CrawlCounters, CrawlView, Operations};
@@ -7,10 +7,10 @@ use twm_tests::emulator::{Builder, Emulator, Fault, FaultRule, SyntheticOptions}
 pub use twm_tests::event_stream::{Entry, check_order, entries};
 use twm_tests::redis_server::RedisServer;
 
-/// How a test ends.
+/// Result of a test.
 pub type Test = anyhow::Result<()>;
 
-/// A population whose accounts take some pages, and an emulator that takes its time.
+/// A population whose accounts have several pages, and an emulator with this latency.
 pub fn accounts(users: u64, millis: u64) -> Builder {
     let population =
         SyntheticOptions { tweets_mean: 40.0, followers_mean: 8.0, ..SyntheticOptions::new(users, 7) };
@@ -18,7 +18,7 @@ pub fn accounts(users: u64, millis: u64) -> Builder {
     Emulator::builder().synthetic(population).page_size(5).count_users(true).faults(slow)
 }
 
-/// Waits until the stream tells that the crawl is over, and gives all entries.
+/// Waits until the stream has the end of the crawl, and returns all entries.
 pub async fn told_to_the_end(redis: &RedisServer, crawl: &CrawlView) -> anyhow::Result<Vec<Entry>> {
     let id = crawl.id.to_string();
     eventually("the stream tells the crawl's end", async || {
@@ -29,7 +29,7 @@ pub async fn told_to_the_end(redis: &RedisServer, crawl: &CrawlView) -> anyhow::
     .await
 }
 
-/// What the stream tells of a crawl is what the cluster itself counted.
+/// The counts of a crawl in the stream equal the cluster's counters.
 pub fn check_counters(entries: &[Entry], crawl: &CrawlView) -> Test {
     let mut told = CrawlCounters::default();
     let id = crawl.id.to_string();
@@ -67,7 +67,7 @@ pub fn check_counters(entries: &[Entry], crawl: &CrawlView) -> Test {
     Ok(())
 }
 
-/// A sample of a node's metrics.
+/// A value from a node's metrics.
 pub async fn metric(cluster: &mut Cluster, node: u64, name: &str) -> anyhow::Result<f64> {
     Ok(cluster.node(node)?.page("/metrics").await?.metric(name, ""))
 }

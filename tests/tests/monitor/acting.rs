@@ -1,4 +1,4 @@
-//! Acting.
+//! Actions in the monitor.
 
 use api::model::CrawlPhase;
 use serde_json::json;
@@ -9,14 +9,14 @@ use crate::world::{TOKEN, Test, everyone, fail_one, slow_accounts, url};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_with_the_token_pauses_resumes_retries_and_cancels() -> Test {
-    // So many that it still runs when it is cancelled, however slow the browser is.
+    // Enough accounts that the crawl still runs when it is cancelled, however slow the browser is.
     let emulator = slow_accounts(1_000).start().await?;
     let flags = format!("--monitor-token={TOKEN}");
     let cluster =
         Cluster::builder().nodes(3).workers(1).flags([&flags[..]]).crawling(&emulator).start().await?;
     let crawl = cluster.submit(&everyone(&emulator), &["-T", "-F", "--name", "paused here"]).await?;
     let account = fail_one(cluster.client(), crawl, "the reason that a test gives").await?;
-    // Through a follower: the leader does it.
+    // Through a follower, which forwards to the leader.
     let browser = Browser::open(Screen::Desk, &url(&cluster, cluster.follower().await?)?).await?;
     browser.go(&format!("#/crawls/{crawl}")).await?;
     browser.click("button[data-key=pause]").await?;
@@ -26,7 +26,7 @@ async fn an_operator_with_the_token_pauses_resumes_retries_and_cancels() -> Test
     browser.shows(&["an operator has paused the crawl"]).await?;
     assert_eq!(cluster.crawl(crawl).await?.phase, CrawlPhase::Paused);
     browser.picture("paused").await?;
-    // The token is asked for once, and lives in this tab alone.
+    // The token is requested once and kept only in this tab.
     browser.click("button[data-key=resume]").await?;
     cluster.crawl_until(crawl, "it runs again", |crawl| crawl.phase == CrawlPhase::Running).await?;
     assert_eq!(browser.run("return localStorage.length + document.cookie.length").await?, json!(0));
@@ -69,7 +69,7 @@ async fn without_a_token_buttons_are_off_and_say_why() -> Test {
     .map(|status| assert_eq!(status, 403))?;
     assert_eq!(cluster.crawl(crawl).await?.phase, CrawlPhase::Running);
     browser.close().await?;
-    // A client that is no browser still gets text.
+    // A client that is not a browser still gets text.
     let index: Page = cluster.node(1)?.page("/").await?;
     assert!(index.body.starts_with("twm-node 1 of cluster"), "{}", index.body);
     cluster.twm_ctl(&["crawl", "cancel", &crawl.to_string()]).await?;
@@ -87,7 +87,7 @@ async fn the_monitor_can_be_used_with_the_keyboard_alone() -> Test {
     let key = '\u{e004}'.to_string();
     browser.send_keys("body", &key).await?;
     assert_eq!(browser.run(focus).await?, json!("Skip to the content"));
-    // On to the crawl's link, and into it; the page is drawn anew meanwhile and takes no focus away.
+    // Tab to the crawl's link and open it; redrawing the page in the meantime does not move the focus.
     let mut seen = Vec::new();
     for _ in 0..40 {
         browser.send_keys(":focus", &key).await?;

@@ -1,4 +1,4 @@
-//! The tweets' page, before a real indexer.
+//! The tweets page, with a real indexer.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn fixture() -> Builder {
     Emulator::builder().dataset(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixture"))
 }
 
-/// A cluster that has crawled the fixture into an index, and one tweet that means harm.
+/// A cluster that has crawled the fixture into an index, and one malicious tweet.
 struct World {
     cluster: Cluster,
     indexer: Consumer,
@@ -60,7 +60,7 @@ async fn crawled() -> anyhow::Result<World> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_tweets_page_shows_what_was_crawled_and_takes_it_for_text() -> Test {
     let World { cluster, mut indexer, _redis, _folder } = crawled().await?;
-    // The address that the original had for it.
+    // The page's address in the original.
     let browser = Browser::open(Screen::Desk, &format!("{}inspect", url(&cluster, 1)?)).await?;
     browser.shows(&["2,635 found", "Tweets over time", "Hashtags", "274 tweets with a place", EVIL]).await?;
     browser.picture("inspect").await?;
@@ -69,12 +69,12 @@ async fn the_tweets_page_shows_what_was_crawled_and_takes_it_for_text() -> Test 
     let many = |place: usize| drawn[place].as_u64().unwrap_or(0);
     assert!(many(0) > 10 && many(1) > 50 && many(2) == 25 && many(3) == 20 && many(4) == 0, "{drawn}");
 
-    // By keyboard alone: to the query, words, and Enter.
+    // With the keyboard only: type a query and press Enter.
     browser.send_keys("input[name=query]", "@lea7\u{e007}").await?;
     eventually("less is found", async || Ok((!browser.text().await?.contains("2,635 found")).then_some(())))
         .await?;
     browser.shows(&["@lea7"]).await?;
-    // A day that is no day is the browser's to refuse; a range that makes no sense is answered in words.
+    // The browser refuses an invalid date; an inverted range gets an error message.
     browser.run("const f = document.getElementById('question').elements; f.query.value = ''; f.from.value = '2013-05-02'; f.to.value = '2013-05-01'").await?;
     browser.click("#question button").await?;
     browser.shows(&["`from` is not before `to`"]).await?;
@@ -90,7 +90,7 @@ async fn the_tweets_page_shows_what_was_crawled_and_takes_it_for_text() -> Test 
     browser.click(".chart-now button").await?;
     browser.picture("inspect-near").await?;
 
-    // An indexer that is away is said to be.
+    // An unreachable indexer is reported.
     indexer.kill().await?;
     browser.click("#question button").await?;
     browser.shows(&["look whether twm-indexer runs there"]).await?;

@@ -1,4 +1,4 @@
-//! Looking.
+//! The monitor's views.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ async fn every_page_shows_the_living_cluster_from_any_node() -> Test {
     let follower = cluster.follower().await?;
     let browser = Browser::open(Screen::Desk, &url(&cluster, follower)?).await?;
     browser.shows(&["Overview", "live", "two hundred", "running", "3 of 3", "this page's"]).await?;
-    // It moves by itself.
+    // The page updates by itself.
     let done = "return document.querySelector('svg.progress').getAttribute('aria-label')";
     let first = browser.run(done).await?;
     eventually("the page moves", async || Ok((browser.run(done).await? != first).then_some(()))).await?;
-    // Every account's timeline needs two pages, so the budgets are soon spent.
+    // Every account's timeline has two pages, so the budgets are soon used up.
     browser.shows(&["Needs attention", "for a rate budget"]).await?;
     browser.picture("overview").await?;
 
@@ -40,12 +40,12 @@ async fn every_page_shows_the_living_cluster_from_any_node() -> Test {
         browser.shows(words).await?;
         browser.picture(page.trim_start_matches("#/")).await?;
     }
-    // With the leader gone, the cluster says what is wrong, through whoever leads then.
+    // With the leader killed, the page reports the failure, through the new leader.
     let leader = cluster.leader().await?;
     browser.go("#/").await?;
     cluster.node(leader)?.kill().await?;
     browser.shows(&[&format!("node {leader} ("), "does not answer", "2 of 3"]).await?;
-    // With the node of the page gone, the page says so.
+    // With its own node killed, the page reports the disconnection.
     cluster.node(follower)?.kill().await?;
     browser.shows(&["Disconnected from the node"]).await?;
     cluster.restart(follower).await?;
@@ -75,7 +75,7 @@ async fn what_comes_from_outside_is_text_and_nothing_else() -> Test {
     let made = browser.run("return document.querySelectorAll('main img, main script').length").await?;
     assert_eq!(made, json!(0));
     assert_eq!(browser.complaints().await?, [""; 0]);
-    // Even a script that got in would not run.
+    // An injected script would not run.
     let forbidden = "const s = document.createElement('script'); s.textContent = 'window.ran = true'; \
                      document.body.append(s); return window.ran ?? false";
     assert_eq!(browser.run(forbidden).await?, json!(false));

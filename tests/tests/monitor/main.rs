@@ -1,4 +1,4 @@
-//! The web monitor in a real browser, before real clusters.
+//! The web monitor in a real browser, against real clusters.
 
 mod acting;
 mod inspecting;

@@ -1,4 +1,4 @@
-//! The history of days, from a real Graphite.
+//! The history of several days, from a real Graphite.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,14 +14,14 @@ use twm_tests::graphite_web::GraphiteWeb;
 
 use crate::world::{Test, url};
 
-/// Time between two of the points that are sent, seconds.
+/// Interval of the points sent, in seconds.
 const EVERY: u64 = 30;
-/// How far back they go, seconds.
+/// Age of the oldest point, in seconds.
 const BACK: u64 = 3 * 3600;
 const ENTER: &str = "\u{e007}";
 
-/// Sends to carbon, with `twm-stats`, what a crawl of three hours makes: ten tweets a second, five of them by node-1.
-/// Gives the first and the last second.
+/// Sends the points of a three-hour crawl to carbon with `twm-stats`: ten tweets a second, five of them by node-1.
+/// Returns the first and the last second.
 async fn three_hours(carbon: &Carbon) -> anyhow::Result<(u64, u64)> {
     let last = SystemClock::new().wall().as_secs();
     let first = last - BACK;
@@ -61,7 +61,7 @@ async fn rendered(web: &GraphiteWeb, first: u64, last: u64) -> Test {
     .await
 }
 
-/// A column of a history's points, where there are values.
+/// A column of a history's points, without missing values.
 fn column(history: &Value, field: &str) -> anyhow::Result<Vec<(f64, f64)>> {
     let fields = history["fields"].as_array().context("no fields")?;
     let place =
@@ -90,7 +90,7 @@ async fn what_statistics_sent_to_graphite_is_rendered_there_and_shown_by_the_mon
     assert_eq!(browser.run(pressed).await?, "6htrue", "the keyboard stays where it is");
     browser.picture("graphite").await?;
     web.kill().await?;
-    // Of a week nobody has asked yet, so no answer to it is kept.
+    // No week was requested yet, so no answer for one is cached.
     browser.send_keys("button[data-key='week']", ENTER).await?;
     browser
         .shows(&["does not answer", "graphite-web", "what node 1 remembers itself", "Accounts done"])
@@ -106,10 +106,10 @@ async fn what_statistics_sent_to_graphite_is_rendered_there_and_shown_by_the_mon
         let history: Value = serde_json::from_str(&page.body)?;
         assert_eq!((&history["source"], &history["step_s"]), (&json!("graphite"), &json!(step)), "{history}");
         let tweets = column(&history, "timeline.total_fetched")?;
-        // The newest step counts once half of it is over.
+        // The newest step is included once half of it has passed.
         let newest = tweets.last().map_or(0.0, |point| point.1);
         assert!(newest >= 10.0 * (BACK as f64 - f64::from(step)), "{range}: {newest}");
-        // Whole steps with what was so at their ends, as far as points lie there.
+        // Inner points are whole steps apart, with the values at the ends of their steps.
         for two in tweets[1..tweets.len() - 1].windows(2) {
             let (seconds, more) = ((two[1].0 - two[0].0) / 1000.0, two[1].1 - two[0].1);
             assert!(seconds == f64::from(step) && more == seconds * 10.0, "{range}: {two:?}");

@@ -1,4 +1,4 @@
-//! What the monitor shows here.
+//! Emulators and helpers of the monitor tests.
 
 use api::TrackerApi;
 use api::client::Client;
@@ -6,16 +6,16 @@ use api::model::{CrawlId, Finding, OpenSession, Operation, Report, SessionId, St
 use twm_tests::cluster::{Cluster, eventually};
 use twm_tests::emulator::{Builder, Emulator, Fault, FaultRule, SyntheticOptions};
 
-/// How a test ends.
+/// Result of a test.
 pub type Test = anyhow::Result<()>;
 
-/// The token of the clusters here.
+/// The token of the test clusters.
 pub const TOKEN: &str = "correct-horse-battery";
 
-/// What an account, an error or a name from outside could be to do harm.
+/// A harmful account, error or name from outside.
 pub const EVIL: &str = "<img src=x onerror=\"complaints.push(1)\"><script>complaints.push(2)</script>";
 
-/// An emulator of so many accounts with few tweets each, whose answers take a while.
+/// An emulator of this many accounts with few tweets each, whose answers are slow.
 pub fn slow_accounts(users: u64) -> Builder {
     let population =
         SyntheticOptions { tweets_mean: 40.0, followers_mean: 8.0, ..SyntheticOptions::new(users, 7) };
@@ -27,8 +27,8 @@ pub fn everyone(emulator: &Emulator) -> Vec<u64> {
     emulator.users(0, u64::MAX)
 }
 
-/// Lets one account of a crawl fail for a reason that only a worker gone mad would give: a session of our own takes
-/// the job.
+/// Makes one account of a crawl fail for a reason that no correct worker reports: a session of the test takes the
+/// job.
 pub async fn fail_one(client: &Client, crawl: CrawlId, reason: &str) -> anyhow::Result<u64> {
     let open = OpenSession {
         node: 99,
@@ -56,7 +56,7 @@ pub async fn fail_one(client: &Client, crawl: CrawlId, reason: &str) -> anyhow::
     Ok(job.user.to_string().parse()?)
 }
 
-/// Where a node's monitor is.
+/// The address of a node's monitor.
 pub fn url(cluster: &Cluster, node: u64) -> anyhow::Result<String> {
     let host = cluster.address(node)?.rsplit_once(':').map(|(host, _)| host.to_owned());
     Ok(format!("http://{}:9898/", host.unwrap_or_default()))

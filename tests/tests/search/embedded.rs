@@ -1,4 +1,4 @@
-//! The embedded index: what needs no Java.
+//! The embedded index: tests that need no Java.
 
 use serde_json::json;
 use twm_tests::cluster::{Page, Program, ended};
@@ -13,7 +13,7 @@ async fn tweets_are_found_by_words_hashtags_authors_and_dates() -> anyhow::Resul
     publish(&mut mirror, &tweets(0..50)).await?;
     let mut indexer = Indexer::embedded(&redis.url()).await?;
     indexer.has(50, 50).await?;
-    // What comes later too, and a repeated tweet is the same one.
+    // Later tweets are indexed too, and a repeated tweet is indexed once.
     publish(&mut mirror, &tweets(49..100)).await?;
     indexer.has(101, 100).await?;
     for (parameters, total) in [
@@ -46,7 +46,7 @@ async fn killed_at_any_moment_it_misses_nothing_and_doubles_nothing() -> anyhow:
     for round in 1..=6_u64 {
         publish(&mut mirror, &tweets(next..next + 1_500 * round)).await?;
         (next, entries) = (next + 1_500 * round, entries + 1_500 * round);
-        // While it reads, or commits.
+        // Killed while it reads or commits.
         let started = indexer.status().await?["stream"]["entries"].as_u64().unwrap_or(0);
         twm_tests::cluster::eventually("it has read some more", async || {
             let entries = indexer.status().await?["stream"]["entries"].as_u64().unwrap_or(0);
@@ -89,7 +89,7 @@ async fn what_is_no_tweet_is_reported_and_holds_nothing_up() -> anyhow::Result<(
     }
     assert_eq!((&dead[0]["id"], &dead[0]["json"]), (&json!("1"), &json!("no json")));
     indexer.consumer.says("not indexed: not a tweet's JSON").await?;
-    // Another start reports none of them again.
+    // A restart does not report them again.
     indexer.consumer.stop().await?;
     indexer.restart().await?;
     publish(&mut mirror, &tweets(20..21)).await?;

@@ -1,4 +1,4 @@
-//! A `twm-indexer`, what it is fed with, and how it is asked.
+//! A `twm-indexer`, its input, and its requests.
 
 use anyhow::Context;
 use redis::aio::MultiplexedConnection;
@@ -11,7 +11,7 @@ use twm_tests::server_process::free_port;
 /// The stream that the mirror writes.
 pub const STREAM: &str = "twm:tweets";
 
-/// A running indexer with its files in a folder of its own.
+/// A running indexer with its own folder.
 pub struct Indexer {
     pub consumer: Consumer,
     pub folder: TempDir,
@@ -19,12 +19,12 @@ pub struct Indexer {
 }
 
 impl Indexer {
-    /// One with an embedded index.
+    /// Starts an indexer with an embedded index.
     pub async fn embedded(redis: &str) -> anyhow::Result<Self> {
         Self::start(redis, &["--embedded"]).await
     }
 
-    /// One that indexes into a server.
+    /// Starts an indexer that writes to a server.
     pub async fn into_server(redis: &str, server: &str) -> anyhow::Result<Self> {
         Self::start(redis, &["--server", server]).await
     }
@@ -42,7 +42,7 @@ impl Indexer {
         Ok(indexer)
     }
 
-    /// Starts it again, and waits until it answers.
+    /// Restarts the indexer, and waits until it answers.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.consumer.restart()?;
         self.answers().await
@@ -53,28 +53,28 @@ impl Indexer {
         answers.map(drop).with_context(|| self.consumer.log())
     }
 
-    /// Where it listens.
+    /// The listen address.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// What it says of itself.
+    /// The status page.
     pub async fn status(&self) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(&Page::get(&self.address, "/status").await?.body)?)
     }
 
-    /// Asks for an inspection with these parameters.
+    /// Requests an inspection with these parameters.
     pub async fn inspect(&self, parameters: &str) -> anyhow::Result<Value> {
         let page = Page::get(&self.address, &format!("/inspect?{parameters}")).await?;
         anyhow::ensure!(page.status == 200, "{parameters}: {} {}", page.status, page.body);
         Ok(serde_json::from_str(&page.body)?)
     }
 
-    /// Waits until it has read all of the stream, `entries` of them, and `tweets` can be found.
+    /// Waits until all `entries` of the stream are read and `tweets` can be found.
     pub async fn has(&self, entries: u64, tweets: u64) -> anyhow::Result<()> {
         let mut last = Value::Null;
         let there = eventually("all is indexed", async || {
-            // It may be starting.
+            // The indexer may be starting.
             let Ok(status) = self.status().await else { return Ok(None) };
             last = status;
             let read = last["stream"]["entries"] == entries && last["stream"]["behind"] == 0;
@@ -83,14 +83,14 @@ impl Indexer {
         there.await.with_context(|| format!("{tweets} of {entries}: {last}: {}", self.consumer.log()))
     }
 
-    /// The lines of the file of dead items.
+    /// The lines of the dead-item file.
     pub fn dead(&self) -> anyhow::Result<Vec<Value>> {
         let text = std::fs::read_to_string(self.folder.path().join("dead"))?;
         text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 }
 
-/// A tweet of the second `id` of 2013.
+/// A tweet written `id` seconds into 2013.
 pub fn tweet(id: u64, text: &str) -> String {
     let (day, hour, minute, second) = (id / 86_400 + 1, id / 3_600 % 24, id / 60 % 60, id % 60);
     json!({
@@ -102,7 +102,7 @@ pub fn tweet(id: u64, text: &str) -> String {
     .to_string()
 }
 
-/// Publishes as the mirror does.
+/// Publishes tweets as the mirror does.
 pub async fn publish(mirror: &mut MultiplexedConnection, tweets: &[(u64, String)]) -> anyhow::Result<()> {
     for tweets in tweets.chunks(200) {
         let mut batch = redis::pipe();
@@ -115,7 +115,7 @@ pub async fn publish(mirror: &mut MultiplexedConnection, tweets: &[(u64, String)
     Ok(())
 }
 
-/// Tweets of these ids.
+/// Tweets with these ids.
 pub fn tweets(ids: std::ops::Range<u64>) -> Vec<(u64, String)> {
     ids.map(|id| (id, tweet(id, &format!("tweet number{id} of many")))).collect()
 }

@@ -1,4 +1,4 @@
-//! Whatever index is asked, the answer is the same.
+//! Every index gives the same answer.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use twm_tests::search_server::{Product, SearchServer};
 
 use super::indexer::{Indexer, publish, tweet};
 
-/// The tweets of the bundled fixture, and some odd ones.
+/// The tweets of the bundled fixture, and some unusual ones.
 fn all_tweets() -> anyhow::Result<Vec<(u64, String)>> {
     let mut tweets = Vec::new();
     for folder in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixture"))? {

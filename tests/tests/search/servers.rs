@@ -28,7 +28,7 @@ async fn a_busy_elasticsearch_gets_all_tweets_in_the_end() -> anyhow::Result<()>
     busy(Product::Elasticsearch).await
 }
 
-/// What the server itself finds.
+/// Searches the server directly.
 async fn search(server: &SearchServer, body: Value) -> anyhow::Result<Value> {
     let (status, answer) = server.ask("POST", "/twm-tweets/_search", &body.to_string()).await?;
     anyhow::ensure!(status == 200, "{status} {answer}");
@@ -50,7 +50,7 @@ async fn indexed_once(product: Product) -> anyhow::Result<()> {
     indexer.restart().await?;
     indexer.has(3_100, 3_000).await?;
 
-    // The server dies under it; nothing more is read meanwhile.
+    // The server is killed; nothing more is read until it is back.
     server.kill().await?;
     let bad = tweet(9_000, "long name").replace("User_0", &"x".repeat(40_000));
     publish(&mut mirror, &[tweets(3_000..3_200), vec![(9_000, bad)], tweets(3_200..3_500)].concat()).await?;
@@ -60,7 +60,7 @@ async fn indexed_once(product: Product) -> anyhow::Result<()> {
     server.restart().await?;
     indexer.has(3_601, 3_500).await?;
 
-    // What the server refuses is told, and all else is there.
+    // A tweet that the server rejects is reported, and all others are indexed.
     assert_eq!(indexer.status().await?["dead"], 1);
     let dead = indexer.dead()?;
     assert_eq!((dead.len(), &dead[0]["id"]), (1, &json!("9000")));
@@ -83,7 +83,7 @@ async fn indexed_once(product: Product) -> anyhow::Result<()> {
     indexer.consumer.stop().await
 }
 
-/// An index with a foreign mapping is left alone until `--recreate` asks for more.
+/// An index with a foreign mapping is left unchanged unless `--recreate` is set.
 async fn refusals(server: &SearchServer, redis: &RedisServer, indexer: &mut Indexer) -> anyhow::Result<()> {
     let mapping = json!({ "mappings": { "properties": { "text": { "type": "keyword" } } } });
     server.ask("PUT", "/theirs", &mapping.to_string()).await?;
@@ -109,7 +109,7 @@ async fn refusals(server: &SearchServer, redis: &RedisServer, indexer: &mut Inde
     all.await.with_context(|| fresh.log())?;
     fresh.stop().await?;
 
-    // An index that others deleted is made anew and filled from the beginning.
+    // An index that was deleted externally is created again and filled from the start.
     indexer.consumer.stop().await?;
     server.ask("DELETE", "/twm-tweets", "").await?;
     indexer.restart().await?;
@@ -117,7 +117,7 @@ async fn refusals(server: &SearchServer, redis: &RedisServer, indexer: &mut Inde
 }
 
 async fn busy(product: Product) -> anyhow::Result<()> {
-    // The first refuses whole bulks, the others single tweets: a bulk is a task of every shard.
+    // The first limit rejects whole bulks, the others single tweets: a bulk is split into one task per shard.
     let settings =
         ["indexing_pressure.memory.limit=30kb", "thread_pool.write.size=1", "thread_pool.write.queue_size=1"];
     let server = SearchServer::start(product, &settings).await?;

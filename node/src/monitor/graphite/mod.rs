@@ -1,7 +1,6 @@
 //! History from Graphite, to which `twm-stats` sends the counters; it goes back further than a node's own.
 
 mod series;
-mod url;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +9,10 @@ use storage::env::Clock;
 use tokio::sync::Mutex;
 
 use super::history::Range;
-use crate::source::{ClientTls, HttpClient, HttpError, HttpSettings};
+use crate::http_client::{ClientTls, HttpClient, HttpError, HttpSettings};
+use crate::settings::GraphiteUrl;
 
 pub(super) use series::Series;
-pub use url::GraphiteUrl;
 
 /// Timeout of Graphite, which reads a week of seconds from its disk.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::world::Port;
-use crate::monitor::{Indexer, IndexerUrl};
+use crate::monitor::Indexer;
+use crate::settings::IndexerUrl;
 
 /// An indexer's answer.
 pub(super) const INSPECTION: &str = r#"{"query":"a","from_ms":null,"to_ms":5,"total":3,

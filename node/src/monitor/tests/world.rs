@@ -22,8 +22,9 @@ use tracing::Level;
 use super::inspecting::{INSPECTION, indexer_that_answers};
 use crate::http::{HttpPort, Observe};
 use crate::logs::LogLine;
-use crate::monitor::{Graphite, GraphiteUrl, Indexer, Monitor, MonitorParts, MonitorSettings, Watched};
+use crate::monitor::{Graphite, Indexer, Monitor, MonitorParts, MonitorSettings, Watched};
 use crate::session::ShownJob;
+use crate::settings::GraphiteUrl;
 
 pub(super) const TOKEN: &str = "correct horse";
 

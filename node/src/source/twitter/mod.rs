@@ -166,11 +166,7 @@ impl Source for TwitterSource {
 
 /// `what` may quote the answer, however long it is; an error repeats its beginning.
 fn garbage(asked: &Asked, what: impl Into<String>) -> SourceError {
-    let mut what: String = what.into();
-    if let Some((end, _)) = what.char_indices().nth(LONGEST_COMPLAINT) {
-        what.truncate(end);
-        what.push_str("...");
-    }
+    let what = storage::text::excerpt(&what.into(), LONGEST_COMPLAINT);
     SourceError::Garbage { asked: asked.clone(), what }
 }
 

@@ -11,6 +11,7 @@ use futures::FutureExt;
 use storage::env::Entropy;
 use tarpc::client::RpcError;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument;
 
 use crate::model::RequestId;
 use crate::tracker::{Called, TrackerApi};
@@ -111,6 +112,11 @@ impl Client {
     }
 
     async fn repeat(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
+        let span = tracing::debug_span!("call", request = request.request_id().map(tracing::field::display));
+        self.repeat_within_span(request).instrument(span).await
+    }
+
+    async fn repeat_within_span(&self, request: ApiRequest) -> Result<ApiReply, ClientError> {
         let deadline = Instant::now() + self.timeout;
         let mut pause = RETRY_PAUSE.0;
         let mut troubles = EndpointErrors::default();
@@ -119,9 +125,15 @@ impl Client {
             // whole timeout.
             let try_until = deadline.min(Instant::now() + TRY_TIMEOUT);
             match self.try_call(&request, try_until).await {
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => {
+                    tracing::debug!("answered");
+                    return Ok(reply);
+                }
                 Err(Failure::Final(error)) => return Err(ClientError::Api(error)),
-                Err(Failure::Passing(endpoint, trouble)) => troubles.note(endpoint, trouble),
+                Err(Failure::Passing(endpoint, trouble)) => {
+                    tracing::debug!(endpoint = self.endpoints[endpoint], "retrying: {trouble}");
+                    troubles.note(endpoint, trouble);
+                }
                 Err(Failure::Silence(endpoint)) if try_until < deadline => {
                     troubles.note(endpoint, NO_ANSWER.to_owned());
                 }

@@ -148,6 +148,12 @@ pub struct RequestId {
     pub sequence: u64,
 }
 
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.client, self.sequence)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

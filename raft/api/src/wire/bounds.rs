@@ -21,6 +21,8 @@ pub const MAX_DISCOVERED: usize = 20_000;
 pub const MAX_NAMES: usize = 100;
 /// Most leases in one query.
 pub const MAX_LEASES: usize = 10_000;
+/// Longest cursor of a job, bytes: a job's record has to fit in one value of the state store.
+pub const MAX_CURSOR: usize = 1_024;
 /// Longest name of a crawl, bytes.
 pub const MAX_NAME: usize = 256;
 /// Longest follow rule, bytes.

@@ -139,6 +139,17 @@ impl ApiRequest {
     }
 }
 
+impl ApiRequest {
+    /// The request id, if the call has one.
+    pub fn request_id(&self) -> Option<RequestId> {
+        match self {
+            Self::Write(Write::CreateCrawl { request, .. } | Write::RetryErrors { request, .. })
+            | Self::Once { request, .. } => Some(*request),
+            _ => None,
+        }
+    }
+}
+
 impl Forwarded {
     /// The call as a peer that speaks this protocol version understands it.
     ///

@@ -3,8 +3,9 @@
 use storage::state::MAX_VALUE_BYTES;
 
 use super::super::jobs::{JobRecord, Rank};
+use super::super::requests::REQUESTS_KEPT;
 use super::super::sessions::{Positions, SessionRecord};
-use super::super::{MAX_ABSENT, MAX_DRAINED, MAX_STORAGES, REQUESTS_KEPT};
+use super::super::{MAX_ABSENT, MAX_DRAINED, MAX_STORAGES};
 use super::*;
 use crate::command::RosterChange;
 

@@ -46,7 +46,7 @@ fn a_lost_record_stops_the_replica_with_its_name_and_nothing_is_checkpointed() {
 #[test]
 fn a_count_that_would_fall_below_zero_stops_the_replica() {
     let (mut tracker, mut node, job) = unchecked();
-    tracker.state.crawls.get_mut(&job.crawl).unwrap().open = 0;
+    tracker.state.crawls.get_mut(job.crawl).unwrap().open = 0;
     node.sequence += 1;
     let findings = vec![(job.id, job.lease, Finding::Gone(GoneReason::NotFound))];
     let report = Report { session: node.session, sequence: node.sequence, findings, wants: Wants::NONE };
@@ -57,39 +57,39 @@ fn a_count_that_would_fall_below_zero_stops_the_replica() {
 fn every_invariant_is_checked_after_a_command_when_a_node_is_told_to() {
     type Break = fn(&mut State, &Job, SessionId);
     let breaks: [(&str, Break); 9] = [
-        ("TWM-C1", |state, job, _| state.crawls.get_mut(&job.crawl).unwrap().record.counters.users.gone += 1),
-        ("TWM-C2", |state, job, _| state.crawls.get_mut(&job.crawl).unwrap().seen = Default::default()),
+        ("TWM-C1", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().record.counters.users.gone += 1),
+        ("TWM-C2", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().seen = Default::default()),
         ("TWM-L1", |state, job, session| {
-            state.sessions.get_mut(&session).unwrap().leased.remove(&job.id);
+            state.sessions.get_mut(session).unwrap().leased.remove(&job.id);
         }),
         ("TWM-L3", |state, job, _| {
-            state.writers.insert((UserId::Number(77), super::super::jobs::FileKind::Timeline), job.id);
+            state.writers.reserve((UserId::Number(77), storage::dataset::FileKind::Timeline), job.id);
         }),
         ("TWM-P1", |state, job, session| {
-            state.sessions.get_mut(&session).unwrap().leased.remove(&job.id);
+            state.sessions.get_mut(session).unwrap().leased.remove(&job.id);
             let record = state.jobs.get_mut(job.id).unwrap();
             let (lease, storage) = (job.lease, StorageId(1));
             let session = Some(SessionId(u64::MAX));
             record.phase = Phase::Publishing { lease, session, adopted: true, storage, items: 0 };
         }),
         ("TWM-S1", |state, _, session| {
-            let record = state.sessions[&session].record.clone();
-            state.sessions.insert(SessionId(u64::MAX), super::super::Session::of(record));
+            let record = state.sessions.get(session).unwrap().record.clone();
+            state.sessions.open(SessionId(u64::MAX), record);
         }),
         ("TWM-S2", |state, job, session| {
             let other = JobId(job.id.0 + 1);
-            state.sessions.get_mut(&session).unwrap().record.last_granted.push(other);
+            state.sessions.get_mut(session).unwrap().record.last_granted.push(other);
             let mut record = state.jobs.get(job.id).unwrap().clone();
             record.phase = Phase::Delayed { until: u64::MAX };
             state.jobs.insert(other, record);
             state.jobs.delayed.insert((u64::MAX, other));
-            let crawl = state.crawls.get_mut(&job.crawl).unwrap();
+            let crawl = state.crawls.get_mut(job.crawl).unwrap();
             (crawl.open, crawl.delayed) = (2, 1);
             let users = &mut crawl.record.counters.users;
             (users.accepted, users.active) = (users.accepted + 1, 2);
             crawl.seen.insert(ids([99]));
         }),
-        ("TWM-F1", |state, job, _| state.crawls.get_mut(&job.crawl).unwrap().record.pass = u64::MAX),
+        ("TWM-F1", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().record.pass = u64::MAX),
         ("TWM-M1", |state, _, _| state.outbox.skip_a_number()),
     ];
     for (id, broken) in breaks {

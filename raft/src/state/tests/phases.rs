@@ -47,6 +47,18 @@ fn a_paused_crawl_takes_targets_and_finishes_with_its_last_job() {
 }
 
 #[test]
+fn a_cancellation_that_is_repeated_changes_nothing() {
+    let mut tracker = Tracker::new();
+    tracker.apply(Mutation::KeepEvents { bytes: 1 << 20 });
+    let crawl = tracker.submit(spec("T"), [1, 2]);
+    assert_eq!(cancel(&mut tracker, crawl), Response::Done);
+    let before = (tracker.state.crawl(crawl).unwrap().ended_at, tracker.state.outbox().newest);
+    tracker.now += 60_000;
+    assert_eq!(cancel(&mut tracker, crawl), Response::Done);
+    assert_eq!((tracker.state.crawl(crawl).unwrap().ended_at, tracker.state.outbox().newest), before);
+}
+
+#[test]
 fn a_crawl_that_is_over_cannot_be_cancelled_or_resumed() {
     let mut tracker = Tracker::new();
     let finished = tracker.submit(spec("T"), []);

@@ -1,4 +1,4 @@
-//! The process that holds one replica's state.
+//! The process that holds the state of one replica.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::super::process::{ProcFolder, disk_bytes};
 use super::super::targets::CHUNK;
 use super::{BATCH, CHECKPOINT, Found, NEW_ONE_OF, ReplicaArguments, Tests};
 
-/// Candidates tested in one run.
+/// Candidates tested per run.
 const TESTS: u64 = 2_000_000;
 
-/// A state over its store.
+/// A state with its store.
 struct Replica {
     store: Arc<SledStore>,
     state: State,
@@ -87,7 +87,7 @@ impl Replica {
         response
     }
 
-    /// Adds the first accounts, as targets or as seeds, which are seen and do not wait.
+    /// Adds the first `ids` accounts, as targets or as seeds; seeds are seen but do not wait.
     fn fill(&mut self, ids: u64, seeds: bool) -> anyhow::Result<()> {
         self.applying = Duration::ZERO;
         for (chunk, first) in (0..).zip((0..ids).step_by(CHUNK as usize)) {
@@ -112,14 +112,14 @@ impl Replica {
         Ok(())
     }
 
-    /// Tests candidates, known ones evenly drawn from all.
+    /// Tests candidates; the known ones are drawn evenly from all accounts.
     fn test(&self, ids: u64, run: u32) -> anyhow::Result<Tests> {
         let first = u64::from(run) * TESTS;
         let candidate = |at: u64| {
             if at % NEW_ONE_OF == 0 {
                 return stranger(first + at);
             }
-            // The golden ratio's multiples spread evenly over any range.
+            // Multiples of the golden ratio are spread evenly over any range.
             account(((first + at).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 8) % ids)
         };
         let batches: Vec<Vec<UserId>> = (0..TESTS / BATCH)

@@ -1,4 +1,4 @@
-//! etcd, three members on this machine.
+//! etcd with three members on this machine.
 
 use std::ops::Range;
 use std::path::Path;
@@ -23,11 +23,11 @@ use super::grpc::{Connection, Message, bytes_of, number_of};
 pub(super) enum Recipe {
     /// One transaction moves jobs from queued to leased, another deletes them.
     Two,
-    /// One transaction deletes the jobs that are done and moves the next.
+    /// One transaction deletes the finished jobs and moves the next ones.
     One,
 }
 
-/// How it is used, for the table.
+/// Description of the setup, for the table.
 pub(super) const METHOD: &str = "3 members, synced on a majority's disks before each answer; gRPC at the leader, clients know \
     which jobs are theirs; with two transactions one moves jobs from queued to leased and one deletes them, with one it \
     deletes those that are done and moves the next";
@@ -36,14 +36,14 @@ const MEMBERS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
-/// Operations of a transaction, of 128 that etcd allows.
+/// Operations per transaction; etcd allows 128.
 const FILL: u64 = 100;
 const FILL_CLIENTS: u64 = 8;
 
-/// The members, and the jobs between them.
+/// The members, and the state shared by their clients.
 pub(super) struct Etcd {
     members: Vec<Process>,
-    /// Where the leader listens.
+    /// Address of the leader.
     leader: String,
     version: String,
     recipe: Recipe,
@@ -57,7 +57,7 @@ pub(super) struct Etcd {
 struct Shared {
     /// Jobs put in.
     put: AtomicU64,
-    /// The first job that no client has taken.
+    /// The first job that has not been taken.
     next: AtomicU64,
 }
 
@@ -102,7 +102,7 @@ impl Etcd {
         &self.version
     }
 
-    /// Number of keys that begin with a letter.
+    /// Number of keys that start with a letter.
     async fn count(&self, prefix: u8) -> anyhow::Result<u64> {
         let range = Message::default().bytes(1, &[prefix]).bytes(2, &[prefix + 1]).number(9, 1);
         let answer =
@@ -111,7 +111,7 @@ impl Etcd {
     }
 }
 
-/// Waits until every member knows the leader. Returns where that listens, and its version.
+/// Waits until exactly one member reports that it is the leader. Returns its address and version.
 async fn leader_of(
     members: &mut [Process],
     addresses: impl Iterator<Item = &String> + Clone,
@@ -147,7 +147,7 @@ struct Status {
     version: String,
 }
 
-/// What a member says of itself: the answer's header is field 1, the version 2 and the leader 4.
+/// The status of a member: in the answer, the header is field 1, the version 2 and the leader 4.
 async fn status(address: &str) -> anyhow::Result<Status> {
     let answer = Connection::open(address).await?.call("etcdserverpb.Maintenance/Status", &[]).await?;
     let header = bytes_of(&answer, 1)?;
@@ -252,7 +252,7 @@ impl Turns for Client {
         Ok(Turn { done: done.end - done.start, granted: !self.held.is_empty() })
     }
 
-    /// Puts back what it holds.
+    /// Requeues the jobs that it holds.
     async fn close(mut self) -> anyhow::Result<()> {
         let back = self.held.clone().fold(complete(self.held), |sum, job| sum.message(2, &put(b'q', job)));
         transact(&mut self.connection, &back).await

@@ -1,4 +1,4 @@
-//! As much of gRPC and of protocol buffers as etcd's calls need.
+//! The subset of gRPC and protocol buffers that etcd's calls need.
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
@@ -20,12 +20,12 @@ impl Connection {
         stream.set_nodelay(true)?;
         let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (sender, connection) = handshake.await?;
-        // Ends with the sender; what went wrong reaches the calls.
+        // Ends with the sender; its errors are reported by the calls.
         tokio::spawn(connection);
         Ok(Self { address: address.to_owned(), sender })
     }
 
-    /// Calls a method with one message and returns the one that it answers.
+    /// Calls a method with one message and returns the answer's message.
     pub(super) async fn call(&mut self, method: &str, message: &[u8]) -> anyhow::Result<Bytes> {
         let mut body = vec![0];
         body.extend_from_slice(&u32::try_from(message.len())?.to_be_bytes());
@@ -54,7 +54,7 @@ fn check_status(headers: &HeaderMap, method: &str) -> anyhow::Result<()> {
     }
 }
 
-/// A message being written. Fields at their default are left out by whoever writes them.
+/// A message under construction. Callers omit fields with default values.
 #[derive(Default)]
 pub(super) struct Message(Vec<u8>);
 
@@ -92,7 +92,7 @@ impl Message {
     }
 }
 
-/// The number in a field of a message; 0, its default, where the field is missing.
+/// The number in a field of a message; 0, the default, if the field is missing.
 pub(super) fn number_of(message: &[u8], field: u64) -> anyhow::Result<u64> {
     match value_of(message, field)? {
         Some(Value::Number(number)) => Ok(number),
@@ -101,7 +101,7 @@ pub(super) fn number_of(message: &[u8], field: u64) -> anyhow::Result<u64> {
     }
 }
 
-/// The text or message in a field of a message; empty where the field is missing.
+/// The text or message in a field of a message; empty if the field is missing.
 pub(super) fn bytes_of(message: &[u8], field: u64) -> anyhow::Result<&[u8]> {
     match value_of(message, field)? {
         Some(Value::Bytes(bytes)) => Ok(bytes),

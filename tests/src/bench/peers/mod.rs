@@ -1,7 +1,7 @@
-//! Other systems beside this one, in the same run: etcd and Redis as queues of jobs, Scrapy as a crawler.
+//! Other systems measured in the same run: etcd and Redis as job queues, Scrapy as a crawler.
 //!
-//! `tests/peers/install` puts their programs into a folder. Each is used the best way that we know for it;
-//! the settings say how, and what it has made durable when it answers.
+//! `tests/peers/install` installs their programs in a folder. Each is used in the best way that we know of;
+//! the settings describe it, and what is durable when a request is answered.
 
 mod etcd;
 mod grpc;
@@ -18,7 +18,7 @@ use super::report::Report;
 use super::targets::Targets;
 use etcd::{Etcd, Recipe};
 
-/// Clients, and jobs of one request.
+/// Numbers of clients, and of jobs per request.
 const SHAPES: [(u64, u16); 3] = [(1, 1), (16, 1), (16, 32)];
 
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
@@ -40,7 +40,7 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     scrapy::measure(settings, report).await
 }
 
-/// How the clients ask.
+/// Number of clients, and jobs per request.
 #[derive(Clone, Copy)]
 struct Shape {
     clients: u64,

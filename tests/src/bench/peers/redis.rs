@@ -1,4 +1,4 @@
-//! Redis, one primary and two replicas on this machine.
+//! Redis with one primary and two replicas on this machine.
 
 use std::io::Write;
 use std::path::Path;
@@ -16,17 +16,17 @@ use super::super::crew::{Crew, Turn, Turns};
 use super::super::process::Process;
 use super::super::rate::Work;
 
-/// How it is used, for the table.
+/// Description of the setup, for the table.
 pub(super) const METHOD: &str = "a primary and 2 replicas, appendfsync always, WAIT 1: synced at the primary and in \
     one replica's memory before each answer, no election; one pipeline LREMs the jobs that are done and LMOVEs the next";
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long WAIT may wait, ms.
+/// Timeout of WAIT, ms.
 const WAIT: &str = "10000";
 
-/// Jobs of one RPUSH.
+/// Jobs per RPUSH.
 const FILL: u64 = 1_000;
 
 /// The servers; the first is the primary.
@@ -76,7 +76,7 @@ impl Redis {
     }
 }
 
-/// Waits until both replicas follow. Returns the version.
+/// Waits until both replicas are online. Returns the version.
 async fn replicated(servers: &mut [Process], primary: &str) -> anyhow::Result<String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -137,7 +137,7 @@ impl Work for Redis {
     async fn verify(&mut self, finished: u64) -> anyhow::Result<()> {
         let mut connection = Connection::open(&self.primary).await?;
         connection.push(&["LLEN", "queue"]);
-        // An empty list is no key: only the queue may be left.
+        // Redis deletes empty lists, so only the queue may be left.
         connection.push(&["DBSIZE"]);
         let replies = connection.send(2).await?;
         let (queued, keys) = (replies[0].number()?, replies[1].number()?);
@@ -150,14 +150,14 @@ impl Work for Redis {
 
 struct Client {
     connection: Connection,
-    /// The list of its jobs.
+    /// The list of the client's jobs.
     leased: String,
     jobs: usize,
     held: Vec<String>,
 }
 
 impl Turns for Client {
-    /// The oldest job of the list is always the next that is done, so LREM finds it at once.
+    /// Jobs are finished in the order of the list, so LREM finds each one at once.
     async fn turn(&mut self) -> anyhow::Result<Turn> {
         let held = std::mem::take(&mut self.held);
         for job in &held {
@@ -187,13 +187,13 @@ impl Turns for Client {
     }
 }
 
-/// A connection on which commands go out together and their replies come back in order.
+/// A connection that pipelines commands and reads the replies in order.
 struct Connection {
     stream: BufReader<TcpStream>,
     out: Vec<u8>,
 }
 
-/// A reply of the kinds that our commands have.
+/// A reply of one of the kinds that are used here.
 enum Reply {
     Nothing,
     Number(i64),
@@ -223,9 +223,9 @@ impl Connection {
         Ok(Self { stream: BufReader::new(stream), out: Vec::new() })
     }
 
-    /// Adds a command to what goes out next.
+    /// Adds a command to the next batch.
     fn push(&mut self, words: &[&str]) {
-        // Writing to memory does not fail.
+        // Writing to memory cannot fail.
         let _ = write!(self.out, "*{}\r\n", words.len());
         for word in words {
             let _ = write!(self.out, "${}\r\n{word}\r\n", word.len());

@@ -13,17 +13,17 @@ use super::super::crawl::{crawl, emulate};
 use super::super::process::Process;
 use super::super::report::Report;
 
-/// How it is used, for the table.
+/// Description of the setup, for the table.
 const METHOD: &str = "one process, 32 requests at a time, gzip level 6, a file synced and renamed for each account; \
     the start of Python is not counted";
 
-/// The program that runs in its Python.
+/// The Python program of the spider.
 const SPIDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/timelines.py");
 
-/// How long it may take.
+/// Timeout of the spider.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What the spider says when it is done.
+/// Output of the spider.
 #[derive(Deserialize)]
 struct Done {
     version: String,

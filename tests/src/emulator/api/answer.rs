@@ -1,4 +1,4 @@
-//! Answers in the API's words.
+//! Responses in the wording of the API.
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -21,7 +21,7 @@ impl Version {
     }
 }
 
-/// A refusal with the code and the words of the API (v1.1, "Error codes & responses").
+/// An error response with the code and message of the API (v1.1, "Error codes & responses").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub status: StatusCode,
@@ -46,7 +46,7 @@ impl Refusal {
         Self { status, code, message }
     }
 
-    /// The answer to reading an account that is gone.
+    /// The response to reading an account that is gone.
     pub fn gone(status: u16) -> Self {
         match status {
             401 => Self::NOT_AUTHORIZED,
@@ -69,5 +69,5 @@ impl Refusal {
     }
 }
 
-/// A good answer's body, or why there is none.
+/// The body of a successful response, or the error response.
 pub(super) type Answer = Result<Parts, Refusal>;

@@ -1,19 +1,19 @@
-//! What a request asks for.
+//! Parses the call in a request.
 
 use super::answer::Refusal;
 use super::query::Query;
 use crate::emulator::Endpoint;
 use crate::emulator::world::{Accounts, TimelinePage};
 
-/// Most tweets of a page, and how many come unasked (API v1.1, `user_timeline`).
+/// Maximum tweets on a page, and the default number (API v1.1, `user_timeline`).
 const TIMELINE_PAGE: u64 = 200;
 const TIMELINE_DEFAULT: u64 = 20;
-/// Most accounts of a lookup (API v1.1, `users/lookup`).
+/// Maximum accounts in a lookup (API v1.1, `users/lookup`).
 const LOOKUP_MOST: usize = 100;
-/// Cursors are as large as real ones, which a 64-bit float does not hold.
+/// Cursors are as large as real ones, which a 64-bit float cannot represent exactly.
 pub(super) const CURSOR_BASE: u64 = 1_300_000_000_000_000_000;
 
-/// A request's meaning. An account that nobody has is 0, which is nobody's id.
+/// A parsed request. An unknown screen name becomes id 0, which no account has.
 pub(super) enum Call {
     Timeline { user: u64, page: TimelinePage },
     Followers { user: u64, offset: u64, count: usize, as_text: bool },
@@ -25,7 +25,8 @@ pub(super) enum Call {
 const NOBODY: u64 = 0;
 
 impl Call {
-    /// Reads the parameters of a request to `endpoint`; `page_size` is the most followers of a page.
+    /// Parses the parameters of a request to `endpoint`; `page_size` is the maximum number of followers on a
+    /// page.
     pub fn read(
         endpoint: Endpoint,
         query: &Query,
@@ -85,7 +86,7 @@ fn users(query: &Query, accounts: &Accounts) -> Result<Vec<u64>, Refusal> {
     Ok(users)
 }
 
-/// The first follower of the page that a cursor names: none and -1 are the first page.
+/// The position of the first follower on the page that a cursor names; no cursor and -1 name the first page.
 fn offset(cursor: Option<&str>) -> Result<u64, Refusal> {
     match cursor {
         None | Some("-1") => Ok(0),

@@ -1,4 +1,4 @@
-//! `/_emulator/`: what tests ask and set while the emulator runs. Not counted, not limited.
+//! `/_emulator/`: queries and settings for tests while the emulator runs. Not counted, not rate limited.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::emulator::FaultRule;
 use crate::emulator::body::Body;
 use crate::emulator::world::Accounts;
 
-/// Ids of one piece of a long list.
+/// Ids per chunk of a long list.
 const PIECE: u64 = 10_000;
 
 impl Api {
@@ -90,7 +90,7 @@ impl Api {
     }
 }
 
-/// A long list of ids, one a line, computed piece by piece.
+/// A long list of ids, one per line, computed in chunks.
 fn lines(
     accounts: Arc<Accounts>,
     range: Range<u64>,

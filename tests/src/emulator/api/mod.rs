@@ -1,4 +1,4 @@
-//! Reads requests and answers them.
+//! Parses requests and answers them.
 
 mod answer;
 mod call;
@@ -27,10 +27,10 @@ use answer::{Answer, Refusal, Version};
 use call::Call;
 use query::Query;
 
-/// Most bytes of a form or of fault rules.
+/// Maximum size of a form or of fault rules, in bytes.
 const LARGEST_REQUEST: usize = 1 << 20;
 
-/// The connection breaks instead of carrying an answer.
+/// Breaks the connection instead of sending a response.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is broken on purpose")]
 pub(super) struct Broken;
@@ -41,21 +41,21 @@ pub(super) struct Client {
     pub reset: ResetSwitch,
 }
 
-/// Everything that answers need.
+/// Shared state for answering requests.
 pub(super) struct Api {
     pub accounts: Arc<Accounts>,
     pub ledger: Arc<Ledger>,
     pub injector: Injector,
-    /// Most followers of a page.
+    /// Maximum followers on a page.
     pub page_size: usize,
     pub headers: HeaderSpelling,
-    /// Status of an answer beyond the budget.
+    /// Status of a response beyond the budget.
     pub limited_status: StatusCode,
-    /// Whether such an answer has `Retry-After`.
+    /// Whether such a response has `Retry-After`.
     pub retry_after: bool,
 }
 
-/// Where a request came in, for the answer's form.
+/// The properties of a request that determine the form of the response.
 #[derive(Clone, Copy)]
 struct Route<'a> {
     version: Version,
@@ -89,7 +89,7 @@ impl Api {
         Ok(response.map(|body| body.hold(in_flight)))
     }
 
-    /// Counts and charges the request, then answers it, for good or ill.
+    /// Counts and charges the request, then answers it or injects a fault.
     async fn serve(
         &self,
         client: &Client,
@@ -131,7 +131,7 @@ impl Api {
         Call::read(endpoint, &query, &self.accounts, self.page_size)
     }
 
-    /// The good answer to a call; a fault can spoil its cursor.
+    /// The successful response to a call; a fault can change the page or its cursor.
     fn perform(&self, call: &Call, address: IpAddr, fault: Option<Fault>) -> Answer {
         let accounts = &self.accounts;
         match call {
@@ -228,7 +228,7 @@ impl Api {
     }
 }
 
-/// The whole body of a request, if it is not too large.
+/// The whole body of a request, if it does not exceed the maximum size.
 async fn collect(body: Incoming) -> Result<Bytes, Refusal> {
     match Limited::new(body, LARGEST_REQUEST).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),

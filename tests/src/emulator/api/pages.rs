@@ -1,4 +1,4 @@
-//! Bodies of good answers.
+//! Bodies of successful responses.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,7 +25,7 @@ pub(super) fn timeline(accounts: &Accounts, user: u64, page: TimelinePage) -> An
     Ok(accounts.timeline_page(user, page))
 }
 
-/// A page of followers; a fault can lead it back to the first one, or on beyond the last.
+/// A page of followers; a fault can set the next cursor to the first page or beyond the last one.
 pub(super) fn followers(
     accounts: &Accounts,
     user: u64,
@@ -45,7 +45,7 @@ pub(super) fn followers(
         (_, true) => CURSOR_BASE + end,
         (_, false) => 0,
     };
-    // The API gave the way back as a negative cursor.
+    // The API returned the previous page as a negative cursor.
     let previous = if offset == 0 { "0".to_owned() } else { format!("-{}", CURSOR_BASE + offset) };
 
     let quote = if as_text { "\"" } else { "" };
@@ -67,7 +67,7 @@ pub(super) fn followers(
     Ok(Parts::from([body.into()]))
 }
 
-/// The profiles that there are, in the order asked for.
+/// The profiles that exist, in the requested order.
 pub(super) fn lookup(accounts: &Accounts, users: &[u64]) -> Answer {
     let mut parts = VecDeque::with_capacity(2 * users.len() + 1);
     for profile in users.iter().filter_map(|user| accounts.profile(*user)) {
@@ -86,7 +86,7 @@ pub(super) fn show(accounts: &Accounts, user: u64) -> Answer {
     accounts.profile(user).map(|profile| Parts::from([profile])).ok_or(missing)
 }
 
-/// What the client has left, in families as API v1.1 reports it.
+/// The remaining budgets of the client, grouped by family as in API v1.1.
 pub(super) fn limits(allowances: &[(Endpoint, Allowance)]) -> Answer {
     let mut families: BTreeMap<&str, BTreeMap<&str, serde_json::Value>> = BTreeMap::new();
     for (endpoint, left) in allowances {

@@ -13,7 +13,7 @@ impl Query {
         Self(query.chain(parse(form).into_owned()).collect())
     }
 
-    /// The first value of that name that is not empty.
+    /// The first nonempty value with this name.
     pub fn text(&self, name: &str) -> Option<&str> {
         let mut values = self.0.iter().filter(|(key, value)| key == name && !value.is_empty());
         values.next().map(|(_, value)| value.as_str())
@@ -23,12 +23,12 @@ impl Query {
         self.text(name).map(|value| value.parse().map_err(|_| Refusal::BAD_PARAMETER)).transpose()
     }
 
-    /// Whether a flag is set, in any of the API's spellings.
+    /// Whether a flag is set, in any spelling that the API accepts.
     pub fn flag(&self, name: &str) -> bool {
         matches!(self.text(name), Some("true" | "t" | "1"))
     }
 
-    /// The items of a comma-separated list, from every value of that name.
+    /// The items of a comma-separated list, from all values with this name.
     pub fn list(&self, name: &str) -> impl Iterator<Item = &str> {
         let values = self.0.iter().filter(move |(key, _)| key == name);
         values.flat_map(|(_, value)| value.split(',')).map(str::trim).filter(|item| !item.is_empty())

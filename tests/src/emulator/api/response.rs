@@ -1,4 +1,4 @@
-//! HTTP answers and their headers.
+//! HTTP responses and their headers.
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
@@ -22,7 +22,7 @@ pub(super) fn text(status: StatusCode, body: Body) -> Response<Body> {
     typed(status, "text/plain;charset=utf-8", body)
 }
 
-/// An error of what stands before the API: HTML, and no limit headers.
+/// An error from a front end before the API: HTML without limit headers.
 pub(super) fn front_end_error(status: u16) -> Response<Body> {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = format!("<html><head><title>{status}</title></head><body>Something is wrong.</body></html>");
@@ -42,7 +42,7 @@ pub(super) fn set_limits(response: &mut Response<Body>, old_spelling: bool, allo
     }
 }
 
-/// Adds limit headers that make no sense.
+/// Adds invalid limit headers.
 pub(super) fn set_limit_nonsense(response: &mut Response<Body>) {
     let nonsense = [
         ("x-rate-limit-limit", "18446744073709551616"),

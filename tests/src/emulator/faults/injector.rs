@@ -1,4 +1,4 @@
-//! Decides which request meets which fault.
+//! Decides which faults apply to a request.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
@@ -9,13 +9,13 @@ use storage::env::{Entropy, SeededEntropy};
 use super::{Fault, FaultRule};
 use crate::emulator::Endpoint;
 
-/// The rules in force.
+/// The active rules.
 pub(in crate::emulator) struct Injector {
     seed: u64,
     rules: Mutex<Vec<Armed>>,
 }
 
-/// A rule with what has come of it.
+/// A rule with its counters and random state.
 struct Armed {
     rule: FaultRule,
     matched: u64,
@@ -23,14 +23,14 @@ struct Armed {
     entropy: SeededEntropy,
 }
 
-/// A request, as rules see it.
+/// The properties of a request that rules match.
 pub(in crate::emulator) struct Target<'a> {
     pub endpoint: Endpoint,
     pub address: IpAddr,
     pub users: &'a [u64],
 }
 
-/// What befalls a request.
+/// The faults of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::emulator) struct Verdict {
     pub latency: Duration,
@@ -38,7 +38,7 @@ pub(in crate::emulator) struct Verdict {
 }
 
 impl Injector {
-    /// Without rules; `seed` decides what is left to chance.
+    /// An injector without rules; `seed` determines the random decisions.
     pub fn new(seed: u64) -> Self {
         Self { seed, rules: Mutex::default() }
     }
@@ -64,7 +64,7 @@ impl Injector {
         self.lock().iter().map(|armed| armed.rule.clone()).collect()
     }
 
-    /// What befalls the request: all latencies that apply, and the first other fault.
+    /// The faults of the request: the sum of all latencies that apply, and the first other fault.
     pub fn judge(&self, target: &Target<'_>) -> Verdict {
         let mut verdict = Verdict::default();
         for armed in self.lock().iter_mut() {

@@ -1,4 +1,4 @@
-//! Faults that change what the body says.
+//! Faults that change the content of the body.
 
 use bytes::Bytes;
 use serde_json::value::{RawValue, to_raw_value};
@@ -7,12 +7,12 @@ use storage::env::{Entropy, SeededEntropy};
 
 use super::Fault;
 
-/// Bytes that no UTF-8 text contains.
+/// Bytes that are invalid in UTF-8.
 const NO_UTF8: &[u8] = b"\xff\xfe\x80";
 
-/// The body as the fault leaves it; faults of other kinds leave it as it is.
+/// Applies the fault to the body; faults of other kinds leave it unchanged.
 ///
-/// Fails only on a body that is no JSON, which a dataset of the user's can contain.
+/// Fails only if the body is not JSON, which is possible with a dataset from the user.
 pub(in crate::emulator) fn mangle(fault: Fault, body: Bytes) -> Result<Bytes, serde_json::Error> {
     match fault {
         Fault::Empty => Ok(Bytes::new()),
@@ -47,7 +47,7 @@ pub(in crate::emulator) fn mangle(fault: Fault, body: Bytes) -> Result<Bytes, se
 
 type Items = Vec<Box<RawValue>>;
 
-/// Changes the items of an array, or else the object.
+/// Changes the items of an array, or otherwise the object.
 fn rewrite(
     body: &[u8],
     array: impl FnOnce(Items) -> Items,
@@ -73,20 +73,20 @@ fn shuffled<T>(mut items: Vec<T>) -> Vec<T> {
     for i in (1..items.len()).rev() {
         items.swap(i, (entropy.next_u64() % (i as u64 + 1)) as usize);
     }
-    // Chance can leave so few items as they were.
+    // The shuffle may leave two items in their original order.
     if items.len() == 2 {
         items.reverse();
     }
     items
 }
 
-/// One item in front whose fields have wrong types; the others stay good.
+/// Prepends one item whose fields have wrong types; the others stay valid.
 fn wrong_types(items: Items) -> Items {
     let bad = json!({"id": "one", "id_str": 1, "user": [], "text": {}, "screen_name": 0, "lang": false});
     with_first(&bad, items)
 }
 
-/// One item in front that lacks its id and nearly everything else; the others stay good.
+/// Prepends one item that lacks its id and nearly all other fields; the others stay valid.
 fn missing_fields(items: Items) -> Items {
     with_first(&json!({"text": "no id", "lang": "en"}), items)
 }
@@ -95,13 +95,13 @@ fn with_first(first: &Value, items: Items) -> Items {
     to_raw_value(first).into_iter().chain(items).collect()
 }
 
-/// A text where the array should be.
+/// A string in place of the array.
 fn babble(body: &[u8], length: usize) -> Bytes {
     let text = "x".repeat(length);
     if body.starts_with(b"[") { format!("\"{text}\"") } else { format!("{{\"ids\":\"{text}\"}}") }.into()
 }
 
-/// Two bytes an item, which are many more in the memory of a careless reader.
+/// Two bytes per item, which take far more memory in a careless reader.
 fn crowded(body: &[u8], count: usize) -> Bytes {
     let items = "0,".repeat(count);
     let array = format!("[{}]", items.trim_end_matches(','));
@@ -109,7 +109,7 @@ fn crowded(body: &[u8], count: usize) -> Bytes {
         .into()
 }
 
-/// Puts bytes that are no UTF-8 into a text, or wherever else the body has a string.
+/// Inserts invalid UTF-8 into a text, or otherwise into another string of the body.
 fn corrupt(body: &[u8]) -> Bytes {
     let starts = [&b"\"text\":\""[..], b"\"name\":\"", b"[\"", b"\""];
     let after = |start: &[u8]| body.windows(start.len()).position(|w| w == start).map(|at| at + start.len());

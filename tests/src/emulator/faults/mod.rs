@@ -1,4 +1,4 @@
-//! What goes wrong on request.
+//! Fault injection.
 
 mod injector;
 mod mangle;

@@ -1,4 +1,4 @@
-//! Faults and when they happen.
+//! Faults and the rules that trigger them.
 
 use std::net::IpAddr;
 
@@ -7,62 +7,62 @@ use serde::{Deserialize, Serialize};
 
 use crate::emulator::Endpoint;
 
-/// A way for an answer to go wrong. In JSON `"reset"` or `{"status": 503}`; on the command line `reset` or
+/// A fault of a response. In JSON `"reset"` or `{"status": 503}`; on the command line `reset` or
 /// `status=503`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// This HTTP status, from 400 on, with a page of HTML as overloaded front ends send it.
+    /// This HTTP status, from 400 on, with an HTML page as overloaded front ends send it.
     Status(u16),
-    /// 429 without any header about limits.
+    /// 429 without limit headers.
     Bare429,
-    /// 429 with `Retry-After` of so many seconds.
+    /// 429 with `Retry-After` of this many seconds.
     RetryAfter(u32),
-    /// The answer comes so many milliseconds later. Adds to another fault of the same request.
+    /// Delays the response by this many milliseconds. Combines with another fault of the same request.
     LatencyMs(u64),
-    /// The connection is reset before the answer.
+    /// The connection is reset before the response.
     Reset,
     /// The connection is reset in the middle of the body.
     ResetBody,
-    /// The connection ends in order in the middle of the body, short of its announced length.
+    /// The connection is closed normally in the middle of the body, before its announced length.
     Cut,
-    /// No answer ever comes.
+    /// No response is ever sent.
     Hang,
-    /// Half of the body comes, then nothing.
+    /// Half of the body is sent, then nothing.
     Stall,
-    /// The body comes at so many bytes a second.
+    /// The body is sent at this many bytes per second.
     Slow(u64),
-    /// The body begins well and then never ends.
+    /// The body starts correctly and then never ends.
     Endless,
-    /// White space follows the good body until it has so many bytes.
+    /// The valid body, padded with white space to this many bytes.
     Huge(u64),
-    /// A few bytes of gzip that unpack to so many.
+    /// A small gzip body that decompresses to this many bytes.
     GzipBomb(u64),
     /// An empty body.
     Empty,
-    /// The JSON stops in the middle, in an HTTP body of the right length.
+    /// The JSON ends in the middle, in an HTTP body of the announced length.
     Truncated,
-    /// Bytes that are no UTF-8 within a string.
+    /// Invalid UTF-8 within a string.
     NotUtf8,
-    /// Valid JSON whose fields have other types than they should.
+    /// Valid JSON whose fields have wrong types.
     WrongTypes,
-    /// Valid JSON without the fields that matter.
+    /// Valid JSON without the required fields.
     MissingFields,
-    /// Every tweet, follower or profile twice.
+    /// Every tweet, follower or profile appears twice.
     Duplicates,
-    /// Tweets, followers or profiles in disorder.
+    /// Tweets, followers or profiles are out of order.
     Unordered,
-    /// Every page of followers leads to the first one again; every page of a timeline is the first one.
+    /// Every page of followers links to the first one; every page of a timeline is the first one.
     Looping,
-    /// Pages of followers never end: behind the last one come empty ones, each with a cursor of its own.
+    /// Pages of followers never end: empty pages follow the last one, each with a different cursor.
     Unending,
-    /// The cursor of the next page has so many characters.
+    /// The cursor of the next page has this many characters.
     LongCursor(u64),
-    /// Texts of so many characters where the body should have something else.
+    /// A string of this many characters in place of the array.
     Babble(u64),
-    /// An array of so many numbers that mean nothing.
+    /// An array of this many meaningless numbers.
     Crowded(u64),
-    /// A good body, and headers about limits that make no sense.
+    /// A valid body with invalid limit headers.
     LimitNonsense,
 }
 
@@ -100,28 +100,28 @@ impl Fault {
     }
 }
 
-/// A fault with the requests that it befalls. The first rule that applies wins.
+/// A fault and the requests that it applies to. The first rule that applies wins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRule {
     /// What goes wrong.
     pub fault: Fault,
-    /// Only there; else everywhere.
+    /// Only requests to this endpoint; `None` for all endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
-    /// Only requests about this account (a lookup: that name it among others).
+    /// Only requests about this account; a lookup matches if it contains the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<u64>,
     /// Only requests from this address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
-    /// How likely it is, from 0 to 1.
+    /// Probability of the fault, from 0 to 1.
     #[serde(default = "always")]
     pub probability: f64,
-    /// How many matching requests pass before the rule begins.
+    /// Number of matching requests to skip before the rule applies.
     #[serde(default)]
     pub after: u64,
-    /// How often it happens at most.
+    /// Maximum number of times that the fault occurs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
 }
@@ -131,7 +131,7 @@ fn always() -> f64 {
 }
 
 impl FaultRule {
-    /// The fault on every request.
+    /// A rule that applies the fault to every request.
     pub fn new(fault: Fault) -> Self {
         Self { fault, endpoint: None, user: None, address: None, probability: 1.0, after: 0, count: None }
     }
@@ -164,21 +164,21 @@ impl FaultRule {
         self
     }
 
-    /// At most so many times.
+    /// At most `count` times.
     #[must_use]
     pub fn times(mut self, count: u64) -> Self {
         self.count = Some(count);
         self
     }
 
-    /// Only once so many matching requests have passed.
+    /// Only after the first `requests` matching requests.
     #[must_use]
     pub fn after(mut self, requests: u64) -> Self {
         self.after = requests;
         self
     }
 
-    /// Says what makes no sense in the rule.
+    /// Checks the rule. The error describes the invalid value.
     pub(in crate::emulator) fn check(&self) -> Result<(), String> {
         if !(0.0..=1.0).contains(&self.probability) {
             return Err(format!("a probability is between 0 and 1, not {}", self.probability));
@@ -193,7 +193,7 @@ impl FaultRule {
     }
 }
 
-/// Reads rules such as `status=503,endpoint=timeline,p=0.05;latency_ms=20,count=3`.
+/// Parses rules such as `status=503,endpoint=timeline,p=0.05;latency_ms=20,count=3`.
 pub fn parse_rules(text: &str) -> Result<Vec<FaultRule>, String> {
     text.split(';').map(str::trim).filter(|rule| !rule.is_empty()).map(parse_rule).collect()
 }
@@ -218,7 +218,7 @@ fn parse_rule(text: &str) -> Result<FaultRule, String> {
     Ok(rule)
 }
 
-/// A fault's name and value mean on the command line what they mean in JSON.
+/// Parses a fault. Its name and value are the same as in JSON.
 fn parse_fault(text: &str) -> Result<Fault, String> {
     let wrong = |error: serde_json::Error| format!("{text:?} is no fault: {error}");
     match text.split_once('=') {

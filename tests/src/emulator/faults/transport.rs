@@ -1,4 +1,4 @@
-//! Faults of how the body is carried.
+//! Faults in the transport of the body.
 
 use std::io;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use crate::emulator::body::Body;
 use crate::emulator::connection::ResetSwitch;
 
 static BLANKS: [u8; 64 << 10] = [b' '; 64 << 10];
-/// Time for the first half of a body to leave before the connection breaks.
+/// Time to send the first half of a body before the connection breaks.
 const HEAD_START: Duration = Duration::from_millis(20);
-/// A slow body comes in ticks of this length.
+/// Shortest interval between the portions of a slow body.
 const TICK: Duration = Duration::from_millis(50);
 
-/// A body and what the headers say about it.
+/// A body and its content encoding.
 pub(in crate::emulator) struct Delivery {
     pub body: Body,
     /// `Content-Encoding: gzip`.
     pub gzip: bool,
 }
 
-/// Carries `body` as the fault wants; faults of other kinds carry it as it is.
+/// Sends `body` as the fault requires; faults of other kinds send it unchanged.
 pub(in crate::emulator) fn deliver(fault: Fault, body: Bytes, reset: &ResetSwitch) -> io::Result<Delivery> {
     let length = body.len() as u64;
     let half = body.slice(..body.len() / 2);
@@ -50,7 +50,7 @@ pub(in crate::emulator) fn deliver(fault: Fault, body: Bytes, reset: &ResetSwitc
     Ok(Delivery { body, gzip: false })
 }
 
-/// Half of a body, then the end of the connection.
+/// Half of a body, then a broken connection.
 fn breaking(half: Bytes, length: u64, reset: Option<ResetSwitch>) -> Body {
     let broken = stream::once(async move {
         sleep(HEAD_START).await;
@@ -82,10 +82,11 @@ fn blanks(count: u64) -> impl Stream<Item = io::Result<Bytes>> + Send {
     })
 }
 
-/// A gzip stream (RFC 1952) of `[` and blanks, `size` bytes unpacked, about a thousandth packed.
+/// A gzip stream (RFC 1952) of `[` and blanks: `size` bytes decompressed, about a thousandth of that
+/// compressed.
 ///
-/// Nothing of the size is ever in memory: after a full flush deflate depends on nothing before, so
-/// that one packed portion can be sent over and over.
+/// The decompressed data is never in memory as a whole: after a full flush, deflate output does not depend on
+/// earlier data, so one compressed portion can be sent repeatedly.
 fn bomb(size: u64) -> io::Result<Body> {
     const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
     const LAST_BLOCK: [u8; 2] = [3, 0]; // a final block with nothing in it (RFC 1951, 3.2.6)

@@ -1,4 +1,4 @@
-//! A world together with the accounts that refuse to be read.
+//! A world and the accounts that cannot be read.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,23 @@ use super::draw::unit;
 use super::{TimelinePage, World};
 use crate::emulator::body::Parts;
 
-/// How the API answers for an account.
+/// Whether the API lets an account be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::emulator) enum Standing {
-    /// It can be read.
+    /// The account can be read.
     Open,
-    /// Reading it is answered with this status: 401 protected, 403 suspended, 404 not found.
+    /// Reading the account returns this status: 401 protected, 403 suspended, 404 not found.
     Gone(u16),
 }
 
-/// Which accounts are gone: some by name, and a share of all others.
+/// The accounts that are gone: listed ones, and a percentage of all others.
 #[derive(Debug, Clone, Default)]
 pub(in crate::emulator) struct Gone {
     /// Status by account.
     pub listed: BTreeMap<u64, u16>,
-    /// Share of accounts that answer 401, in percent.
+    /// Percentage of accounts that answer 401.
     pub protected_percent: f64,
-    /// Share of accounts that answer 404, in percent.
+    /// Percentage of accounts that answer 404.
     pub missing_percent: f64,
     /// Chooses which.
     pub seed: u64,
@@ -61,7 +61,7 @@ impl Accounts {
         self.standing(id) == Standing::Open
     }
 
-    /// Accounts known or listed as gone.
+    /// Number of accounts of the world, including those that its files list as gone.
     pub fn count(&self) -> u64 {
         self.world.count()
     }
@@ -70,7 +70,7 @@ impl Accounts {
         self.world.at(position)
     }
 
-    /// Whether a target list may name the account.
+    /// Whether the account is in the world or listed as gone.
     pub fn lists(&self, id: u64) -> bool {
         self.world.knows(id) || self.gone.listed.contains_key(&id)
     }
@@ -79,7 +79,7 @@ impl Accounts {
         self.world.find(screen_name)
     }
 
-    /// The profile, which protected accounts show as well.
+    /// The profile, which protected accounts also have.
     pub fn profile(&self, id: u64) -> Option<Bytes> {
         match self.standing(id) {
             Standing::Open => self.world.profile(id),
@@ -92,7 +92,7 @@ impl Accounts {
         self.world.timeline_page(id, page)
     }
 
-    /// What a full crawl of the timeline finds, newest first.
+    /// Ids that a full crawl of the timeline finds, newest first.
     pub fn timeline_ids(&self, id: u64) -> Vec<u64> {
         if self.is_open(id) { self.world.timeline_ids(id) } else { Vec::new() }
     }
@@ -101,7 +101,7 @@ impl Accounts {
         if self.is_open(id) { self.world.tweets(id) } else { Vec::new() }
     }
 
-    /// How many followers a full crawl finds.
+    /// Number of followers that a full crawl finds.
     pub fn follower_count(&self, id: u64) -> u64 {
         if self.is_open(id) { self.world.follower_count(id) } else { 0 }
     }

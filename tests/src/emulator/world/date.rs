@@ -1,4 +1,4 @@
-//! Dates in the API's spelling.
+//! Dates in the format of the API.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Appends Unix seconds as `Wed Aug 27 13:08:45 +0000 2008`.
+/// Appends a Unix time in seconds as `Wed Aug 27 13:08:45 +0000 2008`.
 pub(super) fn write_date(unix: u64, into: &mut String) {
     let (days, second) = (unix / 86_400, unix % 86_400);
     let (year, month, day) = civil(days);
@@ -19,7 +19,7 @@ pub(super) fn write_date(unix: u64, into: &mut String) {
 
 /// Year, month from 0 and day from 1 of a day counted from 1970-01-01.
 ///
-/// Counting years from March puts the leap day last, and 400 years always have 146,097 days.
+/// Years are counted from March, so that the leap day is their last day; 400 years always have 146,097 days.
 fn civil(days: u64) -> (u64, usize, u64) {
     let days = days + 719_468; // from 0000-03-01 to 1970-01-01
     let (era, day) = (days / 146_097, days % 146_097);

@@ -1,17 +1,17 @@
-//! Numbers drawn from a seed without any state.
+//! Stateless random numbers from a seed.
 
-/// An even 64-bit number for a seed, a subject and a purpose (the finaliser of SplitMix64, twice).
+/// A uniform 64-bit number for a seed, a subject and a purpose (the finaliser of SplitMix64, twice).
 pub(in crate::emulator) fn draw(seed: u64, subject: u64, purpose: u64) -> u64 {
     mix(mix(seed ^ purpose.wrapping_mul(0xd6e8_feb8_6659_fd93)).wrapping_add(subject))
 }
 
-/// A number drawn evenly from `0..1`.
+/// A uniform number in `0..1`.
 pub(in crate::emulator) fn unit(seed: u64, subject: u64, purpose: u64) -> f64 {
-    // 53 bits are all that an f64 holds.
+    // An f64 has only 53 bits of precision.
     (draw(seed, subject, purpose) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// A number below `bound`, which is small against 2^64.
+/// A number below `bound`, which must be small against 2^64.
 pub(super) fn below(number: u64, bound: usize) -> usize {
     (number % bound.max(1) as u64) as usize
 }

@@ -1,13 +1,13 @@
-//! JSON strings in the spellings that the API used.
+//! JSON strings in the spellings of the API.
 
 use std::fmt::Write;
 
-/// How characters beyond ASCII are written.
+/// Encoding of non-ASCII characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spelling {
     /// `\u` escapes, with surrogate pairs; slashes as `\/` (API v1).
     Escaped,
-    /// UTF-8 as it is.
+    /// Unescaped UTF-8.
     Plain,
 }
 

@@ -1,4 +1,4 @@
-//! The accounts that the emulator knows.
+//! The accounts that the emulator serves.
 
 mod accounts;
 mod date;
@@ -20,15 +20,15 @@ pub use synthetic::{IdScheme, SyntheticOptions};
 
 use super::body::Parts;
 
-/// At most this many of an account's newest tweets can be reached (API v1.1, `user_timeline`).
+/// Maximum number of an account's newest tweets that can be read (API v1.1, `user_timeline`).
 pub const TIMELINE_REACH: usize = 3200;
 
 /// A population of accounts.
 ///
-/// Accounts have a position, from 0, in the order in which target lists name them. Asked for an
-/// account that it does not know, a world answers as for one with nothing.
+/// Accounts have a position, from 0, in the order of target lists. For an unknown account, a world answers as
+/// for an account without data.
 pub(super) trait World: Send + Sync + 'static {
-    /// How many accounts there are.
+    /// Number of accounts.
     fn count(&self) -> u64;
 
     /// The account at a position.
@@ -37,7 +37,7 @@ pub(super) trait World: Send + Sync + 'static {
     /// Whether the account exists.
     fn knows(&self, id: u64) -> bool;
 
-    /// The account with a screen name; upper and lower case are one.
+    /// The account with a screen name, ignoring case.
     fn find(&self, screen_name: &str) -> Option<u64>;
 
     /// The profile as the API's JSON object.
@@ -46,13 +46,13 @@ pub(super) trait World: Send + Sync + 'static {
     /// A page of tweets as the API's JSON array.
     fn timeline_page(&self, id: u64, page: TimelinePage) -> Parts;
 
-    /// Ids of all tweets that can be reached, newest first.
+    /// Ids of all tweets that can be read, newest first.
     fn timeline_ids(&self, id: u64) -> Vec<u64>;
 
-    /// Tweets that can be reached, as JSON, newest first.
+    /// All tweets that can be read, as JSON, newest first.
     fn tweets(&self, id: u64) -> Vec<Bytes>;
 
-    /// How many followers the account has.
+    /// Number of followers of the account.
     fn follower_count(&self, id: u64) -> u64;
 
     /// Appends up to `len` followers from `offset` on, in the API's order.

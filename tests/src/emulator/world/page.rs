@@ -1,4 +1,4 @@
-//! Which tweets a page holds.
+//! Selects the tweets of a page.
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ pub(in crate::emulator) struct TimelinePage {
     pub since: Option<u64>,
     /// Only this tweet and older ones.
     pub max: Option<u64>,
-    /// At most so many.
+    /// Maximum number of tweets.
     pub count: usize,
 }
 
 impl TimelinePage {
-    /// Positions of the page in a timeline of `total` tweets whose ids fall with the position.
+    /// Positions of the page in a timeline of `total` tweets whose ids decrease with the position.
     pub fn select(&self, total: usize, id_at: impl Fn(usize) -> u64) -> Range<usize> {
         // The first position whose id is not above `bound`.
         let first_at_most = |bound: u64| {

@@ -1,4 +1,4 @@
-//! Profiles made from a few facts.
+//! Profiles generated from a few facts.
 
 use std::fmt::Write;
 
@@ -7,20 +7,20 @@ use super::draw::{below, draw};
 use super::json_text::{Spelling, write_text};
 use super::vocabulary::{FIRST_NAMES, LAST_NAMES, Language, PICTURES};
 
-/// The facts of an account; everything else in its profile follows from `variety`.
+/// The facts of an account; `variety` determines everything else in its profile.
 pub(super) struct Profile<'a> {
     pub id: u64,
     pub screen_name: &'a str,
     pub language: &'static Language,
-    /// Tweets written, which can be more than the API shows.
+    /// Tweets written, which can be more than the API returns.
     pub statuses: u64,
     pub followers: u64,
-    /// Chooses name, description, pictures and the like.
+    /// Seed of the name, description, pictures and other fields.
     pub variety: u64,
 }
 
 impl Profile<'_> {
-    /// The `user` object of the API, some 1,300 bytes.
+    /// The `user` object of the API, about 1,300 bytes.
     pub fn json(&self) -> String {
         let mut out = String::with_capacity(1600);
         let pick = |purpose| draw(self.variety, self.id, purpose);
@@ -107,7 +107,7 @@ impl Profile<'_> {
     }
 }
 
-/// Ten characters as link shorteners use them.
+/// Ten characters as in the URLs of link shorteners.
 pub(super) fn slug(number: u64) -> String {
     const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789xy";
     (0..10).map(|i| char::from(LETTERS[(number >> (6 * i)) as usize & 63])).collect()

@@ -4,7 +4,7 @@
 pub(super) struct Language {
     /// As in `lang`.
     pub code: &'static str,
-    /// Accounts of a hundred.
+    /// Percentage of the accounts.
     pub share: u64,
     pub city: &'static str,
     pub time_zone: &'static str,
@@ -14,7 +14,7 @@ pub(super) struct Language {
 }
 
 /// Languages by share; the shares add up to 100.
-// The formatter gives each of the longer words a line of its own.
+// The formatter would put each of the longer words on a separate line.
 #[rustfmt::skip]
 pub(super) const LANGUAGES: [Language; 10] = [
     Language {
@@ -138,7 +138,7 @@ pub(super) const LANGUAGES: [Language; 10] = [
     },
 ];
 
-/// First names; short, so that a screen name with a number behind keeps to 15 characters.
+/// First names, short enough that a screen name with a number has at most 15 characters.
 pub(super) const FIRST_NAMES: [&str; 24] = [
     "anna", "marco", "yuki", "pedro", "lucia", "ivan", "sara", "omar", "elif", "jisoo", "paul", "nina",
     "luca", "maria", "ken", "ines", "joao", "olga", "tom", "lea", "hugo", "mina", "david", "rosa",
@@ -164,10 +164,10 @@ pub(super) const LAST_NAMES: [&str; 16] = [
     "Jones",
 ];
 
-/// Pictures beyond the basic plane and within it.
+/// Pictures outside and within the Basic Multilingual Plane.
 pub(super) const PICTURES: [&str; 8] = ["😀", "❤", "🎉", "🐈", "☀", "👍🏽", "⚽", "🇮🇹"];
 
-/// Programs that tweets come from, with their addresses.
+/// Client programs of tweets, with their URLs.
 pub(super) const SOURCES: [(&str, &str); 5] = [
     ("http://twitter.com/download/iphone", "Twitter for iPhone"),
     ("http://twitter.com/download/android", "Twitter for Android"),
@@ -176,7 +176,7 @@ pub(super) const SOURCES: [(&str, &str); 5] = [
     ("http://instagram.com", "Instagram"),
 ];
 
-/// The language of the account that drew `number`.
+/// The language for an account's random number, by share.
 pub(super) fn language(number: u64) -> &'static Language {
     let mut rest = number % 100;
     for language in &LANGUAGES {

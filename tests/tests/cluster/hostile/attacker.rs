@@ -1,4 +1,4 @@
-//! A host that means harm. It speaks the protocol by hand, since the client would not send such things.
+//! A hostile host. It speaks the protocol by hand, since the client would not send such data.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,48 +22,49 @@ use tokio::time::{sleep, timeout};
 
 use crate::world::timelines;
 
-/// Where it sits: a host of its own on the loopback network.
+/// The attacker's own host on the loopback network.
 const HOST: Ipv4Addr = Ipv4Addr::new(127, 66, 66, 66);
 
-/// Connections of each kind to each node. One host may have 256 for a purpose.
+/// Connections per attack to each node. One host may have 256 for a purpose.
 const CONNECTIONS: usize = 300;
-/// The same for the kinds that keep the processor busy: what is tested here is memory.
+/// The same for attacks that keep the processor busy: this test is about memory.
 const BUSY_CONNECTIONS: usize = 24;
 
-/// Calls that are sent on a connection before an answer is looked for.
+/// Calls sent on a connection before an answer is read.
 const CALLS: usize = 64;
 
-/// Pause of one connection before it does the same again.
+/// Pause of a connection between two attacks.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a turn takes.
+/// Duration of a turn.
 const TURN: Duration = Duration::from_secs(5);
 const TURNS: usize = 3;
 
-/// In this time each attack is tried.
+/// Time in which every attack is tried.
 pub(super) const ROUND: Duration = Duration::from_secs(TURNS as u64 * TURN.as_secs());
 
-/// How long it listens for answers.
+/// Timeout of an answer.
 const LISTEN: Duration = Duration::from_secs(2);
 
-/// Ways to hurt.
+/// Kinds of attacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Attack {
-    /// Connections that never greet.
+    /// Connections that never send a greeting.
     Silence,
-    /// Connections that claim to be of Raft's, of a node that passes calls on, and of one that joins, and say no more.
+    /// Connections that claim to be a Raft peer, a node that forwards calls, or a joining node, and send nothing
+    /// more.
     Impostors,
-    /// Frames of the longest length that are sent by half.
+    /// Frames of the maximum length of which only half is sent.
     HalfFrames,
-    /// Reports with as many findings as there may be, each a few bytes.
+    /// Reports with the maximum number of findings, a few bytes each.
     DenseReports,
-    /// Commands just under the longest frame.
+    /// Commands just under the maximum frame length.
     LongCommands,
     /// Drains of nodes that do not exist.
     MadeUpDrains,
-    /// Questions whose answers are not taken.
+    /// Queries whose answers are not read.
     UntakenAnswers,
-    /// Calls that may take a day.
+    /// Calls with a timeout of a day.
     LongWaits,
 }
 
@@ -79,8 +80,8 @@ impl Attack {
         Self::LongWaits,
     ];
 
-    /// Those that take a host's places or room for good keep its other attacks out, so they take turns. Absent for those
-    /// that need neither.
+    /// Attacks that permanently occupy a host's connections or memory keep its other attacks out, so they take turns.
+    /// `None` for attacks that need neither.
     fn turn(self) -> Option<usize> {
         match self {
             Self::Silence | Self::Impostors => None,
@@ -99,32 +100,32 @@ impl Attack {
     }
 }
 
-/// What came of a way to hurt.
+/// Counters of an attack.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Done {
     pub(super) tried: u64,
     pub(super) welcomed: u64,
     pub(super) refused: u64,
-    /// Connections on which something was answered.
+    /// Connections on which an answer was received.
     pub(super) answered: u64,
 }
 
-/// The host. It attacks until it is dropped.
+/// The hostile host. It attacks until it is dropped.
 pub(super) struct Attacker {
     tasks: JoinSet<()>,
     done: Arc<Mutex<BTreeMap<Attack, Done>>>,
 }
 
-/// A connection, with TLS or without.
+/// A connection, with or without TLS.
 trait Connected: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connected for S {}
 type Stream = Box<dyn Connected>;
 
-/// One connection's part in an attack.
+/// The part of one connection in an attack.
 #[derive(Clone)]
 struct Part {
     attack: Attack,
-    /// Which of the connections it is.
+    /// Number of the connection.
     number: usize,
     node: u64,
     address: SocketAddr,
@@ -133,7 +134,7 @@ struct Part {
     done: Arc<Mutex<BTreeMap<Attack, Done>>>,
 }
 
-/// A call as the protocol has it.
+/// A call in the protocol's encoding.
 #[derive(Serialize)]
 enum Message {
     Request { may_take: Duration, trace: trace::Context, id: u64, call: Call },
@@ -145,7 +146,7 @@ enum Call {
 }
 
 impl Attacker {
-    /// Begins every attack on every node.
+    /// Starts every attack on every node.
     pub(super) async fn begin(
         nodes: Vec<(u64, SocketAddr)>,
         trust: Option<Trust>,
@@ -172,7 +173,7 @@ impl Attacker {
         Ok(Self { tasks, done })
     }
 
-    /// Stops, and says what came of it.
+    /// Stops and returns the counters.
     pub(super) async fn end(mut self) -> BTreeMap<Attack, Done> {
         self.tasks.shutdown().await;
         self.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -180,16 +181,16 @@ impl Attacker {
 }
 
 impl Part {
-    /// Attacks again and again, in its turns.
+    /// Attacks repeatedly, in its turns.
     async fn attack(self, mut turn: watch::Receiver<usize>) {
         let own = self.attack.turn();
         loop {
             let is_own = |turn: &usize| own.is_none_or(|own| own == *turn);
-            // The sender ends when this task does.
+            // The sender lives as long as this task.
             drop(turn.wait_for(is_own).await);
             let mut over = turn.clone();
             tokio::select! {
-                // That a node ends a connection is what it should do.
+                // The node is expected to end the connection.
                 _ended = self.once() => {}
                 _over = over.wait_for(|turn| !is_own(turn)) => {}
             }
@@ -227,7 +228,7 @@ impl Part {
         }
     }
 
-    /// Attacks on one connection, until it ends or nothing more is to be done on it.
+    /// Attacks on one connection, until it ends or the attack is complete.
     async fn once(&self) -> anyhow::Result<()> {
         match self.attack {
             Attack::Silence => hold(self.connect().await?).await,
@@ -262,7 +263,7 @@ impl Part {
         }
     }
 
-    /// Sends a call many times, and waits for one answer, or takes none.
+    /// Sends a call many times, then waits for one answer or reads nothing.
     async fn send(&self, times: usize, request: &ApiRequest, listens: bool) -> anyhow::Result<()> {
         let mut stream = self.greeted(&Greeting::of_client()).await?;
         for id in 0..times as u64 {
@@ -289,7 +290,7 @@ impl Part {
             [Purpose::Replication, Purpose::Control, Purpose::Snapshot, Purpose::Forward, Purpose::Joining]
                 [self.number % 5];
         let mut greeting = Greeting::of_member(purpose, self.cluster, from, to);
-        // Which disk answers anybody can find out.
+        // Any host can find out which disk answers.
         greeting.to = None;
         greeting
     }
@@ -302,7 +303,7 @@ async fn hold(mut stream: Stream) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes nothing until the node ends the connection: each byte more shows whether it has.
+/// Reads nothing until the node ends the connection, which the write of a further byte detects.
 async fn hold_untaken(mut stream: Stream) -> anyhow::Result<()> {
     loop {
         sleep(PAUSE).await;
@@ -311,7 +312,7 @@ async fn hold_untaken(mut stream: Stream) -> anyhow::Result<()> {
     }
 }
 
-/// Another range of made-up nodes at each call.
+/// Returns a new range of made-up nodes for each call.
 fn drains_from() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1_000_000);
     NEXT.fetch_add(CALLS as u64, Ordering::Relaxed)

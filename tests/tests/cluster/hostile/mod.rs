@@ -1,4 +1,4 @@
-//! One host that sends whatever may hurt, while a cluster crawls: memory stays bounded and the crawl ends well.
+//! One host that attacks a cluster during a crawl: memory stays bounded and the crawl succeeds.
 
 mod attacker;
 
@@ -17,7 +17,7 @@ use twm_tests::emulator::{Builder, Emulator};
 use crate::world::{Test, accounts, everyone, slow};
 use attacker::{Attack, Attacker, ROUND};
 
-/// What a node's resident memory may grow by.
+/// Maximum growth of a node's resident memory.
 const MOST_GROWTH: u64 = 200 << 20;
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -49,7 +49,7 @@ async fn a_hostile_host_with_a_viewers_certificate_takes_little_memory_and_stops
     cluster.finish().await
 }
 
-/// Crawls while one host attacks all nodes in every way it knows.
+/// Crawls while one host runs every attack on all nodes.
 async fn under_attack(cluster: &mut Cluster, emulator: &Emulator, trust: Option<Trust>) -> Test {
     let trusted = trust.is_some();
     // The attacker has thousands of connections.
@@ -90,7 +90,7 @@ async fn under_attack(cluster: &mut Cluster, emulator: &Emulator, trust: Option<
     for attack in Attack::ALL {
         let done = done[&attack];
         assert!(done.tried > 0, "{attack:?} was not tried");
-        // A viewer claims to be a node in vain; everything else gets as far as it is meant to.
+        // A viewer cannot pose as a node; all other attacks get as far as intended.
         match attack {
             Attack::Silence => {}
             Attack::Impostors if trusted => assert_eq!(done.welcomed, 0, "{attack:?}"),
@@ -107,7 +107,7 @@ async fn under_attack(cluster: &mut Cluster, emulator: &Emulator, trust: Option<
     cluster.holds(&Truth::of(emulator).timelines(targets)).await
 }
 
-/// Bytes of memory that each node has now.
+/// Current resident memory of each node, in bytes.
 fn resident(cluster: &mut Cluster) -> anyhow::Result<Vec<u64>> {
     cluster
         .ids()
@@ -121,7 +121,7 @@ fn resident(cluster: &mut Cluster) -> anyhow::Result<Vec<u64>> {
         .collect()
 }
 
-/// Keeps the most that each node has had.
+/// Updates the maximum of each node.
 fn grown(cluster: &mut Cluster, most: &mut [u64]) -> Test {
     for (most, now) in most.iter_mut().zip(resident(cluster)?) {
         *most = now.max(*most);

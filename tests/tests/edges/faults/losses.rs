@@ -1,4 +1,4 @@
-//! Jobs, files and discoveries that were lost or doubled: faults 1, 2, 3, 5, 7 and 10.
+//! Lost or duplicated jobs, files and discoveries: faults 1, 2, 3, 5, 7 and 10.
 
 use std::fs;
 use std::io::Write;
@@ -50,7 +50,7 @@ async fn fault_3_who_was_seen_is_known_over_kills_and_no_frontier_entry_is_lost(
     let crawl = cluster.submit(&targets, &["-F", "-A"]).await?;
     for done in [5, 15, 25] {
         cluster.crawl_until(crawl, "more are done", |crawl| crawl.counters.users.completed >= done).await?;
-        // The one that knows who was seen; on the others workers ask it in the meantime.
+        // The leader has the seen-set; workers on the other nodes keep querying it in the meantime.
         let leader = cluster.leader().await?;
         cluster.node(leader)?.kill().await?;
         cluster.restart(leader).await?;
@@ -64,7 +64,7 @@ async fn fault_3_who_was_seen_is_known_over_kills_and_no_frontier_entry_is_lost(
     frontier.sort_unstable();
     assert_eq!(frontier, found.into_iter().collect::<Vec<_>>(), "each once, and nobody else");
 
-    // Those who are known stay known to the next crawl of the same accounts alone.
+    // Another crawl of the same accounts discovers the same number of accounts.
     let again = cluster.submit(&targets, &["-F", "-A"]).await?;
     assert_eq!(cluster.finished(again).await?.counters.discovered, frontier.len() as u64);
     cluster.finish().await

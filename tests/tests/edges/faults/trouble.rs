@@ -1,4 +1,4 @@
-//! What stopped workers, starved jobs or threw good answers away: faults 4, 6, 8 and 9.
+//! Errors that stopped workers, starved jobs or discarded good answers: faults 4, 6, 8 and 9.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,7 +32,8 @@ async fn fault_4_one_bad_api_body_of_any_kind_and_endpoint_ends_no_worker() -> T
     let targets = &all[..90];
     let mut rules = Vec::new();
     let mut bad: Vec<(u64, Endpoint)> = Vec::new();
-    // A profile can be asked for by whoever finds it first: only those of one target's followers alone are spoilt.
+    // A profile is requested by whichever worker finds the account first, so only profiles of accounts that follow
+    // exactly one target are damaged.
     let mut followed = targets.iter().flat_map(|user| emulator.expected_followers(*user)).collect::<Vec<_>>();
     followed.sort_unstable();
     let alone =
@@ -50,7 +51,7 @@ async fn fault_4_one_bad_api_body_of_any_kind_and_endpoint_ends_no_worker() -> T
             });
             let (target, user) = spoilt.expect("enough accounts");
             rules.push(FaultRule::new(fault).user(user).at(endpoint));
-            // Of a look-up these spoil one entry more than was asked for, which is left out.
+            // In a look-up, these faults damage one additional entry that was not requested and is ignored.
             let harmless = matches!(fault, Fault::WrongTypes | Fault::MissingFields);
             if endpoint != Endpoint::Lookup || !harmless {
                 bad.push((target, endpoint));
@@ -58,7 +59,7 @@ async fn fault_4_one_bad_api_body_of_any_kind_and_endpoint_ends_no_worker() -> T
         }
     }
     emulator.set_faults(rules).map_err(anyhow::Error::msg)?;
-    // Were the only worker gone, nobody would do the rest.
+    // There is only one worker: if it died, the remaining jobs would not be done.
     let flags = ["--max-attempts=2"];
     let mut cluster = Cluster::builder().workers(1).flags(flags).crawling(&emulator).start().await?;
     let process = cluster.node(1)?.process_id()?;

@@ -1,4 +1,4 @@
-//! A population of any size, computed from a seed: nothing is stored for an account.
+//! A population of any size, computed from a seed without stored state per account.
 
 mod options;
 mod permutation;
@@ -23,14 +23,14 @@ use tail::Tail;
 use template::Templates;
 use timeline::Timeline;
 
-/// Bits of hashed ids: they fit a signed 64-bit number with room to spare, as real ids do.
+/// Bits of hashed ids. Like real ids, they fit well within a signed 64-bit number.
 const HASHED_ID_BITS: u32 = 61;
-/// Follower counts of real networks fall with an exponent of about 2.3 (Kwak et al., 2010), which is
-/// this shape and one.
+/// Follower counts of real networks follow a power law with an exponent of about 2.3 (Kwak et al., 2010),
+/// which is this shape plus one.
 const FOLLOWERS_SHAPE: f64 = 1.3;
 const TWEETS_SHAPE: f64 = 1.5;
 
-/// What a number is drawn for.
+/// Purposes of random numbers.
 mod purpose {
     pub const TWEETS: u64 = 1;
     pub const MORE_STATUSES: u64 = 2;
@@ -43,13 +43,13 @@ mod purpose {
     pub const TIMES: u64 = 9;
 }
 
-/// The population. Accounts have numbers from 1; the id follows from the number and back.
+/// The population. Accounts are numbered from 1; number and id can be computed from each other.
 pub(in crate::emulator) struct Synthetic {
     options: SyntheticOptions,
     hashed: Option<Permutation>,
     tweets: Tail,
     followers: Tail,
-    /// Accounts that can follow: the population and those outside it.
+    /// Accounts that can be followers: the population and those outside it.
     reachable: u64,
     templates: Templates,
 }
@@ -110,7 +110,7 @@ impl Synthetic {
 
     fn profile_of(&self, number: u64) -> String {
         let tweets = self.tweet_count(number);
-        // Whoever has more tweets than the API shows has written more than it shows.
+        // An account with as many tweets as the API returns has written more than that.
         let hidden = self.draw(number, purpose::MORE_STATUSES) % 40_000;
         let hidden = if tweets == TIMELINE_REACH { hidden } else { 0 };
         let profile = Profile {
@@ -184,8 +184,8 @@ impl World for Synthetic {
     fn followers(&self, id: u64, offset: u64, len: usize, into: &mut Vec<u64>) {
         let Some(number) = self.number(id) else { return };
         let total = self.follower_total(number);
-        // Everybody reachable but the account itself, rearranged: the first `total` follow it. That
-        // gives each follower once and any page at once.
+        // A permutation of all reachable accounts except this one: the first `total` follow it. Each follower
+        // appears once, and any page can be computed directly.
         let others = (self.reachable - 1).max(total);
         let end = offset.saturating_add(len as u64).min(total);
         if offset >= end {

@@ -1,14 +1,14 @@
-//! What a synthetic population looks like.
+//! Settings of a synthetic population.
 
 use crate::emulator::EmulatorError;
 
-/// Most accounts of a population, so that no arithmetic on numbers of accounts overflows.
+/// Maximum accounts of a population, so that arithmetic on account numbers does not overflow.
 const MOST_USERS: u64 = 1 << 48;
 
-/// How accounts get their ids.
+/// Assignment of ids to accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IdScheme {
-    /// 1, 2, 3 and on.
+    /// 1, 2, 3, ...
     #[default]
     Ascending,
     /// Scattered over 61 bits.
@@ -18,19 +18,20 @@ pub enum IdScheme {
 /// A synthetic population.
 #[derive(Debug, Clone)]
 pub struct SyntheticOptions {
-    /// Accounts; at least 1.
+    /// Number of accounts; at least 1.
     pub users: u64,
-    /// Decides everything that the other settings leave open.
+    /// Determines everything that the other settings leave open.
     pub seed: u64,
-    /// How accounts get their ids.
+    /// Assignment of ids to accounts.
     pub ids: IdScheme,
-    /// Tweets of an account on average, up to 3,200 each.
+    /// Mean number of tweets per account, at most 3,200 each.
     pub tweets_mean: f64,
-    /// Followers of an account on average.
+    /// Mean number of followers per account.
     pub followers_mean: f64,
-    /// Followers of the first account. If they are more than all others, the rest are unknown accounts.
+    /// Followers of the first account. If there are more than all other accounts, the rest are unknown
+    /// accounts.
     pub celebrity: Option<u64>,
-    /// Unknown accounts among the followers, in percent of the population.
+    /// Unknown accounts among the followers, as a percentage of the population.
     pub outside_percent: f64,
 }
 

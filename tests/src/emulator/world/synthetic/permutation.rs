@@ -1,13 +1,13 @@
-//! A keyed rearrangement of the numbers below a size, computed number by number.
+//! A keyed permutation of the numbers below a size, computed for each number separately.
 
 use crate::emulator::world::draw::draw;
 
 const ROUNDS: u64 = 3;
 
-/// A bijection of `0..size` onto itself that looks random and needs no memory.
+/// A pseudorandom bijection of `0..size` onto itself, without a table.
 ///
-/// Rounds of xor-shift and odd multiplication are bijections of the numbers of `bits` bits; a result
-/// beyond `size` is rearranged again until it falls inside (cycle walking, Black and Rogaway 2002).
+/// Rounds of xor-shift and odd multiplication are bijections of the numbers of `bits` bits; a result beyond
+/// `size` is permuted again until it is in the range (cycle walking, Black and Rogaway 2002).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Permutation {
     size: u64,
@@ -18,13 +18,13 @@ pub(super) struct Permutation {
 }
 
 impl Permutation {
-    /// A rearrangement of `0..size`, with `size` at least 1.
+    /// A permutation of `0..size`, with `size` at least 1.
     pub fn new(size: u64, key: u64) -> Self {
         let bits = u64::BITS - size.saturating_sub(1).leading_zeros();
         Self::with_bits(size, bits, key, draw(key, ROUNDS, bits.into()))
     }
 
-    /// A rearrangement of the numbers of `bits` bits that leaves zero where it is.
+    /// A permutation of the numbers of `bits` bits that maps zero to itself.
     pub fn fixing_zero(bits: u32, key: u64) -> Self {
         Self::with_bits(1 << bits, bits, key, 0)
     }
@@ -37,7 +37,7 @@ impl Permutation {
         Self { size, mask, shift, offset: offset & mask, factors }
     }
 
-    /// Where `number`, below the size, goes.
+    /// The image of `number`, which must be below the size.
     pub fn apply(&self, number: u64) -> u64 {
         let mut x = number;
         loop {
@@ -53,7 +53,7 @@ impl Permutation {
         }
     }
 
-    /// Where `image`, below the size, came from.
+    /// The number whose image is `image`, which must be below the size.
     pub fn invert(&self, image: u64) -> u64 {
         let mut x = image;
         loop {
@@ -70,7 +70,8 @@ impl Permutation {
     }
 }
 
-/// The inverse of an odd number modulo 2^64, by Newton's iteration: each step doubles the right bits.
+/// The inverse of an odd number modulo 2^64, by Newton's iteration: each step doubles the number of correct
+/// bits.
 fn inverse(odd: u64) -> u64 {
     let mut x = odd; // right in 3 bits
     for _ in 0..5 {

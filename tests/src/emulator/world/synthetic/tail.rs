@@ -1,6 +1,6 @@
 //! Heavy-tailed counts.
 
-/// A Lomax (Pareto II) distribution, cut at a largest value: `P(X > x) = (1 + x/scale)^-shape`.
+/// A Lomax (Pareto II) distribution, capped at a maximum: `P(X > x) = (1 + x/scale)^-shape`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tail {
     scale: f64,
@@ -9,9 +9,9 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// The distribution of this shape (over 1) whose mean, after the cut at `cap`, is `mean`.
+    /// The distribution of this shape (over 1) whose mean, after capping at `cap`, is `mean`.
     pub fn with_mean(mean: f64, shape: f64, cap: u64) -> Self {
-        // The mean grows with the scale and stays below the cap, so that halving intervals finds it.
+        // The mean grows with the scale and stays below the cap, so bisection finds the scale.
         let (mut low, mut high) = (0.0, cap as f64 * 1e6 + 1.0);
         for _ in 0..200 {
             let middle = 0.5 * (low + high);
@@ -26,7 +26,7 @@ impl Tail {
         self.scale / (self.shape - 1.0) * (1.0 - beyond)
     }
 
-    /// The value for a number drawn evenly from `0..1`.
+    /// The value for a uniform number in `0..1`.
     pub fn at(&self, unit: f64) -> u64 {
         let value = self.scale * ((1.0 - unit).powf(-1.0 / self.shape) - 1.0);
         (value.round() as u64).min(self.cap)

@@ -1,4 +1,4 @@
-//! Tweets without their owner and number, written once and used for many accounts.
+//! Tweets without their owner and number, generated once and used for many accounts.
 
 use std::fmt::Write;
 
@@ -8,11 +8,11 @@ use crate::emulator::world::json_text::{Spelling, write_text};
 use crate::emulator::world::profile::slug;
 use crate::emulator::world::vocabulary::{FIRST_NAMES, LANGUAGES, LAST_NAMES, Language, PICTURES, SOURCES};
 
-/// Templates of each language. Enough that a compressor's window of 32 kB, some 13 tweets, seldom
-/// sees one twice: that would flatter whoever measures compression.
+/// Templates per language. Enough that one rarely repeats within a compressor's window of 32 kB (about 13
+/// tweets), which would make compression look better than it is.
 const PER_LANGUAGE: usize = 160;
 
-/// A tweet's text around the parts that differ from account to account.
+/// The JSON of a tweet around the parts that differ between accounts.
 pub(super) struct Template {
     /// From `"text"` to `"in_reply_to_screen_name"`.
     pub before_user: Box<str>,
@@ -37,7 +37,7 @@ impl Templates {
     }
 }
 
-/// A tweet while it is being written.
+/// A tweet under construction.
 struct Draft<'a> {
     language: &'static Language,
     entropy: &'a SeededEntropy,
@@ -47,7 +47,7 @@ struct Draft<'a> {
     urls: Vec<String>,
     mentions: Vec<String>,
     media: Vec<String>,
-    /// Id and screen name of who was mentioned last.
+    /// Id and screen name of the last mentioned user.
     mentioned: Option<(u64, String)>,
 }
 
@@ -94,8 +94,8 @@ impl<'a> Draft<'a> {
         self.entropy.next_u64() % n == 0
     }
 
-    /// Appends a word of the language or, mostly, one coined from its letters: a few dozen words repeat
-    /// far more than a person's do.
+    /// Appends a word of the language or, mostly, one composed of its letters: a few dozen words would repeat
+    /// far more often than in real text.
     fn word(&mut self) {
         let words = self.language.words;
         if self.one_in(4) {
@@ -109,7 +109,7 @@ impl<'a> Draft<'a> {
         self.text.push(if self.one_in(25) { '\n' } else { ' ' });
     }
 
-    /// Appends `piece` and gives its place, in characters as the API counts them.
+    /// Appends `piece` and returns its position, in characters as the API counts them.
     fn place(&mut self, piece: &str) -> String {
         let start = self.text.chars().count();
         self.text.push_str(piece);
@@ -204,7 +204,7 @@ impl<'a> Draft<'a> {
         Template { before_user: before_user.into(), after_user: after_user.into() }
     }
 
-    /// Which tweet this one answers, if any.
+    /// The fields that name the tweet this one replies to, if any.
     fn reply(&self) -> String {
         let Some((user, name)) = self.mentioned.as_ref().filter(|_| !self.one_in(3)) else {
             return "\"in_reply_to_status_id\":null,\"in_reply_to_status_id_str\":null,\
@@ -236,7 +236,7 @@ impl<'a> Draft<'a> {
         )
     }
 
-    /// A tweet within the tweet, with an id and a user of its own.
+    /// A tweet embedded in the tweet, with a different id and user.
     fn retweeted(&self, text: &str) -> String {
         let (id, user) = (self.entropy.next_u64() >> 6, self.entropy.next_u64() >> 32);
         let name = FIRST_NAMES[self.below(FIRST_NAMES.len())];

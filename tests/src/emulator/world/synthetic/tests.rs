@@ -68,7 +68,7 @@ fn follower_counts_follow_a_power_law() {
     let mean = counts.iter().sum::<u64>() as f64 / counts.len() as f64;
     assert!((60.0..240.0).contains(&mean), "mean {mean}");
     let above = |bound| counts.iter().filter(|c| **c > bound).count() as f64;
-    // In the tail, twice the count is 2^1.3 times as rare, at every scale.
+    // In the tail, twice the count is 2^1.3 times less frequent, at every scale.
     for bound in [500, 1000, 2000] {
         let ratio = above(bound) / above(2 * bound);
         assert!((1.9..3.3).contains(&ratio), "{ratio} at {bound}");

@@ -9,15 +9,15 @@ use crate::emulator::world::date::write_date;
 use crate::emulator::world::draw::draw;
 use crate::emulator::world::vocabulary::Language;
 
-/// Milliseconds of the Unix epoch at which tweet ids count from (Snowflake, 2010).
+/// Unix time in milliseconds from which tweet ids count (Snowflake, 2010).
 const SNOWFLAKE_EPOCH: u64 = 1_288_834_974_657;
-/// Bits of an id below its milliseconds.
+/// Bits of an id below its timestamp.
 const SNOWFLAKE_LOW_BITS: u32 = 22;
-/// 2013-06-01, about when API v1 was switched off: newest tweets are from shortly before. All ids
-/// within 400 days of it have 18 digits.
+/// 2013-06-01, about when API v1 was switched off: newest tweets are shortly before. All ids within 400 days
+/// of it have 18 digits.
 const NEWEST: u64 = 1_370_044_800_000;
 const MINUTE: u64 = 60_000;
-/// What a tweet needs beside its template and profile: framing, id twice, date.
+/// Bytes of a tweet besides its template and profile: framing, two ids, date.
 const TWEET_FRAME: usize = 140;
 
 const ID: u64 = 1;
@@ -35,9 +35,9 @@ pub(super) struct Timeline<'a> {
 }
 
 impl Timeline<'_> {
-    /// The id of a tweet, which falls with the position.
+    /// The id of a tweet; ids decrease with the position.
     pub fn id(&self, position: usize) -> u64 {
-        // Between 20 minutes and 3 hours from tweet to tweet, so that 3,200 tweets span 400 days at most.
+        // On average 20 minutes to 3 hours between tweets, so that 3,200 tweets span at most 400 days.
         let step = 20 * MINUTE + draw(self.key, 0, STEP) % (160 * MINUTE);
         let newest = NEWEST - draw(self.key, 0, NEWEST_AGE) % (7 * 24 * 60 * MINUTE);
         let number = (self.count - position) as u64;

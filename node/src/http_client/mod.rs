@@ -1,5 +1,7 @@
 //! An HTTP client, bound to one local address.
 
+mod body;
+
 use std::error::Error as _;
 use std::fmt;
 use std::net::IpAddr;
@@ -10,9 +12,12 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, Request, Url};
 use storage::env::Clock;
-use storage::net::tls::ClientTls;
 
-use super::body::{BodyError, read_body};
+pub use body::BodyError;
+pub use storage::net::tls::ClientTls;
+
+use body::read_body;
+
 use crate::rate::{Delivery, RateInfo};
 
 /// Most bytes of an error's body that are kept: enough for every message that networks send.

@@ -30,7 +30,7 @@ impl GraphiteUrl {
     }
 
     /// Its render API with this query.
-    pub(super) fn render(&self, query: &[(&str, String)]) -> Url {
+    pub(crate) fn render(&self, query: &[(&str, String)]) -> Url {
         let mut url = self.0.clone();
         url.set_path(&format!("{}render", url.path()));
         url.query_pairs_mut().extend_pairs(query);

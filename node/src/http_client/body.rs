@@ -49,9 +49,7 @@ pub(super) async fn read_body(mut response: Response, limit: usize) -> Result<Ve
             return Err(BodyError::Encoding { encoding, what: "only gzip was asked for".to_owned() });
         }
     };
-    while let Some(chunk) =
-        response.chunk().await.map_err(|e| BodyError::Broken(super::client::root_cause(&e)))?
-    {
+    while let Some(chunk) = response.chunk().await.map_err(|e| BodyError::Broken(super::root_cause(&e)))? {
         decoder.push(&chunk)?;
     }
     decoder.finish()

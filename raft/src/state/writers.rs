@@ -1,0 +1,46 @@
+//! Which job writes which file (TWM-L3).
+
+use std::collections::HashMap;
+
+use storage::dataset::FileKind;
+use storage::ids::UserId;
+
+use crate::model::JobId;
+
+use super::checksum::Checksum;
+
+type File = (UserId, FileKind);
+
+/// The writer of each file that is being written. Its order is never observed.
+#[derive(Default)]
+pub(super) struct FileWriters(HashMap<File, JobId>);
+
+impl FileWriters {
+    /// The job that writes a file.
+    pub(super) fn writer(&self, file: &File) -> Option<JobId> {
+        self.0.get(file).copied()
+    }
+
+    /// Reserves a file for a job.
+    pub(super) fn reserve(&mut self, file: File, job: JobId) {
+        self.0.insert(file, job);
+    }
+
+    /// Frees a file for other jobs.
+    pub(super) fn release(&mut self, file: &File) {
+        self.0.remove(file);
+    }
+
+    /// Number of files that are being written.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// A checksum that does not depend on the order.
+    pub(super) fn sum(&self) -> u64 {
+        let entry = |((user, kind), job): (&File, &JobId)| {
+            Checksum::default().record(user).number(*kind as u64).record(job).finish()
+        };
+        self.0.iter().map(entry).fold(0, u64::wrapping_add)
+    }
+}
