@@ -23,7 +23,11 @@ async fn every_page_shows_the_living_cluster_from_any_node() -> Test {
     let first = browser.run(done).await?;
     eventually("the page moves", async || Ok((browser.run(done).await? != first).then_some(()))).await?;
     // Every account's timeline has two pages, so the budgets are soon used up.
-    browser.shows(&["Needs attention", "for a rate budget"]).await?;
+    browser.shows(&["Needs attention", "wait for a rate budget", "more could run"]).await?;
+    // Each of the two names its crawl.
+    let nameless = "return [...document.querySelectorAll('ul.reasons li')].map((li) => li.textContent) \
+                    .filter((text) => !text.startsWith('crawl 1: '))";
+    assert_eq!(browser.run(nameless).await?, json!([]));
     browser.picture("overview").await?;
 
     browser.click("table a.strong").await?;

@@ -37,11 +37,12 @@ function tiles(cluster, history) {
 function attention(cluster) {
   const found = cluster.reasons.map((r) => ({ ...r }));
   for (const crawl of cluster.crawls) {
-    const where = h("a", { href: `#/crawls/${crawl.id}` }, `crawl ${crawl.id}`);
-    for (const reason of crawl.reasons) if (reason.weight !== "info") found.push({ ...reason, where });
+    // An element of its own for each reason: an element has one place in the page.
+    const where = (part) => h("a", { href: `#/crawls/${crawl.id}${part}` }, `crawl ${crawl.id}`);
+    for (const reason of crawl.reasons) if (reason.weight !== "info") found.push({ ...reason, where: where("") });
     if (crawl.users.failed > 0) {
       const text = `${count(crawl.users.failed)} ${crawl.users.failed === 1 ? "account has" : "accounts have"} failed`;
-      found.push({ weight: "warning", text, where: h("a", { href: `#/crawls/${crawl.id}/errors` }, `crawl ${crawl.id}`) });
+      found.push({ weight: "warning", text, where: where("/errors") });
     }
   }
   if (!found.length) return null;
