@@ -169,18 +169,22 @@ impl Crawler {
             tracing::debug!(user = %job.user, operation = %job.operation, retry, after_ms, "job failed: {reason}");
             Finding::Failed { progress: progress.clone(), reason, after_ms, retry }
         };
+        let limited = |cause: &str, wait: Duration| {
+            let after_ms = millis(wait);
+            tracing::debug!(user = %job.user, operation = %job.operation, after_ms, "job limited: {cause}");
+            Finding::Limited { progress: progress.clone(), after_ms }
+        };
         Ending::Found(match error {
             JobError::Abandoned => return Ending::Abandoned,
             JobError::HandBack => Finding::HandedBack { progress },
-            JobError::Limited { after } => Finding::Limited { progress, after_ms: millis(after) },
+            JobError::Limited { after } => limited("no address has a budget left", after),
             JobError::DatasetDown { what } => {
                 let wait = self.dataset_health.failed(&what, &*self.parts.clock, &*self.parts.entropy);
-                Finding::Limited { progress, after_ms: millis(wait) }
+                limited(&what, wait)
             }
             JobError::SourceDown { what } => {
                 self.source_health.failed(&what, &*self.parts.clock);
-                let wait = Backoff::new(RETRY.0, RETRY.0).next(&*self.parts.entropy);
-                Finding::Limited { progress, after_ms: millis(wait) }
+                limited(&what, Backoff::new(RETRY.0, RETRY.0).next(&*self.parts.entropy))
             }
             JobError::Gone(reason) => Finding::Gone(reason),
             JobError::Retryable { what, after } => failed(what, true, after),

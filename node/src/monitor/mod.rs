@@ -92,7 +92,7 @@ struct Inner {
     pace: Mutex<Pace>,
     history: Mutex<History>,
     feed: Feed,
-    onlookers: Observers,
+    observers: Observers,
     /// The client id of this monitor's writes.
     writer: u64,
     writes: AtomicU64,
@@ -114,7 +114,7 @@ impl Monitor {
             pace: Mutex::default(),
             history: Mutex::default(),
             feed: Feed::default(),
-            onlookers: Observers::default(),
+            observers: Observers::default(),
             writer: entropy.next_u64(),
             writes: AtomicU64::new(0),
             stop: CancellationToken::new(),

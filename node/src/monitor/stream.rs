@@ -14,9 +14,13 @@ const MOST_EVENTS: usize = 200;
 /// An observer that has not asked for this long is gone. Browsers ask every few seconds.
 const OBSERVER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// When an observer last asked.
+/// The observers of the stream.
 #[derive(Debug, Default)]
-pub(super) struct Observers(Mutex<Option<Duration>>);
+pub(super) struct Observers {
+    last_look: Mutex<Option<Duration>>,
+    /// Cluster time, and the wall-clock time of its zero when it was first seen to have this value, ms.
+    clock: Mutex<Option<(u64, u64)>>,
+}
 
 impl Monitor {
     /// The events after the given local number. The replica records events from now on.
@@ -27,7 +31,7 @@ impl Monitor {
         }
         let (events, clock) = self.inner.watched.events(after, MOST_EVENTS);
         // Events have cluster time; people want wall-clock time.
-        let begin = self.wall_ms().saturating_sub(clock);
+        let begin = self.wall_ms_of_zero(clock);
         let first = events.first().map_or(after + 1, |(number, _)| *number);
         let number = |(number, event): &(u64, api::model::Event)| documents::event(*number, begin, event);
         json!({
@@ -35,6 +39,16 @@ impl Monitor {
             "missed": if after > 0 { first.saturating_sub(after + 1) } else { 0 },
             "events": events.iter().map(number).collect::<Vec<_>>(),
         })
+    }
+
+    /// Wall-clock time of the zero of cluster time, ms. The cluster time that is known stands still while nothing is
+    /// applied, and only its changes tell anything.
+    fn wall_ms_of_zero(&self, clock: u64) -> u64 {
+        let mut seen = self.inner.observers.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        match *seen {
+            Some((at, begin)) if at == clock => begin,
+            _ => seen.insert((clock, self.wall_ms().saturating_sub(clock))).1,
+        }
     }
 
     /// Stops recording events once there are no observers.
@@ -48,6 +62,6 @@ impl Monitor {
     }
 
     fn last_look(&self) -> std::sync::MutexGuard<'_, Option<Duration>> {
-        self.inner.onlookers.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.observers.last_look.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -228,6 +228,9 @@ async fn the_stream_tells_what_happens_while_somebody_looks_and_how_much_it_leav
         "user": "18446744073709551615", "operation": "timeline", "reason": "<b>7</b>",
     });
     assert_eq!((&stream["events"], &stream["missed"]), (&json!([event]), &json!(0)));
+    // The time of an event does not move while nothing is applied.
+    port.clock.set_wall(Duration::from_secs(1_700_000_020));
+    assert_eq!(port.get("/api/v1/stream?after=1").await["events"], stream["events"]);
     port.fake.events.store(1_001, Ordering::Relaxed);
     let stream = port.get("/api/v1/stream?after=1").await;
     let events = stream["events"].as_array().unwrap();
