@@ -183,6 +183,11 @@ impl Replica {
             Payload::Blank => Response::Done,
             Payload::Normal(command) => {
                 let command = command.unpack().map_err(|e| invalid(log_id, &e.to_string()))?;
+                // Older programs fail to decode it; a program that only acts as one has to fail as well.
+                if command.mutation.since_version() > self.known {
+                    let what = format!("this program does not know the command {}", command.mutation.name());
+                    return Err(invalid(log_id, &what));
+                }
                 let request = command.mutation.request_id();
                 let mut state = self.state_mut();
                 let response = state.apply(log_id.index, command);

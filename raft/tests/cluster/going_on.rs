@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use api::TrackerApi;
 use api::client::Client;
-use api::model::{Answer, CrawlId, Query, Wants, Write};
-use raft::server::Tracker;
+use api::model::{Answer, CrawlId, FIRST_CLUSTER_VERSION, Query, Wants, Write};
+use futures::future::join_all;
+use raft::server::{Tracker, TrackerOptions};
 use storage::env::SystemEntropy;
 use storage::ids::UserId;
 
@@ -141,6 +142,28 @@ async fn a_node_that_takes_connections_and_answers_nothing_holds_no_client_up() 
     let endpoints = vec![frozen.local_addr().unwrap().to_string(), cluster.peers[&1].clone()];
     let client = Client::new(endpoints, DEADLINE, &SystemEntropy::new());
     submit(&client, 1..11).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_a_member_does_not_know_stays_out_of_the_log() {
+    let mut cluster = Cluster::unborn(3, 5000);
+    let old = TrackerOptions { cluster_version: FIRST_CLUSTER_VERSION, ..cluster.options(3) };
+    let options = [cluster.options(1), cluster.options(2), old];
+    for tracker in join_all(options.map(|options| cluster.started(options))).await {
+        cluster.nodes.insert(tracker.member().node, tracker);
+    }
+    let client = cluster.client();
+    let crawl = submit(&client, 1..2).await;
+    client.write(Write::CancelCrawl { crawl }).await.unwrap();
+    let refused = client.write(Write::DeleteCrawl { crawl }).await.unwrap_err();
+    assert!(refused.to_string().contains("version"), "{refused}");
+    let next = submit(&client, 1..2).await;
+    eventually("every node has the next crawl", async || {
+        let has = |tracker: &Tracker| tracker.crawls().iter().any(|view| view.id == next);
+        cluster.nodes.values().all(has).then_some(())
+    })
+    .await;
+    assert_eq!(cluster.nodes[&3].cluster_version(), FIRST_CLUSTER_VERSION);
 }
 
 #[tokio::test(flavor = "multi_thread")]
