@@ -1,6 +1,6 @@
 //! The cluster version that introduced each command.
 
-use api::model::FIRST_CLUSTER_VERSION;
+use api::model::{FIRST_CLUSTER_VERSION, Refusal};
 
 use super::Mutation;
 
@@ -9,9 +9,15 @@ impl Mutation {
     pub fn since_version(&self) -> u32 {
         match self {
             Self::DeleteCrawl { .. } => 2,
-            Self::Once { .. } => 3,
+            Self::Once { write, .. } => Self::from(write.clone()).since_version().max(3),
             _ => FIRST_CLUSTER_VERSION,
         }
+    }
+
+    /// The refusal of the command by a cluster of this version, if it is newer.
+    pub fn refused_at(&self, cluster: u32) -> Option<Refusal> {
+        let needs = self.since_version();
+        (needs > cluster).then(|| Refusal::NeedsVersion { what: self.name().to_owned(), needs, cluster })
     }
 
     /// What the command does, for messages: "to ...".

@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use crate::client::ClientError;
 use crate::consensus::PackedCommand;
-use crate::model::{Command, Mutation, NodeId, Refusal, RequestId, Response, SessionId};
+use crate::model::{Command, Mutation, NodeId, RequestId, Response, SessionId};
 use crate::wire::{ApiError, ApiReply, ApiRequest, NodeRequest};
 
 use super::limits;
@@ -178,10 +178,8 @@ impl Tracker {
     async fn propose_within_span(&self, mutation: Mutation) -> Result<Response, NotDone> {
         limits::check(&mutation, self.inner.options.cluster_version).map_err(NotDone::Failed)?;
         // A member with an older program cannot decode a newer command and would stop at its entry.
-        let (needs, cluster) = (mutation.since_version(), self.inner.replica.state().version());
-        if needs > cluster {
-            let what = mutation.name().to_owned();
-            return Ok(Response::Refused(Refusal::NeedsVersion { what, needs, cluster }));
+        if let Some(refusal) = mutation.refused_at(self.inner.replica.state().version()) {
+            return Ok(Response::Refused(refusal));
         }
         let received = self.session_time();
         let reporter = match &mutation {

@@ -24,6 +24,7 @@ pub(crate) fn check(mutation: &Mutation, known: u32) -> Result<(), ApiError> {
             "{bytes} bytes of events are too many to keep; at most {MAX_EVENTS_KEPT} are allowed"
         ))),
         Mutation::Report(report) => check_report(report),
+        Mutation::Once { write, .. } => check(&Mutation::from(write.clone()), known),
         // A program that applies it would have to stop.
         Mutation::RaiseVersion { to } if *to > known => Err(bad(format!(
             "cluster version {to} is not known to this node, which knows versions up to {known}; install a newer release on all nodes first"
@@ -110,4 +111,31 @@ fn check_finding(finding: &Finding) -> Result<(), ApiError> {
 
 fn bad(text: String) -> ApiError {
     ApiError::BadRequest(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{CLUSTER_VERSION, Operation, Operations, RequestId, Traversal, Write};
+
+    #[test]
+    fn a_write_is_bounded_within_a_request_id_too() {
+        let request = RequestId { client: 1, sequence: 1 };
+        let spec = |name: usize| CrawlSpec {
+            name: "n".repeat(name),
+            operations: Operations::only(Operation::Timeline),
+            traversal: Traversal::Default,
+            depth: None,
+            follow: None,
+            priority: 10,
+            fingerprint: None,
+        };
+        for (bytes, fits) in [(MAX_NAME, true), (MAX_NAME + 1, false)] {
+            let write = Write::CreateCrawl { request, spec: spec(bytes) };
+            let once = Mutation::Once { request, write: write.clone() };
+            for mutation in [Mutation::from(write), once] {
+                assert_eq!(check(&mutation, CLUSTER_VERSION).is_ok(), fits, "{bytes}");
+            }
+        }
+    }
 }

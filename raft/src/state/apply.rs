@@ -1,5 +1,6 @@
 //! Applies commands.
 
+use api::wire::bounds::{MAX_NAME, MAX_RULE};
 use storage::ids::UserId;
 use storage::planted::{Bug, planted};
 
@@ -15,9 +16,6 @@ use super::findings::operations_to_retry;
 use super::jobs::{JobRecord, Phase, Rank};
 use super::{MAX_DRAINED, State};
 
-/// Longest name and follow rule of a crawl, bytes. They are part of every checkpointed record.
-const MAX_NAME: usize = 256;
-const MAX_RULE: usize = 4096;
 /// Most failed accounts that one command retries: it reads all of them from the store.
 const MAX_RETRIED: u32 = 10_000;
 
@@ -40,10 +38,8 @@ impl State {
     }
 
     fn change(&mut self, mutation: Mutation) -> Response {
-        let needs = mutation.since_version();
-        if needs > self.head.version {
-            let (what, cluster) = (mutation.name().to_owned(), self.head.version);
-            return Response::Refused(Refusal::NeedsVersion { what, needs, cluster });
+        if let Some(refusal) = mutation.refused_at(self.head.version) {
+            return Response::Refused(refusal);
         }
         match mutation {
             Mutation::Tick => {
