@@ -1,7 +1,6 @@
 //! All crawls, and which of them are not over.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
-use std::ops::Index;
 
 use crate::model::CrawlId;
 
@@ -44,7 +43,7 @@ impl CrawlTable {
         self.active.iter().filter_map(|id| Some((*id, self.all.get(id)?)))
     }
 
-    /// Whether a crawl is listed as active, and whether it exists.
+    /// Whether a crawl is listed as active.
     pub(super) fn is_active(&self, id: CrawlId) -> bool {
         self.active.contains(&id)
     }
@@ -92,13 +91,5 @@ impl CrawlTable {
                 .number(crawl.delayed);
         }
         sum.record(&self.active).finish()
-    }
-}
-
-impl Index<&CrawlId> for CrawlTable {
-    type Output = Crawl;
-
-    fn index(&self, id: &CrawlId) -> &Crawl {
-        &self.all[id]
     }
 }

@@ -51,6 +51,11 @@ impl Requests {
         self.dirty = true;
     }
 
+    #[cfg(test)]
+    pub(super) fn answers(&self) -> &[(RequestId, Response)] {
+        &self.answers
+    }
+
     pub(super) fn sum(&self) -> u64 {
         Checksum::default().record(&self.answers).finish()
     }

@@ -214,7 +214,7 @@ impl State {
         &self,
         id: CrawlId,
     ) -> (Vec<storage::ids::UserId>, Vec<storage::ids::UserId>) {
-        let crawl = &self.crawls[&id];
+        let crawl = self.crawls.get(id).unwrap();
         let mut stored = Crawl::of(crawl.record.clone());
         if crawl.put_away {
             stored.take_out(&**self.outcomes.store(), id).unwrap();

@@ -12,7 +12,7 @@ use super::checksum::Checksum;
 type File = (UserId, FileKind);
 
 /// The writer of each file that is being written. Its order is never observed.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct FileWriters(HashMap<File, JobId>);
 
 impl FileWriters {
