@@ -78,13 +78,9 @@ impl Journal {
     }
 
     /// Appends records; they are on disk when this returns.
-    pub(super) fn append(
-        &mut self,
-        pending_records: Vec<(Key, Kept)>,
-        time: &Timekeeper,
-    ) -> Result<(), BudgetError> {
+    pub(super) fn append(&mut self, records: Vec<(Key, Kept)>, time: &Timekeeper) -> Result<(), BudgetError> {
         let mut buffer = Vec::new();
-        for (key, kept) in pending_records {
+        for (key, kept) in records {
             encode(&self.path, &Record::Budget { key: key.clone(), kept: kept.clone() }, &mut buffer)?;
             self.in_force.insert(key, kept);
         }

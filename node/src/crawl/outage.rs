@@ -41,43 +41,43 @@ impl DatasetHealth {
     /// A job could not write. Returns the time until the next one may try.
     pub(super) fn failed(&self, what: &str, clock: &dyn Clock, entropy: &dyn Entropy) -> Duration {
         let now = clock.monotonic();
-        let mut outage = self.lock();
+        let mut current = self.lock();
         let new = || Outage {
             what: String::new(),
             until: Duration::ZERO,
             backoff: Backoff::new(RETRY_BACKOFF.0, RETRY_BACKOFF.1),
         };
-        let pause = outage.get_or_insert_with(new);
+        let outage = current.get_or_insert_with(new);
         // Jobs in flight fail together: the first one has reported it.
-        if now >= pause.until {
-            let wait = pause.backoff.next(entropy);
-            pause.until = now + wait;
-            pause.what = format!("the dataset cannot be written: {what}");
+        if now >= outage.until {
+            let wait = outage.backoff.next(entropy);
+            outage.until = now + wait;
+            outage.what = format!("the dataset cannot be written: {what}");
             tracing::error!(retry_in = ?wait, "the dataset cannot be written, jobs wait: {what}");
         }
-        pause.until.saturating_sub(now)
+        outage.until.saturating_sub(now)
     }
 
     /// A job has made something durable. During a pause that proves nothing: no job starts then, so this one started
     /// before the failure, and a disk that is nearly full takes one file and refuses the next.
     pub(super) fn written(&self, clock: &dyn Clock) {
         let now = clock.monotonic();
-        if self.lock().take_if(|pause| now >= pause.until).is_some() {
+        if self.lock().take_if(|outage| now >= outage.until).is_some() {
             tracing::info!("the dataset can be written again");
         }
     }
 
     /// Why nothing can be written, if a job has tried recently.
     pub(super) fn outage(&self, clock: &dyn Clock) -> Option<String> {
-        let of_late = |pause: &&Outage| clock.monotonic() < pause.until + SHOWN_FOR;
-        self.lock().as_ref().filter(of_late).map(|pause| pause.what.clone())
+        let is_recent = |outage: &&Outage| clock.monotonic() < outage.until + SHOWN_FOR;
+        self.lock().as_ref().filter(is_recent).map(|outage| outage.what.clone())
     }
 
     /// How many jobs that write may start now, of `usual`.
     pub(super) fn room(&self, usual: usize, clock: &dyn Clock) -> usize {
         match &*self.lock() {
             None => usual,
-            Some(pause) if clock.monotonic() < pause.until => 0,
+            Some(outage) if clock.monotonic() < outage.until => 0,
             Some(_) => usual.min(1),
         }
     }
@@ -106,7 +106,7 @@ impl SourceHealth {
     pub(super) fn failed(&self, what: &str, clock: &dyn Clock) {
         let now = clock.monotonic();
         let mut outage = self.lock();
-        let told = outage.as_ref().map(|unreached| unreached.told);
+        let told = outage.as_ref().map(|outage| outage.told);
         let due = told.is_none_or(|told| now.saturating_sub(told) >= TELL_EVERY);
         let what = format!("{what}; check --api-url and the network");
         if due {
@@ -122,8 +122,8 @@ impl SourceHealth {
 
     /// Why the network cannot be reached, if a job has tried recently.
     pub(super) fn outage(&self, clock: &dyn Clock) -> Option<String> {
-        let of_late = |unreached: &&SourceOutage| clock.monotonic() < unreached.last + SHOWN_FOR;
-        self.lock().as_ref().filter(of_late).map(|unreached| unreached.what.clone())
+        let is_recent = |outage: &&SourceOutage| clock.monotonic() < outage.last + SHOWN_FOR;
+        self.lock().as_ref().filter(is_recent).map(|outage| outage.what.clone())
     }
 }
 

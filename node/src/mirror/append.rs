@@ -14,7 +14,7 @@ use storage::net::mirrored::EVENTS;
 use storage::net::redis::{RedisError, RedisUrl};
 
 /// Timeout of Redis.
-const ANSWER: Duration = Duration::from_secs(5);
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// Runs commands if the stream ends at the expected id, and otherwise nothing. Returns whether it did, and where the
 /// stream ended before. A missing stream ends at 0-0.

@@ -16,14 +16,13 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::append::ANSWER;
 use super::legacy::operation_name;
 use super::spool::{Item, Place, Spool};
 use super::tap::{Tap, TappedSource, TimelineTap};
 use crate::session::PublicationHook;
 use crate::source::Source;
 
-/// Timeout of Redis.
-const ANSWER: Duration = Duration::from_secs(5);
 /// First and longest pause between two attempts to connect.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Most bytes on disk that wait for Redis.

@@ -101,15 +101,15 @@ async fn serve(
         () = waiting.cancelled() => return Err(io::Error::other("it did not greet, and others came")),
     };
     waiting.cancel();
-    let (welcome, guest) = match tracker.welcome(&greeting, &caller) {
+    let (welcome, admitted) = match tracker.welcome(&greeting, &caller) {
         welcome @ Welcome::Welcome { .. } => match admission.enter(greeting.purpose, Origin::of(from)) {
-            Ok(guest) => (welcome, Some(guest)),
+            Ok(admitted) => (welcome, Some(admitted)),
             Err(full) => (Welcome::Refused(Refused::Now(full)), None),
         },
         refused @ Welcome::Refused(_) => (refused, None),
     };
     let stream = send_welcome(stream, &welcome).await?;
-    let Some(guest) = guest else {
+    let Some(admitted) = admitted else {
         if let Welcome::Refused(reason) = &welcome {
             admission.tell_refused(from, reason);
         }
@@ -120,7 +120,7 @@ async fn serve(
     let strange = server.strange.clone();
     let mut calls = JoinSet::new();
     let mut requests =
-        Box::pin(calls_on(stream, purpose, guest.budget.clone()).execute(Charging(server.serve())));
+        Box::pin(calls_on(stream, purpose, admitted.budget.clone()).execute(Charging(server.serve())));
     let (first, idle, most) = match purpose {
         Purpose::Api | Purpose::Joining => (IDLE, IDLE, MAX_CALLS.0),
         Purpose::Forward => (IDLE, IDLE, MAX_CALLS.1),

@@ -45,11 +45,11 @@ pub(super) const CAUGHT_UP: u64 = 1_000;
 
 /// Carries out membership changes while this node leads.
 pub(super) async fn run(tracker: Tracker) {
-    let mut looks = Wakeups::of(&tracker, LOOK_INTERVAL);
+    let mut wakeups = Wakeups::of(&tracker, LOOK_INTERVAL);
     let mut asked = Duration::ZERO;
     let mut agreed = false;
     let mut known = None;
-    while looks.next(&tracker).await {
+    while wakeups.next(&tracker).await {
         let (membership, _) = tracker.membership_ids();
         if known != Some(membership) {
             known = Some(membership);
@@ -138,8 +138,8 @@ impl Tracker {
     /// A member that was removed or replaced receives no messages. It greets another member, which tells it.
     async fn ask_after_silence(&self, asked: &mut Duration) {
         let (now, own) = (self.monotonic(), self.member());
-        let heartbeats = Duration::from_millis(self.inner.last_message.load(Ordering::Relaxed));
-        if now.saturating_sub(heartbeats.max(*asked)) < SILENCE {
+        let last = Duration::from_millis(self.inner.last_message.load(Ordering::Relaxed));
+        if now.saturating_sub(last.max(*asked)) < SILENCE {
             return;
         }
         *asked = now;

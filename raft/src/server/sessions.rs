@@ -80,9 +80,9 @@ impl SessionHeartbeats {
 
 /// Ends silent sessions and advances cluster time while this node leads.
 pub(super) async fn run(tracker: Tracker) {
-    let mut looks = Wakeups::of(&tracker, LOOK_INTERVAL);
+    let mut wakeups = Wakeups::of(&tracker, LOOK_INTERVAL);
     let mut next_version_look = Duration::ZERO;
-    while looks.next(&tracker).await {
+    while wakeups.next(&tracker).await {
         if tracker.leads() {
             tracker.look_after_sessions().await;
             tracker.look_after_time().await;

@@ -39,8 +39,8 @@ impl Tracker {
             true if metrics.membership_config.voter_ids().count() == 1 => Duration::ZERO,
             true => metrics.last_quorum_acked?.elapsed(),
             false => {
-                let heartbeats = self.inner.last_of_leader.load(Ordering::Relaxed);
-                self.monotonic().saturating_sub(Duration::from_millis(heartbeats))
+                let last = self.inner.last_of_leader.load(Ordering::Relaxed);
+                self.monotonic().saturating_sub(Duration::from_millis(last))
             }
         };
         let longest = LEADER_SILENCE.max(self.inner.options.election_timeout.1 * 4);

@@ -145,7 +145,7 @@ impl Core {
     }
 
     /// The next records for the writer; empty once it may end.
-    pub(super) fn take_news(&mut self) -> Vec<PendingRecord> {
+    pub(super) fn take_pending(&mut self) -> Vec<PendingRecord> {
         let pending_records = std::mem::take(&mut self.pending_records);
         self.writing = !pending_records.is_empty();
         pending_records

@@ -15,7 +15,7 @@ use crate::ctl::{CtlError, Output};
 #[derive(Debug, Args)]
 pub struct Issue {
     #[command(flatten)]
-    whom: Subject,
+    subject: Subject,
     /// Where the authority is kept; the certificate and its key are written there too.
     #[arg(long, value_name = "DIR", default_value = "certs")]
     dir: PathBuf,
@@ -45,7 +45,7 @@ impl Issue {
     /// Issues a certificate.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
         let authority = Authority::in_dir(&self.dir);
-        let (role, stem) = match &self.whom {
+        let (role, stem) = match &self.subject {
             Subject { node: Some(id), .. } => (Role::Node(*id), format!("node-{id}")),
             Subject { operator: Some(name), .. } => {
                 (Role::Operator(name.clone()), format!("operator-{name}"))

@@ -63,8 +63,8 @@ impl Host for CandidateHost {
         match greeting.answer(&Listener { cluster: None, member: self.candidacy.own }) {
             Welcome::Refused(refused) => Err(refused),
             Welcome::Welcome { .. } => {
-                let room = JoinService { candidacy: Arc::clone(&self.candidacy), from: greeting.from };
-                Ok(Connection::over(Arc::new(room)))
+                let service = JoinService { candidacy: Arc::clone(&self.candidacy), from: greeting.from };
+                Ok(Connection::over(Arc::new(service)))
             }
         }
     }
@@ -84,8 +84,9 @@ async fn serve(candidacy: Arc<Candidacy>, stream: TcpStream, budget: ByteBudget)
     if !welcomed {
         return Ok(());
     }
-    let room = JoinService { candidacy, from: greeting.from };
-    let mut requests = Box::pin(calls_on(stream, greeting.purpose, budget).execute(Charging(room.serve())));
+    let service = JoinService { candidacy, from: greeting.from };
+    let mut requests =
+        Box::pin(calls_on(stream, greeting.purpose, budget).execute(Charging(service.serve())));
     while let Some(call) = requests.next().await {
         call.await;
     }
