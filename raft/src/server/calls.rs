@@ -193,8 +193,11 @@ impl Tracker {
         }
         let _permit = self.inner.proposals.acquire().await.map_err(|_| stopping("the node stops"))?;
         let now = self.cluster_time(self.inner.replica.state().clock());
-        let command = Command { now, limits: self.inner.options.limits, mutation };
-        let packed = PackedCommand::pack(&command).map_err(stopping)?;
+        // Decoded, a report takes many times the memory of its entry; it must not wait for the majority.
+        let packed = {
+            let command = Command { now, limits: self.inner.options.limits, mutation };
+            PackedCommand::pack(&command).map_err(stopping)?
+        };
         limits::check_size(packed.0.len()).map_err(NotDone::Failed)?;
         let written = match self.inner.raft.client_write(packed).await {
             Ok(written) => written,

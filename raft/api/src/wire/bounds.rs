@@ -49,10 +49,11 @@ pub(super) const QUERY_ANSWER: usize = 1 << 20;
 /// Upper bound of the memory for a frame and its decoded value while the call is served, bytes.
 ///
 /// The sequences of a call are bounded, and so is the memory of their elements; the smallest elements take about 40
-/// times their encoded size. Raft messages are opaque bytes and are decoded once.
+/// times their encoded size. A leader copies a write before it proposes it, and keeps the call in case that another
+/// leader has to serve it. Raft messages are opaque bytes and are decoded once.
 pub(super) fn decoded_size(purpose: Purpose, frame: usize) -> usize {
     match purpose {
-        Purpose::Api | Purpose::Forward => frame + (40 * frame).min(2 << 20),
+        Purpose::Api | Purpose::Forward => frame + 2 * (40 * frame).min(2 << 20),
         _ => 2 * frame,
     }
 }

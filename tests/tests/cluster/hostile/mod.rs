@@ -18,7 +18,7 @@ use crate::world::{Test, accounts, everyone, slow};
 use attacker::{Attack, Attacker, ROUND};
 
 /// Maximum growth of a node's resident memory.
-const MOST_GROWTH: u64 = 200 << 20;
+const MOST_GROWTH: u64 = 200_000_000;
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
