@@ -125,6 +125,7 @@ impl Tracker {
 
     /// Makes a change that an operator requests.
     async fn change(&self, mutation: Mutation) -> Result<ApiReply, NotDone> {
+        self.need_opened_term()?;
         limits::check(&mutation, self.inner.options.cluster_version).map_err(NotDone::Failed)?;
         // Checked here and not where the call came in, so that forwarded calls are checked like all others.
         self.check_rule(&mutation).await.map_err(NotDone::Failed)?;
@@ -133,6 +134,7 @@ impl Tracker {
 
     /// Serves a node's request, which may concern only its own sessions.
     async fn serve_node(&self, node: NodeId, request: &NodeRequest) -> Result<ApiReply, NotDone> {
+        self.need_opened_term()?;
         if let Some(session) = request.session() {
             self.check_owner(node, session).map_err(NotDone::Failed)?;
         }
@@ -186,11 +188,6 @@ impl Tracker {
             Mutation::Report(report) => Some(report.session),
             _ => None,
         };
-        // A cluster with a mirror records events from its first entry on.
-        let kept = self.inner.options.events_kept;
-        if !matches!(mutation, Mutation::KeepEvents { .. }) && self.outbox().capacity != kept {
-            Box::pin(self.propose(Mutation::KeepEvents { bytes: kept })).await?;
-        }
         let _permit = self.inner.proposals.acquire().await.map_err(|_| stopping("the node stops"))?;
         let now = self.cluster_time(self.inner.replica.state().clock());
         // Decoded, a report takes many times the memory of its entry; it must not wait for the majority.

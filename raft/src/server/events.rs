@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::watch;
 
 use crate::model::{EventId, Mutation, NodeId};
@@ -49,17 +48,12 @@ impl Tracker {
         self.leads()
     }
 
-    /// Applies this leader's setting for kept events, and announces its term.
-    pub(super) async fn look_after_events(&self) {
-        let options = &self.inner.options;
+    /// Announces this leader's term, if there is a mirror.
+    pub(super) async fn announce_term(&self) {
         let outbox = self.outbox();
-        if outbox.capacity != options.events_kept {
-            self.propose_own(Mutation::KeepEvents { bytes: options.events_kept }).await;
-        } else if outbox.capacity > 0 {
-            let term = self.inner.raft.metrics().borrow_watched().current_term;
-            if term > outbox.term {
-                self.propose_own(Mutation::Lead { node: options.id, term }).await;
-            }
+        let Some(term) = self.leading_term() else { return };
+        if outbox.capacity > 0 && term > outbox.term {
+            self.propose_own(Mutation::Lead { node: self.inner.options.id, term }).await;
         }
     }
 }

@@ -25,6 +25,7 @@ mod read;
 mod sessions;
 mod source_services;
 mod status;
+mod term;
 mod told_peers;
 mod tracker;
 mod wait;

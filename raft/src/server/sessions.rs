@@ -17,7 +17,7 @@ use super::wakeups::Wakeups;
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Timeout of one proposal.
-const PROPOSE_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const PROPOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// While something waits for cluster time, the clock is written to the log at least this often, so that a new
 /// leader continues from about the same time.
@@ -83,10 +83,11 @@ pub(super) async fn run(tracker: Tracker) {
     let mut wakeups = Wakeups::of(&tracker, LOOK_INTERVAL);
     let mut next_version_look = Duration::ZERO;
     while wakeups.next(&tracker).await {
-        if tracker.leads() {
+        tracker.open_term().await;
+        if tracker.has_opened_term() {
             tracker.look_after_sessions().await;
             tracker.look_after_time().await;
-            tracker.look_after_events().await;
+            tracker.announce_term().await;
             tracker.look_after_ended().await;
             if next_version_look <= tracker.monotonic() {
                 next_version_look = tracker.monotonic() + VERSION_INTERVAL;

@@ -31,6 +31,7 @@ use super::opening::Opened;
 use super::options::TrackerOptions;
 use super::sessions::SessionHeartbeats;
 use super::source_services::ResolveNames;
+use super::term::OpenedTerm;
 use super::{checkpoints, listener, members, opening, sessions};
 
 /// Most proposals in flight. Further ones wait for their turn.
@@ -73,6 +74,7 @@ pub(super) struct Inner {
     pub(super) inbox: SnapshotInbox,
     pub(super) clock: ClusterClock,
     pub(super) heartbeats: SessionHeartbeats,
+    pub(super) opened_term: OpenedTerm,
     /// When the last message of Raft arrived, monotonic ms.
     pub(super) last_message: AtomicU64,
     /// When the last message that only a leader sends arrived, monotonic ms.
@@ -214,6 +216,7 @@ impl Tracker {
                 inbox: SnapshotInbox::in_dir(data.snapshots(), options.work.clone()),
                 clock: ClusterClock::default(),
                 heartbeats: SessionHeartbeats::default(),
+                opened_term: OpenedTerm::default(),
                 last_message: AtomicU64::default(),
                 last_of_leader: AtomicU64::default(),
                 proposals: Semaphore::new(MAX_PROPOSALS),
@@ -326,11 +329,6 @@ impl Tracker {
     /// Sets the source of the workers' status.
     pub fn set_worker_status(&self, source: WorkerStatusSource) {
         *self.inner.workers.write().unwrap_or_else(|e| e.into_inner()) = Some(source);
-    }
-
-    /// Whether this node believes that it leads.
-    pub(super) fn leads(&self) -> bool {
-        self.inner.raft.is_leader()
     }
 
     /// The cluster's version, as this replica knows it.

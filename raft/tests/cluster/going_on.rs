@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use api::TrackerApi;
 use api::client::Client;
-use api::model::{Answer, CrawlId, FIRST_CLUSTER_VERSION, Query, Wants, Write};
+use api::model::{
+    Answer, CrawlChange, CrawlId, EventId, EventKind, FIRST_CLUSTER_VERSION, Query, Response, Wants, Write,
+};
 use futures::future::join_all;
 use raft::server::{Tracker, TrackerOptions};
 use storage::env::SystemEntropy;
 use storage::ids::UserId;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::world::*;
 
@@ -24,6 +28,43 @@ async fn one_node_alone_is_a_cluster_of_one() {
     cluster.start(1).await;
     assert_eq!(completed(&cluster.client(), crawl).await, 2_500);
     cluster.stop(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_kept_from_the_first_write_of_a_leader_that_is_set_to_keep_them() {
+    let mut cluster = Cluster::of(1, 5000).await;
+    cluster.stop(1).await;
+    for round in 0..10 {
+        let events_kept = if round % 2 == 0 { 1 << 20 } else { 0 };
+        let tracker = cluster.started(TrackerOptions { events_kept, ..cluster.options(1) }).await;
+        let client = &tracker;
+        // The first write has to come at once: the leader opens its term within milliseconds.
+        let led = timeout(DEADLINE, async {
+            while !tracker.is_leader() {
+                yield_now().await;
+            }
+        });
+        led.await.unwrap();
+        let writes = (0..8).map(async |_| {
+            let created =
+                client.write(Write::CreateCrawl { request: client.request_id(), spec: spec() }).await;
+            let Ok(Response::CrawlCreated(crawl)) = created else { panic!("no crawl was made: {created:?}") };
+            crawl
+        });
+        let mut created = join_all(writes).await;
+        created.sort();
+        let kept = tracker.events_after(EventId::default(), usize::MAX).read();
+        let mut told: Vec<CrawlId> = kept
+            .iter()
+            .filter_map(|event| match &event.kind {
+                EventKind::Crawl { crawl, change: CrawlChange::Submitted { .. } } => Some(*crawl),
+                _ => None,
+            })
+            .collect();
+        told.sort();
+        assert_eq!(told, if events_kept > 0 { created } else { Vec::new() }, "round {round}");
+        tracker.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
