@@ -6,11 +6,13 @@ use api::{Called, TrackerApi};
 use futures::FutureExt;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::ReadPolicy;
+use storage::env::Entropy;
 use storage::planted::{Bug, planted};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument;
 
-use crate::client::ClientError;
+use crate::client::{ClientError, RequestNames};
 use crate::consensus::PackedCommand;
 use crate::model::{Command, Mutation, NodeId, RequestId, Response, SessionId};
 use crate::wire::{ApiError, ApiReply, ApiRequest, NodeRequest};
@@ -27,6 +29,22 @@ const RETRY_PAUSE: Duration = Duration::from_millis(5);
 /// Most times that a call is forwarded: to the leader, or to the one that has just taken over from it.
 const MAX_HOPS: u8 = 2;
 
+/// Most proposals in flight. Further ones wait for their turn.
+const MAX_PROPOSALS: usize = 1024;
+
+/// The proposals in flight, and the request ids of this process.
+pub(super) struct Proposals {
+    places: Semaphore,
+    names: RequestNames,
+}
+
+impl Proposals {
+    /// With request ids that no other process has.
+    pub(super) fn new(entropy: &dyn Entropy) -> Self {
+        Self { places: Semaphore::new(MAX_PROPOSALS), names: RequestNames::new(entropy) }
+    }
+}
+
 /// Why a call that only the leader can serve was not served here.
 pub(super) enum NotDone {
     /// This node is not the leader.
@@ -42,7 +60,7 @@ fn request_field(mutation: &Mutation) -> Option<tracing::field::DisplayValue<Req
 
 impl TrackerApi for Tracker {
     fn request_id(&self) -> RequestId {
-        self.inner.names.next()
+        self.inner.proposals.names.next()
     }
 
     fn call(&self, request: ApiRequest) -> Called<'_, ApiReply> {
@@ -188,7 +206,7 @@ impl Tracker {
             Mutation::Report(report) => Some(report.session),
             _ => None,
         };
-        let _permit = self.inner.proposals.acquire().await.map_err(|_| stopping("the node stops"))?;
+        let _permit = self.inner.proposals.places.acquire().await.map_err(|_| stopping("the node stops"))?;
         let now = self.cluster_time(self.inner.replica.state().clock());
         // Decoded, a report takes many times the memory of its entry; it must not wait for the majority.
         let packed = {

@@ -34,10 +34,14 @@ const AT_ONCE: u64 = 64;
 /// Pause between two polls.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Held by a check: one at a time.
+#[derive(Default)]
+pub(super) struct CheckLock(tokio::sync::Mutex<()>);
+
 impl Tracker {
     pub(super) async fn check_replicas(&self) -> Result<ReplicaCheck, NotDone> {
         self.confirm_leadership(ReadPolicy::ReadIndex).await?;
-        let Ok(_one_at_a_time) = self.inner.checking.try_lock() else {
+        let Ok(_one_at_a_time) = self.inner.checking.0.try_lock() else {
             return Err(stopping("another check of the replicas is under way"));
         };
         let deadline = Instant::now() + WITHIN;

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -255,11 +254,7 @@ impl Peer for PeerServer {
             self.strange.cancel();
             return Err(format!("member {from} speaks for {spoken_for}; each member speaks for itself"));
         }
-        let now = self.tracker.monotonic().as_millis() as u64;
-        self.tracker.inner.last_message.store(now, Ordering::Relaxed);
-        if message.is_of_leader() {
-            self.tracker.inner.last_of_leader.store(now, Ordering::Relaxed);
-        }
+        self.tracker.inner.contact.note(message.is_of_leader(), self.tracker.monotonic());
         message.handle(&self.tracker.inner.raft, &self.tracker.inner.inbox).await
     }
 

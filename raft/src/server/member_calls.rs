@@ -53,7 +53,7 @@ impl Tracker {
     }
 
     async fn add_member(&self, node: NodeId, address: &str) -> Result<(), ApiError> {
-        let _one_at_a_time = self.inner.admissions.lock().await;
+        let _one_at_a_time = self.inner.membership.admit().await;
         let entry = self.confirmed_roster(node).await?;
         if let Some(member) = self.member_of(node) {
             let known = self.membership().0.get_node(&member).map(|m| m.address.clone()).unwrap_or_default();
@@ -91,7 +91,7 @@ impl Tracker {
                 "node {node} is no member; run `twm-ctl member add {node} HOST:PORT`"
             ))
         };
-        let _one_at_a_time = self.inner.admissions.lock().await;
+        let _one_at_a_time = self.inner.membership.admit().await;
         let entry = self.confirmed_roster(node).await?;
         let departed = named.and_then(|disk| self.inner.replica.state().roster().departed(disk));
         let (membership, _) = self.membership();
@@ -147,7 +147,7 @@ impl Tracker {
         if !self.has_caught_up(member) {
             return Err(ApiError::Unavailable(format!("node {node} has not caught up with the leader yet")));
         }
-        let _one_at_a_time = self.inner.membership.lock().await;
+        let _one_at_a_time = self.inner.membership.change().await;
         self.change_membership(ChangeMembers::AddVoterIds(BTreeSet::from([member])), true).await
     }
 
@@ -163,7 +163,7 @@ impl Tracker {
                 "the leadership is moving, so that its node can be demoted".to_owned(),
             ));
         }
-        let _one_at_a_time = self.inner.membership.lock().await;
+        let _one_at_a_time = self.inner.membership.change().await;
         self.change_membership(ChangeMembers::RemoveVoters(BTreeSet::from([member])), true).await
     }
 
@@ -215,7 +215,7 @@ impl Tracker {
             )));
         }
         let moved = Member { address: address.to_owned(), cluster: self.cluster_id() };
-        let _one_at_a_time = self.inner.membership.lock().await;
+        let _one_at_a_time = self.inner.membership.change().await;
         self.change_membership(ChangeMembers::SetNodes(BTreeMap::from([(member, moved)])), true).await?;
         self.learn_addresses();
         Ok(())
@@ -295,7 +295,7 @@ impl Tracker {
         if candidate.name != self.inner.options.cluster {
             return never(format!("this is cluster {:?}", self.inner.options.cluster));
         }
-        let _one_at_a_time = self.inner.admissions.lock().await;
+        let _one_at_a_time = self.inner.membership.admit().await;
         let entry = self.confirmed_roster(node).await?;
         let departed = self.inner.replica.state().roster().departed(disk);
         let (membership, _) = self.membership();

@@ -6,13 +6,13 @@
 //! of the *old* voters has to commit without it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
 use crate::command::{Mutation, RosterChange};
@@ -42,6 +42,25 @@ const ASKED_AT_ONCE: usize = 5;
 
 /// A learner that lags by at most this many entries has caught up.
 pub(super) const CAUGHT_UP: u64 = 1_000;
+
+/// Puts changes of members in order.
+#[derive(Default)]
+pub(super) struct MembershipLocks {
+    change: Mutex<()>,
+    admit: Mutex<()>,
+}
+
+impl MembershipLocks {
+    /// Held during a change of Raft's membership: one change at a time.
+    pub(super) async fn change(&self) -> MutexGuard<'_, ()> {
+        self.change.lock().await
+    }
+
+    /// Held from a read of the roster to the write based on it, wherever disks are admitted.
+    pub(super) async fn admit(&self) -> MutexGuard<'_, ()> {
+        self.admit.lock().await
+    }
+}
 
 /// Carries out membership changes while this node leads.
 pub(super) async fn run(tracker: Tracker) {
@@ -138,7 +157,7 @@ impl Tracker {
     /// A member that was removed or replaced receives no messages. It greets another member, which tells it.
     async fn ask_after_silence(&self, asked: &mut Duration) {
         let (now, own) = (self.monotonic(), self.member());
-        let last = Duration::from_millis(self.inner.last_message.load(Ordering::Relaxed));
+        let last = self.inner.contact.last();
         if now.saturating_sub(last.max(*asked)) < SILENCE {
             return;
         }
@@ -192,7 +211,7 @@ impl Tracker {
     }
 
     async fn step_membership(&self) -> Result<(), ApiError> {
-        let _one_at_a_time = self.inner.membership.lock().await;
+        let _one_at_a_time = self.inner.membership.change().await;
         let (membership, committed) = self.membership();
         if !committed {
             return Ok(());

@@ -13,6 +13,8 @@ mod disks;
 mod events;
 mod force;
 mod forward;
+#[cfg(debug_assertions)]
+mod inspect;
 mod limits;
 mod listener;
 mod listening;
@@ -21,6 +23,7 @@ mod members;
 mod opening;
 mod options;
 mod pending_handshakes;
+mod raft_contact;
 mod read;
 mod sessions;
 mod source_services;

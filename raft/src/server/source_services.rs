@@ -1,6 +1,6 @@
 //! What the tracker needs from its node about the crawled network.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use futures::future::BoxFuture;
 use storage::ids::UserId;
@@ -29,10 +29,14 @@ pub enum ResolveError {
     Lasting(String),
 }
 
+/// Looks up screen names for clients; absent until the node's workers run.
+#[derive(Default)]
+pub(super) struct Resolver(RwLock<Option<ResolveNames>>);
+
 impl Tracker {
     /// Enables clients to look up screen names through this node.
     pub fn set_resolver(&self, resolver: ResolveNames) {
-        *self.inner.resolver.write().unwrap_or_else(|e| e.into_inner()) = Some(resolver);
+        *self.inner.resolver.0.write().unwrap_or_else(|e| e.into_inner()) = Some(resolver);
     }
 
     /// Looks up names. Every node does so with its own budgets.
@@ -41,7 +45,7 @@ impl Tracker {
             let what = format!("{} names in one call; at most {MAX_NAMES} are allowed", names.len());
             return Err(ApiError::BadRequest(what));
         }
-        let resolver = self.inner.resolver.read().unwrap_or_else(|e| e.into_inner()).clone();
+        let resolver = self.inner.resolver.0.read().unwrap_or_else(|e| e.into_inner()).clone();
         let Some(resolver) = resolver else {
             let own = self.inner.options.id;
             return Err(ApiError::Unavailable(format!("node {own} does not crawl, so it looks no names up")));

@@ -1,7 +1,7 @@
 //! The status of the node and of the cluster.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
@@ -9,6 +9,7 @@ use openraft::{Instant, ServerState};
 
 use crate::model::{
     ClusterStatus, MemberChange, MemberId, MemberStatus, NodeId, NodeRole, NodeStatus, SessionStatus,
+    WorkerStatus,
 };
 use crate::state::RosterEntry;
 use crate::wire::{ApiError, JoinStage, Probed};
@@ -27,7 +28,29 @@ const ASK_TIMEOUT: Duration = Duration::from_millis(300);
 /// A leader that has been silent for this long, or for four of the longest election timeouts, counts as gone.
 const LEADER_SILENCE: Duration = Duration::from_secs(2);
 
+pub(super) type WorkerStatusSource = Arc<dyn Fn() -> WorkerStatus + Send + Sync>;
+
+/// What a node's status says about its process.
+pub(super) struct AboutProcess {
+    /// When it started, by its monotonic clock.
+    started: Duration,
+    /// Absent until the workers run.
+    workers: RwLock<Option<WorkerStatusSource>>,
+}
+
+impl AboutProcess {
+    /// A process that starts at this time of its monotonic clock.
+    pub(super) fn started_at(started: Duration) -> Self {
+        Self { started, workers: RwLock::default() }
+    }
+}
+
 impl Tracker {
+    /// Sets the source of the workers' status.
+    pub fn set_worker_status(&self, source: WorkerStatusSource) {
+        *self.inner.about_process.workers.write().unwrap_or_else(|e| e.into_inner()) = Some(source);
+    }
+
     /// The leader, if it was heard of recently. With pre-votes, a node without a majority keeps its vote for a leader
     /// that is gone, and a leader without a majority keeps its role.
     pub fn leader(&self) -> Option<NodeId> {
@@ -38,10 +61,7 @@ impl Tracker {
             // A majority of one needs nobody else.
             true if metrics.membership_config.voter_ids().count() == 1 => Duration::ZERO,
             true => metrics.last_quorum_acked?.elapsed(),
-            false => {
-                let last = self.inner.last_of_leader.load(Ordering::Relaxed);
-                self.monotonic().saturating_sub(Duration::from_millis(last))
-            }
+            false => self.monotonic().saturating_sub(self.inner.contact.last_of_leader()),
         };
         let longest = LEADER_SILENCE.max(self.inner.options.election_timeout.1 * 4);
         (silent <= longest).then_some(leader.node)
@@ -59,7 +79,8 @@ impl Tracker {
         let leader = self.leader();
         let metrics = self.inner.raft.metrics();
         let metrics = metrics.borrow_watched().clone();
-        let workers = self.inner.workers.read().unwrap_or_else(|e| e.into_inner()).clone();
+        let about = &self.inner.about_process;
+        let workers = about.workers.read().unwrap_or_else(|e| e.into_inner()).clone();
         NodeStatus {
             id: self.inner.options.id,
             cluster: self.cluster_id(),
@@ -78,7 +99,7 @@ impl Tracker {
             last_log: metrics.last_log_index.unwrap_or(0),
             applied: self.inner.replica.applied_index(),
             checkpoint: self.inner.replica.checkpoint_index(),
-            uptime_ms: self.monotonic().saturating_sub(self.inner.started).as_millis() as u64,
+            uptime_ms: self.monotonic().saturating_sub(about.started).as_millis() as u64,
             workers: workers.map(|source| source()),
         }
     }

@@ -1,12 +1,25 @@
 //! Compares the configured peers with the members.
 
 use std::collections::BTreeMap;
+use std::sync::RwLock;
 
 use crate::model::NodeId;
 
 use super::tracker::Tracker;
 
+/// How `--peers` differs from the membership; absent while they agree or cannot be compared.
+#[derive(Default)]
+pub(super) struct ToldPeers {
+    difference: RwLock<Option<String>>,
+}
+
 impl Tracker {
+    /// How the peers configured for this node differ from the cluster's members, as a message. Once they have agreed,
+    /// later membership changes do not count as a mistake in this node's settings.
+    pub fn peers_differ(&self) -> Option<String> {
+        self.inner.told_peers.difference.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
     /// Compares the configured peers with the members, and records the difference; returns whether they agree.
     pub(super) fn compare_peers(&self) -> bool {
         if !self.is_ready() {
@@ -15,7 +28,7 @@ impl Tracker {
         let (membership, _) = self.membership();
         let members = membership.nodes().map(|(id, member)| (id.node, member.address.clone())).collect();
         let differ = difference(&self.inner.options.peers, &members, self.inner.options.id);
-        let mut noted = self.inner.peers_differ.write().unwrap_or_else(|e| e.into_inner());
+        let mut noted = self.inner.told_peers.difference.write().unwrap_or_else(|e| e.into_inner());
         if let Some(differ) = differ.as_ref().filter(|differ| Some(*differ) != noted.as_ref()) {
             tracing::error!("{differ}");
         }

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -13,29 +12,29 @@ use storage::datadir::{DataDir, DataDirError, Identity, Stage};
 use storage::env::WorkLost;
 use storage::planted::{Bug, planted};
 use storage::state::StateError;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::client::RequestNames;
 use crate::consensus::{
     LogStore, Machine, Member, Network, Peers, Raft, Replica, ReplicaError, SnapshotInbox,
 };
-#[cfg(debug_assertions)]
-use crate::model::StateDigest;
-use crate::model::{ClusterId, MemberId, NodeId, WorkerStatus};
+use crate::model::{ClusterId, MemberId, NodeId};
 
 use crate::wire::Formation;
 
+use super::calls::Proposals;
+use super::check::CheckLock;
 use super::cluster_clock::ClusterClock;
+use super::members::MembershipLocks;
 use super::opening::Opened;
 use super::options::TrackerOptions;
+use super::raft_contact::RaftContact;
 use super::sessions::SessionHeartbeats;
-use super::source_services::ResolveNames;
+use super::source_services::Resolver;
+use super::status::AboutProcess;
 use super::term::OpenedTerm;
+use super::told_peers::ToldPeers;
 use super::{checkpoints, listener, members, opening, sessions};
-
-/// Most proposals in flight. Further ones wait for their turn.
-const MAX_PROPOSALS: usize = 1024;
 
 /// How long a stopping leader waits for another node to lead.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -65,6 +64,8 @@ pub struct Tracker {
     pub(super) inner: Arc<Inner>,
 }
 
+/// The stores and services that all parts of the tracker use, and the parts. A part's fields are private to the file
+/// that defines it.
 pub(super) struct Inner {
     pub(super) options: TrackerOptions,
     pub(super) raft: Raft,
@@ -72,32 +73,20 @@ pub(super) struct Inner {
     pub(super) log: LogStore,
     pub(super) peers: Peers,
     pub(super) inbox: SnapshotInbox,
+
     pub(super) clock: ClusterClock,
     pub(super) heartbeats: SessionHeartbeats,
     pub(super) opened_term: OpenedTerm,
-    /// When the last message of Raft arrived, monotonic ms.
-    pub(super) last_message: AtomicU64,
-    /// When the last message that only a leader sends arrived, monotonic ms.
-    pub(super) last_of_leader: AtomicU64,
-    pub(super) proposals: Semaphore,
-    /// Held during a change of Raft's membership: one change at a time.
-    pub(super) membership: tokio::sync::Mutex<()>,
-    /// Request ids of this process.
-    pub(super) names: RequestNames,
-    /// Held by a check of the replicas.
-    pub(super) checking: tokio::sync::Mutex<()>,
-    /// Held from a read of the roster to the write based on it, wherever disks are admitted.
-    pub(super) admissions: tokio::sync::Mutex<()>,
-    pub(super) workers: RwLock<Option<WorkerStatusSource>>,
-    pub(super) resolver: RwLock<Option<ResolveNames>>,
-    pub(super) stopping: watch::Sender<bool>,
-    pub(super) started: Duration,
-    /// How `--peers` differs from the membership.
-    pub(super) peers_differ: RwLock<Option<String>>,
-    pub(super) data: DataDir,
+    pub(super) contact: RaftContact,
+    pub(super) proposals: Proposals,
+    pub(super) membership: MembershipLocks,
+    pub(super) checking: CheckLock,
+    pub(super) about_process: AboutProcess,
+    pub(super) resolver: Resolver,
+    pub(super) told_peers: ToldPeers,
+    stopping: watch::Sender<bool>,
+    data: DataDir,
 }
-
-pub(super) type WorkerStatusSource = Arc<dyn Fn() -> WorkerStatus + Send + Sync>;
 
 /// The tracker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -217,18 +206,14 @@ impl Tracker {
                 clock: ClusterClock::default(),
                 heartbeats: SessionHeartbeats::default(),
                 opened_term: OpenedTerm::default(),
-                last_message: AtomicU64::default(),
-                last_of_leader: AtomicU64::default(),
-                proposals: Semaphore::new(MAX_PROPOSALS),
-                membership: tokio::sync::Mutex::default(),
-                admissions: tokio::sync::Mutex::default(),
-                names: RequestNames::new(&*options.entropy),
-                checking: tokio::sync::Mutex::default(),
-                workers: RwLock::new(None),
-                resolver: RwLock::new(None),
+                contact: RaftContact::default(),
+                proposals: Proposals::new(&*options.entropy),
+                membership: MembershipLocks::default(),
+                checking: CheckLock::default(),
+                about_process: AboutProcess::started_at(options.clock.monotonic()),
+                resolver: Resolver::default(),
+                told_peers: ToldPeers::default(),
                 stopping: watch::Sender::new(false),
-                started: options.clock.monotonic(),
-                peers_differ: RwLock::default(),
                 data,
                 options,
             }),
@@ -303,12 +288,6 @@ impl Tracker {
         self.inner.peers.own()
     }
 
-    /// How the peers configured for this node differ from the cluster's members, as a message. Once they have agreed,
-    /// later membership changes do not count as a mistake in this node's settings.
-    pub fn peers_differ(&self) -> Option<String> {
-        self.inner.peers_differ.read().unwrap_or_else(|e| e.into_inner()).clone()
-    }
-
     /// Seconds until this node's certificate expires, negative if it has; absent without TLS.
     pub fn certificate_ends_in(&self) -> Option<i64> {
         let options = &self.inner.options;
@@ -326,11 +305,6 @@ impl Tracker {
         self.inner.data.root().join("spool")
     }
 
-    /// Sets the source of the workers' status.
-    pub fn set_worker_status(&self, source: WorkerStatusSource) {
-        *self.inner.workers.write().unwrap_or_else(|e| e.into_inner()) = Some(source);
-    }
-
     /// The cluster's version, as this replica knows it.
     pub fn cluster_version(&self) -> u32 {
         self.inner.replica.state().version()
@@ -339,55 +313,6 @@ impl Tracker {
     /// Index of the last entry that this replica has applied.
     pub fn applied_index(&self) -> u64 {
         self.inner.replica.applied_index()
-    }
-
-    /// Index of the last applied entry, and the digest of the state after it.
-    #[cfg(debug_assertions)]
-    pub(crate) fn digest(&self) -> (u64, StateDigest) {
-        let state = self.inner.replica.state();
-        (self.inner.replica.applied_index(), state.digest())
-    }
-
-    /// What this replica holds beyond its bounds although all crawls are over. Once a checkpoint includes them,
-    /// nothing of them stays in memory; the log keeps its configured entries and those since the last checkpoint or
-    /// two.
-    #[cfg(debug_assertions)]
-    pub(crate) fn excess(&self) -> Option<String> {
-        let (sizes, outbox) = (self.sizes(), self.outbox());
-        let metrics = self.inner.raft.metrics().borrow_watched().clone();
-        let purged = metrics.purged.map_or(0, |id| id.index);
-        let log = metrics.last_log_index.unwrap_or(0).saturating_sub(purged);
-        let most = self.inner.options.log_kept + 2_000;
-        // Events leave the outbox in blocks.
-        let events = outbox.capacity + 40_000;
-        let held = [
-            (sizes.jobs as u64, 0, "jobs"),
-            (sizes.queue_bytes as u64, 0, "bytes of queues and frontiers"),
-            (sizes.seen_ids, 0, "accounts of seen-sets in memory"),
-            (outbox.bytes, events, "bytes of events"),
-            (log, most, "entries of the log"),
-        ];
-        let over = held.into_iter().find(|(held, most, _)| held > most);
-        over.map(|(held, most, what)| format!("it holds {held} {what}, of at most {most}"))
-    }
-
-    /// Where jobs are, of one node or of all.
-    #[cfg(debug_assertions)]
-    pub(crate) fn job_places(
-        &self,
-        node: Option<NodeId>,
-    ) -> std::collections::BTreeSet<crate::state::JobPlace> {
-        self.inner.replica.state().job_places(node)
-    }
-
-    /// A gap in the numbers of the events that wait for a mirror.
-    #[cfg(debug_assertions)]
-    pub(crate) fn event_gap(&self) -> Option<String> {
-        let kept = self.inner.replica.state().events_after(crate::model::EventId::default(), usize::MAX);
-        let events = kept.read();
-        let mut pairs = events.windows(2).map(|pair| (pair[0].number, pair[1].number));
-        let gap = pairs.find(|(one, next)| one + 1 != *next);
-        gap.map(|(one, next)| format!("event {next} follows event {one}"))
     }
 
     pub(super) fn monotonic(&self) -> Duration {

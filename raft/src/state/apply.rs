@@ -14,6 +14,7 @@ use super::broken::{StateFailure, lower};
 use super::crawl::{Crawl, CrawlRecord};
 use super::findings::operations_to_retry;
 use super::jobs::{JobRecord, Phase, Rank};
+use super::saved::Saved;
 use super::{MAX_DRAINED, State};
 
 /// Most failed accounts that one command retries: it reads all of them from the store.
@@ -177,7 +178,7 @@ impl State {
             ended_at: None,
             pass: 0,
         };
-        self.crawls.insert(id, Crawl::of(record));
+        self.crawls.insert(id, Crawl::of(Saved::new(record)));
         Response::CrawlCreated(id)
     }
 
@@ -204,7 +205,7 @@ impl State {
         let named = users.len() as u64;
         let new = crawl.seen.insert(users);
         let summary = SubmitSummary { accepted: new.len() as u64, duplicates: named - new.len() as u64 };
-        let record = crawl.change();
+        let record = crawl.record.change();
         record.next_chunk[kind] += 1;
         record.last_added[kind] = summary;
         if seeds {
@@ -234,7 +235,8 @@ impl State {
         if crawl.record.cancelled || (crawl.record.ended_at.is_some() && !crawl.record.sealed) {
             return wrong_phase(id, crawl.phase(), verb);
         }
-        if crawl.phase() != CrawlPhase::Finished && std::mem::replace(switch(crawl.change()), on) != on {
+        if crawl.phase() != CrawlPhase::Finished && std::mem::replace(switch(crawl.record.change()), on) != on
+        {
             self.tell_crawl(id, change);
         }
         self.finish_if_done(id);
@@ -267,7 +269,7 @@ impl State {
         crawl.queue.clear();
         crawl.ready.clear();
         crawl.open = left.len() as u64;
-        let record = crawl.change();
+        let record = crawl.record.change();
         record.cancelled = true;
         record.ended_at = Some(clock);
         let users = &mut record.counters.users;
@@ -284,7 +286,7 @@ impl State {
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         let done = crawl.record.sealed && crawl.open == 0 && crawl.queue.is_empty();
         if done && !crawl.phase().is_over() {
-            crawl.change().ended_at = Some(clock);
+            crawl.record.change().ended_at = Some(clock);
             self.crawls.deactivate(id);
             self.tell_crawl(id, CrawlChange::Finished);
         }
@@ -324,7 +326,7 @@ impl State {
         let count = failed.len() as u64;
         if let Some(crawl) = self.crawls.get_mut(id).filter(|_| count > 0) {
             crawl.open += count;
-            let record = crawl.change();
+            let record = crawl.record.change();
             if !lower(&mut record.counters.users.failed, count) {
                 self.miscounted(id, "failed accounts");
                 return Response::Retried(0);

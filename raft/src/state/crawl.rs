@@ -8,12 +8,12 @@ use crate::model::{CrawlCounters, CrawlPhase, CrawlSpec, JobId, Operation, Stora
 
 use super::jobs::Rank;
 use super::queue::SegmentQueue;
+use super::saved::Saved;
 use super::seen::SeenSet;
 
 /// One submission and everything that belongs to it.
 pub(super) struct Crawl {
-    pub(super) record: CrawlRecord,
-    pub(super) dirty: bool,
+    pub(super) record: Saved<CrawlRecord>,
     pub(super) queue: SegmentQueue,
     pub(super) frontier: SegmentQueue,
     pub(super) seen: SeenSet,
@@ -50,10 +50,9 @@ pub(super) struct CrawlRecord {
 pub(super) const STRIDE: u64 = 1_000_000;
 
 impl Crawl {
-    pub(super) fn of(record: CrawlRecord) -> Self {
+    pub(super) fn of(record: Saved<CrawlRecord>) -> Self {
         Self {
             record,
-            dirty: true,
             queue: SegmentQueue::default(),
             frontier: SegmentQueue::default(),
             seen: SeenSet::default(),
@@ -84,14 +83,8 @@ impl Crawl {
         matches!(self.phase(), CrawlPhase::Running | CrawlPhase::Loading)
     }
 
-    /// The record, for a change that the next checkpoint has to write.
-    pub(super) fn change(&mut self) -> &mut CrawlRecord {
-        self.dirty = true;
-        &mut self.record
-    }
-
     pub(super) fn counters(&mut self) -> &mut CrawlCounters {
-        &mut self.change().counters
+        &mut self.record.change().counters
     }
 
     /// The first operation of a fresh account.
@@ -116,7 +109,7 @@ impl Crawl {
     pub(super) fn charge(&mut self, pass: u64) -> u64 {
         let stride = STRIDE / u64::from(self.record.spec.priority.max(1));
         let start = self.record.pass.max(pass);
-        self.change().pass = start + stride;
+        self.record.change().pass = start + stride;
         start
     }
 }

@@ -85,7 +85,7 @@ impl CrawlTable {
         let mut sum = Checksum::default();
         for (id, crawl) in &self.all {
             sum.record(id)
-                .record(&crawl.record)
+                .record(&*crawl.record)
                 .number(crawl.open)
                 .number(crawl.leased)
                 .number(crawl.delayed);

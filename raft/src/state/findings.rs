@@ -57,7 +57,7 @@ impl State {
 
     fn completed(&mut self, job: JobId, lease: LeaseId, session: SessionId, file: bool, items: u64) {
         let Some(holder) = self.sessions.get_mut(session) else { return self.lost_session(session) };
-        holder.record.completed += 1;
+        holder.record.change().completed += 1;
         let storage = holder.record.storage;
         if !file {
             self.unlease(job);

@@ -44,6 +44,7 @@ mod reports;
 mod requests;
 mod retention;
 mod roster;
+mod saved;
 mod seal;
 mod seen;
 mod seen_runs;

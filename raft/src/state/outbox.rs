@@ -19,6 +19,7 @@ use super::checksum::Checksum;
 use super::keys;
 use super::live_events::LiveEvents;
 use super::persist::{Changes, LoadError, scan};
+use super::saved::Saved;
 
 /// A block is closed at this size, bytes; with one more event it still fits in a value of the state store.
 const BLOCK: usize = 32 * 1024;
@@ -28,8 +29,7 @@ const KEPT_BEHIND: u64 = 4;
 /// The newest events.
 #[derive(Default)]
 pub(super) struct Outbox {
-    head: OutboxHead,
-    head_dirty: bool,
+    head: Saved<OutboxHead>,
     blocks: VecDeque<Block>,
     bytes: u64,
     /// Blocks that have left and are still on disk.
@@ -119,10 +119,9 @@ impl Outbox {
         if self.head.capacity == capacity {
             return;
         }
-        self.head_dirty = true;
-        self.head.capacity = capacity;
+        self.head.change().capacity = capacity;
         if capacity == 0 {
-            self.head.passed = self.blocks.back().map_or(self.head.passed, |block| block.last);
+            self.head.change().passed = self.blocks.back().map_or(self.head.passed, |block| block.last);
         }
         self.shrink();
     }
@@ -135,9 +134,8 @@ impl Outbox {
         let mut event = Event { id: self.now, number: self.head.number, at, kind };
         if self.is_watched() {
             if !planted(Bug::EventTwice) || self.now.place % 3 != 0 {
-                self.head.number += 1;
+                self.head.change().number += 1;
             }
-            self.head_dirty = true;
             event.number = self.head.number;
             self.keep(&event);
         }
@@ -147,7 +145,7 @@ impl Outbox {
     fn keep(&mut self, event: &Event) {
         let room = self.blocks.back().is_some_and(|block| block.bytes.len() < BLOCK);
         if !room {
-            self.head.block += 1;
+            self.head.change().block += 1;
             self.blocks.push_back(Block::empty(self.head.block));
         }
         let Some(block) = self.blocks.back_mut() else {
@@ -175,7 +173,7 @@ impl Outbox {
 
     #[cfg(test)]
     pub(super) fn skip_a_number(&mut self) {
-        self.head.number += 1;
+        self.head.change().number += 1;
     }
 
     /// Checks TWM-M1 in the newest block and the sums over all blocks; returns a violation.
@@ -207,8 +205,7 @@ impl Outbox {
     /// All events up to `through` were passed on.
     pub(super) fn passed(&mut self, through: EventId) {
         if through > self.head.passed {
-            self.head.passed = through;
-            self.head_dirty = true;
+            self.head.change().passed = through;
             self.forget_passed();
         }
     }
@@ -217,8 +214,7 @@ impl Outbox {
     pub(super) fn take_term(&mut self, term: u64) -> bool {
         let new = term > self.head.term;
         if new {
-            self.head.term = term;
-            self.head_dirty = true;
+            self.head.change().term = term;
         }
         new
     }
@@ -246,10 +242,9 @@ impl Outbox {
         let Some(block) = self.blocks.pop_front() else { return 0 };
         let size = block.bytes.len() as u64;
         if block.last > self.head.passed {
-            self.head.dropped += block.after(self.head.passed).count() as u64;
+            self.head.change().dropped += block.after(self.head.passed).count() as u64;
         }
-        self.head.left = block.last;
-        self.head_dirty = true;
+        self.head.change().left = block.last;
         self.bytes -= size;
         if block.on_disk {
             self.left.push(block.number);
@@ -275,17 +270,17 @@ impl Outbox {
         let mut events = crc32fast::Hasher::new();
         self.blocks.iter().for_each(|block| events.update(&block.bytes));
         let events = u64::from(events.finalize());
-        Checksum::default().record(&self.head).number(self.bytes).number(events).finish()
+        Checksum::default().record(&*self.head).number(self.bytes).number(events).finish()
     }
 
     pub(super) fn view(&self) -> OutboxView {
-        let OutboxHead { capacity, number, passed, left, dropped, term, .. } = self.head;
+        let OutboxHead { capacity, number, passed, left, dropped, term, .. } = *self.head;
         OutboxView { capacity, bytes: self.bytes, newest: number, passed, left, dropped, term }
     }
 
     pub(super) fn freeze(&mut self, changes: &mut Changes) {
-        if std::mem::take(&mut self.head_dirty) {
-            changes.put_record("outbox", keys::OUTBOX_HEAD.to_vec(), &self.head);
+        if let Some(head) = self.head.take_changed() {
+            changes.put_record("outbox", keys::OUTBOX_HEAD.to_vec(), head);
         }
         for number in self.left.drain(..) {
             changes.delete(keys::outbox_block(number));
@@ -301,7 +296,7 @@ impl Outbox {
         let mut outbox = Self::default();
         if let Some(value) = store.get(keys::OUTBOX_HEAD)? {
             let damaged = |_| LoadError::damaged("outbox", keys::OUTBOX_HEAD);
-            outbox.head = postcard::from_bytes(&value).map_err(damaged)?;
+            outbox.head = Saved::loaded(postcard::from_bytes(&value).map_err(damaged)?);
         }
         for entry in scan(store, keys::of_tag(keys::OUTBOX)) {
             let (key, value) = entry?;

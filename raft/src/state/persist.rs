@@ -23,6 +23,7 @@ use super::outcomes::AccountOutcomes;
 use super::requests::Requests;
 use super::retention::{self, Deleted};
 use super::roster::Roster;
+use super::saved::Saved;
 use super::session_table::SessionTable;
 use super::writers::FileWriters;
 use super::{Head, State, keys, seal, seen_runs};
@@ -186,8 +187,7 @@ impl State {
             let (key, value) = entry?;
             let damaged = || LoadError::damaged("crawl", &key);
             let id = CrawlId(keys::number_at(&key, 1).ok_or_else(damaged)?);
-            let mut crawl = Crawl::of(postcard::from_bytes(&value).map_err(|_| damaged())?);
-            crawl.dirty = false;
+            let mut crawl = Crawl::of(Saved::loaded(postcard::from_bytes(&value).map_err(|_| damaged())?));
             for entry in scan(store, keys::of_crawl(keys::QUEUE, id)) {
                 let (key, value) = entry?;
                 crawl.queue.load(&key, &value)?;
@@ -257,8 +257,8 @@ impl State {
         self.requests.freeze(&mut changes);
         let mut seen = Vec::new();
         for (id, crawl) in self.crawls.iter_mut() {
-            if std::mem::take(&mut crawl.dirty) {
-                changes.put_record("crawl", keys::crawl(id), &crawl.record);
+            if let Some(record) = crawl.record.take_changed() {
+                changes.put_record("crawl", keys::crawl(id), record);
             }
             crawl.queue.freeze(keys::QUEUE, id, &mut changes);
             crawl.frontier.freeze(keys::FRONTIER, id, &mut changes);

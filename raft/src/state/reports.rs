@@ -39,8 +39,7 @@ impl State {
         if sequence != expected && !repeated {
             return Response::Refused(Refusal::OutOfOrder { session: id, got: sequence, expected });
         }
-        session.dirty = true;
-        session.record.last_sequence = sequence;
+        session.record.change().last_sequence = sequence;
         let mut stale = Positions::default();
         for (at, (job, lease, finding)) in findings.into_iter().enumerate() {
             if self.holds(id, job, lease) {
@@ -51,8 +50,9 @@ impl State {
         }
         let granted = self.grant(index, id, wants);
         if let Some(session) = self.sessions.get_mut(id) {
-            session.record.last_granted = granted;
-            session.record.last_stale = stale;
+            let record = session.record.change();
+            record.last_granted = granted;
+            record.last_stale = stale;
         }
         Response::Report(self.answer(id, &receipts))
     }

@@ -8,6 +8,7 @@ use crate::model::{RequestId, Response};
 use super::checksum::Checksum;
 use super::keys;
 use super::persist::{Changes, LoadError};
+use super::saved::Saved;
 
 /// How many answers are remembered. A client retries within seconds.
 pub(super) const REQUESTS_KEPT: usize = 1024;
@@ -16,8 +17,7 @@ pub(super) const REQUESTS_KEPT: usize = 1024;
 #[derive(Default)]
 pub(super) struct Requests {
     /// Newest last.
-    answers: Vec<(RequestId, Response)>,
-    dirty: bool,
+    answers: Saved<Vec<(RequestId, Response)>>,
 }
 
 impl Requests {
@@ -27,12 +27,12 @@ impl Requests {
                 .map_err(|_| LoadError::damaged("list of requests", keys::REQUESTS))?,
             None => Vec::new(),
         };
-        Ok(Self { answers, dirty: false })
+        Ok(Self { answers: Saved::loaded(answers) })
     }
 
     pub(super) fn freeze(&mut self, changes: &mut Changes) {
-        if std::mem::take(&mut self.dirty) && !planted(Bug::RequestsNotSaved) {
-            changes.put_record("list of requests", keys::REQUESTS.to_vec(), &self.answers);
+        if let Some(answers) = self.answers.take_changed().filter(|_| !planted(Bug::RequestsNotSaved)) {
+            changes.put_record("list of requests", keys::REQUESTS.to_vec(), answers);
         }
     }
 
@@ -44,11 +44,11 @@ impl Requests {
 
     /// Remembers an answer in place of the oldest one.
     pub(super) fn remember(&mut self, request: RequestId, answer: Response) {
-        if self.answers.len() == REQUESTS_KEPT {
-            self.answers.remove(0);
+        let answers = self.answers.change();
+        if answers.len() == REQUESTS_KEPT {
+            answers.remove(0);
         }
-        self.answers.push((request, answer));
-        self.dirty = true;
+        answers.push((request, answer));
     }
 
     #[cfg(test)]
@@ -57,6 +57,6 @@ impl Requests {
     }
 
     pub(super) fn sum(&self) -> u64 {
-        Checksum::default().record(&self.answers).finish()
+        Checksum::default().record(&*self.answers).finish()
     }
 }

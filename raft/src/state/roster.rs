@@ -16,6 +16,7 @@ use crate::model::{DiskId, MemberId, NodeId};
 use super::checksum::Checksum;
 use super::keys;
 use super::persist::{Changes, LoadError};
+use super::saved::Saved;
 
 /// Most changes in progress.
 const MAX_ENTRIES: usize = 64;
@@ -29,8 +30,7 @@ const MAX_DEPARTED: usize = 1_000;
 /// The roster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Roster {
-    record: Record,
-    dirty: bool,
+    record: Saved<Record>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl Roster {
 
     /// A checksum of the roster.
     pub(super) fn sum(&self) -> u64 {
-        Checksum::default().record(&self.record).finish()
+        Checksum::default().record(&*self.record).finish()
     }
 
     /// The requested change of a node.
@@ -117,14 +117,13 @@ impl Roster {
 
     pub(super) fn change(&mut self, change: RosterChange) -> Result<(), String> {
         match change {
-            RosterChange::Formed => self.record.formed = true,
+            RosterChange::Formed => self.record.change().formed = true,
             RosterChange::Admit { node, address, replaces } => self.admit(node, address, replaces)?,
             RosterChange::Bind { node, disk } => self.bind(node, disk)?,
             RosterChange::Withdraw { node } => self.withdraw(node)?,
             RosterChange::Leave { member } => self.leave(member)?,
             RosterChange::Settled { node } => self.settled(node),
         }
-        self.dirty = true;
         Ok(())
     }
 
@@ -149,7 +148,7 @@ impl Roster {
             }
             None => {}
         }
-        self.record.entries.insert(node, RosterEntry::Joins { address, disk: None, replaces });
+        self.record.change().entries.insert(node, RosterEntry::Joins { address, disk: None, replaces });
         Ok(())
     }
 
@@ -157,7 +156,7 @@ impl Roster {
         if self.departed(new).is_some() {
             return Err(format!("disk {:016x} was a member's before and cannot come back", new.0));
         }
-        match self.record.entries.get_mut(&node) {
+        match self.record.change().entries.get_mut(&node) {
             Some(RosterEntry::Joins { disk: Some(bound), .. }) if *bound != new => Err(format!(
                 "node {node} was let in with disk {:016x}, not with {:016x}; if that one is lost, run `twm-ctl member \
                  remove {node}` first",
@@ -174,7 +173,7 @@ impl Roster {
     fn withdraw(&mut self, node: NodeId) -> Result<(), String> {
         match self.record.entries.get(&node) {
             Some(RosterEntry::Joins { disk: None, .. }) => {
-                self.record.entries.remove(&node);
+                self.record.change().entries.remove(&node);
                 Ok(())
             }
             _ => Err(format!("there is no admission of node {node} that could be taken back")),
@@ -191,12 +190,12 @@ impl Roster {
             }
             _ => {}
         }
-        self.record.entries.insert(member.node, RosterEntry::Leaves { disk: member.disk });
+        self.record.change().entries.insert(member.node, RosterEntry::Leaves { disk: member.disk });
         Ok(())
     }
 
     fn settled(&mut self, node: NodeId) {
-        match self.record.entries.remove(&node) {
+        match self.record.change().entries.remove(&node) {
             Some(RosterEntry::Joins { disk: Some(disk), replaces: Some(old), .. }) => {
                 self.note_departed(Departed { member: MemberId { node, disk: old }, successor: Some(disk) });
             }
@@ -210,21 +209,21 @@ impl Roster {
 
     fn note_departed(&mut self, departed: Departed) {
         if self.record.departed.len() >= MAX_DEPARTED {
-            self.record.departed.remove(0);
+            self.record.change().departed.remove(0);
         }
-        self.record.departed.push(departed);
+        self.record.change().departed.push(departed);
     }
 
     pub(super) fn freeze(&mut self, changes: &mut Changes) {
-        if std::mem::take(&mut self.dirty) {
-            changes.put_record("roster", keys::ROSTER.to_vec(), &self.record);
+        if let Some(record) = self.record.take_changed() {
+            changes.put_record("roster", keys::ROSTER.to_vec(), record);
         }
     }
 
     pub(super) fn load(store: &dyn StateStore) -> Result<Self, LoadError> {
         let Some(value) = store.get(keys::ROSTER)? else { return Ok(Self::default()) };
         let record = postcard::from_bytes(&value).map_err(|_| LoadError::damaged("roster", keys::ROSTER))?;
-        Ok(Self { record, dirty: false })
+        Ok(Self { record: Saved::loaded(record) })
     }
 }
 
@@ -292,6 +291,6 @@ mod tests {
             roster.change(RosterChange::Admit { node: u64::MAX - node, address, replaces }).unwrap();
         }
         assert!(roster.change(admit(1, None)).is_err());
-        assert!(postcard::to_stdvec(&roster.record).unwrap().len() < 64 << 10);
+        assert!(postcard::to_stdvec(&*roster.record).unwrap().len() < 64 << 10);
     }
 }

@@ -9,6 +9,7 @@ use crate::model::{NodeId, SessionId, StorageId};
 use super::checksum::Checksum;
 use super::keys;
 use super::persist::{Changes, LoadError, scan};
+use super::saved::Saved;
 use super::sessions::{Session, SessionRecord};
 
 /// The live sessions, and which records the next checkpoint has to remove.
@@ -25,9 +26,8 @@ impl SessionTable {
             let (key, value) = entry?;
             let damaged = || LoadError::damaged("session", &key);
             let id = SessionId(keys::number_at(&key, 1).ok_or_else(damaged)?);
-            let mut session = Session::of(postcard::from_bytes(&value).map_err(|_| damaged())?);
-            session.dirty = false;
-            table.live.insert(id, session);
+            let record = postcard::from_bytes(&value).map_err(|_| damaged())?;
+            table.live.insert(id, Session::of(Saved::loaded(record)));
         }
         Ok(table)
     }
@@ -37,14 +37,14 @@ impl SessionTable {
             changes.delete(keys::session(id));
         }
         for (&id, session) in &mut self.live {
-            if std::mem::take(&mut session.dirty) {
-                changes.put_record("session", keys::session(id), &session.record);
+            if let Some(record) = session.record.take_changed() {
+                changes.put_record("session", keys::session(id), record);
             }
         }
     }
 
     pub(super) fn open(&mut self, id: SessionId, record: SessionRecord) {
-        self.live.insert(id, Session::of(record));
+        self.live.insert(id, Session::of(Saved::new(record)));
     }
 
     /// Removes a session that has ended.
@@ -87,7 +87,7 @@ impl SessionTable {
     pub(super) fn sum(&self) -> u64 {
         let mut sum = Checksum::default();
         for (id, session) in &self.live {
-            sum.record(id).record(&session.record).record(&session.leased).record(&session.adopted);
+            sum.record(id).record(&*session.record).record(&session.leased).record(&session.adopted);
         }
         sum.finish()
     }

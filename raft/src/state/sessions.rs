@@ -11,16 +11,16 @@ use crate::model::{
 };
 
 use super::jobs::Phase;
+use super::saved::Saved;
 use super::{MAX_ABSENT, MAX_STORAGES, State};
 
 /// A live session.
 pub(super) struct Session {
-    pub(super) record: SessionRecord,
+    pub(super) record: Saved<SessionRecord>,
     /// The jobs that it holds a lease of.
     pub(super) leased: BTreeSet<JobId>,
     /// Publications that it adopted from an ended session.
     pub(super) adopted: BTreeSet<JobId>,
-    pub(super) dirty: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +64,8 @@ impl Positions {
 }
 
 impl Session {
-    pub(super) fn of(record: SessionRecord) -> Self {
-        Self { record, leased: BTreeSet::new(), adopted: BTreeSet::new(), dirty: true }
+    pub(super) fn of(record: Saved<SessionRecord>) -> Self {
+        Self { record, leased: BTreeSet::new(), adopted: BTreeSet::new() }
     }
 }
 

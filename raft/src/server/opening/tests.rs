@@ -45,7 +45,7 @@ async fn a_member_that_is_added_again_while_it_joins_stays() {
     let add = |at: &str| MemberRequest::Add { node: 2, address: at.to_owned() };
     client.change_members(add("host:1")).await.unwrap();
     // Keeps the leader from changing Raft's membership.
-    let held = one.inner.membership.lock().await;
+    let held = one.inner.membership.change().await;
     let own = MemberId { node: 2, disk: DiskId(77) };
     join(&address, own).await;
     client.change_members(add("host:1")).await.unwrap();

@@ -2,6 +2,7 @@
 
 use super::super::StateFailure;
 use super::super::jobs::Phase;
+use super::super::sessions::SessionRecord;
 use super::*;
 
 fn apply_to(tracker: &mut Tracker, mutation: Mutation) -> Option<StateFailure> {
@@ -57,7 +58,9 @@ fn a_count_that_would_fall_below_zero_stops_the_replica() {
 fn every_invariant_is_checked_after_a_command_when_a_node_is_told_to() {
     type Break = fn(&mut State, &Job, SessionId);
     let breaks: [(&str, Break); 9] = [
-        ("TWM-C1", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().record.counters.users.gone += 1),
+        ("TWM-C1", |state, job, _| {
+            state.crawls.get_mut(job.crawl).unwrap().record.change().counters.users.gone += 1
+        }),
         ("TWM-C2", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().seen = Default::default()),
         ("TWM-L1", |state, job, session| {
             state.sessions.get_mut(session).unwrap().leased.remove(&job.id);
@@ -73,23 +76,23 @@ fn every_invariant_is_checked_after_a_command_when_a_node_is_told_to() {
             record.phase = Phase::Publishing { lease, session, adopted: true, storage, items: 0 };
         }),
         ("TWM-S1", |state, _, session| {
-            let record = state.sessions.get(session).unwrap().record.clone();
+            let record = SessionRecord::clone(&state.sessions.get(session).unwrap().record);
             state.sessions.open(SessionId(u64::MAX), record);
         }),
         ("TWM-S2", |state, job, session| {
             let other = JobId(job.id.0 + 1);
-            state.sessions.get_mut(session).unwrap().record.last_granted.push(other);
+            state.sessions.get_mut(session).unwrap().record.change().last_granted.push(other);
             let mut record = state.jobs.get(job.id).unwrap().clone();
             record.phase = Phase::Delayed { until: u64::MAX };
             state.jobs.insert(other, record);
             state.jobs.delayed.insert((u64::MAX, other));
             let crawl = state.crawls.get_mut(job.crawl).unwrap();
             (crawl.open, crawl.delayed) = (2, 1);
-            let users = &mut crawl.record.counters.users;
+            let users = &mut crawl.record.change().counters.users;
             (users.accepted, users.active) = (users.accepted + 1, 2);
             crawl.seen.insert(ids([99]));
         }),
-        ("TWM-F1", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().record.pass = u64::MAX),
+        ("TWM-F1", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().record.change().pass = u64::MAX),
         ("TWM-M1", |state, _, _| state.outbox.skip_a_number()),
     ];
     for (id, broken) in breaks {

@@ -103,10 +103,10 @@ impl Replica {
         assert!(a.jobs.iter().eq(b.jobs.iter()), "jobs differ");
         assert_eq!(a.jobs.delayed, b.jobs.delayed);
         for (one, two) in a.sessions.values().zip(b.sessions.values()) {
-            assert_eq!((&one.record, &one.leased, &one.adopted), (&two.record, &two.leased, &two.adopted));
+            assert_eq!((&*one.record, &one.leased, &one.adopted), (&*two.record, &two.leased, &two.adopted));
         }
         for ((id, one), two) in a.crawls.iter().zip(b.crawls.values()) {
-            assert_eq!(one.record, two.record);
+            assert_eq!(*one.record, *two.record);
             let (seen, frontier) = a.seen_and_frontier(id);
             assert_eq!(
                 (seen, frontier),
