@@ -30,13 +30,15 @@ impl LeaseClock {
 
     /// Whether the session's jobs may still be worked on. Cheap.
     pub fn is_valid(&self) -> bool {
-        planted(Bug::LeaseForEver)
-            || micros(self.clock.monotonic()) < self.valid_until.load(Ordering::Acquire)
+        !self.remaining().is_zero()
     }
 
     /// How long the leases remain valid if nothing more is heard of the leader.
     pub fn remaining(&self) -> Duration {
         let until = self.valid_until.load(Ordering::Acquire);
+        if planted(Bug::LeaseForEver) {
+            return self.ttl;
+        }
         Duration::from_micros(until.saturating_sub(micros(self.clock.monotonic())))
     }
 
