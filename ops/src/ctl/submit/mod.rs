@@ -79,6 +79,10 @@ impl Submit {
         if self.list == stdin && self.seeds.as_deref() == Some(stdin) {
             return Err(CtlError::Usage("the targets and --seeds cannot both be standard input".to_owned()));
         }
+        if self.timeline && self.update {
+            let what = "-T downloads whole timelines and -U only what is new: choose one of them";
+            return Err(CtlError::Usage(what.to_owned()));
+        }
         let mut targets = Source::open(&self.list)?;
         let seeds = self.seeds.as_deref().map(Source::open).transpose()?;
         let spec = self.spec(self.fingerprint()?);
