@@ -133,7 +133,7 @@ async fn live(settings: &Settings, log: LogRing, job_runtime: Handle) -> anyhow:
         ended = node.tracker.failed() => anyhow::bail!(match ended {
             Ended::Retired(why) => why,
             Ended::Broken(why) => format!(
-                "this node's replica cannot go on: {why}; see whether the disk of {} is full or damaged, and start the node again",
+                "this node's replica cannot continue: {why}; see whether the disk of {} is full or damaged, and start the node again",
                 settings.data_dir.display()
             ),
         }),

@@ -26,7 +26,7 @@ struct Syncs {
     begun: u64,
     /// The last successful one.
     done: u64,
-    /// The last failed one and its error. Whoever waited for it must know: a later success does not bring
+    /// The last failed one and its error. Those who waited for it must know: a later success does not bring
     /// back what the system dropped.
     failed: Option<(u64, i32)>,
 }

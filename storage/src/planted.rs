@@ -63,9 +63,9 @@ bugs! {
     "budgets-forgotten" BudgetsForgotten: "A node that starts does not know what its addresses have spent.";
     "publishes-early" PublishesEarly: "A node publishes a draft before the cluster has accepted the job's end.";
     "lost-draft-published" LostDraftPublished: "A draft that is not there counts as published.";
-    "update-over-newer" UpdateOverNewer: "An update goes on with its draft although its file was replaced meanwhile.";
+    "update-over-newer" UpdateOverNewer: "An update continues its draft although its file was replaced meanwhile.";
     "raise-early" RaiseEarly: "The cluster's version rises although a member does not know it.";
-    "lease-for-ever" LeaseForEver: "A worker goes on with a job when its lease may have ended.";
+    "lease-for-ever" LeaseForEver: "A worker continues a job when its lease may have ended.";
 }
 
 impl fmt::Display for Bug {

@@ -10,7 +10,7 @@ pub(crate) struct Golden {
 }
 
 impl Golden {
-    /// The file `name` of `tests/golden`. With `TWM_WRITE_GOLDEN` in the environment it is written anew from what is
+    /// The file `name` of `tests/golden`. With `TWM_WRITE_GOLDEN` in the environment it is rewritten from what is
     /// encoded today, if it is not there yet: a file that is there is what an older build wrote, and stays.
     pub(crate) fn open(name: &str, today: &[(String, Vec<u8>)]) -> Self {
         let path = folder().join(name);

@@ -68,7 +68,7 @@ impl Crawler {
         let mut walk = Walk { kind, draft: None, cursor: None, watch, saver, based_on, fruitless };
         let Some(Progress { cursor, draft: Some(from) }) = job.progress.clone() else { return Ok(walk) };
         if from.based_on != based_on && !planted(Bug::UpdateOverNewer) {
-            tracing::info!(user = %job.user, "a walk starts anew: its file was changed while the job waited");
+            tracing::info!(user = %job.user, "a walk starts over: its file was changed while the job waited");
             return Ok(walk);
         }
         let (dataset, user, lease) = (self.parts.dataset.clone(), job.user.clone(), job.lease.0);
@@ -82,7 +82,7 @@ impl Crawler {
                 walk.draft = Some(draft);
                 walk.cursor = Some(cursor);
             }
-            Err(missing) => tracing::warn!(user = %job.user, "a walk starts anew: {missing}"),
+            Err(missing) => tracing::warn!(user = %job.user, "a walk starts over: {missing}"),
         }
         Ok(walk)
     }
@@ -129,7 +129,7 @@ impl Crawler {
         walk.fruitless = if new > 0 { 0 } else { walk.fruitless + 1 };
         if walk.fruitless > MOST_FRUITLESS {
             let what = format!(
-                "user {user}: {MOST_FRUITLESS} pages in a row brought nothing new and none was the last; the walk has to start anew"
+                "user {user}: {MOST_FRUITLESS} pages in a row brought nothing new and none was the last; the walk has to start over"
             );
             return Err(JobError::CursorLoop { what });
         }

@@ -47,8 +47,7 @@ impl HttpPort {
 
     /// Serves health checks of a node that is not in a cluster yet, until the future is dropped.
     pub async fn serve_waiting(&self) {
-        let why =
-            "not ready: the node is in no cluster yet; its log and `twm-ctl status` say for whom it waits\n";
+        let why = "not ready: the node is in no cluster yet; its log and `twm-ctl status` say which nodes it waits for\n";
         let waiting = async move || (StatusCode::SERVICE_UNAVAILABLE, why);
         let pages = Router::new().route("/livez", get(async || "alive\n")).fallback(waiting);
         self.0.serve(pages, CancellationToken::new()).await;

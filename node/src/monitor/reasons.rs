@@ -190,7 +190,9 @@ fn delayed(kind: &'static str, what: &str, delays: Delays, now: u64) -> Option<R
     let last = delays.last_at.saturating_sub(now);
     let text = match first == last {
         true => format!("{jobs} {what}, {} more", words(last)),
-        false => format!("{jobs} {what}; the first goes on in {}, the last in {}", words(first), words(last)),
+        false => {
+            format!("{jobs} {what}; the first continues in {}, the last in {}", words(first), words(last))
+        }
     };
     Some(Reason { for_ms: Some(last), ..Reason::new(kind, Weight::Warning, text) })
 }

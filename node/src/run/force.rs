@@ -21,7 +21,7 @@ pub(super) async fn new_cluster(settings: &Settings) -> anyhow::Result<()> {
         }
     }
     tracing::warn!(
-        "cluster {old} is given up; node {} is the only member of the new cluster {new}, which goes on at log entry \
+        "cluster {old} is given up; node {} is the only member of the new cluster {new}, which continues at log entry \
          {goes_on_at}. What it does not have is lost: whatever the lost members acknowledged behind entry {last_known}, its \
          last. The data directories of the other members are refused from now on; this node's old log is kept in {}",
         settings.id,

@@ -78,7 +78,7 @@ pub struct Settings {
     pub output: PathBuf,
     /// Folder of drafts, unless it is below `output`.
     pub temporary_dir: Option<PathBuf>,
-    /// Whether this cluster and node take `output` over from whoever owned it.
+    /// Whether this cluster and node take `output` over from whatever cluster owned it.
     pub adopt_output: bool,
     /// Whether all nodes write to one `output`.
     pub shared_output: bool,
@@ -351,7 +351,7 @@ impl Reader<'_> {
         Some(TrustFiles { ca: ca.into(), cert: cert.into(), key: key.into() })
     }
 
-    /// Whether the HTTP port speaks TLS. Without it, whoever reaches the port can read everything.
+    /// Whether the HTTP port speaks TLS. Without it, anyone who reaches the port can read everything.
     fn http_tls(&mut self, http: Option<&str>, tls: bool, insecure: bool) -> Option<bool> {
         let http_tls = self.read("http-tls", values::switch)?;
         let layers = self.layers;
@@ -363,7 +363,7 @@ impl Reader<'_> {
         let open = http.filter(|http| !http_tls && !insecure && !is_loopback(http));
         if let Some(http) = open {
             let what = format!(
-                "{http} is reached from other machines, and without TLS whoever reaches it may look; give --http-tls, or \
+                "{http} is reached from other machines, and without TLS anyone who reaches it may read; give --http-tls, or \
                  listen on 127.0.0.1 behind a proxy with TLS (and give --public-url), or --insecure"
             );
             self.problems.add("http", &origin("http"), what);
@@ -371,7 +371,7 @@ impl Reader<'_> {
         Some(http_tls)
     }
 
-    /// Without certificates, whoever reaches the port is an operator, so it must be on loopback.
+    /// Without certificates, anyone who reaches the port is an operator, so it must be on loopback.
     fn not_open_to_all(&mut self, id: Option<u64>, peers: Option<&BTreeMap<u64, String>>, open: bool) {
         let listen =
             self.layers.value("listen").map(|(address, origin)| (address.clone(), origin.clone(), "listen"));
@@ -380,7 +380,7 @@ impl Reader<'_> {
         let Some((address, origin, key)) = listen.or(own) else { return };
         if !open && !is_loopback(&address) {
             let what = format!(
-                "{address} is reached from other machines, and without TLS whoever reaches it may do everything; give \
+                "{address} is reached from other machines, and without TLS anyone who reaches it may do everything; give \
                  --tls-ca, --tls-cert and --tls-key (see `twm-ctl certs`), or --insecure"
             );
             self.problems.add(key, &origin, what);

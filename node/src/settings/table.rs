@@ -118,7 +118,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting("tls-cert", "FILE", "This node's certificate, from `twm-ctl certs issue --node N`"),
     setting("tls-key", "FILE", "The key of --tls-cert"),
-    switch("insecure", "Listen beyond loopback without TLS: whoever reaches the port may do everything"),
+    switch("insecure", "Listen beyond loopback without TLS: anyone who reaches the port may do everything"),
     setting("http", "HOST:PORT", "Address of the monitor, metrics and health; port 0 takes a free one")
         .or("127.0.0.1:9898"),
     switch(
@@ -157,7 +157,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("temporary-dir", "DIR", "Folder of drafts, on the same volume as --output").otherwise("OUTPUT/.tmp"),
     switch(
         "adopt-output",
-        "Take --output and its files over for this cluster and node, whoever owned them; for one start",
+        "Take --output and its files over for this cluster and node, whatever cluster owned them; for one start",
     ),
     switch("shared-output", "All nodes write to one --output, on a shared file system"),
     setting("compression", "none|1..9", "gzip level of the dataset's files").or("6"),

@@ -14,7 +14,7 @@ async fn a_job_handed_back_in_mid_walk_goes_on_where_it_was() {
     api.asked("timeline", 7, 3).await;
     rig.stop().await;
     assert_eq!((tracker.sessions(), tracker.crawl(crawl).ready), (0, 1));
-    assert_eq!(folder.drafts(), 1, "the draft stays for whoever goes on");
+    assert_eq!(folder.drafts(), 1, "the draft stays for the worker that continues");
     assert!(!folder.has_timeline(7));
 
     api.open_gate();

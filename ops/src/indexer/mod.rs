@@ -7,7 +7,7 @@
 //! ```
 //!
 //! How far the stream was indexed is kept with what was indexed (`index::Progress`); a tweet's id is that of its
-//! document. So nothing is missed and nothing is doubled, whoever dies when.
+//! document. So nothing is missed and nothing is doubled, whichever process dies when.
 
 mod batch;
 mod dead;
@@ -63,7 +63,7 @@ struct Cli {
     /// The folder of the embedded index.
     #[arg(long, value_name = "DIR", env = "TWM_INDEXER_DATA_DIR", default_value = "twm-indexer-data")]
     data_dir: PathBuf,
-    /// Deletes the index, makes it anew, and reads the stream from its beginning.
+    /// Deletes and recreates the index, and reads the stream from its beginning.
     #[arg(long)]
     recreate: bool,
     /// Gets a line of JSON for each entry that cannot be indexed.

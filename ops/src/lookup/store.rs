@@ -35,7 +35,7 @@ pub(super) enum StoreError {
     )]
     NewerFormat { found: u64 },
     #[error(
-        "the profiles' entry {key} is damaged; move the data folder away and start anew: profiles come back from the stream"
+        "the profiles' entry {key} is damaged; move the data folder away and start again: profiles come back from the stream"
     )]
     Damaged { key: String },
 }

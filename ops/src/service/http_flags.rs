@@ -37,7 +37,7 @@ pub struct HttpFlags {
     /// Where callers find it behind a proxy, such as `https://lookup.example.org/`
     #[arg(long, value_name = "URL", env = "TWM_PUBLIC_URL")]
     public_url: Option<PublicUrl>,
-    /// Listens beyond loopback without TLS: whoever reaches the port may ask
+    /// Listens beyond loopback without TLS: anyone who reaches the port may ask
     #[arg(long)]
     insecure: bool,
 }

@@ -12,7 +12,7 @@ fn convert_changes_form_in_place_and_elsewhere() {
         ["dataset", "convert", "--followers", "text", "--plain", "--to", utf8(&elsewhere), utf8(&output)];
     let converted = ctl(&args);
     assert!(converted.status.success(), "{}", text(&converted.stderr));
-    assert!(text(&converted.stdout).contains("4 written anew"), "{}", text(&converted.stdout));
+    assert!(text(&converted.stdout).contains("4 rewritten"), "{}", text(&converted.stdout));
     assert_eq!(fs::read_to_string(elsewhere.join("7/7.fws")).unwrap(), before.join("\n") + "\n");
     let again = ctl(&args);
     assert_eq!(again.status.code(), Some(1));
@@ -181,7 +181,7 @@ fn memory_is_bounded_whatever_the_files_size() {
     put(root, "7.fws", &packed((1..1_200_000).chain(1..1_200_000)));
     for (args, told) in [
         ("stat 7.twt 7.fws", "1,199,999 of 2,399,998 items are there twice"),
-        ("convert --gzip 1 7.twt", "1 written anew"),
+        ("convert --gzip 1 7.twt", "1 rewritten"),
         ("merge 7.twt 7.twt --to 8.twt", "74,999 items"),
         ("recover 7.fws", "1,199,999 items saved"),
         ("merge 7.fws 7.fws.unreadable --to 8.fws", "1,199,999 items"),

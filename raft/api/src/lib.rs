@@ -2,7 +2,7 @@
 //!
 //! - [`model`]: crawls, jobs, sessions, reports, queries and their answers, as plain data.
 //! - [`wire`]: frames, the greeting and the calls.
-//! - [`TrackerApi`]: the typed calls, whoever serves them.
+//! - [`TrackerApi`]: the typed calls, whichever node serves them.
 //! - [`client`]: the client of a cluster.
 //! - [`documents`]: [`model`] as JSON, for `twm-ctl -o json` and the monitor.
 //!

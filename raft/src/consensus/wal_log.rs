@@ -239,7 +239,7 @@ mod tests {
         };
         timeout(Duration::from_secs(10), alone)
             .await
-            .expect("whoever waits for the sync does not hold the log");
+            .expect("a task that waits for the sync does not hold the log");
         open_gate.send(()).unwrap();
         dropped.join().unwrap();
 

@@ -22,7 +22,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connected for S {}
 /// Who is calling.
 #[derive(Debug, Clone)]
 pub(super) enum Caller {
-    /// Without certificates, whoever reaches the port is trusted.
+    /// Without certificates, every client that reaches the port is trusted.
     Anybody,
     /// A caller with a certificate.
     Known(Identity),

@@ -1,7 +1,7 @@
 //! Membership changes, made by the leader.
 //!
 //! An operator's intent is written to the roster (`raft::state::roster`) first, and then carried out in steps, one
-//! change of Raft's membership at a time, by whoever leads: a new leader continues where the old one stopped. A new
+//! change of Raft's membership at a time, by the current leader: a new leader continues where the old one stopped. A new
 //! disk joins as a learner; when it has caught up, it replaces its predecessor in one joint change, which a majority
 //! of the *old* voters has to commit without it.
 
@@ -84,7 +84,7 @@ pub(super) async fn run(tracker: Tracker) {
         }
         match timeout(STEP_TIMEOUT, tracker.step_membership()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "a change of members does not go on"),
+            Ok(Err(error)) => tracing::warn!(%error, "a membership change does not progress"),
             Err(_) => tracing::warn!("a change of members waits for a majority of the voters"),
         }
     }

@@ -56,8 +56,8 @@ impl Time {
             .start_paused(true)
             .rng_seed(RngSeed::from_bytes(&seed.to_be_bytes()))
             .build();
-        // It takes no more than memory, without which nothing else would go on either.
-        #[expect(clippy::expect_used, reason = "a simulation without a runtime has no other way to go on")]
+        // It takes no more than memory, without which nothing else would work either.
+        #[expect(clippy::expect_used, reason = "a simulation without a runtime cannot continue")]
         let runtime = runtime.expect("a runtime with a timer");
         let origin = runtime.block_on(async { Instant::now() });
         Self { runtime, origin, passed: Duration::ZERO }
@@ -197,7 +197,7 @@ impl SimNode {
             SimClock::new(Arc::clone(&self.wall_offset_ms))
         };
         let first = self.peers.iter().map(|node| (*node, address(*node)));
-        // Whoever comes later asks those to be let in.
+        // Later nodes ask these to be admitted.
         let joins = !self.peers.contains(&self.id);
         let (peers, join) = match joins {
             true => (BTreeMap::new(), first.map(|(_, address)| address).collect()),

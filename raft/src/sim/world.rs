@@ -248,7 +248,7 @@ impl World {
             self.nodes[at].last_exit = Some(exit.clone());
             match exit {
                 Exit::Ended(Ended::Broken(why)) if !why.contains("simulated disk") => {
-                    return Err(format!("node {id} cannot go on: {why}"));
+                    return Err(format!("node {id} cannot continue: {why}"));
                 }
                 // Its disk may fail during the start, too.
                 Exit::Refused(why) if why.contains("simulated disk") => {}

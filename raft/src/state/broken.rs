@@ -20,7 +20,7 @@ use super::outcomes::OutcomesError;
 pub enum StateFailure {
     /// An invariant is violated.
     #[error(
-        "the state breaks {invariant} at log entry {index}: {what} ({place}); this replica stops, since it may differ from the others. Keep a copy of its data directory for a report. If the other nodes go on, give this node a new disk; if all stop at the same entry, install the release before the last upgrade or a newer one"
+        "the state breaks {invariant} at log entry {index}: {what} ({place}); this replica stops, since it may differ from the others. Keep a copy of its data directory for a report. If the other nodes continue, give this node a new disk; if all stop at the same entry, install the release before the last upgrade or a newer one"
     )]
     Broken {
         /// The invariant's id, or the kind of rule.

@@ -3,7 +3,7 @@
 //! [`State::apply`] is a function of the state and the command alone: no clock, no randomness, no
 //! I/O that could differ between replicas, no hash order. Everything in memory can be rebuilt from
 //! the records that [`State::freeze`] gives to a checkpoint, so a replica that restarts from a
-//! checkpoint and replays the log goes on exactly like one that never stopped.
+//! checkpoint and replays the log behaves exactly like one that never stopped.
 //!
 //! # Invariants
 //!

@@ -20,7 +20,7 @@ async fn a_cluster_forms_when_all_nodes_are_there_and_not_before() {
         let (one, two) = (cluster.options(1), cluster.options(2));
         async move { tokio::join!(Tracker::start(one), Tracker::start(two)) }
     });
-    let waiting = eventually("node 1 says whom it waits for", async || {
+    let waiting = eventually("node 1 says which nodes it waits for", async || {
         let error = cluster.client_within(Duration::from_millis(300)).query(Query::Status).await.unwrap_err();
         Some(error.to_string()).filter(|said| said.contains("node 3"))
     })

@@ -12,7 +12,7 @@ pub enum DatasetError {
     #[error(transparent)]
     File(#[from] FileError),
     /// There is no draft to continue; the walk starts over.
-    #[error("the draft of {key} with lease {lease} cannot be resumed: {why}; start it anew")]
+    #[error("the draft of {key} with lease {lease} cannot be resumed: {why}; start over")]
     DraftMissing {
         /// The file it was to become.
         key: FileKey,

@@ -1,7 +1,7 @@
 //! The dataset: what was crawled, one timeline and one follower list per account.
 //!
 //! [`Dataset`] is the boundary that workers write through; [`FilesDataset`] keeps the dataset on files.
-//! A file comes into being in steps, so that it is either whole or not there, whoever dies when:
+//! A file comes into being in steps, so that it is either whole or not there, whichever process dies when:
 //!
 //! 1. a worker writes a *draft* that carries its lease (the fencing token), with [`SavePoint`]s on the way;
 //! 2. `finish` makes the draft durable; the worker proposes the completion to the cluster;
@@ -22,7 +22,7 @@
 //! OUTPUT/.tmp/22013880.twt.LEASE          a draft
 //! OUTPUT/.tmp/22013880.twt.LEASE.published  the proof of a publication that the cluster does not know of yet
 //! OUTPUT/.twm-output                      whose output it is
-//! OUTPUT/22/22013880.twt.new              a file being made anew, see [`rewrite`]
+//! OUTPUT/22/22013880.twt.new              a file being rewritten, see [`rewrite`]
 //! ```
 //!
 //! Files are gzip (any number of members) or plain; readers tell by the first two bytes, and also take

@@ -25,7 +25,7 @@ impl Blocking for Threads {
     }
 }
 
-/// The blocking threads of a given runtime, whoever calls.
+/// The blocking threads of a given runtime, from whichever thread it is called.
 impl Blocking for tokio::runtime::Handle {
     fn run(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         let work = self.spawn_blocking(work);

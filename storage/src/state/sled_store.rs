@@ -17,7 +17,7 @@ use super::{Entries, Entry, Result, StateError, StateStore, WriteBatch, check_si
 pub struct SledStore {
     root: PathBuf,
     current: RwLock<Arc<Generation>>,
-    /// Held by whoever changes the store.
+    /// Held during a change of the store.
     writer: Mutex<()>,
     /// The first failure. After a failed sync the system may have dropped the unwritten pages and report the
     /// next sync as successful, so nothing is ever retried.

@@ -74,7 +74,7 @@ pub async fn run_tracker(arguments: TrackerArguments) -> anyhow::Result<()> {
     let mut stop = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = stop.recv() => tracker.stop().await,
-        reason = tracker.failed() => bail!("the replica cannot go on: {reason}"),
+        reason = tracker.failed() => bail!("the replica cannot continue: {reason}"),
     }
     Ok(())
 }

@@ -78,7 +78,7 @@ impl fmt::Display for Seen {
         }
         writeln!(
             f,
-            "| file of the dataset | the same to whoever reads it, or a draft | found, and mended |\n|---|---|---|"
+            "| file of the dataset | the same for every reader, or a draft | found, and mended |\n|---|---|---|"
         )?;
         for (kind, (unfound, found)) in &self.in_dataset {
             writeln!(f, "| {kind} | {unfound} | {found} |")?;

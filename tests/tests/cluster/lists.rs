@@ -79,7 +79,7 @@ async fn a_submission_that_was_cut_off_goes_on_when_it_is_repeated() -> Test {
     let cut = cluster.twm_ctl(&["submit", "list", "-T"]).await?;
     let said = String::from_utf8(cut.stderr)?;
     assert_eq!(cut.status.code(), Some(1), "{said}");
-    assert!(said.contains("the same submission of an unchanged file goes on with it"), "{said}");
+    assert!(said.contains("submitting the same unchanged file again continues it"), "{said}");
 
     mend(&emulator)?;
     let crawl = cluster.submit_list("list", &["-T"]).await?;

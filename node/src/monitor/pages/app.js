@@ -60,7 +60,7 @@ function route() {
   }
   main.replaceChildren(h("p", { class: "empty" }, "Loading"));
   page.enter?.(params, redraw);
-  // The history goes on while other pages are shown.
+  // The history continues while other pages are shown.
   listen([...new Set([...page.topics, "history"])], store.lines.at(-1)?.sequence ?? 0, heard, connected);
   redraw();
 }

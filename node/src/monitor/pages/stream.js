@@ -44,7 +44,7 @@ function details(event) {
     event.name,
     event.state,
     event.reason,
-    event.after_ms !== undefined && `goes on in ${duration(event.after_ms)}`,
+    event.after_ms !== undefined && `continues in ${duration(event.after_ms)}`,
     event.term !== undefined && `term ${event.term}`,
   ].filter(Boolean).join(", ");
 }

@@ -92,7 +92,7 @@ async fn a_crawl_says_how_fast_it_goes_what_holds_it_up_and_when_it_ends() {
     assert_eq!((&limited["kind"], &limited["for_ms"]), (&json!("limited"), &json!(60_000)));
     let text = limited["text"].as_str().unwrap();
     assert!(
-        text.contains("15 jobs wait for a rate budget; the first goes on in 2 s, the last in 1 min 0 s"),
+        text.contains("15 jobs wait for a rate budget; the first continues in 2 s, the last in 1 min 0 s"),
         "{text}"
     );
     port.fake.sessions.store(false, Ordering::Relaxed);

@@ -31,7 +31,7 @@ impl Init {
             return output.json(&json!({ "ca": ca, "cluster": self.cluster }));
         }
         note(format!(
-            "{} is for all nodes and clients (--tls-ca). Keep ca.key beside it on this host alone: whoever has it can be anybody",
+            "{} is for all nodes and clients (--tls-ca). Keep ca.key beside it on this host alone: whoever holds it can impersonate any node or operator",
             ca.display()
         ));
         Ok(())

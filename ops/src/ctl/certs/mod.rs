@@ -13,7 +13,7 @@ use super::{CtlError, Output};
 /// Verbs.
 #[derive(Debug, Subcommand)]
 pub enum Certs {
-    /// Make an authority for a cluster: ca.crt for everybody, ca.key for whoever issues certificates.
+    /// Make an authority for a cluster: ca.crt for everybody, ca.key for the host that issues certificates.
     Init(init::Init),
     /// Issue a certificate for a node, an operator or a viewer.
     Issue(issue::Issue),

@@ -50,7 +50,7 @@ fn summary(crawl: &CrawlView) -> String {
     )
 }
 
-/// The result for whoever waited.
+/// The result for the caller that waited.
 fn conclude(crawl: &CrawlView) -> Result<(), CtlError> {
     let id = crawl.id;
     if crawl.phase == CrawlPhase::Cancelled {

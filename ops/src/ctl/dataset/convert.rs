@@ -132,7 +132,7 @@ impl Tally {
         let [files, written, renamed, unchanged, before, after] =
             [files, written, renamed, unchanged, bytes_before, bytes_after].map(|n| count(*n));
         output.line(format!(
-            "{files} files: {written} written anew ({before} bytes before, {after} now), {renamed} renamed, \
+            "{files} files: {written} rewritten ({before} bytes before, {after} now), {renamed} renamed, \
              {unchanged} left as they are, {} failed",
             count(failed)
         ))

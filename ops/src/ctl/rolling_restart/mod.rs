@@ -105,7 +105,7 @@ fn stopped(why: CtlError, order: &[NodeId], at: usize) -> CtlError {
     let list = |nodes: &[NodeId]| nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(",");
     let done = if at == 0 { "none".to_owned() } else { list(&order[..at]) };
     let message = format!(
-        "stopped at node {}: {why}; restarted before it: {done}; repair it, then go on with --only {}",
+        "stopped at node {}: {why}; restarted before it: {done}; repair it, then continue with --only {}",
         order[at],
         list(&order[at..])
     );

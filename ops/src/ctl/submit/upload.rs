@@ -33,7 +33,7 @@ impl<'a> Upload<'a> {
     pub fn resume(cluster: &'a Cluster, crawl: CrawlView) -> Self {
         let users = crawl.counters.users;
         note(format!(
-            "crawl {} was begun with this list and goes on: {} accounts are in",
+            "crawl {} was begun with this list and continues: {} accounts are in",
             crawl.id,
             count(users.accepted)
         ));
@@ -95,7 +95,7 @@ impl Drop for Upload<'_> {
         if self.open {
             let crawl = self.crawl;
             note(format!(
-                "crawl {crawl} is left without all of its targets; the same submission of an unchanged file goes on with it, \
+                "crawl {crawl} is left without all of its targets; submitting the same unchanged file again continues it, \
                  `twm-ctl crawl cancel {crawl}` ends it"
             ));
         }

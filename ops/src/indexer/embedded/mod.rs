@@ -34,9 +34,7 @@ const LONGEST_TERM: usize = 32_766;
 /// Why an embedded index cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EmbeddedError {
-    #[error(
-        "the index in {folder}: {source}; free its disk, or have it made anew from the stream with --recreate"
-    )]
+    #[error("the index in {folder}: {source}; free its disk, or rebuild it from the stream with --recreate")]
     Tantivy { folder: PathBuf, source: TantivyError },
     #[error("{folder} is in use by another twm-indexer; give this one a folder of its own with --data-dir")]
     InUse { folder: PathBuf },
@@ -47,11 +45,11 @@ pub(super) enum EmbeddedError {
     #[error("{folder} holds {found}, which is no index; give the index an empty folder with --data-dir")]
     Foreign { folder: PathBuf, found: String },
     #[error(
-        "the index in {folder} has other fields than this program makes; --recreate deletes it and makes it anew from the stream"
+        "the index in {folder} has other fields than this program makes; --recreate deletes it and rebuilds it from the stream"
     )]
     OtherFields { folder: PathBuf },
     #[error(
-        "the index in {folder} does not say how far the stream was indexed: {what}; --recreate deletes it and makes it anew from the stream"
+        "the index in {folder} does not say how far the stream was indexed: {what}; --recreate deletes it and rebuilds it from the stream"
     )]
     Progress { folder: PathBuf, what: String },
 }

@@ -39,7 +39,7 @@ impl SearchServer {
     pub(super) async fn keep_once(&self, progress: Progress) -> Result<(), Failure> {
         let Some(uuid) = self.look().await? else {
             let what =
-                format!("the index {} was deleted; start twm-indexer again to make it anew", self.index);
+                format!("the index {} was deleted; start twm-indexer again to recreate it", self.index);
             return Err(Failure::Passing(what));
         };
         let mut document =
@@ -77,7 +77,7 @@ impl SearchServer {
         let document = &answer.good()?.json()?["_source"];
         if document["index_uuid"] != uuid {
             tracing::warn!(
-                "the index {} was made anew by others: the stream is read from its beginning",
+                "the index {} was recreated by others: the stream is read from its beginning",
                 self.index
             );
             return Ok(Progress::START);

@@ -36,7 +36,7 @@ pub(super) enum ServerError {
     #[error("{url} does not let us in ({status}); check user and password in --server or TWM_INDEXER_SERVER")]
     Login { url: String, status: u16 },
     #[error(
-        "the index {index} at {url} has another mapping: {difference}; choose another --index, or --recreate deletes it and makes it anew from the stream"
+        "the index {index} at {url} has another mapping: {difference}; choose another --index, or --recreate deletes it and rebuilds it from the stream"
     )]
     OtherMapping { url: String, index: String, difference: String },
     #[error("{url} refuses the index {index} ({status}): {answer}")]

@@ -115,7 +115,7 @@ pub enum CrawlChange {
     Sealed,
     /// Paused: nothing is granted until it is resumed.
     Paused,
-    /// It goes on.
+    /// Resumed.
     Resumed,
     /// Cancelled by an operator.
     Cancelled,

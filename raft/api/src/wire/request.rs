@@ -91,7 +91,7 @@ pub struct Forwarded {
 /// Who may make a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// Whoever may read.
+    /// A client that may read.
     Viewer,
     /// Anybody who may make changes.
     Operator,

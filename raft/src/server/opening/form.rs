@@ -86,7 +86,7 @@ async fn announce_to(tracker: &Tracker, node: NodeId, cluster: ClusterId) {
             Some(JoinAnswer::Done) => return,
             // It was replaced or emptied meanwhile; it will ask by itself.
             Some(JoinAnswer::Never(why) | JoinAnswer::NotNow(why)) => {
-                tracing::warn!(node, "is not told that the cluster exists: {why}");
+                tracing::warn!(node, "cannot be told that the cluster exists: {why}");
                 return;
             }
             _ => sleep(ANNOUNCE_PAUSE).await,

@@ -8,8 +8,8 @@
 //!   node durably promises its data directory to that cluster; when all have, the lowest one initializes Raft and
 //!   then tells the others that the cluster exists. A promise may be replaced as long as its node has no log, since
 //!   nothing can be lost with it.
-//! - **Anything else.** The node waits, and says for whom. It writes nothing, because an empty folder may be a mount
-//!   point.
+//! - **Anything else.** The node waits, and says which nodes it waits for. It writes nothing, because an empty folder
+//!   may be a mount point.
 //!
 //! Only the lowest node forms a cluster, and only when all are there: two disjoint majorities of empty disks would
 //! form two clusters, and a majority of empty disks is what a boot without mounted volumes looks like.

@@ -42,7 +42,7 @@ impl HttpCaller {
     }
 }
 
-/// The access that a call needs. Whoever may change may also read.
+/// The access that a call needs. A client that may write may also read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
     /// To look.
@@ -123,7 +123,7 @@ impl Gate {
         }
     }
 
-    /// Whoever has the token may read and change; `flag` is the setting that it comes from.
+    /// A client with the token may read and change; `flag` is the setting that it comes from.
     pub fn token(self, token: Option<String>, flag: &'static str) -> Self {
         Self { token, token_flag: flag, ..self }
     }
