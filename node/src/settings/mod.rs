@@ -18,7 +18,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use storage::dataset::FollowersFormat;
+use storage::dataset::{Compression, FollowersFormat};
 use storage::net::http_port::{PublicUrl, is_loopback};
 use storage::net::redis::RedisUrl;
 
@@ -82,8 +82,8 @@ pub struct Settings {
     pub adopt_output: bool,
     /// Whether all nodes write to one `output`.
     pub shared_output: bool,
-    /// gzip level of the dataset's files.
-    pub compression: Option<u32>,
+    /// How the dataset's files are compressed.
+    pub compression: Compression,
     /// Format of followers files.
     pub followers_format: FollowersFormat,
     /// Shortest election timeout; the longest is half as long again.

@@ -160,7 +160,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Take --output and its files over for this cluster and node, whatever cluster owned them; for one start",
     ),
     switch("shared-output", "All nodes write to one --output, on a shared file system"),
-    setting("compression", "none|1..9", "gzip level of the dataset's files").or("6"),
+    setting(
+        "compression",
+        "none|gzip|zstd",
+        "How the dataset's files are compressed; with a level as in gzip:1 to gzip:9 or zstd:1 to zstd:19",
+    )
+    .or("gzip"),
     setting("followers-format", "text|packed", "One id per line, or eight bytes each").or("text"),
     setting(
         "election-timeout",

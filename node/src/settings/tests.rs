@@ -27,7 +27,7 @@ fn a_node_alone_needs_no_settings() {
     assert_eq!(settings.peers[&1], "127.0.0.1:8000");
     assert_eq!(settings.data_dir, PathBuf::from("./twm-data-1"));
     assert_eq!(settings.output, PathBuf::from("./twm-dataset"));
-    assert_eq!((settings.ips, settings.compression), (AddressList::None, Some(6)));
+    assert_eq!((settings.ips, settings.compression), (AddressList::None, Compression::Gzip(6)));
     assert_eq!(settings.session_ttl, Duration::from_secs(3));
     assert_eq!(settings.http, "127.0.0.1:9898");
     assert_eq!(
@@ -70,7 +70,7 @@ fn a_flag_counts_more_than_the_environment_and_that_more_than_the_file() {
         format!("workers = \"1\" # file {path}"),
         "cluster = \"environment\" # environment TWM_CLUSTER".to_owned(),
         "output = \"flag\" # flag --output".to_owned(),
-        "compression = \"6\" # default".to_owned(),
+        "compression = \"gzip\" # default".to_owned(),
         "# temporary-dir is not set".to_owned(),
     ] {
         let squeezed: Vec<String> =
@@ -195,7 +195,7 @@ fn all_mistakes_are_found_at_once_with_setting_origin_and_remedy() {
     for (start, remedy) in [
         ("workers (flag --workers): 0 ", "1 to 10000"),
         ("ips (flag --ips): ", "`auto`, `none`"),
-        ("compression (flag --compression): \"11\" ", "1 (fast) to 9"),
+        ("compression (flag --compression): \"11\" ", "gzip:1 (fast)"),
         ("log-level (flag --log-level): ", "warn,node=debug"),
         ("session-ttl (flag --session-ttl): \"3\" ", "500ms, 3s, 2m or 30d"),
         ("http (environment TWM_HTTP): \"9898\" has no port", "HOST:PORT"),

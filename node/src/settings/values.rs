@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use storage::dataset::FollowersFormat;
+use storage::dataset::{Compression, FollowersFormat};
 use storage::net::redis::RedisUrl;
 
 use super::LogFormat;
@@ -161,13 +161,9 @@ pub(super) fn ips(text: &str) -> Result<AddressList, String> {
     text.parse().map_err(|e: AddressError| e.to_string().trim_start_matches("--ips: ").to_owned())
 }
 
-/// A gzip level, or none.
-pub(super) fn compression(text: &str) -> Result<Option<u32>, String> {
-    if text == "none" {
-        return Ok(None);
-    }
-    let level = text.parse().ok().filter(|level| (1..=9).contains(level));
-    level.map(Some).ok_or_else(|| format!("{text:?} is no gzip level; give none, or 1 (fast) to 9 (small)"))
+/// How the dataset is compressed.
+pub(super) fn compression(text: &str) -> Result<Compression, String> {
+    text.parse()
 }
 
 /// The format of followers files.

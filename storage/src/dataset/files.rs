@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use super::layout::Layout;
 use super::sink::Sink;
 use super::timeline_draft::{FileTimelineDraft, set_aside};
 use super::{
-    Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersReader, ItemId, Lines, Marker,
-    Result, SavePoint, Stat, TimelineDraft, TimelineReader, tweet_id,
+    Codec, Compression, Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersReader, ItemId,
+    Lines, Marker, Result, SavePoint, Stat, TimelineDraft, TimelineReader, tweet_id,
 };
 use crate::durable::{self, Naming};
 use crate::ids::UserId;
@@ -36,8 +36,8 @@ pub struct FilesOptions {
     pub output: PathBuf,
     /// Folder of drafts, on the same volume; `None`: `.tmp` in the output folder.
     pub temporary: Option<PathBuf>,
-    /// gzip level, 1 to 9; `None` writes plain files.
-    pub compression: Option<u32>,
+    /// How new files are compressed.
+    pub compression: Compression,
     /// How follower lists are written.
     pub followers: FollowersFormat,
     /// The owner of the output; absent: it is not checked.
@@ -47,10 +47,17 @@ pub struct FilesOptions {
 }
 
 impl FilesOptions {
-    /// The usual settings: gzip level 6, follower lists as text.
+    /// The usual settings: gzip, follower lists as text.
     pub fn new(output: impl Into<PathBuf>) -> Self {
         let (output, followers) = (output.into(), FollowersFormat::Text);
-        Self { output, temporary: None, compression: Some(6), followers, owner: None, item_id: tweet_id }
+        Self {
+            output,
+            temporary: None,
+            compression: Compression::default(),
+            followers,
+            owner: None,
+            item_id: tweet_id,
+        }
     }
 }
 
@@ -58,7 +65,7 @@ impl FilesOptions {
 #[derive(Debug)]
 pub struct FilesDataset {
     layout: Arc<Layout>,
-    level: Option<u32>,
+    compression: Compression,
     followers: FollowersFormat,
     owner: Option<Marker>,
     /// Memory of one list's duplicate filter, in bytes.
@@ -81,8 +88,7 @@ impl FilesDataset {
             return Err(DatasetError::OtherVolume { temporary, output });
         }
         let layout = Arc::new(Layout::new(output, temporary, item_id));
-        let level = compression.map(|level| level.clamp(1, 9));
-        Ok(Self { layout, level, followers, owner, filter_bytes: FILTER_BYTES })
+        Ok(Self { layout, compression, followers, owner, filter_bytes: FILTER_BYTES })
     }
 
     #[cfg(test)]
@@ -105,7 +111,7 @@ impl FilesDataset {
     }
 
     fn followers_draft(&self, key: FileKey, lease: u64, sink: Sink) -> Result<FileFollowersDraft> {
-        FileFollowersDraft::new(key, lease, &self.layout, sink, self.followers, self.level, self.filter_bytes)
+        FileFollowersDraft::new(key, lease, &self.layout, sink, self.followers, self.filter_bytes)
     }
 
     /// A copy of an old draft up to a save point, not yet verified.
@@ -121,11 +127,16 @@ impl FilesDataset {
             }
             other => other.naming("open", &path)?,
         };
+        // A file has one codec: the draft may be of a node with another setting.
+        let mut start = [0; 8];
+        let read = old.read_at(&mut start, 0).naming("read", &path)?;
+        let codec = Codec::of_start(&start[..read.min(usize::try_from(saved.bytes).unwrap_or(usize::MAX))]);
+        let compression = if saved.bytes == 0 { self.compression } else { self.compression.with(codec) };
         let copy = Sink::copy_of(
             &self.layout.draft(key, new_lease)?,
             old,
             saved.bytes,
-            self.level,
+            compression,
             &self.layout.drafts_sync,
         )?;
         copy.ok_or_else(|| missing(key, old_lease, "it is shorter than its save point"))
@@ -136,14 +147,16 @@ impl Dataset for FilesDataset {
     fn begin_timeline(&self, user: &UserId, lease: u64) -> Result<Box<dyn TimelineDraft>> {
         self.look_at_owner()?;
         let key = FileKey::timeline(user);
-        let sink = Sink::create(&self.layout.draft(&key, lease)?, self.level, &self.layout.drafts_sync)?;
+        let sink =
+            Sink::create(&self.layout.draft(&key, lease)?, self.compression, &self.layout.drafts_sync)?;
         Ok(Box::new(FileTimelineDraft::new(key, Arc::clone(&self.layout), sink, self.filter_bytes)))
     }
 
     fn begin_followers(&self, user: &UserId, lease: u64) -> Result<Box<dyn FollowersDraft>> {
         self.look_at_owner()?;
         let key = FileKey::followers(user);
-        let sink = Sink::create(&self.layout.draft(&key, lease)?, self.level, &self.layout.drafts_sync)?;
+        let sink =
+            Sink::create(&self.layout.draft(&key, lease)?, self.compression, &self.layout.drafts_sync)?;
         Ok(Box::new(self.followers_draft(key, lease, sink)?))
     }
 

@@ -7,7 +7,9 @@ use super::duplicates::{DuplicateFilter, Positions};
 use super::layout::Layout;
 use super::list_encoder::ListEncoder;
 use super::sink::Sink;
-use super::{FileKey, Finished, FollowersDraft, FollowersFormat, FollowersReader, Result, SavePoint};
+use super::{
+    Compression, FileKey, Finished, FollowersDraft, FollowersFormat, FollowersReader, Result, SavePoint,
+};
 use crate::ids::UserId;
 
 /// A [`FollowersDraft`] on a file.
@@ -17,7 +19,7 @@ pub(super) struct FileFollowersDraft {
     /// Where the list is rewritten if repeated ids are found at the end.
     rewritten: PathBuf,
     layout: Arc<Layout>,
-    level: Option<u32>,
+    compression: Compression,
 }
 
 impl FileFollowersDraft {
@@ -27,14 +29,13 @@ impl FileFollowersDraft {
         layout: &Arc<Layout>,
         sink: Sink,
         format: FollowersFormat,
-        level: Option<u32>,
         filter_bytes: usize,
     ) -> Result<Self> {
         let rewritten = layout.rewritten(&key, lease)?;
         let filter = DuplicateFilter::new(sink.path(), filter_bytes);
-        let encoder = ListEncoder::new(key, format, sink.compresses());
-        let layout = Arc::clone(layout);
-        Ok(Self { list: List { sink, encoder }, filter, rewritten, layout, level })
+        let encoder = ListEncoder::new(key, format, sink.codec());
+        let (layout, compression) = (Arc::clone(layout), sink.compression());
+        Ok(Self { list: List { sink, encoder }, filter, rewritten, layout, compression })
     }
 
     /// Loads what the draft already contains.
@@ -74,14 +75,14 @@ impl FollowersDraft for FileFollowersDraft {
     }
 
     fn finish(self: Box<Self>) -> Result<Finished> {
-        let Self { mut list, filter, rewritten, layout, level } = *self;
+        let Self { mut list, filter, rewritten, layout, compression } = *self;
         if list.encoder.items == 0 {
             list.sink.remove()?;
             return Ok(Finished { items: 0, bytes: 0 });
         }
         let wrong = filter.into_wrong()?;
         if wrong.count > 0 {
-            list = list.without(&wrong, Sink::create(&rewritten, level, &layout.drafts_sync)?)?;
+            list = list.without(&wrong, Sink::create(&rewritten, compression, &layout.drafts_sync)?)?;
         }
         Ok(Finished { items: list.encoder.items, bytes: list.sink.sync()? })
     }

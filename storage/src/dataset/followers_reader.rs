@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use super::input::{LineReader, decode, read_error};
-use super::{DatasetError, Result};
+use super::{Codec, DatasetError, Result};
 use crate::durable::Naming;
 use crate::ids::UserId;
 
@@ -17,7 +17,7 @@ pub(super) const PACKED_BYTES: usize = 8;
 /// Yields a list's ids in the order in which they were written; ends after the first error.
 pub struct FollowersReader {
     ids: Ids,
-    compressed: bool,
+    codec: Codec,
     ended: bool,
 }
 
@@ -27,7 +27,7 @@ enum Ids {
 }
 
 impl FollowersReader {
-    /// Opens a list: lines or packed, gzip or plain.
+    /// Opens a list: lines or packed, compressed or plain.
     ///
     /// # Errors
     /// No such file, or one that cannot be read.
@@ -45,12 +45,12 @@ impl FollowersReader {
         } else {
             Ids::Text(LineReader::new(path, decoded.bytes))
         };
-        Ok(Self { ids, compressed: decoded.compressed, ended: false })
+        Ok(Self { ids, codec: decoded.codec, ended: false })
     }
 
-    /// Whether the file is gzip.
-    pub fn compressed(&self) -> bool {
-        self.compressed
+    /// How the file is compressed.
+    pub fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// Whether the ids are packed.

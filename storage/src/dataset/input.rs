@@ -1,29 +1,26 @@
-//! Reads gzip and plain files.
+//! Reads compressed and plain files.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-
-use super::{DatasetError, Result};
+use super::{Codec, DatasetError, Result};
 use crate::durable::{FileError, Naming};
 
 /// Longest line that is read or written, in bytes.
 pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
-pub(super) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The decompressed bytes of a file.
 pub struct Decoded {
     /// Their reader.
     pub bytes: Box<dyn BufRead + Send>,
-    /// Whether the file is gzip.
-    pub compressed: bool,
+    /// How the file is compressed.
+    pub codec: Codec,
 }
 
-/// Opens a gzip (with all its members) or plain file.
+/// Opens a file, compressed (with all its members or frames) or plain.
 ///
 /// # Errors
 /// No such file, or one that cannot be read.
@@ -34,13 +31,9 @@ pub fn open_decoded(path: &Path) -> Result<Decoded> {
 /// Decodes an open file; `path` is for messages.
 pub(super) fn decode(path: &Path, file: File) -> Result<Decoded> {
     let mut input = BufReader::with_capacity(BUFFER_BYTES, file);
-    let compressed = input.fill_buf().naming("read", path)?.starts_with(&GZIP_MAGIC);
-    let bytes: Box<dyn BufRead + Send> = if compressed {
-        Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(input)))
-    } else {
-        Box::new(input)
-    };
-    Ok(Decoded { bytes, compressed })
+    let codec = Codec::of_start(input.fill_buf().naming("read", path)?);
+    let bytes = codec.decode(input).naming("read", path)?;
+    Ok(Decoded { bytes, codec })
 }
 
 /// Distinguishes a failing disk from a damaged file: only the latter is set aside.
@@ -49,7 +42,7 @@ pub(super) fn read_error(path: &Path, item: u64, source: io::Error) -> DatasetEr
         return FileError { action: "read", path: path.to_owned(), source }.into();
     }
     let why = match source.kind() {
-        io::ErrorKind::UnexpectedEof => "the gzip data ends in the middle".to_owned(),
+        io::ErrorKind::UnexpectedEof => "the compressed data ends in the middle".to_owned(),
         _ => source.to_string(),
     };
     DatasetError::Unreadable { path: path.to_owned(), item, why }

@@ -3,24 +3,23 @@
 use std::io::Write as _;
 
 use super::followers_reader::FIRST_TEXT_BYTE;
-use super::input::GZIP_MAGIC;
-use super::{DatasetError, FileKey, FollowersFormat, Result};
+use super::{Codec, DatasetError, FileKey, FollowersFormat, Result};
 use crate::ids::UserId;
 
 /// Encodes ids, one after the other.
 pub(super) struct ListEncoder {
     key: FileKey,
     pub(super) format: FollowersFormat,
-    /// Whether the bytes are compressed afterwards.
-    compressed: bool,
+    /// How the bytes are compressed afterwards.
+    codec: Codec,
     /// Ids so far.
     pub(super) items: u64,
     bytes: Vec<u8>,
 }
 
 impl ListEncoder {
-    pub(super) fn new(key: FileKey, format: FollowersFormat, compressed: bool) -> Self {
-        Self { key, format, compressed, items: 0, bytes: Vec::new() }
+    pub(super) fn new(key: FileKey, format: FollowersFormat, codec: Codec) -> Self {
+        Self { key, format, codec, items: 0, bytes: Vec::new() }
     }
 
     /// Whether `follower` can be written; the first one determines the format.
@@ -52,10 +51,11 @@ impl ListEncoder {
         Ok(())
     }
 
-    /// Whether a packed list that starts with `number` would be read as text, or as gzip.
+    /// Whether a packed list that starts with `number` would be read as text, or as compressed.
     fn looks_otherwise(&self, number: u64) -> bool {
-        let [first, second, ..] = number.to_be_bytes();
-        first >= FIRST_TEXT_BYTE || (!self.compressed && [first, second] == GZIP_MAGIC)
+        let bytes = number.to_be_bytes();
+        bytes[0] >= FIRST_TEXT_BYTE
+            || (!self.codec.is_compressed() && Codec::of_start(&bytes).is_compressed())
     }
 
     /// Encodes one more id.

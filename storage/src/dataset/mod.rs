@@ -25,10 +25,11 @@
 //! OUTPUT/22/22013880.twt.new              a file being rewritten, see [`rewrite`]
 //! ```
 //!
-//! Files are gzip (any number of members) or plain; readers tell by the first two bytes, and also take
-//! the names of the original program, with `.gz` behind them. A packed list is told from lines by its
+//! Files are gzip (any number of members), zstd (any number of frames) or plain; readers tell by the first bytes,
+//! and also take the names of the original program, with `.gz` behind them. A packed list is told from lines by its
 //! first byte, below `0x30`; a list that would break this rule is not written.
 
+mod compression;
 mod duplicates;
 mod error;
 mod files;
@@ -49,6 +50,7 @@ mod verify;
 
 use serde::{Deserialize, Serialize};
 
+pub use compression::{Codec, Compression};
 pub use error::DatasetError;
 pub use files::{FilesDataset, FilesOptions, FollowersFormat};
 pub use followers_reader::FollowersReader;

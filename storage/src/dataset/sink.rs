@@ -5,10 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
-use super::Result;
+use super::compression::Encoder;
+use super::{Codec, Compression, Result};
 use crate::durable::{self, Naming};
 use crate::folder_sync::FolderSync;
 
@@ -18,15 +16,15 @@ const CHUNK_BYTES: usize = 32 * 1024;
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// An append-only file. What was written before a [`sync`](Self::sync) is complete by itself, because each
-/// sync ends a gzip member.
+/// sync ends a gzip member or a zstd frame.
 pub(super) struct Sink {
     path: PathBuf,
     /// Of `path`.
     folder: Arc<FolderSync>,
     file: File,
-    level: Option<u32>,
-    /// The gzip member being written, and its output so far.
-    member: Option<GzEncoder<Vec<u8>>>,
+    compression: Compression,
+    /// The member or frame being written, and its output so far.
+    member: Option<Encoder>,
     /// Bytes not yet compressed.
     pending: Vec<u8>,
     /// Length of the file.
@@ -37,7 +35,7 @@ pub(super) struct Sink {
 
 impl Sink {
     /// Creates a draft; an older file with that name is unlinked, never written to.
-    pub(super) fn create(path: &Path, level: Option<u32>, folder: &Arc<FolderSync>) -> Result<Self> {
+    pub(super) fn create(path: &Path, compression: Compression, folder: &Arc<FolderSync>) -> Result<Self> {
         let create = || OpenOptions::new().write(true).create_new(true).open(path);
         let file = match create() {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
@@ -46,13 +44,13 @@ impl Sink {
             }
             other => other,
         };
-        Ok(Self::over(path, file.naming(durable::CREATE, path)?, level, folder))
+        Ok(Self::over(path, file.naming(durable::CREATE, path)?, compression, folder))
     }
 
     /// Writes to an empty file that is already open.
-    pub(super) fn over(path: &Path, file: File, level: Option<u32>, folder: &Arc<FolderSync>) -> Self {
+    pub(super) fn over(path: &Path, file: File, compression: Compression, folder: &Arc<FolderSync>) -> Self {
         let (path, folder) = (path.to_owned(), Arc::clone(folder));
-        Self { path, folder, file, level, member: None, pending: Vec::new(), written: 0, named: false }
+        Self { path, folder, file, compression, member: None, pending: Vec::new(), written: 0, named: false }
     }
 
     /// Creates a draft that starts with the first `bytes` of `old`; `None` if `old` is shorter.
@@ -60,10 +58,10 @@ impl Sink {
         path: &Path,
         old: File,
         bytes: u64,
-        level: Option<u32>,
+        compression: Compression,
         folder: &Arc<FolderSync>,
     ) -> Result<Option<Self>> {
-        let mut sink = Self::create(path, level, folder)?;
+        let mut sink = Self::create(path, compression, folder)?;
         sink.written = io::copy(&mut old.take(bytes), &mut sink.file).naming("copy a draft to", path)?;
         if sink.written == bytes {
             return Ok(Some(sink));
@@ -76,8 +74,12 @@ impl Sink {
         &self.path
     }
 
-    pub(super) fn compresses(&self) -> bool {
-        self.level.is_some()
+    pub(super) fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    pub(super) fn codec(&self) -> Codec {
+        self.compression.codec()
     }
 
     /// Appends bytes.
@@ -89,14 +91,14 @@ impl Sink {
         Ok(())
     }
 
-    /// Appends the encoded contents of a file with the same format, from its start.
+    /// Appends the encoded contents of a file with the same codec, from its start.
     pub(super) fn append_encoded(&mut self, file: &mut File) -> Result<()> {
         self.end_member()?;
         self.written += io::copy(file, &mut self.file).naming("append to", &self.path)?;
         Ok(())
     }
 
-    /// Ends the gzip member, so that the file can be read up to here; returns its length.
+    /// Ends the member or frame, so that the file can be read up to here; returns its length.
     pub(super) fn end_member(&mut self) -> Result<u64> {
         self.encode()?;
         if let Some(member) = self.member.take() {
@@ -133,20 +135,21 @@ impl Sink {
     }
 
     fn encode(&mut self) -> Result<()> {
-        let Some(level) = self.level else {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        if self.member.is_none() {
+            self.member = Encoder::begin(self.compression, WRITE_BYTES).naming("compress", &self.path)?;
+        }
+        let Some(member) = &mut self.member else {
             self.file.write_all(&self.pending).naming("write", &self.path)?;
             self.written += self.pending.len() as u64;
             self.pending.clear();
             return Ok(());
         };
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let new = || GzEncoder::new(Vec::with_capacity(WRITE_BYTES), Compression::new(level));
-        let member = self.member.get_or_insert_with(new);
         member.write_all(&self.pending).naming("compress", &self.path)?;
         self.pending.clear();
-        let compressed = member.get_mut();
+        let compressed = member.output();
         if compressed.len() >= WRITE_BYTES / 2 {
             self.file.write_all(compressed).naming("write", &self.path)?;
             self.written += compressed.len() as u64;

@@ -10,7 +10,8 @@ use super::input::MAX_LINE_BYTES;
 use super::layout::{Layout, report_set_aside};
 use super::sink::Sink;
 use super::{
-    Appended, DatasetError, FileKey, Finished, ItemId, Result, SavePoint, TimelineDraft, TimelineReader,
+    Appended, Codec, DatasetError, FileKey, Finished, ItemId, Result, SavePoint, TimelineDraft,
+    TimelineReader,
 };
 use crate::durable::Naming;
 use crate::ids::UserId;
@@ -71,7 +72,7 @@ impl FileTimelineDraft {
     /// compression is three quarters of the cost of writing a timeline.
     fn append(&mut self, path: &Path, old: &mut File, survey: &Survey) -> Result<u64> {
         let follows = self.last.is_none_or(|last| survey.first.is_none_or(|first| first < last));
-        if survey.descending && follows && survey.compressed && self.sink.compresses() {
+        if survey.descending && follows && survey.codec == self.sink.codec() && survey.codec.is_compressed() {
             old.rewind().naming("read", path)?;
             self.sink.append_encoded(old)?;
             self.items += survey.items;
@@ -198,14 +199,14 @@ struct Survey {
     first: Option<u64>,
     last: Option<u64>,
     descending: bool,
-    compressed: bool,
+    codec: Codec,
 }
 
 fn survey(path: &Path, file: &File, item_id: ItemId) -> Result<Survey> {
     let file = file.try_clone().naming("read", path)?;
     let mut tweets = TimelineReader::of_file(path, file, item_id)?;
-    let compressed = tweets.compressed();
-    let mut survey = Survey { items: 0, first: None, last: None, descending: true, compressed };
+    let codec = tweets.codec();
+    let mut survey = Survey { items: 0, first: None, last: None, descending: true, codec };
     while let Some((id, _)) = tweets.next_tweet()? {
         survey.descending &= survey.last.is_none_or(|last| id < last);
         survey.first = survey.first.or(Some(id));

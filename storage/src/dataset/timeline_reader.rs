@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Result;
 use super::input::{LineReader, decode};
+use super::{Codec, Result};
 use crate::durable::Naming;
 
 /// Finds the id of a timeline's item in its JSON.
@@ -16,13 +16,13 @@ pub type ItemId = fn(&str) -> Option<u64>;
 /// Yields a timeline's lines, each one a JSON object; ends after the first error.
 pub struct TimelineReader {
     lines: LineReader,
-    compressed: bool,
+    codec: Codec,
     item_id: ItemId,
     ended: bool,
 }
 
 impl TimelineReader {
-    /// Opens a timeline, gzip or plain.
+    /// Opens a timeline, compressed or plain.
     ///
     /// # Errors
     /// No such file, or one that cannot be read.
@@ -42,12 +42,12 @@ impl TimelineReader {
     pub(super) fn of_file(path: &Path, file: File, item_id: ItemId) -> Result<Self> {
         let decoded = decode(path, file)?;
         let lines = LineReader::new(path, decoded.bytes);
-        Ok(Self { lines, compressed: decoded.compressed, item_id, ended: false })
+        Ok(Self { lines, codec: decoded.codec, item_id, ended: false })
     }
 
-    /// Whether the file is gzip.
-    pub fn compressed(&self) -> bool {
-        self.compressed
+    /// How the file is compressed.
+    pub fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// Bytes read, decompressed.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::duplicates::{DuplicateFilter, FILTER_BYTES};
-use super::{DatasetError, FileKind, FollowersReader, Result, TimelineReader};
+use super::{Codec, DatasetError, FileKind, FollowersReader, Result, TimelineReader};
 use crate::ids::UserId;
 
 /// The result of reading a whole file.
@@ -17,8 +17,8 @@ pub struct Verification {
     pub duplicates: u64,
     /// Tweets that are newer than the one before them.
     pub out_of_order: u64,
-    /// Whether the file is gzip.
-    pub compressed: bool,
+    /// How the file is compressed.
+    pub codec: Codec,
     /// Whether it is a packed follower list.
     pub packed: bool,
     /// Size of the readable part, decompressed, bytes.
@@ -27,7 +27,7 @@ pub struct Verification {
     pub first: Option<Edge>,
     /// The item at its end, or before the position where it becomes unreadable.
     pub last: Option<Edge>,
-    /// Why the rest cannot be read: truncated or damaged gzip, an invalid line.
+    /// Why the rest cannot be read: truncated or damaged compressed data, an invalid line.
     pub unreadable: Option<String>,
 }
 
@@ -71,7 +71,7 @@ pub fn verify(path: &Path, kind: FileKind) -> Result<Verification> {
 
 fn verify_timeline(path: &Path, found: &mut Verification, filter: &mut DuplicateFilter) -> Result<()> {
     let mut tweets = TimelineReader::open(path)?;
-    found.compressed = tweets.compressed();
+    found.codec = tweets.codec();
     let mut last: Option<(u64, String)> = None;
     let read = loop {
         let (id, line) = match tweets.next_tweet() {
@@ -102,7 +102,7 @@ fn verify_timeline(path: &Path, found: &mut Verification, filter: &mut Duplicate
 
 fn verify_followers(path: &Path, found: &mut Verification, filter: &mut DuplicateFilter) -> Result<()> {
     let mut followers = FollowersReader::open(path)?;
-    (found.compressed, found.packed) = (followers.compressed(), followers.packed());
+    (found.codec, found.packed) = (followers.codec(), followers.packed());
     let read = loop {
         let id = match followers.next() {
             Some(Ok(id)) => id,

@@ -7,14 +7,12 @@ use std::fs;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use storage::dataset::rewrite::{Converted, Form, Gzip, Recovered, Target, convert, recover};
+use storage::dataset::rewrite::{Converted, Form, Recovered, Target, convert, recover};
 use storage::dataset::{
-    DatasetError, FileKey, FileKind, FollowersFormat, FollowersReader, TimelineReader, verify,
+    Codec, Compression, DatasetError, FileKey, FileKind, FollowersFormat, FollowersReader, TimelineReader, verify,
 };
 use storage::ids::UserId;
 use tempfile::TempDir;
-
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 thread_local! {
     static FOLDER: RefCell<TempDir> = RefCell::new(twm_fuzz::folder());
@@ -101,16 +99,20 @@ fn doubtful(read: &[UserId], bytes: &[u8]) -> bool {
         UserId::Number(number) => *number < 1 << 56,
         UserId::Text(text) => text.is_ascii() && text.contains([':', '@']),
     };
-    !read.iter().all(plain) || (damaged_beginning(bytes) && !bytes.starts_with(&GZIP_MAGIC))
+    !read.iter().all(plain) || (damaged_beginning(bytes) && !Codec::of_start(bytes).is_compressed())
 }
 
 /// Converts to every form, with the same ids.
 fn change_form(folder: &Path, path: &Path, key: &FileKey, kept: &[UserId]) {
-    let forms = [(Gzip::Plain, FollowersFormat::Text), (Gzip::Level(1), FollowersFormat::Packed)];
-    for (number, (gzip, followers)) in forms.into_iter().enumerate() {
+    let forms = [
+        (Compression::None, FollowersFormat::Text),
+        (Compression::Gzip(1), FollowersFormat::Packed),
+        (Compression::Zstd(1), FollowersFormat::Text),
+    ];
+    for (number, (compression, followers)) in forms.into_iter().enumerate() {
         let other = folder.join(format!("other-{number}"));
         let target = Target { key: key.clone(), path: other.clone(), force: false };
-        match convert(path, &target, Form { gzip, followers: Some(followers) }) {
+        match convert(path, &target, Form { compression: Some(compression), followers: Some(followers) }) {
             Ok(Converted::Empty) => assert!(kept.is_empty()),
             Ok(_) => assert_eq!(ids(&other, key.kind).0, kept),
             // A text id does not fit the packed form.
@@ -128,7 +130,7 @@ fn run(data: &[u8]) {
     FOLDER.with_borrow(|folder| {
         let folder = folder.path();
         let kept = look(folder, name, kind, bytes);
-        if mode & 2 != 0 && !bytes.starts_with(&GZIP_MAGIC) {
+        if mode & 2 != 0 && !Codec::of_start(bytes).is_compressed() {
             // Compressed, the result is the same; then one bit is flipped.
             let mut packed = twm_fuzz::gzip(bytes, 1 + usize::from(mode >> 3) * 16);
             let again = look(folder, name, kind, &packed);

@@ -315,7 +315,7 @@ impl Cluster {
         self.folder("data", id)
     }
 
-    fn folder(&self, what: &str, id: NodeId) -> PathBuf {
+    pub(super) fn folder(&self, what: &str, id: NodeId) -> PathBuf {
         self.disks.path().join(format!("{what}-{id}"))
     }
 }

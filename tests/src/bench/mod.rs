@@ -9,6 +9,7 @@ mod binaries;
 mod celebrity;
 mod changes;
 mod cluster;
+mod compression;
 mod crawl;
 mod crew;
 mod discoveries;
@@ -78,6 +79,8 @@ pub enum Benchmark {
     Install,
     /// Timelines and followers fetched by one node.
     Crawl,
+    /// Timelines with each compression of the dataset.
+    Compression,
     /// The same crawl without and with a mirror in Redis.
     Mirror,
     /// One account with very many followers: memory of the node that fetches and analyses them.
@@ -105,6 +108,7 @@ impl Benchmark {
             Self::Restart => "restart",
             Self::Install => "install",
             Self::Crawl => "crawl",
+            Self::Compression => "compression",
             Self::Mirror => "mirror",
             Self::Celebrity => "celebrity",
             Self::Idle => "idle",
@@ -133,6 +137,7 @@ impl Benchmark {
             Self::Restart => restart::measure(settings, report).await,
             Self::Install => install::measure(settings, report).await,
             Self::Crawl => crawl::measure(settings, report).await,
+            Self::Compression => compression::measure(settings, report).await,
             Self::Mirror => mirror::measure(settings, report).await,
             Self::Celebrity => celebrity::measure(settings, report).await,
             Self::Idle => idle::measure(settings, report).await,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -201,10 +201,12 @@ pub(super) fn drafts(folders: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 /// The file cannot be read to its end.
 pub(super) fn read_lines(path: &Path) -> anyhow::Result<Vec<String>> {
     let mut file = BufReader::new(File::open(path)?);
-    let lines = if file.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-        BufReader::new(MultiGzDecoder::new(file)).lines().collect()
-    } else {
-        file.lines().collect::<Result<Vec<_>, _>>()
+    let lines: io::Result<Vec<String>> = match file.fill_buf()? {
+        [0x1f, 0x8b, ..] => BufReader::new(MultiGzDecoder::new(file)).lines().collect(),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            BufReader::new(zstd::stream::read::Decoder::with_buffer(file)?).lines().collect()
+        }
+        _ => file.lines().collect(),
     };
     Ok(lines?)
 }

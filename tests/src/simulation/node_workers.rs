@@ -22,7 +22,7 @@ use node::mirror::{Mirror, MirrorOptions};
 use node::session::{Assignment, Ending, JobRunner, JobTracker, SessionLoop, SessionOptions};
 use raft::server::Tracker;
 use raft::sim::{EndedCrawl, Post, Workforce, WorldClock};
-use storage::dataset::{Dataset, FileKey, FilesDataset, FilesOptions};
+use storage::dataset::{Compression, Dataset, FileKey, FilesDataset, FilesOptions};
 use storage::env::{Blocking, Entropy, SeededEntropy, Work};
 use storage::ids::UserId;
 use tokio::runtime::Handle;
@@ -86,7 +86,7 @@ impl NodeWorkers {
             return Ok(place.clone());
         }
         let options = FilesOptions {
-            compression: (storage.0 % 2 == 0).then_some(1),
+            compression: if storage.0 % 2 == 0 { Compression::Zstd(1) } else { Compression::None },
             ..FilesOptions::new(self.folder.join(format!("output{storage}")))
         };
         let files = FilesDataset::open(options)?;

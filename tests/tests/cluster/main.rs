@@ -3,6 +3,7 @@
 mod away;
 mod budgets;
 mod celebrity;
+mod compression;
 mod failover;
 mod frozen;
 mod golden;

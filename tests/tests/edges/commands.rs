@@ -35,7 +35,7 @@ const SETTINGS: &[Row] = &[
     node("{new} --request-timeout=5", 2, &["flag --request-timeout", "such as 500ms"]),
     node("{new} --margin=-1s", 2, &["flag --margin", "such as 500ms"]),
     node("{new} --session-ttl=99h", 2, &["flag --session-ttl", "out of bounds"]),
-    node("{new} --compression=10", 2, &["flag --compression", "1 (fast) to 9 (small)"]),
+    node("{new} --compression=10", 2, &["flag --compression", "gzip:1 (fast) to gzip:9 (small)"]),
     node("{new} --followers-format=xml", 2, &["flag --followers-format", "text or packed"]),
     node("{new} --log-format=xml", 2, &["flag --log-format", "text or json"]),
     node("{new} --log-level=a=b=c", 2, &["flag --log-level", "debug or trace"]),

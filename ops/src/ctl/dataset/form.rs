@@ -1,8 +1,8 @@
 //! Flags for the format of new files.
 
 use clap::{Args, ValueEnum};
-use storage::dataset::FollowersFormat;
-use storage::dataset::rewrite::{Form, Gzip};
+use storage::dataset::rewrite::Form;
+use storage::dataset::{Compression, FollowersFormat};
 
 /// The format of new files; by default unchanged.
 #[derive(Debug, Clone, Copy, Args)]
@@ -13,8 +13,11 @@ pub struct FormArgs {
     /// Compress with this gzip level.
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u32).range(1..=9))]
     gzip: Option<u32>,
+    /// Compress with this zstd level.
+    #[arg(long, value_name = "LEVEL", conflicts_with = "gzip", value_parser = clap::value_parser!(i32).range(1..=19))]
+    zstd: Option<i32>,
     /// Write plain files.
-    #[arg(long, conflicts_with = "gzip")]
+    #[arg(long, conflicts_with_all = ["gzip", "zstd"])]
     plain: bool,
 }
 
@@ -27,15 +30,12 @@ enum ListFormat {
 impl FormArgs {
     /// The format according to the flags.
     pub fn form(&self) -> Form {
-        let gzip = match (self.gzip, self.plain) {
-            (Some(level), _) => Gzip::Level(level),
-            (None, true) => Gzip::Plain,
-            (None, false) => Gzip::Keep,
-        };
+        let plain = self.plain.then_some(Compression::None);
+        let compression = self.gzip.map(Compression::Gzip).or(self.zstd.map(Compression::Zstd)).or(plain);
         let followers = self.followers.map(|format| match format {
             ListFormat::Text => FollowersFormat::Text,
             ListFormat::Packed => FollowersFormat::Packed,
         });
-        Form { gzip, followers }
+        Form { compression, followers }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use storage::dataset::{Edge, FileKind, Verification, verify};
+use storage::dataset::{Codec, Edge, FileKind, Verification, verify};
 
 use super::dates::normal;
 use super::files::{DatasetFile, FileSelection, each, failure};
@@ -133,7 +133,8 @@ fn tell(file: &DatasetFile, bytes: u64, found: &Verification, output: Output) ->
             "items": found.items,
             "bytes": bytes,
             "plain_bytes": found.plain_bytes,
-            "gzip": found.compressed,
+            "gzip": found.codec == Codec::Gzip,
+            "compression": found.codec.to_string(),
             "packed": found.packed,
             "first": edge(&found.first),
             "last": edge(&found.last),
@@ -147,16 +148,14 @@ fn tell(file: &DatasetFile, bytes: u64, found: &Verification, output: Output) ->
     let day = |edge: &Option<Edge>| {
         date(edge).map_or("-".to_owned(), |date| printable(&date.chars().take(10).collect::<String>()))
     };
-    let form = match (found.packed, found.compressed) {
-        (true, true) => "packed, gzip",
-        (true, false) => "packed",
-        (false, true) => "lines, gzip",
-        (false, false) => "lines",
-    };
+    let mut form = if found.packed { "packed" } else { "lines" }.to_owned();
+    if found.codec.is_compressed() {
+        form += &format!(", {}", found.codec);
+    }
     let (items, bytes, plain) = (count(found.items), count(bytes), count(found.plain_bytes));
     let (first, last) = (id(&found.first), id(&found.last));
     let (from, to) = (day(&found.last), day(&found.first));
-    let fields = [kind(file.key.kind), &items, &bytes, &plain, form, &first, &last, &from, &to];
+    let fields = [kind(file.key.kind), &items, &bytes, &plain, &form, &first, &last, &from, &to];
     let mut name = file.path.display().to_string();
     if !found.is_sound() {
         name += &format!(": {}", printable(&why(found)));

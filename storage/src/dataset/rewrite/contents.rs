@@ -7,7 +7,7 @@ use super::loss::Loss;
 use super::new_file::NewFile;
 use super::source::{Source, Survey};
 use super::{Form, Written, followers, timelines};
-use crate::dataset::{FileKey, FileKind, Result};
+use crate::dataset::{Codec, FileKey, FileKind, Result};
 
 /// Files that were read completely once, and are read again to be written. The newest is the last.
 pub(super) struct Contents {
@@ -43,9 +43,10 @@ impl Contents {
     pub(super) fn found(&self) -> Found {
         match &self.seen {
             Seen::Timelines(surveys) => {
-                Found { compressed: surveys.last().is_some_and(|newest| newest.compressed), packed: false }
+                let codec = surveys.last().map_or(Codec::Plain, |newest| newest.codec);
+                Found { codec, packed: false }
             }
-            Seen::Followers(survey) => Found { compressed: survey.compressed, packed: survey.packed },
+            Seen::Followers(survey) => Found { codec: survey.codec, packed: survey.packed },
         }
     }
 

@@ -47,7 +47,7 @@ pub fn convert(path: &Path, target: &Target, form: Form) -> Result<Converted> {
         durable::sync_parent(path)?;
         return Ok(Converted::Renamed);
     }
-    let new = NewFile::create(&target.path, replaces.as_ref(), &seen, form.level(contents.found()))?;
+    let new = NewFile::create(&target.path, replaces.as_ref(), &seen, form.compression(contents.found()))?;
     let written = contents.write(new, form)?;
     if in_place && path != target.path && existing(path)?.is_some_and(|found| is_same(&found, &seen)) {
         durable::remove_file(path)?;

@@ -8,7 +8,7 @@ use super::new_file::{Committed, NewFile};
 use super::source::Source;
 use crate::dataset::duplicates::{DuplicateFilter, FILTER_BYTES, Positions};
 use crate::dataset::list_encoder::ListEncoder;
-use crate::dataset::{FileKey, FollowersFormat, Result};
+use crate::dataset::{Codec, FileKey, FollowersFormat, Result};
 
 /// The result of reading follower lists.
 #[derive(Default)]
@@ -18,7 +18,7 @@ pub(super) struct Survey {
     /// Positions of repeated ids, counted through all lists.
     repeated: Positions,
     /// Of the first list.
-    pub(super) compressed: bool,
+    pub(super) codec: Codec,
     /// Of the first list.
     pub(super) packed: bool,
     /// Of the first list.
@@ -45,7 +45,7 @@ pub(super) fn survey<'a>(path: &Path, lists: impl IntoIterator<Item = &'a Source
             survey.items += 1;
         }
         if n == 0 {
-            (survey.compressed, survey.packed, survey.loss) = (ids.compressed(), ids.packed(), ids.loss());
+            (survey.codec, survey.packed, survey.loss) = (ids.codec(), ids.packed(), ids.loss());
         }
     }
     filter.find_wrong(&mut survey.repeated)?;
@@ -60,7 +60,7 @@ pub(super) fn write<'a>(
     lists: impl IntoIterator<Item = &'a Source>,
     survey: &Survey,
 ) -> Result<Written> {
-    let mut list = ListEncoder::new(key.clone(), format, new.sink.compresses());
+    let mut list = ListEncoder::new(key.clone(), format, new.sink.codec());
     let mut position = 0;
     for source in lists {
         let mut ids = source.ids()?;

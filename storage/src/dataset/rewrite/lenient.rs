@@ -6,7 +6,7 @@ use std::path::Path;
 use super::loss::Loss;
 use super::salvage::{Boundary, SalvageReader};
 use crate::dataset::followers_reader::{FIRST_TEXT_BYTE, PACKED_BYTES};
-use crate::dataset::{ItemId, MAX_LINE_BYTES, Result};
+use crate::dataset::{Codec, ItemId, MAX_LINE_BYTES, Result};
 use crate::durable::Naming;
 use crate::ids::UserId;
 
@@ -60,7 +60,7 @@ impl Pieces {
             Boundary::More => {}
             Boundary::Checked => self.unchecked = 0,
             Boundary::Break | Boundary::End => {
-                if self.salvage.compressed() {
+                if self.salvage.codec().is_compressed() {
                     self.loss.unverified += self.unchecked;
                 }
                 self.unchecked = 0;
@@ -152,8 +152,8 @@ impl LenientTimeline {
         Ok(Self { pieces: Pieces::new(path, file)?, item_id })
     }
 
-    pub(super) fn compressed(&self) -> bool {
-        self.pieces.salvage.compressed()
+    pub(super) fn codec(&self) -> Codec {
+        self.pieces.salvage.codec()
     }
 
     /// Reads the next intact tweet into `line`.
@@ -201,8 +201,8 @@ impl LenientFollowers {
         Ok(Self { pieces, packed, begun: false })
     }
 
-    pub(super) fn compressed(&self) -> bool {
-        self.pieces.salvage.compressed()
+    pub(super) fn codec(&self) -> Codec {
+        self.pieces.salvage.codec()
     }
 
     pub(super) fn packed(&self) -> bool {

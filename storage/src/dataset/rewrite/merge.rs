@@ -26,6 +26,6 @@ pub fn merge(copies: &[PathBuf], target: &Target, form: Form) -> Result<Written>
     if contents.items() == 0 {
         return Ok(Written::default());
     }
-    let new = NewFile::create(&target.path, replaces.as_ref(), &owner, form.level(contents.found()))?;
+    let new = NewFile::create(&target.path, replaces.as_ref(), &owner, form.compression(contents.found()))?;
     contents.write(new, form)
 }

@@ -25,7 +25,7 @@ mod tweets;
 use std::path::PathBuf;
 
 pub use convert::{Converted, convert};
-pub use form::{Form, Gzip};
+pub use form::Form;
 pub use loss::Loss;
 pub use merge::merge;
 pub use new_file::remove_leftovers;

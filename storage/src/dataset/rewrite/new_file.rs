@@ -11,7 +11,7 @@ use rustix::fs::{CWD, FlockOperation, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use crate::dataset::sink::Sink;
-use crate::dataset::{DatasetError, FileKey, Result, dataset_folders, layout};
+use crate::dataset::{Compression, DatasetError, FileKey, Result, dataset_folders, layout};
 use crate::durable::{self, Naming};
 use crate::folder_sync::FolderSync;
 
@@ -77,14 +77,14 @@ impl NewFile {
         target: &Path,
         replaces: Option<&Metadata>,
         owner: &Metadata,
-        level: Option<u32>,
+        compression: Compression,
     ) -> Result<Self> {
         let replaced = Self::check(target, replaces)?;
         let temporary = temporary(target);
         let file = create_locked(&temporary)?;
         inherit(&file, owner).naming("set the owner of", &temporary)?;
         let folder = Arc::new(FolderSync::of_parent(&temporary));
-        let sink = Sink::over(&temporary, file, level.map(|level| level.clamp(1, 9)), &folder);
+        let sink = Sink::over(&temporary, file, compression, &folder);
         let target = target.to_owned();
         Ok(Self { name: Name { temporary, target, replaced, keep: false, committed: false }, sink })
     }
@@ -298,7 +298,7 @@ mod tests {
             fs::write(&newer, "published").unwrap();
             let seen = existing(&target).unwrap();
             let owner = fs::metadata(&newer).unwrap();
-            let new = NewFile::create(&target, seen.as_ref(), &owner, None).unwrap();
+            let new = NewFile::create(&target, seen.as_ref(), &owner, Compression::None).unwrap();
             fs::rename(&newer, &target).unwrap();
             assert!(matches!(new.name.take_place(), Err(DatasetError::Changed { .. })));
             drop(new);

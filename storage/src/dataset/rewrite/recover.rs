@@ -58,7 +58,8 @@ pub fn recover(path: &Path, target: &Target, form: Form) -> Result<Recovered> {
         let aside = if in_place { Some(set_aside(path)?) } else { None };
         return Ok(Recovered::Nothing { loss, aside });
     }
-    let mut new = NewFile::create(&target.path, replaces.as_ref(), &seen, form.level(contents.found()))?;
+    let mut new =
+        NewFile::create(&target.path, replaces.as_ref(), &seen, form.compression(contents.found()))?;
     new.keep_replaced();
     let written = contents.write(new, form)?;
     Ok(Recovered::Written(Recovery { written, reordered, loss }))

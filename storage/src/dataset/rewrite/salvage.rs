@@ -1,8 +1,8 @@
 //! Decodes a file that may be damaged.
 //!
-//! A gzip member (RFC 1952) that is cut off is read up to the cut, and reading continues at the next member
-//! that can be found. Save points and updates end members, so damage in one costs only the rest of that
-//! member.
+//! A gzip member (RFC 1952) or zstd frame (RFC 8878) that is cut off is read up to the cut, and reading continues at
+//! the next one that can be found. Save points and updates end them, so damage in one costs only its rest. Both are
+//! called members here.
 
 use std::fs::File;
 use std::io;
@@ -10,9 +10,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
+use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
-use crate::dataset::Result;
-use crate::dataset::input::GZIP_MAGIC;
+use crate::dataset::compression::{GZIP_MAGIC, ZSTD_MAGIC};
+use crate::dataset::{Codec, Result};
 use crate::durable::Naming;
 
 /// Buffered stored bytes.
@@ -48,7 +49,7 @@ pub(super) struct SalvageReader {
     /// Offset of the next stored byte.
     at: u64,
     state: State,
-    compressed: bool,
+    codec: Codec,
     /// Stored bytes that could not be decoded.
     pub(super) skipped: u64,
     /// Members that are cut off or have a wrong checksum.
@@ -63,11 +64,52 @@ enum State {
     Ended,
 }
 
-/// A gzip member being read.
+/// A member being read.
 struct Member {
     start: u64,
-    decoder: Decompress,
-    checksum: Crc,
+    decoder: MemberDecoder,
+}
+
+enum MemberDecoder {
+    Gzip {
+        decoder: Decompress,
+        checksum: Crc,
+    },
+    Zstd {
+        decoder: Decoder<'static>,
+        /// Whether the frame has a checksum, which the decoder compares.
+        checked: bool,
+    },
+}
+
+/// The result of decoding once.
+struct Decoded {
+    consumed: usize,
+    produced: usize,
+    /// Whether the member's data has ended; an error if it is damaged.
+    ended: Result<bool, ()>,
+}
+
+impl MemberDecoder {
+    fn decode(&mut self, input: &[u8], out: &mut [u8]) -> Decoded {
+        match self {
+            Self::Gzip { decoder, checksum } => {
+                let (before_in, before_out) = (decoder.total_in(), decoder.total_out());
+                let status = decoder.decompress(input, out, FlushDecompress::None);
+                let consumed = (decoder.total_in() - before_in) as usize;
+                let produced = (decoder.total_out() - before_out) as usize;
+                checksum.update(&out[..produced]);
+                let ended = status.map(|status| status == Status::StreamEnd).map_err(drop);
+                Decoded { consumed, produced, ended }
+            }
+            Self::Zstd { decoder, .. } => {
+                let (mut input, mut out) = (InBuffer::around(input), OutBuffer::around(out));
+                let left = decoder.run(&mut input, &mut out);
+                let ended = left.map(|left| left == 0).map_err(drop);
+                Decoded { consumed: input.pos(), produced: out.pos(), ended }
+            }
+        }
+    }
 }
 
 impl SalvageReader {
@@ -80,23 +122,31 @@ impl SalvageReader {
             window_at: 0,
             at: 0,
             state: State::Plain,
-            compressed: false,
+            codec: Codec::Plain,
             skipped: 0,
             broken: 0,
             truncated: false,
         };
-        if let Some(member) = salvage.next_member(0)? {
-            (salvage.compressed, salvage.state) = (true, member);
-        } else if salvage.stored(0, HEADER_BYTES)?.starts_with(&GZIP_MAGIC) {
-            salvage.compressed = true;
-            salvage.search(0, 0)?;
+        let start = salvage.stored(0, HEADER_BYTES)?;
+        let exact = Codec::of_start(start);
+        salvage.codec = match exact {
+            Codec::Plain if is_damaged_gzip(start) => Codec::Gzip,
+            Codec::Plain if is_damaged_zstd(start) => Codec::Zstd,
+            exact => exact,
+        };
+        if salvage.codec.is_compressed() {
+            match salvage.next_member(0)? {
+                Some(member) => salvage.state = member,
+                None if exact.is_compressed() => salvage.search(0, 0)?,
+                None => salvage.codec = Codec::Plain,
+            }
         }
         Ok(salvage)
     }
 
-    /// Whether the file is gzip.
-    pub(super) fn compressed(&self) -> bool {
-        self.compressed
+    /// How the file is compressed.
+    pub(super) fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// Appends the next bytes to `out`, possibly none, and returns what follows them.
@@ -122,18 +172,14 @@ impl SalvageReader {
             self.truncated = true;
             return self.damage();
         }
-        let (before_in, before_out) = (member.decoder.total_in(), member.decoder.total_out());
         let start = out.len();
         out.resize(start + PIECE_BYTES, 0);
-        let status = member.decoder.decompress(input, &mut out[start..], FlushDecompress::None);
-        let produced = (member.decoder.total_out() - before_out) as usize;
-        let consumed = member.decoder.total_in() - before_in;
+        let Decoded { consumed, produced, ended } = member.decoder.decode(input, &mut out[start..]);
         out.truncate(start + produced);
-        member.checksum.update(&out[start..]);
-        self.at += consumed;
-        match status {
-            Ok(Status::StreamEnd) => self.end_member(),
-            Ok(_) if produced > 0 || consumed > 0 => Ok(Boundary::More),
+        self.at += consumed as u64;
+        match ended {
+            Ok(true) => self.end_member(),
+            Ok(false) if produced > 0 || consumed > 0 => Ok(Boundary::More),
             _ => self.damage(),
         }
     }
@@ -141,7 +187,13 @@ impl SalvageReader {
     /// After a member's data: its checksum and length, and the next member.
     fn end_member(&mut self) -> Result<Boundary> {
         let State::Member(member) = &self.state else { return Ok(Boundary::End) };
-        let (sum, length) = (member.checksum.sum(), member.checksum.amount());
+        let (sum, length) = match &member.decoder {
+            MemberDecoder::Gzip { checksum, .. } => (checksum.sum(), checksum.amount()),
+            MemberDecoder::Zstd { checked, .. } => {
+                let then = if *checked { Boundary::Checked } else { Boundary::More };
+                return self.pass_member(self.at, true).map(|_| then);
+            }
+        };
         let trailer = self.stored(self.at, TRAILER_BYTES)?;
         let Some(trailer) = trailer.first_chunk::<TRAILER_BYTES>() else {
             self.truncated = true;
@@ -151,6 +203,16 @@ impl SalvageReader {
         let good = (sum, length) == (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
         let end = self.at + TRAILER_BYTES as u64;
         self.broken += u64::from(!good);
+        if !self.pass_member(end, good)? {
+            // A decoder on damaged data can come to an end where there is none.
+            return self.leave_member();
+        }
+        Ok(if good { Boundary::Checked } else { Boundary::Break })
+    }
+
+    /// Continues behind a member that ends at `end`. Returns whether that is possible: behind a member that is not
+    /// `good`, only if another one follows at once.
+    fn pass_member(&mut self, end: u64, good: bool) -> Result<bool> {
         if self.stored(end, 1)?.is_empty() {
             self.at = end;
             self.state = State::Ended;
@@ -160,10 +222,9 @@ impl SalvageReader {
             // Data was appended to the file.
             self.search(end, end)?;
         } else {
-            // A decoder on damaged data can come to an end where there is none.
-            return self.leave_member();
+            return Ok(false);
         }
-        Ok(if good { Boundary::Checked } else { Boundary::Break })
+        Ok(true)
     }
 
     /// Records a member that cannot be read further.
@@ -182,6 +243,10 @@ impl SalvageReader {
 
     /// Searches for a member that starts at `from` or later. What lies between `lost` and it is skipped.
     fn search(&mut self, from: u64, lost: u64) -> Result<()> {
+        let likely = match self.codec {
+            Codec::Zstd => |bytes: &[u8]| bytes.starts_with(&ZSTD_MAGIC),
+            Codec::Gzip | Codec::Plain => is_likely_header,
+        };
         let mut at = from;
         loop {
             let bytes = self.stored(at, HEADER_BYTES)?;
@@ -193,7 +258,7 @@ impl SalvageReader {
             }
             // A header that is cut off by the window is examined again in the next one.
             let whole = (bytes.len() + 1).saturating_sub(HEADER_BYTES).max(1);
-            match (0..whole).find(|n| is_likely_header(&bytes[*n..])) {
+            match (0..whole).find(|n| likely(&bytes[*n..])) {
                 None => at += whole as u64,
                 Some(n) => {
                     at += n as u64;
@@ -210,9 +275,14 @@ impl SalvageReader {
 
     /// The member at `start`, if there is one. A damaged byte of its magic number counts as skipped.
     fn next_member(&mut self, start: u64) -> Result<Option<State>> {
+        let codec = self.codec;
         let header = self.stored(start, HEADER_BYTES)?;
-        let damaged = !header.starts_with(&GZIP_MAGIC);
-        if damaged && !is_damaged_header(header) {
+        let damaged = Codec::of_start(header) != codec;
+        let may_be = match codec {
+            Codec::Zstd => is_damaged_zstd(header),
+            Codec::Gzip | Codec::Plain => is_damaged_gzip(header),
+        };
+        if damaged && !may_be {
             return Ok(None);
         }
         self.skipped += u64::from(damaged);
@@ -221,6 +291,9 @@ impl SalvageReader {
 
     /// Begins the member whose header is at `start`; `None` if there is none.
     fn open_member(&mut self, start: u64) -> Result<Option<State>> {
+        if self.codec == Codec::Zstd {
+            return self.open_frame(start);
+        }
         // Usually the header is in the window; a long one may continue behind it.
         let header = match header_length(self.stored(start, HEADER_BYTES)?) {
             None => header_length(self.stored(start, WINDOW_BYTES)?),
@@ -228,8 +301,25 @@ impl SalvageReader {
         };
         let Some(header) = header else { return Ok(None) };
         self.at = start + header as u64;
-        let (decoder, checksum) = (Decompress::new(false), Crc::new());
-        Ok(Some(State::Member(Box::new(Member { start, decoder, checksum }))))
+        let decoder = MemberDecoder::Gzip { decoder: Decompress::new(false), checksum: Crc::new() };
+        Ok(Some(State::Member(Box::new(Member { start, decoder }))))
+    }
+
+    /// Begins the zstd frame at `start`; `None` if it is cut off before its descriptor.
+    fn open_frame(&mut self, start: u64) -> Result<Option<State>> {
+        const HAS_CHECKSUM: u8 = 4;
+        let Some(&descriptor) = self.stored(start, HEADER_BYTES)?.get(ZSTD_MAGIC.len()) else {
+            return Ok(None);
+        };
+        let checked = descriptor & HAS_CHECKSUM != 0;
+        let decoder = Decoder::new().naming("decompress", &self.path)?;
+        let mut decoder = MemberDecoder::Zstd { decoder, checked };
+        // In place of the file's magic number, of which a byte may be damaged.
+        if decoder.decode(&ZSTD_MAGIC, &mut []).ended.is_err() {
+            return Ok(None);
+        }
+        self.at = start + ZSTD_MAGIC.len() as u64;
+        Ok(Some(State::Member(Box::new(Member { start, decoder }))))
     }
 
     /// The stored bytes from `at` on: at least `want`, fewer only at the end of the file.
@@ -290,8 +380,14 @@ fn is_likely_header(bytes: &[u8]) -> bool {
     bytes.starts_with(&GZIP_MAGIC) && has_usual_fields(bytes)
 }
 
-/// Whether a file starts with a member whose magic number has a damaged byte.
-fn is_damaged_header(bytes: &[u8]) -> bool {
+/// Whether a zstd frame with a damaged byte in its magic number starts here.
+fn is_damaged_zstd(bytes: &[u8]) -> bool {
+    let same = bytes.iter().zip(&ZSTD_MAGIC).filter(|(found, magic)| found == magic).count();
+    same + 1 == ZSTD_MAGIC.len()
+}
+
+/// Whether a gzip member with a damaged byte in its magic number starts here.
+fn is_damaged_gzip(bytes: &[u8]) -> bool {
     let magic = bytes.first() == Some(&0x1f) || bytes.get(1) == Some(&0x8b);
     magic && has_usual_fields(bytes)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::lenient::{LenientFollowers, LenientTimeline};
 use super::loss::Loss;
 use super::tweets::{Rank, Strict, Tweets};
-use crate::dataset::{FollowersReader, Result, TimelineReader, tweet_id};
+use crate::dataset::{Codec, FollowersReader, Result, TimelineReader, tweet_id};
 use crate::durable::Naming;
 use crate::ids::UserId;
 
@@ -26,7 +26,7 @@ pub(super) struct Survey {
     pub(super) items: u64,
     /// Whether each tweet is older than the one before.
     pub(super) descending: bool,
-    pub(super) compressed: bool,
+    pub(super) codec: Codec,
     pub(super) loss: Loss,
 }
 
@@ -73,11 +73,11 @@ impl Source {
         if self.lenient {
             let mut tweets = LenientTimeline::new(&self.path, file, tweet_id)?;
             let survey = Survey::of(&mut tweets)?;
-            return Ok(Survey { compressed: tweets.compressed(), loss: tweets.loss(), ..survey });
+            return Ok(Survey { codec: tweets.codec(), loss: tweets.loss(), ..survey });
         }
         let reader = TimelineReader::of_file(&self.path, file, tweet_id)?;
-        let compressed = reader.compressed();
-        Ok(Survey { compressed, ..Survey::of(&mut Strict { reader, rank: 0 })? })
+        let codec = reader.codec();
+        Ok(Survey { codec, ..Survey::of(&mut Strict { reader, rank: 0 })? })
     }
 
     /// The ids of a follower list.
@@ -122,10 +122,10 @@ impl Ids {
         }
     }
 
-    pub(super) fn compressed(&self) -> bool {
+    pub(super) fn codec(&self) -> Codec {
         match self {
-            Self::Strict(reader) => reader.compressed(),
-            Self::Lenient(reader) => reader.compressed(),
+            Self::Strict(reader) => reader.codec(),
+            Self::Lenient(reader) => reader.codec(),
         }
     }
 

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use super::*;
 use crate::env::{Entropy, SeededEntropy};
 
-fn dataset(folder: &TempDir, followers: FollowersFormat, compression: Option<u32>) -> FilesDataset {
+fn dataset(folder: &TempDir, followers: FollowersFormat, compression: Compression) -> FilesDataset {
     let options = FilesOptions { followers, compression, ..FilesOptions::new(folder.path()) };
     FilesDataset::open(options).unwrap()
 }
@@ -20,7 +20,12 @@ fn numbers(ids: impl IntoIterator<Item = u64>) -> Vec<UserId> {
 fn each_follower_once_in_the_order_given_whatever_the_size_and_the_restarts() {
     let entropy = SeededEntropy::new(41);
     for format in [FollowersFormat::Text, FollowersFormat::Packed] {
-        for (compression, filter_bytes) in [(None, 18_000), (Some(6), 18_000), (Some(1), 1 << 20)] {
+        for (compression, filter_bytes) in [
+            (Compression::None, 18_000),
+            (Compression::Gzip(6), 18_000),
+            (Compression::Zstd(3), 18_000),
+            (Compression::Gzip(1), 1 << 20),
+        ] {
             let folder = tempfile::tempdir().unwrap();
             let dataset = dataset(&folder, format, compression).with_filter_bytes(filter_bytes);
             let source: Vec<u64> = (0..20_000).map(|_| 1 + entropy.next_u64() % 15_000).collect();
@@ -50,7 +55,7 @@ fn each_follower_once_in_the_order_given_whatever_the_size_and_the_restarts() {
             let found = verify(&path, FileKind::Followers).unwrap();
             assert!(found.is_sound());
             assert_eq!(found.packed, format == FollowersFormat::Packed);
-            assert_eq!(found.compressed, compression.is_some());
+            assert_eq!(found.codec, compression.codec());
         }
     }
 }
@@ -100,7 +105,7 @@ fn the_formats_of_the_original_are_read() {
 fn a_list_that_packing_cannot_hold_is_written_as_text_or_refused() {
     for (first, second) in [(u64::MAX.to_string(), "5"), ("did:plc:a".to_owned(), "6")] {
         let folder = tempfile::tempdir().unwrap();
-        let dataset = dataset(&folder, FollowersFormat::Packed, None);
+        let dataset = dataset(&folder, FollowersFormat::Packed, Compression::None);
         let mut draft = dataset.begin_followers(&user(), 1).unwrap();
         let ids: [UserId; 2] = [first.parse().unwrap(), second.parse().unwrap()];
         assert!(draft.push(&ids[0]).unwrap() && draft.push(&ids[1]).unwrap());
@@ -109,7 +114,7 @@ fn a_list_that_packing_cannot_hold_is_written_as_text_or_refused() {
         assert_eq!(published(&dataset), ids);
     }
     let folder = tempfile::tempdir().unwrap();
-    let dataset = dataset(&folder, FollowersFormat::Packed, None);
+    let dataset = dataset(&folder, FollowersFormat::Packed, Compression::None);
     let mut draft = dataset.begin_followers(&user(), 1).unwrap();
     let unfit = |pushed: Result<bool>| matches!(pushed, Err(DatasetError::UnfitFollower { .. }));
     assert!(unfit(draft.push(&"!odd".parse().unwrap())), "as a first one it would look packed");
@@ -121,17 +126,22 @@ fn a_list_that_packing_cannot_hold_is_written_as_text_or_refused() {
 }
 
 #[test]
-fn a_plain_packed_list_that_would_look_like_gzip_is_written_as_text() {
-    for (compression, bytes) in [(None, 20), (Some(6), 0)] {
+fn a_plain_packed_list_that_would_look_compressed_is_written_as_text() {
+    let heads = [0x1f8b << 48, 0x28b5_2ffd << 32];
+    for (compression, head) in heads.iter().flat_map(|head| {
+        [Compression::None, Compression::Gzip(6), Compression::Zstd(3)]
+            .map(|compression| (compression, *head))
+    }) {
+        let bytes = head.to_string().len() as u64 + 1;
         let folder = tempfile::tempdir().unwrap();
         let dataset = dataset(&folder, FollowersFormat::Packed, compression);
         let mut draft = dataset.begin_followers(&user(), 1).unwrap();
-        let id = UserId::Number(0x1f8b << 48);
+        let id = UserId::Number(head);
         draft.push(&id).unwrap();
         let finished = draft.finish().unwrap();
         dataset.publish(&FileKey::followers(&user()), 1).unwrap();
         assert_eq!(published(&dataset), [id]);
-        assert!(compression.is_some() || finished.bytes == bytes);
+        assert!(compression.codec().is_compressed() || finished.bytes == bytes);
     }
 }
 

@@ -7,7 +7,6 @@ mod timelines;
 use std::io::Write;
 use std::path::Path;
 
-use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
@@ -36,7 +35,15 @@ fn tweets(ids: impl IntoIterator<Item = u64>) -> String {
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// One zstd frame with a checksum.
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.include_checksum(true).unwrap();
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }

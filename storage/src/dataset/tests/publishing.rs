@@ -233,7 +233,7 @@ fn verification_counts_what_is_wrong_and_where_a_file_is_torn() {
     let plain_bytes = tweets([9, 5, 1]).len() as u64;
     let (first, last) = (edge(9), edge(1));
     let expected =
-        Verification { items: 3, compressed: true, plain_bytes, first, last, ..Default::default() };
+        Verification { items: 3, codec: Codec::Gzip, plain_bytes, first, last, ..Default::default() };
     assert_eq!(sound, expected);
     assert!(sound.is_sound());
     let messy = check(tweets([5, 9, 5, 9, 1]).as_bytes());

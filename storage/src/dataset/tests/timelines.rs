@@ -41,7 +41,7 @@ fn a_tweet_larger_than_any_line_is_refused_and_the_draft_goes_on() {
 
 #[test]
 fn a_walk_goes_on_at_its_save_point_under_a_new_lease() {
-    for compression in [None, Some(6)] {
+    for compression in [Compression::None, Compression::Gzip(6), Compression::Zstd(3)] {
         let folder = tempfile::tempdir().unwrap();
         let options = FilesOptions { compression, ..FilesOptions::new(folder.path()) };
         let dataset = FilesDataset::open(options).unwrap();
@@ -95,7 +95,7 @@ fn a_draft_that_is_not_as_its_save_point_says_is_missing() {
 }
 
 /// The result of updating `old` with the tweets `new`.
-fn update(name: &str, old: &[u8], new: &[u64], compression: Option<u32>) -> (Vec<u64>, Finished) {
+fn update(name: &str, old: &[u8], new: &[u64], compression: Compression) -> (Vec<u64>, Finished) {
     let folder = tempfile::tempdir().unwrap();
     place(&folder, name, old);
     let options = FilesOptions { compression, ..FilesOptions::new(folder.path()) };
@@ -116,7 +116,7 @@ fn an_update_is_the_new_tweets_and_the_old_ones_each_once() {
     let old: Vec<u64> = (1..300).rev().collect();
     let text = tweets(old.iter().copied());
     let two_members = [gzip(text.as_bytes()), gzip(tweets([0]).as_bytes())].concat();
-    for compression in [None, Some(6)] {
+    for compression in [Compression::None, Compression::Gzip(6), Compression::Zstd(3)] {
         for (name, bytes, last) in [
             ("22013880.twt", gzip(text.as_bytes()), 1),
             ("22013880.twt.gz", gzip(text.as_bytes()), 1),
@@ -138,9 +138,9 @@ fn an_update_is_the_new_tweets_and_the_old_ones_each_once() {
 #[test]
 fn a_doubled_or_disordered_old_file_comes_out_with_each_tweet_once() {
     let doubled = gzip(tweets([5, 3, 1, 5, 3, 1]).as_bytes());
-    assert_eq!(update("22013880.twt", &doubled, &[8, 7], Some(6)).0, [8, 7, 5, 3, 1]);
+    assert_eq!(update("22013880.twt", &doubled, &[8, 7], Compression::Gzip(6)).0, [8, 7, 5, 3, 1]);
     let disordered = gzip(tweets([1, 5, 3, 8]).as_bytes());
-    assert_eq!(update("22013880.twt", &disordered, &[9, 8, 7], Some(6)).0, [9, 8, 7, 1, 5, 3]);
+    assert_eq!(update("22013880.twt", &disordered, &[9, 8, 7], Compression::Gzip(6)).0, [9, 8, 7, 1, 5, 3]);
 }
 
 #[test]
@@ -167,10 +167,56 @@ fn a_disordered_file_whose_ids_do_not_fit_into_memory_comes_out_with_each_tweet_
 
 #[test]
 fn compressed_bytes_that_can_follow_are_copied() {
-    let old = gzip(tweets((1..1_000).rev()).as_bytes());
-    let (_, finished) = update("22013880.twt", &old, &[2_000], Some(6));
-    let member = finished.bytes - old.len() as u64;
-    assert!(member < 200, "{member} bytes for one new tweet");
+    let text = tweets((1..1_000).rev());
+    for (old, compression) in
+        [(gzip(text.as_bytes()), Compression::Gzip(6)), (zstd(text.as_bytes()), Compression::Zstd(3))]
+    {
+        let (_, finished) = update("22013880.twt", &old, &[2_000], compression);
+        let member = finished.bytes - old.len() as u64;
+        assert!(member < 200, "{member} bytes for one new tweet");
+    }
+}
+
+#[test]
+fn an_old_file_with_another_codec_is_compressed_again() {
+    let text = tweets((1..1_000).rev());
+    let forms = [gzip(text.as_bytes()), zstd(text.as_bytes()), text.clone().into_bytes()];
+    for compression in [Compression::None, Compression::Gzip(6), Compression::Zstd(3)] {
+        for old in &forms {
+            let (ids, _) = update("22013880.twt", old, &[2_000], compression);
+            assert_eq!((ids.len(), ids[0], ids[1]), (1_000, 2_000, 999), "{compression}");
+        }
+    }
+}
+
+#[test]
+fn a_draft_is_continued_with_its_own_codec_by_a_node_with_another_setting() {
+    let all = [Compression::None, Compression::Gzip(6), Compression::Zstd(3)];
+    for (before, after) in all.iter().flat_map(|before| all.iter().map(move |after| (*before, *after))) {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |compression| {
+            FilesDataset::open(FilesOptions { compression, ..FilesOptions::new(folder.path()) }).unwrap()
+        };
+        let mut draft = open(before).begin_timeline(&user(), 1).unwrap();
+        push_all(&mut *draft, (500..600).rev());
+        let saved = draft.save_point().unwrap();
+        let dataset = open(after);
+        let mut draft = dataset.resume_timeline(&user(), saved, 1, 2).unwrap();
+        push_all(&mut *draft, (400..500).rev());
+        draft.finish().unwrap();
+        dataset.publish(&FileKey::timeline(&user()), 2).unwrap();
+        assert_eq!(timeline(&dataset), (400..600).rev().collect::<Vec<_>>(), "{before} to {after}");
+
+        let mut list = open(before).begin_followers(&user(), 1).unwrap();
+        assert!(list.push(&UserId::Number(1)).unwrap());
+        let saved = list.save_point().unwrap();
+        let mut list = dataset.resume_followers(&user(), saved, 1, 2).unwrap();
+        assert!(list.push(&UserId::Number(2)).unwrap());
+        list.finish().unwrap();
+        dataset.publish(&FileKey::followers(&user()), 2).unwrap();
+        let ids: Vec<_> = dataset.open_followers(&user()).unwrap().unwrap().map(Result::unwrap).collect();
+        assert_eq!(ids, [UserId::Number(1), UserId::Number(2)], "{before} to {after}");
+    }
 }
 
 #[test]
@@ -178,7 +224,13 @@ fn an_unreadable_old_file_is_set_aside_and_named() {
     let good = gzip(tweets((1..200).rev()).as_bytes());
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 0x10;
-    let damaged: [&[u8]; 5] = [
+    let frame = zstd(tweets((1..200).rev()).as_bytes());
+    let mut flipped_frame = frame.clone();
+    flipped_frame[frame.len() / 2] ^= 0x10;
+    let damaged: [&[u8]; 8] = [
+        &frame[..frame.len() - 3],
+        &flipped_frame,
+        &[&frame[..], b"garbage"].concat(),
         &good[..good.len() - 9],
         &flipped,
         b"{\"no\": \"id\"}\n",

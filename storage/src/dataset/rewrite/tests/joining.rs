@@ -22,7 +22,7 @@ fn merged_timelines_have_each_tweet_once_in_the_version_of_the_last_copy() {
         [(10, "new"), (9, "new"), (8, "disordered"), (7, "old"), (5, "disordered"), (3, "old"), (2, "new")];
     let expected = expected.into_iter().chain([(1, "disordered")]).map(|(id, v)| (id, v.to_owned()));
     assert!(lines.iter().map(version).eq(expected), "{lines:?}");
-    assert!(!TimelineReader::open(&path).unwrap().compressed(), "as the last copy is");
+    assert!(!TimelineReader::open(&path).unwrap().codec().is_compressed(), "as the last copy is");
 }
 
 #[test]
@@ -34,12 +34,12 @@ fn merged_followers_are_those_of_the_last_copy_and_then_the_others_each_once() {
         rig.put("3.fws", &packed([8, 9, 5])),
     ];
     let path = rig.path("4.fws");
-    let form = Form { gzip: Gzip::Level(9), followers: Some(FollowersFormat::Text) };
+    let form = Form { compression: Some(Compression::Gzip(9)), followers: Some(FollowersFormat::Text) };
     let written = merge(&copies, &target(&path), form).unwrap();
     assert_eq!(followers(&path), ["8", "9", "5", "7", "6"]);
     assert_eq!((written.items, written.duplicates), (5, 3));
     let found = verify(&path, FileKind::Followers).unwrap();
-    assert!(found.compressed && !found.packed && found.is_sound());
+    assert!(found.codec == Codec::Gzip && !found.packed && found.is_sound());
 }
 
 #[test]
@@ -77,16 +77,17 @@ fn a_conversion_changes_form_and_name_and_nothing_else() {
     assert_eq!(convert(&path, &to, Form::default()).unwrap(), Converted::AsWanted);
     let text = Some(FollowersFormat::Text);
     let packed_form = Some(FollowersFormat::Packed);
-    for (gzip, followers_form, compressed) in [
-        (Gzip::Keep, text, true),
-        (Gzip::Plain, None, false),
-        (Gzip::Keep, packed_form, false),
-        (Gzip::Level(1), None, true),
+    for (compression, followers_form, codec) in [
+        (None, text, Codec::Gzip),
+        (Some(Compression::None), None, Codec::Plain),
+        (None, packed_form, Codec::Plain),
+        (Some(Compression::Gzip(1)), None, Codec::Gzip),
+        (Some(Compression::Zstd(3)), None, Codec::Zstd),
     ] {
-        let form = Form { gzip, followers: followers_form };
+        let form = Form { compression, followers: followers_form };
         assert!(matches!(convert(&path, &to, form).unwrap(), Converted::Written(_)));
         let found = verify(&path, FileKind::Followers).unwrap();
-        assert!(found.is_sound() && found.compressed == compressed);
+        assert!(found.is_sound() && found.codec == codec);
         assert_eq!(followers(&path), texts);
     }
     let doubled = rig.put("6.twt.gz", &gzip(&tweets([5, 3, 5, 3], "a")));
@@ -112,7 +113,7 @@ fn a_conversion_leaves_unreadable_twin_and_linked_files_alone() {
     assert_eq!(timeline(&rig.path("6.twt")), [200]);
     let real = rig.put("real", &whole);
     std::os::unix::fs::symlink(&real, rig.path("7.twt")).unwrap();
-    let form = Form { gzip: Gzip::Plain, followers: None };
+    let form = Form { compression: Some(Compression::None), followers: None };
     let refused = convert(&rig.path("7.twt"), &target(&rig.path("7.twt")), form).unwrap_err();
     assert!(refused.to_string().contains("symbolic link"), "{refused}");
     assert_eq!(fs::read(real).unwrap(), whole);
@@ -125,7 +126,8 @@ fn access_rights_go_over_to_the_new_file() {
     let rig = Rig::new();
     let path = rig.put("5.twt", &tweets([2, 1], "a"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    convert(&path, &target(&path), Form { gzip: Gzip::Level(6), followers: None }).unwrap();
+    convert(&path, &target(&path), Form { compression: Some(Compression::Gzip(6)), followers: None })
+        .unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
 }
 
@@ -134,7 +136,7 @@ fn of_two_writers_one_waits_and_a_file_published_meanwhile_stays() {
     let rig = Rig::new();
     let path = rig.put("5.twt", &tweets([2, 1], "a"));
     let seen = fs::metadata(&path).unwrap();
-    let begin = || new_file::NewFile::create(&path, Some(&seen), &seen, None);
+    let begin = || new_file::NewFile::create(&path, Some(&seen), &seen, Compression::None);
     let first = begin().unwrap();
     assert!(matches!(begin().map(drop), Err(DatasetError::Busy { .. })));
     rig.put("newer", &tweets([3, 2, 1], "b"));
@@ -152,7 +154,7 @@ fn temporary_files_of_killed_tools_do_not_stay() {
         rig.put(name, b"half written");
     }
     let seen = fs::metadata(rig.path("22/23.twt")).unwrap();
-    let at_work = new_file::NewFile::create(&rig.path("22/24.twt"), None, &seen, None).unwrap();
+    let at_work = new_file::NewFile::create(&rig.path("22/24.twt"), None, &seen, Compression::None).unwrap();
     assert_eq!(remove_leftovers(rig.folder.path()).unwrap(), 2);
     drop(at_work);
     let mut names: Vec<_> = fs::read_dir(rig.path("22")).unwrap().map(|e| e.unwrap().file_name()).collect();

@@ -7,13 +7,13 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use super::*;
 use crate::dataset::{
-    DatasetError, FileKind, FollowersFormat, FollowersReader, TimelineReader, tweet_id, verify,
+    Codec, Compression, DatasetError, FileKind, FollowersFormat, FollowersReader, TimelineReader, tweet_id,
+    verify,
 };
 use crate::env::{Entropy, SeededEntropy};
 
@@ -50,7 +50,15 @@ fn target(path: &Path) -> Target {
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// One zstd frame with a checksum.
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.include_checksum(true).unwrap();
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }

@@ -23,6 +23,46 @@ fn a_gzip_that_ends_too_early_gives_what_was_before_its_end() {
 }
 
 #[test]
+fn a_zstd_file_that_ends_too_early_gives_what_was_before_its_end() {
+    let whole = zstd(&tweets((1..=3_000).rev(), "a"));
+    for cut in [1, 4, whole.len() / 2] {
+        let rig = Rig::new();
+        let path = rig.put("5.twt", &whole[..whole.len() - cut]);
+        let recovery = recovered(&path);
+        let ids = timeline(&path);
+        assert!(ids.iter().rev().is_sorted() && ids[0] == 3_000, "its head is there");
+        // Blocks of up to 128 KiB are decoded as a whole.
+        let expected = if cut == 1 { 3_000 } else { 1_000 };
+        assert!(ids.len() >= expected, "{} of a file that lost {cut} bytes", ids.len());
+        assert!(recovery.loss.truncated && recovery.loss.unverified == recovery.written.items);
+        let found = verify(&path, FileKind::Timeline).unwrap();
+        assert!(found.is_sound() && found.codec == Codec::Zstd);
+    }
+}
+
+#[test]
+fn a_flipped_bit_costs_the_rest_of_its_frame_alone() {
+    let frames: Vec<Vec<u8>> =
+        [(2_001..=3_000), (1_001..=2_000), (1..=1_000)].map(|ids| zstd(&tweets(ids.rev(), "a"))).into();
+    let entropy = SeededEntropy::new(3);
+    for _ in 0..60 {
+        let rig = Rig::new();
+        let mut bytes = frames.concat();
+        let at = entropy.next_u64() as usize % frames[1].len();
+        bytes[frames[0].len() + at] ^= 1 << (entropy.next_u64() % 8);
+        let path = rig.put("5.twt", &bytes);
+        let recovery = recovered(&path);
+        let ids = timeline(&path);
+        let of = |from, to| ids.iter().filter(|id| (from..=to).contains(*id)).count();
+        assert_eq!((of(2_001, 3_000), of(1, 1_000)), (1_000, 1_000), "byte {at}");
+        // With its magic number alone damaged, the frame is whole.
+        assert!(at < 4 || recovery.loss.unverified as usize >= of(1_001, 2_000), "byte {at}");
+        assert!(!recovery.loss.is_none() && !recovery.loss.truncated, "byte {at}");
+        assert!(verify(&path, FileKind::Timeline).unwrap().is_sound(), "byte {at}");
+    }
+}
+
+#[test]
 fn a_flipped_bit_costs_the_rest_of_its_member_alone() {
     let members: Vec<Vec<u8>> =
         [(2_001..=3_000), (1_001..=2_000), (1..=1_000)].map(|ids| gzip(&tweets(ids.rev(), "a"))).into();
@@ -66,6 +106,34 @@ fn a_flipped_bit_anywhere_in_a_file_of_one_member_is_told() {
 }
 
 #[test]
+fn a_flipped_bit_anywhere_in_a_file_of_one_frame_is_told() {
+    let whole = zstd(&packed(1_000..2_000));
+    let ids: Vec<String> = (1_000..2_000).map(|id| id.to_string()).collect();
+    let mut harmless = 0;
+    for at in 0..whole.len() {
+        let rig = Rig::new();
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        let path = rig.put("5.fws", &bytes);
+        let sound = verify(&path, FileKind::Followers).unwrap().is_sound();
+        match recover(&path, &target(&path), Form::default()).unwrap() {
+            // Some bits have no meaning, as one of the frame's descriptor.
+            Recovered::Sound => {
+                assert!(sound && followers(&path) == ids, "byte {at} was flipped unnoticed");
+                harmless += 1;
+            }
+            Recovered::Written(_) => {
+                assert!(!sound && verify(&path, FileKind::Followers).unwrap().is_sound(), "byte {at}");
+            }
+            Recovered::Nothing { aside, .. } => {
+                assert!(!sound && aside.is_some() && !path.exists(), "byte {at}");
+            }
+        }
+    }
+    assert!(harmless < whole.len() / 50, "{harmless} of {} flips were harmless", whole.len());
+}
+
+#[test]
 fn torn_and_foreign_lines_are_dropped_and_counted() {
     let rig = Rig::new();
     let good = tweets([9, 7], "a");
@@ -99,6 +167,12 @@ fn garbage_around_members_is_passed_over() {
     assert_eq!(timeline(&path), [9, 5]);
     assert_eq!((recovery.loss.skipped_bytes, recovery.loss.bad_items), (100_003, 0));
     assert_eq!(recovery.loss.unverified, 0);
+    let frames = [9, 5].map(|id| zstd(&tweets([id], "a")));
+    let path = rig.put("7.twt", &[&frames[0][..], &noise, &frames[1], b"end"].concat());
+    let recovery = recovered(&path);
+    assert_eq!(timeline(&path), [9, 5]);
+    assert_eq!((recovery.loss.skipped_bytes, recovery.loss.bad_items), (100_003, 0));
+    assert_eq!(recovery.loss.unverified, 0);
     let mut headless = members[0].clone();
     headless[0] = 0;
     let path = rig.put("6.twt", &headless);
@@ -111,7 +185,13 @@ fn garbage_around_members_is_passed_over() {
 #[test]
 fn nothing_readable_makes_no_file_and_stays_aside() {
     let rig = Rig::new();
-    for bytes in [&b"\x1f\x8b\x08 no gzip"[..], b"GIF89a", b"\x00\x00"] {
+    for bytes in [
+        &b"\x1f\x8b\x08 no gzip"[..],
+        b"\x28\xb5\x2f\xfd no zstd",
+        b"\x28\xb5\x2f\xfd",
+        b"GIF89a",
+        b"\x00\x00",
+    ] {
         let path = rig.put("5.twt", bytes);
         rig.put("5.twt.unreadable", b"an earlier one");
         let result = recover(&path, &target(&path), Form::default()).unwrap();
@@ -197,9 +277,11 @@ fn the_form_of_a_list_is_seen_though_its_first_members_are_short() {
 #[test]
 fn a_list_of_many_members_is_sound() {
     let rig = Rig::new();
-    let members: Vec<u8> = lines(1..=300).chunks(40).flat_map(gzip).collect();
-    let path = rig.put("5.fws", &members);
-    assert_eq!(recover(&path, &target(&path), Form::default()).unwrap(), Recovered::Sound);
+    for compress in [gzip, zstd] {
+        let members: Vec<u8> = lines(1..=300).chunks(40).flat_map(compress).collect();
+        let path = rig.put("5.fws", &members);
+        assert_eq!(recover(&path, &target(&path), Form::default()).unwrap(), Recovered::Sound);
+    }
 }
 
 #[test]

@@ -1,0 +1,223 @@
+//! How files are compressed.
+//!
+//! A compressed file is a sequence of gzip members (RFC 1952) or of zstd frames with checksums (RFC 8878). Each is
+//! complete by itself, so that a file can be cut behind any of them and continued.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Write};
+use std::str::FromStr;
+
+use flate2::bufread::MultiGzDecoder;
+use flate2::write::GzEncoder;
+
+pub(super) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+pub(super) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Buffered bytes, before and after decompression.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The format of a file's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Codec {
+    /// Not compressed.
+    #[default]
+    Plain,
+    /// gzip members.
+    Gzip,
+    /// zstd frames.
+    Zstd,
+}
+
+impl Codec {
+    /// The codec of a file that starts with these bytes.
+    pub fn of_start(bytes: &[u8]) -> Self {
+        if bytes.starts_with(&GZIP_MAGIC) {
+            Self::Gzip
+        } else if bytes.starts_with(&ZSTD_MAGIC) {
+            Self::Zstd
+        } else {
+            Self::Plain
+        }
+    }
+
+    /// Whether the bytes are compressed.
+    pub fn is_compressed(self) -> bool {
+        self != Self::Plain
+    }
+
+    /// Decompresses all members or frames of `input`.
+    pub(super) fn decode(self, input: impl BufRead + Send + 'static) -> io::Result<Box<dyn BufRead + Send>> {
+        Ok(match self {
+            Self::Plain => Box::new(input),
+            Self::Gzip => Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(input))),
+            Self::Zstd => Box::new(BufReader::with_capacity(
+                BUFFER_BYTES,
+                zstd::stream::read::Decoder::with_buffer(input)?,
+            )),
+        })
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// How new files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not.
+    None,
+    /// With gzip, level 1 (fast) to 9 (small).
+    Gzip(u32),
+    /// With zstd, level 1 (fast) to 19 (small).
+    Zstd(i32),
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self::of(Codec::Gzip)
+    }
+}
+
+impl Compression {
+    /// A codec with its usual level: 6 for gzip, 3 for zstd.
+    pub fn of(codec: Codec) -> Self {
+        match codec {
+            Codec::Plain => Self::None,
+            Codec::Gzip => Self::Gzip(6),
+            Codec::Zstd => Self::Zstd(3),
+        }
+    }
+
+    /// The codec.
+    pub fn codec(self) -> Codec {
+        match self {
+            Self::None => Codec::Plain,
+            Self::Gzip(_) => Codec::Gzip,
+            Self::Zstd(_) => Codec::Zstd,
+        }
+    }
+
+    /// This compression if its codec is `codec`, otherwise `codec` with its usual level.
+    pub(super) fn with(self, codec: Codec) -> Self {
+        if self.codec() == codec { self } else { Self::of(codec) }
+    }
+}
+
+impl FromStr for Compression {
+    type Err = String;
+
+    /// `none`, `gzip` or `zstd`, the latter two also with a level as in `zstd:9`; a number alone is a level of gzip.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, level) = match text.split_once(':') {
+            Some((name, level)) => (name, Some(level)),
+            None if text.parse::<u32>().is_ok() => ("gzip", Some(text)),
+            None => (text, None),
+        };
+        let within = |most: u32| {
+            level.map_or(Some(None), |level| {
+                Some(Some(level.parse().ok().filter(|n| (1..=most).contains(n))?))
+            })
+        };
+        let found = match name {
+            "none" if level.is_none() => Some(Self::None),
+            "gzip" => within(9).map(|level| level.map_or(Self::of(Codec::Gzip), Self::Gzip)),
+            "zstd" => within(19).map(|level: Option<u32>| {
+                level.map_or(Self::of(Codec::Zstd), |level| Self::Zstd(level as i32))
+            }),
+            _ => None,
+        };
+        found.ok_or_else(|| {
+            format!(
+                "{text:?} is no compression; give none, gzip or zstd, the latter two with a level if wanted: gzip:1 (fast) to gzip:9 (small), zstd:1 to zstd:19"
+            )
+        })
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Gzip(level) => write!(f, "gzip:{level}"),
+            Self::Zstd(level) => write!(f, "zstd:{level}"),
+        }
+    }
+}
+
+/// Compresses one member or frame.
+pub(super) enum Encoder {
+    Gzip(GzEncoder<Vec<u8>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+impl Encoder {
+    /// Begins a member or frame, with room for so many bytes of output; `None` for plain files.
+    pub(super) fn begin(compression: Compression, capacity: usize) -> io::Result<Option<Self>> {
+        let output = || Vec::with_capacity(capacity);
+        Ok(match compression {
+            Compression::None => None,
+            Compression::Gzip(level) => {
+                Some(Self::Gzip(GzEncoder::new(output(), flate2::Compression::new(level.clamp(1, 9)))))
+            }
+            Compression::Zstd(level) => {
+                let mut encoder = zstd::stream::write::Encoder::new(output(), level.clamp(1, 19))?;
+                encoder.include_checksum(true)?;
+                Some(Self::Zstd(encoder))
+            }
+        })
+    }
+
+    pub(super) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Gzip(encoder) => encoder.write_all(bytes),
+            Self::Zstd(encoder) => encoder.write_all(bytes),
+        }
+    }
+
+    /// The output so far; the caller may take it away.
+    pub(super) fn output(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Gzip(encoder) => encoder.get_mut(),
+            Self::Zstd(encoder) => encoder.get_mut(),
+        }
+    }
+
+    /// Ends the member or frame, and returns the output that was not taken away.
+    pub(super) fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compression_is_named_with_or_without_its_level() {
+        for (text, meant) in [
+            ("none", Compression::None),
+            ("gzip", Compression::Gzip(6)),
+            ("6", Compression::Gzip(6)),
+            ("gzip:1", Compression::Gzip(1)),
+            ("zstd", Compression::Zstd(3)),
+            ("zstd:19", Compression::Zstd(19)),
+        ] {
+            assert_eq!(text.parse(), Ok(meant));
+            assert_eq!(meant.to_string().parse(), Ok(meant));
+        }
+        for wrong in ["", "0", "10", "gzip:0", "gzip:", "zstd:20", "zstd:-1", "none:1", "lz4"] {
+            let error = wrong.parse::<Compression>().unwrap_err();
+            assert!(error.contains(&format!("{wrong:?}")) && error.contains("zstd:19"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Compressed datasets, as other programs read them.
+
+use std::process::Command;
+
+use anyhow::Context;
+use twm_tests::cluster::{Cluster, FileName, Truth};
+
+use crate::world::{Test, accounts, everyone};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dataset_with_zstd_is_read_by_zstdcat_and_converted_both_ways() -> Test {
+    let emulator = accounts(20).start().await?;
+    let cluster = Cluster::builder().flags(["--compression=zstd"]).crawling(&emulator).start().await?;
+    let targets = everyone(&emulator);
+    for flags in [&["-T", "-F"][..], &["-U"]] {
+        let crawl = cluster.submit(&targets, flags).await?;
+        cluster.finished(crawl).await?;
+        cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets.clone())).await?;
+    }
+    let output = cluster.output(1);
+    let mut read = 0;
+    let with_items = targets.iter().filter(|target| !emulator.expected_timeline(**target).is_empty());
+    for target in with_items.copied() {
+        let name = FileName::Timeline(target);
+        let lines = cluster.lines(1, name)?;
+        let zstdcat = Command::new("zstdcat").arg(output.join(name.path())).output().context("zstdcat")?;
+        anyhow::ensure!(zstdcat.status.success(), "{}", String::from_utf8_lossy(&zstdcat.stderr));
+        assert_eq!(String::from_utf8(zstdcat.stdout)?.lines().collect::<Vec<_>>(), lines);
+        read += lines.len();
+    }
+    assert!(read > 0);
+    let output = output.to_str().context("a path that is no text")?;
+    for (form, name) in [(&["--gzip", "1"][..], "gzip"), (&["--zstd", "3"], "zstd"), (&["--plain"], "none")] {
+        let converted = cluster.twm_ctl(&[&["dataset", "convert"], form, &[output]].concat()).await?;
+        anyhow::ensure!(converted.status.success(), "{}", String::from_utf8_lossy(&converted.stderr));
+        let stat = cluster.twm_ctl(&["-o", "json", "dataset", "stat", output]).await?;
+        let stat = String::from_utf8(stat.stdout)?;
+        let files = stat.lines().filter(|line| line.contains("\"compression\"")).count();
+        let of_form = format!("\"compression\":\"{name}\"");
+        let so = stat.lines().filter(|line| line.replace(' ', "").contains(&of_form)).count();
+        assert!(files > 0 && files == so, "{stat}");
+        cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets.clone())).await?;
+    }
+    cluster.finish().await
+}
