@@ -9,7 +9,8 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 use storage::dataset::rewrite::{Converted, Form, Recovered, Target, convert, recover};
 use storage::dataset::{
-    Codec, Compression, DatasetError, FileKey, FileKind, FollowersFormat, FollowersReader, TimelineReader, verify,
+    Codec, Compression, DatasetError, FileKey, FileKind, FollowersFormat, FollowersReader, TimelineReader,
+    verify,
 };
 use storage::ids::UserId;
 use tempfile::TempDir;
