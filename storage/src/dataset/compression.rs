@@ -6,9 +6,11 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
 use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use zstd::stream::raw::{self, CParameter, InBuffer, Operation, OutBuffer};
 
 pub(super) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 pub(super) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -154,7 +156,7 @@ impl fmt::Display for Compression {
 /// Compresses one member or frame.
 pub(super) enum Encoder {
     Gzip(GzEncoder<Vec<u8>>),
-    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+    Zstd(ZstdEncoder),
 }
 
 impl Encoder {
@@ -166,11 +168,7 @@ impl Encoder {
             Compression::Gzip(level) => {
                 Some(Self::Gzip(GzEncoder::new(output(), flate2::Compression::new(level.clamp(1, 9)))))
             }
-            Compression::Zstd(level) => {
-                let mut encoder = zstd::stream::write::Encoder::new(output(), level.clamp(1, 19))?;
-                encoder.include_checksum(true)?;
-                Some(Self::Zstd(encoder))
-            }
+            Compression::Zstd(level) => Some(Self::Zstd(ZstdEncoder::begin(level.clamp(1, 19), output())?)),
         })
     }
 
@@ -185,7 +183,7 @@ impl Encoder {
     pub(super) fn output(&mut self) -> &mut Vec<u8> {
         match self {
             Self::Gzip(encoder) => encoder.get_mut(),
-            Self::Zstd(encoder) => encoder.get_mut(),
+            Self::Zstd(encoder) => &mut encoder.output,
         }
     }
 
@@ -198,9 +196,100 @@ impl Encoder {
     }
 }
 
+/// log2 of the bytes that a zstd frame can refer back to. With 512 KiB a draft takes about 1.5 MB while it is written, with
+/// the usual 2 MiB twice as much.
+const ZSTD_WINDOW_LOG: u32 = 19;
+
+/// Free room in the output whenever the compressor is called.
+const ZSTD_ROOM: usize = 32 * 1024;
+
+/// Most contexts that are kept while nothing uses them.
+const MOST_IDLE: usize = 8;
+
+/// Contexts that nothing uses, with their levels. Making one costs more than to compress a short timeline.
+static IDLE: Mutex<Vec<(i32, raw::Encoder<'static>)>> = Mutex::new(Vec::new());
+
+fn idle() -> MutexGuard<'static, Vec<(i32, raw::Encoder<'static>)>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Compresses one zstd frame with a checksum.
+pub(super) struct ZstdEncoder {
+    level: i32,
+    context: raw::Encoder<'static>,
+    output: Vec<u8>,
+}
+
+impl ZstdEncoder {
+    fn begin(level: i32, output: Vec<u8>) -> io::Result<Self> {
+        let used_before = {
+            let mut idle = idle();
+            let at = idle.iter().position(|(of, _)| *of == level);
+            at.map(|at| idle.swap_remove(at).1)
+        };
+        let context = match used_before {
+            Some(context) => context,
+            None => {
+                let mut context = raw::Encoder::new(level)?;
+                context.set_parameter(CParameter::ChecksumFlag(true))?;
+                context.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_LOG))?;
+                context
+            }
+        };
+        Ok(Self { level, context, output })
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut input = InBuffer::around(bytes);
+        while input.pos() < bytes.len() {
+            self.output.reserve(ZSTD_ROOM);
+            let length = self.output.len();
+            self.context.run(&mut input, &mut OutBuffer::around_pos(&mut self.output, length))?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<Vec<u8>> {
+        loop {
+            self.output.reserve(ZSTD_ROOM);
+            let length = self.output.len();
+            let mut room = OutBuffer::around_pos(&mut self.output, length);
+            if self.context.finish(&mut room, true)? == 0 {
+                break;
+            }
+        }
+        self.context.reinit()?;
+        let mut idle = idle();
+        if idle.len() < MOST_IDLE {
+            idle.push((self.level, self.context));
+        }
+        Ok(self.output)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_context_that_is_used_again_gives_the_same_bytes() {
+        let text: Vec<u8> =
+            (0..40_000u32).flat_map(|n| format!("{{\"id\":{}}}\n", n * n % 977).into_bytes()).collect();
+        let compress = |bytes: &[u8]| {
+            let mut encoder = Encoder::begin(Compression::Zstd(3), 0).unwrap().unwrap();
+            bytes.chunks(30_000).for_each(|chunk| encoder.write_all(chunk).unwrap());
+            encoder.finish().unwrap()
+        };
+        let (first, other, again) = (compress(&text), compress(&text[7..]), compress(&text));
+        assert!(first == again && first != other && first.len() < text.len() / 4);
+        assert_eq!(zstd::stream::decode_all(&first[..]).unwrap(), text);
+        // A frame that was given up leaves nothing behind.
+        let mut encoder = Encoder::begin(Compression::Zstd(3), 0).unwrap().unwrap();
+        encoder.write_all(&text).unwrap();
+        drop(encoder);
+        assert_eq!(compress(&text), first);
+        assert!(idle().len() <= MOST_IDLE);
+    }
 
     #[test]
     fn a_compression_is_named_with_or_without_its_level() {
