@@ -11,8 +11,6 @@ pub enum Fault {
     CutNode,
     /// Two halves that have only one node in common.
     Bridge,
-    /// A node restarts again and again, on a slow disk, and each time reaches only the other half of the others.
-    Defect,
     /// A link is slower.
     SlowLink,
     /// Messages are lost, doubled, or reordered.
@@ -59,7 +57,6 @@ impl Fault {
         (Self::CutLink, 6),
         (Self::CutNode, 6),
         (Self::Bridge, 2),
-        (Self::Defect, 2),
         (Self::SlowLink, 4),
         (Self::Storm, 4),
         (Self::ClearNetwork, 12),
@@ -101,7 +98,6 @@ impl Fault {
     pub(super) fn befalls_a_node(self) -> bool {
         let of_a_node = [
             Self::CutNode,
-            Self::Defect,
             Self::Kill,
             Self::Freeze,
             Self::SlowDisk,
@@ -128,8 +124,6 @@ impl Fault {
 pub(super) enum Later {
     /// It is started.
     Start(NodeId),
-    /// It is killed and started at once, and reaches only one half of the others.
-    Defect(NodeId, bool),
     /// It is killed, and started with its own disk.
     Remount(NodeId, u32),
 }

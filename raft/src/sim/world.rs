@@ -223,15 +223,8 @@ impl World {
         for (_, what) in due {
             match what {
                 // A node that was to be started may have been removed.
-                Later::Start(id) | Later::Defect(id, _) | Later::Remount(id, _)
-                    if self.nodes.iter().all(|node| node.id != id) => {}
+                Later::Start(id) | Later::Remount(id, _) if self.nodes.iter().all(|node| node.id != id) => {}
                 Later::Start(node) => self.node(node).start(),
-                Later::Defect(node, side) => {
-                    self.trace.deed(format_args!("node {node} restarts, and reaches half {side}"));
-                    self.bridge(node, Some(side));
-                    self.node(node).kill();
-                    self.node(node).start();
-                }
                 Later::Remount(node, disk) => {
                     self.trace.deed(format_args!("the disk of node {node} is there again"));
                     self.unmounted.remove(&node);
@@ -314,16 +307,15 @@ impl World {
                     weather.cut.extend([(victim, *other), (*other, victim)]);
                 }
             }),
-            Fault::Bridge => self.bridge(victim, None),
-            Fault::Defect => {
-                let slower = Duration::from_millis(50 + self.below(100));
-                self.node(victim).disks.slow_down(slower);
-                let mut at = self.now;
-                for turn in 0..3 + self.below(4) {
-                    self.later.push((at, Later::Defect(victim, turn % 2 == 0)));
-                    at += Duration::from_millis(50 + self.below(700));
+            Fault::Bridge => self.net.change_weather(|weather| {
+                let half = |id: NodeId| id < victim;
+                let ends = ids.iter().filter(|id| **id != victim);
+                for (a, b) in ends.clone().flat_map(|a| ends.clone().map(move |b| (*a, *b))) {
+                    if half(a) != half(b) {
+                        weather.cut.insert((a, b));
+                    }
                 }
-            }
+            }),
             Fault::SlowLink => {
                 let slower = Duration::from_millis(self.below(120));
                 self.net.change_weather(|weather| weather.slow.extend([((from, to), slower)]));
@@ -401,27 +393,6 @@ impl World {
             *self.met.entry((fault, place)).or_default() += 1;
         }
         *self.faults.entry(fault).or_default() += 1;
-    }
-
-    /// Leaves two halves of the nodes with only `middle` in common, or reaching one `side` alone.
-    fn bridge(&self, middle: NodeId, side: Option<bool>) {
-        let ends: Vec<NodeId> = self.nodes.iter().map(|node| node.id).filter(|id| *id != middle).collect();
-        // By position: the middle may have the lowest or the highest number.
-        let (one, other) = ends.split_at(ends.len() / 2);
-        self.net.change_weather(|weather| {
-            for (a, b) in one.iter().flat_map(|a| other.iter().map(move |b| (*a, *b))) {
-                weather.cut.extend([(a, b), (b, a)]);
-            }
-            for (half, reached) in [(one, side != Some(false)), (other, side != Some(true))] {
-                for end in half {
-                    weather.cut.remove(&(middle, *end));
-                    weather.cut.remove(&(*end, middle));
-                    if !reached {
-                        weather.cut.extend([(middle, *end), (*end, middle)]);
-                    }
-                }
-            }
-        });
     }
 
     pub(super) fn client(&self) -> Client {
