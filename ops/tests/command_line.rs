@@ -123,5 +123,6 @@ fn a_reader_that_goes_away_is_no_error() {
 fn whole_timelines_and_updates_in_one_crawl_are_refused_before_a_node_is_asked() {
     let output = run(&["submit", "-", "-T", "-U", "--endpoints", &closed_endpoint()]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("choose one of them"), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("--update") && said.contains("cannot be used with '--timeline'"), "{said}");
 }

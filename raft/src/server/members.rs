@@ -1,9 +1,9 @@
 //! Membership changes, made by the leader.
 //!
 //! An operator's intent is written to the roster (`raft::state::roster`) first, and then carried out in steps, one
-//! change of Raft's membership at a time, by the current leader: a new leader continues where the old one stopped. A new
-//! disk joins as a learner; when it has caught up, it replaces its predecessor in one joint change, which a majority
-//! of the *old* voters has to commit without it.
+//! change of Raft's membership at a time, by the current leader: a new leader continues where the old one stopped. A
+//! new disk joins as a learner; when it has caught up, it replaces its predecessor in one joint change, which a
+//! majority of the *old* voters has to commit without it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

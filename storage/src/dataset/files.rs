@@ -128,10 +128,12 @@ impl FilesDataset {
             other => other.naming("open", &path)?,
         };
         // A file has one codec: the draft may be of a node with another setting.
-        let mut start = [0; 8];
+        let mut start = [0; 4];
         let read = old.read_at(&mut start, 0).naming("read", &path)?;
-        let codec = Codec::of_start(&start[..read.min(usize::try_from(saved.bytes).unwrap_or(usize::MAX))]);
-        let compression = if saved.bytes == 0 { self.compression } else { self.compression.with(codec) };
+        let compression = match saved.bytes {
+            0 => self.compression,
+            _ => self.compression.with(Codec::of_start(&start[..read])),
+        };
         let copy = Sink::copy_of(
             &self.layout.draft(key, new_lease)?,
             old,

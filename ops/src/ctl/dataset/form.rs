@@ -14,8 +14,8 @@ pub struct FormArgs {
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u32).range(1..=9))]
     gzip: Option<u32>,
     /// Compress with this zstd level.
-    #[arg(long, value_name = "LEVEL", conflicts_with = "gzip", value_parser = clap::value_parser!(i32).range(1..=19))]
-    zstd: Option<i32>,
+    #[arg(long, value_name = "LEVEL", conflicts_with = "gzip", value_parser = clap::value_parser!(u32).range(1..=19))]
+    zstd: Option<u32>,
     /// Write plain files.
     #[arg(long, conflicts_with_all = ["gzip", "zstd"])]
     plain: bool,

@@ -39,7 +39,7 @@ pub struct Submit {
     #[arg(short = 'A', long)]
     analysis: bool,
     /// Put new tweets in front of the saved timelines.
-    #[arg(short = 'U', long)]
+    #[arg(short = 'U', long, conflicts_with = "timeline")]
     update: bool,
     /// Where admitted accounts go: to the frontier, to the end or to the front of the queue.
     #[arg(long, value_enum, default_value_t = Traverse::Default)]
@@ -78,10 +78,6 @@ impl Submit {
         let stdin = Path::new("-");
         if self.list == stdin && self.seeds.as_deref() == Some(stdin) {
             return Err(CtlError::Usage("the targets and --seeds cannot both be standard input".to_owned()));
-        }
-        if self.timeline && self.update {
-            let what = "-T downloads whole timelines and -U only what is new: choose one of them";
-            return Err(CtlError::Usage(what.to_owned()));
         }
         let mut targets = Source::open(&self.list)?;
         let seeds = self.seeds.as_deref().map(Source::open).transpose()?;

@@ -129,11 +129,7 @@ impl SalvageReader {
         };
         let start = salvage.stored(0, HEADER_BYTES)?;
         let exact = Codec::of_start(start);
-        salvage.codec = match exact {
-            Codec::Plain if is_damaged_gzip(start) => Codec::Gzip,
-            Codec::Plain if is_damaged_zstd(start) => Codec::Zstd,
-            exact => exact,
-        };
+        salvage.codec = if exact.is_compressed() { exact } else { codec_of_damaged(start) };
         if salvage.codec.is_compressed() {
             match salvage.next_member(0)? {
                 Some(member) => salvage.state = member,
@@ -278,11 +274,7 @@ impl SalvageReader {
         let codec = self.codec;
         let header = self.stored(start, HEADER_BYTES)?;
         let damaged = Codec::of_start(header) != codec;
-        let may_be = match codec {
-            Codec::Zstd => is_damaged_zstd(header),
-            Codec::Gzip | Codec::Plain => is_damaged_gzip(header),
-        };
-        if damaged && !may_be {
+        if damaged && codec_of_damaged(header) != codec {
             return Ok(None);
         }
         self.skipped += u64::from(damaged);
@@ -380,16 +372,19 @@ fn is_likely_header(bytes: &[u8]) -> bool {
     bytes.starts_with(&GZIP_MAGIC) && has_usual_fields(bytes)
 }
 
-/// Whether a zstd frame with a damaged byte in its magic number starts here.
-fn is_damaged_zstd(bytes: &[u8]) -> bool {
-    let same = bytes.iter().zip(&ZSTD_MAGIC).filter(|(found, magic)| found == magic).count();
-    same + 1 == ZSTD_MAGIC.len()
-}
-
-/// Whether a gzip member with a damaged byte in its magic number starts here.
-fn is_damaged_gzip(bytes: &[u8]) -> bool {
-    let magic = bytes.first() == Some(&0x1f) || bytes.get(1) == Some(&0x8b);
-    magic && has_usual_fields(bytes)
+/// The codec of a member that starts here with one damaged byte in its magic number.
+fn codec_of_damaged(bytes: &[u8]) -> Codec {
+    let missing_one = |magic: &[u8]| {
+        let same = bytes.iter().zip(magic).filter(|(found, expected)| found == expected).count();
+        same + 1 == magic.len()
+    };
+    if missing_one(&GZIP_MAGIC) && has_usual_fields(bytes) {
+        Codec::Gzip
+    } else if missing_one(&ZSTD_MAGIC) {
+        Codec::Zstd
+    } else {
+        Codec::Plain
+    }
 }
 
 fn has_usual_fields(bytes: &[u8]) -> bool {

@@ -4,13 +4,12 @@ mod joining;
 mod recovery;
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use super::*;
+use crate::dataset::tests::{gzip, zstd};
 use crate::dataset::{
     Codec, Compression, DatasetError, FileKind, FollowersFormat, FollowersReader, TimelineReader, tweet_id,
     verify,
@@ -47,20 +46,6 @@ impl Rig {
 
 fn target(path: &Path) -> Target {
     Target { key: FileKey::of_path(path).unwrap(), path: path.to_owned(), force: false }
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-/// One zstd frame with a checksum.
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
-    encoder.include_checksum(true).unwrap();
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// Lines of tweets whose text compresses badly, so that the middle of the file is the middle of the data.
