@@ -254,7 +254,14 @@ mod tests {
     fn timelines_are_the_default_and_operations_add_up() {
         assert_eq!(spec(&["list"]).operations.to_string(), "T");
         assert_eq!(spec(&["-F", "-A", "list"]).operations.to_string(), "FA");
-        assert_eq!(spec(&["-TFAU", "list"]).operations.to_string(), "TUFA");
+        assert_eq!(spec(&["-TFA", "list"]).operations.to_string(), "TFA");
+        assert_eq!(spec(&["-UFA", "list"]).operations.to_string(), "UFA");
+    }
+
+    #[test]
+    fn whole_timelines_and_updates_exclude_each_other() {
+        let refusal = Line::try_parse_from(["submit", "-TU", "list"]).err().expect("a refusal").to_string();
+        assert!(refusal.contains("'--timeline' cannot be used with '--update'"), "{refusal}");
     }
 
     #[test]
