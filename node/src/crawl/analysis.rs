@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::model::{CrawlSpec, Finding, Progress};
-use storage::dataset::{DatasetError, FileKey, Followers};
+use storage::dataset::{Account, DatasetError, Followers};
 use storage::ids::UserId;
 
-use super::Crawler;
 use super::job_error::{JobError, JobStop};
 use super::saver::Saver;
+use super::{Crawler, account_of};
 use crate::follow::FollowRule;
 use crate::session::Assignment;
 use crate::source::Profile;
@@ -91,25 +91,25 @@ impl Crawler {
 
     async fn open_list(&self, assignment: &Assignment) -> Result<Opened, JobError> {
         let job = &assignment.job;
-        let (dataset, user) = (self.parts.dataset.clone(), job.user.clone());
+        let (dataset, account) = (self.parts.dataset.clone(), account_of(job));
         let saved = job.progress.as_ref().and_then(|progress| Place::parse(&progress.cursor));
         self.on_disk(move || {
             // Taken before the list is opened, so that a list published in between counts as another one
             // later.
-            let list = dataset.stamp(&FileKey::followers(&user))?;
+            let list = dataset.stamp(&account.followers())?;
             let done = saved.filter(|saved| saved.list == list).map_or(0, |saved| saved.done);
-            let mut followers = match dataset.open_followers(&user) {
+            let mut followers = match dataset.open_followers(&account) {
                 Ok(Some(followers)) => followers,
                 Ok(None) => return Ok(Opened::Missing),
                 Err(error) => {
-                    return missing_if_unreadable(&*dataset, &user, error).map(|_| Opened::Missing);
+                    return missing_if_unreadable(&*dataset, &account, error).map(|_| Opened::Missing);
                 }
             };
             for _ in 0..done {
                 match followers.next() {
                     Some(Ok(_)) => {}
                     Some(Err(error)) => {
-                        return missing_if_unreadable(&*dataset, &user, error).map(|_| Opened::Missing);
+                        return missing_if_unreadable(&*dataset, &account, error).map(|_| Opened::Missing);
                     }
                     None => break,
                 }
@@ -179,13 +179,13 @@ impl Crawler {
             });
         };
         let (dataset, tracker) = (self.parts.dataset.clone(), self.parts.tracker.clone());
-        let (user, crawl, start) = (assignment.job.user.clone(), assignment.job.crawl, reading.read);
+        let (account, crawl, start) = (account_of(&assignment.job), assignment.job.crawl, reading.read);
         let part = self.on_disk(move || {
             let mut users = Vec::with_capacity(READ);
             for follower in followers.by_ref().take(READ) {
                 match follower {
                     Ok(follower) => users.push(follower),
-                    Err(error) => return missing_if_unreadable(&*dataset, &user, error).map(|_| None),
+                    Err(error) => return missing_if_unreadable(&*dataset, &account, error).map(|_| None),
                 }
             }
             let read = users.len() as u64;
@@ -254,21 +254,21 @@ impl Reading {
 /// Sets an unreadable list aside, so that it is made again, and reports its new name; passes any other error on.
 fn missing_if_unreadable(
     dataset: &dyn storage::dataset::Dataset,
-    user: &UserId,
+    account: &Account,
     error: DatasetError,
 ) -> Result<DatasetError, DatasetError> {
     let error = match error {
         DatasetError::SetAside { .. } => error,
         DatasetError::Unreadable { path, item, why } => {
             // The new name is where the list can be recovered.
-            match dataset.set_aside(&FileKey::followers(user))? {
+            match dataset.set_aside(&account.followers())? {
                 Some(to) => DatasetError::SetAside { path, to: to.into(), why },
                 None => DatasetError::Unreadable { path, item, why },
             }
         }
         other => return Err(other),
     };
-    tracing::warn!(%user, "{error}");
+    tracing::warn!(user = %account.user, "{error}");
     Ok(error)
 }
 
@@ -304,10 +304,10 @@ mod tests {
         let path = folder.path().join("7/7.fws");
         std::fs::create_dir_all(folder.path().join("7")).unwrap();
         std::fs::write(&path, b"\x1f\x8b garbage").unwrap();
-        let user = UserId::Number(7);
-        let list = dataset.open_followers(&user);
+        let account = Account::from(UserId::Number(7));
+        let list = dataset.open_followers(&account);
         let error = list.and_then(|list| list.unwrap().collect::<Result<Vec<_>, _>>()).unwrap_err();
-        let said = missing_if_unreadable(&dataset, &user, error).unwrap().to_string();
+        let said = missing_if_unreadable(&dataset, &account, error).unwrap().to_string();
         let now = folder.path().join("7/7.fws.unreadable");
         assert!(now.exists() && !path.exists());
         assert!(said.contains(&format!("`twm-ctl dataset recover {}`", now.display())), "{said}");

@@ -1,10 +1,11 @@
 //! Drafts and pages of either kind.
 
 use api::model::DraftProgress;
-use storage::dataset::{Dataset, DatasetError, FileKind, Finished, FollowersDraft, SavePoint, TimelineDraft};
-use storage::ids::UserId;
+use storage::dataset::{
+    Account, Dataset, DatasetError, FileKind, Finished, FollowersDraft, SavePoint, TimelineDraft,
+};
 
-use crate::source::{FollowersPage, PostId, TimelinePage};
+use crate::source::{FollowersPage, TimelinePage};
 
 /// A file being written.
 pub(super) enum Draft {
@@ -22,27 +23,27 @@ impl Draft {
     pub(super) fn begin(
         dataset: &dyn Dataset,
         kind: FileKind,
-        user: &UserId,
+        account: &Account,
         lease: u64,
     ) -> Result<Self, DatasetError> {
         Ok(match kind {
-            FileKind::Timeline => Self::Timeline(dataset.begin_timeline(user, lease)?),
-            FileKind::Followers => Self::Followers(dataset.begin_followers(user, lease)?),
+            FileKind::Timeline => Self::Timeline(dataset.begin_timeline(account, lease)?),
+            FileKind::Followers => Self::Followers(dataset.begin_followers(account, lease)?),
         })
     }
 
     pub(super) fn resume(
         dataset: &dyn Dataset,
         kind: FileKind,
-        user: &UserId,
+        account: &Account,
         from: &DraftProgress,
         lease: u64,
     ) -> Result<Self, DatasetError> {
-        let saved = SavePoint { bytes: from.bytes, items: from.items };
+        let saved = SavePoint { token: from.token, items: from.items };
         let old = from.lease.0;
         Ok(match kind {
-            FileKind::Timeline => Self::Timeline(dataset.resume_timeline(user, saved, old, lease)?),
-            FileKind::Followers => Self::Followers(dataset.resume_followers(user, saved, old, lease)?),
+            FileKind::Timeline => Self::Timeline(dataset.resume_timeline(account, saved, old, lease)?),
+            FileKind::Followers => Self::Followers(dataset.resume_followers(account, saved, old, lease)?),
         })
     }
 
@@ -52,9 +53,7 @@ impl Draft {
         match (self, page) {
             (Self::Timeline(draft), Page::Timeline(page)) => {
                 for (id, json) in page.posts() {
-                    // Walks end at a page with such ids before it gets here: see `Page::foreign_id`.
-                    let PostId::Number(id) = id else { continue };
-                    new += u64::from(or_skip(draft.push(*id, json))?);
+                    new += u64::from(or_skip(draft.push(id, json))?);
                 }
             }
             (Self::Followers(draft), Page::Followers(page)) => {
@@ -114,11 +113,5 @@ impl Page {
             Self::Timeline(page) => page.unusable,
             Self::Followers(page) => page.unusable,
         }
-    }
-
-    /// The id of a post that the dataset's files cannot keep in order.
-    pub(super) fn foreign_id(&self) -> Option<&PostId> {
-        let Self::Timeline(page) = self else { return None };
-        page.items().iter().map(|item| &item.id).find(|id| matches!(id, PostId::Text(_)))
     }
 }

@@ -27,10 +27,10 @@ mod walk;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::model::{Finding, Operation, StorageId};
+use api::model::{Finding, Job, Operation, StorageId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use storage::dataset::{Dataset, DatasetError, FileKey, FileKind, Finished};
+use storage::dataset::{Account, Dataset, DatasetError, FileKey, FileKind, Finished};
 use storage::env::{Clock, Entropy, Work};
 use storage::planted::{Bug, planted};
 use tokio::sync::watch;
@@ -133,7 +133,7 @@ impl Crawler {
         let finished = self.finish(draft).await?;
         if planted(Bug::PublishesEarly) && finished.items > 0 {
             let (dataset, lease) = (self.parts.dataset.clone(), assignment.job.lease.0);
-            let key = FileKey { user: assignment.job.user.clone(), kind };
+            let key = FileKey { account: account_of(&assignment.job), kind };
             self.on_disk(move || dataset.publish(&key, lease)).await?;
         }
         Ok(Finding::Completed { file: finished.items > 0, items: finished.items })
@@ -227,4 +227,9 @@ impl JobRunner for Crawler {
             _ => self.dataset_health.room(room, &*self.parts.clock),
         }
     }
+}
+
+/// The account of a job in the dataset.
+fn account_of(job: &Job) -> Account {
+    Account::from(&job.user)
 }

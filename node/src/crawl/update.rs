@@ -2,15 +2,16 @@
 
 use api::model::Finding;
 use storage::dataset::{Appended, DatasetError, FileKind};
+use storage::ids::PostId;
 
-use super::Crawler;
 use super::draft::Draft;
 use super::job_error::JobStop;
+use super::{Crawler, account_of};
 use crate::session::Assignment;
 
 /// The saved part of a timeline.
 enum Saved {
-    Newest(u64),
+    Newest(PostId),
     Nothing,
 }
 
@@ -48,11 +49,11 @@ impl Crawler {
     }
 
     async fn newest_saved(&self, assignment: &Assignment) -> Result<Saved, JobStop> {
-        let (dataset, user) = (self.parts.dataset.clone(), assignment.job.user.clone());
-        let found = self.on_disk(move || match dataset.newest_tweet(&user) {
+        let (dataset, account) = (self.parts.dataset.clone(), account_of(&assignment.job));
+        let found = self.on_disk(move || match dataset.newest_post(&account) {
             Ok(newest) => Ok(newest.map_or(Saved::Nothing, Saved::Newest)),
             Err(error @ DatasetError::SetAside { .. }) => {
-                tracing::warn!(%user, "{error}");
+                tracing::warn!(user = %account.user, "{error}");
                 Ok(Saved::Nothing)
             }
             Err(other) => Err(other),

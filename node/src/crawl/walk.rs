@@ -5,10 +5,10 @@ use api::wire::bounds::MAX_CURSOR;
 use storage::dataset::{DatasetError, FileKey, FileKind};
 use storage::planted::{Bug, planted};
 
-use super::Crawler;
 use super::draft::{Draft, Page};
 use super::job_error::{JobError, JobStop};
 use super::saver::Saver;
+use super::{Crawler, account_of};
 use crate::session::Assignment;
 use crate::source::CursorWatch;
 
@@ -25,8 +25,8 @@ struct Walk {
     cursor: Option<String>,
     watch: CursorWatch,
     saver: Saver,
-    /// The published file's stamp when the walk began.
-    based_on: u64,
+    /// The published file's stamp, taken before the draft is saved for the first time.
+    based_on: Option<u64>,
     /// Consecutive pages without anything new.
     fruitless: u32,
 }
@@ -62,17 +62,15 @@ impl Crawler {
         let saver = Saver::new(&*self.parts.clock);
         let job = &assignment.job;
         let (watch, fruitless) = (CursorWatch::new(), 0);
-        // No other job writes the file while this one has its lease.
-        let (dataset, key) = (self.parts.dataset.clone(), FileKey { user: job.user.clone(), kind });
-        let based_on = self.on_disk(move || dataset.stamp(&key)).await?;
-        let mut walk = Walk { kind, draft: None, cursor: None, watch, saver, based_on, fruitless };
+        let mut walk = Walk { kind, draft: None, cursor: None, watch, saver, based_on: None, fruitless };
         let Some(Progress { cursor, draft: Some(from) }) = job.progress.clone() else { return Ok(walk) };
+        let based_on = self.stamp(assignment, &mut walk).await?;
         if from.based_on != based_on && !planted(Bug::UpdateOverNewer) {
             tracing::info!(user = %job.user, "a walk starts over: its file was changed while the job waited");
             return Ok(walk);
         }
-        let (dataset, user, lease) = (self.parts.dataset.clone(), job.user.clone(), job.lease.0);
-        let resumed = self.on_disk(move || match Draft::resume(&*dataset, kind, &user, &from, lease) {
+        let (dataset, account, lease) = (self.parts.dataset.clone(), account_of(job), job.lease.0);
+        let resumed = self.on_disk(move || match Draft::resume(&*dataset, kind, &account, &from, lease) {
             Ok(draft) => Ok(Ok(draft)),
             Err(missing @ DatasetError::DraftMissing { .. }) => Ok(Err(missing)),
             Err(other) => Err(other),
@@ -105,11 +103,6 @@ impl Crawler {
         };
         if page.unusable() > 0 {
             tracing::warn!(%user, count = page.unusable(), "left out items without a usable id");
-        }
-        if let Some(id) = page.foreign_id() {
-            let what =
-                format!("post {id} has no number for an id, and timelines are kept in order of numbers");
-            return Err(JobError::Permanent { what });
         }
         let next = page.next().map(str::to_owned);
         if let Some(next) = &next {
@@ -163,16 +156,30 @@ impl Crawler {
         Ok(new)
     }
 
+    /// The published file's stamp. A walk that is never saved does without: on a remote dataset, it is a request.
+    async fn stamp(&self, assignment: &Assignment, walk: &mut Walk) -> Result<u64, JobError> {
+        if let Some(stamp) = walk.based_on {
+            return Ok(stamp);
+        }
+        // No other job writes the file while this one has its lease.
+        let key = FileKey { account: account_of(&assignment.job), kind: walk.kind };
+        let dataset = self.parts.dataset.clone();
+        let stamp = self.on_disk(move || dataset.stamp(&key)).await?;
+        walk.based_on = Some(stamp);
+        Ok(stamp)
+    }
+
     /// Makes the draft durable; `None` if nothing was added since.
     async fn save(&self, assignment: &Assignment, walk: &mut Walk) -> Result<Option<Progress>, JobError> {
         let Some(cursor) = walk.cursor.clone().filter(|_| walk.saver.has_unsaved()) else { return Ok(None) };
+        let based_on = self.stamp(assignment, walk).await?;
         let (draft, saved) = self.with_draft(assignment, walk, Draft::save_point).await?;
         walk.draft = Some(draft);
         self.dataset_health.written(&*self.parts.clock);
         walk.saver.saved(&*self.parts.clock);
         let (lease, storage) = (assignment.job.lease, self.parts.storage);
-        let (bytes, items, based_on) = (saved.bytes, saved.items, walk.based_on);
-        let draft = DraftProgress { lease, storage, bytes, items, based_on };
+        let (token, items) = (saved.token, saved.items);
+        let draft = DraftProgress { lease, storage, token, items, based_on };
         Ok(Some(Progress { cursor, draft: Some(draft) }))
     }
 
@@ -184,11 +191,11 @@ impl Crawler {
         work: impl FnOnce(&mut Draft) -> Result<T, DatasetError> + Send + 'static,
     ) -> Result<(Draft, T), JobError> {
         let (draft, kind, dataset) = (walk.draft.take(), walk.kind, self.parts.dataset.clone());
-        let (user, lease) = (assignment.job.user.clone(), assignment.job.lease.0);
+        let (account, lease) = (account_of(&assignment.job), assignment.job.lease.0);
         self.on_disk(move || {
             let mut draft = match draft {
                 Some(draft) => draft,
-                None => Draft::begin(&*dataset, kind, &user, lease)?,
+                None => Draft::begin(&*dataset, kind, &account, lease)?,
             };
             let value = work(&mut draft)?;
             Ok((draft, value))

@@ -7,9 +7,9 @@ use std::time::Duration;
 use api::model::Operation;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, pipe};
-use storage::dataset::{Dataset, tweet_id};
+use storage::dataset::{Account, Dataset, post_id};
 use storage::env::{Backoff, Clock, Entropy};
-use storage::ids::UserId;
+use storage::ids::{PostId, UserId};
 use storage::net::mirrored::{ID, JSON, OPERATIONS, PROFILE_CHANNEL, PROFILES, TWEET_CHANNEL, TWEETS};
 use storage::net::redis::RedisUrl;
 use tokio::sync::mpsc;
@@ -188,10 +188,10 @@ impl Inner {
                 }
             }
             Item::Timeline { user, since } => {
-                while self.tap.is_publishing(&user) {
-                    sleep(RENAME).await;
-                }
-                self.send_timeline(connection, dataset.clone(), user, since).await?;
+                self.send_timeline(connection, dataset.clone(), user, PostId::Number(since)).await?;
+            }
+            Item::Posts { user, since } => {
+                self.send_timeline(connection, dataset.clone(), user, PostId::Text(since)).await?;
             }
         }
         Ok(Some(next))
@@ -202,10 +202,13 @@ impl Inner {
         redis: &mut MultiplexedConnection,
         dataset: Arc<dyn Dataset>,
         user: UserId,
-        since: u64,
+        since: PostId,
     ) -> Result<(), String> {
+        while self.tap.is_publishing(&user) {
+            sleep(RENAME).await;
+        }
         let (sender, mut chunks) = mpsc::channel(2);
-        let reading = tokio::task::spawn_blocking(move || read_timeline(&*dataset, &user, since, &sender));
+        let reading = tokio::task::spawn_blocking(move || read_timeline(&*dataset, &user, &since, &sender));
         while let Some(chunk) = chunks.recv().await {
             self.send(redis, &chunk).await.map_err(|e| e.to_string())?;
         }
@@ -239,8 +242,8 @@ impl Inner {
 }
 
 /// Sends the tweets newer than `since`, newest first, until the receiver is dropped.
-fn read_timeline(dataset: &dyn Dataset, user: &UserId, since: u64, chunks: &mpsc::Sender<Vec<Entry>>) {
-    let lines = match dataset.open_timeline(user) {
+fn read_timeline(dataset: &dyn Dataset, user: &UserId, since: &PostId, chunks: &mpsc::Sender<Vec<Entry>>) {
+    let lines = match dataset.open_timeline(&Account::from(user)) {
         Ok(Some(lines)) => lines,
         Ok(None) => return,
         Err(error) => {
@@ -257,8 +260,8 @@ fn read_timeline(dataset: &dyn Dataset, user: &UserId, since: u64, chunks: &mpsc
                 break;
             }
         };
-        let Some(id) = tweet_id(&line) else { continue };
-        if id <= since {
+        let Some(id) = post_id(&line) else { continue };
+        if id <= *since {
             break;
         }
         bytes += line.len();

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use storage::ids::UserId;
+use storage::ids::{PostId, UserId};
 use tokio::sync::Notify;
 
 /// Size at which a file is full, bytes.
@@ -35,6 +35,23 @@ pub(super) enum Item {
     },
     /// Profiles as the network sent them.
     Profiles(Vec<(UserId, String)>),
+    /// As [`Timeline`](Self::Timeline), of a source whose posts have texts for ids.
+    Posts {
+        /// The account.
+        user: UserId,
+        /// The newest post in the file before.
+        since: Box<str>,
+    },
+}
+
+impl Item {
+    /// The posts of a published timeline that are newer than `since`.
+    pub(super) fn timeline(user: UserId, since: PostId) -> Self {
+        match since {
+            PostId::Number(since) => Self::Timeline { user, since },
+            PostId::Text(since) => Self::Posts { user, since },
+        }
+    }
 }
 
 /// The position of an item.

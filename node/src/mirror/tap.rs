@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::model::Operation;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use storage::dataset::{Dataset, DatasetError, FileKey, FileKind, Result};
-use storage::ids::UserId;
+use storage::dataset::{Account, Dataset, DatasetError, FileKey, FileKind, Result};
+use storage::ids::{PostId, UserId};
 
 use super::spool::{Item, Spool};
 use crate::http_client::HttpClient;
@@ -131,12 +131,12 @@ pub(super) struct TimelineTap {
 }
 
 impl TimelineTap {
-    fn newest(&self, user: &UserId) -> Result<u64> {
-        match self.dataset.newest_tweet(user) {
-            Ok(newest) => Ok(newest.unwrap_or(0)),
+    fn newest(&self, account: &Account) -> Result<PostId> {
+        match self.dataset.newest_post(account) {
+            Ok(newest) => Ok(newest.unwrap_or(PostId::Number(0))),
             Err(error @ DatasetError::SetAside { .. }) => {
-                tracing::warn!(%user, "{error}");
-                Ok(0)
+                tracing::warn!(user = %account.user, "{error}");
+                Ok(PostId::Number(0))
             }
             Err(error) => Err(error),
         }
@@ -150,18 +150,20 @@ impl PublicationHook for TimelineTap {
         if key.kind != FileKind::Timeline {
             return Ok(());
         }
-        let since = self.newest(&key.user)?;
-        *self.tap.publishing().entry(key.user.clone()).or_default() += 1;
-        self.tap.spool.add(&Item::Timeline { user: key.user.clone(), since });
+        let since = self.newest(&key.account)?;
+        let user = key.account.user.clone();
+        *self.tap.publishing().entry(user.clone()).or_default() += 1;
+        self.tap.spool.add(&Item::timeline(user, since));
         Ok(())
     }
 
     fn after(&self, key: &FileKey) {
         let mut publishing = self.tap.publishing();
-        if let Some(count) = publishing.get_mut(&key.user).filter(|_| key.kind == FileKind::Timeline) {
+        if let Some(count) = publishing.get_mut(&key.account.user).filter(|_| key.kind == FileKind::Timeline)
+        {
             *count -= 1;
             if *count == 0 {
-                publishing.remove(&key.user);
+                publishing.remove(&key.account.user);
             }
         }
     }

@@ -23,7 +23,7 @@ use storage::ids::UserId;
 pub use answer::Answer;
 pub use cursor::{CursorLoops, CursorWatch};
 pub use error::{Asked, GoneReason, SourceError};
-pub use page::{FollowersPage, PostId, TimelineItem, TimelinePage};
+pub use page::{FollowersPage, TimelineItem, TimelinePage};
 pub use profile::{Profile, ProfileError};
 
 use crate::http_client::HttpClient;

@@ -7,28 +7,10 @@ use std::ops::Range;
 use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use storage::ids::UserId;
+use storage::ids::{PostId, UserId};
 
 use super::bounded::AtMost;
 use super::{MOST_ITEMS, Profile};
-
-/// The id of a post, opaque to everything but its source.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PostId {
-    /// A decimal id (Twitter, Mastodon): larger is newer.
-    Number(u64),
-    /// Any other (`at://...`).
-    Text(Box<str>),
-}
-
-impl fmt::Display for PostId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(n) => write!(f, "{n}"),
-            Self::Text(text) => f.write_str(text),
-        }
-    }
-}
 
 /// One post within a page.
 #[derive(Debug, Clone)]

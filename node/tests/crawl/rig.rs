@@ -12,7 +12,7 @@ use node::http_client::HttpSettings;
 use node::session::{JobRunner, SessionLoop, SessionOptions, SessionView};
 use node::source::twitter::{TwitterSettings, TwitterSource};
 use raft::command::Limits;
-use storage::dataset::{Dataset, FileKey, FilesDataset, FilesOptions};
+use storage::dataset::{Account, Dataset, FileKey, FilesDataset, FilesOptions};
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy, Work};
 use storage::ids::UserId;
 use tokio::sync::watch;
@@ -48,7 +48,7 @@ impl Folder {
 
     /// The ids of a timeline, in file order.
     pub fn timeline(&self, user: u64) -> Vec<u64> {
-        let lines = self.dataset().open_timeline(&UserId::from(user)).unwrap();
+        let lines = self.dataset().open_timeline(&Account::from(UserId::from(user))).unwrap();
         let id = |line: storage::dataset::Result<String>| {
             let tweet: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
             tweet["id"].as_u64().unwrap()
@@ -57,7 +57,7 @@ impl Folder {
     }
 
     pub fn followers(&self, user: u64) -> Vec<u64> {
-        let followers = self.dataset().open_followers(&UserId::from(user)).unwrap();
+        let followers = self.dataset().open_followers(&Account::from(UserId::from(user))).unwrap();
         followers.into_iter().flatten().map(|id| id.unwrap().to_string().parse().unwrap()).collect()
     }
 

@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use storage::dataset::{Dataset, FileKey, FilesDataset, FilesOptions, FollowersFormat};
+use storage::dataset::{Account, Dataset, FilesDataset, FilesOptions, FollowersFormat};
 use storage::ids::UserId;
 
 /// A dataset with the timelines and followers of accounts 22013880 and 7.
@@ -20,19 +20,19 @@ fn dataset(folder: &Path) -> PathBuf {
     let followers = FollowersFormat::Packed;
     let dataset = FilesDataset::open(FilesOptions { followers, ..FilesOptions::new(&output) }).unwrap();
     for user in [22_013_880, 7] {
-        let user = UserId::Number(user);
-        let mut timeline = dataset.begin_timeline(&user, 1).unwrap();
+        let account = Account::from(UserId::Number(user));
+        let mut timeline = dataset.begin_timeline(&account, 1).unwrap();
         for id in (1..=500).rev() {
-            timeline.push(id, &format!("{{\"id\":{id},\"text\":\"{user}\"}}")).unwrap();
+            timeline.push(&id.into(), &format!("{{\"id\":{id},\"text\":\"{user}\"}}")).unwrap();
         }
         timeline.finish().unwrap();
-        dataset.publish(&FileKey::timeline(&user), 1).unwrap();
-        let mut list = dataset.begin_followers(&user, 2).unwrap();
+        dataset.publish(&account.timeline(), 1).unwrap();
+        let mut list = dataset.begin_followers(&account, 2).unwrap();
         for id in 1_u64..=300 {
             list.push(&id.into()).unwrap();
         }
         list.finish().unwrap();
-        dataset.publish(&FileKey::followers(&user), 2).unwrap();
+        dataset.publish(&account.followers(), 2).unwrap();
     }
     output
 }

@@ -84,17 +84,17 @@ fn recover_does_for_a_file_set_aside_by_a_node_what_the_error_says() {
     let whole = gzip(&tweets((1..=2_000).rev()));
     put(&output, "22/22013880.twt", &whole[..whole.len() / 2]);
     let dataset = FilesDataset::open(FilesOptions::new(&output)).unwrap();
-    let user = UserId::Number(22_013_880);
-    let mut update = dataset.begin_timeline(&user, 9).unwrap();
+    let account = Account::from(UserId::Number(22_013_880));
+    let mut update = dataset.begin_timeline(&account, 9).unwrap();
     let error = update.append_existing().unwrap().set_aside.unwrap().to_string();
     update.finish().unwrap();
     let aside = output.join("22/22013880.twt.unreadable");
     let command = format!("dataset recover {}", utf8(&aside));
     assert!(error.contains(&format!("`twm-ctl {command}`")), "{error}");
-    assert_eq!(dataset.newest_tweet(&user).unwrap(), None);
+    assert_eq!(dataset.newest_post(&account).unwrap(), None);
     let recovered = ctl(&command.split(' ').collect::<Vec<_>>());
     assert!(recovered.status.success(), "{}", text(&recovered.stderr));
-    assert_eq!(dataset.newest_tweet(&user).unwrap(), Some(2_000));
+    assert_eq!(dataset.newest_post(&account).unwrap(), Some(2_000.into()));
     assert!(aside.exists());
 
     // If a node has fetched the account again in the meantime, the saved items are written elsewhere and both

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use storage::dataset::FileKind;
+use storage::dataset::{Account, FileKey, FileKind};
 use storage::ids::UserId;
 
 use crate::model::{
@@ -151,8 +151,8 @@ impl JobRecord {
         }
     }
 
-    pub(super) fn file(&self) -> Option<(UserId, FileKind)> {
-        written_by(self.current).map(|kind| (self.user.clone(), kind))
+    pub(super) fn file(&self) -> Option<FileKey> {
+        written_by(self.current).map(|kind| FileKey { account: Account::from(&self.user), kind })
     }
 
     /// The job as a worker receives it. Only for a leased job.

@@ -5,13 +5,38 @@ use std::path::{Path, PathBuf};
 
 use super::Result;
 use super::spill::Spill;
-use crate::ids::{IdHash, UserId};
+use crate::ids::{IdHash, PostId, UserId};
 
 /// Memory for ids before further ones are spilled: a million numbers, about 18 bytes each in the table.
 pub(super) const FILTER_BYTES: usize = 18 << 20;
 const NUMBER_BYTES: usize = 18;
 /// Size of a text id's entry in the table and its allocation, without its characters.
 const TEXT_BYTES: usize = 48;
+
+/// The id of an item: a follower or a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Item<'a> {
+    Number(u64),
+    Text(&'a str),
+}
+
+impl<'a> From<&'a UserId> for Item<'a> {
+    fn from(id: &'a UserId) -> Self {
+        match id {
+            UserId::Number(number) => Self::Number(*number),
+            UserId::Text(text) => Self::Text(text),
+        }
+    }
+}
+
+impl<'a> From<&'a PostId> for Item<'a> {
+    fn from(id: &'a PostId) -> Self {
+        match id {
+            PostId::Number(number) => Self::Number(*number),
+            PostId::Text(text) => Self::Text(text),
+        }
+    }
+}
 
 /// Detects repeated items of a list. It detects them at once as long as the ids fit into memory; later ones
 /// are admitted, and those that were wrong are reported at the end.
@@ -33,13 +58,13 @@ impl DuplicateFilter {
     }
 
     /// Whether `id` may be new; if so, its position is `position` (ascending from call to call).
-    pub(super) fn admit(&mut self, id: &UserId, position: u64) -> Result<bool> {
+    pub(super) fn admit(&mut self, id: Item<'_>, position: u64) -> Result<bool> {
         let full = self.held >= self.limit;
         let (new, bytes) = match id {
-            UserId::Number(number) if full => (!self.numbers.contains(number), 0),
-            UserId::Number(number) => (self.numbers.insert(*number), NUMBER_BYTES),
-            UserId::Text(text) if full => (!self.texts.contains(text), 0),
-            UserId::Text(text) => (self.texts.insert(text.clone()), TEXT_BYTES + text.len()),
+            Item::Number(number) if full => (!self.numbers.contains(&number), 0),
+            Item::Number(number) => (self.numbers.insert(number), NUMBER_BYTES),
+            Item::Text(text) if full => (!self.texts.contains(text), 0),
+            Item::Text(text) => (self.texts.insert(text.into()), TEXT_BYTES + text.len()),
         };
         if !new {
             return Ok(false);
@@ -112,7 +137,7 @@ mod tests {
             let mut filter = DuplicateFilter::new(&folder.path().join("draft"), limit);
             let mut admitted = Vec::new();
             for id in &source {
-                if filter.admit(id, admitted.len() as u64).unwrap() {
+                if filter.admit(id.into(), admitted.len() as u64).unwrap() {
                     admitted.push(id);
                 }
             }

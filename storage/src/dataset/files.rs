@@ -12,11 +12,11 @@ use super::layout::Layout;
 use super::sink::Sink;
 use super::timeline_draft::{FileTimelineDraft, set_aside};
 use super::{
-    Codec, Compression, Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersReader, ItemId,
-    Lines, Marker, Result, SavePoint, Stat, TimelineDraft, TimelineReader, tweet_id,
+    Account, Codec, Compression, Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersReader,
+    ItemId, Lines, Marker, Result, SavePoint, Stat, TimelineDraft, TimelineReader, post_id,
 };
 use crate::durable::{self, Naming};
-use crate::ids::UserId;
+use crate::ids::PostId;
 
 /// The format of new follower lists; readers accept both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,7 +56,7 @@ impl FilesOptions {
             compression: Compression::default(),
             followers,
             owner: None,
-            item_id: tweet_id,
+            item_id: post_id,
         }
     }
 }
@@ -130,14 +130,14 @@ impl FilesDataset {
         // A file has one codec: the draft may be of a node with another setting.
         let mut start = [0; 4];
         let read = old.read_at(&mut start, 0).naming("read", &path)?;
-        let compression = match saved.bytes {
+        let compression = match saved.token {
             0 => self.compression,
             _ => self.compression.with(Codec::of_start(&start[..read])),
         };
         let copy = Sink::copy_of(
             &self.layout.draft(key, new_lease)?,
             old,
-            saved.bytes,
+            saved.token,
             compression,
             &self.layout.drafts_sync,
         )?;
@@ -146,17 +146,17 @@ impl FilesDataset {
 }
 
 impl Dataset for FilesDataset {
-    fn begin_timeline(&self, user: &UserId, lease: u64) -> Result<Box<dyn TimelineDraft>> {
+    fn begin_timeline(&self, account: &Account, lease: u64) -> Result<Box<dyn TimelineDraft>> {
         self.look_at_owner()?;
-        let key = FileKey::timeline(user);
+        let key = account.timeline();
         let sink =
             Sink::create(&self.layout.draft(&key, lease)?, self.compression, &self.layout.drafts_sync)?;
         Ok(Box::new(FileTimelineDraft::new(key, Arc::clone(&self.layout), sink, self.filter_bytes)))
     }
 
-    fn begin_followers(&self, user: &UserId, lease: u64) -> Result<Box<dyn FollowersDraft>> {
+    fn begin_followers(&self, account: &Account, lease: u64) -> Result<Box<dyn FollowersDraft>> {
         self.look_at_owner()?;
-        let key = FileKey::followers(user);
+        let key = account.followers();
         let sink =
             Sink::create(&self.layout.draft(&key, lease)?, self.compression, &self.layout.drafts_sync)?;
         Ok(Box::new(self.followers_draft(key, lease, sink)?))
@@ -164,12 +164,12 @@ impl Dataset for FilesDataset {
 
     fn resume_timeline(
         &self,
-        user: &UserId,
+        account: &Account,
         saved: SavePoint,
         old_lease: u64,
         new_lease: u64,
     ) -> Result<Box<dyn TimelineDraft>> {
-        let key = FileKey::timeline(user);
+        let key = account.timeline();
         let sink = self.copy_draft(&key, saved, old_lease, new_lease)?;
         let draft =
             FileTimelineDraft::resumed(key.clone(), Arc::clone(&self.layout), sink, self.filter_bytes);
@@ -184,12 +184,12 @@ impl Dataset for FilesDataset {
 
     fn resume_followers(
         &self,
-        user: &UserId,
+        account: &Account,
         saved: SavePoint,
         old_lease: u64,
         new_lease: u64,
     ) -> Result<Box<dyn FollowersDraft>> {
-        let key = FileKey::followers(user);
+        let key = account.followers();
         let sink = self.copy_draft(&key, saved, old_lease, new_lease)?;
         let mut draft = self.followers_draft(key.clone(), new_lease, sink)?;
         let draft = draft.read_back().map(|()| draft);
@@ -239,9 +239,9 @@ impl Dataset for FilesDataset {
         Ok(Some(Stat { bytes, place: path.display().to_string() }))
     }
 
-    fn newest_tweet(&self, user: &UserId) -> Result<Option<u64>> {
+    fn newest_post(&self, account: &Account) -> Result<Option<PostId>> {
         self.look_at_owner()?;
-        let Some(path) = self.layout.existing(&FileKey::timeline(user))? else { return Ok(None) };
+        let Some(path) = self.layout.existing(&account.timeline())? else { return Ok(None) };
         let file = File::open(&path).naming("open", &path)?;
         let seen = file.metadata().naming("look at", &path)?;
         let first = TimelineReader::of_file(&path, file, self.layout.item_id).and_then(|mut tweets| {
@@ -258,15 +258,15 @@ impl Dataset for FilesDataset {
         }
     }
 
-    fn open_timeline(&self, user: &UserId) -> Result<Option<Lines>> {
+    fn open_timeline(&self, account: &Account) -> Result<Option<Lines>> {
         self.look_at_owner()?;
-        let Some(path) = self.layout.existing(&FileKey::timeline(user))? else { return Ok(None) };
+        let Some(path) = self.layout.existing(&account.timeline())? else { return Ok(None) };
         Ok(Some(Box::new(TimelineReader::open(&path)?)))
     }
 
-    fn open_followers(&self, user: &UserId) -> Result<Option<Followers>> {
+    fn open_followers(&self, account: &Account) -> Result<Option<Followers>> {
         self.look_at_owner()?;
-        let Some(path) = self.layout.existing(&FileKey::followers(user))? else { return Ok(None) };
+        let Some(path) = self.layout.existing(&account.followers())? else { return Ok(None) };
         Ok(Some(Box::new(FollowersReader::open(&path)?)))
     }
 

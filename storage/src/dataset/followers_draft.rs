@@ -46,7 +46,7 @@ impl FileFollowersDraft {
         }
         while let Some(id) = written.next().transpose()? {
             // A repeated id that only `finish` would find stays until then.
-            self.filter.admit(&id, self.list.encoder.items)?;
+            self.filter.admit((&id).into(), self.list.encoder.items)?;
             self.list.encoder.items += 1;
         }
         if self.list.encoder.items > 0 && !written.packed() {
@@ -59,7 +59,7 @@ impl FileFollowersDraft {
 impl FollowersDraft for FileFollowersDraft {
     fn push(&mut self, follower: &UserId) -> Result<bool> {
         self.list.encoder.check(follower)?;
-        let new = self.filter.admit(follower, self.list.encoder.items)?;
+        let new = self.filter.admit(follower.into(), self.list.encoder.items)?;
         if new {
             self.list.write(follower)?;
         }
@@ -67,7 +67,7 @@ impl FollowersDraft for FileFollowersDraft {
     }
 
     fn save_point(&mut self) -> Result<SavePoint> {
-        Ok(SavePoint { bytes: self.list.sink.sync()?, items: self.list.encoder.items })
+        Ok(SavePoint { token: self.list.sink.sync()?, items: self.list.encoder.items })
     }
 
     fn items(&self) -> u64 {

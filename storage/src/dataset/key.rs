@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{DatasetError, Result};
+use super::{DatasetError, Result, SourceName};
 use crate::ids::UserId;
 
 /// Longest encoded id in a name. File systems allow 255 bytes; a draft's name adds a suffix, a lease and a
@@ -32,27 +32,62 @@ impl FileKind {
     }
 }
 
+/// An account of a source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Account {
+    /// Where it was crawled: ids of different sources may be equal.
+    pub source: SourceName,
+    /// Its id there.
+    pub user: UserId,
+}
+
+impl Account {
+    /// The account's timeline.
+    pub fn timeline(&self) -> FileKey {
+        FileKey { account: self.clone(), kind: FileKind::Timeline }
+    }
+
+    /// The account's followers.
+    pub fn followers(&self) -> FileKey {
+        FileKey { account: self.clone(), kind: FileKind::Followers }
+    }
+}
+
+/// An account of the source whose files are at the root of a dataset.
+impl From<UserId> for Account {
+    fn from(user: UserId) -> Self {
+        Self { source: SourceName::default(), user }
+    }
+}
+
+impl From<&UserId> for Account {
+    fn from(user: &UserId) -> Self {
+        user.clone().into()
+    }
+}
+
 /// A file of the dataset, wherever it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey {
     /// The account.
-    pub user: UserId,
+    pub account: Account,
     /// Which of its files.
     pub kind: FileKind,
 }
 
 impl FileKey {
-    /// An account's timeline.
+    /// The timeline of an account of the source at the root.
     pub fn timeline(user: &UserId) -> Self {
-        Self { user: user.clone(), kind: FileKind::Timeline }
+        Account::from(user).timeline()
     }
 
-    /// An account's followers.
+    /// The followers of an account of the source at the root.
     pub fn followers(user: &UserId) -> Self {
-        Self { user: user.clone(), kind: FileKind::Followers }
+        Account::from(user).followers()
     }
 
-    /// The key of a published file by its name: `ID.twt`, `ID.fws`, also followed by `.gz`.
+    /// The key of a published file by its name: `ID.twt`, `ID.fws`, also followed by `.gz`. Its source is the one at
+    /// the root: the name does not tell.
     pub fn of_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         Self::of_name(name.strip_suffix(".gz").unwrap_or(name))
@@ -77,7 +112,7 @@ impl FileKey {
     /// # Errors
     /// [`DatasetError::NameTooLong`].
     pub fn path_under(&self, output: &Path) -> Result<PathBuf> {
-        Ok(output.join(self.folder()).join(self.name()?))
+        Ok(self.folder_under(output).join(self.name()?))
     }
 
     /// The published path of the file, in the folder of another one.
@@ -93,9 +128,9 @@ impl FileKey {
         let (id, suffix) = name.rsplit_once('.')?;
         let kind =
             [FileKind::Timeline, FileKind::Followers].into_iter().find(|kind| kind.suffix() == suffix)?;
-        let key = Self { user: decode(id)?, kind };
+        let key = Self { account: decode(id)?.into(), kind };
         // Only the canonical spelling: `007.twt` and `7.twt` are not the same file.
-        (encode(&key.user) == id).then_some(key)
+        (encode(&key.account.user) == id).then_some(key)
     }
 
     /// The file's name.
@@ -103,18 +138,27 @@ impl FileKey {
     /// # Errors
     /// [`DatasetError::NameTooLong`].
     pub(super) fn name(&self) -> Result<String> {
-        let mut name = encode(&self.user);
+        let user = &self.account.user;
+        let mut name = encode(user);
         if name.len() > MAX_NAME {
-            return Err(DatasetError::NameTooLong { user: self.user.to_string(), bytes: name.len() });
+            return Err(DatasetError::NameTooLong { user: user.to_string(), bytes: name.len() });
         }
         name.push('.');
         name.push_str(self.kind.suffix());
         Ok(name)
     }
 
-    /// The folder of the file: the first two digits of a number, as in the original program.
+    /// The folder of the file in a dataset's folder.
+    pub(super) fn folder_under(&self, output: &Path) -> PathBuf {
+        match self.account.source.folder() {
+            Some(source) => output.join(source).join(self.folder()),
+            None => output.join(self.folder()),
+        }
+    }
+
+    /// The name of the file's folder: the first two digits of a number, as in the original program.
     pub(super) fn folder(&self) -> String {
-        match &self.user {
+        match &self.account.user {
             UserId::Number(number) => number.to_string().chars().take(2).collect(),
             UserId::Text(text) => format!("{:02x}", crc32fast::hash(text.as_bytes()) >> 24),
         }
@@ -123,7 +167,10 @@ impl FileKey {
 
 impl fmt::Display for FileKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.user, self.kind.suffix())
+        if let Some(source) = self.account.source.folder() {
+            write!(f, "{source}/")?;
+        }
+        write!(f, "{}.{}", self.account.user, self.kind.suffix())
     }
 }
 

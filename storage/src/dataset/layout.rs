@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{DatasetError, FileKey, ItemId, Result};
+use super::{DatasetError, FileKey, ItemId, Result, SourceName};
 use crate::durable::{self, Naming};
 use crate::folder_sync::FolderSync;
 
@@ -16,6 +16,8 @@ const MAX_SET_ASIDE: u32 = 10_000;
 const REWRITTEN: &str = ".rewritten";
 /// Suffix of a draft's name: its second name from just before its publication until the cluster knows of it.
 const PROOF: &str = ".published";
+/// Ends a source's name in that of a draft; ids are written without it.
+const SOURCE_END: char = '~';
 /// Suffix of a draft's name: a file of spilled ids, in the moment before it is unlinked.
 const SPILL: &str = ".spill";
 
@@ -42,7 +44,7 @@ impl Layout {
 
     /// The same file under the original program's name.
     pub(super) fn twin(&self, key: &FileKey) -> Result<PathBuf> {
-        Ok(self.output.join(key.folder()).join(format!("{}.gz", key.name()?)))
+        Ok(key.folder_under(&self.output).join(format!("{}.gz", key.name()?)))
     }
 
     /// The published file under either name, ours first: a twin is older.
@@ -59,17 +61,21 @@ impl Layout {
 
     /// The draft of a lease.
     pub(super) fn draft(&self, key: &FileKey, lease: u64) -> Result<PathBuf> {
-        Ok(self.temporary.join(format!("{}.{lease}", key.name()?)))
+        self.draft_named(key, lease, "")
     }
 
     /// Where a draft is rewritten before it takes the draft's name.
     pub(super) fn rewritten(&self, key: &FileKey, lease: u64) -> Result<PathBuf> {
-        Ok(self.temporary.join(format!("{}.{lease}{REWRITTEN}", key.name()?)))
+        self.draft_named(key, lease, REWRITTEN)
     }
 
     /// The second name of a draft before its publication.
     pub(super) fn proof(&self, key: &FileKey, lease: u64) -> Result<PathBuf> {
-        Ok(self.temporary.join(format!("{}.{lease}{PROOF}", key.name()?)))
+        self.draft_named(key, lease, PROOF)
+    }
+
+    fn draft_named(&self, key: &FileKey, lease: u64, suffix: &str) -> Result<PathBuf> {
+        Ok(self.temporary.join(format!("{}{suffix}", draft_name(key, lease)?)))
     }
 
     /// All names that a draft can leave behind.
@@ -126,29 +132,64 @@ pub(super) fn spill(file: &Path) -> PathBuf {
     name.into()
 }
 
-fn parse_draft(name: &str) -> Option<(FileKey, u64)> {
+/// The name of a draft.
+pub(super) fn draft_name(key: &FileKey, lease: u64) -> Result<String> {
+    let name = key.name()?;
+    Ok(match key.account.source.folder() {
+        Some(source) => format!("{source}{SOURCE_END}{name}.{lease}"),
+        None => format!("{name}.{lease}"),
+    })
+}
+
+/// The draft with a name.
+pub(super) fn parse_draft(name: &str) -> Option<(FileKey, u64)> {
     let name = [REWRITTEN, SPILL, PROOF].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
     let (file, lease) = name.rsplit_once('.')?;
-    Some((FileKey::of_name(file)?, lease.parse().ok()?))
+    let (source, file) = match file.split_once(SOURCE_END) {
+        Some((source, file)) => (source.parse().ok()?, file),
+        None => (SourceName::default(), file),
+    };
+    let mut key = FileKey::of_name(file)?;
+    key.account.source = source;
+    Some((key, lease.parse().ok()?))
 }
 
 /// The published files under `output`, in the order of the folders; drafts, files that were set aside and all
 /// other files are skipped.
 pub fn dataset_files(output: &Path) -> Result<impl Iterator<Item = Result<(FileKey, PathBuf)>> + use<>> {
     // One folder at a time: a dataset has a hundred folders, and possibly millions of files.
-    Ok(dataset_folders(output)?.into_iter().flat_map(|folder| {
+    Ok(dataset_folders(output)?.into_iter().flat_map(|(source, folder)| {
         let (files, error) = match sorted(&folder) {
             Ok(files) => (files, None),
             Err(error) => (Vec::new(), Some(Err(error))),
         };
-        let keyed = files.into_iter().filter_map(|path| Some(Ok((FileKey::of_path(&path)?, path))));
+        let keyed = files.into_iter().filter_map(move |path| {
+            let mut key = FileKey::of_path(&path)?;
+            key.account.source = source.clone();
+            Some(Ok((key, path)))
+        });
         error.into_iter().chain(keyed)
     }))
 }
 
-/// The folders under `output` in which files are published.
-pub fn dataset_folders(output: &Path) -> Result<Vec<PathBuf>> {
-    let mut folders = sorted(output)?;
+/// The folders under `output` in which files are published, with the source of these files.
+pub fn dataset_folders(output: &Path) -> Result<Vec<(SourceName, PathBuf)>> {
+    let mut found = Vec::new();
+    for folder in folders(output)? {
+        // Folders of accounts have shorter names.
+        let name = folder.file_name().and_then(|name| name.to_str());
+        match name.and_then(|name| name.parse::<SourceName>().ok()) {
+            Some(source) if source != SourceName::default() => {
+                found.extend(folders(&folder)?.into_iter().map(|folder| (source.clone(), folder)));
+            }
+            _ => found.push((SourceName::default(), folder)),
+        }
+    }
+    Ok(found)
+}
+
+fn folders(under: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders = sorted(under)?;
     folders.retain(|path| {
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         !hidden && path.is_dir()

@@ -19,7 +19,8 @@
 //! OUTPUT/22/22013880.fws     followers, each once: one id a line, or packed (8 bytes big-endian an id)
 //! OUTPUT/a7/did%3Aplc%3Ax.twt  a text id: percent-encoded, under two hex digits of its CRC-32
 //! OUTPUT/22/22013880.twt.unreadable[-N]   a file that could not be read, set aside
-//! OUTPUT/.tmp/22013880.twt.LEASE          a draft
+//! OUTPUT/NAME/22/22013880.twt  the same of another source than twitter, see [`SourceName`]
+//! OUTPUT/.tmp/22013880.twt.LEASE          a draft; NAME~22013880.twt.LEASE of another source
 //! OUTPUT/.tmp/22013880.twt.LEASE.published  the proof of a publication that the cluster does not know of yet
 //! OUTPUT/.twm-output                      whose output it is
 //! OUTPUT/22/22013880.twt.new              a file being rewritten, see [`rewrite`]
@@ -43,6 +44,7 @@ mod marker;
 mod publication;
 pub mod rewrite;
 mod sink;
+mod source_name;
 mod spill;
 mod timeline_draft;
 mod timeline_reader;
@@ -55,13 +57,14 @@ pub use error::DatasetError;
 pub use files::{FilesDataset, FilesOptions, FollowersFormat};
 pub use followers_reader::FollowersReader;
 pub use input::{Decoded, MAX_LINE_BYTES, open_decoded};
-pub use key::{FileKey, FileKind};
+pub use key::{Account, FileKey, FileKind};
 pub use layout::{dataset_files, dataset_folders};
 pub use marker::{Marker, OutputState};
-pub use timeline_reader::{ItemId, TimelineReader, tweet_id};
+pub use source_name::{InvalidSourceName, SourceName};
+pub use timeline_reader::{ItemId, TimelineReader, post_id};
 pub use verify::{Edge, Verification, verify};
 
-use crate::ids::UserId;
+use crate::ids::{PostId, UserId};
 
 /// What the dataset returns.
 pub type Result<T, E = DatasetError> = std::result::Result<T, E>;
@@ -73,10 +76,10 @@ pub type Followers = Box<dyn Iterator<Item = Result<UserId>> + Send>;
 /// A place for timelines and follower lists. All calls block.
 pub trait Dataset: Send + Sync + 'static {
     /// Begins a timeline; an existing draft of the same lease is replaced.
-    fn begin_timeline(&self, user: &UserId, lease: u64) -> Result<Box<dyn TimelineDraft>>;
+    fn begin_timeline(&self, account: &Account, lease: u64) -> Result<Box<dyn TimelineDraft>>;
 
     /// Begins a follower list; an existing draft of the same lease is replaced.
-    fn begin_followers(&self, user: &UserId, lease: u64) -> Result<Box<dyn FollowersDraft>>;
+    fn begin_followers(&self, account: &Account, lease: u64) -> Result<Box<dyn FollowersDraft>>;
 
     /// Continues a timeline at a save point of an earlier lease. The old draft is copied, never appended to:
     /// a frozen process may still have it open. It stays until it is discarded, because the save point refers
@@ -87,7 +90,7 @@ pub trait Dataset: Send + Sync + 'static {
     /// then starts over.
     fn resume_timeline(
         &self,
-        user: &UserId,
+        account: &Account,
         saved: SavePoint,
         old_lease: u64,
         new_lease: u64,
@@ -96,7 +99,7 @@ pub trait Dataset: Send + Sync + 'static {
     /// Continues a follower list; see [`resume_timeline`](Self::resume_timeline).
     fn resume_followers(
         &self,
-        user: &UserId,
+        account: &Account,
         saved: SavePoint,
         old_lease: u64,
         new_lease: u64,
@@ -126,32 +129,32 @@ pub trait Dataset: Send + Sync + 'static {
     /// Size of the file; `None` if it does not exist.
     fn stat(&self, key: &FileKey) -> Result<Option<Stat>>;
 
-    /// Id of the first, and thus newest, tweet of a timeline; `None` without a file.
+    /// Id of the first, and thus newest, post of a timeline; `None` without a file.
     ///
     /// # Errors
     /// [`DatasetError::SetAside`]: the file could not be read and was set aside; a second call returns
     /// `None`.
-    fn newest_tweet(&self, user: &UserId) -> Result<Option<u64>>;
+    fn newest_post(&self, account: &Account) -> Result<Option<PostId>>;
 
     /// The lines of a timeline; `None` without a file.
-    fn open_timeline(&self, user: &UserId) -> Result<Option<Lines>>;
+    fn open_timeline(&self, account: &Account) -> Result<Option<Lines>>;
 
     /// The ids of a follower list; `None` without a file.
-    fn open_followers(&self, user: &UserId) -> Result<Option<Followers>>;
+    fn open_followers(&self, account: &Account) -> Result<Option<Followers>>;
 
     /// Sets an unreadable file aside and returns its new name; `None` if it does not exist. Nothing is
     /// overwritten.
     fn set_aside(&self, key: &FileKey) -> Result<Option<String>>;
 }
 
-/// A timeline being written, newest tweet first.
+/// A timeline being written, newest post first.
 pub trait TimelineDraft: Send {
-    /// Appends a tweet as one line: `json` is the object as the source sent it, without its line breaks,
-    /// which are white space in JSON. Returns `false` and writes nothing if `tweet_id` is not below the last
-    /// one: pages overlap when a walk is resumed or tweets arrive meanwhile.
-    fn push(&mut self, tweet_id: u64, json: &str) -> Result<bool>;
+    /// Appends a post as one line: `json` is the object as the source sent it, without its line breaks,
+    /// which are white space in JSON. Returns `false` and writes nothing if `id` is not below the last
+    /// one: pages overlap when a walk is resumed or posts arrive meanwhile.
+    fn push(&mut self, id: &PostId, json: &str) -> Result<bool>;
 
-    /// For an update: appends the published timeline to the new tweets, each tweet once. An unreadable file
+    /// For an update: appends the published timeline to the new posts, each post once. An unreadable file
     /// is set aside and reported.
     fn append_existing(&mut self) -> Result<Appended>;
 
@@ -185,8 +188,8 @@ pub trait FollowersDraft: Send {
 /// A position up to which a draft is complete and durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavePoint {
-    /// Length of the draft.
-    pub bytes: u64,
+    /// Where the draft can be resumed, opaque to all but its backend: for files, the draft's length in bytes.
+    pub token: u64,
     /// Items in it.
     pub items: u64,
 }

@@ -19,7 +19,7 @@ impl Layout {
     /// Publishes a draft; durable on return. Idempotent until the proof is removed.
     pub(super) fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
         let (draft, proof) = (self.draft(key, lease)?, self.proof(key, lease)?);
-        let (published, folder) = (self.published(key)?, self.output.join(key.folder()));
+        let (published, folder) = (self.published(key)?, key.folder_under(&self.output));
         if prove(&draft, &proof)? {
             let mut renamed = fs::rename(&draft, &published);
             if renamed.as_ref().is_err_and(gone) && draft.try_exists().naming("look for", &draft)? {

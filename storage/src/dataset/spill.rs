@@ -6,9 +6,10 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use super::duplicates::Item;
 use super::{Result, layout};
 use crate::durable::{self, FileError, Naming};
-use crate::ids::{IdHash, UserId};
+use crate::ids::IdHash;
 
 /// Number of files over which the ids are spread by their hashes. One is read at a time: with a hundred
 /// million followers, 1.6 million ids.
@@ -41,14 +42,14 @@ impl Spill {
     }
 
     /// Stores an id for [`duplicates`](Self::duplicates).
-    pub(super) fn put(&mut self, id: &UserId, position: u64) -> Result<()> {
+    pub(super) fn put(&mut self, id: Item<'_>, position: u64) -> Result<()> {
         let mut hasher = self.hash.build_hasher();
         let text = match id {
-            UserId::Number(number) => {
-                hasher.write_u64(*number);
+            Item::Number(number) => {
+                hasher.write_u64(number);
                 ""
             }
-            UserId::Text(text) => {
+            Item::Text(text) => {
                 hasher.write(text.as_bytes());
                 text
             }
@@ -58,8 +59,8 @@ impl Spill {
             part.write_all(&position.to_le_bytes())?;
             part.write_all(&[text.len() as u8])?;
             match id {
-                UserId::Number(number) => part.write_all(&number.to_le_bytes()),
-                UserId::Text(text) => part.write_all(text.as_bytes()),
+                Item::Number(number) => part.write_all(&number.to_le_bytes()),
+                Item::Text(text) => part.write_all(text.as_bytes()),
             }
         };
         Ok(write().naming("write", &self.path)?)

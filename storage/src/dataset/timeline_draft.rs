@@ -14,7 +14,7 @@ use super::{
     TimelineReader,
 };
 use crate::durable::Naming;
-use crate::ids::UserId;
+use crate::ids::PostId;
 
 /// A [`TimelineDraft`] on a file.
 pub(super) struct FileTimelineDraft {
@@ -23,7 +23,7 @@ pub(super) struct FileTimelineDraft {
     sink: Sink,
     items: u64,
     /// Id of the last tweet: all further ones must be older.
-    last: Option<u64>,
+    last: Option<PostId>,
     /// Memory for the ids of an unsorted timeline.
     filter_bytes: usize,
 }
@@ -71,12 +71,13 @@ impl FileTimelineDraft {
     /// Appends `old`, which is sound. If it can simply follow, compressed bytes are copied as they are:
     /// compression is three quarters of the cost of writing a timeline.
     fn append(&mut self, path: &Path, old: &mut File, survey: &Survey) -> Result<u64> {
-        let follows = self.last.is_none_or(|last| survey.first.is_none_or(|first| first < last));
+        let follows =
+            self.last.as_ref().is_none_or(|last| survey.first.as_ref().is_none_or(|first| first < last));
         if survey.descending && follows && survey.codec == self.sink.codec() && survey.codec.is_compressed() {
             old.rewind().naming("read", path)?;
             self.sink.append_encoded(old)?;
             self.items += survey.items;
-            self.last = survey.last.or(self.last);
+            self.last = survey.last.clone().or(self.last.take());
             return Ok(survey.items);
         }
         match survey.descending {
@@ -95,7 +96,7 @@ impl FileTimelineDraft {
     fn append_older(&mut self, mut old: TimelineReader) -> Result<u64> {
         let before = self.items;
         while let Some((id, line)) = old.next_tweet()? {
-            if self.last.is_none_or(|last| id < last) {
+            if self.last.as_ref().is_none_or(|last| id < *last) {
                 self.write_line(line)?;
                 self.last = Some(id);
             }
@@ -114,7 +115,7 @@ impl FileTimelineDraft {
         while let Some((id, line)) = old.next_tweet()? {
             if !repeated.contains(place) {
                 self.write_line(line)?;
-                self.last = self.last.map_or(Some(id), |last| Some(last.min(id)));
+                self.last = Some(self.last.take().map_or(id.clone(), |last| last.min(id)));
             }
             place += 1;
         }
@@ -127,12 +128,12 @@ impl FileTimelineDraft {
         let mut new = TimelineReader::open_with(self.sink.path(), self.layout.item_id)?;
         let mut place = 0;
         while let Some((id, _)) = new.next_tweet()? {
-            filter.admit(&UserId::Number(id), place)?;
+            filter.admit((&id).into(), place)?;
             place += 1;
         }
         let mut repeated = Positions::default();
         while let Some((id, _)) = old.next_tweet()? {
-            if !filter.admit(&UserId::Number(id), place)? {
+            if !filter.admit((&id).into(), place)? {
                 repeated.insert(place);
             }
             place += 1;
@@ -143,12 +144,12 @@ impl FileTimelineDraft {
 }
 
 impl TimelineDraft for FileTimelineDraft {
-    fn push(&mut self, tweet_id: u64, json: &str) -> Result<bool> {
-        if self.last.is_some_and(|last| tweet_id >= last) {
+    fn push(&mut self, id: &PostId, json: &str) -> Result<bool> {
+        if self.last.as_ref().is_some_and(|last| id >= last) {
             return Ok(false);
         }
         self.write_line(json)?;
-        self.last = Some(tweet_id);
+        self.last = Some(id.clone());
         Ok(true)
     }
 
@@ -167,7 +168,7 @@ impl TimelineDraft for FileTimelineDraft {
     }
 
     fn save_point(&mut self) -> Result<SavePoint> {
-        Ok(SavePoint { bytes: self.sink.sync()?, items: self.items })
+        Ok(SavePoint { token: self.sink.sync()?, items: self.items })
     }
 
     fn items(&self) -> u64 {
@@ -196,8 +197,8 @@ pub(super) fn set_aside(
 /// The result of reading a whole timeline.
 struct Survey {
     items: u64,
-    first: Option<u64>,
-    last: Option<u64>,
+    first: Option<PostId>,
+    last: Option<PostId>,
     descending: bool,
     codec: Codec,
 }
@@ -208,8 +209,8 @@ fn survey(path: &Path, file: &File, item_id: ItemId) -> Result<Survey> {
     let codec = tweets.codec();
     let mut survey = Survey { items: 0, first: None, last: None, descending: true, codec };
     while let Some((id, _)) = tweets.next_tweet()? {
-        survey.descending &= survey.last.is_none_or(|last| id < last);
-        survey.first = survey.first.or(Some(id));
+        survey.descending &= survey.last.as_ref().is_none_or(|last| id < *last);
+        survey.first.get_or_insert_with(|| id.clone());
         survey.last = Some(id);
         survey.items += 1;
     }

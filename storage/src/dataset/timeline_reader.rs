@@ -1,5 +1,6 @@
 //! Reading a timeline.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
 
@@ -9,9 +10,10 @@ use serde_json::value::RawValue;
 use super::input::{LineReader, decode};
 use super::{Codec, Result};
 use crate::durable::Naming;
+use crate::ids::PostId;
 
 /// Finds the id of a timeline's item in its JSON.
-pub type ItemId = fn(&str) -> Option<u64>;
+pub type ItemId = fn(&str) -> Option<PostId>;
 
 /// Yields a timeline's lines, each one a JSON object; ends after the first error.
 pub struct TimelineReader {
@@ -27,7 +29,7 @@ impl TimelineReader {
     /// # Errors
     /// No such file, or one that cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_with(path, tweet_id)
+        Self::open_with(path, post_id)
     }
 
     /// Opens a timeline whose ids are found by `item_id`.
@@ -59,7 +61,7 @@ impl TimelineReader {
     ///
     /// # Errors
     /// A truncated file, or a line without an id.
-    pub fn next_tweet(&mut self) -> Result<Option<(u64, &str)>> {
+    pub fn next_tweet(&mut self) -> Result<Option<(PostId, &str)>> {
         let Some(line) = self.lines.next_line()? else { return Ok(None) };
         match (self.item_id)(line) {
             Some(id) => Ok(Some((id, self.lines.last_line()))),
@@ -81,8 +83,8 @@ impl Iterator for TimelineReader {
     }
 }
 
-/// The id of a tweet: `id_str`, or `id` as a number or a string; `None` if it has neither.
-pub fn tweet_id(json: &str) -> Option<u64> {
+/// The id of a post: `id_str`, or `id` as a number or a string; `None` if it has neither.
+pub fn post_id(json: &str) -> Option<PostId> {
     #[derive(Deserialize)]
     struct Identified<'a> {
         #[serde(borrow, default)]
@@ -91,32 +93,41 @@ pub fn tweet_id(json: &str) -> Option<u64> {
         id_str: Option<&'a RawValue>,
     }
     let found: Identified<'_> = serde_json::from_str(json).ok()?;
-    let number = |value: &RawValue| value.get().trim_matches('"').parse::<u64>().ok();
-    found.id_str.and_then(number).or_else(|| found.id.and_then(number))
+    found.id_str.and_then(id_of).or_else(|| found.id.and_then(id_of))
+}
+
+fn id_of(value: &RawValue) -> Option<PostId> {
+    let text = value.get();
+    if !text.starts_with('"') {
+        return text.parse().ok().map(PostId::Number);
+    }
+    let text: Cow<'_, str> = serde_json::from_str(text).ok()?;
+    PostId::parse(&text)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::tweet_id;
+    use super::{PostId, post_id};
+
+    fn number(json: &str) -> Option<u64> {
+        match post_id(json)? {
+            PostId::Number(number) => Some(number),
+            PostId::Text(text) => panic!("{text}"),
+        }
+    }
 
     #[test]
     fn ids_are_found_in_the_object_itself_alone() {
-        assert_eq!(tweet_id(r#"{"id":5,"user":{"id":7,"id_str":"7"}}"#), Some(5));
-        assert_eq!(tweet_id(r#"{"user":{"id":7},"id_str":"18446744073709551615","id":1}"#), Some(u64::MAX));
-        assert_eq!(tweet_id(r#"{"id":"109","content":"<p>\"id\":3</p>"}"#), Some(109));
-        assert_eq!(tweet_id(r#"{"id_str":null,"id":4}"#), Some(4));
-        for none in [
-            "",
-            "{",
-            "[]",
-            "7",
-            "{}",
-            r#"{"id":-4}"#,
-            r#"{"id":"x"}"#,
-            r#"{"user":{"id":7}}"#,
-            "{\"id\":5} x",
-        ] {
-            assert_eq!(tweet_id(none), None, "{none}");
+        assert_eq!(number(r#"{"id":5,"user":{"id":7,"id_str":"7"}}"#), Some(5));
+        assert_eq!(number(r#"{"user":{"id":7},"id_str":"18446744073709551615","id":1}"#), Some(u64::MAX));
+        assert_eq!(number(r#"{"id":"109","content":"<p>\"id\":3</p>"}"#), Some(109));
+        assert_eq!(number(r#"{"id_str":null,"id":4}"#), Some(4));
+        for none in
+            ["", "{", "[]", "7", "{}", r#"{"id":-4}"#, r#"{"id":""}"#, r#"{"user":{"id":7}}"#, "{\"id\":5} x"]
+        {
+            assert_eq!(post_id(none), None, "{none}");
         }
+        let text = PostId::Text("01HV0GDSA2MVKM6Y8JWDPCZ9A7".into());
+        assert_eq!(post_id(r#"{"id":"01HV0GDSA2MVKM6Y8JWDPCZ9A7"}"#), Some(text));
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::duplicates::{DuplicateFilter, FILTER_BYTES};
 use super::{Codec, DatasetError, FileKind, FollowersReader, Result, TimelineReader};
-use crate::ids::UserId;
+use crate::ids::PostId;
 
 /// The result of reading a whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,7 +35,7 @@ pub struct Verification {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edge {
     /// Id of the tweet or the follower.
-    pub id: UserId,
+    pub id: String,
     /// When a tweet was written, as its network spells it; `None` for followers, and for tweets without a time.
     pub created_at: Option<String>,
 }
@@ -72,19 +72,19 @@ pub fn verify(path: &Path, kind: FileKind) -> Result<Verification> {
 fn verify_timeline(path: &Path, found: &mut Verification, filter: &mut DuplicateFilter) -> Result<()> {
     let mut tweets = TimelineReader::open(path)?;
     found.codec = tweets.codec();
-    let mut last: Option<(u64, String)> = None;
+    let mut last: Option<(PostId, String)> = None;
     let read = loop {
         let (id, line) = match tweets.next_tweet() {
             Ok(Some(tweet)) => tweet,
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
         };
-        let new = filter.admit(&UserId::Number(id), found.items)?;
+        let new = filter.admit((&id).into(), found.items)?;
         found.items += 1;
         found.duplicates += u64::from(!new);
         match &mut last {
             None => {
-                found.first = Some(Edge::of_tweet(id, line));
+                found.first = Some(Edge::of_tweet(&id, line));
                 last = Some((id, line.to_owned()));
             }
             Some((before, text)) => {
@@ -96,7 +96,7 @@ fn verify_timeline(path: &Path, found: &mut Verification, filter: &mut Duplicate
         }
     };
     found.plain_bytes = tweets.bytes();
-    found.last = last.map(|(id, line)| Edge::of_tweet(id, &line));
+    found.last = last.map(|(id, line)| Edge::of_tweet(&id, &line));
     read
 }
 
@@ -109,10 +109,10 @@ fn verify_followers(path: &Path, found: &mut Verification, filter: &mut Duplicat
             None => break followers.check_end(),
             Some(Err(error)) => break Err(error),
         };
-        let new = filter.admit(&id, found.items)?;
+        let new = filter.admit((&id).into(), found.items)?;
         found.items += 1;
         found.duplicates += u64::from(!new);
-        let edge = Edge { id, created_at: None };
+        let edge = Edge { id: id.to_string(), created_at: None };
         if found.first.is_none() {
             found.first = Some(edge.clone());
         }
@@ -123,12 +123,12 @@ fn verify_followers(path: &Path, found: &mut Verification, filter: &mut Duplicat
 }
 
 impl Edge {
-    fn of_tweet(id: u64, line: &str) -> Self {
+    fn of_tweet(id: &PostId, line: &str) -> Self {
         #[derive(Deserialize)]
         struct Dated {
             created_at: Option<String>,
         }
         let dated: Option<Dated> = serde_json::from_str(line).ok();
-        Self { id: UserId::Number(id), created_at: dated.and_then(|dated| dated.created_at) }
+        Self { id: id.to_string(), created_at: dated.and_then(|dated| dated.created_at) }
     }
 }

@@ -20,7 +20,7 @@ thread_local! {
 }
 
 /// The ids of a file up to the first error.
-fn ids(path: &Path, kind: FileKind) -> (Vec<UserId>, Option<DatasetError>) {
+fn ids(path: &Path, kind: FileKind) -> (Vec<String>, Option<DatasetError>) {
     let mut ids = Vec::new();
     match kind {
         FileKind::Followers => match FollowersReader::open(path) {
@@ -28,7 +28,7 @@ fn ids(path: &Path, kind: FileKind) -> (Vec<UserId>, Option<DatasetError>) {
             Ok(list) => {
                 for id in list {
                     match id {
-                        Ok(id) => ids.push(id),
+                        Ok(id) => ids.push(id.to_string()),
                         Err(error) => return (ids, Some(error)),
                     }
                 }
@@ -38,7 +38,7 @@ fn ids(path: &Path, kind: FileKind) -> (Vec<UserId>, Option<DatasetError>) {
             Err(error) => return (ids, Some(error)),
             Ok(mut tweets) => loop {
                 match tweets.next_tweet() {
-                    Ok(Some((id, _))) => ids.push(UserId::Number(id)),
+                    Ok(Some((id, _))) => ids.push(id.to_string()),
                     Ok(None) => break,
                     Err(error) => return (ids, Some(error)),
                 }
@@ -48,7 +48,7 @@ fn ids(path: &Path, kind: FileKind) -> (Vec<UserId>, Option<DatasetError>) {
     (ids, None)
 }
 
-fn look(folder: &Path, name: &str, kind: FileKind, bytes: &[u8]) -> Vec<UserId> {
+fn look(folder: &Path, name: &str, kind: FileKind, bytes: &[u8]) -> Vec<String> {
     let (inside, outside) = (folder.join("in"), folder.join("out"));
     fs::create_dir_all(&inside).unwrap();
     fs::create_dir_all(&outside).unwrap();
@@ -58,10 +58,10 @@ fn look(folder: &Path, name: &str, kind: FileKind, bytes: &[u8]) -> Vec<UserId> 
     let found = verify(&path, kind).unwrap();
     assert_eq!(found.items, read.len() as u64);
     assert!(error.is_none() || found.unreadable.is_some());
-    let distinct: HashSet<&UserId> = read.iter().collect();
+    let distinct: HashSet<&String> = read.iter().collect();
     assert_eq!(found.duplicates, (read.len() - distinct.len()) as u64);
 
-    let key = FileKey { user: UserId::Number(5), kind };
+    let key = FileKey { account: UserId::Number(5).into(), kind };
     let target = Target { key: key.clone(), path: path.clone(), force: false };
     let kept = match recover(&path, &target, Form::default()) {
         Ok(Recovered::Sound) => {
@@ -93,18 +93,16 @@ fn look(folder: &Path, name: &str, kind: FileKind, bytes: &[u8]) -> Vec<UserId> 
     kept
 }
 
-/// Whether recovery may interpret the file differently from a reader: recovery recognizes text ids by `:` or `@`,
-/// packed lists by unprintable bytes, and a damaged gzip header.
-fn doubtful(read: &[UserId], bytes: &[u8]) -> bool {
-    let plain = |id: &UserId| match id {
-        UserId::Number(number) => *number < 1 << 56,
-        UserId::Text(text) => text.is_ascii() && text.contains([':', '@']),
-    };
-    !read.iter().all(plain) || (damaged_beginning(bytes) && !Codec::of_start(bytes).is_compressed())
+/// Whether recovery may interpret the file differently from a reader: recovery recognizes text ids by `:` or `@`, expects
+/// ids of one kind in a file, recognizes packed lists by unprintable bytes, and a damaged gzip header.
+fn doubtful(read: &[String], bytes: &[u8]) -> bool {
+    let number = |id: &String| id.parse::<u64>().is_ok_and(|number| number < 1 << 56);
+    let text = |id: &String| id.is_ascii() && id.contains([':', '@']);
+    !(read.iter().all(number) || read.iter().all(text)) || (damaged_beginning(bytes) && !Codec::of_start(bytes).is_compressed())
 }
 
 /// Converts to every form, with the same ids.
-fn change_form(folder: &Path, path: &Path, key: &FileKey, kept: &[UserId]) {
+fn change_form(folder: &Path, path: &Path, key: &FileKey, kept: &[String]) {
     let forms = [
         (Compression::None, FollowersFormat::Text),
         (Compression::Gzip(1), FollowersFormat::Packed),

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::model::StorageId;
 use storage::dataset::{
-    Dataset, FileKey, FileKind, FilesDataset, Followers, FollowersDraft, Lines, Result, SavePoint, Stat,
-    TimelineDraft, tweet_id,
+    Account, Dataset, FileKey, FileKind, FilesDataset, Followers, FollowersDraft, Lines, Result, SavePoint,
+    Stat, TimelineDraft, post_id,
 };
 use storage::env::{Entropy, SeededEntropy};
-use storage::ids::UserId;
+use storage::ids::{PostId, UserId};
 
 use super::network::{Network, number};
 use super::watch::Watch;
@@ -46,14 +46,17 @@ impl WatchedDataset {
     /// # Errors
     /// What is wrong with it.
     pub fn check(&self, key: &FileKey) -> std::result::Result<u64, String> {
-        let user = number(&key.user);
+        let user = number(&key.account.user);
         let wrong = |what: String| format!("{key} of storage {}: {what}", self.storage);
         match key.kind {
             FileKind::Timeline => {
-                let lines = self.files.open_timeline(&key.user).map_err(|e| wrong(e.to_string()))?;
+                let lines = self.files.open_timeline(&key.account).map_err(|e| wrong(e.to_string()))?;
                 let lines: Vec<String> =
                     lines.into_iter().flatten().collect::<Result<_>>().map_err(|e| wrong(e.to_string()))?;
-                let newest = lines.first().and_then(|line| tweet_id(line)).unwrap_or_default();
+                let newest = lines.first().and_then(|line| post_id(line)).map_or(0, |id| match id {
+                    PostId::Number(number) => number,
+                    PostId::Text(_) => 0,
+                });
                 let there = self.network.tweet_ids(user).into_iter().filter(|id| *id <= newest);
                 let expected: Vec<String> = there.map(|id| self.network.tweet(user, id)).collect();
                 if lines != expected {
@@ -62,7 +65,7 @@ impl WatchedDataset {
                 Ok(newest)
             }
             FileKind::Followers => {
-                let ids = self.files.open_followers(&key.user).map_err(|e| wrong(e.to_string()))?;
+                let ids = self.files.open_followers(&key.account).map_err(|e| wrong(e.to_string()))?;
                 let ids: Vec<UserId> =
                     ids.into_iter().flatten().collect::<Result<_>>().map_err(|e| wrong(e.to_string()))?;
                 let (mut ids, mut expected): (Vec<u64>, _) =
@@ -79,32 +82,32 @@ impl WatchedDataset {
 }
 
 impl Dataset for WatchedDataset {
-    fn begin_timeline(&self, user: &UserId, lease: u64) -> Result<Box<dyn TimelineDraft>> {
-        self.files.begin_timeline(user, lease)
+    fn begin_timeline(&self, account: &Account, lease: u64) -> Result<Box<dyn TimelineDraft>> {
+        self.files.begin_timeline(account, lease)
     }
 
-    fn begin_followers(&self, user: &UserId, lease: u64) -> Result<Box<dyn FollowersDraft>> {
-        self.files.begin_followers(user, lease)
+    fn begin_followers(&self, account: &Account, lease: u64) -> Result<Box<dyn FollowersDraft>> {
+        self.files.begin_followers(account, lease)
     }
 
     fn resume_timeline(
         &self,
-        user: &UserId,
+        account: &Account,
         saved: SavePoint,
         old_lease: u64,
         new_lease: u64,
     ) -> Result<Box<dyn TimelineDraft>> {
-        self.files.resume_timeline(user, saved, old_lease, new_lease)
+        self.files.resume_timeline(account, saved, old_lease, new_lease)
     }
 
     fn resume_followers(
         &self,
-        user: &UserId,
+        account: &Account,
         saved: SavePoint,
         old_lease: u64,
         new_lease: u64,
     ) -> Result<Box<dyn FollowersDraft>> {
-        self.files.resume_followers(user, saved, old_lease, new_lease)
+        self.files.resume_followers(account, saved, old_lease, new_lease)
     }
 
     fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
@@ -156,16 +159,16 @@ impl Dataset for WatchedDataset {
         self.files.stat(key)
     }
 
-    fn newest_tweet(&self, user: &UserId) -> Result<Option<u64>> {
-        self.files.newest_tweet(user)
+    fn newest_post(&self, account: &Account) -> Result<Option<PostId>> {
+        self.files.newest_post(account)
     }
 
-    fn open_timeline(&self, user: &UserId) -> Result<Option<Lines>> {
-        self.files.open_timeline(user)
+    fn open_timeline(&self, account: &Account) -> Result<Option<Lines>> {
+        self.files.open_timeline(account)
     }
 
-    fn open_followers(&self, user: &UserId) -> Result<Option<Followers>> {
-        self.files.open_followers(user)
+    fn open_followers(&self, account: &Account) -> Result<Option<Followers>> {
+        self.files.open_followers(account)
     }
 
     fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {

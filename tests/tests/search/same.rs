@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use storage::dataset::TimelineReader;
+use storage::ids::PostId;
 use twm_tests::redis_server::RedisServer;
 use twm_tests::search_server::{Product, SearchServer};
 
@@ -21,6 +22,7 @@ fn all_tweets() -> anyhow::Result<Vec<(u64, String)>> {
             if path.extension().is_some_and(|kind| kind == "twt") {
                 let mut timeline = TimelineReader::open(&path)?;
                 while let Some((id, line)) = timeline.next_tweet()? {
+                    let PostId::Number(id) = id else { anyhow::bail!("tweet {id} has no number") };
                     tweets.push((id, line.to_owned()));
                 }
             }

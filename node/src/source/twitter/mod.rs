@@ -14,7 +14,7 @@ mod verdict;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Request;
-use storage::ids::UserId;
+use storage::ids::{PostId, UserId};
 
 use request::{Requests, Resource};
 pub use request::{TwitterSettings, TwitterSettingsError, check_base_url, check_bearer};
@@ -196,8 +196,8 @@ fn with_next(
     asked: &Asked,
 ) -> Result<TimelinePage, SourceError> {
     let lowest = page.items().iter().filter_map(|item| match &item.id {
-        super::PostId::Number(id) => Some(*id),
-        super::PostId::Text(_) => None,
+        PostId::Number(id) => Some(*id),
+        PostId::Text(_) => None,
     });
     let Some(lowest) = lowest.min() else {
         if page.unusable > 0 {

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::rate::Delivery;
+use crate::source::GoneReason;
 use crate::source::test_server::{Seen, client, serve};
-use crate::source::{GoneReason, PostId};
 
 const USER: UserId = UserId::Number(22_013_880);
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use storage::dataset::{
-    self, Dataset, FileKind, FilesDataset, FilesOptions, FollowersReader, TimelineReader, tweet_id,
+    self, Account, Dataset, FileKind, FilesDataset, FilesOptions, FollowersReader, TimelineReader, post_id,
 };
 use storage::ids::UserId;
 
@@ -80,16 +80,17 @@ impl Cat {
         let temporary = Some(output.to_owned());
         let dataset =
             FilesDataset::open(FilesOptions { temporary, ..FilesOptions::new(output) }).map_err(failure)?;
+        let account = Account::from(user);
         let both = self.timeline == self.followers;
         let mut found = false;
         if both || self.timeline {
-            if let Some(lines) = dataset.open_timeline(user).map_err(failure)? {
+            if let Some(lines) = dataset.open_timeline(&account).map_err(failure)? {
                 found = true;
                 out.tweets(output, lines)?;
             }
         }
         if (both && self.fields.is_none()) || self.followers {
-            if let Some(ids) = dataset.open_followers(user).map_err(failure)? {
+            if let Some(ids) = dataset.open_followers(&account).map_err(failure)? {
                 found = true;
                 out.items(ids)?;
             }
@@ -129,7 +130,7 @@ impl Printer<'_> {
         let mut line = String::new();
         for (n, tweet) in (1..).zip(lines) {
             let tweet = tweet.map_err(failure)?;
-            if tweet_id(&tweet).is_none() {
+            if post_id(&tweet).is_none() {
                 return Err(CtlError::Failed(format!(
                     "{}: line {} is no tweet; try `twm-ctl dataset recover`",
                     file.display(),

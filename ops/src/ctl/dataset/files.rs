@@ -5,7 +5,7 @@ use std::fs;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use storage::dataset::{self, FileKey, FileKind, dataset_folders, open_decoded};
+use storage::dataset::{self, FileKey, FileKind, SourceName, dataset_folders, open_decoded};
 
 use crate::ctl::CtlError;
 use crate::ctl::progress::Spinner;
@@ -64,8 +64,11 @@ pub fn each(
         }
         // A dataset, or one folder of it.
         let mut found = false;
-        for folder in std::iter::once(path.clone()).chain(dataset_folders(path).map_err(failure)?) {
-            for file in folder_files(&folder)? {
+        let itself = std::iter::once((SourceName::default(), path.clone()));
+        let folders = itself.chain(dataset_folders(path).map_err(failure)?);
+        for (source, folder) in folders {
+            for mut file in folder_files(&folder)? {
+                file.key.account.source = source.clone();
                 if file.published.is_none() || meant == FileSelection::All {
                     found = true;
                     visit(Ok(file))?;
@@ -117,7 +120,11 @@ fn folder_files(folder: &Path) -> Result<Vec<DatasetFile>, CtlError> {
 
 /// The copies of each file in one folder of several datasets, in the order of the datasets; if a dataset has a file
 /// under both names, the effective one comes later.
-pub fn copies(datasets: &[PathBuf], folder: &Path) -> Result<BTreeMap<FileKey, Vec<Copy>>, CtlError> {
+pub fn copies(
+    datasets: &[PathBuf],
+    source: &SourceName,
+    folder: &Path,
+) -> Result<BTreeMap<FileKey, Vec<Copy>>, CtlError> {
     let mut copies: BTreeMap<FileKey, Vec<Copy>> = BTreeMap::new();
     for (dataset, root) in datasets.iter().enumerate() {
         let folder = root.join(folder);
@@ -128,7 +135,9 @@ pub fn copies(datasets: &[PathBuf], folder: &Path) -> Result<BTreeMap<FileKey, V
         // The original program's name has a lower precedence than ours, and is longer.
         files.sort_by(|a, b| b.path.cmp(&a.path));
         for file in files.into_iter().filter(|file| file.published.is_none()) {
-            copies.entry(file.key).or_default().push(Copy { dataset, path: file.path });
+            let mut key = file.key;
+            key.account.source = source.clone();
+            copies.entry(key).or_default().push(Copy { dataset, path: file.path });
         }
     }
     Ok(copies)

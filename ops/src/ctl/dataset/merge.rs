@@ -1,7 +1,6 @@
 //! `dataset merge`.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use storage::dataset::rewrite::{Target, Written, merge};
-use storage::dataset::{FileKey, dataset_folders};
+use storage::dataset::{FileKey, SourceName, dataset_folders};
 
 use super::convert::tell_leftovers;
 use super::files::{Copy, copies, failure, is_folder, kind};
@@ -88,15 +87,16 @@ impl Merge {
             tell_leftovers(&self.to)?;
         }
         let destination = self.paths.iter().position(|path| is_same(path, &self.to));
-        let mut names: BTreeSet<OsString> = BTreeSet::new();
+        let mut names: BTreeSet<(SourceName, PathBuf)> = BTreeSet::new();
         for path in &self.paths {
             let folders = dataset_folders(path).map_err(failure)?;
-            names.extend(folders.iter().filter_map(|folder| folder.file_name()).map(OsString::from));
+            let within = |folder: PathBuf| folder.strip_prefix(path).map(Path::to_owned).unwrap_or(folder);
+            names.extend(folders.into_iter().map(|(source, folder)| (source, within(folder))));
         }
         let (mut tally, spinner) = (Tally::default(), Spinner::new());
         // One folder at a time: a dataset has a hundred folders, and possibly millions of files.
-        for name in &names {
-            for (key, copies) in copies(&self.paths, Path::new(name))? {
+        for (source, folder) in &names {
+            for (key, copies) in copies(&self.paths, source, folder)? {
                 match self.merge_copies(key, &copies, destination, &mut tally) {
                     Err(CtlError::Failed(why)) => {
                         note(format!("twm-ctl: {why}"));

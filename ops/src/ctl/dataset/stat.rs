@@ -124,11 +124,11 @@ fn date(edge: &Option<Edge>) -> Option<String> {
 fn tell(file: &DatasetFile, bytes: u64, found: &Verification, output: Output) -> Result<(), CtlError> {
     if output.is_json() {
         let edge = |edge: &Option<Edge>| {
-            edge.as_ref().map(|edge| json!({ "id": edge.id.to_string(), "created_at": edge.created_at }))
+            edge.as_ref().map(|edge| json!({ "id": edge.id, "created_at": edge.created_at }))
         };
         return output.json(&json!({
             "file": file.path,
-            "user": file.key.user.to_string(),
+            "user": file.key.account.user.to_string(),
             "kind": kind(file.key.kind),
             "items": found.items,
             "bytes": bytes,
@@ -143,8 +143,7 @@ fn tell(file: &DatasetFile, bytes: u64, found: &Verification, output: Output) ->
             "unreadable": found.unreadable,
         }));
     }
-    let id =
-        |edge: &Option<Edge>| edge.as_ref().map_or("-".to_owned(), |edge| printable(&edge.id.to_string()));
+    let id = |edge: &Option<Edge>| edge.as_ref().map_or("-".to_owned(), |edge| printable(&edge.id));
     let day = |edge: &Option<Edge>| {
         date(edge).map_or("-".to_owned(), |date| printable(&date.chars().take(10).collect::<String>()))
     };

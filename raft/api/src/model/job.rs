@@ -42,8 +42,8 @@ pub struct DraftProgress {
     pub lease: LeaseId,
     /// Where it lies.
     pub storage: StorageId,
-    /// Length of the synced part, bytes.
-    pub bytes: u64,
+    /// Where the draft can be resumed, opaque to all but the dataset's backend (`SavePoint::token`).
+    pub token: u64,
     /// Tweets or followers in it.
     pub items: u64,
     /// Identifies the published file at the time when the draft was begun (`Dataset::stamp`). If another file has

@@ -101,7 +101,7 @@ fn requests(all: &mut Samples) {
 }
 
 fn draft() -> DraftProgress {
-    DraftProgress { lease: LeaseId(2), storage: StorageId(3), bytes: 4, items: 5, based_on: 6 }
+    DraftProgress { lease: LeaseId(2), storage: StorageId(3), token: 4, items: 5, based_on: 6 }
 }
 
 fn reports(all: &mut Samples) {

@@ -93,7 +93,7 @@ fn the_largest_record_of_each_kind_fits_in_a_value_of_the_store() {
     let draft = DraftProgress {
         lease: LeaseId(most),
         storage: StorageId(most),
-        bytes: most,
+        token: most,
         items: most,
         based_on: most,
     };

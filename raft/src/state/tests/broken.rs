@@ -1,6 +1,8 @@
 //! A violated invariant stops the replica that detects it.
 
 use super::super::StateFailure;
+use storage::dataset::FileKey;
+
 use super::super::jobs::Phase;
 use super::super::sessions::SessionRecord;
 use super::*;
@@ -66,7 +68,7 @@ fn every_invariant_is_checked_after_a_command_when_a_node_is_told_to() {
             state.sessions.get_mut(session).unwrap().leased.remove(&job.id);
         }),
         ("TWM-L3", |state, job, _| {
-            state.writers.reserve((UserId::Number(77), storage::dataset::FileKind::Timeline), job.id);
+            state.writers.reserve(FileKey::timeline(&UserId::Number(77)), job.id);
         }),
         ("TWM-P1", |state, job, session| {
             state.sessions.get_mut(session).unwrap().leased.remove(&job.id);

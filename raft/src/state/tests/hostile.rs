@@ -69,7 +69,7 @@ impl Hostile {
         let draft = DraftProgress {
             lease: LeaseId(self.number()),
             storage: StorageId(self.number()),
-            bytes: self.number(),
+            token: self.number(),
             items: self.number(),
             based_on: self.number(),
         };

@@ -247,7 +247,7 @@ fn draft(job: &Job, storage: u64, bytes: u64) -> Progress {
     let draft = DraftProgress {
         lease: job.lease,
         storage: StorageId(storage),
-        bytes,
+        token: bytes,
         items: bytes / 10,
         based_on: 0,
     };

@@ -228,7 +228,8 @@ impl World {
 
     fn finding(&self, storage: StorageId, lease: LeaseId, missed: u32) -> Finding {
         let bytes = self.below(1_000);
-        let draft = self.one_in(2).then_some(DraftProgress { lease, storage, bytes, items: 1, based_on: 0 });
+        let draft =
+            self.one_in(2).then_some(DraftProgress { lease, storage, token: bytes, items: 1, based_on: 0 });
         let progress = Progress { cursor: format!("{bytes}"), draft };
         let saved = self.one_in(2).then(|| progress.clone());
         let after_ms = self.below(600);

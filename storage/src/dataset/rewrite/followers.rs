@@ -39,7 +39,7 @@ pub(super) fn survey<'a>(path: &Path, lists: impl IntoIterator<Item = &'a Source
     for (n, list) in lists.into_iter().enumerate() {
         let mut ids = list.ids()?;
         while let Some(id) = ids.next_id()? {
-            if !filter.admit(&id, survey.items)? {
+            if !filter.admit((&id).into(), survey.items)? {
                 survey.repeated.insert(survey.items);
             }
             survey.items += 1;

@@ -8,6 +8,7 @@ use super::salvage::{Boundary, SalvageReader};
 use crate::dataset::followers_reader::{FIRST_TEXT_BYTE, PACKED_BYTES};
 use crate::dataset::{Codec, ItemId, MAX_LINE_BYTES, Result};
 use crate::durable::Naming;
+use crate::ids::PostId;
 use crate::ids::UserId;
 
 /// Bytes at the start of a list that show whether it is packed.
@@ -145,11 +146,13 @@ impl Pieces {
 pub(super) struct LenientTimeline {
     pieces: Pieces,
     item_id: ItemId,
+    /// Whether the ids of this timeline are numbers, known from the first one.
+    numbered: Option<bool>,
 }
 
 impl LenientTimeline {
     pub(super) fn new(path: &Path, file: File, item_id: ItemId) -> Result<Self> {
-        Ok(Self { pieces: Pieces::new(path, file)?, item_id })
+        Ok(Self { pieces: Pieces::new(path, file)?, item_id, numbered: None })
     }
 
     pub(super) fn codec(&self) -> Codec {
@@ -157,14 +160,18 @@ impl LenientTimeline {
     }
 
     /// Reads the next intact tweet into `line`.
-    pub(super) fn next_tweet(&mut self, line: &mut Vec<u8>) -> Result<Option<u64>> {
+    pub(super) fn next_tweet(&mut self, line: &mut Vec<u8>) -> Result<Option<PostId>> {
         while let Some(Line::Whole(range) | Line::Last(range)) = self.pieces.next_line()? {
             // White space as a reader defines it.
             let text = std::str::from_utf8(&self.pieces.bytes[range.clone()]).map(str::trim_end);
             if text == Ok("") {
                 continue;
             }
-            if let Some((text, id)) = text.ok().and_then(|text| Some((text, (self.item_id)(text)?))) {
+            // A damaged number is a text.
+            let fits = |id: &PostId| self.numbered.is_none_or(|numbered| numbered == is_number(id));
+            let found = text.ok().and_then(|text| Some((text, (self.item_id)(text).filter(fits)?)));
+            if let Some((text, id)) = found {
+                self.numbered = Some(is_number(&id));
                 line.clear();
                 line.extend_from_slice(text.as_bytes());
                 self.pieces.unchecked += 1;
@@ -178,6 +185,10 @@ impl LenientTimeline {
     pub(super) fn loss(&self) -> Loss {
         self.pieces.loss()
     }
+}
+
+fn is_number(id: &PostId) -> bool {
+    matches!(id, PostId::Number(_))
 }
 
 /// The ids of a follower list that may be damaged.

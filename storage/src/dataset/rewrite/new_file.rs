@@ -253,7 +253,9 @@ fn inherit(file: &File, owner: &Metadata) -> io::Result<()> {
 /// A folder that cannot be listed, or a file that cannot be removed.
 pub fn remove_leftovers(output: &Path) -> Result<u64> {
     let mut removed = 0;
-    for folder in iter::once(output.to_owned()).chain(dataset_folders(output)?) {
+    for folder in
+        iter::once(output.to_owned()).chain(dataset_folders(output)?.into_iter().map(|(_, folder)| folder))
+    {
         for entry in fs::read_dir(&folder).naming("list", &folder)? {
             let path = entry.naming("list", &folder)?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();

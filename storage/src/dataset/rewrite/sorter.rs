@@ -3,14 +3,14 @@
 //! A full buffer is sorted and written as a run, to an unnamed file; [`FAN_IN`] runs of a size are merged
 //! into one of the next size.
 
-use std::cmp::Reverse;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::tweets::{Merged, Rank, Tweets};
 use crate::dataset::{Result, layout};
 use crate::durable::{self, Naming};
+use crate::ids::PostId;
 
 /// Memory for tweets before a run is written, bytes.
 pub(super) const SORT_BYTES: usize = 32 << 20;
@@ -35,7 +35,7 @@ impl Sorter {
     }
 
     /// Adds a tweet. Of versions with the same rank, the first one is kept.
-    pub(super) fn push(&mut self, id: u64, rank: Rank, line: &[u8]) -> Result<()> {
+    pub(super) fn push(&mut self, id: PostId, rank: Rank, line: &[u8]) -> Result<()> {
         self.held.push(id, rank, line);
         if self.held.bytes() >= self.limit {
             self.held.sort();
@@ -84,8 +84,8 @@ fn merged(path: &Path, runs: Vec<File>) -> Result<Merged<'static>> {
     Merged::new(readers(path, runs)?)
 }
 
-/// Writes sorted tweets to an unnamed file next to `path`. A record is the id (8 bytes), the rank (4 bytes),
-/// the line's length (4 bytes) and the line.
+/// Writes sorted tweets to an unnamed file next to `path`. A record is the length of a text id or 0 (1 byte),
+/// the text or the number (8 bytes), the rank (4 bytes), the line's length (4 bytes) and the line.
 fn write_run(path: &Path, tweets: &mut dyn Tweets) -> Result<File> {
     let name = layout::spill(path);
     durable::remove_file(&name)?;
@@ -96,7 +96,16 @@ fn write_run(path: &Path, tweets: &mut dyn Tweets) -> Result<File> {
     let mut line = Vec::new();
     while let Some((id, rank)) = tweets.next_into(&mut line)? {
         let mut write = || {
-            out.write_all(&id.to_le_bytes())?;
+            match &id {
+                PostId::Number(number) => {
+                    out.write_all(&[0])?;
+                    out.write_all(&number.to_le_bytes())?;
+                }
+                PostId::Text(text) => {
+                    out.write_all(&[text.len() as u8])?;
+                    out.write_all(text.as_bytes())?;
+                }
+            }
             out.write_all(&rank.to_le_bytes())?;
             out.write_all(&(line.len() as u32).to_le_bytes())?;
             out.write_all(&line)
@@ -113,21 +122,34 @@ struct Run {
 }
 
 impl Tweets for Run {
-    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(u64, Rank)>> {
+    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(PostId, Rank)>> {
         let mut read = || {
             if self.input.fill_buf()?.is_empty() {
                 return Ok(None);
             }
-            let (mut id, mut rank, mut length) = ([0; 8], [0; 4], [0; 4]);
-            self.input.read_exact(&mut id)?;
+            let id = read_id(&mut self.input)?;
+            let (mut rank, mut length) = ([0; 4], [0; 4]);
             self.input.read_exact(&mut rank)?;
             self.input.read_exact(&mut length)?;
             line.resize(u32::from_le_bytes(length) as usize, 0);
             self.input.read_exact(line)?;
-            Ok(Some((u64::from_le_bytes(id), Rank::from_le_bytes(rank))))
+            Ok(Some((id, Rank::from_le_bytes(rank))))
         };
         Ok(read().naming("read what was sorted beside", &self.path)?)
     }
+}
+
+fn read_id(input: &mut impl Read) -> io::Result<PostId> {
+    let mut length = [0];
+    input.read_exact(&mut length)?;
+    if length == [0] {
+        let mut number = [0; 8];
+        input.read_exact(&mut number)?;
+        return Ok(PostId::Number(u64::from_le_bytes(number)));
+    }
+    let mut text = vec![0; usize::from(length[0])];
+    input.read_exact(&mut text)?;
+    Ok(PostId::Text(String::from_utf8(text).map_err(io::Error::other)?.into()))
 }
 
 /// Tweets in memory.
@@ -136,41 +158,49 @@ struct Held {
     /// The lines, one after the other.
     lines: Vec<u8>,
     tweets: Vec<HeldTweet>,
+    /// Size of the text ids among those of `tweets`.
+    text_bytes: usize,
     /// Tweets handed out.
     taken: usize,
 }
 
 struct HeldTweet {
-    id: u64,
+    id: PostId,
     rank: Rank,
     /// Range of the line.
     line: (usize, usize),
 }
 
 impl Held {
-    fn push(&mut self, id: u64, rank: Rank, line: &[u8]) {
+    fn push(&mut self, id: PostId, rank: Rank, line: &[u8]) {
+        if let PostId::Text(text) = &id {
+            self.text_bytes += text.len();
+        }
         let start = self.lines.len();
         self.lines.extend_from_slice(line);
         self.tweets.push(HeldTweet { id, rank, line: (start, self.lines.len()) });
     }
 
     fn bytes(&self) -> usize {
-        self.lines.len() + self.tweets.len() * size_of::<HeldTweet>()
+        self.lines.len() + self.text_bytes + self.tweets.len() * size_of::<HeldTweet>()
     }
 
     fn sort(&mut self) {
-        self.tweets.sort_unstable_by_key(|tweet| (Reverse((tweet.id, tweet.rank)), tweet.line.0));
-        self.tweets.dedup_by_key(|tweet| tweet.id);
+        let order = |one: &HeldTweet, other: &HeldTweet| {
+            (&other.id, other.rank).cmp(&(&one.id, one.rank)).then(one.line.0.cmp(&other.line.0))
+        };
+        self.tweets.sort_unstable_by(order);
+        self.tweets.dedup_by(|tweet, before| tweet.id == before.id);
     }
 }
 
 impl Tweets for Held {
-    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(u64, Rank)>> {
+    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(PostId, Rank)>> {
         let Some(tweet) = self.tweets.get(self.taken) else { return Ok(None) };
         self.taken += 1;
         line.clear();
         line.extend_from_slice(&self.lines[tweet.line.0..tweet.line.1]);
-        Ok(Some((tweet.id, tweet.rank)))
+        Ok(Some((tweet.id.clone(), tweet.rank)))
     }
 }
 
@@ -187,11 +217,16 @@ mod tests {
         let entropy = SeededEntropy::new(61);
         for (limit, count) in [(1, 700), (2_000, 20_000), (SORT_BYTES, 20_000)] {
             let mut sorter = Sorter::new(&folder.path().join("1.twt.new"), limit);
-            let mut expected: BTreeMap<u64, (Rank, String)> = BTreeMap::new();
+            let mut expected: BTreeMap<PostId, (Rank, String)> = BTreeMap::new();
+            // Numbers and texts, which no timeline has both of.
+            let id_of = |n: u64| match n % 3 {
+                0 => PostId::Text(format!("3k{n}").into()),
+                _ => PostId::Number(n),
+            };
             for n in 0..count {
-                let (id, rank) = (entropy.next_u64() % count, (entropy.next_u64() % 3) as Rank);
+                let (id, rank) = (id_of(entropy.next_u64() % count), (entropy.next_u64() % 3) as Rank);
                 let line = format!("{id} version {n}");
-                sorter.push(id, rank, line.as_bytes()).unwrap();
+                sorter.push(id.clone(), rank, line.as_bytes()).unwrap();
                 let kept = expected.entry(id).or_insert((rank, line.clone()));
                 if rank > kept.0 {
                     *kept = (rank, line);

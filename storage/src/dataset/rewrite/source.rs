@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::lenient::{LenientFollowers, LenientTimeline};
 use super::loss::Loss;
 use super::tweets::{Rank, Strict, Tweets};
-use crate::dataset::{Codec, FollowersReader, Result, TimelineReader, tweet_id};
+use crate::dataset::{Codec, FollowersReader, Result, TimelineReader, post_id};
 use crate::durable::Naming;
 use crate::ids::UserId;
 
@@ -61,9 +61,9 @@ impl Source {
     pub(super) fn tweets(&self, rank: Rank) -> Result<Box<dyn Tweets>> {
         let file = self.rewound()?;
         Ok(if self.lenient {
-            Box::new(LenientTimeline::new(&self.path, file, tweet_id)?)
+            Box::new(LenientTimeline::new(&self.path, file, post_id)?)
         } else {
-            Box::new(Strict { reader: TimelineReader::of_file(&self.path, file, tweet_id)?, rank })
+            Box::new(Strict { reader: TimelineReader::of_file(&self.path, file, post_id)?, rank })
         })
     }
 
@@ -71,11 +71,11 @@ impl Source {
     pub(super) fn survey(&self) -> Result<Survey> {
         let file = self.rewound()?;
         if self.lenient {
-            let mut tweets = LenientTimeline::new(&self.path, file, tweet_id)?;
+            let mut tweets = LenientTimeline::new(&self.path, file, post_id)?;
             let survey = Survey::of(&mut tweets)?;
             return Ok(Survey { codec: tweets.codec(), loss: tweets.loss(), ..survey });
         }
-        let reader = TimelineReader::of_file(&self.path, file, tweet_id)?;
+        let reader = TimelineReader::of_file(&self.path, file, post_id)?;
         let codec = reader.codec();
         Ok(Survey { codec, ..Survey::of(&mut Strict { reader, rank: 0 })? })
     }
@@ -96,7 +96,7 @@ impl Survey {
         let mut survey = Self { descending: true, ..Self::default() };
         let (mut line, mut last) = (Vec::new(), None);
         while let Some((id, _)) = tweets.next_into(&mut line)? {
-            survey.descending &= last.is_none_or(|last| id < last);
+            survey.descending &= last.as_ref().is_none_or(|last| id < *last);
             last = Some(id);
             survey.items += 1;
         }

@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 
 use super::lenient::LenientTimeline;
 use crate::dataset::{Result, TimelineReader};
+use crate::ids::PostId;
 
 /// The version of a tweet: the highest is kept.
 pub(super) type Rank = u32;
@@ -12,7 +13,7 @@ pub(super) type Rank = u32;
 /// A sequence of tweets.
 pub(super) trait Tweets {
     /// Reads the next tweet into `line` and returns its id and rank; `None` at the end.
-    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(u64, Rank)>>;
+    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(PostId, Rank)>>;
 }
 
 /// A sound timeline.
@@ -22,7 +23,7 @@ pub(super) struct Strict {
 }
 
 impl Tweets for Strict {
-    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(u64, Rank)>> {
+    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(PostId, Rank)>> {
         let Some((id, text)) = self.reader.next_tweet()? else { return Ok(None) };
         line.clear();
         line.extend_from_slice(text.as_bytes());
@@ -31,7 +32,7 @@ impl Tweets for Strict {
 }
 
 impl Tweets for LenientTimeline {
-    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(u64, Rank)>> {
+    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(PostId, Rank)>> {
         Ok(self.next_tweet(line)?.map(|id| (id, 0)))
     }
 }
@@ -40,12 +41,12 @@ impl Tweets for LenientTimeline {
 pub(super) struct Merged<'a> {
     sources: Vec<Box<dyn Tweets + 'a>>,
     heads: BinaryHeap<Head>,
-    last: Option<u64>,
+    last: Option<PostId>,
 }
 
 /// The next tweet of a source.
 struct Head {
-    id: u64,
+    id: PostId,
     rank: Rank,
     source: usize,
     line: Vec<u8>,
@@ -53,8 +54,8 @@ struct Head {
 
 impl Head {
     /// Larger comes first. Of equal versions, that of the first source does.
-    fn key(&self) -> (u64, Rank, Reverse<usize>) {
-        (self.id, self.rank, Reverse(self.source))
+    fn key(&self) -> (&PostId, Rank, Reverse<usize>) {
+        (&self.id, self.rank, Reverse(self.source))
     }
 }
 
@@ -92,14 +93,14 @@ impl<'a> Merged<'a> {
 }
 
 impl Tweets for Merged<'_> {
-    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(u64, Rank)>> {
+    fn next_into(&mut self, line: &mut Vec<u8>) -> Result<Option<(PostId, Rank)>> {
         loop {
             let Some(mut head) = self.heads.pop() else { return Ok(None) };
-            let found = (head.id, head.rank);
-            let new = self.last.is_none_or(|last| head.id < last);
+            let found = (head.id.clone(), head.rank);
+            let new = self.last.as_ref().is_none_or(|last| head.id < *last);
             if new {
                 std::mem::swap(line, &mut head.line);
-                self.last = Some(head.id);
+                self.last = Some(head.id.clone());
             }
             if let Some((id, rank)) = self.sources[head.source].next_into(&mut head.line)? {
                 self.heads.push(Head { id, rank, ..head });

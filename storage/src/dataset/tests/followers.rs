@@ -44,7 +44,7 @@ fn each_follower_once_in_the_order_given_whatever_the_size_and_the_restarts() {
                 assert_eq!(draft.items(), saved.items);
             }
             let finished = draft.finish().unwrap();
-            dataset.publish(&FileKey::followers(&user()), 10).unwrap();
+            dataset.publish(&user().followers(), 10).unwrap();
 
             let mut seen = HashSet::new();
             let expected = numbers(source.into_iter().filter(|id| seen.insert(*id)));
@@ -68,7 +68,7 @@ fn a_repeated_follower_is_told_at_once_while_memory_lasts() {
         assert_eq!(draft.push(&id.parse().unwrap()).unwrap(), new, "{id}");
     }
     assert_eq!(draft.finish().unwrap().items, 3);
-    dataset.publish(&FileKey::followers(&user()), 1).unwrap();
+    dataset.publish(&user().followers(), 1).unwrap();
     let ids: Vec<String> = published(&dataset).iter().map(UserId::to_string).collect();
     assert_eq!(ids, ["7", "did:plc:a", "8"]);
 }
@@ -77,7 +77,7 @@ fn a_repeated_follower_is_told_at_once_while_memory_lasts() {
 fn no_followers_make_no_file_and_leave_the_old_one() {
     let (folder, dataset) = folder();
     place(&folder, "22013880.fws", b"1\n");
-    let key = FileKey::followers(&user());
+    let key = &user().followers();
     let draft = dataset.begin_followers(&user(), 1).unwrap();
     assert_eq!(draft.finish().unwrap(), Finished { items: 0, bytes: 0 });
     let error = dataset.publish(&key, 1).unwrap_err();
@@ -110,7 +110,7 @@ fn a_list_that_packing_cannot_hold_is_written_as_text_or_refused() {
         let ids: [UserId; 2] = [first.parse().unwrap(), second.parse().unwrap()];
         assert!(draft.push(&ids[0]).unwrap() && draft.push(&ids[1]).unwrap());
         draft.finish().unwrap();
-        dataset.publish(&FileKey::followers(&user()), 1).unwrap();
+        dataset.publish(&user().followers(), 1).unwrap();
         assert_eq!(published(&dataset), ids);
     }
     let folder = tempfile::tempdir().unwrap();
@@ -139,7 +139,7 @@ fn a_plain_packed_list_that_would_look_compressed_is_written_as_text() {
         let id = UserId::Number(head);
         draft.push(&id).unwrap();
         let finished = draft.finish().unwrap();
-        dataset.publish(&FileKey::followers(&user()), 1).unwrap();
+        dataset.publish(&user().followers(), 1).unwrap();
         assert_eq!(published(&dataset), [id]);
         assert!(compression.codec().is_compressed() || finished.bytes == bytes);
     }
@@ -164,7 +164,7 @@ fn a_damaged_list_ends_with_an_error_that_names_it() {
         let found = verify(&folder.path().join("22/22013880.fws"), FileKind::Followers).unwrap();
         assert_eq!(found.items, good as u64);
         assert!(found.unreadable.is_some());
-        let to = dataset.set_aside(&FileKey::followers(&user())).unwrap().unwrap();
+        let to = dataset.set_aside(&user().followers()).unwrap().unwrap();
         assert!(to.ends_with("22/22013880.fws.unreadable"), "{to}");
         assert!(dataset.open_followers(&user()).unwrap().is_none());
     }

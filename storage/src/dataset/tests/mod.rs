@@ -22,8 +22,15 @@ fn folder() -> (TempDir, FilesDataset) {
     (folder, dataset)
 }
 
-fn user() -> UserId {
-    UserId::Number(22_013_880)
+fn user() -> Account {
+    UserId::Number(22_013_880).into()
+}
+
+pub(super) fn number(id: Option<PostId>) -> u64 {
+    match id {
+        Some(PostId::Number(number)) => number,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn tweet(id: u64) -> String {
@@ -66,11 +73,11 @@ fn names(folder: &Path) -> Vec<String> {
 /// The ids of the published timeline.
 fn timeline(dataset: &FilesDataset) -> Vec<u64> {
     let lines = dataset.open_timeline(&user()).unwrap().unwrap();
-    lines.map(|line| tweet_id(&line.unwrap()).unwrap()).collect()
+    lines.map(|line| number(post_id(&line.unwrap()))).collect()
 }
 
 fn push_all(draft: &mut dyn TimelineDraft, ids: impl IntoIterator<Item = u64>) {
     for id in ids {
-        draft.push(id, &tweet(id)).unwrap();
+        draft.push(&id.into(), &tweet(id)).unwrap();
     }
 }

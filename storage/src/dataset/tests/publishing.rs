@@ -4,7 +4,7 @@ use crate::env::{Entropy, SeededEntropy};
 #[test]
 fn publishing_may_be_repeated_and_is_finished_after_a_crash() {
     let (folder, dataset) = folder();
-    let key = FileKey::timeline(&user());
+    let key = &user().timeline();
     place(&folder, "22013880.twt.gz", &gzip(tweets([1]).as_bytes()));
     let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
     push_all(&mut *draft, [2]);
@@ -42,7 +42,7 @@ fn publishing_may_be_repeated_and_is_finished_after_a_crash() {
 #[test]
 fn a_draft_that_is_not_there_counts_as_published_only_if_that_is_proved() {
     let (folder, dataset) = folder();
-    let key = FileKey::timeline(&user());
+    let key = &user().timeline();
     for old in [false, true] {
         if old {
             place(&folder, "22013880.twt", &gzip(tweets([1]).as_bytes()));
@@ -61,7 +61,7 @@ fn a_draft_that_is_not_there_counts_as_published_only_if_that_is_proved() {
 #[test]
 fn a_publisher_that_was_frozen_replaces_no_newer_file() {
     let (_folder, dataset) = folder();
-    let key = FileKey::timeline(&user());
+    let key = &user().timeline();
     for (lease, tweets) in [(6, [2]), (9, [3])] {
         let mut draft = dataset.begin_timeline(&user(), lease).unwrap();
         push_all(&mut *draft, tweets);
@@ -82,7 +82,7 @@ fn an_output_that_is_not_the_one_that_was_opened_is_neither_read_nor_written() {
     owner.claim(&output).unwrap();
     let options = FilesOptions { owner: Some(owner), ..FilesOptions::new(&output) };
     let dataset = FilesDataset::open(options).unwrap();
-    let key = FileKey::timeline(&user());
+    let key = &user().timeline();
     let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
     push_all(&mut *draft, [2]);
     draft.finish().unwrap();
@@ -111,7 +111,7 @@ fn an_output_that_is_not_the_one_that_was_opened_is_neither_read_nor_written() {
 #[test]
 fn a_stamp_tells_a_file_from_the_one_before() {
     let (folder, dataset) = folder();
-    let key = FileKey::timeline(&user());
+    let key = &user().timeline();
     assert_eq!(dataset.stamp(&key).unwrap(), 0);
     place(&folder, "22013880.twt", &gzip(tweets([1]).as_bytes()));
     let first = dataset.stamp(&key).unwrap();
@@ -126,7 +126,7 @@ fn a_stamp_tells_a_file_from_the_one_before() {
 #[test]
 fn a_draft_that_cannot_be_seen_is_not_taken_for_a_published_one() {
     let (folder, dataset) = folder();
-    let key = FileKey::timeline(&user());
+    let key = &user().timeline();
     let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
     push_all(&mut *draft, [2]);
     draft.finish().unwrap();
@@ -146,10 +146,10 @@ fn a_draft_that_cannot_be_seen_is_not_taken_for_a_published_one() {
 #[test]
 fn leftovers_of_dead_workers_are_listed_and_removed() {
     let (folder, dataset) = folder();
-    let text: UserId = "did:plc:a.b".parse().unwrap();
-    for (user, lease) in [(&user(), 5), (&text, 6)] {
-        dataset.begin_timeline(user, lease).unwrap();
-        dataset.begin_followers(user, lease).unwrap();
+    let text = Account { source: "bluesky".parse().unwrap(), user: "did:plc:a.b".parse().unwrap() };
+    for (account, lease) in [(&user(), 5), (&text, 6)] {
+        dataset.begin_timeline(account, lease).unwrap();
+        dataset.begin_followers(account, lease).unwrap();
     }
     let temporary = folder.path().join(".tmp");
     for name in ["22013880.fws.7.rewritten", "22013880.fws.8.spill", "not ours"] {
@@ -157,8 +157,8 @@ fn leftovers_of_dead_workers_are_listed_and_removed() {
     }
     let drafts = dataset.drafts().unwrap();
     assert_eq!(drafts.len(), 6);
-    assert!(drafts.contains(&(FileKey::followers(&user()), 7)));
-    assert!(drafts.contains(&(FileKey::timeline(&text), 6)));
+    assert!(drafts.contains(&(user().followers(), 7)));
+    assert!(drafts.contains(&(text.timeline(), 6)));
     for (key, lease) in &drafts {
         dataset.discard(key, *lease).unwrap();
         dataset.discard(key, *lease).unwrap();
@@ -175,7 +175,7 @@ fn a_draft_of_the_same_lease_starts_anew_in_a_file_of_its_own() {
     push_all(&mut *draft, [5]);
     frozen.save_point().unwrap();
     draft.finish().unwrap();
-    dataset.publish(&FileKey::timeline(&user()), 1).unwrap();
+    dataset.publish(&user().timeline(), 1).unwrap();
     assert_eq!(timeline(&dataset), [5]);
 }
 
@@ -203,11 +203,13 @@ fn files_of_a_dataset_are_walked_without_drafts_and_what_was_set_aside() {
     let mut expected = Vec::new();
     for lease in 0..50 {
         let user = UserId::Number(entropy.next_u64() >> (entropy.next_u64() % 60) | 1);
-        let mut draft = dataset.begin_timeline(&user, lease).unwrap();
+        let source = if lease % 3 == 0 { "mastodon" } else { "twitter" };
+        let account = Account { source: source.parse().unwrap(), user };
+        let mut draft = dataset.begin_timeline(&account, lease).unwrap();
         push_all(&mut *draft, [lease + 1]);
         draft.finish().unwrap();
-        dataset.publish(&FileKey::timeline(&user), lease).unwrap();
-        expected.push(FileKey::timeline(&user));
+        dataset.publish(&account.timeline(), lease).unwrap();
+        expected.push(account.timeline());
     }
     dataset.begin_timeline(&user(), 99).unwrap();
     place(&folder, "22013880.twt.unreadable", b"x");
@@ -229,7 +231,7 @@ fn verification_counts_what_is_wrong_and_where_a_file_is_torn() {
         verify(&path, FileKind::Timeline).unwrap()
     };
     let sound = check(&gzip(tweets([9, 5, 1]).as_bytes()));
-    let edge = |id| Some(Edge { id: UserId::Number(id), created_at: None });
+    let edge = |id| Some(Edge { id: u64::to_string(&id), created_at: None });
     let plain_bytes = tweets([9, 5, 1]).len() as u64;
     let (first, last) = (edge(9), edge(1));
     let expected =

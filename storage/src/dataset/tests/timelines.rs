@@ -7,22 +7,22 @@ use crate::env::{Entropy, SeededEntropy};
 fn a_timeline_is_newest_first_and_has_no_tweet_twice() {
     let (folder, dataset) = folder();
     let mut draft = dataset.begin_timeline(&user(), 1).unwrap();
-    assert!(draft.push(9, &tweet(9)).unwrap());
-    assert!(draft.push(7, "{\"id\":7,\r\n \"text\":\"a\\nb\"\n}").unwrap());
-    assert!(!draft.push(7, &tweet(7)).unwrap(), "the page before ended with it");
-    assert!(!draft.push(8, &tweet(8)).unwrap(), "passed already");
-    assert!(draft.push(3, &tweet(3)).unwrap());
+    assert!(draft.push(&9.into(), &tweet(9)).unwrap());
+    assert!(draft.push(&7.into(), "{\"id\":7,\r\n \"text\":\"a\\nb\"\n}").unwrap());
+    assert!(!draft.push(&7.into(), &tweet(7)).unwrap(), "the page before ended with it");
+    assert!(!draft.push(&8.into(), &tweet(8)).unwrap(), "passed already");
+    assert!(draft.push(&3.into(), &tweet(3)).unwrap());
     let finished = draft.finish().unwrap();
     assert_eq!(finished.items, 3);
-    assert!(!dataset.exists(&FileKey::timeline(&user())).unwrap(), "not before it is published");
+    assert!(!dataset.exists(&user().timeline()).unwrap(), "not before it is published");
 
-    dataset.publish(&FileKey::timeline(&user()), 1).unwrap();
+    dataset.publish(&user().timeline(), 1).unwrap();
     let path = folder.path().join("22/22013880.twt");
     assert_eq!(std::fs::metadata(&path).unwrap().len(), finished.bytes);
     let lines: Vec<String> = dataset.open_timeline(&user()).unwrap().unwrap().map(Result::unwrap).collect();
     assert_eq!(lines, [tweet(9), "{\"id\":7, \"text\":\"a\\nb\"}".to_owned(), tweet(3)]);
-    assert_eq!(dataset.newest_tweet(&user()).unwrap(), Some(9));
-    assert_eq!(dataset.newest_tweet(&UserId::Number(5)).unwrap(), None);
+    assert_eq!(dataset.newest_post(&user()).unwrap(), Some(PostId::Number(9)));
+    assert_eq!(dataset.newest_post(&UserId::Number(5).into()).unwrap(), None);
     assert_eq!(std::fs::read(&path).unwrap()[..2], [0x1f, 0x8b]);
 }
 
@@ -31,11 +31,11 @@ fn a_tweet_larger_than_any_line_is_refused_and_the_draft_goes_on() {
     let (_folder, dataset) = folder();
     let mut draft = dataset.begin_timeline(&user(), 1).unwrap();
     let huge = format!("{{\"id\":9,\"text\":\"{}\"}}", "x".repeat(MAX_LINE_BYTES));
-    assert!(matches!(draft.push(9, &huge), Err(DatasetError::ItemTooLarge { .. })));
+    assert!(matches!(draft.push(&9.into(), &huge), Err(DatasetError::ItemTooLarge { .. })));
     let large = format!("{{\"id\":8,\"text\":\"{}\"}}", "x".repeat(MAX_LINE_BYTES / 2));
-    assert!(draft.push(8, &large).unwrap());
+    assert!(draft.push(&8.into(), &large).unwrap());
     draft.finish().unwrap();
-    dataset.publish(&FileKey::timeline(&user()), 1).unwrap();
+    dataset.publish(&user().timeline(), 1).unwrap();
     assert_eq!(timeline(&dataset), [8]);
 }
 
@@ -62,7 +62,7 @@ fn a_walk_goes_on_at_its_save_point_under_a_new_lease() {
 
         let new = dataset.resume_timeline(&user(), again, 2, 3).unwrap();
         assert_eq!(new.finish().unwrap().items, 900);
-        dataset.publish(&FileKey::timeline(&user()), 3).unwrap();
+        dataset.publish(&user().timeline(), 3).unwrap();
         assert!(timeline(&dataset).into_iter().eq((100..1_000).rev()));
     }
 }
@@ -80,9 +80,9 @@ fn a_draft_that_is_not_as_its_save_point_says_is_missing() {
         other => panic!("{other:?}"),
     };
     assert_eq!(why(saved, 7), "it is not on this node");
-    assert_eq!(why(SavePoint { bytes: saved.bytes + 1, ..saved }, 1), "it is shorter than its save point");
+    assert_eq!(why(SavePoint { token: saved.token + 1, ..saved }, 1), "it is shorter than its save point");
     assert!(why(SavePoint { items: 3, ..saved }, 1).contains("500 items"));
-    assert!(why(SavePoint { bytes: saved.bytes - 1, ..saved }, 1).contains("ends in the middle"));
+    assert!(why(SavePoint { token: saved.token - 1, ..saved }, 1).contains("ends in the middle"));
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
     std::fs::write(&path, flipped).unwrap();
@@ -106,7 +106,7 @@ fn update(name: &str, old: &[u8], new: &[u64], compression: Compression) -> (Vec
     assert!(appended.set_aside.is_none());
     let finished = draft.finish().unwrap();
     assert_eq!(finished.items, new.len() as u64 + appended.items);
-    dataset.publish(&FileKey::timeline(&user()), 4).unwrap();
+    dataset.publish(&user().timeline(), 4).unwrap();
     assert_eq!(names(&folder.path().join("22")), ["22013880.twt"], "the old name is gone");
     (timeline(&dataset), finished)
 }
@@ -160,7 +160,7 @@ fn a_disordered_file_whose_ids_do_not_fit_into_memory_comes_out_with_each_tweet_
         assert_eq!(draft.append_existing().unwrap().items, (expected.len() - new.len()) as u64);
         assert_eq!(draft.finish().unwrap().items, expected.len() as u64);
         assert_eq!(names(&folder.path().join(".tmp")), ["22013880.twt.4"], "spilled ids have no names");
-        dataset.publish(&FileKey::timeline(&user()), 4).unwrap();
+        dataset.publish(&user().timeline(), 4).unwrap();
         assert_eq!(timeline(&dataset), expected, "{filter_bytes}");
     }
 }
@@ -204,7 +204,7 @@ fn a_draft_is_continued_with_its_own_codec_by_a_node_with_another_setting() {
         let mut draft = dataset.resume_timeline(&user(), saved, 1, 2).unwrap();
         push_all(&mut *draft, (400..500).rev());
         draft.finish().unwrap();
-        dataset.publish(&FileKey::timeline(&user()), 2).unwrap();
+        dataset.publish(&user().timeline(), 2).unwrap();
         assert_eq!(timeline(&dataset), (400..600).rev().collect::<Vec<_>>(), "{before} to {after}");
 
         let mut list = open(before).begin_followers(&user(), 1).unwrap();
@@ -213,7 +213,7 @@ fn a_draft_is_continued_with_its_own_codec_by_a_node_with_another_setting() {
         let mut list = dataset.resume_followers(&user(), saved, 1, 2).unwrap();
         assert!(list.push(&UserId::Number(2)).unwrap());
         list.finish().unwrap();
-        dataset.publish(&FileKey::followers(&user()), 2).unwrap();
+        dataset.publish(&user().followers(), 2).unwrap();
         let ids: Vec<_> = dataset.open_followers(&user()).unwrap().unwrap().map(Result::unwrap).collect();
         assert_eq!(ids, [UserId::Number(1), UserId::Number(2)], "{before} to {after}");
     }
@@ -247,7 +247,7 @@ fn an_unreadable_old_file_is_set_aside_and_named() {
         let text = appended.set_aside.expect("it is unreadable").to_string();
         assert!(text.contains("22013880.twt.unreadable-2"), "{text}");
         draft.finish().unwrap();
-        dataset.publish(&FileKey::timeline(&user()), 4).unwrap();
+        dataset.publish(&user().timeline(), 4).unwrap();
         assert_eq!(timeline(&dataset), [300]);
         let kept = std::fs::read(folder.path().join("22/22013880.twt.unreadable-2")).unwrap();
         assert_eq!(kept, bytes, "nothing of it is lost");
@@ -255,10 +255,36 @@ fn an_unreadable_old_file_is_set_aside_and_named() {
 }
 
 #[test]
-fn the_newest_tweet_of_an_unreadable_file_is_none_the_second_time() {
+fn the_newest_post_of_an_unreadable_file_is_none_the_second_time() {
     let (folder, dataset) = folder();
     place(&folder, "22013880.twt.gz", b"\x1f\x8b no gzip");
-    assert!(matches!(dataset.newest_tweet(&user()), Err(DatasetError::SetAside { .. })));
-    assert_eq!(dataset.newest_tweet(&user()).unwrap(), None);
+    assert!(matches!(dataset.newest_post(&user()), Err(DatasetError::SetAside { .. })));
+    assert_eq!(dataset.newest_post(&user()).unwrap(), None);
     assert_eq!(names(&folder.path().join("22")), ["22013880.twt.gz.unreadable"]);
+}
+
+#[test]
+fn posts_with_text_ids_of_one_source_are_kept_apart_from_an_account_of_another() {
+    let (folder, dataset) = folder();
+    let bluesky = Account { source: "bluesky".parse().unwrap(), ..user() };
+    let line = |id: &str| format!(r#"{{"id":"{id}"}}"#);
+    let [old, middle, new] = ["3jzfcijpj2z2a", "3k2yihcrp6f2c", "3kzzzzzzzzzz2"];
+    for (lease, ids) in [(1, &[middle, old][..]), (2, &[new])] {
+        let mut draft = dataset.begin_timeline(&bluesky, lease).unwrap();
+        for id in ids {
+            assert!(draft.push(&PostId::Text((*id).into()), &line(id)).unwrap());
+        }
+        assert!(!draft.push(&PostId::Text(ids[0].into()), &line(ids[0])).unwrap());
+        draft.append_existing().unwrap();
+        draft.finish().unwrap();
+        dataset.publish(&bluesky.timeline(), lease).unwrap();
+        dataset.discard(&bluesky.timeline(), lease).unwrap();
+    }
+    let lines: Vec<String> = dataset.open_timeline(&bluesky).unwrap().unwrap().map(Result::unwrap).collect();
+    assert_eq!(lines, [line(new), line(middle), line(old)]);
+    assert_eq!(dataset.newest_post(&bluesky).unwrap(), PostId::parse(new));
+    let path = folder.path().join("bluesky/22/22013880.twt");
+    let found = verify(&path, FileKind::Timeline).unwrap();
+    assert!(found.is_sound() && found.items == 3, "{found:?}");
+    assert!(dataset.open_timeline(&user()).unwrap().is_none());
 }

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::dataset::tests::{gzip, zstd};
+use crate::dataset::tests::{gzip, number, zstd};
 use crate::dataset::{
-    Codec, Compression, DatasetError, FileKind, FollowersFormat, FollowersReader, TimelineReader, tweet_id,
+    Codec, Compression, DatasetError, FileKind, FollowersFormat, FollowersReader, TimelineReader, post_id,
     verify,
 };
 use crate::env::{Entropy, SeededEntropy};
@@ -67,7 +67,7 @@ fn packed(ids: impl IntoIterator<Item = u64>) -> Vec<u8> {
 }
 
 fn timeline(path: &Path) -> Vec<u64> {
-    TimelineReader::open(path).unwrap().map(|line| tweet_id(&line.unwrap()).unwrap()).collect()
+    TimelineReader::open(path).unwrap().map(|line| number(post_id(&line.unwrap()))).collect()
 }
 
 fn followers(path: &Path) -> Vec<String> {
