@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod browser;
 pub mod carbon;
+pub mod certificates;
 pub mod chaos;
 pub mod cluster;
 pub mod consumer;
@@ -13,6 +14,8 @@ pub mod graphite_web;
 pub mod link;
 pub mod power;
 pub mod redis_server;
+#[cfg(feature = "s3")]
+pub mod s3_server;
 pub mod search_server;
 pub mod server_process;
 #[cfg(debug_assertions)]

@@ -77,9 +77,16 @@ impl ServerProcess {
         self.signal(Signal::CONT)
     }
 
+    /// Its process id.
+    ///
+    /// # Errors
+    /// It is not running.
+    pub fn id(&self) -> anyhow::Result<u32> {
+        self.process.as_ref().and_then(Child::id).context("it does not run")
+    }
+
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let id = self.process.as_ref().and_then(Child::id).context("it does not run")?;
-        let id = Pid::from_raw(i32::try_from(id)?).context("no process has the id 0")?;
+        let id = Pid::from_raw(i32::try_from(self.id()?)?).context("no process has the id 0")?;
         Ok(kill_process(id, signal)?)
     }
 }

@@ -1,6 +1,7 @@
 //! Compressed datasets, as other programs read them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
@@ -10,7 +11,7 @@ use twm_tests::cluster::{Cluster, FileName, Truth};
 use crate::world::{Test, accounts, everyone};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dataset_with_zstd_is_read_by_zstdcat_and_converted_both_ways() -> Test {
+async fn a_dataset_is_read_by_zstdcat_and_duckdb_and_converted_both_ways() -> Test {
     let emulator = accounts(20).start().await?;
     let cluster = Cluster::builder().flags(["--compression=zstd"]).crawling(&emulator).start().await?;
     let targets = everyone(&emulator);
@@ -41,7 +42,24 @@ async fn a_dataset_with_zstd_is_read_by_zstdcat_and_converted_both_ways() -> Tes
         // One line for each file, and one with the sums.
         let found: BTreeSet<&str> = stat.iter().filter_map(|file| file["compression"].as_str()).collect();
         assert_eq!(found, BTreeSet::from([name]), "{stat:?}");
+        let sums = stat.last().context("no sums")?;
+        let tweets = sums["timelines"]["items"].as_u64().context("no number of tweets")?;
+        assert_eq!(duckdb_count(&format!("{output}/*/*.twt"), name)?, tweets, "{sums}");
         cluster.holds(&Truth::of(&emulator).timelines(targets.clone()).followers(targets.clone())).await?;
     }
     cluster.finish().await
+}
+
+/// Counts the tweets of timelines as `ops/docs/twm-ctl.md` says.
+fn duckdb_count(files: &str, compression: &str) -> anyhow::Result<u64> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no repository")?;
+    let python = repository.join(".cache/tools/duckdb-2.0.1/bin/python");
+    let query = format!(
+        "SELECT count(*) FROM read_json('{files}', format = 'newline_delimited', compression = '{compression}')"
+    );
+    let script = "import duckdb, sys; print(duckdb.sql(sys.argv[1]).fetchone()[0])";
+    let counted = Command::new(&python).args(["-c", script, &query]).output();
+    let counted = counted.with_context(|| format!("{}: ops/test installs DuckDB there", python.display()))?;
+    anyhow::ensure!(counted.status.success(), "{}", String::from_utf8_lossy(&counted.stderr));
+    Ok(String::from_utf8(counted.stdout)?.trim().parse()?)
 }

@@ -1,31 +1,13 @@
 //! Redis over TLS, with a certificate signed by a test authority.
 
-use std::path::Path;
-
 use anyhow::ensure;
 use tempfile::TempDir;
-use tokio::process::Command;
-use twm_tests::cluster::{Program, ended};
+use twm_tests::certificates::certificates;
+use twm_tests::cluster::Program;
 use twm_tests::redis_server::{RedisSentinel, RedisServer};
 use twm_tests::server_process::free_port;
 
 use twm_tests::consumer::Consumer;
-
-/// Creates `ca.pem`, and `server.pem` for 127.0.0.1, signed by it.
-async fn certificates(folder: &Path) -> anyhow::Result<()> {
-    let make = async |arguments: &str| {
-        let output = ended(Command::new("openssl").current_dir(folder).args(arguments.split(' '))).await?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        anyhow::Ok(())
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
-    make(&format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=twm-test-ca")).await?;
-    make(&format!(
-        "req -x509 {key} -keyout server.key -out server.pem -subj /CN=redis -CA ca.pem -CAkey ca.key \
-         -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
-    ))
-    .await
-}
 
 #[tokio::test]
 async fn over_tls_a_known_authority_is_trusted_and_an_unknown_one_is_not() -> anyhow::Result<()> {
