@@ -2,6 +2,8 @@
 
 mod allocator;
 mod assembly;
+#[cfg(feature = "s3")]
+mod bucket;
 mod certificates;
 mod force;
 mod output;
@@ -17,7 +19,6 @@ use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use assembly::{Node, World, tracker_options};
-use output::Output;
 use signals::Signals;
 
 use crate::http::HttpPort;
@@ -72,7 +73,7 @@ async fn live(settings: &Settings, log: LogRing, job_runtime: Handle) -> anyhow:
         tracing::warn!(%bug, "TWM_PLANT plants a bug in this node, for tests alone: {}", bug.what());
     }
     let world = World::of_this_machine();
-    let output_owner = output::owner(settings).context("the dataset's folder (--output)")?;
+    let output_owner = output::owner(settings, &world).await.context("the dataset (--output)")?;
     let trust = certificates::load(settings)?;
     if let Some(trust) = &trust {
         let trust = trust.clone();
@@ -84,9 +85,8 @@ async fn live(settings: &Settings, log: LogRing, job_runtime: Handle) -> anyhow:
     // Waits until the cluster exists and admits this node.
     let joined = async {
         let tracker = Tracker::start(tracker_options(settings, &world, output_owner, trust.clone())).await?;
-        let settled = output::settle(settings, &*world.entropy, &tracker).await;
-        let opened = settled.and_then(|marker| Output::open(settings, marker));
-        match opened.context("the dataset's folder (--output)") {
+        let opened = output::settle(settings, &world, &tracker).await;
+        match opened.context("the dataset (--output)") {
             Ok(output) => anyhow::Ok((tracker, output)),
             Err(error) => {
                 tracker.stop().await;

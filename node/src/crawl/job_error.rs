@@ -69,8 +69,7 @@ impl From<DatasetError> for JobError {
         let what = error.to_string();
         match error {
             DatasetError::NameTooLong { .. } | DatasetError::UnfitFollower { .. } => Self::Permanent { what },
-            DatasetError::NotMounted { .. } | DatasetError::BadMarker { .. } => Self::DatasetDown { what },
-            DatasetError::File(file) if file.is_of_the_place() => Self::DatasetDown { what },
+            error if error.is_of_the_place() => Self::DatasetDown { what },
             _ => Self::DraftLost { what },
         }
     }

@@ -109,6 +109,13 @@ fn requests(page: &mut Exposition, node: &Observation) {
         let labels = [("endpoint", request.endpoint), ("address", &address), ("status", &status)];
         page.sample(&labels, request.count);
     }
+    page.counter(
+        "twm_dataset_requests_total",
+        "Requests to the store of the dataset by kind, each attempt counted.",
+    );
+    for (kind, count) in &node.dataset_requests {
+        page.sample(&[("kind", kind)], *count);
+    }
     let Some(workers) = &node.node.workers else { return };
     let budgets = || workers.addresses.iter().flat_map(|a| a.budgets.iter().map(|b| (a.address.as_str(), b)));
     page.gauge("twm_budget_remaining", "Requests left in the window; absent while not known.");

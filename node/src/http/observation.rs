@@ -35,6 +35,8 @@ pub struct Observation {
     pub feed: Option<(u64, u64)>,
     /// Profiles looked up since the start.
     pub profiles: u64,
+    /// Requests to the dataset's store since the start, by kind; empty for a dataset on files.
+    pub dataset_requests: Vec<(&'static str, u64)>,
     /// Requests since the start.
     pub requests: Vec<RequestCount>,
 }

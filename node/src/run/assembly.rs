@@ -34,8 +34,9 @@ use crate::source::twitter::{TwitterSettings, TwitterSource};
 const WORKERS: usize = 32;
 
 /// Time and randomness.
+#[derive(Clone)]
 pub(super) struct World {
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
 }
 
@@ -143,7 +144,7 @@ impl Node {
     pub(super) fn observe(&self) -> Observe {
         let (tracker, crawler) = (self.tracker.clone(), self.crawler.clone());
         let (cluster, view, mirror) = (self.cluster.clone(), self.view.clone(), self.mirror.clone());
-        let feed = self.feed.clone();
+        let (feed, dataset) = (self.feed.clone(), self.dataset.clone());
         Arc::new(move || {
             let session = *view.borrow();
             Observation {
@@ -159,6 +160,7 @@ impl Node {
                 mirror: mirror.as_ref().map(|view| view()),
                 feed: feed.as_ref().map(Feed::waiting),
                 profiles: crawler.counters().profiles(),
+                dataset_requests: dataset.requests(),
                 requests: crawler.counters().requests(),
             }
         })

@@ -5,6 +5,7 @@ use raft::server::{NewCluster, force_new_cluster};
 use storage::dataset::{Marker, OutputState};
 
 use super::assembly::{World, tracker_options};
+use super::output;
 use crate::settings::Settings;
 
 /// Forms a new cluster from this node's data, and reports what may be lost.
@@ -13,13 +14,17 @@ pub(super) async fn new_cluster(settings: &Settings) -> anyhow::Result<()> {
     let made = force_new_cluster(&tracker_options(settings, &world, None, None)).await?;
     let NewCluster { old, new, last_known, goes_on_at, kept_log } = made;
     // Its drafts and their leases belong to the new cluster as well.
-    if let OutputState::Marked(marker) =
-        Marker::look(&settings.output).context("the dataset's folder (--output)")?
-    {
-        if marker.cluster == old.0 {
-            Marker { cluster: new.0, ..marker }.put(&settings.output)?;
+    let (copy, own) = (settings.clone(), world.clone());
+    let pass_on = tokio::task::spawn_blocking(move || {
+        let place = output::place(&copy, &own)?;
+        match place.look()? {
+            OutputState::Marked(marker) if marker.cluster == old.0 => {
+                anyhow::Ok(place.pass_on(Marker { cluster: new.0, ..marker })?)
+            }
+            _ => Ok(()),
         }
-    }
+    });
+    pass_on.await.map_err(anyhow::Error::from).and_then(|passed| passed).context("the dataset (--output)")?;
     tracing::warn!(
         "cluster {old} is given up; node {} is the only member of the new cluster {new}, which continues at log entry \
          {goes_on_at}. What it does not have is lost: whatever the lost members acknowledged behind entry {last_known}, its \

@@ -5,6 +5,7 @@
 //! allowed.
 
 mod layers;
+mod place;
 mod problems;
 mod table;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use storage::net::redis::RedisUrl;
 
 use layers::Layers;
 pub use layers::Origin;
+pub use place::{OutputPlace, S3Settings};
 pub use problems::{LoadError, Problem, Problems};
 use storage::net::trust::TrustFiles;
 use table::{DefaultValue, SETTINGS};
@@ -75,11 +77,13 @@ pub struct Settings {
     /// Timeout of a request to the API.
     pub request_timeout: Duration,
     /// Folder of the dataset.
-    pub output: PathBuf,
+    pub output: OutputPlace,
     /// Folder of drafts, unless it is below `output`.
     pub temporary_dir: Option<PathBuf>,
     /// Whether this cluster and node take `output` over from whatever cluster owned it.
     pub adopt_output: bool,
+    /// How an S3-compatible store is reached.
+    pub s3: S3Settings,
     /// Whether all nodes write to one `output`.
     pub shared_output: bool,
     /// How the dataset's files are compressed.
@@ -234,7 +238,8 @@ impl Reader<'_> {
         let api_url = self.read("api-url", values::api_url);
         let api_token = self.optional("api-token", None, values::token);
         let request_timeout = self.read("request-timeout", values::time(millis(100)..=seconds(3600)));
-        let output = self.read("output", values::text);
+        let output = self.read("output", OutputPlace::parse);
+        let s3 = self.s3();
         let temporary_dir = self.optional("temporary-dir", None, values::text);
         let adopt_output = self.read("adopt-output", values::switch);
         let shared_output = self.read("shared-output", values::switch);
@@ -276,10 +281,11 @@ impl Reader<'_> {
             api_url: api_url?,
             api_token,
             request_timeout: request_timeout?,
-            output: output?.into(),
+            s3: s3?,
+            shared_output: shared_output? || output.as_ref().is_some_and(OutputPlace::is_shared),
+            output: output?,
             temporary_dir: temporary_dir.map(PathBuf::from),
             adopt_output: adopt_output?,
-            shared_output: shared_output?,
             compression: compression?,
             followers_format: followers_format?,
             election_timeout: election_timeout?,
@@ -349,6 +355,15 @@ impl Reader<'_> {
         }
         let [(_, Some(ca)), (_, Some(cert)), (_, Some(key))] = given else { return None };
         Some(TrustFiles { ca: ca.into(), cert: cert.into(), key: key.into() })
+    }
+
+    fn s3(&mut self) -> Option<S3Settings> {
+        let endpoint = self.optional("s3-endpoint", None, values::text);
+        let region = self.optional("s3-region", None, values::text);
+        let credentials = self.optional("s3-credentials-file", None, values::text).map(PathBuf::from);
+        let ca = self.optional("s3-ca", None, values::text).map(PathBuf::from);
+        let plain_http = self.read("s3-plain-http", values::switch)?;
+        Some(S3Settings { endpoint, region, credentials, ca, plain_http })
     }
 
     /// Whether the HTTP port speaks TLS. Without it, anyone who reaches the port can read everything.

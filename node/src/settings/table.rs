@@ -153,8 +153,22 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("api-url", "URL", "Base URL of the Twitter API").or("http://127.0.0.1:5000/1/"),
     secret("api-token", "api-token-file", "TOKEN", "Bearer token of the API; better in a file than in a flag"),
     setting("request-timeout", "TIME", "Timeout of a request to the API").or("30s"),
-    setting("output", "DIR", "Folder of the dataset").or("./twm-dataset"),
-    setting("temporary-dir", "DIR", "Folder of drafts, on the same volume as --output").otherwise("OUTPUT/.tmp"),
+    setting("output", "DIR|URL", "Folder of the dataset, or s3://BUCKET/PREFIX, which all nodes share")
+        .or("./twm-dataset"),
+    setting(
+        "temporary-dir",
+        "DIR",
+        "Folder of drafts, on the same volume as --output; with an output in a store, a local folder for drafts and downloads",
+    )
+    .otherwise("OUTPUT/.tmp, or DATA_DIR/spool"),
+    setting("s3-endpoint", "URL", "Server of an output s3://, such as https://minio.example:9000")
+        .otherwise("AWS_ENDPOINT_URL, or AWS"),
+    setting("s3-region", "NAME", "Its region").otherwise("AWS_REGION, or us-east-1"),
+    setting("s3-credentials-file", "FILE", "Its credentials, in the format of ~/.aws/credentials, section default")
+        .otherwise("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    setting("s3-ca", "FILE", "PEM file of the only authorities to trust for it")
+        .otherwise("AWS_CA_BUNDLE, or the system's"),
+    switch("s3-plain-http", "Allow an endpoint http:// on another machine: everyone in between can read and change it"),
     switch(
         "adopt-output",
         "Take --output and its files over for this cluster and node, whatever cluster owned them; for one start",

@@ -26,7 +26,7 @@ fn a_node_alone_needs_no_settings() {
     assert_eq!((settings.id, settings.cluster.as_str()), (1, "twm"));
     assert_eq!(settings.peers[&1], "127.0.0.1:8000");
     assert_eq!(settings.data_dir, PathBuf::from("./twm-data-1"));
-    assert_eq!(settings.output, PathBuf::from("./twm-dataset"));
+    assert_eq!(settings.output, OutputPlace::Folder("./twm-dataset".into()));
     assert_eq!((settings.ips, settings.compression), (AddressList::None, Compression::Gzip(6)));
     assert_eq!(settings.session_ttl, Duration::from_secs(3));
     assert_eq!(settings.http, "127.0.0.1:9898");
@@ -62,7 +62,7 @@ fn a_flag_counts_more_than_the_environment_and_that_more_than_the_file() {
     let loaded = load_with(&["--output", "flag"], &environment).unwrap();
     let settings = &loaded.settings;
     assert_eq!((settings.workers, settings.cluster.as_str()), (Some(1), "environment"));
-    assert_eq!((settings.output.to_str(), settings.shared_output), (Some("flag"), true));
+    assert_eq!((settings.output.to_string().as_str(), settings.shared_output), ("flag", true));
     assert!(matches!(&settings.ips, AddressList::These(ips) if ips.len() == 2));
 
     let shown = loaded.to_string();

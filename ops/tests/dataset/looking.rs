@@ -167,7 +167,8 @@ fn stat_tells_of_each_file_and_of_all() {
     let summary = text(&ctl(&["dataset", "stat", "-s", utf8(&output.join("33"))]).stdout);
     assert_eq!(summary.lines().count(), 2);
     assert!(summary.contains("1 timelines, 2 tweets") && summary.contains("1 not sound"), "{summary}");
-    let nothing = ctl(&["dataset", "stat", utf8(folder.path()), "/nowhere"]);
+    let empty = tempfile::tempdir().unwrap();
+    let nothing = ctl(&["dataset", "stat", utf8(empty.path()), "/nowhere"]);
     assert_eq!(nothing.status.code(), Some(1));
     let err = text(&nothing.stderr);
     assert!(err.contains("holds no files of a dataset") && err.contains("/nowhere"), "{err}");

@@ -5,6 +5,28 @@ use std::path::PathBuf;
 use super::FileKey;
 use crate::durable::FileError;
 
+impl DatasetError {
+    /// Whether the operation may succeed later although nobody changes anything: a store is away.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            #[cfg(feature = "s3")]
+            Self::S3(error) => error.is_temporary(),
+            _ => false,
+        }
+    }
+
+    /// Whether the error concerns the place rather than one file: jobs wait until it works again.
+    pub fn is_of_the_place(&self) -> bool {
+        match self {
+            Self::File(file) => file.is_of_the_place(),
+            Self::NotMounted { .. } | Self::BadMarker { .. } => true,
+            #[cfg(feature = "s3")]
+            Self::S3(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// Why a dataset operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
@@ -67,6 +89,10 @@ pub enum DatasetError {
         /// Why it could not be read.
         why: String,
     },
+    /// An object store could not be used.
+    #[cfg(feature = "s3")]
+    #[error(transparent)]
+    S3(#[from] crate::net::s3::S3Error),
     /// Renaming needs one volume.
     #[error("the temporary folder {} is not on the volume of the output {}; choose a folder there, so that files can be renamed", temporary.display(), output.display())]
     OtherVolume {

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use super::duplicates::FILTER_BYTES;
 use super::followers_draft::FileFollowersDraft;
 use super::layout::Layout;
+use super::published::{self, Version};
+use super::resuming::{missing, verified};
 use super::sink::Sink;
-use super::timeline_draft::{FileTimelineDraft, set_aside};
+use super::timeline_draft::{DraftFiles, FileTimelineDraft};
 use super::{
-    Account, Codec, Compression, Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersReader,
-    ItemId, Lines, Marker, Result, SavePoint, Stat, TimelineDraft, TimelineReader, post_id,
+    Account, Codec, Compression, Dataset, DatasetError, FileKey, Followers, FollowersDraft, ItemId, Lines,
+    Marker, Result, SavePoint, Stat, TimelineDraft, post_id,
 };
 use crate::durable::{self, Naming};
 use crate::ids::PostId;
@@ -110,6 +112,10 @@ impl FilesDataset {
         }
     }
 
+    fn files(&self) -> DraftFiles {
+        DraftFiles { published: self.layout.clone(), item_id: self.layout.item_id }
+    }
+
     fn followers_draft(&self, key: FileKey, lease: u64, sink: Sink) -> Result<FileFollowersDraft> {
         FileFollowersDraft::new(key, lease, &self.layout, sink, self.followers, self.filter_bytes)
     }
@@ -151,7 +157,7 @@ impl Dataset for FilesDataset {
         let key = account.timeline();
         let sink =
             Sink::create(&self.layout.draft(&key, lease)?, self.compression, &self.layout.drafts_sync)?;
-        Ok(Box::new(FileTimelineDraft::new(key, Arc::clone(&self.layout), sink, self.filter_bytes)))
+        Ok(Box::new(FileTimelineDraft::new(key, self.files(), sink, self.filter_bytes)))
     }
 
     fn begin_followers(&self, account: &Account, lease: u64) -> Result<Box<dyn FollowersDraft>> {
@@ -171,8 +177,7 @@ impl Dataset for FilesDataset {
     ) -> Result<Box<dyn TimelineDraft>> {
         let key = account.timeline();
         let sink = self.copy_draft(&key, saved, old_lease, new_lease)?;
-        let draft =
-            FileTimelineDraft::resumed(key.clone(), Arc::clone(&self.layout), sink, self.filter_bytes);
+        let draft = FileTimelineDraft::resumed(key.clone(), self.files(), sink, self.filter_bytes);
         match verified(draft, saved, TimelineDraft::items) {
             Ok(draft) => Ok(Box::new(draft)),
             Err(why) => {
@@ -241,40 +246,24 @@ impl Dataset for FilesDataset {
 
     fn newest_post(&self, account: &Account) -> Result<Option<PostId>> {
         self.look_at_owner()?;
-        let Some(path) = self.layout.existing(&account.timeline())? else { return Ok(None) };
-        let file = File::open(&path).naming("open", &path)?;
-        let seen = file.metadata().naming("look at", &path)?;
-        let first = TimelineReader::of_file(&path, file, self.layout.item_id).and_then(|mut tweets| {
-            match tweets.next_tweet()? {
-                Some((id, _)) => Ok(Some(id)),
-                None => Ok(None),
-            }
-        });
-        match first {
-            Err(unreadable @ DatasetError::Unreadable { .. }) => {
-                Err(set_aside(&self.layout, path, &seen, unreadable)?)
-            }
-            other => other,
-        }
+        published::newest_post(&*self.layout, account, self.layout.item_id)
     }
 
     fn open_timeline(&self, account: &Account) -> Result<Option<Lines>> {
         self.look_at_owner()?;
-        let Some(path) = self.layout.existing(&account.timeline())? else { return Ok(None) };
-        Ok(Some(Box::new(TimelineReader::open(&path)?)))
+        published::open_timeline(&*self.layout, account, self.layout.item_id)
     }
 
     fn open_followers(&self, account: &Account) -> Result<Option<Followers>> {
         self.look_at_owner()?;
-        let Some(path) = self.layout.existing(&account.followers())? else { return Ok(None) };
-        Ok(Some(Box::new(FollowersReader::open(&path)?)))
+        published::open_followers(&*self.layout, account)
     }
 
     fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
         self.look_at_owner()?;
         let Some(path) = self.layout.existing(key)? else { return Ok(None) };
-        let seen = fs::metadata(&path).naming("look at", &path)?;
-        Ok(self.layout.set_aside(&path, &seen)?.map(|to| to.display().to_string()))
+        let seen = Version::of(&fs::metadata(&path).naming("look at", &path)?);
+        Ok(self.layout.rename_aside(&path, &seen)?.map(|to| to.display().to_string()))
     }
 }
 
@@ -286,36 +275,4 @@ fn stamp_of(found: &fs::Metadata) -> u64 {
     let hash = bytes
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     hash.max(1)
-}
-
-fn missing(key: &FileKey, lease: u64, why: impl Into<String>) -> DatasetError {
-    DatasetError::DraftMissing { key: key.clone(), lease, why: why.into() }
-}
-
-/// Why a copied draft cannot be used.
-enum Unfit {
-    Content(String),
-    Other(DatasetError),
-}
-
-impl Unfit {
-    fn into_error(self, key: &FileKey, lease: u64) -> DatasetError {
-        match self {
-            Self::Content(why) => missing(key, lease, why),
-            Self::Other(error) => error,
-        }
-    }
-}
-
-/// A draft that contains what its save point promised.
-fn verified<D>(draft: Result<D>, saved: SavePoint, items: impl Fn(&D) -> u64) -> Result<D, Unfit> {
-    match draft {
-        Ok(draft) if items(&draft) == saved.items => Ok(draft),
-        Ok(draft) => {
-            let found = items(&draft);
-            Err(Unfit::Content(format!("it has {found} items up to its save point, not {}", saved.items)))
-        }
-        Err(DatasetError::Unreadable { why, .. }) => Err(Unfit::Content(why)),
-        Err(other) => Err(Unfit::Other(other)),
-    }
 }

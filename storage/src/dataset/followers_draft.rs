@@ -38,6 +38,22 @@ impl FileFollowersDraft {
         Ok(Self { list: List { sink, encoder }, filter, rewritten, layout, compression })
     }
 
+    /// Finishes the draft; returns also whether it was rewritten, without repeated ids.
+    pub(super) fn complete(self) -> Result<(Finished, bool)> {
+        let Self { mut list, filter, rewritten, layout, compression } = self;
+        if list.encoder.items == 0 {
+            list.sink.remove()?;
+            return Ok((Finished { items: 0, bytes: 0 }, false));
+        }
+        let wrong = filter.into_wrong()?;
+        if wrong.count > 0 {
+            let sink = Sink::create(&rewritten, compression, &layout.drafts_sync)?;
+            let sink = sink.with_syncs_of(&list.sink);
+            list = list.without(&wrong, sink)?;
+        }
+        Ok((Finished { items: list.encoder.items, bytes: list.sink.sync()? }, wrong.count > 0))
+    }
+
     /// Loads what the draft already contains.
     pub(super) fn read_back(&mut self) -> Result<()> {
         let mut written = FollowersReader::open(self.list.sink.path())?;
@@ -75,16 +91,7 @@ impl FollowersDraft for FileFollowersDraft {
     }
 
     fn finish(self: Box<Self>) -> Result<Finished> {
-        let Self { mut list, filter, rewritten, layout, compression } = *self;
-        if list.encoder.items == 0 {
-            list.sink.remove()?;
-            return Ok(Finished { items: 0, bytes: 0 });
-        }
-        let wrong = filter.into_wrong()?;
-        if wrong.count > 0 {
-            list = list.without(&wrong, Sink::create(&rewritten, compression, &layout.drafts_sync)?)?;
-        }
-        Ok(Finished { items: list.encoder.items, bytes: list.sink.sync()? })
+        Ok(self.complete()?.0)
     }
 }
 

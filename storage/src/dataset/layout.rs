@@ -1,11 +1,12 @@
 //! Paths of a dataset's files.
 
-use std::fs;
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::published::{Published, PublishedFiles, Version};
 use super::{DatasetError, FileKey, ItemId, Result, SourceName};
 use crate::durable::{self, Naming};
 use crate::folder_sync::FolderSync;
@@ -98,12 +99,12 @@ impl Layout {
 
     /// Renames an unreadable file, unless it was replaced in the meantime: `seen` is what was read. Returns
     /// its new name.
-    pub(super) fn set_aside(&self, path: &Path, seen: &fs::Metadata) -> Result<Option<PathBuf>> {
+    pub(super) fn rename_aside(&self, path: &Path, seen: &Version) -> Result<Option<PathBuf>> {
         let now = match fs::metadata(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.naming("look at", path)?,
         };
-        if (now.dev(), now.ino()) != (seen.dev(), seen.ino()) {
+        if Version::of(&now) != *seen {
             return Ok(None);
         }
         let to = free_name(path)?;
@@ -111,6 +112,25 @@ impl Layout {
         durable::sync_parent(path)?;
         tracing::warn!(path = %path.display(), to = %to.display(), "unreadable file set aside");
         Ok(Some(to))
+    }
+}
+
+impl PublishedFiles for Layout {
+    fn open(&self, key: &FileKey) -> Result<Option<Published>> {
+        let Some(path) = self.existing(key)? else { return Ok(None) };
+        let file = File::open(&path).naming("open", &path)?;
+        let version = Version::of(&file.metadata().naming("look at", &path)?);
+        Ok(Some(Published { path, file, version }))
+    }
+
+    fn set_aside(&self, _key: &FileKey, found: &Published) -> Result<Option<PathBuf>> {
+        self.rename_aside(&found.path, &found.version)
+    }
+}
+
+impl Version {
+    pub(super) fn of(found: &Metadata) -> Self {
+        Self::Inode(found.dev(), found.ino())
     }
 }
 

@@ -8,16 +8,17 @@ use super::{DatasetError, Result};
 use crate::durable::{self, Naming};
 
 /// The file.
-const FILE: &str = ".twm-output";
+pub(super) const FILE: &str = ".twm-output";
 const FORMAT: &str = "twm-output 1";
-const LONGEST: u64 = 4096;
+pub(super) const LONGEST: u64 = 4096;
 
-/// The owner of an output: a cluster, and the id of the storage in it. The content of the file `.twm-output`, four lines:
+/// The owner of an output: a cluster, and the id of the storage in it. The content of the file `.twm-output`:
 ///
 /// ```text
 /// twm-output 1                               the version of this file
 /// cluster 5b0e6a3f9d1c47e28a90b1c2d3e4f506   the cluster's id, 32 hex digits
 /// storage 3f2a9c01d4e5b677                   the storage's id, 16 hex digits
+/// epoch 1                                    only if the output was taken over from another owner: how often
 /// check 9b1c02aa                             CRC-32 of the lines above, 8 hex digits
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Marker {
     pub cluster: u128,
     /// The storage.
     pub storage: u64,
+    /// How often the output was taken over: leases of different owners may have the same numbers.
+    pub epoch: u64,
 }
 
 /// The state of an output folder.
@@ -119,8 +122,11 @@ impl Marker {
             durable::sync_parent(temporary)?;
             tracing::warn!(path = %temporary.display(), to = %to.display(), "drafts of the former owner set aside");
         }
-        self.put(output)?;
-        Ok(self)
+        // That of a damaged marker is not known: nothing on files depends on it.
+        let before = Self::read(output).ok().flatten().map_or(0, |before| before.epoch);
+        let replaced = Self { epoch: before + 1, ..self };
+        replaced.put(output)?;
+        Ok(replaced)
     }
 
     /// Replaces a folder's marker, and leaves everything else as it is.
@@ -146,12 +152,15 @@ impl Marker {
         Ok(own)
     }
 
-    fn text(self) -> String {
-        let body = format!("{FORMAT}\ncluster {:032x}\nstorage {:016x}\n", self.cluster, self.storage);
+    pub(super) fn text(self) -> String {
+        let mut body = format!("{FORMAT}\ncluster {:032x}\nstorage {:016x}\n", self.cluster, self.storage);
+        if self.epoch > 0 {
+            body += &format!("epoch {}\n", self.epoch);
+        }
         format!("{body}check {:08x}\n", crc32fast::hash(body.as_bytes()))
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let format = text.lines().next().unwrap_or_default();
         if format != FORMAT {
             return Err(match format.strip_prefix("twm-output ") {
@@ -166,8 +175,9 @@ impl Marker {
         let field = |name: &str| body.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let cluster = field("cluster ").and_then(|hex| u128::from_str_radix(hex, 16).ok());
         let storage = field("storage ").and_then(|hex| u64::from_str_radix(hex, 16).ok());
-        match (cluster, storage) {
-            (Some(cluster), Some(storage)) => Ok(Self { cluster, storage }),
+        let epoch = field("epoch ").map_or(Some(0), |number| number.parse().ok());
+        match (cluster, storage, epoch) {
+            (Some(cluster), Some(storage), Some(epoch)) => Ok(Self { cluster, storage, epoch }),
             _ => Err("a line is missing".to_owned()),
         }
     }
@@ -177,7 +187,7 @@ impl Marker {
 mod tests {
     use super::*;
 
-    const OURS: Marker = Marker { cluster: 7 << 90, storage: 5 };
+    const OURS: Marker = Marker { cluster: 7 << 90, storage: 5, epoch: 0 };
 
     #[test]
     fn a_look_writes_nothing_and_tells_a_mount_point_from_a_dataset() {
@@ -215,8 +225,8 @@ mod tests {
         let drafts = temp.path().join(".tmp");
         fs::create_dir(&drafts).unwrap();
         fs::write(drafts.join("7.twt.12"), "draft").unwrap();
-        let theirs = Marker { cluster: 8, storage: 9 };
-        theirs.replace(temp.path(), &drafts).unwrap();
+        let theirs = Marker { cluster: 8, storage: 9, epoch: 0 }.replace(temp.path(), &drafts).unwrap();
+        assert_eq!(theirs, Marker { cluster: 8, storage: 9, epoch: 1 });
         assert_eq!(Marker::look(temp.path()).unwrap(), OutputState::Marked(theirs));
         let kept = temp.path().join(".tmp.of-former-owner-1/7.twt.12");
         assert!(kept.exists() && !drafts.exists());

@@ -31,6 +31,7 @@
 //! first byte, below `0x30`; a list that would break this rule is not written.
 
 mod compression;
+mod copying;
 mod duplicates;
 mod error;
 mod files;
@@ -42,7 +43,11 @@ mod layout;
 mod list_encoder;
 mod marker;
 mod publication;
+mod published;
+mod resuming;
 pub mod rewrite;
+#[cfg(feature = "s3")]
+pub mod s3;
 mod sink;
 mod source_name;
 mod spill;
@@ -53,6 +58,7 @@ mod verify;
 use serde::{Deserialize, Serialize};
 
 pub use compression::{Codec, Compression};
+pub use copying::{CopyOutcome, CopyPlace, CopySource};
 pub use error::DatasetError;
 pub use files::{FilesDataset, FilesOptions, FollowersFormat};
 pub use followers_reader::FollowersReader;
@@ -145,6 +151,11 @@ pub trait Dataset: Send + Sync + 'static {
     /// Sets an unreadable file aside and returns its new name; `None` if it does not exist. Nothing is
     /// overwritten.
     fn set_aside(&self, key: &FileKey) -> Result<Option<String>>;
+
+    /// Requests to a remote store since it was opened, by kind. Each attempt counts, because it costs money.
+    fn requests(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 /// A timeline being written, newest post first.

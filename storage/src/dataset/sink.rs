@@ -31,6 +31,8 @@ pub(super) struct Sink {
     written: u64,
     /// Whether the file's name is durable.
     named: bool,
+    /// Whether the file need not survive a power cut.
+    volatile: bool,
 }
 
 impl Sink {
@@ -50,7 +52,17 @@ impl Sink {
     /// Writes to an empty file that is already open.
     pub(super) fn over(path: &Path, file: File, compression: Compression, folder: &Arc<FolderSync>) -> Self {
         let (path, folder) = (path.to_owned(), Arc::clone(folder));
-        Self { path, folder, file, compression, member: None, pending: Vec::new(), written: 0, named: false }
+        Self {
+            path,
+            folder,
+            file,
+            compression,
+            member: None,
+            pending: Vec::new(),
+            written: 0,
+            named: false,
+            volatile: false,
+        }
     }
 
     /// Creates a draft that starts with the first `bytes` of `old`; `None` if `old` is shorter.
@@ -68,6 +80,30 @@ impl Sink {
         }
         sink.remove()?;
         Ok(None)
+    }
+
+    /// The same, without syncs: its bytes are made durable elsewhere.
+    #[cfg(feature = "s3")]
+    pub(super) fn volatile(self) -> Self {
+        Self { volatile: true, ..self }
+    }
+
+    /// The same, as durable as another one.
+    pub(super) fn with_syncs_of(self, other: &Self) -> Self {
+        Self { volatile: other.volatile, ..self }
+    }
+
+    /// Appends bytes as they are to a file to which nothing else was written.
+    #[cfg(feature = "s3")]
+    pub(super) fn append_raw(&mut self, from: &mut impl Read) -> io::Result<()> {
+        self.written += io::copy(from, &mut self.file)?;
+        Ok(())
+    }
+
+    /// Continues a file that is written with this codec.
+    #[cfg(feature = "s3")]
+    pub(super) fn continue_with(&mut self, codec: Codec) {
+        self.compression = self.compression.with(codec);
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -112,6 +148,9 @@ impl Sink {
     /// Makes everything so far durable, including the file's name; returns its length.
     pub(super) fn sync(&mut self) -> Result<u64> {
         let bytes = self.end_member()?;
+        if self.volatile {
+            return Ok(bytes);
+        }
         self.file.sync_data().naming("sync", &self.path)?;
         if !self.named {
             self.folder.sync()?;

@@ -1,25 +1,28 @@
 //! Writes a timeline to a file.
 
-use std::fs::{File, Metadata};
-use std::io::Seek;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::duplicates::{DuplicateFilter, Positions};
 use super::input::MAX_LINE_BYTES;
-use super::layout::{Layout, report_set_aside};
+use super::published::{Published, PublishedFiles, set_aside};
 use super::sink::Sink;
 use super::{
     Appended, Codec, DatasetError, FileKey, Finished, ItemId, Result, SavePoint, TimelineDraft,
     TimelineReader,
 };
-use crate::durable::Naming;
 use crate::ids::PostId;
+
+/// What a timeline's draft needs to know of its dataset.
+#[derive(Clone)]
+pub(super) struct DraftFiles {
+    pub(super) published: Arc<dyn PublishedFiles>,
+    pub(super) item_id: ItemId,
+}
 
 /// A [`TimelineDraft`] on a file.
 pub(super) struct FileTimelineDraft {
     key: FileKey,
-    layout: Arc<Layout>,
+    files: DraftFiles,
     sink: Sink,
     items: u64,
     /// Id of the last tweet: all further ones must be older.
@@ -29,19 +32,14 @@ pub(super) struct FileTimelineDraft {
 }
 
 impl FileTimelineDraft {
-    pub(super) fn new(key: FileKey, layout: Arc<Layout>, sink: Sink, filter_bytes: usize) -> Self {
-        Self { key, layout, sink, items: 0, last: None, filter_bytes }
+    pub(super) fn new(key: FileKey, files: DraftFiles, sink: Sink, filter_bytes: usize) -> Self {
+        Self { key, files, sink, items: 0, last: None, filter_bytes }
     }
 
     /// A draft whose beginning is in `sink` already; reads it.
-    pub(super) fn resumed(
-        key: FileKey,
-        layout: Arc<Layout>,
-        sink: Sink,
-        filter_bytes: usize,
-    ) -> Result<Self> {
-        let mut draft = Self::new(key, layout, sink, filter_bytes);
-        let mut written = TimelineReader::open_with(draft.sink.path(), draft.layout.item_id)?;
+    pub(super) fn resumed(key: FileKey, files: DraftFiles, sink: Sink, filter_bytes: usize) -> Result<Self> {
+        let mut draft = Self::new(key, files, sink, filter_bytes);
+        let mut written = TimelineReader::open_with(draft.sink.path(), draft.files.item_id)?;
         while let Some((id, _)) = written.next_tweet()? {
             draft.items += 1;
             draft.last = Some(id);
@@ -70,27 +68,24 @@ impl FileTimelineDraft {
 
     /// Appends `old`, which is sound. If it can simply follow, compressed bytes are copied as they are:
     /// compression is three quarters of the cost of writing a timeline.
-    fn append(&mut self, path: &Path, old: &mut File, survey: &Survey) -> Result<u64> {
+    fn append(&mut self, old: &Published, survey: &Survey) -> Result<u64> {
         let follows =
             self.last.as_ref().is_none_or(|last| survey.first.as_ref().is_none_or(|first| first < last));
         if survey.descending && follows && survey.codec == self.sink.codec() && survey.codec.is_compressed() {
-            old.rewind().naming("read", path)?;
-            self.sink.append_encoded(old)?;
+            self.sink.append_encoded(&mut old.reader()?)?;
             self.items += survey.items;
             self.last = survey.last.clone().or(self.last.take());
             return Ok(survey.items);
         }
         match survey.descending {
-            true => self.append_older(self.reader(path, old)?),
-            false => self.append_unordered(path, old),
+            true => self.append_older(self.reader(old)?),
+            false => self.append_unordered(old),
         }
     }
 
     /// Reads `old` from its start.
-    fn reader(&self, path: &Path, old: &mut File) -> Result<TimelineReader> {
-        old.rewind().naming("read", path)?;
-        let old = old.try_clone().naming("read", path)?;
-        TimelineReader::of_file(path, old, self.layout.item_id)
+    fn reader(&self, old: &Published) -> Result<TimelineReader> {
+        TimelineReader::of_file(&old.path, old.reader()?, self.files.item_id)
     }
 
     fn append_older(&mut self, mut old: TimelineReader) -> Result<u64> {
@@ -106,11 +101,11 @@ impl FileTimelineDraft {
 
     /// Appends a timeline with repeated or unsorted tweets, as a killed worker of the original program left it: each
     /// tweet once, in the order found. Reads it twice, because its ids need not fit into memory.
-    fn append_unordered(&mut self, path: &Path, old: &mut File) -> Result<u64> {
+    fn append_unordered(&mut self, old: &Published) -> Result<u64> {
         self.sink.end_member()?;
-        let repeated = self.repeated(self.reader(path, old)?)?;
+        let repeated = self.repeated(self.reader(old)?)?;
         let before = self.items;
-        let mut old = self.reader(path, old)?;
+        let mut old = self.reader(old)?;
         let mut place = before;
         while let Some((id, line)) = old.next_tweet()? {
             if !repeated.contains(place) {
@@ -125,7 +120,7 @@ impl FileTimelineDraft {
     /// Positions of tweets in `old` that occur earlier in it, or in the draft, whose own tweets come first.
     fn repeated(&self, mut old: TimelineReader) -> Result<Positions> {
         let mut filter = DuplicateFilter::new(self.sink.path(), self.filter_bytes);
-        let mut new = TimelineReader::open_with(self.sink.path(), self.layout.item_id)?;
+        let mut new = TimelineReader::open_with(self.sink.path(), self.files.item_id)?;
         let mut place = 0;
         while let Some((id, _)) = new.next_tweet()? {
             filter.admit((&id).into(), place)?;
@@ -154,13 +149,11 @@ impl TimelineDraft for FileTimelineDraft {
     }
 
     fn append_existing(&mut self) -> Result<Appended> {
-        let Some(path) = self.layout.existing(&self.key)? else { return Ok(Appended::default()) };
-        let mut old = File::open(&path).naming("open", &path)?;
-        let seen = old.metadata().naming("read", &path)?;
-        match survey(&path, &old, self.layout.item_id) {
-            Ok(survey) => Ok(Appended { items: self.append(&path, &mut old, &survey)?, set_aside: None }),
+        let Some(old) = self.files.published.open(&self.key)? else { return Ok(Appended::default()) };
+        match self.reader(&old).and_then(survey) {
+            Ok(survey) => Ok(Appended { items: self.append(&old, &survey)?, set_aside: None }),
             Err(unreadable @ DatasetError::Unreadable { .. }) => {
-                let set_aside = set_aside(&self.layout, path, &seen, unreadable)?;
+                let set_aside = set_aside(&*self.files.published, &self.key, &old, unreadable)?;
                 Ok(Appended { items: 0, set_aside: Some(set_aside) })
             }
             Err(other) => Err(other),
@@ -184,16 +177,6 @@ impl TimelineDraft for FileTimelineDraft {
     }
 }
 
-/// Sets an unreadable file aside and reports it.
-pub(super) fn set_aside(
-    layout: &Layout,
-    path: PathBuf,
-    seen: &Metadata,
-    unreadable: DatasetError,
-) -> Result<DatasetError> {
-    Ok(report_set_aside(unreadable, layout.set_aside(&path, seen)?))
-}
-
 /// The result of reading a whole timeline.
 struct Survey {
     items: u64,
@@ -203,9 +186,7 @@ struct Survey {
     codec: Codec,
 }
 
-fn survey(path: &Path, file: &File, item_id: ItemId) -> Result<Survey> {
-    let file = file.try_clone().naming("read", path)?;
-    let mut tweets = TimelineReader::of_file(path, file, item_id)?;
+fn survey(mut tweets: TimelineReader) -> Result<Survey> {
     let codec = tweets.codec();
     let mut survey = Survey { items: 0, first: None, last: None, descending: true, codec };
     while let Some((id, _)) = tweets.next_tweet()? {

@@ -142,8 +142,9 @@ impl Cluster {
         let process = match &self.program {
             Program::Tracker => self.start_tracker(id, common)?,
             Program::Node(flags) => {
-                let own =
-                    ["--output".to_owned(), path("output"), "--http".to_owned(), "127.0.0.1:0".to_owned()];
+                let elsewhere = flags.iter().any(|flag| flag.starts_with("--output="));
+                let output = (!elsewhere).then(|| format!("--output={}", path("output")));
+                let own = output.into_iter().chain(["--http=127.0.0.1:0".to_owned()]);
                 let arguments = common.chain(own).chain(flags.iter().cloned());
                 Process::start(&format!("node {id}"), &binaries::beside_this("twm-node")?, arguments, &log)?
             }

@@ -32,6 +32,8 @@ mod rate;
 mod report;
 mod responsiveness;
 mod restart;
+#[cfg(feature = "s3")]
+mod stores;
 mod targets;
 mod tls;
 mod tracker_process;
@@ -81,6 +83,9 @@ pub enum Benchmark {
     Crawl,
     /// Timelines with each compression of the dataset.
     Compression,
+    /// The same timelines on files and in a store.
+    #[cfg(feature = "s3")]
+    Stores,
     /// The same crawl without and with a mirror in Redis.
     Mirror,
     /// One account with very many followers: memory of the node that fetches and analyses them.
@@ -109,6 +114,8 @@ impl Benchmark {
             Self::Install => "install",
             Self::Crawl => "crawl",
             Self::Compression => "compression",
+            #[cfg(feature = "s3")]
+            Self::Stores => "stores",
             Self::Mirror => "mirror",
             Self::Celebrity => "celebrity",
             Self::Idle => "idle",
@@ -138,6 +145,8 @@ impl Benchmark {
             Self::Install => install::measure(settings, report).await,
             Self::Crawl => crawl::measure(settings, report).await,
             Self::Compression => compression::measure(settings, report).await,
+            #[cfg(feature = "s3")]
+            Self::Stores => stores::measure(settings, report).await,
             Self::Mirror => mirror::measure(settings, report).await,
             Self::Celebrity => celebrity::measure(settings, report).await,
             Self::Idle => idle::measure(settings, report).await,

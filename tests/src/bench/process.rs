@@ -128,6 +128,11 @@ impl ProcFolder {
         Self("self".to_owned())
     }
 
+    /// Another process's.
+    pub(super) fn of(process: u32) -> Self {
+        Self(process.to_string())
+    }
+
     /// CPU time used so far, user and system, in seconds.
     pub(super) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         let stat = self.read("stat")?;

@@ -1,16 +1,26 @@
 //! Configuration of a cluster.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use anyhow::Context;
 
 use super::{Cluster, Folder, Node, Program, Subnet};
 use crate::emulator::Emulator;
 use crate::link::Speed;
+#[cfg(feature = "s3")]
+use crate::s3_server::S3Server;
 
 /// Maximum number of nodes of a cluster.
 const MOST_NODES: u64 = 9;
 /// Addresses of a subnet that are reserved for the crawling of one node.
 const HOSTS_A_NODE: u8 = 20;
+
+/// The file with the login of a store.
+const STORE_LOGIN: &str = "store-credentials";
 
 /// Where nodes write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +44,8 @@ pub struct Builder {
     flags: Vec<String>,
     tls: bool,
     links: Option<Speed>,
+    /// Endpoint of a store, its login, and the folder with the objects of its bucket `twm`.
+    store: Option<(String, (&'static str, &'static str), PathBuf)>,
 }
 
 impl Default for Builder {
@@ -48,6 +60,7 @@ impl Default for Builder {
             flags: Vec::new(),
             tls: false,
             links: None,
+            store: None,
         }
     }
 }
@@ -74,6 +87,14 @@ impl Builder {
     /// Where nodes write. Defaults to one shared folder.
     pub fn output(mut self, output: Output) -> Self {
         self.output = output;
+        self
+    }
+
+    /// Makes the bucket `twm` of a server the output, below the prefix `data`. The objects are files of the server, which
+    /// [`Cluster::output`] returns.
+    #[cfg(feature = "s3")]
+    pub fn bucket(mut self, server: &S3Server) -> Self {
+        self.store = Some((server.endpoint(), server.login(), server.objects().join("twm")));
         self
     }
 
@@ -133,6 +154,15 @@ impl Builder {
         if self.tls {
             make_certificates(&folder, self.nodes)?;
         }
+        if let Some((_, (access_key, secret_key), objects)) = &self.store {
+            let login = format!(
+                "[default]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n"
+            );
+            fs::write(folder.path().join(STORE_LOGIN), login).context("writing the login of the store")?;
+            let data = objects.join("data");
+            fs::create_dir_all(&data).context("making the folder of the objects")?;
+            symlink(data, output(&folder, self.output, 1)).context("linking the folder of the objects")?;
+        }
         let node = |id: u64| {
             let http = format!("{}:9898", subnet.host(id as u8));
             let arguments = self.arguments(id, &peers, &http, &folder, &subnet);
@@ -171,7 +201,12 @@ impl Builder {
         let settings = settings.into_iter().chain(self.api_url.clone().map(|url| ("api-url", url)));
         let mut arguments: Vec<_> = settings.map(|(key, value)| format!("--{key}={value}")).collect();
         arguments.push("--check-invariants".to_owned());
-        if self.output == Output::Shared {
+        if let Some((endpoint, ..)) = &self.store {
+            arguments.retain(|argument| !argument.starts_with("--output="));
+            arguments.push("--output=s3://twm/data".to_owned());
+            arguments.push(format!("--s3-endpoint={endpoint}"));
+            arguments.push(format!("--s3-credentials-file={}", folder.path().join(STORE_LOGIN).display()));
+        } else if self.output == Output::Shared {
             arguments.push("--shared-output".to_owned());
         }
         if self.links.is_some() {

@@ -14,6 +14,8 @@ mod promise;
 mod refusals;
 mod retention;
 mod rolling;
+#[cfg(feature = "s3")]
+mod s3;
 mod sharing;
 mod slow_link;
 mod stopping;

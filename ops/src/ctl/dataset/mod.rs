@@ -2,6 +2,7 @@
 
 mod cat;
 mod convert;
+mod copy;
 mod dates;
 mod fields;
 mod files;
@@ -26,6 +27,8 @@ pub enum Dataset {
     Stat(stat::Stat),
     /// Read a whole dataset and name every damaged file.
     Verify(verify::Verify),
+    /// Copy a dataset to another place: between folders and buckets.
+    Copy(copy::Copy),
     /// Write files in another format: packed or as lines, compressed or plain, under our names.
     Convert(convert::Convert),
     /// Save what can be read of damaged files, and set those aside.
@@ -41,6 +44,7 @@ impl Dataset {
             Self::Cat(args) => args.run(output),
             Self::Stat(args) => args.run(output),
             Self::Verify(args) => args.run(output),
+            Self::Copy(args) => args.run(output),
             Self::Convert(args) => args.run(output),
             Self::Recover(args) => args.run(output),
             Self::Merge(args) => args.run(output),

@@ -77,7 +77,7 @@ fn a_repeated_follower_is_told_at_once_while_memory_lasts() {
 fn no_followers_make_no_file_and_leave_the_old_one() {
     let (folder, dataset) = folder();
     place(&folder, "22013880.fws", b"1\n");
-    let key = &user().followers();
+    let key = user().followers();
     let draft = dataset.begin_followers(&user(), 1).unwrap();
     assert_eq!(draft.finish().unwrap(), Finished { items: 0, bytes: 0 });
     let error = dataset.publish(&key, 1).unwrap_err();

@@ -4,7 +4,7 @@ use crate::env::{Entropy, SeededEntropy};
 #[test]
 fn publishing_may_be_repeated_and_is_finished_after_a_crash() {
     let (folder, dataset) = folder();
-    let key = &user().timeline();
+    let key = user().timeline();
     place(&folder, "22013880.twt.gz", &gzip(tweets([1]).as_bytes()));
     let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
     push_all(&mut *draft, [2]);
@@ -42,7 +42,7 @@ fn publishing_may_be_repeated_and_is_finished_after_a_crash() {
 #[test]
 fn a_draft_that_is_not_there_counts_as_published_only_if_that_is_proved() {
     let (folder, dataset) = folder();
-    let key = &user().timeline();
+    let key = user().timeline();
     for old in [false, true] {
         if old {
             place(&folder, "22013880.twt", &gzip(tweets([1]).as_bytes()));
@@ -61,7 +61,7 @@ fn a_draft_that_is_not_there_counts_as_published_only_if_that_is_proved() {
 #[test]
 fn a_publisher_that_was_frozen_replaces_no_newer_file() {
     let (_folder, dataset) = folder();
-    let key = &user().timeline();
+    let key = user().timeline();
     for (lease, tweets) in [(6, [2]), (9, [3])] {
         let mut draft = dataset.begin_timeline(&user(), lease).unwrap();
         push_all(&mut *draft, tweets);
@@ -78,18 +78,18 @@ fn a_publisher_that_was_frozen_replaces_no_newer_file() {
 fn an_output_that_is_not_the_one_that_was_opened_is_neither_read_nor_written() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("dataset");
-    let owner = Marker { cluster: 5, storage: 6 };
+    let owner = Marker { cluster: 5, storage: 6, epoch: 0 };
     owner.claim(&output).unwrap();
     let options = FilesOptions { owner: Some(owner), ..FilesOptions::new(&output) };
     let dataset = FilesDataset::open(options).unwrap();
-    let key = &user().timeline();
+    let key = user().timeline();
     let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
     push_all(&mut *draft, [2]);
     draft.finish().unwrap();
     // The volume disappears and leaves an empty mount point, or another one is mounted in its place.
     std::fs::rename(&output, folder.path().join("away")).unwrap();
     std::fs::create_dir(&output).unwrap();
-    for other in [None, Some(Marker { cluster: 5, storage: 7 })] {
+    for other in [None, Some(Marker { storage: 7, ..owner })] {
         if let Some(other) = other {
             other.claim(&output).unwrap();
         }
@@ -111,7 +111,7 @@ fn an_output_that_is_not_the_one_that_was_opened_is_neither_read_nor_written() {
 #[test]
 fn a_stamp_tells_a_file_from_the_one_before() {
     let (folder, dataset) = folder();
-    let key = &user().timeline();
+    let key = user().timeline();
     assert_eq!(dataset.stamp(&key).unwrap(), 0);
     place(&folder, "22013880.twt", &gzip(tweets([1]).as_bytes()));
     let first = dataset.stamp(&key).unwrap();
@@ -126,7 +126,7 @@ fn a_stamp_tells_a_file_from_the_one_before() {
 #[test]
 fn a_draft_that_cannot_be_seen_is_not_taken_for_a_published_one() {
     let (folder, dataset) = folder();
-    let key = &user().timeline();
+    let key = user().timeline();
     let mut draft = dataset.begin_timeline(&user(), 6).unwrap();
     push_all(&mut *draft, [2]);
     draft.finish().unwrap();

@@ -1,0 +1,421 @@
+//! The dataset in a bucket of an S3-compatible store.
+//!
+//! Published files have the names of the dataset on files, below the prefix of the bucket's URL. All nodes share them.
+//!
+//! ```text
+//! 22/22013880.twt                       a published file; its attributes are the epoch and the lease of its draft
+//! 22/22013880.twt.unreadable[-N]        an unreadable file, set aside; an empty object is in its place
+//! .drafts/EPOCH/22013880.twt.LEASE/...  the segments of a draft
+//! .twm-output                           whose output it is
+//! ```
+//!
+//! A draft is written to a file in the node's *spool* folder. At each save point, what is new in it is uploaded as a
+//! segment, so that another node can resume it; the end is uploaded when the draft is finished. The spool needs not
+//! survive the node.
+//!
+//! Publication is fenced by the store: the object is written only if none is there, or only over the version that was
+//! looked at, and only if that one has a lower [`Fence`]. A process that was frozen in between is refused. Nothing is
+//! deleted without the condition that it is still the same, because stores ignore conditions of deletions: the only
+//! deletions are those of drafts.
+
+mod draft;
+mod owner;
+mod publication;
+mod segments;
+mod spool;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use owner::BucketOutput;
+
+use draft::{RemoteFollowers, RemoteTimeline};
+use segments::DraftId;
+use spool::{Cache, Spool};
+
+use super::duplicates::FILTER_BYTES;
+use super::followers_draft::FileFollowersDraft;
+use super::published::{self, PublishedFiles as _};
+use super::resuming::{missing, verified};
+use super::sink::Sink;
+use super::timeline_draft::{DraftFiles, FileTimelineDraft};
+use super::{
+    Account, Compression, Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersFormat, ItemId,
+    Lines, Marker, Result, SavePoint, Stat, TimelineDraft, post_id,
+};
+use crate::durable::FileError;
+use crate::env::Clock;
+use crate::ids::PostId;
+use crate::net::s3::{Bucket, Meta, RequestCounts, S3Error};
+
+/// How often the bucket's marker is read.
+const OWNER_CHECK: Duration = Duration::from_secs(60);
+
+/// Options of a dataset in a bucket.
+#[derive(Clone)]
+pub struct S3DatasetOptions {
+    /// The bucket, opened.
+    pub bucket: Bucket,
+    /// A local folder of this node for drafts and downloads, created if necessary. What is in it when the dataset is
+    /// opened is of no use any more.
+    pub spool: PathBuf,
+    /// How new files are compressed.
+    pub compression: Compression,
+    /// How follower lists are written.
+    pub followers: FollowersFormat,
+    /// The owner of the output.
+    pub owner: Marker,
+    /// Finds a post's id in a line that was written earlier; it must agree with the ids pushed.
+    pub item_id: ItemId,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl S3DatasetOptions {
+    /// The usual settings: gzip, follower lists as text.
+    pub fn new(bucket: Bucket, spool: PathBuf, owner: Marker, clock: Arc<dyn Clock>) -> Self {
+        let (compression, followers) = (Compression::default(), FollowersFormat::Text);
+        Self { bucket, spool, compression, followers, owner, item_id: post_id, clock }
+    }
+}
+
+/// A dataset in a bucket, as described in the module's documentation.
+pub struct S3Dataset {
+    inner: Arc<Inner>,
+    compression: Compression,
+    followers: FollowersFormat,
+    item_id: ItemId,
+    /// Memory of one list's duplicate filter, in bytes.
+    filter_bytes: usize,
+    clock: Arc<dyn Clock>,
+    /// When the marker was read, by the clock.
+    owner_checked: Mutex<Option<Duration>>,
+}
+
+/// What drafts share with their dataset.
+struct Inner {
+    bucket: Bucket,
+    spool: Spool,
+    owner: Marker,
+    /// The drafts of this process.
+    drafts: Mutex<HashMap<DraftId, OwnDraft>>,
+    /// Files that were read and will probably be read again.
+    cache: Mutex<Cache>,
+}
+
+/// What this process knows of a draft that it wrote.
+#[derive(Debug, Default)]
+struct OwnDraft {
+    /// The segments that were uploaded, or whose upload failed with an unknown result.
+    segments: Vec<String>,
+    /// Length of the finished draft in the spool.
+    finished: Option<u64>,
+    /// The version of the published file that an update has appended.
+    appended: Option<String>,
+}
+
+impl S3Dataset {
+    /// Opens the dataset of an output that belongs to `options.owner`.
+    ///
+    /// # Errors
+    /// The spool cannot be used.
+    pub fn open(options: S3DatasetOptions) -> Result<Self> {
+        let S3DatasetOptions { bucket, spool, compression, followers, owner, item_id, clock } = options;
+        let (drafts, cache) = Default::default();
+        let inner = Inner { bucket, spool: Spool::open(spool, item_id)?, owner, drafts, cache };
+        let (filter_bytes, owner_checked) = (FILTER_BYTES, Mutex::default());
+        Ok(Self {
+            inner: Arc::new(inner),
+            compression,
+            followers,
+            item_id,
+            filter_bytes,
+            clock,
+            owner_checked,
+        })
+    }
+
+    /// Ensures that the output still belongs to this cluster: another one may have adopted it.
+    fn look_at_owner(&self) -> Result<()> {
+        let mut checked = self.owner_checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.monotonic();
+        if checked.is_some_and(|at| now < at + OWNER_CHECK) {
+            return Ok(());
+        }
+        let inner = &self.inner;
+        let output = PathBuf::from(inner.bucket.place());
+        match BucketOutput::new(&inner.bucket).read()? {
+            Some(found) if found == inner.owner => {}
+            Some(_) => {
+                return Err(DatasetError::NotMounted { output, why: "its marker names another owner" });
+            }
+            None => return Err(DatasetError::NotMounted { output, why: "it has no marker" }),
+        }
+        *checked = Some(now);
+        Ok(())
+    }
+
+    fn files(&self) -> DraftFiles {
+        DraftFiles { published: self.inner.clone(), item_id: self.item_id }
+    }
+
+    /// An empty file in the spool.
+    fn sink(&self, draft: &DraftId) -> Result<Sink> {
+        Ok(self.inner.spool.create(draft, self.compression)?.volatile())
+    }
+
+    fn timeline(&self, draft: DraftId, file: FileTimelineDraft) -> Box<dyn TimelineDraft> {
+        Box::new(RemoteTimeline::new(self.inner.clone(), draft, file))
+    }
+
+    fn followers_draft(&self, draft: &DraftId, sink: Sink) -> Result<FileFollowersDraft> {
+        let (key, lease) = (draft.key.clone(), draft.lease);
+        FileFollowersDraft::new(
+            key,
+            lease,
+            self.inner.spool.layout(),
+            sink,
+            self.followers,
+            self.filter_bytes,
+        )
+    }
+
+    /// Downloads an old draft up to a save point into the file of a new one, not yet verified.
+    fn copy_draft(&self, old: &DraftId, new: &DraftId, saved: SavePoint) -> Result<Sink> {
+        self.look_at_owner()?;
+        if old.lease == new.lease {
+            return Err(DatasetError::SameLease { key: new.key.clone(), lease: new.lease });
+        }
+        let lost = || missing(&old.key, old.lease, "its segments do not reach its save point");
+        let segments = self.inner.segments_to(old, saved.token)?.ok_or_else(lost)?;
+        let sink = self.inner.spool.create(new, self.compression)?;
+        let mut sink = self.inner.download(&segments, sink)?.ok_or_else(lost)?;
+        // A file has one codec: the draft may be of a node with another setting.
+        if saved.token > 0 {
+            sink.continue_with(self.inner.spool.codec(new)?);
+        }
+        Ok(sink.volatile())
+    }
+}
+
+impl Inner {
+    /// Orders the publication of a draft.
+    fn fence(&self, lease: u64) -> Fence {
+        Fence { epoch: self.owner.epoch, lease }
+    }
+
+    fn drafts(&self) -> MutexGuard<'_, HashMap<DraftId, OwnDraft>> {
+        self.drafts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a draft: what an earlier attempt of the same lease uploaded must not be mixed with it.
+    fn begin(&self, draft: &DraftId) -> Result<()> {
+        let before = self.drafts().remove(draft);
+        for segment in before.into_iter().flat_map(|before| before.segments) {
+            self.bucket.delete(&segment)?;
+        }
+        Ok(())
+    }
+
+    /// A published file that is not empty: see [`set_aside`](Dataset::set_aside).
+    fn published(&self, key: &FileKey) -> Result<Option<Meta>> {
+        Ok(self.bucket.head(&object(key)?)?.filter(|meta| meta.bytes > 0))
+    }
+
+    /// The place of an object, for messages.
+    fn place(&self, object: &str) -> PathBuf {
+        PathBuf::from(format!("{}/{object}", self.bucket.url()))
+    }
+}
+
+/// The key of a published file.
+fn object(key: &FileKey) -> Result<String> {
+    key.object()
+}
+
+impl Dataset for S3Dataset {
+    fn begin_timeline(&self, account: &Account, lease: u64) -> Result<Box<dyn TimelineDraft>> {
+        self.look_at_owner()?;
+        let draft = DraftId { key: account.timeline(), lease };
+        self.inner.begin(&draft)?;
+        let sink = self.sink(&draft)?;
+        let file = FileTimelineDraft::new(draft.key.clone(), self.files(), sink, self.filter_bytes);
+        Ok(self.timeline(draft, file))
+    }
+
+    fn begin_followers(&self, account: &Account, lease: u64) -> Result<Box<dyn FollowersDraft>> {
+        self.look_at_owner()?;
+        let draft = DraftId { key: account.followers(), lease };
+        self.inner.begin(&draft)?;
+        let file = self.followers_draft(&draft, self.sink(&draft)?)?;
+        Ok(Box::new(RemoteFollowers::new(self.inner.clone(), draft, file)))
+    }
+
+    fn resume_timeline(
+        &self,
+        account: &Account,
+        saved: SavePoint,
+        old_lease: u64,
+        new_lease: u64,
+    ) -> Result<Box<dyn TimelineDraft>> {
+        let key = account.timeline();
+        let old = DraftId { key: key.clone(), lease: old_lease };
+        let new = DraftId { key: key.clone(), lease: new_lease };
+        let sink = self.copy_draft(&old, &new, saved)?;
+        let file = FileTimelineDraft::resumed(key, self.files(), sink, self.filter_bytes);
+        match verified(file, saved, TimelineDraft::items) {
+            Ok(file) => Ok(self.timeline(new, file)),
+            Err(why) => {
+                self.inner.spool.remove(&new)?;
+                Err(why.into_error(&old.key, old_lease))
+            }
+        }
+    }
+
+    fn resume_followers(
+        &self,
+        account: &Account,
+        saved: SavePoint,
+        old_lease: u64,
+        new_lease: u64,
+    ) -> Result<Box<dyn FollowersDraft>> {
+        let key = account.followers();
+        let old = DraftId { key: key.clone(), lease: old_lease };
+        let new = DraftId { key, lease: new_lease };
+        let sink = self.copy_draft(&old, &new, saved)?;
+        let mut file = self.followers_draft(&new, sink)?;
+        let file = file.read_back().map(|()| file);
+        match verified(file, saved, FollowersDraft::items) {
+            Ok(file) => Ok(Box::new(RemoteFollowers::new(self.inner.clone(), new, file))),
+            Err(why) => {
+                self.inner.spool.remove(&new)?;
+                Err(why.into_error(&old.key, old_lease))
+            }
+        }
+    }
+
+    fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
+        self.look_at_owner()?;
+        self.inner.publish(&DraftId { key: key.clone(), lease })
+    }
+
+    fn discard(&self, key: &FileKey, lease: u64) -> Result<()> {
+        self.look_at_owner()?;
+        let draft = DraftId { key: key.clone(), lease };
+        self.inner.spool.remove(&draft)?;
+        let known = self.inner.drafts().get(&draft).map(|own| own.segments.clone());
+        let segments = match known {
+            Some(segments) => segments,
+            None => self.inner.segment_keys(&draft)?,
+        };
+        for segment in segments {
+            self.inner.bucket.delete(&segment)?;
+        }
+        self.inner.drafts().remove(&draft);
+        Ok(())
+    }
+
+    fn drafts(&self) -> Result<Vec<(FileKey, u64)>> {
+        self.look_at_owner()?;
+        // Not all servers can list them.
+        if let Err(error) = self.inner.abort_old_uploads() {
+            tracing::debug!("cannot look for unfinished uploads: {error}");
+        }
+        let mut drafts = self.inner.spool.layout().drafts()?;
+        drafts.extend(self.inner.uploaded_drafts()?);
+        drafts.sort();
+        drafts.dedup();
+        Ok(drafts)
+    }
+
+    fn exists(&self, key: &FileKey) -> Result<bool> {
+        self.look_at_owner()?;
+        Ok(self.inner.published(key)?.is_some())
+    }
+
+    fn stamp(&self, key: &FileKey) -> Result<u64> {
+        self.look_at_owner()?;
+        Ok(self.inner.published(key)?.map_or(0, |meta| stamp_of(&meta.etag)))
+    }
+
+    fn stat(&self, key: &FileKey) -> Result<Option<Stat>> {
+        self.look_at_owner()?;
+        let Some(meta) = self.inner.published(key)? else { return Ok(None) };
+        let place = self.inner.place(&object(key)?).display().to_string();
+        Ok(Some(Stat { bytes: meta.bytes, place }))
+    }
+
+    fn newest_post(&self, account: &Account) -> Result<Option<PostId>> {
+        self.look_at_owner()?;
+        let key = account.timeline();
+        // Read anew, and kept for the update that asks.
+        self.inner.cache().forget(&key);
+        let newest = published::newest_post(&self.inner.caching(), account, self.item_id);
+        if newest.is_err() {
+            self.inner.cache().forget(&key);
+        }
+        newest
+    }
+
+    fn open_timeline(&self, account: &Account) -> Result<Option<Lines>> {
+        self.look_at_owner()?;
+        self.inner.cache().forget(&account.timeline());
+        published::open_timeline(&*self.inner, account, self.item_id)
+    }
+
+    fn open_followers(&self, account: &Account) -> Result<Option<Followers>> {
+        self.look_at_owner()?;
+        published::open_followers(&*self.inner, account)
+    }
+
+    fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
+        self.look_at_owner()?;
+        self.inner.cache().forget(key);
+        let Some(found) = self.inner.open(key)? else { return Ok(None) };
+        Ok(self.inner.set_aside(key, &found)?.map(|to| to.display().to_string()))
+    }
+
+    fn requests(&self) -> Vec<(&'static str, u64)> {
+        let RequestCounts { get, head, put, delete, list, multipart, retries: _ } =
+            self.inner.bucket.requests();
+        let kinds = [("get", get), ("head", head), ("put", put), ("delete", delete), ("list", list)];
+        kinds.into_iter().chain([("multipart", multipart)]).collect()
+    }
+}
+
+impl fmt::Debug for S3Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3Dataset({})", self.inner.bucket.place())
+    }
+}
+
+/// Orders the publications of one file. A new cluster starts with small leases, but in a higher epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Fence {
+    epoch: u64,
+    lease: u64,
+}
+
+/// Why an object could not be read, or a file not written.
+fn read_failure(error: io::Error, path: &Path) -> DatasetError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<S3Error>()) {
+        Some(remote) => remote.clone().into(),
+        None => FileError { action: "write", path: path.to_owned(), source: error }.into(),
+    }
+}
+
+/// FNV-1a of an object's version; never 0.
+fn stamp_of(etag: &str) -> u64 {
+    let hash = etag.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash.max(1)
+}

@@ -1,0 +1,36 @@
+//! The contract of a dataset, kept by every backend on its real server.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod contract;
+mod files;
+#[cfg(feature = "s3")]
+mod s3;
+
+/// All checks of the contract for one backend.
+macro_rules! keeps_the_contract {
+    ($backend:expr) => {
+        keeps_the_contract! { $backend =>
+            a_file_appears_when_it_is_published_and_not_before,
+            an_update_puts_new_posts_before_the_saved_ones,
+            any_node_continues_at_a_save_point_while_the_old_writer_wakes_up,
+            a_list_is_continued_and_rewritten_without_repeated_followers,
+            a_publication_may_be_repeated_by_any_node,
+            a_draft_that_was_lost_is_reported,
+            a_save_point_that_was_lost_is_reported,
+            a_discarded_draft_leaves_nothing,
+            an_unreadable_file_is_set_aside_and_replaced,
+            a_stamp_distinguishes_every_version,
+            drafts_of_dead_workers_are_listed_and_removed_by_any_node,
+            accounts_of_two_sources_do_not_meet,
+            a_draft_without_items_is_no_file,
+        }
+    };
+    ($backend:expr => $($check:ident,)*) => {
+        $(#[test]
+        fn $check() {
+            super::contract::$check(&$backend);
+        })*
+    };
+}
+pub(crate) use keeps_the_contract;

@@ -1,0 +1,201 @@
+//! In a bucket of a real server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use storage::dataset::s3::{BucketOutput, S3Dataset, S3DatasetOptions};
+use storage::dataset::{Account, Dataset, DatasetError, FileKey, Marker, OutputState};
+use storage::env::SystemClock;
+use storage::ids::UserId;
+use storage::net::s3::{Attributes, Bucket, Condition};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+use twm_tests::s3_server::S3Server;
+
+use super::contract::Backend;
+use super::keeps_the_contract;
+
+const OWNER: Marker = Marker { cluster: 5, storage: 6, epoch: 0 };
+
+/// A server, and the spools of the nodes.
+struct Store {
+    runtime: Runtime,
+    server: S3Server,
+    spools: TempDir,
+    nodes: AtomicU64,
+    bucket: Bucket,
+}
+
+impl Store {
+    fn start() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let server = runtime.block_on(S3Server::start()).unwrap();
+        let bucket = runtime.block_on(server.open("data/set")).unwrap();
+        assert_eq!(BucketOutput::new(&bucket).claim(OWNER).unwrap(), OWNER);
+        let (spools, nodes) = (TempDir::new().unwrap(), AtomicU64::new(0));
+        Self { runtime, server, spools, nodes, bucket }
+    }
+
+    fn node_of(&self, owner: Marker) -> S3Dataset {
+        let spool = self.spools.path().join(self.nodes.fetch_add(1, Ordering::Relaxed).to_string());
+        S3Dataset::open(S3DatasetOptions::new(
+            self.bucket.clone(),
+            spool,
+            owner,
+            Arc::new(SystemClock::new()),
+        ))
+        .unwrap()
+    }
+
+    fn requests_of(&self, work: impl FnOnce()) -> u64 {
+        let all = |bucket: &Bucket| {
+            let counts = bucket.requests();
+            counts.get + counts.head + counts.put + counts.delete + counts.list + counts.multipart
+        };
+        let before = all(&self.bucket);
+        work();
+        all(&self.bucket) - before
+    }
+}
+
+impl Backend for Store {
+    fn node(&self) -> Box<dyn Dataset> {
+        Box::new(self.node_of(OWNER))
+    }
+
+    fn put(&self, key: &FileKey, bytes: &[u8]) {
+        let path = key.path_under("".as_ref()).unwrap();
+        let name = path.to_str().unwrap();
+        self.bucket.put(name, bytes.to_vec().into(), &Attributes::new(), &Condition::Any).unwrap();
+    }
+}
+
+keeps_the_contract!(Store::start());
+
+fn account() -> Account {
+    UserId::Number(7).into()
+}
+
+fn finish(node: &dyn Dataset, lease: u64, id: u64) {
+    let mut draft = node.begin_timeline(&account(), lease).unwrap();
+    draft.push(&id.into(), &format!("{{\"id\":{id}}}")).unwrap();
+    draft.finish().unwrap();
+}
+
+fn lines(node: &dyn Dataset) -> Vec<String> {
+    node.open_timeline(&account()).unwrap().unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_frozen_publisher_that_wakes_up_replaces_no_later_file() {
+    let store = Store::start();
+    let (frozen, node) = (store.node(), store.node());
+    finish(&*frozen, 5, 1);
+    finish(&*node, 9, 2);
+    node.publish(&account().timeline(), 9).unwrap();
+    node.discard(&account().timeline(), 9).unwrap();
+    // Its completion was accepted, and published by another node before lease 9 was granted.
+    frozen.publish(&account().timeline(), 5).unwrap();
+    assert_eq!(lines(&*node), ["{\"id\":2}"]);
+}
+
+#[test]
+fn the_small_leases_of_a_new_owner_are_higher_than_all_of_the_former_one() {
+    let store = Store::start();
+    let old = store.node();
+    finish(&*old, 1_000, 1);
+    old.publish(&account().timeline(), 1_000).unwrap();
+    finish(&*old, 3, 8);
+    let output = BucketOutput::new(&store.bucket);
+    assert_eq!(output.look().unwrap(), OutputState::Marked(OWNER));
+    let owner = output.replace(Marker { cluster: 77, storage: 78, epoch: 0 }).unwrap();
+    assert_eq!(owner, Marker { cluster: 77, storage: 78, epoch: 1 });
+    let new = store.node_of(owner);
+    assert_eq!(new.drafts().unwrap(), [], "those of the former owner are none of ours");
+    finish(&new, 3, 9);
+    new.publish(&account().timeline(), 3).unwrap();
+    assert_eq!(lines(&new), ["{\"id\":9}"]);
+    // The former owner notices within a minute; until then, its higher leases are refused all the same.
+    finish(&*old, 2_000, 1);
+    old.publish(&account().timeline(), 2_000).unwrap();
+    assert_eq!(lines(&new), ["{\"id\":9}"]);
+    let fresh = store.node_of(OWNER);
+    assert!(matches!(fresh.exists(&account().timeline()), Err(DatasetError::NotMounted { .. })));
+}
+
+#[test]
+fn a_cluster_that_continues_another_one_keeps_its_drafts() {
+    let store = Store::start();
+    finish(&*store.node(), 3, 8);
+    let output = BucketOutput::new(&store.bucket);
+    let forced = Marker { cluster: 77, ..OWNER };
+    output.put(forced).unwrap();
+    let new = store.node_of(forced);
+    new.publish(&account().timeline(), 3).unwrap();
+    assert_eq!(lines(&new), ["{\"id\":8}"]);
+}
+
+#[test]
+fn of_all_nodes_that_claim_a_bucket_at_once_one_draws_the_id() {
+    let runtime = Runtime::new().unwrap();
+    let server = runtime.block_on(S3Server::start()).unwrap();
+    let bucket = runtime.block_on(server.open("")).unwrap();
+    let output = BucketOutput::new(&bucket);
+    assert_eq!(output.look().unwrap(), OutputState::Empty);
+    let claimed: Vec<Marker> = std::thread::scope(|scope| {
+        let claim = |storage| scope.spawn(move || output.claim(Marker { storage, ..OWNER }).unwrap());
+        let threads: Vec<_> = (1..=8).map(claim).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(claimed.iter().all(|marker| *marker == claimed[0]), "{claimed:?}");
+    assert_eq!(output.look().unwrap(), OutputState::Marked(claimed[0]));
+}
+
+#[test]
+fn a_first_crawl_takes_three_requests_and_an_update_four() {
+    let store = Store::start();
+    let node = store.node();
+    let key = account().timeline();
+    // The marker is looked at once a minute.
+    assert!(!node.exists(&key).unwrap());
+    let first = store.requests_of(|| {
+        finish(&*node, 1, 5);
+        node.publish(&key, 1).unwrap();
+        node.discard(&key, 1).unwrap();
+    });
+    let update = store.requests_of(|| {
+        node.newest_post(&account()).unwrap();
+        let mut draft = node.begin_timeline(&account(), 2).unwrap();
+        draft.push(&9.into(), "{\"id\":9}").unwrap();
+        draft.append_existing().unwrap();
+        draft.finish().unwrap();
+        node.publish(&key, 2).unwrap();
+        node.discard(&key, 2).unwrap();
+    });
+    assert_eq!((first, update), (3, 4));
+    assert_eq!(lines(&*node), ["{\"id\":9}", "{\"id\":5}"]);
+}
+
+#[test]
+fn a_server_that_is_away_loses_no_draft_and_is_named() {
+    let mut store = Store::start();
+    let node = store.node();
+    let key = account().timeline();
+    let mut draft = node.begin_timeline(&account(), 1).unwrap();
+    draft.push(&5.into(), "{\"id\":5}").unwrap();
+    finish(&*node, 2, 6);
+    store.runtime.block_on(store.server.kill()).unwrap();
+    let begun = Instant::now();
+    for error in [draft.save_point().unwrap_err(), node.publish(&key, 2).unwrap_err()] {
+        assert!(error.is_of_the_place() && error.is_temporary(), "{error}");
+        assert!(error.to_string().contains("127.0.0.1"), "{error}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(60), "a call ends by itself");
+    store.runtime.block_on(store.server.restart()).unwrap();
+    node.publish(&key, 2).unwrap();
+    assert_eq!(lines(&*node), ["{\"id\":6}"]);
+    let saved = draft.save_point().unwrap();
+    assert_eq!(store.node().resume_timeline(&account(), saved, 1, 3).unwrap().items(), 1);
+}
