@@ -6,15 +6,13 @@ use storage::planted::{Bug, planted};
 
 use crate::command::RosterChange;
 use crate::model::{
-    Command, CrawlChange, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, EventKind, JobId, Mutation, NodeId,
-    Operation, Refusal, RequestId, Response, SubmitSummary, Write,
+    Command, CrawlChange, CrawlId, CrawlPhase, CrawlSpec, EventKind, JobId, Mutation, NodeId, Operation,
+    Refusal, RequestId, Response, SubmitSummary, Write,
 };
 
-use super::broken::{StateFailure, lower};
-use super::crawl::{Crawl, CrawlRecord};
-use super::findings::operations_to_retry;
-use super::jobs::{JobRecord, Phase, Rank};
-use super::saved::Saved;
+use super::broken::StateFailure;
+use super::crawl::{Chunk, Crawl};
+use super::job::JobRecord;
 use super::{MAX_DRAINED, State};
 
 /// Most failed accounts that one command retries: it reads all of them from the store.
@@ -55,13 +53,13 @@ impl State {
                 self.add_targets(crawl, chunk, users, seeds)
             }
             Mutation::SealCrawl { crawl } => {
-                self.change_crawl(crawl, "be sealed", CrawlChange::Sealed, |r| &mut r.sealed, true)
+                self.change_crawl(crawl, "be sealed", CrawlChange::Sealed, Crawl::seal)
             }
             Mutation::PauseCrawl { crawl } => {
-                self.change_crawl(crawl, "be paused", CrawlChange::Paused, |r| &mut r.paused, true)
+                self.change_crawl(crawl, "be paused", CrawlChange::Paused, Crawl::pause)
             }
             Mutation::ResumeCrawl { crawl } => {
-                self.change_crawl(crawl, "be resumed", CrawlChange::Resumed, |r| &mut r.paused, false)
+                self.change_crawl(crawl, "be resumed", CrawlChange::Resumed, Crawl::resume)
             }
             Mutation::CancelCrawl { crawl } => self.cancel_crawl(crawl),
             Mutation::RetryErrors { request, crawl, user, limit } => {
@@ -150,7 +148,7 @@ impl State {
     }
 
     fn release_delayed(&mut self) {
-        while let Some(&(until, job)) = self.jobs.delayed.first() {
+        while let Some(&(until, job)) = self.jobs.delayed().first() {
             if until > self.head.clock {
                 break;
             }
@@ -166,19 +164,7 @@ impl State {
         self.head.last_crawl += 1;
         let id = CrawlId(self.head.last_crawl);
         self.tell_crawl(id, CrawlChange::Submitted { name: spec.name.clone(), operations: spec.operations });
-        let record = CrawlRecord {
-            spec,
-            counters: CrawlCounters::default(),
-            sealed: false,
-            paused: false,
-            cancelled: false,
-            next_chunk: [0; 2],
-            last_added: [SubmitSummary::default(); 2],
-            submitted_at: self.head.clock,
-            ended_at: None,
-            pass: 0,
-        };
-        self.crawls.insert(id, Crawl::of(Saved::new(record)));
+        self.crawls.insert(id, Crawl::submitted(spec, self.head.clock));
         Response::CrawlCreated(id)
     }
 
@@ -186,57 +172,39 @@ impl State {
         let Some(crawl) = self.crawls.get_mut(id) else {
             return Response::Refused(Refusal::NoSuchCrawl(id));
         };
-        let kind = usize::from(seeds);
-        let expected = crawl.record.next_chunk[kind];
-        if chunk < expected {
-            let is_last = chunk + 1 == expected;
-            return Response::Added(if is_last {
-                crawl.record.last_added[kind]
-            } else {
-                SubmitSummary::default()
-            });
-        }
-        if crawl.record.sealed || crawl.phase().is_over() {
-            return wrong_phase(id, crawl.phase(), "take targets");
-        }
-        if chunk > expected {
-            return Response::Refused(Refusal::MissingChunk { crawl: id, got: chunk, expected });
-        }
-        let named = users.len() as u64;
-        let new = crawl.seen.insert(users);
-        let summary = SubmitSummary { accepted: new.len() as u64, duplicates: named - new.len() as u64 };
-        let record = crawl.record.change();
-        record.next_chunk[kind] += 1;
-        record.last_added[kind] = summary;
-        if seeds {
+        let next = crawl.expects(chunk, seeds);
+        if let Chunk::Repeated(summary) = next {
             return Response::Added(summary);
         }
-        new.iter().for_each(|user| crawl.queue.push_back(user, 0));
-        let users = &mut crawl.counters().users;
-        users.accepted += summary.accepted;
-        users.waiting += summary.accepted;
-        users.duplicates += summary.duplicates;
-        let SubmitSummary { accepted, duplicates } = summary;
-        self.tell_crawl(id, CrawlChange::Targets { accepted, duplicates });
+        if !crawl.takes_targets() {
+            return wrong_phase(id, crawl.phase(), "take targets");
+        }
+        if let Chunk::Missing { expected } = next {
+            return Response::Refused(Refusal::MissingChunk { crawl: id, got: chunk, expected });
+        }
+        let summary = crawl.add_chunk(users, seeds);
+        if !seeds {
+            let SubmitSummary { accepted, duplicates } = summary;
+            self.tell_crawl(id, CrawlChange::Targets { accepted, duplicates });
+        }
         Response::Added(summary)
     }
 
+    /// Applies a change that is possible until a crawl is cancelled; `switch` returns whether it changed anything.
     fn change_crawl(
         &mut self,
         id: CrawlId,
         verb: &str,
         change: CrawlChange,
-        switch: impl FnOnce(&mut CrawlRecord) -> &mut bool,
-        on: bool,
+        switch: fn(&mut Crawl) -> bool,
     ) -> Response {
         let Some(crawl) = self.crawls.get_mut(id) else {
             return Response::Refused(Refusal::NoSuchCrawl(id));
         };
-        if crawl.record.cancelled || (crawl.record.ended_at.is_some() && !crawl.record.sealed) {
+        if crawl.is_closed() {
             return wrong_phase(id, crawl.phase(), verb);
         }
-        if crawl.phase() != CrawlPhase::Finished && std::mem::replace(switch(crawl.record.change()), on) != on
-        {
+        if crawl.phase() != CrawlPhase::Finished && switch(crawl) {
             self.tell_crawl(id, change);
         }
         self.finish_if_done(id);
@@ -252,7 +220,7 @@ impl State {
         }
         // A rename in progress cannot be stopped: its file stays this crawl's until the publication is confirmed.
         let (left, jobs): (Vec<JobId>, Vec<JobId>) =
-            self.jobs.iter().filter(|(_, r)| r.crawl == id).map(|(job, _)| job).partition(|&job| {
+            self.jobs.iter().filter(|(_, r)| r.crawl() == id).map(|(job, _)| job).partition(|&job| {
                 !planted(Bug::CancelFreesFile) && self.jobs.get(job).is_some_and(JobRecord::is_publishing)
             });
         for job in jobs {
@@ -266,16 +234,7 @@ impl State {
             self.lost_crawl(id);
             return Response::Done;
         };
-        crawl.queue.clear();
-        crawl.ready.clear();
-        crawl.open = left.len() as u64;
-        let record = crawl.record.change();
-        record.cancelled = true;
-        record.ended_at = Some(clock);
-        let users = &mut record.counters.users;
-        users.cancelled += users.waiting + users.active;
-        users.waiting = 0;
-        users.active = 0;
+        crawl.cancel(clock, left.len() as u64);
         self.tell_crawl(id, CrawlChange::Cancelled);
         Response::Done
     }
@@ -284,9 +243,7 @@ impl State {
     pub(super) fn finish_if_done(&mut self, id: CrawlId) {
         let clock = self.head.clock;
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
-        let done = crawl.record.sealed && crawl.open == 0 && crawl.queue.is_empty();
-        if done && !crawl.phase().is_over() {
-            crawl.record.change().ended_at = Some(clock);
+        if crawl.finish_if_done(clock) {
             self.crawls.deactivate(id);
             self.tell_crawl(id, CrawlChange::Finished);
         }
@@ -298,7 +255,7 @@ impl State {
         if crawl.phase() == CrawlPhase::Cancelled {
             return wrong_phase(id, CrawlPhase::Cancelled, "retry errors");
         }
-        let operations = crawl.record.spec.operations;
+        let operations = crawl.spec().operations;
         let failed = match self.outcomes.take_errors(id, user.as_ref(), limit.min(MAX_RETRIED) as usize) {
             Ok(failed) => failed,
             Err(error) => {
@@ -310,14 +267,10 @@ impl State {
             return Response::Refused(Refusal::NotFailed { crawl: id, user });
         }
         for (user, error) in &failed {
-            let again = operations_to_retry(&error.failures, operations);
-            let Some(mut record) = JobRecord::fresh(id, user.clone(), error.depth, again) else {
+            let Some(record) = JobRecord::retry(id, error, operations) else {
                 self.broken("TWM-C1", format!("account {user} of crawl {id} failed at no operation"));
                 continue;
             };
-            record.completed = error.completed;
-            record.gone = error.gone.clone();
-            record.phase = Phase::Ready { rank: Rank { late: true, order: 0 } };
             self.head.last_job += 1;
             let job = JobId(self.head.last_job);
             self.jobs.insert(job, record);
@@ -325,14 +278,10 @@ impl State {
         }
         let count = failed.len() as u64;
         if let Some(crawl) = self.crawls.get_mut(id).filter(|_| count > 0) {
-            crawl.open += count;
-            let record = crawl.record.change();
-            if !lower(&mut record.counters.users.failed, count) {
-                self.miscounted(id, "failed accounts");
+            if let Err(miscount) = crawl.reopen(count) {
+                self.miscounted(id, miscount);
                 return Response::Retried(0);
             }
-            record.counters.users.active += count;
-            record.ended_at = None;
             self.crawls.reactivate(id);
             self.tell_crawl(id, CrawlChange::Retried { accounts: count });
         }

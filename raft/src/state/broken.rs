@@ -82,16 +82,21 @@ impl State {
         self.broken("TWM-S1", format!("session {session} has no record and is still referred to"));
     }
 
-    /// A count would fall below zero.
+    /// A count of a crawl would fall below zero.
     #[track_caller]
-    pub(super) fn miscounted(&mut self, crawl: CrawlId, count: &'static str) {
-        self.broken("TWM-C1", format!("crawl {crawl} counts fewer {count} than there are"));
+    pub(super) fn miscounted(&mut self, crawl: CrawlId, Miscount(what): Miscount) {
+        self.broken("TWM-C1", format!("crawl {crawl} counts fewer {what} than there are"));
     }
 }
 
-/// Lowers a count; returns false and changes nothing if it would fall below zero.
-pub(super) fn lower(count: &mut u64, by: u64) -> bool {
-    let rest = count.checked_sub(by);
-    *count = rest.unwrap_or(*count);
-    rest.is_some()
+/// A count would fall below zero: what it counts.
+pub(super) struct Miscount(&'static str);
+
+/// Lowers a count.
+///
+/// # Errors
+/// It would fall below zero; it is unchanged.
+pub(super) fn lower(count: &mut u64, by: u64, what: &'static str) -> Result<(), Miscount> {
+    *count = count.checked_sub(by).ok_or(Miscount(what))?;
+    Ok(())
 }

@@ -1,67 +1,122 @@
 //! A crawl inside the state machine.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
+use storage::ids::UserId;
+use storage::state::StateStore;
 
-use crate::model::{CrawlCounters, CrawlPhase, CrawlSpec, JobId, Operation, StorageId, SubmitSummary, Wants};
+use crate::model::{
+    CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, CrawlView, FinalState, JobId, Operation,
+    OperationCounters, StorageId, SubmitSummary, Traversal, UserCounters, Wants,
+};
 
-use super::jobs::Rank;
-use super::queue::SegmentQueue;
+use super::broken::{Miscount, lower};
+use super::checksum::Checksum;
+use super::crawl_accounts::{Accounts, Discovered};
+use super::crawl_jobs::CrawlJobs;
+use super::job::JobRecord;
+use super::keys;
+use super::persist::{Changes, LoadError};
 use super::saved::Saved;
-use super::seen::SeenSet;
 
 /// One submission and everything that belongs to it.
 pub(super) struct Crawl {
-    pub(super) record: Saved<CrawlRecord>,
-    pub(super) queue: SegmentQueue,
-    pub(super) frontier: SegmentQueue,
-    pub(super) seen: SeenSet,
-    /// Jobs with a record that can run, in the order in which they are granted.
-    pub(super) ready: ReadyJobs,
-    /// Number of jobs with a record, in any phase.
-    pub(super) open: u64,
-    pub(super) leased: u64,
-    pub(super) delayed: u64,
-    /// Whether the seen-set and the frontier are on disk only ([`retention`](super::retention)).
-    pub(super) put_away: bool,
+    record: Saved<CrawlRecord>,
+    accounts: Accounts,
+    jobs: CrawlJobs,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct CrawlRecord {
-    pub(super) spec: CrawlSpec,
-    pub(super) counters: CrawlCounters,
+struct CrawlRecord {
+    spec: CrawlSpec,
+    counters: CrawlCounters,
     /// All targets are in.
-    pub(super) sealed: bool,
-    pub(super) paused: bool,
-    pub(super) cancelled: bool,
+    sealed: bool,
+    paused: bool,
+    cancelled: bool,
     /// The next chunk of targets and of seeds.
-    pub(super) next_chunk: [u64; 2],
+    next_chunk: [u64; 2],
     /// The results of the last chunks of targets and of seeds, returned for repeated ones.
-    pub(super) last_added: [SubmitSummary; 2],
-    pub(super) submitted_at: u64,
-    pub(super) ended_at: Option<u64>,
+    last_added: [SubmitSummary; 2],
+    submitted_at: u64,
+    ended_at: Option<u64>,
     /// Stride scheduling (Waldspurger and Weihl, 1995): the crawl with the smallest pass is served next, and
     /// each grant advances its pass by the inverse of its priority.
-    pub(super) pass: u64,
+    pass: u64,
 }
 
 /// How far one job advances the pass of a crawl with priority 1.
 pub(super) const STRIDE: u64 = 1_000_000;
 
+/// What becomes of a chunk of targets or seeds.
+pub(super) enum Chunk {
+    /// It is the next one.
+    Next,
+    /// It was added before, with this result as far as it is remembered.
+    Repeated(SubmitSummary),
+    /// This one has to come first.
+    Missing { expected: u64 },
+}
+
 impl Crawl {
-    pub(super) fn of(record: Saved<CrawlRecord>) -> Self {
-        Self {
-            record,
-            queue: SegmentQueue::default(),
-            frontier: SegmentQueue::default(),
-            seen: SeenSet::default(),
-            ready: ReadyJobs::default(),
-            open: 0,
-            leased: 0,
-            delayed: 0,
-            put_away: false,
+    /// A crawl without targets.
+    pub(super) fn submitted(spec: CrawlSpec, at: u64) -> Self {
+        let record = CrawlRecord {
+            spec,
+            counters: CrawlCounters::default(),
+            sealed: false,
+            paused: false,
+            cancelled: false,
+            next_chunk: [0; 2],
+            last_added: [SubmitSummary::default(); 2],
+            submitted_at: at,
+            ended_at: None,
+            pass: 0,
+        };
+        Self { record: Saved::new(record), accounts: Accounts::default(), jobs: CrawlJobs::default() }
+    }
+
+    /// Loads a crawl with its accounts; jobs are added with [`Self::load_job`].
+    pub(super) fn load(store: &dyn StateStore, id: CrawlId, record: &[u8]) -> Result<Self, LoadError> {
+        let damaged = |_| LoadError::damaged("crawl", &keys::crawl(id));
+        let record = Saved::loaded(postcard::from_bytes(record).map_err(damaged)?);
+        let mut crawl = Self { record, accounts: Accounts::default(), jobs: CrawlJobs::default() };
+        crawl.accounts = Accounts::load(store, id, crawl.phase().is_over())?;
+        Ok(crawl)
+    }
+
+    /// Adds a job that was loaded.
+    pub(super) fn load_job(&mut self, id: JobId, record: &JobRecord) {
+        self.jobs.add(1);
+        self.jobs.place(id, record);
+    }
+
+    /// Adds what has changed since the last checkpoint; returns new numbers of the seen-set, unsorted.
+    pub(super) fn freeze(&mut self, id: CrawlId, changes: &mut Changes) -> Vec<u64> {
+        if let Some(record) = self.record.take_changed() {
+            changes.put_record("crawl", keys::crawl(id), record);
         }
+        self.accounts.freeze(id, changes)
+    }
+
+    pub(super) fn spec(&self) -> &CrawlSpec {
+        &self.record.spec
+    }
+
+    pub(super) fn users(&self) -> UserCounters {
+        self.record.counters.users
+    }
+
+    /// Number of accounts in the frontier, in memory or not.
+    pub(super) fn frontier_len(&self) -> u64 {
+        self.record.counters.frontier
+    }
+
+    pub(super) fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    pub(super) fn jobs(&self) -> &CrawlJobs {
+        &self.jobs
     }
 
     pub(super) fn phase(&self) -> CrawlPhase {
@@ -79,12 +134,142 @@ impl Crawl {
         }
     }
 
-    pub(super) fn grants(&self) -> bool {
+    /// When it ended, cluster time in ms, if it is over and none of its jobs waits for a publication.
+    pub(super) fn ended_at(&self) -> Option<u64> {
+        self.record.ended_at.filter(|_| self.has_ended())
+    }
+
+    /// Whether it is over and none of its jobs waits for a publication.
+    pub(super) fn has_ended(&self) -> bool {
+        self.phase().is_over() && self.jobs.counts().open == 0
+    }
+
+    /// The crawl as clients see it.
+    pub(super) fn view(&self, id: CrawlId, now: u64) -> CrawlView {
+        let (record, jobs) = (&self.record, self.jobs.counts());
+        CrawlView {
+            id,
+            spec: record.spec.clone(),
+            phase: self.phase(),
+            counters: record.counters,
+            queued: self.accounts.waiting(),
+            ready: jobs.ready,
+            leased: jobs.leased,
+            delayed: jobs.delayed,
+            chunks: record.next_chunk,
+            submitted_at: record.submitted_at,
+            ended_at: record.ended_at,
+            now,
+        }
+    }
+
+    /// Adds what all replicas have to agree on, except for the accounts.
+    pub(super) fn add_to(&self, sum: &mut Checksum) {
+        sum.record(&*self.record);
+        self.jobs.add_to(sum);
+    }
+}
+
+/// Operators.
+impl Crawl {
+    /// What becomes of this chunk.
+    pub(super) fn expects(&self, chunk: u64, seeds: bool) -> Chunk {
+        let kind = usize::from(seeds);
+        match self.record.next_chunk[kind] {
+            expected if chunk > expected => Chunk::Missing { expected },
+            expected if chunk == expected => Chunk::Next,
+            expected if chunk + 1 == expected => Chunk::Repeated(self.record.last_added[kind]),
+            _ => Chunk::Repeated(SubmitSummary::default()),
+        }
+    }
+
+    /// Whether it takes targets.
+    pub(super) fn takes_targets(&self) -> bool {
+        !self.record.sealed && !self.phase().is_over()
+    }
+
+    /// Adds the next chunk of targets or seeds.
+    pub(super) fn add_chunk(&mut self, users: Vec<UserId>, seeds: bool) -> SubmitSummary {
+        let summary = self.accounts.submit(users, seeds);
+        let kind = usize::from(seeds);
+        let record = self.record.change();
+        record.next_chunk[kind] += 1;
+        record.last_added[kind] = summary;
+        if !seeds {
+            let users = &mut record.counters.users;
+            users.accepted += summary.accepted;
+            users.waiting += summary.accepted;
+            users.duplicates += summary.duplicates;
+        }
+        summary
+    }
+
+    /// Whether it was cancelled, or has ended before all targets were in.
+    pub(super) fn is_closed(&self) -> bool {
+        self.record.cancelled || (self.record.ended_at.is_some() && !self.record.sealed)
+    }
+
+    /// All targets are in. Like the next two, returns whether this changes anything.
+    pub(super) fn seal(&mut self) -> bool {
+        !std::mem::replace(&mut self.record.change().sealed, true)
+    }
+
+    pub(super) fn pause(&mut self) -> bool {
+        !std::mem::replace(&mut self.record.change().paused, true)
+    }
+
+    pub(super) fn resume(&mut self) -> bool {
+        std::mem::replace(&mut self.record.change().paused, false)
+    }
+
+    /// Cancels the crawl. Its other jobs are in no queue any more; so many wait for their publication.
+    pub(super) fn cancel(&mut self, at: u64, publishing: u64) {
+        self.accounts.clear_waiting();
+        self.jobs.keep_only_publishing(publishing);
+        let record = self.record.change();
+        record.cancelled = true;
+        record.ended_at = Some(at);
+        let users = &mut record.counters.users;
+        users.cancelled += users.waiting + users.active;
+        users.waiting = 0;
+        users.active = 0;
+    }
+
+    /// Ends the crawl if nothing is left to do; returns whether that was so.
+    pub(super) fn finish_if_done(&mut self, at: u64) -> bool {
+        let is_done = self.record.sealed && self.jobs.counts().open == 0 && self.accounts.waiting() == 0;
+        let finishes = is_done && !self.phase().is_over();
+        if finishes {
+            self.record.change().ended_at = Some(at);
+        }
+        finishes
+    }
+
+    /// So many failed accounts have jobs again, which reopens a crawl that has ended.
+    pub(super) fn reopen(&mut self, retried: u64) -> Result<(), Miscount> {
+        self.jobs.add(retried);
+        let record = self.record.change();
+        lower(&mut record.counters.users.failed, retried, "failed accounts")?;
+        record.counters.users.active += retried;
+        record.ended_at = None;
+        Ok(())
+    }
+}
+
+/// Scheduling.
+impl Crawl {
+    /// Whether a node with this storage would be granted a job.
+    pub(super) fn could_grant(&self, storage: StorageId, wants: &Wants) -> bool {
+        self.grants() && (self.jobs.first_ready(storage, wants).is_some() || self.could_begin(wants))
+    }
+
+    fn grants(&self) -> bool {
         matches!(self.phase(), CrawlPhase::Running | CrawlPhase::Loading)
     }
 
-    pub(super) fn counters(&mut self) -> &mut CrawlCounters {
-        &mut self.record.change().counters
+    /// Whether a fresh account could begin.
+    pub(super) fn could_begin(&self, wants: &Wants) -> bool {
+        self.accounts.waiting() > 0 && self.first_operation().is_some_and(|op| wants.takes(op))
     }
 
     /// The first operation of a fresh account.
@@ -92,13 +277,33 @@ impl Crawl {
         self.record.spec.operations.first()
     }
 
-    /// Whether a node with this storage would be granted a job.
-    pub(super) fn could_grant(&self, storage: StorageId, wants: &Wants) -> bool {
-        self.grants() && (self.ready.first(storage, wants).is_some() || self.could_begin(wants))
+    /// The job of the account at the head of the queue, which gets a record.
+    pub(super) fn begin_account(&mut self, id: CrawlId) -> Result<Option<JobRecord>, Miscount> {
+        let Some((user, depth)) = self.accounts.pop_waiting() else { return Ok(None) };
+        let Some(job) = JobRecord::fresh(id, user, depth, self.record.spec.operations) else {
+            return Ok(None);
+        };
+        self.jobs.add(1);
+        let users = &mut self.record.change().counters.users;
+        lower(&mut users.waiting, 1, "waiting accounts")?;
+        users.active += 1;
+        Ok(Some(job))
     }
 
-    pub(super) fn could_begin(&self, wants: &Wants) -> bool {
-        !self.queue.is_empty() && self.first_operation().is_some_and(|op| wants.takes(op))
+    /// Puts a job where the phase of its record says that it is.
+    pub(super) fn place(&mut self, id: JobId, record: &JobRecord) {
+        self.jobs.place(id, record);
+    }
+
+    /// Takes a job from where its record says that it is; returns whether it was there.
+    #[must_use]
+    pub(super) fn displace(&mut self, record: &JobRecord) -> bool {
+        self.jobs.displace(record)
+    }
+
+    /// The crawl's place among the others: the smallest pass is served next.
+    pub(super) fn pass(&self) -> u64 {
+        self.record.pass
     }
 
     /// Counts one job granted while the scheduler is at `pass`, and returns the scheduler's new pass.
@@ -114,71 +319,93 @@ impl Crawl {
     }
 }
 
-/// Ready jobs by storage, operation and rank.
-#[derive(Default)]
-pub(super) struct ReadyJobs {
-    anywhere: Lanes,
-    pinned: BTreeMap<StorageId, Lanes>,
-    len: u64,
+/// Findings.
+impl Crawl {
+    /// Counts what happened in an operation.
+    pub(super) fn count(&mut self, operation: Operation, change: impl FnOnce(&mut OperationCounters)) {
+        change(self.record.change().counters.of(operation));
+    }
+
+    /// Adds accounts that were discovered at this depth. They must be [in memory](Self::take_out).
+    pub(super) fn discover(
+        &mut self,
+        admitted: Vec<UserId>,
+        discarded: Vec<UserId>,
+        depth: u32,
+    ) -> Discovered {
+        let spec = &self.record.spec;
+        let within = spec.depth.is_none_or(|limit| depth <= limit);
+        let traversal = if within { spec.traversal } else { Traversal::Default };
+        let new = self.accounts.discover(admitted, discarded, depth, traversal);
+        let counters = &mut self.record.change().counters;
+        counters.discovered += new.admitted + new.discarded;
+        counters.admitted += new.admitted;
+        if traversal == Traversal::Default {
+            counters.frontier += new.admitted;
+        } else {
+            counters.users.accepted += new.admitted;
+            counters.users.waiting += new.admitted;
+        }
+        new
+    }
+
+    /// An account has reached a final state (TWM-C1), and its job has lost its record.
+    pub(super) fn end_account(&mut self, state: FinalState) -> Result<(), Miscount> {
+        self.jobs.drop_one()?;
+        let users = &mut self.record.change().counters.users;
+        lower(&mut users.active, 1, "active accounts")?;
+        match state {
+            FinalState::Failed => users.failed += 1,
+            FinalState::Completed => users.completed += 1,
+            FinalState::Gone => users.gone += 1,
+        }
+        Ok(())
+    }
+
+    /// The publication of a cancelled crawl's job is over. The account was counted as cancelled.
+    pub(super) fn drop_publication(&mut self) -> Result<(), Miscount> {
+        self.jobs.drop_one()
+    }
 }
 
-/// Jobs in the order in which they are granted, by [`Operation::index`].
-type Lanes = [BTreeMap<Rank, JobId>; 4];
-
-impl ReadyJobs {
-    pub(super) fn len(&self) -> u64 {
-        self.len
+/// Retention.
+impl Crawl {
+    /// Removes the accounts of an ended crawl from memory, if a checkpoint has all of them; returns them, because
+    /// dropping them can take a while.
+    pub(super) fn put_away(&mut self) -> Option<impl Send + use<>> {
+        if self.has_ended() { self.accounts.put_away() } else { None }
     }
 
-    /// Number of jobs that can run on one storage only, by storage.
-    pub(super) fn by_storage(&self) -> impl Iterator<Item = (StorageId, u64)> {
-        let count = |lanes: &Lanes| lanes.iter().map(|lane| lane.len() as u64).sum();
-        self.pinned.iter().map(move |(&storage, lanes)| (storage, count(lanes)))
+    /// Loads what was put away, if anything.
+    pub(super) fn take_out(&mut self, store: &dyn StateStore, id: CrawlId) -> Result<(), LoadError> {
+        self.accounts.take_out(store, id)
+    }
+}
+
+#[cfg(test)]
+impl Crawl {
+    /// Whether the record is that of another replica's crawl.
+    pub(super) fn has_record_of(&self, other: &Self) -> bool {
+        *self.record == *other.record
     }
 
-    pub(super) fn insert(&mut self, pin: Option<StorageId>, operation: Operation, rank: Rank, job: JobId) {
-        let lanes = match pin {
-            None => &mut self.anywhere,
-            Some(storage) => self.pinned.entry(storage).or_default(),
-        };
-        if lanes[operation.index()].insert(rank, job).is_none() {
-            self.len += 1;
-        }
+    /// The counters of accounts, to damage them.
+    pub(super) fn users_mut(&mut self) -> &mut UserCounters {
+        &mut self.record.change().counters.users
     }
 
-    /// Returns whether it was there.
-    #[must_use]
-    pub(super) fn remove(&mut self, pin: Option<StorageId>, operation: Operation, rank: Rank) -> bool {
-        let lanes = match pin {
-            None => Some(&mut self.anywhere),
-            Some(storage) => self.pinned.get_mut(&storage),
-        };
-        let Some(lanes) = lanes else { return false };
-        let removed = lanes[operation.index()].remove(&rank).is_some();
-        self.len -= u64::from(removed);
-        if let Some(storage) = pin.filter(|_| lanes.iter().all(BTreeMap::is_empty)) {
-            self.pinned.remove(&storage);
-        }
-        removed
+    /// The accounts, to damage them.
+    pub(super) fn accounts_mut(&mut self) -> &mut Accounts {
+        &mut self.accounts
     }
 
-    /// All jobs by storage and operation, each group in the order in which it is granted.
-    pub(super) fn iter(&self) -> impl Iterator<Item = JobId> + '_ {
-        let lanes = std::iter::once(&self.anywhere).chain(self.pinned.values());
-        lanes.flatten().flat_map(|lane| lane.values().copied())
+    /// The jobs, to damage them.
+    pub(super) fn jobs_mut(&mut self) -> &mut CrawlJobs {
+        &mut self.jobs
     }
 
-    /// The job that a node with this storage is granted first.
-    pub(super) fn first(&self, storage: StorageId, wants: &Wants) -> Option<JobId> {
-        let here = [Some(&self.anywhere), self.pinned.get(&storage)];
-        let heads = here.into_iter().flatten().flat_map(|lanes| {
-            let wanted = Operation::ALL.into_iter().filter(|op| wants.takes(*op));
-            wanted.filter_map(|op| lanes[op.index()].first_key_value())
-        });
-        heads.min().map(|(_, job)| *job)
-    }
-
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
+    /// Overtakes all other crawls.
+    pub(super) fn jump_ahead(&mut self) {
+        self.record.change().pass = u64::MAX;
     }
 }

@@ -84,11 +84,7 @@ impl CrawlTable {
     pub(super) fn sum(&self) -> u64 {
         let mut sum = Checksum::default();
         for (id, crawl) in &self.all {
-            sum.record(id)
-                .record(&*crawl.record)
-                .number(crawl.open)
-                .number(crawl.leased)
-                .number(crawl.delayed);
+            crawl.add_to(sum.record(id));
         }
         sum.record(&self.active).finish()
     }

@@ -3,22 +3,18 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    EventKind, Failure, FinalState, Finding, Gone, GoneReason, JobChange, JobId, LeaseId, Operation,
-    Progress, SessionId, Traversal,
+    CrawlPhase, EventKind, Finding, GoneReason, JobChange, JobId, LeaseId, OperationCounters, Progress,
+    SessionId,
 };
 use storage::ids::UserId;
 
-use api::wire::bounds::MAX_CURSOR;
-
 use super::State;
-use super::broken::lower;
-use super::jobs::{JobRecord, Phase};
+use super::crawl_accounts::Discovered;
+use super::job::{InputSearch, JobRecord};
+use super::session::Session;
 
 /// Longest reason that the error list keeps, bytes.
 const MAX_REASON: usize = 512;
-
-/// Most storages that may report a job's input as missing before it is made again. They are part of the job's record.
-const MAX_WITHOUT_INPUT: usize = 256;
 
 impl State {
     pub(super) fn apply_finding(&mut self, job: JobId, lease: LeaseId, session: SessionId, finding: Finding) {
@@ -57,18 +53,18 @@ impl State {
 
     fn completed(&mut self, job: JobId, lease: LeaseId, session: SessionId, file: bool, items: u64) {
         let Some(holder) = self.sessions.get_mut(session) else { return self.lost_session(session) };
-        holder.record.change().completed += 1;
-        let storage = holder.record.storage;
+        holder.count_completed();
+        let storage = holder.storage();
         if !file {
             self.unlease(job);
             self.complete_dependents(job);
             self.operation_done(job, items);
             return;
         }
-        holder.leased.remove(&job);
+        holder.wait_for_publication(job);
         self.tell_job(job, || JobChange::Fetched { items });
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        record.phase = Phase::Publishing { lease, session: Some(session), adopted: false, storage, items };
+        record.wait_for_publication(lease, session, storage, items);
     }
 
     fn published(&mut self, job: JobId) {
@@ -77,12 +73,9 @@ impl State {
         }
         self.unlease(job);
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        let Phase::Publishing { storage, items, .. } = record.phase else {
+        let Some(items) = record.published() else {
             return self.broken("TWM-P1", format!("job {job} is published and was not to be"));
         };
-        if record.later.iter().any(|op| op.input() == Some(record.current)) {
-            record.holder = Some(storage);
-        }
         self.operation_done(job, items);
     }
 
@@ -92,14 +85,14 @@ impl State {
             return self.leave_cancelled(job);
         }
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        record.progress = None;
+        record.drop_progress();
         self.failed(job, "its finished draft was lost before it was published".to_owned(), 0, true);
     }
 
     /// Whether the job only waits for the end of a publication that a cancellation could not stop.
     pub(super) fn is_of_cancelled(&self, job: JobId) -> bool {
-        let crawl = self.jobs.get(job).and_then(|record| self.crawls.get(record.crawl));
-        crawl.is_some_and(|crawl| crawl.record.cancelled)
+        let crawl = self.jobs.get(job).and_then(|record| self.crawls.get(record.crawl()));
+        crawl.is_some_and(|crawl| crawl.phase() == CrawlPhase::Cancelled)
     }
 
     /// The publication of a cancelled crawl's job is confirmed, or given up with its storage. The account was counted
@@ -107,9 +100,10 @@ impl State {
     pub(super) fn leave_cancelled(&mut self, job: JobId) {
         self.unlease(job);
         let Some(record) = self.jobs.remove(job) else { return self.lost_job(job) };
-        let Some(crawl) = self.crawls.get_mut(record.crawl) else { return self.lost_crawl(record.crawl) };
-        if !lower(&mut crawl.open, 1) {
-            self.miscounted(record.crawl, "jobs of a cancelled crawl");
+        let id = record.crawl();
+        let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
+        if let Err(miscount) = crawl.drop_publication() {
+            self.miscounted(id, miscount);
         }
     }
 
@@ -117,25 +111,22 @@ impl State {
     fn operation_done(&mut self, job: JobId, items: u64) {
         self.tell_job(job, || JobChange::Completed { items });
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        record.completed = true;
-        let (crawl, operation) = (record.crawl, record.current);
-        let Some(entry) = self.crawls.get_mut(crawl) else { return self.lost_crawl(crawl) };
-        let counters = entry.counters().of(operation);
-        counters.completed += 1;
-        counters.items = counters.items.saturating_add(items);
+        record.complete();
+        self.count(job, |counters| {
+            counters.completed += 1;
+            counters.items = counters.items.saturating_add(items);
+        });
         self.next_operation(job);
     }
 
     /// Nothing was fetched, so an operation that reads the file has nothing to do and is complete as well.
     fn complete_dependents(&mut self, job: JobId) {
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        let current = record.current;
-        let (done, later): (Vec<_>, Vec<_>) = record.later.iter().partition(|op| op.input() == Some(current));
-        record.later = later.into_iter().collect();
-        let (id, user) = (record.crawl, record.user.clone());
+        let done = record.complete_dependents();
+        let (id, user) = (record.crawl(), record.user().clone());
         for operation in done {
             let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
-            crawl.counters().of(operation).completed += 1;
+            crawl.count(operation, |counters| counters.completed += 1);
             let change = JobChange::Completed { items: 0 };
             let kind = EventKind::Job { crawl: id, job, user: user.clone(), operation, change };
             self.outbox.push(self.head.clock, kind);
@@ -144,16 +135,10 @@ impl State {
 
     fn next_operation(&mut self, job: JobId) {
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        let Some(next) = record.later.first() else {
-            self.user_done(job);
-            return;
-        };
-        record.current = next;
-        record.later = record.later.without(next);
-        record.failed_attempts = 0;
-        record.progress = None;
-        record.without_input.clear();
-        self.make_ready(job, true);
+        match record.begin_next() {
+            true => self.make_ready(job, true),
+            false => self.user_done(job),
+        }
     }
 
     /// The account has reached a final state (TWM-C1).
@@ -161,45 +146,31 @@ impl State {
         let Some(state) = self.jobs.get(job).map(JobRecord::final_state) else { return self.lost_job(job) };
         self.tell_job(job, || JobChange::Ended { state });
         let Some(record) = self.jobs.remove(job) else { return self.lost_job(job) };
-        let id = record.crawl;
+        let id = record.crawl();
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
-        if !lower(&mut crawl.open, 1) || !lower(&mut crawl.counters().users.active, 1) {
-            return self.miscounted(id, "active accounts");
+        if let Err(miscount) = crawl.end_account(state) {
+            return self.miscounted(id, miscount);
         }
-        let users = &mut crawl.counters().users;
-        match state {
-            FinalState::Failed => users.failed += 1,
-            FinalState::Completed => users.completed += 1,
-            FinalState::Gone => users.gone += 1,
-        }
-        if let Err(error) = self.outcomes.record_end(id, &record) {
+        if let Err(error) = self.outcomes.record_end(id, record) {
             return self.stop_for(error);
         }
         self.finish_if_done(id);
     }
 
-    /// Saves the progress of a job. Progress that nobody could use is not saved (a draft on another storage
-    /// than the session's, a cursor too long for a record); the job would then continue from its previous
-    /// progress.
+    /// Saves the progress of a job, if it can be used.
     fn advanced(&mut self, job: JobId, session: SessionId, progress: Option<Progress>) {
         let Some(progress) = progress else { return };
-        let Some(here) = self.sessions.get(session).map(|s| s.record.storage) else {
+        let Some(here) = self.sessions.get(session).map(Session::storage) else {
             return self.lost_session(session);
         };
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        let elsewhere = progress.draft.as_ref().is_some_and(|draft| draft.storage != here);
-        if elsewhere || progress.cursor.len() > MAX_CURSOR {
-            return;
-        }
-        if record.current.input().is_some() {
-            // A cursor into this storage's file is meaningless for another storage's.
-            record.holder = Some(here);
-        }
         let told = self.outbox.is_told().then(|| JobChange::Progressed {
             cursor: progress.cursor.clone(),
             items: progress.draft.as_ref().map(|draft| draft.items),
         });
-        record.progress = Some(progress);
+        if !record.advance(progress, here) {
+            return;
+        }
         if let Some(told) = told {
             self.tell_job(job, || told);
         }
@@ -217,11 +188,7 @@ impl State {
         self.tell_job(job, || JobChange::Gone { reason });
         self.count(job, |counters| counters.gone += 1);
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        let operation = record.current;
-        // One per operation, however often it was retried: a record has a maximum size.
-        record.gone.retain(|gone| gone.operation != operation);
-        record.gone.push(Gone { operation, reason });
-        self.drop_dependents(job);
+        record.record_gone(reason);
         self.next_operation(job);
     }
 
@@ -230,8 +197,7 @@ impl State {
         self.unlease(job);
         let max_attempts = self.limits.max_attempts;
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        record.failed_attempts += 1;
-        if retry && record.failed_attempts < max_attempts {
+        if record.count_failed_attempt() < max_attempts && retry {
             self.tell_job(job, || JobChange::Retried { reason, after_ms });
             self.count(job, |counters| counters.retried += 1);
             self.delay(job, after_ms);
@@ -241,59 +207,33 @@ impl State {
     }
 
     fn failed_for_good(&mut self, job: JobId, reason: String) {
-        let cursor = self.jobs.get(job).and_then(|r| r.progress.as_ref()).map(|p| p.cursor.clone());
+        let cursor = self.jobs.get(job).and_then(JobRecord::cursor).map(str::to_owned);
         self.tell_job(job, || JobChange::Failed { reason: reason.clone(), cursor });
-        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        let (operation, attempts) = (record.current, record.failed_attempts);
-        record.failures.retain(|failure| failure.operation != operation);
-        record.failures.push(Failure { operation, reason, attempts });
         self.count(job, |counters| counters.failed += 1);
-        self.drop_dependents(job);
+        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
+        record.record_failure(reason);
         self.next_operation(job);
     }
 
-    /// Operations that read what the current one did not write cannot run.
-    fn drop_dependents(&mut self, job: JobId) {
-        let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        let current = record.current;
-        record.later = record.later.iter().filter(|op| op.input() != Some(current)).collect();
-    }
-
-    fn count(&mut self, job: JobId, change: impl FnOnce(&mut crate::model::OperationCounters)) {
+    fn count(&mut self, job: JobId, change: impl FnOnce(&mut OperationCounters)) {
         let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
-        let (operation, id) = (record.current, record.crawl);
+        let (operation, id) = (record.operation(), record.crawl());
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
-        change(crawl.counters().of(operation));
+        crawl.count(operation, change);
     }
 
-    /// Tries the next storage that may have the file, or makes the file again; but not forever, in case it is
-    /// missing each time.
+    /// The job continues where its input may be, or makes it again.
     fn input_missing(&mut self, job: JobId, session: SessionId) {
         self.unlease(job);
-        let Some(here) = self.sessions.get(session).map(|s| s.record.storage) else {
+        let Some(here) = self.sessions.get(session).map(Session::storage) else {
             return self.lost_session(session);
         };
-        let present: BTreeSet<_> = self.sessions.values().map(|s| s.record.storage).collect();
+        let present: BTreeSet<_> = self.sessions.values().map(Session::storage).collect();
         let max_attempts = self.limits.max_attempts;
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        if record.current.input().is_some() {
-            record.without_input.push(here);
-            record.progress = None;
-            let next = present.into_iter().find(|s| !record.without_input.contains(s));
-            if let Some(next) = next.filter(|_| record.without_input.len() < MAX_WITHOUT_INPUT) {
-                record.holder = Some(next);
-            } else if record.inputs_made < max_attempts {
-                record.inputs_made += 1;
-                record.make_input_first();
-            } else {
-                record.failed_attempts += 1;
-                let made = record.inputs_made;
-                self.failed_for_good(
-                    job,
-                    format!("the file that it reads is on no storage, though made {made} times"),
-                );
-                return;
-            }
+        if let InputSearch::GivenUp { made } = record.input_missing(here, present, max_attempts) {
+            let reason = format!("the file that it reads is on no storage, though made {made} times");
+            return self.failed_for_good(job, reason);
         }
         self.tell_job(job, || JobChange::Returned);
         self.make_ready(job, false);
@@ -301,42 +241,12 @@ impl State {
 
     fn discovered(&mut self, job: JobId, admitted: Vec<UserId>, discarded: Vec<UserId>) {
         let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
-        let (id, depth) = (record.crawl, record.depth.saturating_add(1));
+        let (id, depth) = (record.crawl(), record.depth().saturating_add(1));
         if !self.take_out(id) {
             return;
         }
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
-        let discarded = crawl.seen.insert(discarded).len() as u64;
-        let admitted = crawl.seen.insert(admitted);
-        let spec = &crawl.record.spec;
-        let within = spec.depth.is_none_or(|limit| depth <= limit);
-        let traversal = if within { spec.traversal } else { Traversal::Default };
-        let count = admitted.len() as u64;
-        match traversal {
-            Traversal::Default => admitted.iter().for_each(|user| crawl.frontier.push_back(user, depth)),
-            Traversal::Bfs => admitted.iter().for_each(|user| crawl.queue.push_back(user, depth)),
-            Traversal::Dfs => crawl.queue.push_front(&admitted, depth),
-        }
-        let counters = crawl.counters();
-        counters.discovered += count + discarded;
-        counters.admitted += count;
-        if traversal == Traversal::Default {
-            counters.frontier += count;
-        } else {
-            counters.users.accepted += count;
-            counters.users.waiting += count;
-        }
-        self.tell_job(job, || JobChange::Discovered { admitted: count, discarded });
+        let Discovered { admitted, discarded } = crawl.discover(admitted, discarded, depth);
+        self.tell_job(job, || JobChange::Discovered { admitted, discarded });
     }
-}
-
-/// The operations that run again when a failed account is retried.
-pub(super) fn operations_to_retry(
-    failures: &[Failure],
-    of_crawl: crate::model::Operations,
-) -> crate::model::Operations {
-    let failed: crate::model::Operations = failures.iter().map(|f| f.operation).collect();
-    let dependents =
-        Operation::ALL.into_iter().filter(|op| op.input().is_some_and(|input| failed.contains(input)));
-    dependents.filter(|op| of_crawl.contains(*op)).fold(failed, crate::model::Operations::with)
 }

@@ -7,8 +7,7 @@ use storage::planted::{Bug, planted};
 use crate::model::{CrawlId, JobChange, JobId, LeaseId, Operation, SessionId, StorageId, Wants};
 
 use super::State;
-use super::broken::lower;
-use super::jobs::{JobRecord, Phase, Rank};
+use super::job::{Phase, Rank};
 
 /// How long a job waits while another crawl's job writes the same file, cluster time in ms.
 const WRITER_WAIT: u64 = 250;
@@ -29,8 +28,8 @@ impl State {
             self.lost_session(session);
             return Vec::new();
         };
-        let storage = holder.record.storage;
-        if self.head.drained.contains(&holder.record.node) {
+        let storage = holder.storage();
+        if self.head.drained.contains(&holder.node()) {
             return Vec::new();
         }
         let mut turns = self.turns(storage, &wants);
@@ -59,7 +58,7 @@ impl State {
         let able = self
             .crawls
             .active()
-            .filter_map(|(id, crawl)| crawl.could_grant(storage, wants).then_some((crawl.record.pass, id)));
+            .filter_map(|(id, crawl)| crawl.could_grant(storage, wants).then_some((crawl.pass(), id)));
         able.collect()
     }
 
@@ -67,7 +66,7 @@ impl State {
     fn charge(&mut self, id: CrawlId) -> Option<u64> {
         let crawl = self.crawls.get_mut(id)?;
         self.head.pass = crawl.charge(self.head.pass);
-        Some(crawl.record.pass)
+        Some(crawl.pass())
     }
 
     /// Takes the crawl's next job off its queue.
@@ -76,7 +75,7 @@ impl State {
             self.lost_crawl(id);
             return Next::Nothing;
         };
-        let job = match crawl.ready.first(storage, wants) {
+        let job = match crawl.jobs().first_ready(storage, wants) {
             Some(job) => {
                 self.unqueue(job);
                 job
@@ -94,7 +93,7 @@ impl State {
             self.lost_job(job);
             return Next::Nothing;
         };
-        let operation = record.current;
+        let operation = record.operation();
         if let Some(file) = record.file() {
             if self.writers.writer(&file).is_some() {
                 self.delay(job, WRITER_WAIT);
@@ -108,15 +107,13 @@ impl State {
     /// Creates a job for the account at the head of a crawl's queue.
     fn begin_account(&mut self, id: CrawlId) -> Option<JobId> {
         let crawl = self.crawls.get_mut(id)?;
-        let (user, depth) = crawl.queue.pop_front()?;
-        let record = JobRecord::fresh(id, user, depth, crawl.record.spec.operations)?;
-        crawl.open += 1;
-        let users = &mut crawl.counters().users;
-        if !lower(&mut users.waiting, 1) {
-            self.miscounted(id, "waiting accounts");
-            return None;
-        }
-        users.active += 1;
+        let record = match crawl.begin_account(id) {
+            Ok(record) => record?,
+            Err(miscount) => {
+                self.miscounted(id, miscount);
+                return None;
+            }
+        };
         self.head.last_job += 1;
         let job = JobId(self.head.last_job);
         self.jobs.insert(job, record);
@@ -125,13 +122,13 @@ impl State {
 
     fn lease(&mut self, job: JobId, lease: LeaseId, session: SessionId) {
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        record.phase = Phase::Leased { lease, session };
-        let (id, attempt) = (record.crawl, record.failed_attempts + 1);
+        record.lease_to(session, lease);
+        let (id, attempt) = (record.crawl(), record.attempt());
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
-        crawl.leased += 1;
+        crawl.place(job, record);
         let Some(holder) = self.sessions.get_mut(session) else { return self.lost_session(session) };
-        holder.leased.insert(job);
-        let node = holder.record.node;
+        holder.lease(job);
+        let node = holder.node();
         self.tell_job(job, || JobChange::Granted { node, lease, attempt });
     }
 
@@ -140,21 +137,21 @@ impl State {
     pub(super) fn make_ready(&mut self, job: JobId, late: bool) {
         let rank = Rank { late, order: self.next_order() };
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        record.phase = Phase::Ready { rank };
-        let (pin, operation, id) = (record.pin(), record.current, record.crawl);
+        record.make_ready(rank);
+        let id = record.crawl();
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
-        crawl.ready.insert(pin, operation, rank, job);
+        crawl.place(job, record);
     }
 
     /// Delays a job that is in no queue.
     pub(super) fn delay(&mut self, job: JobId, by_ms: u64) {
         let until = self.head.clock.saturating_add(by_ms);
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        record.phase = Phase::Delayed { until };
-        let id = record.crawl;
+        record.delay_until(until);
+        let id = record.crawl();
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
-        crawl.delayed += 1;
-        self.jobs.delayed.insert((until, job));
+        crawl.place(job, record);
+        self.jobs.enqueue_delayed(until, job);
     }
 
     /// Ends a lease or a publication, which frees the file. The phase is stale until the job is put
@@ -168,28 +165,27 @@ impl State {
             self.writers.release(&file);
         }
         if let Some(session) = record.session().and_then(|s| self.sessions.get_mut(s)) {
-            session.leased.remove(&job);
-            session.adopted.remove(&job);
+            session.release(job);
         }
-        let id = record.crawl;
+        let id = record.crawl();
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
-        if !lower(&mut crawl.leased, 1) {
-            self.miscounted(id, "leased jobs");
+        if !crawl.displace(record) {
+            self.broken("TWM-C1", format!("job {job} is not leased as its record says"));
         }
     }
 
     /// Takes a ready or delayed job out of its queue; its phase is stale until it is put elsewhere.
     pub(super) fn unqueue(&mut self, job: JobId) {
         let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
-        let id = record.crawl;
+        if record.lease().is_some() {
+            return;
+        }
+        let id = record.crawl();
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
-        let was_there = match record.phase {
-            Phase::Ready { rank } => crawl.ready.remove(record.pin(), record.current, rank),
-            Phase::Delayed { until } => {
-                lower(&mut crawl.delayed, 1) && self.jobs.delayed.remove(&(until, job))
-            }
-            Phase::Leased { .. } | Phase::Publishing { .. } => true,
-        };
+        let mut was_there = crawl.displace(record);
+        if let Phase::Delayed { until } = *record.phase() {
+            was_there &= self.jobs.dequeue_delayed(until, job);
+        }
         if !was_there {
             self.broken("TWM-C1", format!("job {job} is not in the queue that its record names"));
         }

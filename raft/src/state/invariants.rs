@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::State;
 use super::crawl::STRIDE;
-use super::jobs::Phase;
+use super::crawl_jobs::JobCounts;
+use super::job::Phase;
 
 /// A state with at most this many jobs, crawls and sessions is checked after every command.
 const SMALL: usize = 512;
@@ -77,48 +78,44 @@ impl State {
     }
 
     fn check_crawls(&self) -> Checked {
-        let mut jobs: HashMap<_, [u64; 4]> = HashMap::new();
+        let mut jobs: HashMap<_, JobCounts> = HashMap::new();
         for (_, record) in self.jobs.iter() {
-            let count = jobs.entry(record.crawl).or_default();
-            count[0] += 1;
-            match record.phase {
-                Phase::Ready { .. } => count[1] += 1,
-                Phase::Delayed { .. } => count[2] += 1,
-                Phase::Leased { .. } | Phase::Publishing { .. } => count[3] += 1,
+            let count = jobs.entry(record.crawl()).or_default();
+            count.open += 1;
+            match *record.phase() {
+                Phase::Ready { .. } => count.ready += 1,
+                Phase::Delayed { .. } => count.delayed += 1,
+                Phase::Leased { .. } | Phase::Publishing { .. } => count.leased += 1,
             }
         }
         for (id, crawl) in self.crawls.iter() {
-            let users = crawl.record.counters.users;
+            let (users, waiting) = (crawl.users(), crawl.accounts().waiting());
             let sum =
                 users.waiting + users.active + users.completed + users.gone + users.failed + users.cancelled;
             ensure(users.accepted == sum, "TWM-C1", || {
                 format!("crawl {id} has an account in no state or in two: {users:?}")
             })?;
-            ensure(users.waiting == crawl.queue.len(), "TWM-C1", || {
-                format!(
-                    "crawl {id} counts {} waiting accounts, its queue {}",
-                    users.waiting,
-                    crawl.queue.len()
-                )
+            ensure(users.waiting == waiting, "TWM-C1", || {
+                format!("crawl {id} counts {} waiting accounts, its queue {waiting}", users.waiting)
             })?;
             let there = jobs.remove(&id).unwrap_or_default();
-            let counted = [crawl.open, crawl.ready.len(), crawl.delayed, crawl.leased];
+            let counted = crawl.jobs().counts();
             ensure(counted == there, "TWM-C1", || {
-                format!(
-                    "crawl {id} counts {counted:?} jobs (all, ready, delayed, leased); there are {there:?}"
-                )
+                format!("crawl {id} counts {counted:?}; there are {there:?}")
             })?;
-            ensure(crawl.phase().is_over() || users.active == crawl.open, "TWM-C1", || {
-                format!("crawl {id} has {} active accounts and {} jobs", users.active, crawl.open)
+            ensure(crawl.phase().is_over() || users.active == counted.open, "TWM-C1", || {
+                format!("crawl {id} has {} active accounts and {} jobs", users.active, counted.open)
             })?;
             ensure(crawl.phase().is_over() != self.crawls.is_active(id), "TWM-C1", || {
                 format!("crawl {id} is {} and listed as something else", crawl.phase().name())
             })?;
-            ensure(crawl.put_away || users.accepted <= crawl.seen.len(), "TWM-C2", || {
-                format!("crawl {id} accepted an account that it has not seen")
-            })?;
-            ensure(crawl.record.pass <= self.head.pass.saturating_add(STRIDE), "TWM-F1", || {
-                format!("crawl {id} is more than one turn ahead: {} of {}", crawl.record.pass, self.head.pass)
+            ensure(
+                crawl.accounts().is_put_away() || users.accepted <= crawl.accounts().seen(),
+                "TWM-C2",
+                || format!("crawl {id} accepted an account that it has not seen"),
+            )?;
+            ensure(crawl.pass() <= self.head.pass.saturating_add(STRIDE), "TWM-F1", || {
+                format!("crawl {id} is more than one turn ahead: {} of {}", crawl.pass(), self.head.pass)
             })?;
         }
         ensure(jobs.is_empty(), "TWM-C1", || format!("jobs belong to crawls that are not there: {jobs:?}"))?;
@@ -133,10 +130,10 @@ impl State {
             if let Some(lease) = record.lease() {
                 ensure(leases.insert(lease), "TWM-L1", || format!("lease {lease} is valid for two jobs"))?;
             }
-            match record.phase {
+            match *record.phase() {
                 Phase::Leased { session, .. } => {
                     let holder = self.sessions.get(session);
-                    ensure(holder.is_some_and(|s| s.leased.contains(&job)), "TWM-L1", || {
+                    ensure(holder.is_some_and(|s| s.leased().contains(&job)), "TWM-L1", || {
                         format!("job {job} is leased to session {session}, which does not have it")
                     })?;
                 }
@@ -145,7 +142,7 @@ impl State {
                 }
                 Phase::Delayed { until } => {
                     delayed += 1;
-                    ensure(self.jobs.delayed.contains(&(until, job)), "TWM-C1", || {
+                    ensure(self.jobs.delayed().contains(&(until, job)), "TWM-C1", || {
                         format!("job {job} is delayed and in no queue")
                     })?;
                 }
@@ -161,7 +158,7 @@ impl State {
                 })?;
             }
         }
-        ensure(self.jobs.delayed.len() == delayed, "TWM-C1", || {
+        ensure(self.jobs.delayed().len() == delayed, "TWM-C1", || {
             "a job that is not delayed waits".to_owned()
         })?;
         ensure(self.writers.len() == files.len(), "TWM-L3", || "a file is held that nobody writes".to_owned())
@@ -176,7 +173,8 @@ impl State {
     ) -> Checked {
         let Some(session) = session else { return Ok(()) };
         let holder = self.sessions.get(session);
-        let told = holder.is_some_and(|s| s.adopted.contains(&job) == adopted && !s.leased.contains(&job));
+        let told =
+            holder.is_some_and(|s| s.adopted().contains(&job) == adopted && !s.leased().contains(&job));
         ensure(told, "TWM-P1", || {
             format!("job {job} is to be published by session {session}, which was not told")
         })
@@ -185,21 +183,19 @@ impl State {
     fn check_sessions(&self) -> Checked {
         let mut nodes = BTreeMap::new();
         for (id, session) in self.sessions.iter() {
-            let record = &session.record;
-            ensure(nodes.insert(record.node, id).is_none(), "TWM-S1", || {
-                format!("node {} has two sessions", record.node)
-            })?;
-            ensure(!self.head.absent.contains_key(&record.storage), "TWM-S1", || {
-                format!("storage {} is present and absent", record.storage)
+            let (node, storage) = (session.node(), session.storage());
+            ensure(nodes.insert(node, id).is_none(), "TWM-S1", || format!("node {node} has two sessions"))?;
+            ensure(!self.head.absent.contains_key(&storage), "TWM-S1", || {
+                format!("storage {storage} is present and absent")
             })?;
             let held = |job| self.jobs.get(job).is_some_and(|r| r.session() == Some(id));
-            let all = session.leased.iter().chain(&session.adopted);
+            let all = session.leased().iter().chain(session.adopted());
             ensure(all.clone().all(|&job| held(job)), "TWM-L1", || {
                 format!("session {id} has a job that is another's: {:?}", all.clone().collect::<Vec<_>>())
             })?;
             // TWM-S2: what the last report was granted is unchanged or cancelled.
-            let granted = &record.last_granted;
-            let as_granted = |&job: &_| self.jobs.get(job).is_none() || session.leased.contains(&job);
+            let granted = session.last_granted();
+            let as_granted = |&job: &_| self.jobs.get(job).is_none() || session.leased().contains(&job);
             ensure(granted.iter().all(as_granted), "TWM-S2", || {
                 format!("a repeated report of session {id} would be granted what others have: {granted:?}")
             })?;

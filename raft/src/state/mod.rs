@@ -5,6 +5,13 @@
 //! the records that [`State::freeze`] gives to a checkpoint, so a replica that restarts from a
 //! checkpoint and replays the log behaves exactly like one that never stopped.
 //!
+//! # Parts
+//!
+//! [`State`] applies commands by calling its parts. A part owns its fields, and its methods name the changes: a
+//! [crawl](crawl::Crawl) has [accounts](crawl_accounts::Accounts) and [jobs by their place](crawl_jobs::CrawlJobs), a
+//! [job](job::JobRecord) and a [session](session::Session) have one record each. The tables find them. Plain values,
+//! whose fields are their meaning, are the state's own scalars and the stored outcomes of accounts.
+//!
 //! # Invariants
 //!
 //! - **TWM-C1** Every accepted account of a crawl is waiting, active, or in exactly one final state.
@@ -25,11 +32,14 @@ mod apply;
 mod broken;
 mod checksum;
 mod crawl;
+mod crawl_accounts;
+mod crawl_jobs;
 mod crawl_table;
 mod digest;
 mod findings;
 mod grant;
 mod invariants;
+mod job;
 mod jobs;
 mod keys;
 mod live_events;
@@ -48,6 +58,7 @@ mod saved;
 mod seal;
 mod seen;
 mod seen_runs;
+mod session;
 mod session_table;
 mod sessions;
 #[cfg(test)]
@@ -165,7 +176,7 @@ impl State {
 
     /// Whether some session uses this storage.
     fn is_present(&self, storage: StorageId) -> bool {
-        self.sessions.values().any(|s| s.record.storage == storage)
+        self.sessions.values().any(|s| s.storage() == storage)
     }
 
     /// Emits an event of a crawl.
@@ -179,7 +190,7 @@ impl State {
             return;
         }
         let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
-        let (crawl, user, operation) = (record.crawl, record.user.clone(), record.current);
+        let (crawl, user, operation) = (record.crawl(), record.user().clone(), record.operation());
         let kind = EventKind::Job { crawl, job, user, operation, change: change() };
         self.outbox.push(self.head.clock, kind);
     }

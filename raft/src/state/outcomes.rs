@@ -12,7 +12,7 @@ use storage::state::{MAX_VALUE_BYTES, StateStore};
 
 use crate::model::{CrawlId, Failure, Gone};
 
-use super::jobs::JobRecord;
+use super::job::JobRecord;
 use super::keys;
 use super::persist::LoadError;
 pub(super) use page::Page;
@@ -41,7 +41,7 @@ impl From<LoadError> for OutcomesError {
     }
 }
 
-/// A failed account.
+/// A failed account, as it is stored: a plain value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ErrorRecord {
     pub(super) user: UserId,
@@ -51,7 +51,7 @@ pub(super) struct ErrorRecord {
     pub(super) gone: Vec<Gone>,
 }
 
-/// A gone account.
+/// A gone account, as it is stored: a plain value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct GoneRecord {
     pub(super) user: UserId,
@@ -75,16 +75,13 @@ impl AccountOutcomes {
     }
 
     /// Records how an account ended, where that is more than a counter.
-    pub(super) fn record_end(&mut self, crawl: CrawlId, job: &JobRecord) -> Result<(), OutcomesError> {
-        let JobRecord { user, depth, completed, gone, failures, .. } = job.clone();
-        if !failures.is_empty() {
-            let key = keys::account(keys::ERROR, crawl, &user);
-            let record = ErrorRecord { user: user.clone(), depth, failures, completed, gone: gone.clone() };
-            self.put(key, &record)?;
+    pub(super) fn record_end(&mut self, crawl: CrawlId, job: JobRecord) -> Result<(), OutcomesError> {
+        let (failed, gone) = job.outcome();
+        if let Some(record) = failed {
+            self.put(keys::account(keys::ERROR, crawl, &record.user), &record)?;
         }
-        if !gone.is_empty() {
-            let key = keys::account(keys::GONE, crawl, &user);
-            self.put(key, &GoneRecord { user, depth, gone })?;
+        if let Some(record) = gone {
+            self.put(keys::account(keys::GONE, crawl, &record.user), &record)?;
         }
         Ok(())
     }

@@ -17,13 +17,13 @@ use super::broken::StateFailure;
 use super::crawl::Crawl;
 use super::crawl_table::CrawlTable;
 use super::invariants::Checks;
-use super::jobs::{JobTable, Phase};
+use super::job::Phase;
+use super::jobs::JobTable;
 use super::outbox::Outbox;
 use super::outcomes::AccountOutcomes;
 use super::requests::Requests;
 use super::retention::{self, Deleted};
 use super::roster::Roster;
-use super::saved::Saved;
 use super::session_table::SessionTable;
 use super::writers::FileWriters;
 use super::{Head, State, keys, seal, seen_runs};
@@ -187,17 +187,7 @@ impl State {
             let (key, value) = entry?;
             let damaged = || LoadError::damaged("crawl", &key);
             let id = CrawlId(keys::number_at(&key, 1).ok_or_else(damaged)?);
-            let mut crawl = Crawl::of(Saved::loaded(postcard::from_bytes(&value).map_err(|_| damaged())?));
-            for entry in scan(store, keys::of_crawl(keys::QUEUE, id)) {
-                let (key, value) = entry?;
-                crawl.queue.load(&key, &value)?;
-            }
-            if crawl.phase().is_over() {
-                crawl.put_away = true;
-            } else {
-                crawl.take_out(store, id)?;
-            }
-            self.crawls.insert(id, crawl);
+            self.crawls.insert(id, Crawl::load(store, id, &value)?);
         }
         Ok(())
     }
@@ -209,32 +199,21 @@ impl State {
             let id = self.jobs.load(&key, &value)?;
             let Some(record) = self.jobs.get(id) else { continue };
             let damaged = || LoadError::damaged("job", &key);
-            let crawl = self.crawls.get_mut(record.crawl).ok_or_else(damaged)?;
-            crawl.open += 1;
-            match record.phase {
-                Phase::Ready { rank } => crawl.ready.insert(record.pin(), record.current, rank, id),
-                Phase::Delayed { until } => {
-                    crawl.delayed += 1;
-                    if !planted(Bug::DelaysNotSaved) {
-                        self.jobs.delayed.insert((until, id));
-                    }
+            self.crawls.get_mut(record.crawl()).ok_or_else(damaged)?.load_job(id, record);
+            if let Some(file) = record.file().filter(|_| record.lease().is_some()) {
+                self.writers.reserve(file, id);
+            }
+            match *record.phase() {
+                Phase::Delayed { until } if !planted(Bug::DelaysNotSaved) => {
+                    self.jobs.enqueue_delayed(until, id);
                 }
                 Phase::Leased { session, .. } => {
-                    crawl.leased += 1;
-                    if let Some(file) = record.file() {
-                        self.writers.reserve(file, id);
-                    }
-                    self.sessions.get_mut(session).ok_or_else(damaged)?.leased.insert(id);
+                    self.sessions.get_mut(session).ok_or_else(damaged)?.lease(id);
                 }
-                Phase::Publishing { session, adopted, .. } => {
-                    crawl.leased += 1;
-                    if let Some(file) = record.file() {
-                        self.writers.reserve(file, id);
-                    }
-                    if let Some(session) = session.filter(|_| adopted) {
-                        self.sessions.get_mut(session).ok_or_else(damaged)?.adopted.insert(id);
-                    }
+                Phase::Publishing { session: Some(session), adopted: true, .. } => {
+                    self.sessions.get_mut(session).ok_or_else(damaged)?.adopt(id);
                 }
+                Phase::Ready { .. } | Phase::Delayed { .. } | Phase::Publishing { .. } => {}
             }
         }
         Ok(())
@@ -257,15 +236,7 @@ impl State {
         self.requests.freeze(&mut changes);
         let mut seen = Vec::new();
         for (id, crawl) in self.crawls.iter_mut() {
-            if let Some(record) = crawl.record.take_changed() {
-                changes.put_record("crawl", keys::crawl(id), record);
-            }
-            crawl.queue.freeze(keys::QUEUE, id, &mut changes);
-            crawl.frontier.freeze(keys::FRONTIER, id, &mut changes);
-            let (numbers, texts) = crawl.seen.take_new();
-            texts
-                .iter()
-                .for_each(|text| changes.put("id of the seen-set", keys::seen_text(id, text), Vec::new()));
+            let numbers = crawl.freeze(id, &mut changes);
             if !numbers.is_empty() {
                 seen.push((id, numbers));
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::{NodeId, SessionId};
 
 use super::State;
-use super::jobs::{JobRecord, Phase};
+use super::job::{JobRecord, Phase};
 
 /// The location of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,10 +28,10 @@ impl State {
     /// Where jobs are: those of a node, if one is given, and those that no node has.
     pub(crate) fn job_places(&self, node: Option<NodeId>) -> BTreeSet<JobPlace> {
         let of_node = |session: &SessionId| {
-            let holder = self.sessions.get(*session).map(|session| session.record.node);
+            let holder = self.sessions.get(*session).map(|session| session.node());
             node.is_none() || holder == node
         };
-        let place = |record: &JobRecord| match &record.phase {
+        let place = |record: &JobRecord| match record.phase() {
             Phase::Ready { .. } => Some(JobPlace::Ready),
             Phase::Delayed { .. } => Some(JobPlace::Delayed),
             Phase::Leased { session, .. } => of_node(session).then_some(JobPlace::Leased),
@@ -41,7 +41,7 @@ impl State {
         };
         let mut places: BTreeSet<JobPlace> =
             self.jobs.iter().filter_map(|(_, record)| place(record)).collect();
-        if self.crawls.values().any(|crawl| !crawl.queue.is_empty()) {
+        if self.crawls.values().any(|crawl| crawl.accounts().waiting() > 0) {
             places.insert(JobPlace::Queued);
         }
         if self.jobs.len() == 0 && places.is_empty() {

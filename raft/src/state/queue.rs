@@ -35,10 +35,6 @@ impl SegmentQueue {
         self.len
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     pub(super) fn push_back(&mut self, user: &UserId, depth: u32) {
         self.len += 1;
         self.sum.add(user, depth);
@@ -279,7 +275,7 @@ mod tests {
                 model.clear();
             }
         }
-        assert_eq!((queue.len(), queue.is_empty()), (model.len() as u64, model.is_empty()));
+        assert_eq!(queue.len(), model.len() as u64);
     }
 
     #[test]

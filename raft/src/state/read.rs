@@ -12,9 +12,11 @@ use crate::model::{
 
 use super::State;
 use super::crawl::Crawl;
+use super::crawl_accounts::Accounts;
 use super::keys;
 use super::outcomes::{ErrorRecord, GoneRecord, OutcomesError};
 use super::queue::stored_page;
+use super::session::Session;
 use super::{KeptEvents, LiveEvents, OutboxView};
 
 /// Most records in one page of an answer, so that it always fits into a frame.
@@ -29,11 +31,11 @@ impl State {
     /// its node learns that from its next report.
     pub fn has_work(&self, session: SessionId, wants: &Wants) -> bool {
         let Some(session) = self.sessions.get(session) else { return true };
-        if !session.adopted.is_empty() {
+        if !session.adopted().is_empty() {
             return true;
         }
-        let drained = self.head.drained.contains(&session.record.node);
-        !drained && self.has_job(session.record.storage, wants)
+        let drained = self.head.drained.contains(&session.node());
+        !drained && self.has_job(session.storage(), wants)
     }
 
     fn has_job(&self, storage: StorageId, wants: &Wants) -> bool {
@@ -42,7 +44,7 @@ impl State {
 
     /// Cluster time at which a [`Mutation::Tick`](crate::model::Mutation::Tick) would change something.
     pub fn next_due(&self, storage_grace_ms: u64) -> Option<u64> {
-        let delayed = self.jobs.delayed.first().map(|&(until, _)| until);
+        let delayed = self.jobs.delayed().first().map(|&(until, _)| until);
         // Checkpoints remove the records of deleted crawls, and there is none without a command.
         let removal = self.has_records_to_remove().then(|| self.head.clock.saturating_add(REMOVAL_MS));
         delayed.into_iter().chain(self.next_absence_end(storage_grace_ms)).chain(removal).min()
@@ -55,16 +57,7 @@ impl State {
 
     /// The live sessions as operators see them; the leader adds the time since the last report.
     pub fn sessions(&self) -> Vec<SessionStatus> {
-        let status = |(id, session): (SessionId, &super::sessions::Session)| SessionStatus {
-            id,
-            node: session.record.node,
-            storage: session.record.storage,
-            workers: session.record.workers,
-            leased: session.leased.len() as u64,
-            completed: session.record.completed,
-            silent_ms: 0,
-        };
-        self.sessions.iter().map(status).collect()
+        self.sessions.iter().map(|(id, session)| session.status(id)).collect()
     }
 
     /// Whether an operator has drained the node.
@@ -74,43 +67,24 @@ impl State {
 
     /// All crawls, oldest first.
     pub fn crawls(&self) -> Vec<CrawlView> {
-        self.crawls.iter().map(|(id, crawl)| self.view(id, crawl)).collect()
+        self.crawls.iter().map(|(id, crawl)| crawl.view(id, self.head.clock)).collect()
     }
 
     /// One crawl.
     pub fn crawl(&self, id: CrawlId) -> Option<CrawlView> {
-        self.crawls.get(id).map(|crawl| self.view(id, crawl))
+        self.crawls.get(id).map(|crawl| crawl.view(id, self.head.clock))
     }
 
     /// The specification of a crawl.
     pub fn crawl_spec(&self, id: CrawlId) -> Option<&CrawlSpec> {
-        self.crawls.get(id).map(|crawl| &crawl.record.spec)
-    }
-
-    fn view(&self, id: CrawlId, crawl: &Crawl) -> CrawlView {
-        let record = &crawl.record;
-        CrawlView {
-            id,
-            spec: record.spec.clone(),
-            phase: crawl.phase(),
-            counters: record.counters,
-            queued: crawl.queue.len(),
-            ready: crawl.ready.len(),
-            leased: crawl.leased,
-            delayed: crawl.delayed,
-            chunks: record.next_chunk,
-            submitted_at: record.submitted_at,
-            ended_at: record.ended_at,
-            now: self.head.clock,
-        }
+        self.crawls.get(id).map(Crawl::spec)
     }
 
     /// Which of these accounts the crawl does not know yet, in their order. Some of them may be known to the
     /// leader by now; the state machine decides.
     pub fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {
         match self.crawls.get(crawl) {
-            Some(crawl) if crawl.put_away => users,
-            Some(crawl) => users.into_iter().filter(|user| !crawl.seen.contains(user)).collect(),
+            Some(crawl) => crawl.accounts().unseen(users),
             None => users,
         }
     }
@@ -174,12 +148,16 @@ impl State {
     ) -> impl FnOnce() -> Result<FrontierPage, OutcomesError> + Send + use<> {
         let store = Arc::clone(self.outcomes.store());
         let crawl = self.crawls.get(id);
-        let total = crawl.map_or(0, |crawl| crawl.record.counters.frontier);
-        let put_away = crawl.is_some_and(|crawl| crawl.put_away);
-        let there = crawl.map(|crawl| crawl.frontier.page(from, MAX_FRONTIER_PAGE)).unwrap_or_default();
+        let total = crawl.map_or(0, Crawl::frontier_len);
+        let in_memory = crawl.map(|crawl| crawl.accounts().frontier_page(from, MAX_FRONTIER_PAGE));
         move || {
-            let range = keys::of_crawl(keys::FRONTIER, id);
-            let users = if put_away { stored_page(&*store, range, from, MAX_FRONTIER_PAGE)? } else { there };
+            let users = match in_memory {
+                Some(Some(page)) => page,
+                Some(None) => {
+                    stored_page(&*store, keys::of_crawl(keys::FRONTIER, id), from, MAX_FRONTIER_PAGE)?
+                }
+                None => Vec::new(),
+            };
             let next = from.saturating_add(users.len() as u64);
             Ok(FrontierPage { next: (!users.is_empty() && next < total).then_some(next), users })
         }
@@ -189,18 +167,20 @@ impl State {
     pub fn drafts_in_use(&self, leases: &[LeaseId]) -> Vec<LeaseId> {
         let mut used = BTreeSet::new();
         for (_, record) in self.jobs.iter() {
-            used.extend(record.lease());
-            used.extend(record.progress.as_ref().and_then(|p| p.draft.as_ref()).map(|d| d.lease));
+            used.extend(record.drafts());
         }
         leases.iter().copied().filter(|lease| used.contains(lease)).collect()
     }
 
     /// Number of jobs with a record, resident bytes of all queues and of all seen-sets.
     pub fn sizes(&self) -> Sizes {
-        let queues = self.crawls.values().map(|c| c.queue.memory_bytes() + c.frontier.memory_bytes()).sum();
-        let seen_ids = self.crawls.values().map(|c| c.seen.len()).sum();
-        let seen = self.crawls.values().map(|c| c.seen.memory_bytes()).sum();
-        Sizes { jobs: self.jobs.len(), queue_bytes: queues, seen_ids, seen_bytes: seen }
+        let accounts = || self.crawls.values().map(Crawl::accounts);
+        Sizes {
+            jobs: self.jobs.len(),
+            queue_bytes: accounts().map(Accounts::queue_bytes).sum(),
+            seen_ids: accounts().map(Accounts::seen).sum(),
+            seen_bytes: accounts().map(Accounts::seen_bytes).sum(),
+        }
     }
 
     /// Events after `id`, oldest first: about `bytes` in stored form, and at least one if there is any.
@@ -221,9 +201,9 @@ impl State {
     /// Number of running jobs by [`Operation::index`].
     pub fn ongoing(&self) -> [u64; 4] {
         let mut ongoing = [0; 4];
-        let leased = self.sessions.values().flat_map(|session| &session.leased);
+        let leased = self.sessions.values().flat_map(Session::leased);
         for record in leased.filter_map(|&job| self.jobs.get(job)) {
-            ongoing[record.current.index()] += 1;
+            ongoing[record.operation().index()] += 1;
         }
         ongoing
     }
@@ -232,15 +212,15 @@ impl State {
     pub fn upcoming(&self, limit: usize) -> Vec<Upcoming> {
         let mut upcoming = Vec::new();
         for (_, crawl) in self.crawls.active() {
-            let begun = crawl.ready.iter().filter_map(|job| self.jobs.get(job));
+            let begun = crawl.jobs().ready().filter_map(|job| self.jobs.get(job));
             let begun = begun.map(|record| Upcoming {
-                operation: record.current,
-                user: record.user.clone(),
-                cursor: record.progress.as_ref().map(|progress| progress.cursor.clone()),
+                operation: record.operation(),
+                user: record.user().clone(),
+                cursor: record.cursor().map(str::to_owned),
             });
             upcoming.extend(begun.take(limit - upcoming.len()));
             let Some(operation) = crawl.first_operation() else { continue };
-            let fresh = crawl.queue.page(0, limit - upcoming.len()).into_iter();
+            let fresh = crawl.accounts().first_waiting(limit - upcoming.len()).into_iter();
             upcoming.extend(fresh.map(|user| Upcoming { operation, user, cursor: None }));
             if upcoming.len() >= limit {
                 break;

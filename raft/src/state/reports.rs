@@ -7,8 +7,7 @@ use crate::model::{
 };
 
 use super::State;
-use super::jobs::Phase;
-use super::sessions::Positions;
+use super::session::{Positions, Turn};
 
 /// The answer's part about one finding.
 struct Receipt {
@@ -31,15 +30,16 @@ impl State {
             return Response::Refused(Refusal::SessionOver(id));
         };
         let receipts: Vec<Receipt> = findings.iter().map(Receipt::of).collect();
-        let expected = session.record.last_sequence.saturating_add(1);
-        let repeated = sequence == session.record.last_sequence && sequence > 0;
-        if repeated && !planted(Bug::ReportTwice) {
-            return Response::Report(self.answer(id, &receipts));
+        match session.expects(sequence) {
+            Turn::Repeated if !planted(Bug::ReportTwice) => {
+                return Response::Report(self.answer(id, &receipts));
+            }
+            Turn::OutOfOrder { expected } => {
+                return Response::Refused(Refusal::OutOfOrder { session: id, got: sequence, expected });
+            }
+            Turn::Next | Turn::Repeated => {}
         }
-        if sequence != expected && !repeated {
-            return Response::Refused(Refusal::OutOfOrder { session: id, got: sequence, expected });
-        }
-        session.record.change().last_sequence = sequence;
+        session.begin_report(sequence);
         let mut stale = Positions::default();
         for (at, (job, lease, finding)) in findings.into_iter().enumerate() {
             if self.holds(id, job, lease) {
@@ -50,9 +50,7 @@ impl State {
         }
         let granted = self.grant(index, id, wants);
         if let Some(session) = self.sessions.get_mut(id) {
-            let record = session.record.change();
-            record.last_granted = granted;
-            record.last_stale = stale;
+            session.remember_answer(granted, stale);
         }
         Response::Report(self.answer(id, &receipts))
     }
@@ -64,42 +62,30 @@ impl State {
             self.lost_session(id);
             return ReportAnswer::default();
         };
-        let granted = session.record.last_granted.iter().filter_map(|&job| self.granted_job(job)).collect();
+        let job = |&job: &JobId| self.jobs.get(job)?.granted(job);
+        let granted = session.last_granted().iter().filter_map(job).collect();
         let mut stale = Vec::new();
         let mut named = Vec::new();
         for (at, receipt) in receipts.iter().enumerate() {
             let waits = receipt.publishes && self.publishes(receipt.job, receipt.lease);
-            if session.record.last_stale.contains(at) || (receipt.publishes && !waits) {
+            if session.was_stale(at) || (receipt.publishes && !waits) {
                 stale.push(receipt.lease);
             } else if waits {
                 named.push(receipt.job);
             }
         }
-        let publish = self.publications(id, named.into_iter().chain(session.adopted.iter().copied()));
+        let publish = self.publications(id, named.into_iter().chain(session.adopted().iter().copied()));
         ReportAnswer { granted, publish, stale }
     }
 
-    fn granted_job(&self, job: JobId) -> Option<crate::model::Job> {
-        let record = self.jobs.get(job)?;
-        match record.phase {
-            Phase::Leased { lease, .. } => Some(record.granted(job, lease)),
-            _ => None,
-        }
-    }
-
     pub(super) fn publishes(&self, job: JobId, of: LeaseId) -> bool {
-        let phase = self.jobs.get(job).map(|r| &r.phase);
-        matches!(phase, Some(Phase::Publishing { lease, .. }) if *lease == of)
+        self.jobs.get(job).is_some_and(|r| r.is_publishing() && r.lease() == Some(of))
     }
 
     /// Those of these jobs that the session has to publish.
     fn publications(&self, id: SessionId, jobs: impl Iterator<Item = JobId>) -> Vec<Publication> {
-        let publication = |job: JobId| {
-            let record = self.jobs.get(job).filter(|r| r.session() == Some(id))?;
-            let Phase::Publishing { lease, .. } = record.phase else { return None };
-            let user = record.user.clone();
-            Some(Publication { job, lease, draft: lease, user, operation: record.current })
-        };
+        let publication =
+            |job: JobId| self.jobs.get(job).filter(|r| r.session() == Some(id))?.publication(job);
         jobs.filter_map(publication).collect()
     }
 

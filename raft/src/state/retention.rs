@@ -18,7 +18,7 @@ use crate::model::{CrawlChange, CrawlId, Refusal, Response};
 use super::crawl::Crawl;
 use super::outcomes::OutcomesError;
 use super::persist::{Changes, LoadError, scan};
-use super::{State, keys, seen_runs};
+use super::{State, keys};
 
 /// Most records of deleted crawls that one checkpoint removes.
 const REMOVED_AT_ONCE: usize = 20_000;
@@ -122,31 +122,6 @@ pub(super) fn shrink(store: &dyn StateStore) -> Result<(), LoadError> {
     Ok(())
 }
 
-impl Crawl {
-    /// Removes what a checkpoint has and nobody changes any more from memory; returns it, because dropping it
-    /// can take a while.
-    fn put_away(&mut self) -> Option<impl Send + use<>> {
-        let can = !self.put_away && self.phase().is_over() && self.open == 0;
-        if !can || self.seen.has_new() || self.frontier.has_new() || self.queue.has_new() {
-            return None;
-        }
-        self.put_away = true;
-        let seen = std::mem::take(&mut self.seen);
-        Some((seen, std::mem::take(&mut self.frontier), std::mem::take(&mut self.queue)))
-    }
-
-    /// Loads what was put away.
-    pub(super) fn take_out(&mut self, store: &dyn StateStore, id: CrawlId) -> Result<(), LoadError> {
-        for entry in scan(store, keys::of_crawl(keys::FRONTIER, id)) {
-            let (key, value) = entry?;
-            self.frontier.load(&key, &value)?;
-        }
-        seen_runs::load(store, id, &mut self.seen)?;
-        self.put_away = false;
-        Ok(())
-    }
-}
-
 impl State {
     /// Deletes an ended crawl. Deleting it again is not refused, because the first answer may have been lost.
     pub(super) fn delete_crawl(&mut self, id: CrawlId) -> Response {
@@ -154,9 +129,9 @@ impl State {
             let was_there = (1..=self.head.last_crawl).contains(&id.0);
             return if was_there { Response::Done } else { Response::Refused(Refusal::NoSuchCrawl(id)) };
         };
-        if !crawl.phase().is_over() || crawl.open > 0 {
-            let phase = crawl.phase().name().to_owned();
-            return Response::Refused(Refusal::NotEnded { crawl: id, phase, open: crawl.open });
+        if !crawl.has_ended() {
+            let (phase, open) = (crawl.phase().name().to_owned(), crawl.jobs().counts().open);
+            return Response::Refused(Refusal::NotEnded { crawl: id, phase, open });
         }
         self.tell_crawl(id, CrawlChange::Deleted);
         self.crawls.remove(id);
@@ -167,8 +142,7 @@ impl State {
 
     /// The crawl that ended first, if that was at least `kept_ms` of cluster time before `now`.
     pub fn kept_long_enough(&self, kept_ms: u64, now: u64) -> Option<CrawlId> {
-        let ended = self.crawls.iter().filter(|(_, crawl)| crawl.phase().is_over() && crawl.open == 0);
-        let ended = ended.filter_map(|(id, crawl)| Some((crawl.record.ended_at?, id)));
+        let ended = self.crawls.iter().filter_map(|(id, crawl)| Some((crawl.ended_at()?, id)));
         let (at, id) = ended.min()?;
         (at.saturating_add(kept_ms) <= now).then_some(id)
     }
@@ -194,9 +168,6 @@ impl State {
             self.lost_crawl(id);
             return false;
         };
-        if !crawl.put_away {
-            return true;
-        }
         match crawl.take_out(&**self.outcomes.store(), id) {
             Ok(()) => true,
             Err(error) => {
@@ -214,12 +185,7 @@ impl State {
         &self,
         id: CrawlId,
     ) -> (Vec<storage::ids::UserId>, Vec<storage::ids::UserId>) {
-        let crawl = self.crawls.get(id).unwrap();
-        let mut stored = Crawl::of(crawl.record.clone());
-        if crawl.put_away {
-            stored.take_out(&**self.outcomes.store(), id).unwrap();
-        }
-        let of = if crawl.put_away { &stored } else { crawl };
-        (of.seen.iter().collect(), of.frontier.page(0, usize::MAX))
+        let accounts = self.crawls.get(id).unwrap().accounts();
+        accounts.seen_and_frontier(&**self.outcomes.store(), id)
     }
 }

@@ -9,8 +9,7 @@ use crate::model::{NodeId, SessionId, StorageId};
 use super::checksum::Checksum;
 use super::keys;
 use super::persist::{Changes, LoadError, scan};
-use super::saved::Saved;
-use super::sessions::{Session, SessionRecord};
+use super::session::Session;
 
 /// The live sessions, and which records the next checkpoint has to remove.
 #[derive(Default)]
@@ -26,8 +25,7 @@ impl SessionTable {
             let (key, value) = entry?;
             let damaged = || LoadError::damaged("session", &key);
             let id = SessionId(keys::number_at(&key, 1).ok_or_else(damaged)?);
-            let record = postcard::from_bytes(&value).map_err(|_| damaged())?;
-            table.live.insert(id, Session::of(Saved::loaded(record)));
+            table.live.insert(id, Session::load(id, &value)?);
         }
         Ok(table)
     }
@@ -37,14 +35,12 @@ impl SessionTable {
             changes.delete(keys::session(id));
         }
         for (&id, session) in &mut self.live {
-            if let Some(record) = session.record.take_changed() {
-                changes.put_record("session", keys::session(id), record);
-            }
+            session.freeze(id, changes);
         }
     }
 
-    pub(super) fn open(&mut self, id: SessionId, record: SessionRecord) {
-        self.live.insert(id, Session::of(Saved::new(record)));
+    pub(super) fn open(&mut self, id: SessionId, session: Session) {
+        self.live.insert(id, session);
     }
 
     /// Removes a session that has ended.
@@ -64,12 +60,12 @@ impl SessionTable {
 
     /// A node's session (TWM-S1).
     pub(super) fn of_node(&self, node: NodeId) -> Option<(SessionId, &Session)> {
-        self.iter().find(|(_, session)| session.record.node == node)
+        self.iter().find(|(_, session)| session.node() == node)
     }
 
     /// The oldest session with this storage.
     pub(super) fn of_storage(&self, storage: StorageId) -> Option<SessionId> {
-        self.iter().find(|(_, session)| session.record.storage == storage).map(|(id, _)| id)
+        self.iter().find(|(_, session)| session.storage() == storage).map(|(id, _)| id)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Session)> {
@@ -87,7 +83,7 @@ impl SessionTable {
     pub(super) fn sum(&self) -> u64 {
         let mut sum = Checksum::default();
         for (id, session) in &self.live {
-            sum.record(id).record(&*session.record).record(&session.leased).record(&session.adopted);
+            session.add_to(sum.record(id));
         }
         sum.finish()
     }

@@ -1,8 +1,5 @@
 //! Sessions: each is one incarnation of a node (TWM-S1).
 
-use std::collections::BTreeSet;
-
-use serde::{Deserialize, Serialize};
 use storage::planted::{Bug, planted};
 
 use crate::model::{
@@ -10,72 +7,16 @@ use crate::model::{
     SessionOpened, StorageId,
 };
 
-use super::jobs::Phase;
-use super::saved::Saved;
+use super::job::{JobRecord, Phase};
+use super::session::Session;
 use super::{MAX_ABSENT, MAX_STORAGES, State};
-
-/// A live session.
-pub(super) struct Session {
-    pub(super) record: Saved<SessionRecord>,
-    /// The jobs that it holds a lease of.
-    pub(super) leased: BTreeSet<JobId>,
-    /// Publications that it adopted from an ended session.
-    pub(super) adopted: BTreeSet<JobId>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct SessionRecord {
-    pub(super) node: NodeId,
-    pub(super) incarnation: u64,
-    pub(super) storage: StorageId,
-    pub(super) workers: u32,
-    /// Sequence number of the last report.
-    pub(super) last_sequence: u64,
-    /// What that report was granted, for the answer to a repeated one (TWM-S2).
-    pub(super) last_granted: Vec<JobId>,
-    /// Which of its findings were refused as stale, for the same purpose.
-    pub(super) last_stale: Positions,
-    pub(super) completed: u64,
-}
-
-/// A set of positions in a report, one bit each.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Positions(Vec<u8>);
-
-impl Positions {
-    /// Most bytes, so that a session's record fits in one value of the state store. Higher positions, in a
-    /// report of up to 65,536 findings, are not recorded.
-    const MAX_BYTES: usize = 8 * 1024;
-
-    pub(super) fn insert(&mut self, at: usize) {
-        let byte = at / 8;
-        if byte >= Self::MAX_BYTES {
-            return;
-        }
-        if self.0.len() <= byte {
-            self.0.resize(byte + 1, 0);
-        }
-        self.0[byte] |= 1 << (at % 8);
-    }
-
-    pub(super) fn contains(&self, at: usize) -> bool {
-        self.0.get(at / 8).is_some_and(|byte| byte & (1 << (at % 8)) != 0)
-    }
-}
-
-impl Session {
-    pub(super) fn of(record: Saved<SessionRecord>) -> Self {
-        Self { record, leased: BTreeSet::new(), adopted: BTreeSet::new() }
-    }
-}
 
 impl State {
     pub(super) fn open_session(&mut self, index: u64, open: OpenSession) -> Response {
         let ttl_ms = u64::from(self.limits.session_ttl_ms);
         let is_late = |other: SessionId| open.is_older_than(other);
         let OpenSession { node, incarnation, storage, workers, shared, adopt } = open;
-        let same = |s: &Session| s.record.node == node && s.record.incarnation == incarnation;
-        if let Some((session, _)) = self.sessions.iter().find(|(_, s)| same(s)) {
+        if let Some((session, _)) = self.sessions.iter().find(|(_, s)| s.is_of(node, incarnation)) {
             return Response::SessionOpened(SessionOpened { session, ttl_ms });
         }
         let current = self.sessions.of_node(node).map(|(id, _)| id);
@@ -97,17 +38,7 @@ impl State {
         }
         let id = SessionId(index);
         self.head.absent.remove(&storage);
-        let record = SessionRecord {
-            node,
-            incarnation,
-            storage,
-            workers,
-            last_sequence: 0,
-            last_granted: Vec::new(),
-            last_stale: Positions::default(),
-            completed: 0,
-        };
-        self.sessions.open(id, record);
+        self.sessions.open(id, Session::opened(node, incarnation, storage, workers));
         self.adopt_publications(storage);
         let change = SessionChange::Opened;
         self.outbox.push(self.head.clock, EventKind::Session { node, session: id, change });
@@ -131,9 +62,9 @@ impl State {
             }
             _ => {}
         }
-        let other = self.sessions.values().find(|s| s.record.storage == found && s.record.node != node);
+        let other = self.sessions.values().find(|s| s.storage() == found && s.node() != node);
         match other {
-            Some(other) if !shared => Err(Refusal::StorageInUse { storage: found, node: other.record.node }),
+            Some(other) if !shared => Err(Refusal::StorageInUse { storage: found, node: other.node() }),
             _ => Ok(()),
         }
     }
@@ -144,16 +75,16 @@ impl State {
         let Some(session) = self.sessions.end(id) else {
             return Response::Refused(Refusal::SessionOver(id));
         };
-        let (node, change) = (session.record.node, SessionChange::Ended { graceful });
+        let (node, change) = (session.node(), SessionChange::Ended { graceful });
         self.outbox.push(self.head.clock, EventKind::Session { node, session: id, change });
-        let storage = session.record.storage;
+        let storage = session.storage();
         let mut absent_too_many = false;
         if !self.is_present(storage) {
             self.head.absent.insert(storage, self.head.clock);
             absent_too_many = self.head.absent.len() > MAX_ABSENT;
         }
         let give_up = !graceful && !self.is_present(storage);
-        for job in session.leased {
+        for &job in session.leased() {
             self.unlease(job);
             self.tell_job(job, || JobChange::Returned);
             if give_up {
@@ -163,17 +94,14 @@ impl State {
                 self.make_ready(job, false);
             }
         }
-        let orphans: Vec<JobId> =
-            self.jobs.iter().filter(|(_, r)| publishes_for(r, id)).map(|(j, _)| j).collect();
+        let publishes = |r: &JobRecord| r.is_publishing() && r.session() == Some(id);
+        let orphans: Vec<JobId> = self.jobs.iter().filter(|(_, r)| publishes(r)).map(|(j, _)| j).collect();
         for job in orphans {
             let Some(record) = self.jobs.get_mut(job) else {
                 self.lost_job(job);
                 continue;
             };
-            if let Phase::Publishing { session, adopted, .. } = &mut record.phase {
-                *session = None;
-                *adopted = false;
-            }
+            record.hand_publication_to(None);
         }
         self.adopt_publications(storage);
         if absent_too_many {
@@ -189,31 +117,19 @@ impl State {
     fn adopt_publications(&mut self, storage: StorageId) {
         let Some(heir) = self.sessions.of_storage(storage) else { return };
         let left: Vec<JobId> =
-            self.jobs.iter().filter(|(_, r)| is_left_on(r, storage)).map(|(j, _)| j).collect();
+            self.jobs.iter().filter(|(_, r)| r.is_left_on(storage)).map(|(j, _)| j).collect();
         for job in left {
             let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-            if let Phase::Publishing { session, adopted, .. } = &mut record.phase {
-                *session = Some(heir);
-                *adopted = true;
-            }
+            record.hand_publication_to(Some(heir));
             let Some(session) = self.sessions.get_mut(heir) else { return self.lost_session(heir) };
-            session.adopted.insert(job);
+            session.adopt(job);
         }
     }
 
-    /// Drops what a job has on a storage that is given up. If its input was there, it is made again.
-    pub(super) fn forget_storage(&mut self, job: JobId, storage: StorageId) {
+    /// Drops what a job has on a storage that is given up.
+    fn forget_storage(&mut self, job: JobId, storage: StorageId) {
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        let draft = record.progress.as_ref().and_then(|p| p.draft.as_ref());
-        if draft.is_some_and(|d| d.storage == storage) {
-            record.progress = None;
-        }
-        if record.holder == Some(storage) {
-            record.holder = None;
-            if record.current.input().is_some() {
-                record.make_input_first();
-            }
-        }
+        record.forget_storage(storage);
     }
 
     /// Gives up storages that have been without a session for too long.
@@ -233,21 +149,15 @@ impl State {
         let waiting: Vec<(JobId, StorageId)> = self
             .jobs
             .iter()
-            .filter_map(|(id, r)| {
-                let storage = match r.phase {
-                    Phase::Publishing { storage, .. } => Some(storage),
-                    Phase::Ready { .. } | Phase::Delayed { .. } => r.pin(),
-                    Phase::Leased { .. } => None,
-                }?;
-                over.contains(&storage).then_some((id, storage))
-            })
+            .filter_map(|(id, r)| Some((id, r.waits_for()?)))
+            .filter(|(_, storage)| over.contains(storage))
             .collect();
         for (job, storage) in waiting {
             if self.is_of_cancelled(job) {
                 self.leave_cancelled(job);
                 continue;
             }
-            let delayed_until = match self.jobs.get(job).map(|r| &r.phase) {
+            let delayed_until = match self.jobs.get(job).map(JobRecord::phase) {
                 Some(Phase::Delayed { until }) => Some(*until),
                 _ => None,
             };
@@ -269,12 +179,4 @@ impl State {
     pub(super) fn next_absence_end(&self, grace_ms: u64) -> Option<u64> {
         self.head.absent.values().min().map(|since| since + grace_ms)
     }
-}
-
-fn publishes_for(record: &super::jobs::JobRecord, of: SessionId) -> bool {
-    matches!(record.phase, Phase::Publishing { session: Some(s), .. } if s == of)
-}
-
-fn is_left_on(record: &super::jobs::JobRecord, on: StorageId) -> bool {
-    matches!(record.phase, Phase::Publishing { session: None, storage, .. } if storage == on)
 }

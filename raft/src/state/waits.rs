@@ -3,7 +3,7 @@
 use crate::model::{CrawlId, StorageId};
 
 use super::State;
-use super::jobs::Phase;
+use super::job::Phase;
 
 /// Most delayed jobs examined for one answer, because the state is locked meanwhile.
 const MOST_LOOKED_AT: usize = 10_000;
@@ -59,14 +59,17 @@ impl State {
     pub fn waits(&self, id: CrawlId) -> WaitSummary {
         let Some(crawl) = self.crawls.get(id) else { return WaitSummary::default() };
         let mut waits =
-            WaitSummary { partial: self.jobs.delayed.len() > MOST_LOOKED_AT, ..WaitSummary::default() };
-        for &(at, job) in self.jobs.delayed.iter().take(MOST_LOOKED_AT) {
-            let Some(record) = self.jobs.get(job).filter(|record| record.crawl == id) else { continue };
-            debug_assert!(matches!(record.phase, Phase::Delayed { .. }), "a delayed job is in phase delayed");
-            let delays = if record.failed_attempts > 0 { &mut waits.retries } else { &mut waits.limited };
+            WaitSummary { partial: self.jobs.delayed().len() > MOST_LOOKED_AT, ..WaitSummary::default() };
+        for &(at, job) in self.jobs.delayed().iter().take(MOST_LOOKED_AT) {
+            let Some(record) = self.jobs.get(job).filter(|record| record.crawl() == id) else { continue };
+            debug_assert!(
+                matches!(record.phase(), Phase::Delayed { .. }),
+                "a delayed job is in phase delayed"
+            );
+            let delays = if record.has_failed_attempts() { &mut waits.retries } else { &mut waits.limited };
             delays.add(at);
         }
-        let pinned = crawl.ready.by_storage().map(|(storage, jobs)| PinnedJobs {
+        let pinned = crawl.jobs().pinned().map(|(storage, jobs)| PinnedJobs {
             storage,
             jobs,
             absent_since: self.head.absent.get(&storage).copied(),

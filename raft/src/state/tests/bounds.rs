@@ -2,9 +2,9 @@
 
 use storage::state::MAX_VALUE_BYTES;
 
-use super::super::jobs::{JobRecord, Rank};
+use super::super::job::JobRecord;
 use super::super::requests::REQUESTS_KEPT;
-use super::super::sessions::{Positions, SessionRecord};
+use super::super::session::Session;
 use super::super::{MAX_ABSENT, MAX_DRAINED, MAX_STORAGES};
 use super::*;
 use crate::command::RosterChange;
@@ -74,37 +74,8 @@ fn the_largest_record_of_each_kind_fits_in_a_value_of_the_store() {
     let request = (RequestId { client: most, sequence: most }, Response::Refused(refusal));
     add("requests", postcard::to_stdvec(&vec![request; REQUESTS_KEPT]).unwrap());
 
-    let mut stale = Positions::default();
-    (0..1_000_000).for_each(|at| stale.insert(at));
-    let session = SessionRecord {
-        node: most,
-        incarnation: most,
-        storage: StorageId(most),
-        workers: u32::MAX,
-        last_sequence: most,
-        last_granted: vec![JobId(most); LeaseId::SLOTS],
-        last_stale: stale,
-        completed: most,
-    };
-    add("session", postcard::to_stdvec(&session).unwrap());
-
-    let user: UserId = "x".repeat(storage::ids::MAX_TEXT_ID).parse().unwrap();
-    let mut job = JobRecord::fresh(CrawlId(most), user, u32::MAX, "TFA".parse().unwrap()).unwrap();
-    let draft = DraftProgress {
-        lease: LeaseId(most),
-        storage: StorageId(most),
-        token: most,
-        items: most,
-        based_on: most,
-    };
-    job.progress = Some(Progress { cursor: "c".repeat(4_096), draft: Some(draft) });
-    job.holder = Some(StorageId(most));
-    job.without_input = vec![StorageId(most); 256];
-    job.gone = vec![Gone { operation: Operation::Update, reason: GoneReason::Protected }; 4];
-    let failure = Failure { operation: Operation::Update, reason: "r".repeat(512), attempts: u32::MAX };
-    job.failures = vec![failure; 4];
-    job.phase = super::super::jobs::Phase::Ready { rank: Rank { late: true, order: most } };
-    add("job", postcard::to_stdvec(&job).unwrap());
+    add("session", Session::largest().stored());
+    add("job", postcard::to_stdvec(&JobRecord::largest()).unwrap());
 
     for (kind, bytes) in &sizes {
         assert!(*bytes <= MAX_VALUE_BYTES, "the largest {kind} has {bytes} bytes");

@@ -1,10 +1,6 @@
 //! A violated invariant stops the replica that detects it.
 
 use super::super::StateFailure;
-use storage::dataset::FileKey;
-
-use super::super::jobs::Phase;
-use super::super::sessions::SessionRecord;
 use super::*;
 
 fn apply_to(tracker: &mut Tracker, mutation: Mutation) -> Option<StateFailure> {
@@ -49,7 +45,7 @@ fn a_lost_record_stops_the_replica_with_its_name_and_nothing_is_checkpointed() {
 #[test]
 fn a_count_that_would_fall_below_zero_stops_the_replica() {
     let (mut tracker, mut node, job) = unchecked();
-    tracker.state.crawls.get_mut(job.crawl).unwrap().open = 0;
+    tracker.state.crawls.get_mut(job.crawl).unwrap().jobs_mut().forget_open();
     node.sequence += 1;
     let findings = vec![(job.id, job.lease, Finding::Gone(GoneReason::NotFound))];
     let report = Report { session: node.session, sequence: node.sequence, findings, wants: Wants::NONE };
@@ -60,41 +56,38 @@ fn a_count_that_would_fall_below_zero_stops_the_replica() {
 fn every_invariant_is_checked_after_a_command_when_a_node_is_told_to() {
     type Break = fn(&mut State, &Job, SessionId);
     let breaks: [(&str, Break); 9] = [
-        ("TWM-C1", |state, job, _| {
-            state.crawls.get_mut(job.crawl).unwrap().record.change().counters.users.gone += 1
-        }),
-        ("TWM-C2", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().seen = Default::default()),
+        ("TWM-C1", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().users_mut().gone += 1),
+        ("TWM-C2", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().accounts_mut().forget_seen()),
         ("TWM-L1", |state, job, session| {
-            state.sessions.get_mut(session).unwrap().leased.remove(&job.id);
+            state.sessions.get_mut(session).unwrap().release(job.id);
         }),
         ("TWM-L3", |state, job, _| {
-            state.writers.reserve(FileKey::timeline(&UserId::Number(77)), job.id);
+            state.writers.reserve(storage::dataset::FileKey::timeline(&UserId::Number(77)), job.id);
         }),
         ("TWM-P1", |state, job, session| {
-            state.sessions.get_mut(session).unwrap().leased.remove(&job.id);
+            state.sessions.get_mut(session).unwrap().release(job.id);
             let record = state.jobs.get_mut(job.id).unwrap();
-            let (lease, storage) = (job.lease, StorageId(1));
-            let session = Some(SessionId(u64::MAX));
-            record.phase = Phase::Publishing { lease, session, adopted: true, storage, items: 0 };
+            record.wait_for_publication(job.lease, session, StorageId(1), 0);
+            record.hand_publication_to(Some(SessionId(u64::MAX)));
         }),
         ("TWM-S1", |state, _, session| {
-            let record = SessionRecord::clone(&state.sessions.get(session).unwrap().record);
-            state.sessions.open(SessionId(u64::MAX), record);
+            let twin = state.sessions.get(session).unwrap().twin();
+            state.sessions.open(SessionId(u64::MAX), twin);
         }),
         ("TWM-S2", |state, job, session| {
             let other = JobId(job.id.0 + 1);
-            state.sessions.get_mut(session).unwrap().record.change().last_granted.push(other);
+            state.sessions.get_mut(session).unwrap().pretend_granted(other);
             let mut record = state.jobs.get(job.id).unwrap().clone();
-            record.phase = Phase::Delayed { until: u64::MAX };
-            state.jobs.insert(other, record);
-            state.jobs.delayed.insert((u64::MAX, other));
+            record.delay_until(u64::MAX);
             let crawl = state.crawls.get_mut(job.crawl).unwrap();
-            (crawl.open, crawl.delayed) = (2, 1);
-            let users = &mut crawl.record.change().counters.users;
+            crawl.load_job(other, &record);
+            state.jobs.insert(other, record);
+            state.jobs.enqueue_delayed(u64::MAX, other);
+            let users = crawl.users_mut();
             (users.accepted, users.active) = (users.accepted + 1, 2);
-            crawl.seen.insert(ids([99]));
+            crawl.accounts_mut().submit(ids([99]), true);
         }),
-        ("TWM-F1", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().record.change().pass = u64::MAX),
+        ("TWM-F1", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().jump_ahead()),
         ("TWM-M1", |state, _, _| state.outbox.skip_a_number()),
     ];
     for (id, broken) in breaks {

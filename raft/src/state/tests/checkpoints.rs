@@ -33,10 +33,9 @@ fn twm_c2_runs_that_are_merged_keep_the_set_exact() {
     let large = std::iter::repeat_n(9_000, 17);
     let checkpoints: Vec<u64> = [100_000].into_iter().chain(large).chain((0..200).map(|n| n % 23)).collect();
     let all = fill(&mut tracker, crawl, &checkpoints);
-    let seen: Vec<UserId> = tracker.state.crawls.get(crawl).unwrap().seen.iter().collect();
-    assert_eq!(seen, ids(all));
+    assert_eq!(tracker.state.seen_and_frontier(crawl).0, ids(all));
     assert!(runs(&tracker, crawl) <= 3 * 7, "{} runs are left", runs(&tracker, crawl));
-    assert_eq!(tracker.state.crawls.get(other).unwrap().seen.iter().collect::<Vec<_>>(), ids(1..=50));
+    assert_eq!(tracker.state.seen_and_frontier(other).0, ids(1..=50));
 }
 
 /// Runs of a crawl's seen-set in the store.

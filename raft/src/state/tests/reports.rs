@@ -159,7 +159,7 @@ fn no_report_makes_a_record_larger_than_the_store_takes() {
 }
 
 impl Tracker {
-    fn jobs(&self) -> Vec<(JobId, super::super::jobs::JobRecord)> {
+    fn jobs(&self) -> Vec<(JobId, super::super::job::JobRecord)> {
         self.state.jobs.iter().map(|(id, record)| (id, record.clone())).collect()
     }
 }

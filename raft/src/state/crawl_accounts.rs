@@ -1,0 +1,198 @@
+//! The accounts of a crawl: those that wait, the frontier, and all that it knows.
+//!
+//! The seen-set and the frontier of an ended crawl are on disk only ([`retention`](super::retention)).
+
+use storage::ids::UserId;
+use storage::state::StateStore;
+
+use crate::model::{CrawlId, SubmitSummary, Traversal};
+
+use super::checksum::Checksum;
+use super::persist::{Changes, LoadError, scan};
+use super::queue::SegmentQueue;
+use super::seen::SeenSet;
+use super::{keys, seen_runs};
+
+/// The order of this many accounts at the head of a queue is covered by a checksum; the others are covered by their
+/// number and sum.
+const ORDERED: usize = 1_000;
+
+/// The accounts of a crawl.
+#[derive(Default)]
+pub(super) struct Accounts {
+    queue: SegmentQueue,
+    frontier: SegmentQueue,
+    seen: SeenSet,
+    /// Whether the seen-set and the frontier are on disk only.
+    put_away: bool,
+}
+
+/// What became of discovered accounts.
+pub(super) struct Discovered {
+    /// New accounts that the follow rule admitted.
+    pub(super) admitted: u64,
+    /// New accounts that it discarded.
+    pub(super) discarded: u64,
+}
+
+impl Accounts {
+    /// Adds targets at the end of the queue, or seeds, which only count as seen (TWM-C2).
+    pub(super) fn submit(&mut self, users: Vec<UserId>, seeds: bool) -> SubmitSummary {
+        let named = users.len() as u64;
+        let new = self.seen.insert(users);
+        if !seeds {
+            new.iter().for_each(|user| self.queue.push_back(user, 0));
+        }
+        SubmitSummary { accepted: new.len() as u64, duplicates: named - new.len() as u64 }
+    }
+
+    /// Adds discovered accounts: the admitted ones to the frontier or, if the traversal crawls them, to the queue.
+    /// Not while they are put away.
+    pub(super) fn discover(
+        &mut self,
+        admitted: Vec<UserId>,
+        discarded: Vec<UserId>,
+        depth: u32,
+        traversal: Traversal,
+    ) -> Discovered {
+        let discarded = self.seen.insert(discarded).len() as u64;
+        let admitted = self.seen.insert(admitted);
+        match traversal {
+            Traversal::Default => admitted.iter().for_each(|user| self.frontier.push_back(user, depth)),
+            Traversal::Bfs => admitted.iter().for_each(|user| self.queue.push_back(user, depth)),
+            Traversal::Dfs => self.queue.push_front(&admitted, depth),
+        }
+        Discovered { admitted: admitted.len() as u64, discarded }
+    }
+
+    /// Takes the account at the head of the queue, with its depth.
+    pub(super) fn pop_waiting(&mut self) -> Option<(UserId, u32)> {
+        self.queue.pop_front()
+    }
+
+    /// Drops the accounts that wait.
+    pub(super) fn clear_waiting(&mut self) {
+        self.queue.clear();
+    }
+
+    /// Number of accounts that wait.
+    pub(super) fn waiting(&self) -> u64 {
+        self.queue.len()
+    }
+
+    /// The first accounts that wait, at most `limit`.
+    pub(super) fn first_waiting(&self, limit: usize) -> Vec<UserId> {
+        self.queue.page(0, limit)
+    }
+
+    /// Number of accounts that the crawl knows; fewer while they are put away.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.len()
+    }
+
+    /// Those of these accounts that the crawl does not know, in their order; all while they are put away.
+    pub(super) fn unseen(&self, users: Vec<UserId>) -> Vec<UserId> {
+        match self.put_away {
+            true => users,
+            false => users.into_iter().filter(|user| !self.seen.contains(user)).collect(),
+        }
+    }
+
+    /// A page of the frontier; `None` while it is put away.
+    pub(super) fn frontier_page(&self, from: u64, limit: usize) -> Option<Vec<UserId>> {
+        (!self.put_away).then(|| self.frontier.page(from, limit))
+    }
+
+    pub(super) fn is_put_away(&self) -> bool {
+        self.put_away
+    }
+
+    /// Resident bytes of the queue and the frontier.
+    pub(super) fn queue_bytes(&self) -> usize {
+        self.queue.memory_bytes() + self.frontier.memory_bytes()
+    }
+
+    /// Resident bytes of the seen-set.
+    pub(super) fn seen_bytes(&self) -> usize {
+        self.seen.memory_bytes()
+    }
+
+    /// Adds what all replicas have to agree on. Not for a crawl that is over: another replica may have put its
+    /// accounts away.
+    pub(super) fn add_to(&self, sum: &mut Checksum) {
+        sum.number(self.seen.sum()).number(self.seen.len());
+        for queue in [&self.queue, &self.frontier] {
+            sum.number(queue.sum()).number(queue.len()).record(&queue.page(0, ORDERED));
+        }
+    }
+
+    /// Adds what has changed since the last checkpoint; returns new numbers of the seen-set, unsorted.
+    pub(super) fn freeze(&mut self, id: CrawlId, changes: &mut Changes) -> Vec<u64> {
+        self.queue.freeze(keys::QUEUE, id, changes);
+        self.frontier.freeze(keys::FRONTIER, id, changes);
+        let (numbers, texts) = self.seen.take_new();
+        texts
+            .iter()
+            .for_each(|text| changes.put("id of the seen-set", keys::seen_text(id, text), Vec::new()));
+        numbers
+    }
+
+    /// Loads the accounts of a crawl; those of an ended one stay put away.
+    pub(super) fn load(store: &dyn StateStore, id: CrawlId, is_over: bool) -> Result<Self, LoadError> {
+        let mut accounts = Self { put_away: true, ..Self::default() };
+        for entry in scan(store, keys::of_crawl(keys::QUEUE, id)) {
+            let (key, value) = entry?;
+            accounts.queue.load(&key, &value)?;
+        }
+        if !is_over {
+            accounts.take_out(store, id)?;
+        }
+        Ok(accounts)
+    }
+
+    /// Removes accounts that a checkpoint has from memory; returns them, because dropping them can take a while.
+    /// Only for a crawl whose accounts nobody changes any more.
+    pub(super) fn put_away(&mut self) -> Option<impl Send + use<>> {
+        let has_new = self.seen.has_new() || self.frontier.has_new() || self.queue.has_new();
+        if self.put_away || has_new {
+            return None;
+        }
+        Some(std::mem::replace(self, Self { put_away: true, ..Self::default() }))
+    }
+
+    /// Loads what was put away, if anything.
+    pub(super) fn take_out(&mut self, store: &dyn StateStore, id: CrawlId) -> Result<(), LoadError> {
+        if !self.put_away {
+            return Ok(());
+        }
+        for entry in scan(store, keys::of_crawl(keys::FRONTIER, id)) {
+            let (key, value) = entry?;
+            self.frontier.load(&key, &value)?;
+        }
+        seen_runs::load(store, id, &mut self.seen)?;
+        self.put_away = false;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Accounts {
+    /// The seen-set and the frontier, in memory or put away.
+    pub(super) fn seen_and_frontier(
+        &self,
+        store: &dyn StateStore,
+        id: CrawlId,
+    ) -> (Vec<UserId>, Vec<UserId>) {
+        let mut stored = Self { put_away: true, ..Self::default() };
+        if self.put_away {
+            stored.take_out(store, id).unwrap();
+        }
+        let of = if self.put_away { &stored } else { self };
+        (of.seen.iter().collect(), of.frontier.page(0, usize::MAX))
+    }
+
+    /// Forgets what was seen.
+    pub(super) fn forget_seen(&mut self) {
+        self.seen = SeenSet::default();
+    }
+}
