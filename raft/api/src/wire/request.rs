@@ -130,7 +130,7 @@ impl ApiRequest {
         };
         match self {
             call if since <= version => Ok(call),
-            Self::Once { write, .. } => Ok(Self::Write(write)),
+            Self::Once { write, .. } => Self::Write(write).in_version(version),
             _ => Err(ApiError::Unavailable(
                 "the node that was asked runs an older release, which does not know this call; upgrade all nodes first"
                     .to_owned(),
