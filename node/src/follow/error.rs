@@ -66,7 +66,7 @@ pub enum FollowRuleError {
         at: Position,
     },
     /// A feature of CEL that rules do not have.
-    #[error("the follow rule has {what} at {at}; rules do without")]
+    #[error("the follow rule has {what} at {at}, which rules cannot use")]
     Unsupported {
         /// What.
         what: &'static str,

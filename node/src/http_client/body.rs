@@ -19,7 +19,7 @@ pub enum BodyError {
         limit: usize,
     },
     /// It ended early, or stalled for too long.
-    #[error("the body broke off: {0}")]
+    #[error("the body ended early: {0}")]
     Broken(String),
     /// It has an unexpected encoding, or is damaged.
     #[error("the body's content encoding {encoding:?} cannot be undone: {what}")]

@@ -21,7 +21,7 @@ use super::{entry, legacy};
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often the mirror checks, without a wake-up, whether it leads and what the counters are.
 const LOOK: Duration = Duration::from_millis(500);
-/// How often the cluster is told what was passed on, and the original's lists are written.
+/// Interval at which the cluster learns what was passed on, and the original's lists are written.
 const TELL: Duration = Duration::from_secs(1);
 /// Events appended at once, bytes in the outbox.
 const BATCH: usize = 64 * 1024;

@@ -61,7 +61,7 @@ pub struct MonitorSettings {
 
 /// The parts of the monitor.
 pub struct MonitorParts {
-    /// What it is told.
+    /// Its access rules, and the indexer.
     pub settings: MonitorSettings,
     /// The cluster's name.
     pub cluster: String,

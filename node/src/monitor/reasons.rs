@@ -66,7 +66,7 @@ pub(super) fn of_crawl(
         CrawlPhase::Loading => add(
             "loading",
             Weight::Info,
-            "targets are still coming in; should the submission have been cut off, submit the same lists again"
+            "targets are still arriving; if the submission was interrupted, submit the same lists again"
                 .to_owned(),
         ),
         CrawlPhase::Running => {}

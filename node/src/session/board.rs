@@ -16,7 +16,7 @@ pub struct JobGauge {
 }
 
 impl JobGauge {
-    /// One more page, with so many new items.
+    /// One more page, with this many new items.
     pub fn page(&self, items: u64) {
         self.pages.fetch_add(1, Ordering::Relaxed);
         self.items.fetch_add(items, Ordering::Relaxed);

@@ -23,7 +23,7 @@ pub(super) async fn remove_leftovers(tracker: Arc<dyn JobTracker>, dataset: Arc<
             let count = leftovers.len();
             match work.run(move || discard(&*dataset, &leftovers)).await {
                 Ok(()) => tracing::info!(count, "removed drafts that no job needs"),
-                Err(error) => tracing::error!("removing leftover drafts broke off: {error}"),
+                Err(error) => tracing::error!("removing leftover drafts failed: {error}"),
             }
         }
         // The next cleanup tries again.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A cursor was repeated: following it would never end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cursor {cursor:?} came again, so the pages go round in a circle; the walk has to start over")]
+#[error("cursor {cursor:?} came again, so the pages repeat without end; the walk has to start over")]
 pub struct CursorLoops {
     /// The cursor that was seen before.
     pub cursor: String,

@@ -52,7 +52,7 @@ async fn a_wall_clock_that_jumps_by_years_changes_neither_budgets_nor_leases() {
     assert_eq!(view.counters.users.completed, 4);
     users.iter().for_each(|&user| assert_eq!(folder.timeline(user), tweets(user, 8)));
     let asked: usize = users.iter().map(|&user| api.cursors("timeline", user).len()).sum();
-    assert_eq!(asked, 16, "walks went on where they were");
+    assert_eq!(asked, 16, "walks continued where they were");
     assert_eq!(rig.view.borrow().sessions, 1, "no session was lost");
     rig.stop().await;
 }

@@ -20,7 +20,7 @@ async fn a_spent_budget_sends_jobs_back_and_no_request_is_too_many() {
     assert_eq!(view.counters.users.completed, 4);
     users.iter().for_each(|&user| assert_eq!(folder.timeline(user), tweets(user, 8)));
     let asked: usize = users.iter().map(|&user| api.cursors("timeline", user).len()).sum();
-    assert_eq!(asked, 16, "walks went on where they were");
+    assert_eq!(asked, 16, "walks continued where they were");
     rig.stop().await;
 }
 

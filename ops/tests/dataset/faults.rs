@@ -55,8 +55,8 @@ fn fault_4_one_unreadable_file_ends_no_run() {
             "{both}"
         );
     }
-    assert_eq!(ids(&to.join("33/33.twt")), ["2", "1"], "merge went on");
-    assert_eq!(ids(&root.join("33/33.twt")), ["2", "1"], "convert went on");
+    assert_eq!(ids(&to.join("33/33.twt")), ["2", "1"], "merge continued");
+    assert_eq!(ids(&root.join("33/33.twt")), ["2", "1"], "convert continued");
     assert!(ids(&bad).len() >= 498, "recover saved all of it that there is");
     assert_eq!(fs::read(root.join("12/12.fws.unreadable")).unwrap(), b"\x89PNG\r\n");
 }

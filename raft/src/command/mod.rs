@@ -89,7 +89,7 @@ pub enum Mutation {
         /// The crawl.
         crawl: CrawlId,
     },
-    /// Goes on granting.
+    /// Resumes granting.
     ResumeCrawl {
         /// The crawl.
         crawl: CrawlId,

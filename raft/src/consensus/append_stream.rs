@@ -30,7 +30,7 @@ type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 /// A request with a full batch is not waited for before the next one is sent: the follower lags, and the link would
 /// be idle while it writes. A smaller one is waited for, so that what is proposed in the meantime is sent together.
 ///
-/// `send` is told how many bytes of commands are in flight ahead of its request.
+/// `send` gets the number of bytes of commands that are in flight ahead of its request.
 pub(super) fn answers<'s, S, F>(
     requests: S,
     send: impl Fn(Request, u64) -> F + Send + 's,

@@ -49,6 +49,6 @@ pub fn log_record(bytes: &[u8]) {
 fn encoded(record: &impl Encode) -> Vec<u8> {
     let mut bytes = Vec::new();
     let length = record.encode(&mut bytes).unwrap_or_default();
-    assert_eq!(length, bytes.len(), "the length that is told");
+    assert_eq!(length, bytes.len(), "the length that was stated");
     bytes
 }

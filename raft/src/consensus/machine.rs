@@ -223,7 +223,7 @@ impl Replica {
         self.store.replace_all(&mut entries).map_err(io::Error::other)?;
         let (state, checkpointed) = load(&self.store, self.known).map_err(io::Error::other)?;
         let mut old = self.state_mut();
-        *old = state.looked_at_like(&old);
+        *old = state.observed_like(&old);
         drop(old);
         *lock(&self.applied) = checkpointed.clone().unwrap_or_default();
         *lock(&self.checkpointed) = checkpointed;

@@ -166,7 +166,7 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 }
 
 impl Tracker {
-    /// Answers a greeting. A disk that was replaced or removed is told to stop.
+    /// Answers a greeting. A disk that was replaced or removed has to stop.
     fn welcome(&self, greeting: &Greeting, caller: &Caller) -> Welcome {
         if let Some(Err(why)) = greeting.from.map(|from| caller.is(from.node)) {
             return Welcome::Refused(Refused::Now(why));

@@ -163,7 +163,7 @@ impl State {
         }
         self.head.last_crawl += 1;
         let id = CrawlId(self.head.last_crawl);
-        self.tell_crawl(id, CrawlChange::Submitted { name: spec.name.clone(), operations: spec.operations });
+        self.emit_crawl(id, CrawlChange::Submitted { name: spec.name.clone(), operations: spec.operations });
         self.crawls.insert(id, Crawl::submitted(spec, self.head.clock));
         Response::CrawlCreated(id)
     }
@@ -185,7 +185,7 @@ impl State {
         let summary = crawl.add_chunk(users, seeds);
         if !seeds {
             let SubmitSummary { accepted, duplicates } = summary;
-            self.tell_crawl(id, CrawlChange::Targets { accepted, duplicates });
+            self.emit_crawl(id, CrawlChange::Targets { accepted, duplicates });
         }
         Response::Added(summary)
     }
@@ -205,7 +205,7 @@ impl State {
             return wrong_phase(id, crawl.phase(), verb);
         }
         if crawl.phase() != CrawlPhase::Finished && switch(crawl) {
-            self.tell_crawl(id, change);
+            self.emit_crawl(id, change);
         }
         self.finish_if_done(id);
         Response::Done
@@ -235,7 +235,7 @@ impl State {
             return Response::Done;
         };
         crawl.cancel(clock, left.len() as u64);
-        self.tell_crawl(id, CrawlChange::Cancelled);
+        self.emit_crawl(id, CrawlChange::Cancelled);
         Response::Done
     }
 
@@ -245,7 +245,7 @@ impl State {
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         if crawl.finish_if_done(clock) {
             self.crawls.deactivate(id);
-            self.tell_crawl(id, CrawlChange::Finished);
+            self.emit_crawl(id, CrawlChange::Finished);
         }
     }
 
@@ -283,7 +283,7 @@ impl State {
                 return Response::Retried(0);
             }
             self.crawls.reactivate(id);
-            self.tell_crawl(id, CrawlChange::Retried { accounts: count });
+            self.emit_crawl(id, CrawlChange::Retried { accounts: count });
         }
         Response::Retried(failed.len() as u32)
     }

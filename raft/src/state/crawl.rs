@@ -222,7 +222,7 @@ impl Crawl {
         std::mem::replace(&mut self.record.change().paused, false)
     }
 
-    /// Cancels the crawl. Its other jobs are in no queue any more; so many wait for their publication.
+    /// Cancels the crawl. `publishing` jobs wait for their publication; the others are in no queue any more.
     pub(super) fn cancel(&mut self, at: u64, publishing: u64) {
         self.accounts.clear_waiting();
         self.jobs.keep_only_publishing(publishing);
@@ -245,7 +245,7 @@ impl Crawl {
         finishes
     }
 
-    /// So many failed accounts have jobs again, which reopens a crawl that has ended.
+    /// This many failed accounts have jobs again, which reopens a crawl that has ended.
     pub(super) fn reopen(&mut self, retried: u64) -> Result<(), Miscount> {
         self.jobs.add(retried);
         let record = self.record.change();

@@ -40,7 +40,7 @@ impl State {
             Finding::HandedBack { progress } => {
                 self.advanced(job, session, progress);
                 self.unlease(job);
-                self.tell_job(job, || JobChange::Returned);
+                self.emit_job(job, || JobChange::Returned);
                 self.make_ready(job, false);
             }
             Finding::InputMissing => self.input_missing(job, session),
@@ -62,7 +62,7 @@ impl State {
             return;
         }
         holder.wait_for_publication(job);
-        self.tell_job(job, || JobChange::Fetched { items });
+        self.emit_job(job, || JobChange::Fetched { items });
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.wait_for_publication(lease, session, storage, items);
     }
@@ -109,7 +109,7 @@ impl State {
 
     /// Counts a completed operation and continues with the next one. The job is in no queue.
     fn operation_done(&mut self, job: JobId, items: u64) {
-        self.tell_job(job, || JobChange::Completed { items });
+        self.emit_job(job, || JobChange::Completed { items });
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.complete();
         self.count(job, |counters| {
@@ -144,7 +144,7 @@ impl State {
     /// The account has reached a final state (TWM-C1).
     fn user_done(&mut self, job: JobId) {
         let Some(state) = self.jobs.get(job).map(JobRecord::final_state) else { return self.lost_job(job) };
-        self.tell_job(job, || JobChange::Ended { state });
+        self.emit_job(job, || JobChange::Ended { state });
         let Some(record) = self.jobs.remove(job) else { return self.lost_job(job) };
         let id = record.crawl();
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
@@ -164,7 +164,7 @@ impl State {
             return self.lost_session(session);
         };
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
-        let told = self.outbox.is_told().then(|| JobChange::Progressed {
+        let told = self.outbox.is_observed().then(|| JobChange::Progressed {
             cursor: progress.cursor.clone(),
             items: progress.draft.as_ref().map(|draft| draft.items),
         });
@@ -172,20 +172,20 @@ impl State {
             return;
         }
         if let Some(told) = told {
-            self.tell_job(job, || told);
+            self.emit_job(job, || told);
         }
     }
 
     fn limited(&mut self, job: JobId, after_ms: u64) {
         self.unlease(job);
-        self.tell_job(job, || JobChange::Limited { after_ms });
+        self.emit_job(job, || JobChange::Limited { after_ms });
         self.count(job, |counters| counters.limited += 1);
         self.delay(job, after_ms);
     }
 
     fn gone(&mut self, job: JobId, reason: GoneReason) {
         self.unlease(job);
-        self.tell_job(job, || JobChange::Gone { reason });
+        self.emit_job(job, || JobChange::Gone { reason });
         self.count(job, |counters| counters.gone += 1);
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.record_gone(reason);
@@ -198,7 +198,7 @@ impl State {
         let max_attempts = self.limits.max_attempts;
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         if record.count_failed_attempt() < max_attempts && retry {
-            self.tell_job(job, || JobChange::Retried { reason, after_ms });
+            self.emit_job(job, || JobChange::Retried { reason, after_ms });
             self.count(job, |counters| counters.retried += 1);
             self.delay(job, after_ms);
         } else {
@@ -208,7 +208,7 @@ impl State {
 
     fn failed_for_good(&mut self, job: JobId, reason: String) {
         let cursor = self.jobs.get(job).and_then(JobRecord::cursor).map(str::to_owned);
-        self.tell_job(job, || JobChange::Failed { reason: reason.clone(), cursor });
+        self.emit_job(job, || JobChange::Failed { reason: reason.clone(), cursor });
         self.count(job, |counters| counters.failed += 1);
         let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
         record.record_failure(reason);
@@ -235,7 +235,7 @@ impl State {
             let reason = format!("the file that it reads is on no storage, though made {made} times");
             return self.failed_for_good(job, reason);
         }
-        self.tell_job(job, || JobChange::Returned);
+        self.emit_job(job, || JobChange::Returned);
         self.make_ready(job, false);
     }
 
@@ -247,6 +247,6 @@ impl State {
         }
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         let Discovered { admitted, discarded } = crawl.discover(admitted, discarded, depth);
-        self.tell_job(job, || JobChange::Discovered { admitted, discarded });
+        self.emit_job(job, || JobChange::Discovered { admitted, discarded });
     }
 }

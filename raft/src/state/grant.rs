@@ -129,7 +129,7 @@ impl State {
         let Some(holder) = self.sessions.get_mut(session) else { return self.lost_session(session) };
         holder.lease(job);
         let node = holder.node();
-        self.tell_job(job, || JobChange::Granted { node, lease, attempt });
+        self.emit_job(job, || JobChange::Granted { node, lease, attempt });
     }
 
     /// Adds a job that is in no queue to its crawl's ready jobs; `late` ones behind those that were handed

@@ -246,7 +246,7 @@ impl JobRecord {
         self.phase = Phase::Leased { lease, session };
     }
 
-    /// The session that had the lease has a finished draft of so many items on this storage (TWM-P1).
+    /// The session that had the lease has a finished draft with this many items on this storage (TWM-P1).
     pub(super) fn wait_for_publication(
         &mut self,
         lease: LeaseId,

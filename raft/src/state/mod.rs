@@ -180,13 +180,13 @@ impl State {
     }
 
     /// Emits an event of a crawl.
-    fn tell_crawl(&mut self, crawl: CrawlId, change: CrawlChange) {
+    fn emit_crawl(&mut self, crawl: CrawlId, change: CrawlChange) {
         self.outbox.push(self.head.clock, EventKind::Crawl { crawl, change });
     }
 
     /// Emits an event of a job's current operation.
-    fn tell_job(&mut self, job: JobId, change: impl FnOnce() -> JobChange) {
-        if !self.outbox.is_told() {
+    fn emit_job(&mut self, job: JobId, change: impl FnOnce() -> JobChange) {
+        if !self.outbox.is_observed() {
             return;
         }
         let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };

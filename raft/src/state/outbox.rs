@@ -100,7 +100,7 @@ impl Outbox {
     }
 
     /// Whether anybody is interested in events.
-    pub(super) fn is_told(&self) -> bool {
+    pub(super) fn is_observed(&self) -> bool {
         self.is_watched() || self.live.is_looked_at()
     }
 
@@ -109,7 +109,7 @@ impl Outbox {
     }
 
     /// Keeps the observers of the previous state.
-    pub(super) fn go_on_with(&mut self, live: Arc<LiveEvents>) {
+    pub(super) fn continue_with(&mut self, live: Arc<LiveEvents>) {
         self.live = live;
     }
 
@@ -127,7 +127,7 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, at: u64, kind: EventKind) {
-        if !self.is_told() {
+        if !self.is_observed() {
             return;
         }
         self.now.place += 1;
@@ -223,7 +223,7 @@ impl Outbox {
     fn shrink(&mut self) {
         let keep = usize::from(self.is_watched());
         while self.bytes > self.head.capacity && self.blocks.len() > keep {
-            self.let_first_go();
+            self.drop_oldest();
         }
     }
 
@@ -233,12 +233,12 @@ impl Outbox {
         let behind = self.blocks.iter().take_while(|block| block.last <= passed);
         let mut bytes: u64 = behind.map(|block| block.bytes.len() as u64).sum();
         while bytes > self.head.capacity / KEPT_BEHIND && self.blocks.len() > 1 {
-            bytes = bytes.saturating_sub(self.let_first_go());
+            bytes = bytes.saturating_sub(self.drop_oldest());
         }
     }
 
     /// Returns the bytes dropped.
-    fn let_first_go(&mut self) -> u64 {
+    fn drop_oldest(&mut self) -> u64 {
         let Some(block) = self.blocks.pop_front() else { return 0 };
         let size = block.bytes.len() as u64;
         if block.last > self.head.passed {

@@ -156,8 +156,8 @@ impl State {
     }
 
     /// Keeps the observers and checks of another state of this replica.
-    pub fn looked_at_like(mut self, other: &Self) -> Self {
-        self.outbox.go_on_with(Arc::clone(other.outbox.live()));
+    pub fn observed_like(mut self, other: &Self) -> Self {
+        self.outbox.continue_with(Arc::clone(other.outbox.live()));
         self.check_after_commands(other.checks.on());
         self
     }

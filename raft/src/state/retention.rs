@@ -133,7 +133,7 @@ impl State {
             let (phase, open) = (crawl.phase().name().to_owned(), crawl.jobs().counts().open);
             return Response::Refused(Refusal::NotEnded { crawl: id, phase, open });
         }
-        self.tell_crawl(id, CrawlChange::Deleted);
+        self.emit_crawl(id, CrawlChange::Deleted);
         self.crawls.remove(id);
         OF_A_CRAWL.into_iter().for_each(|tag| self.outcomes.forget(keys::of_crawl(tag, id)));
         self.deleted.marked.insert(id, false);

@@ -86,7 +86,7 @@ impl State {
         let give_up = !graceful && !self.is_present(storage);
         for &job in session.leased() {
             self.unlease(job);
-            self.tell_job(job, || JobChange::Returned);
+            self.emit_job(job, || JobChange::Returned);
             if give_up {
                 self.forget_storage(job, storage);
             }

@@ -271,7 +271,7 @@ async fn peers_that_differ_from_the_members_are_told_and_the_members_count() {
     let mut options = cluster.options(2);
     options.peers.insert(4, "10.0.0.4:8000".to_owned());
     let two = cluster.started(options).await;
-    let said = eventually("the difference is told", async || two.peers_differ()).await;
+    let said = eventually("the difference is reported", async || two.peers_differ()).await;
     assert!(said.contains("4=10.0.0.4:8000") && said.contains("twm-ctl member"), "{said}");
     cluster.nodes.insert(2, two);
     assert_eq!(settled(&cluster).await.nodes.len(), 3);

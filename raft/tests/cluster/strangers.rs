@@ -28,7 +28,7 @@ async fn nobody_speaks_for_the_session_of_another_node() {
         let error = refusal.unwrap_err().to_string();
         assert!(error.contains("is node 1's, not node 2's"), "{error}");
     }
-    assert_eq!(owner.turn(5).await, 5, "the session goes on");
+    assert_eq!(owner.turn(5).await, 5, "the session continues");
 }
 
 #[tokio::test(flavor = "multi_thread")]

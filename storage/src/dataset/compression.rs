@@ -154,7 +154,7 @@ pub(super) enum Encoder {
 }
 
 impl Encoder {
-    /// Begins a member or frame, with room for so many bytes of output; `None` for plain files.
+    /// Begins a member or frame, with room for this many bytes of output; `None` for plain files.
     pub(super) fn begin(compression: Compression, capacity: usize) -> io::Result<Option<Self>> {
         let output = || Vec::with_capacity(capacity);
         Ok(match compression {

@@ -1,7 +1,7 @@
 //! The dataset: what was crawled, one timeline and one follower list per account.
 //!
 //! [`Dataset`] is the boundary that workers write through; [`FilesDataset`] keeps the dataset on files.
-//! A file comes into being in steps, so that it is either whole or not there, whichever process dies when:
+//! A file is written in steps, so that it is either complete or absent, whichever process dies at any moment:
 //!
 //! 1. a worker writes a *draft* that carries its lease (the fencing token), with [`SavePoint`]s on the way;
 //! 2. `finish` makes the draft durable; the worker proposes the completion to the cluster;
@@ -27,7 +27,7 @@
 //! ```
 //!
 //! Files are gzip (any number of members), zstd (any number of frames) or plain; readers tell by the first bytes,
-//! and also take the names of the original program, with `.gz` behind them. A packed list is told from lines by its
+//! and also take the names of the original program, with `.gz` behind them. A packed list differs from lines by its
 //! first byte, below `0x30`; a list that would break this rule is not written.
 
 mod compression;

@@ -46,7 +46,7 @@ impl Blocking for Inline {
 
 /// The work did not finish: it panicked, or the runtime stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("work on a disk broke off; the node stops, or the line before this one tells of a panic")]
+#[error("work on a disk did not finish; the node stops, or the line before this one describes a panic")]
 pub struct WorkLost;
 
 impl From<WorkLost> for std::io::Error {

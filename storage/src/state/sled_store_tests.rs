@@ -230,7 +230,7 @@ fn a_replacement_is_all_or_nothing() {
     let mut scan = store.scan(b"", None);
     let mut entries = (0..50_000u32).map(|n| Ok((n.to_be_bytes().to_vec(), vec![7; 100])));
     store.replace_all(&mut entries).unwrap();
-    assert_eq!(scan.next().unwrap().unwrap().0, b"both", "a scan from before goes on");
+    assert_eq!(scan.next().unwrap().unwrap().0, b"both", "an earlier scan continues");
     drop(scan);
     assert_eq!(store.scan(b"", None).count(), 50_000);
     assert_eq!(store.get(b"old").unwrap(), None);

@@ -93,9 +93,9 @@ impl World {
             Some(Change::Replace(host, _)) => {
                 return Err(format!("the new disk of node {host} is not let in"));
             }
-            Some(Change::Roll(_)) => return Err("a rolling restart goes on".to_owned()),
+            Some(Change::Roll(_)) => return Err("a rolling restart is still in progress".to_owned()),
             Some(Change::Add(host, ..) | Change::Promote(host, _) | Change::Remove(host, _)) => {
-                return Err(format!("the change of member {host} goes on"));
+                return Err(format!("the change of member {host} is still in progress"));
             }
             Some(Change::OtherDisks(_)) => return Err("nodes have other disks".to_owned()),
             None => {}

@@ -47,7 +47,7 @@ impl Statistics {
     /// Waits until the file grows.
     async fn goes_on(&self) -> anyhow::Result<()> {
         let before = std::fs::metadata(self.file())?.len();
-        let goes_on = eventually("it goes on", async || {
+        let goes_on = eventually("it continues", async || {
             let grown = std::fs::metadata(self.file())?.len() != before;
             Ok((grown && text(&self.file()).is_ok()).then_some(()))
         });

@@ -161,6 +161,6 @@ async fn commands_that_make_no_sense_say_so_with_the_right_exit_code() -> Test {
         holds(rows, &places, cluster.folder()).await?;
     }
     assert_eq!(fs::read(cluster.folder().join("foreign/thesis.txt"))?, b"mine");
-    assert_eq!(cluster.status().await?.leader, 1, "the node that ran goes on");
+    assert_eq!(cluster.status().await?.leader, 1, "the node that ran continues");
     cluster.finish().await
 }

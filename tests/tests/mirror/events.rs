@@ -59,7 +59,7 @@ async fn every_event_is_there_once_and_in_order_while_nodes_and_redis_are_killed
         .and_then(|()| check_counters(&entries, &view))
         .map_err(|e| e.context(deeds.join(", ")))?;
     let leaders = entries.iter().filter(|entry| entry.text("type") == "leader").count();
-    assert!(leaders >= 1, "who leads is told");
+    assert!(leaders >= 1, "the leader is reported");
     cluster.finish().await
 }
 
@@ -148,7 +148,7 @@ async fn events_that_no_longer_fit_are_counted_and_a_gap_stands_for_them() -> Te
     assert_eq!(
         entries[at + 1].number("number")?,
         gap.number("number")? + 1,
-        "and the stream goes on right behind"
+        "and the stream continues right behind it"
     );
     assert!(entries.is_sorted_by(|a, b| a.id < b.id));
     cluster.finish().await

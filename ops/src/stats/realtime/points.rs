@@ -62,7 +62,7 @@ impl Points {
                     tracing::warn!(
                         count,
                         ?channel,
-                        "a message is no [value, unix_seconds] and is left out: {why}"
+                        "a message is not [value, unix_seconds] and is skipped: {why}"
                     );
                 }
             }
@@ -112,7 +112,7 @@ impl Points {
                 }
                 self.trouble = Some(error);
             }
-            Err(error) => self.trouble = Some(format!("writing the file broke off: {error}")),
+            Err(error) => self.trouble = Some(format!("writing the file failed: {error}")),
         }
     }
 

@@ -120,7 +120,7 @@ pub enum Refusal {
     },
     /// The largest number of nodes is drained already.
     #[error(
-        "node {node} cannot be drained too: {most} are already, which is the most; `twm-ctl node undrain` those that are no more"
+        "node {node} cannot be drained too: {most} nodes are drained, which is the limit; `twm-ctl node undrain` those that no longer exist"
     )]
     TooManyDrained {
         /// The node.

@@ -42,7 +42,7 @@ pub enum Write {
         /// The crawl.
         crawl: CrawlId,
     },
-    /// Goes on granting.
+    /// Resumes granting.
     ResumeCrawl {
         /// The crawl.
         crawl: CrawlId,

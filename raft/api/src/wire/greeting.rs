@@ -80,7 +80,7 @@ pub struct Greeting {
 /// Sent by the listening side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Welcome {
-    /// Go on.
+    /// The connection is accepted.
     Welcome {
         /// The protocol version of this connection.
         version: u32,

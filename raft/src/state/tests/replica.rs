@@ -79,7 +79,7 @@ impl Replica {
             self.store = Arc::new(MemoryStore::new());
             self.store = Arc::new(SledStore::open(folder).unwrap());
         }
-        self.state = State::load(Arc::clone(&self.store)).unwrap().looked_at_like(&self.state);
+        self.state = State::load(Arc::clone(&self.store)).unwrap().observed_like(&self.state);
         self.state.check_invariants().unwrap();
         for (index, command, response) in &self.log {
             assert_eq!(&self.state.apply(*index, command.clone()), response, "replay of {command:?}");

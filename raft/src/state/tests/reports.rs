@@ -154,7 +154,7 @@ fn no_report_makes_a_record_larger_than_the_store_takes() {
     findings.push((jobs[2].id, jobs[2].lease, Finding::HandedBack { progress: Some(long) }));
     tracker.report(&mut node, findings, Wants::NONE);
     let again = tracker.take_one(&mut node);
-    assert_eq!((again.id, again.progress), (jobs[2].id, Some(saved)), "it goes on where it was saved");
+    assert_eq!((again.id, again.progress), (jobs[2].id, Some(saved)), "it continues where it was saved");
     assert_eq!(tracker.users(crawl).failed, 1);
 }
 

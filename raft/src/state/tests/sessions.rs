@@ -98,7 +98,7 @@ fn a_node_writes_to_its_own_storage_unless_an_operator_wants_another() {
     let refused = opens(&mut tracker, 1, 8, false, false);
     let expected = Refusal::OtherStorage { node: 1, known: StorageId(7), found: StorageId(8) };
     assert_eq!(refused, Response::Refused(expected));
-    assert_eq!(tracker.state.sessions().len(), 1, "the session before goes on");
+    assert_eq!(tracker.state.sessions().len(), 1, "the earlier session continues");
     assert!(matches!(opens(&mut tracker, 1, 7, false, false), Response::SessionOpened(_)));
     assert!(matches!(opens(&mut tracker, 1, 8, false, true), Response::SessionOpened(_)));
     assert!(matches!(opens(&mut tracker, 1, 7, false, false), Response::Refused(_)), "it has moved");

@@ -137,7 +137,7 @@ impl Trust {
                         failed = Some(said);
                     }
                 }
-                Err(error) => tracing::warn!("looking at the certificates broke off: {error}"),
+                Err(error) => tracing::warn!("checking the certificates failed: {error}"),
             }
         }
     }
