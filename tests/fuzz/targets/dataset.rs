@@ -98,7 +98,8 @@ fn look(folder: &Path, name: &str, kind: FileKind, bytes: &[u8]) -> Vec<String> 
 fn doubtful(read: &[String], bytes: &[u8]) -> bool {
     let number = |id: &String| id.parse::<u64>().is_ok_and(|number| number < 1 << 56);
     let text = |id: &String| id.is_ascii() && id.contains([':', '@']);
-    !(read.iter().all(number) || read.iter().all(text)) || (damaged_beginning(bytes) && !Codec::of_start(bytes).is_compressed())
+    !(read.iter().all(number) || read.iter().all(text))
+        || (damaged_beginning(bytes) && !Codec::of_start(bytes).is_compressed())
 }
 
 /// Converts to every form, with the same ids.
