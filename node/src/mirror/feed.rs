@@ -212,7 +212,7 @@ impl Inner {
         while let Some(chunk) = chunks.recv().await {
             self.send(redis, &chunk).await.map_err(|e| e.to_string())?;
         }
-        reading.await.map_err(|e| e.to_string())
+        reading.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
     }
 
     /// Writes to the streams, and to the channels of the original if they have subscribers.
@@ -241,14 +241,21 @@ impl Inner {
     }
 }
 
-/// Sends the tweets newer than `since`, newest first, until the receiver is dropped.
-fn read_timeline(dataset: &dyn Dataset, user: &UserId, since: &PostId, chunks: &mpsc::Sender<Vec<Entry>>) {
+/// Sends the tweets newer than `since`, newest first, until the receiver is dropped. An error is one of the dataset's place:
+/// the item is sent again once it works.
+fn read_timeline(
+    dataset: &dyn Dataset,
+    user: &UserId,
+    since: &PostId,
+    chunks: &mpsc::Sender<Vec<Entry>>,
+) -> storage::dataset::Result<()> {
     let lines = match dataset.open_timeline(&Account::from(user)) {
         Ok(Some(lines)) => lines,
-        Ok(None) => return,
+        Ok(None) => return Ok(()),
+        Err(error) if error.is_temporary() => return Err(error),
         Err(error) => {
             tracing::warn!(%user, "the tweets of a timeline are not mirrored: {error}");
-            return;
+            return Ok(());
         }
     };
     let (mut chunk, mut bytes) = (Vec::new(), 0);
@@ -270,7 +277,7 @@ fn read_timeline(dataset: &dyn Dataset, user: &UserId, since: &PostId, chunks: &
         if chunk.len() >= CHUNK.0 || bytes >= CHUNK.1 {
             bytes = 0;
             if chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
-                return;
+                return Ok(());
             }
         }
     }
@@ -278,6 +285,7 @@ fn read_timeline(dataset: &dyn Dataset, user: &UserId, since: &PostId, chunks: &
         // The receiver is dropped when sending failed: the whole item is then sent again.
         let _ = chunks.blocking_send(chunk);
     }
+    Ok(())
 }
 
 fn profile_entry((user, json): (UserId, String)) -> Entry {

@@ -53,8 +53,8 @@ impl Place for BucketPlace {
     fn open(&self, settings: &Settings, marker: Marker) -> anyhow::Result<Arc<dyn Dataset>> {
         let spool = match &settings.temporary_dir {
             // Nodes of one machine may have one setting.
-            Some(folder) => folder.join(format!("spool-{}", settings.id)),
-            None => settings.data_dir.join("spool"),
+            Some(folder) => folder.join(format!("drafts-{:032x}-{}", marker.cluster, settings.id)),
+            None => settings.data_dir.join("drafts"),
         };
         let options = S3DatasetOptions {
             compression: settings.compression,

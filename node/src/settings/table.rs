@@ -160,7 +160,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "DIR",
         "Folder of drafts, on the same volume as --output; with an output in a store, a local folder for drafts and downloads",
     )
-    .otherwise("OUTPUT/.tmp, or DATA_DIR/spool"),
+    .otherwise("OUTPUT/.tmp, or DATA_DIR/drafts"),
     setting("s3-endpoint", "URL", "Server of an output s3://, such as https://minio.example:9000")
         .otherwise("AWS_ENDPOINT_URL, or AWS"),
     setting("s3-region", "NAME", "Its region").otherwise("AWS_REGION, or us-east-1"),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{DatasetError, FileKey, Result, dataset_files};
 use crate::durable::{self, Naming};
@@ -13,6 +14,8 @@ use crate::net::s3::{Attributes, Body, Bucket, Condition, PutOutcome};
 const BUFFER_BYTES: usize = 128 * 1024;
 /// Suffix of a file that is being copied.
 const COPY: &str = ".copy";
+/// Makes the names of such files unique.
+static COPIES: AtomicU64 = AtomicU64::new(0);
 
 /// Where a dataset is that is copied, or that comes of it.
 #[derive(Debug, Clone)]
@@ -57,10 +60,21 @@ impl CopyPlace {
     /// The place cannot be listed.
     pub fn files(&self) -> Result<Box<dyn Iterator<Item = Result<CopySource>> + Send + '_>> {
         match self {
-            Self::Folder(folder) => Ok(Box::new(dataset_files(folder)?.map(|found| {
-                let (key, path) = found?;
-                let bytes = fs::metadata(&path).naming("look at", &path)?.len();
-                Ok(CopySource { key, bytes, place: Location::File(path) })
+            Self::Folder(folder) => Ok(Box::new(dataset_files(folder)?.filter_map(|found| {
+                let (key, path) = match found {
+                    Ok(found) => found,
+                    Err(error) => return Some(Err(error)),
+                };
+                // Of two names, that of the original program is an older file.
+                let is_twin = path.extension().is_some_and(|end| end == "gz");
+                if is_twin && path.with_extension("").exists() {
+                    return None;
+                }
+                let bytes = match fs::metadata(&path).naming("look at", &path) {
+                    Ok(found) => found.len(),
+                    Err(error) => return Some(Err(error.into())),
+                };
+                Some(Ok(CopySource { key, bytes, place: Location::File(path) }))
             }))),
             #[cfg(feature = "s3")]
             Self::Bucket(bucket) => Ok(Box::new(bucket.list("", None).filter_map(|found| match found {
@@ -144,7 +158,11 @@ impl CopyPlace {
                     durable::create_shared_folder(parent)?;
                 }
                 let mut copy = path.clone().into_os_string();
-                copy.push(COPY);
+                copy.push(format!(
+                    ".{}-{}{COPY}",
+                    std::process::id(),
+                    COPIES.fetch_add(1, Ordering::Relaxed)
+                ));
                 let copy = PathBuf::from(copy);
                 from.download(file, &copy)?;
                 // Unlike a rename, a link replaces nothing.
@@ -267,8 +285,9 @@ mod tests {
         put(from.path(), "bluesky/f0/did%3Aplc%3Aa.twt", b"posts");
         put(from.path(), ".tmp/7.fws.3", b"draft");
         put(from.path(), "8/8.twt", b"old");
+        put(from.path(), "9/9.twt.gz", b"older twin");
+        put(from.path(), "9/9.twt", b"newer");
         put(to.path(), "8/8.twt", b"another");
-        put(to.path(), "7/7.fws.copy", b"of a process that died");
         let (from, to) = (CopyPlace::Folder(from.path().into()), CopyPlace::Folder(to.path().into()));
         for round in 0..2 {
             let mut outcomes = Vec::new();
@@ -281,13 +300,15 @@ mod tests {
                     Err(other) => panic!("{other}"),
                 }
             }
-            assert_eq!(outcomes, [[CopyOutcome::Copied; 3], [CopyOutcome::Present; 3]][round]);
+            assert_eq!(outcomes, [[CopyOutcome::Copied; 4], [CopyOutcome::Present; 4]][round]);
         }
         let CopyPlace::Folder(to) = &to else { panic!() };
         assert_eq!(fs::read(to.join("8/8.twt")).unwrap(), b"another");
         assert_eq!(fs::read(to.join("7/7.fws")).unwrap(), b"list of the original");
+        assert_eq!(fs::read(to.join("9/9.twt")).unwrap(), b"newer");
         assert_eq!(fs::read(to.join("bluesky/f0/did%3Aplc%3Aa.twt")).unwrap(), b"posts");
-        assert!(!to.join("7/7.fws.copy").exists() && !to.join(".tmp").exists());
+        assert_eq!(fs::read_dir(to.join("7")).unwrap().count(), 1);
+        assert!(!to.join(".tmp").exists());
     }
 
     #[test]

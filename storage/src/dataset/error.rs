@@ -21,7 +21,7 @@ impl DatasetError {
             Self::File(file) => file.is_of_the_place(),
             Self::NotMounted { .. } | Self::BadMarker { .. } => true,
             #[cfg(feature = "s3")]
-            Self::S3(_) => true,
+            Self::S3(error) => !error.is_of_one_object(),
             _ => false,
         }
     }

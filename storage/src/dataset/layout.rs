@@ -200,6 +200,8 @@ pub fn dataset_folders(output: &Path) -> Result<Vec<(SourceName, PathBuf)>> {
         let name = folder.file_name().and_then(|name| name.to_str());
         match name.and_then(|name| name.parse::<SourceName>().ok()) {
             Some(source) if source != SourceName::default() => {
+                // It may also be a folder of files in the default source's form.
+                found.push((SourceName::default(), folder.clone()));
                 found.extend(folders(&folder)?.into_iter().map(|folder| (source.clone(), folder)));
             }
             _ => found.push((SourceName::default(), folder)),

@@ -35,7 +35,26 @@ pub(super) enum Version {
     Inode(u64, u64),
     /// The version of an object.
     #[cfg(feature = "s3")]
-    ETag(String),
+    Object { etag: String, fence: Fence },
+}
+
+/// Orders the publications of one file in a bucket. A cluster that takes an output over starts with small leases, but in a
+/// higher epoch.
+#[cfg(feature = "s3")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Fence {
+    /// The storage of the marker: fences of different ones cannot be compared.
+    pub(super) storage: u64,
+    pub(super) epoch: u64,
+    pub(super) lease: u64,
+}
+
+#[cfg(feature = "s3")]
+impl Fence {
+    /// Whether it is that of the other one, or of a later publication.
+    pub(super) fn includes(&self, other: &Self) -> bool {
+        self.storage == other.storage && (self.epoch, self.lease) >= (other.epoch, other.lease)
+    }
 }
 
 /// Where published files are.

@@ -96,7 +96,10 @@ fn a_frozen_publisher_that_wakes_up_replaces_no_later_file() {
     finish(&*node, 9, 2);
     node.publish(&account().timeline(), 9).unwrap();
     node.discard(&account().timeline(), 9).unwrap();
-    // Its completion was accepted, and published by another node before lease 9 was granted.
+    // Its completion was accepted, and published by another node before lease 9 was granted. The mirror reads what is there
+    // before each publication.
+    frozen.publish(&account().timeline(), 5).unwrap();
+    assert_eq!(frozen.newest_post(&account()).unwrap(), Some(2.into()));
     frozen.publish(&account().timeline(), 5).unwrap();
     assert_eq!(lines(&*node), ["{\"id\":2}"]);
 }
@@ -117,12 +120,69 @@ fn the_small_leases_of_a_new_owner_are_higher_than_all_of_the_former_one() {
     finish(&new, 3, 9);
     new.publish(&account().timeline(), 3).unwrap();
     assert_eq!(lines(&new), ["{\"id\":9}"]);
-    // The former owner notices within a minute; until then, its higher leases are refused all the same.
+    // The former owner looks at the marker once a minute, and before it replaces a file that is none of its own.
     finish(&*old, 2_000, 1);
-    old.publish(&account().timeline(), 2_000).unwrap();
+    let refused = old.publish(&account().timeline(), 2_000).unwrap_err();
+    assert!(matches!(refused, DatasetError::NotMounted { .. }), "{refused}");
     assert_eq!(lines(&new), ["{\"id\":9}"]);
     let fresh = store.node_of(OWNER);
     assert!(matches!(fresh.exists(&account().timeline()), Err(DatasetError::NotMounted { .. })));
+}
+
+#[test]
+fn a_file_that_was_copied_from_another_bucket_with_its_fence_is_replaced() {
+    let store = Store::start();
+    let fence = [("twm-storage", "0000000000000009"), ("twm-epoch", "7"), ("twm-lease", "1000000")];
+    let fence: Attributes = fence.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    for (id, fence) in [(1, fence), (2, Attributes::new())] {
+        let bytes = format!("{{\"id\":{id}}}\n").into_bytes();
+        store.bucket.put("7/7.twt", bytes.into(), &fence, &Condition::Any).unwrap();
+        let node = store.node();
+        finish(&*node, 3 + id, 8 + id);
+        node.publish(&account().timeline(), 3 + id).unwrap();
+        assert_eq!(lines(&*node), [format!("{{\"id\":{}}}", 8 + id)]);
+    }
+}
+
+#[test]
+fn what_an_operator_writes_during_an_update_is_not_replaced_by_older_posts() {
+    let store = Store::start();
+    let node = store.node();
+    finish(&*node, 1, 5);
+    node.publish(&account().timeline(), 1).unwrap();
+    node.newest_post(&account()).unwrap();
+    let mut draft = node.begin_timeline(&account(), 2).unwrap();
+    draft.push(&9.into(), "{\"id\":9}").unwrap();
+    draft.append_existing().unwrap();
+    draft.finish().unwrap();
+    store.put(&account().timeline(), b"{\"id\":5}\n{\"id\":4}\n");
+    let lost = node.publish(&account().timeline(), 2).unwrap_err();
+    assert!(matches!(lost, DatasetError::DraftLost { .. }), "its job runs again: {lost}");
+    assert_eq!(lines(&*node), ["{\"id\":5}", "{\"id\":4}"]);
+}
+
+#[test]
+fn a_spool_removes_only_what_it_has_made() {
+    let store = Store::start();
+    let folder = TempDir::new().unwrap();
+    for name in ["0000000000000007.spool", "22013880.twt.4", "download-3"] {
+        std::fs::write(folder.path().join(name), b"x").unwrap();
+    }
+    let spool = folder.path().to_owned();
+    let clock = Arc::new(SystemClock::new());
+    S3Dataset::open(S3DatasetOptions::new(store.bucket.clone(), spool, OWNER, clock)).unwrap();
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["0000000000000007.spool"]);
+}
+
+#[test]
+fn an_output_that_lost_its_marker_gets_an_epoch_above_all_earlier_ones() {
+    let store = Store::start();
+    store.bucket.delete(".twm-output").unwrap();
+    let adopted =
+        BucketOutput::new(&store.bucket).replace(Marker { cluster: 8, storage: 9, epoch: 0 }).unwrap();
+    assert!(adopted.epoch > 1_000_000, "{adopted:?}");
 }
 
 #[test]

@@ -14,9 +14,8 @@
 //! survive the node.
 //!
 //! Publication is fenced by the store: the object is written only if none is there, or only over the version that was
-//! looked at, and only if that one has a lower [`Fence`]. A process that was frozen in between is refused. Nothing is
-//! deleted without the condition that it is still the same, because stores ignore conditions of deletions: the only
-//! deletions are those of drafts.
+//! looked at, and only if that one has a lower [`Fence`]. A process that was frozen in between is refused. Stores ignore
+//! conditions of deletions, so only drafts are deleted.
 
 mod draft;
 mod owner;
@@ -39,7 +38,7 @@ use spool::{Cache, Spool};
 
 use super::duplicates::FILTER_BYTES;
 use super::followers_draft::FileFollowersDraft;
-use super::published::{self, PublishedFiles as _};
+use super::published::{self, Fence, PublishedFiles as _, Version};
 use super::resuming::{missing, verified};
 use super::sink::Sink;
 use super::timeline_draft::{DraftFiles, FileTimelineDraft};
@@ -115,7 +114,7 @@ struct OwnDraft {
     /// Length of the finished draft in the spool.
     finished: Option<u64>,
     /// The version of the published file that an update has appended.
-    appended: Option<String>,
+    appended: Option<Version>,
 }
 
 impl S3Dataset {
@@ -146,15 +145,7 @@ impl S3Dataset {
         if checked.is_some_and(|at| now < at + OWNER_CHECK) {
             return Ok(());
         }
-        let inner = &self.inner;
-        let output = PathBuf::from(inner.bucket.place());
-        match BucketOutput::new(&inner.bucket).read()? {
-            Some(found) if found == inner.owner => {}
-            Some(_) => {
-                return Err(DatasetError::NotMounted { output, why: "its marker names another owner" });
-            }
-            None => return Err(DatasetError::NotMounted { output, why: "it has no marker" }),
-        }
+        self.inner.read_owner()?;
         *checked = Some(now);
         Ok(())
     }
@@ -205,7 +196,17 @@ impl S3Dataset {
 impl Inner {
     /// Orders the publication of a draft.
     fn fence(&self, lease: u64) -> Fence {
-        Fence { epoch: self.owner.epoch, lease }
+        Fence { storage: self.owner.storage, epoch: self.owner.epoch, lease }
+    }
+
+    /// Ensures that the output belongs to this cluster now.
+    fn read_owner(&self) -> Result<()> {
+        let output = PathBuf::from(self.bucket.place());
+        match BucketOutput::new(&self.bucket).read()? {
+            Some(found) if found == self.owner => Ok(()),
+            Some(_) => Err(DatasetError::NotMounted { output, why: "its marker names another owner" }),
+            None => Err(DatasetError::NotMounted { output, why: "it has no marker" }),
+        }
     }
 
     fn drafts(&self) -> MutexGuard<'_, HashMap<DraftId, OwnDraft>> {
@@ -324,13 +325,16 @@ impl Dataset for S3Dataset {
     }
 
     fn drafts(&self) -> Result<Vec<(FileKey, u64)>> {
-        self.look_at_owner()?;
+        // Those of another cluster, which continues this one, would look as if nobody needed them.
+        self.inner.read_owner()?;
         // Not all servers can list them.
         if let Err(error) = self.inner.abort_old_uploads() {
             tracing::debug!("cannot look for unfinished uploads: {error}");
         }
         let mut drafts = self.inner.spool.layout().drafts()?;
         drafts.extend(self.inner.uploaded_drafts()?);
+        // A deletion whose answer was lost leaves nothing but what this process knows.
+        drafts.extend(self.inner.drafts().keys().map(|draft| (draft.key.clone(), draft.lease)));
         drafts.sort();
         drafts.dedup();
         Ok(drafts)
@@ -395,13 +399,6 @@ impl fmt::Debug for S3Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "S3Dataset({})", self.inner.bucket.place())
     }
-}
-
-/// Orders the publications of one file. A new cluster starts with small leases, but in a higher epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct Fence {
-    epoch: u64,
-    lease: u64,
 }
 
 /// Why an object could not be read, or a file not written.

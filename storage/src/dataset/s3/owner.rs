@@ -66,16 +66,16 @@ impl<'a> BucketOutput<'a> {
     /// The bucket cannot be written, or another node takes it over as well.
     pub fn replace(&self, marker: Marker) -> Result<Marker> {
         let before = match self.versioned() {
-            // The epoch of a damaged marker is not known: seconds are higher than any count.
             Err(DatasetError::BadMarker { .. }) => {
-                let seconds = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-                let replaced = Marker { epoch: seconds, ..marker };
+                let replaced = Marker { epoch: unknown_epoch(), ..marker };
                 self.write(replaced, &Condition::Any)?;
                 return Ok(replaced);
             }
             other => other?,
         };
-        let Some((before, etag)) = before else { return self.claim(marker) };
+        let Some((before, etag)) = before else {
+            return self.claim(Marker { epoch: unknown_epoch(), ..marker });
+        };
         let replaced = Marker { epoch: before.epoch + 1, ..marker };
         match self.write(replaced, &Condition::Matches(etag))? {
             PutOutcome::Written(_) => Ok(replaced),
@@ -124,4 +124,9 @@ impl<'a> BucketOutput<'a> {
     fn path(&self) -> PathBuf {
         PathBuf::from(format!("{}/{FILE}", self.bucket.url()))
     }
+}
+
+/// The epoch of an output whose marker is damaged or was lost: the seconds since 1970 are more than any count.
+fn unknown_epoch() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs()
 }

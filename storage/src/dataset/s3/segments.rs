@@ -12,10 +12,10 @@ use std::path::Path;
 
 use super::super::layout::{draft_name, parse_draft};
 use super::super::sink::Sink;
-use super::super::{FileKey, Result};
+use super::super::{DatasetError, FileKey, Result};
 use super::Inner;
 use crate::durable::Naming;
-use crate::net::s3::{Attributes, Condition};
+use crate::net::s3::{Attributes, Condition, PutOutcome};
 
 /// Folder of all drafts.
 const DRAFTS: &str = ".drafts";
@@ -57,7 +57,11 @@ impl Inner {
             let key = format!("{folder}{}", name(Part { from, to, end, ..part }));
             // Known before it is there: an upload whose answer is lost may have succeeded.
             self.drafts().entry(draft.clone()).or_default().segments.push(key.clone());
-            self.bucket.put(&key, bytes.into(), &Attributes::new(), &Condition::Any)?;
+            if self.bucket.put(&key, bytes.into(), &Attributes::new(), &Condition::Any)?
+                == PutOutcome::Refused
+            {
+                return Err(DatasetError::Changed { path: self.place(&key) });
+            }
             from = to;
         }
         Ok(())
@@ -124,7 +128,9 @@ impl Inner {
         for upload in self.bucket.unfinished_uploads("") {
             let upload = upload?;
             let age = upload.begun.and_then(|begun| begun.elapsed().ok());
-            if age.is_some_and(|age| age > OLD_UPLOAD) {
+            // The bucket may have objects of other programs.
+            let ours = FileKey::of_object(&upload.key).is_some();
+            if ours && age.is_some_and(|age| age > OLD_UPLOAD) {
                 self.bucket.abort(&upload)?;
                 tracing::info!(object = %upload.key, "aborted an upload that nobody has ended for a day");
             }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::layout::Layout;
-use super::super::published::{Published, Version};
+use super::super::layout::{Layout, parse_draft};
+use super::super::published::{Fence, Published, Version};
 use super::super::sink::Sink;
 use super::super::{Codec, Compression, FileKey, ItemId, Result};
 use super::segments::DraftId;
@@ -17,6 +17,8 @@ use crate::net::s3::Object;
 
 /// Most files that are kept for a second reader.
 const CACHED: usize = 64;
+/// Begins the names of downloads, in the moment before they are unlinked.
+const DOWNLOAD: &str = "download-";
 
 /// A local folder.
 #[derive(Debug)]
@@ -26,12 +28,14 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// Opens the folder and empties it.
+    /// Opens the folder and removes what an earlier process left in it.
     pub(super) fn open(folder: PathBuf, item_id: ItemId) -> Result<Self> {
         durable::create_shared_folder(&folder)?;
         for entry in fs::read_dir(&folder).naming("list", &folder)? {
             let path = entry.naming("list", &folder)?.path();
-            if path.is_file() {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            // Only its own files: an operator may have named a folder with others.
+            if name.starts_with(DOWNLOAD) || parse_draft(name).is_some() {
                 durable::remove_file(&path)?;
             }
         }
@@ -73,7 +77,7 @@ impl Spool {
     /// Downloads an object into a file without a name.
     pub(super) fn download(&self, object: &mut Object) -> Result<File> {
         let number = self.downloads.fetch_add(1, Ordering::Relaxed);
-        let path = self.layout.temporary.join(format!("download-{number}"));
+        let path = self.layout.temporary.join(format!("{DOWNLOAD}{number}"));
         let options = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
         let mut file = options.naming(durable::CREATE, &path)?;
         durable::remove_file(&path)?;
@@ -98,12 +102,9 @@ impl Cache {
     }
 
     /// The version of a file that is kept.
-    pub(super) fn version(&self, key: &FileKey) -> Option<String> {
+    pub(super) fn version(&self, key: &FileKey) -> Option<Version> {
         let (_, file) = self.0.iter().find(|(cached, _)| cached == key)?;
-        match &file.version {
-            Version::ETag(etag) => Some(etag.clone()),
-            Version::Inode(..) => None,
-        }
+        Some(file.version.clone())
     }
 
     /// Takes a file out.
@@ -118,6 +119,6 @@ impl Cache {
 }
 
 /// A file of the bucket.
-pub(super) fn published(path: PathBuf, file: File, etag: String) -> Published {
-    Published { path, file, version: Version::ETag(etag) }
+pub(super) fn published(path: PathBuf, file: File, etag: String, fence: Fence) -> Published {
+    Published { path, file, version: Version::Object { etag, fence } }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::Method;
+use object_store::Attributes as StoreAttributes;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredential, S3ConditionalPut};
 use object_store::client::HttpClient;
 use object_store::path::Path;
@@ -14,6 +15,7 @@ use object_store::{CopyOptions, GetOptions, ObjectStore as _, ObjectStoreExt as 
 use super::answers::{self, ObjectPage};
 use super::error::Failure;
 use super::key::{self, Attributes};
+use super::put::Source;
 use super::requests::Counter;
 use super::signed::Unsigned;
 use super::threads::Threads;
@@ -114,7 +116,7 @@ impl Bucket {
     }
 
     /// Checks that the server keeps conditions, by writing the object `key` and deleting it: a server that
-    /// ignores them would let two writers replace each other's files. Four requests.
+    /// ignores them would let two writers replace each other's files. Eight requests.
     ///
     /// # Errors
     /// The server ignores a condition ([`S3Problem::Setting`]), an object of this name exists, or see
@@ -127,14 +129,18 @@ impl Bucket {
             return Err(said("there is an object of this name; delete it if no other check is running"));
         };
         let kept = (|| {
+            // The end of an upload has a condition of its own.
+            let path = self.path(key, doing)?;
+            let parts = self.put_parts(path, Source::of(b"x"), StoreAttributes::new(), &Condition::Absent);
+            let whole = self.outcome(doing, parts, &Condition::Absent)?;
             let absent = put(Condition::Absent)?;
             // Another, well-formed one.
             let other = etag.chars().map(|c| if c.is_ascii_hexdigit() { '0' } else { c }).collect();
-            Ok((absent, put(Condition::Matches(other))?))
+            Ok((whole, absent, put(Condition::Matches(other))?))
         })();
         self.delete(key)?;
         match kept? {
-            (PutOutcome::Refused, PutOutcome::Refused) => Ok(()),
+            (PutOutcome::Refused, PutOutcome::Refused, PutOutcome::Refused) => Ok(()),
             _ => Err(said(
                 "the server ignores If-None-Match or If-Match, so it cannot hold a dataset; use one that keeps them, such as AWS, MinIO or versitygw",
             )),

@@ -35,6 +35,14 @@ impl S3Error {
     }
 }
 
+impl S3Error {
+    /// Whether the error concerns one object or one file rather than the store.
+    pub fn is_of_one_object(&self) -> bool {
+        use S3Problem as P;
+        matches!(self.problem, P::Refused(_) | P::Invalid(_) | P::Range { .. } | P::Changed | P::File { .. })
+    }
+}
+
 impl From<S3Error> for io::Error {
     fn from(error: S3Error) -> Self {
         let kind = match error.problem {

@@ -1,7 +1,7 @@
 //! Writing objects.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ impl Bucket {
         self.outcome(doing, written, condition)
     }
 
-    fn outcome(
+    pub(super) fn outcome(
         &self,
         doing: impl Fn() -> String,
         written: Result<String, Failure>,
@@ -144,19 +144,25 @@ fn is_refusal(failure: &Failure, condition: &Condition) -> bool {
     }
 }
 
-/// A file that is uploaded.
-#[derive(Debug)]
+/// What is uploaded.
 pub(super) struct Source {
     path: PathBuf,
-    file: File,
+    reader: Box<dyn Read + Send>,
     pub(super) bytes: u64,
 }
 
 impl Source {
+    /// Bytes in memory.
+    pub(super) fn of(bytes: &'static [u8]) -> Self {
+        Self { path: PathBuf::new(), reader: Box::new(bytes), bytes: bytes.len() as u64 }
+    }
+
     fn open(path: PathBuf) -> Result<Self, S3Problem> {
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
         match opened {
-            Ok((metadata, file)) if metadata.is_file() => Ok(Self { path, file, bytes: metadata.len() }),
+            Ok((metadata, file)) if metadata.is_file() => {
+                Ok(Self { path, reader: Box::new(file), bytes: metadata.len() })
+            }
             Ok(_) => Err(S3Problem::File { path, why: "it is no file".to_owned() }),
             Err(error) => Err(S3Problem::File { path, why: error.to_string() }),
         }
@@ -167,7 +173,7 @@ impl Source {
         let failed = |why: String| S3Problem::File { path: self.path.clone(), why };
         let room = usize::try_from(bytes).map_err(|error| failed(error.to_string()))?;
         let mut part = Vec::with_capacity(room);
-        (&self.file).take(bytes).read_to_end(&mut part).map_err(|error| failed(error.to_string()))?;
+        self.reader.by_ref().take(bytes).read_to_end(&mut part).map_err(|error| failed(error.to_string()))?;
         if part.len() != room {
             return Err(failed("it has become shorter while it was uploaded".to_owned()));
         }
@@ -216,7 +222,7 @@ mod tests {
         assert_eq!((source.bytes, &source.next(4).unwrap()[..]), (10, &b"0123"[..]));
         File::options().write(true).open(&path).unwrap().set_len(6).unwrap();
         assert!(source.next(6).unwrap_err().to_string().contains("has become shorter"));
-        let error = Source::open(folder.path().to_owned()).unwrap_err();
+        let error = Source::open(folder.path().to_owned()).map(drop).unwrap_err();
         assert!(error.to_string().contains("it is no file"), "{error}");
     }
 }
