@@ -26,6 +26,8 @@ pub(super) struct DiskHealth {
     slower: Duration,
     /// How many of the next syncs fail.
     failing: u32,
+    /// Votes that are written and not yet synced.
+    votes: u32,
 }
 
 /// The disks of one node: several folders, of which it uses one at a time. Clones share them.
@@ -62,7 +64,13 @@ impl SimDisks {
 
     /// Makes syncs fast and successful.
     pub(super) fn heal(&self) {
-        *lock(&self.health) = DiskHealth::default();
+        let mut health = lock(&self.health);
+        *health = DiskHealth { votes: health.votes, ..DiskHealth::default() };
+    }
+
+    /// Whether a vote is written and not yet synced.
+    pub(super) fn syncs_a_vote(&self) -> bool {
+        lock(&self.health).votes > 0
     }
 }
 
@@ -78,6 +86,8 @@ impl LogHome for SimDisks {
         if its != owner {
             return Err(io::Error::other(format!("the log is of {its}, not of {owner}")));
         }
+        // What an earlier process wrote and did not sync is lost.
+        lock(&self.health).votes = 0;
         Ok(LogStore::over(SimLog::over(Arc::clone(content), Arc::clone(&self.health))))
     }
 }
@@ -139,6 +149,7 @@ fn size(entry: &Entry) -> usize {
 /// An open log: what is read, which is ahead of what is on disk.
 struct SimLog {
     written: Mutex<Content>,
+    health: Arc<Mutex<DiskHealth>>,
     syncs: mpsc::UnboundedSender<(Write, Done)>,
 }
 
@@ -146,7 +157,9 @@ impl SimLog {
     fn over(disk: Arc<Mutex<Content>>, health: Arc<Mutex<DiskHealth>>) -> Self {
         let written = Mutex::new(lock(&disk).clone());
         let (syncs, mut due) = mpsc::unbounded_channel::<(Write, Done)>();
+        let of_disk = Arc::clone(&health);
         tokio::spawn(async move {
+            let health = of_disk;
             let mut together = Vec::new();
             while due.recv_many(&mut together, usize::MAX).await > 0 {
                 let slower = lock(&health).slower;
@@ -163,6 +176,10 @@ impl SimLog {
                         continue;
                     }
                     lock(&disk).write(&write);
+                    if matches!(write, Write::Vote(_)) {
+                        let mut health = lock(&health);
+                        health.votes = health.votes.saturating_sub(1);
+                    }
                     done(Ok(()));
                 }
                 // What was written after a failed sync must not count as durable.
@@ -171,7 +188,7 @@ impl SimLog {
                 }
             }
         });
-        Self { written, syncs }
+        Self { written, health, syncs }
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
@@ -180,6 +197,9 @@ impl SimLog {
 
     fn write(&self, write: Write, done: Done) -> io::Result<()> {
         self.content().write(&write);
+        if matches!(write, Write::Vote(_)) {
+            lock(&self.health).votes += 1;
+        }
         self.syncs.send((write, done)).map_err(|_| self.broken())
     }
 }

@@ -11,6 +11,9 @@ pub enum Fault {
     CutNode,
     /// Two halves that have only one node in common.
     Bridge,
+    /// A node on a slow disk crashes again and again, often before its vote is synced, and reaches the other half of the
+    /// others each time.
+    CrashLoop,
     /// A link is slower.
     SlowLink,
     /// Messages are lost, doubled, or reordered.
@@ -57,6 +60,7 @@ impl Fault {
         (Self::CutLink, 6),
         (Self::CutNode, 6),
         (Self::Bridge, 2),
+        (Self::CrashLoop, 2),
         (Self::SlowLink, 4),
         (Self::Storm, 4),
         (Self::ClearNetwork, 12),
@@ -98,6 +102,7 @@ impl Fault {
     pub(super) fn befalls_a_node(self) -> bool {
         let of_a_node = [
             Self::CutNode,
+            Self::CrashLoop,
             Self::Kill,
             Self::Freeze,
             Self::SlowDisk,

@@ -12,6 +12,7 @@
 
 mod checks;
 mod clock;
+mod crash_loop;
 mod disks;
 mod faults;
 mod files;

@@ -14,6 +14,7 @@ use crate::model::{NodeId, StateDigest, StorageId};
 use crate::server::{Ended, Tracker};
 use crate::state::JobPlace;
 
+use super::crash_loop::CrashLoop;
 use super::faults::{Fault, Later};
 use super::files::{Files, Grants};
 use super::net::{SimNet, Weather, address};
@@ -58,6 +59,8 @@ pub(super) struct World {
     pub(super) dice: SeededEntropy,
     /// What ends later.
     pub(super) later: Vec<(Duration, Later)>,
+    /// The node that crashes again and again.
+    pub(super) crash_loop: Option<CrashLoop>,
     /// Nodes whose disk is being replaced: until an operator has admitted the new one, it is refused.
     pub(super) replacing: BTreeMap<NodeId, Duration>,
     /// Nodes whose disk is not there.
@@ -147,6 +150,7 @@ impl World {
             grants,
             dice,
             later: Vec::new(),
+            crash_loop: None,
             replacing: BTreeMap::new(),
             unmounted: BTreeSet::new(),
             make,
@@ -208,6 +212,7 @@ impl World {
             self.admin.run_for(TICK);
         }
         self.do_what_is_due();
+        self.continue_crash_loop();
         self.notice_exits()?;
         let wrong = self.nodes.iter().find_map(|node| node.files.wrong());
         let wrong = wrong.or_else(|| self.ledger.wrong()).or_else(|| self.grants.wrong());
@@ -307,15 +312,8 @@ impl World {
                     weather.cut.extend([(victim, *other), (*other, victim)]);
                 }
             }),
-            Fault::Bridge => self.net.change_weather(|weather| {
-                let half = |id: NodeId| id < victim;
-                let ends = ids.iter().filter(|id| **id != victim);
-                for (a, b) in ends.clone().flat_map(|a| ends.clone().map(move |b| (*a, *b))) {
-                    if half(a) != half(b) {
-                        weather.cut.insert((a, b));
-                    }
-                }
-            }),
+            Fault::Bridge => self.bridge(victim, None),
+            Fault::CrashLoop => self.begin_crash_loop(victim),
             Fault::SlowLink => {
                 let slower = Duration::from_millis(self.below(120));
                 self.net.change_weather(|weather| weather.slow.extend([((from, to), slower)]));
@@ -403,6 +401,7 @@ impl World {
     /// Ends all faults.
     fn heal(&mut self) {
         self.trace.deed(format_args!("everything works"));
+        self.crash_loop = None;
         self.net.change_weather(|weather| *weather = Weather::default());
         let now = self.now;
         for node in &mut self.nodes {
