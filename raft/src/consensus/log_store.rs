@@ -82,6 +82,8 @@ impl LogHome for Folders {
 #[derive(Clone)]
 pub(crate) struct LogStore {
     disk: Arc<dyn LogDisk>,
+    /// Most bytes of entries in one replication message.
+    most_replicated: usize,
 }
 
 impl LogStore {
@@ -98,7 +100,13 @@ impl LogStore {
 
     /// A store over this disk.
     pub(crate) fn over(disk: impl LogDisk) -> Self {
-        Self { disk: Arc::new(disk) }
+        Self { disk: Arc::new(disk), most_replicated: MAX_REPLICATED }
+    }
+
+    /// The same with other replication messages; for simulations, whose logs are short.
+    #[cfg(debug_assertions)]
+    pub(crate) fn replicating_at_most(self, bytes: usize) -> Self {
+        Self { most_replicated: bytes, ..self }
     }
 
     /// Bytes on disk.
@@ -134,7 +142,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
-        let most = if planted(Bug::AppendUnbounded) { usize::MAX } else { MAX_REPLICATED };
+        let most = if planted(Bug::AppendUnbounded) { usize::MAX } else { self.most_replicated };
         self.disk.entries(start, end, most)
     }
 

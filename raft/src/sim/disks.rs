@@ -16,6 +16,9 @@ use crate::server::Disks;
 /// How long a sync takes on a healthy disk.
 const SYNC: Duration = Duration::from_micros(400);
 
+/// Most bytes of entries in one replication message: few, so that a node that lags takes several.
+pub(super) const MOST_REPLICATED: usize = 4 << 10;
+
 /// A log with its owner.
 type Owned = (String, Arc<Mutex<Content>>);
 
@@ -88,7 +91,8 @@ impl LogHome for SimDisks {
         }
         // What an earlier process wrote and did not sync is lost.
         lock(&self.health).votes = 0;
-        Ok(LogStore::over(SimLog::over(Arc::clone(content), Arc::clone(&self.health))))
+        let log = SimLog::over(Arc::clone(content), Arc::clone(&self.health));
+        Ok(LogStore::over(log).replicating_at_most(MOST_REPLICATED))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::model::NodeId;
 use crate::server::{Bound, Host, Listen};
 use crate::wire::{
     ApiError, ApiReply, ApiRequest, CallError, Called, Calls, ConnectError, Connection, Dial, Forwarded,
-    Greeting, JoinAnswer, JoinRequest,
+    Greeting, JoinAnswer, JoinRequest, Purpose, bounds,
 };
 
 use super::trace::Trace;
@@ -31,6 +31,10 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// Longest time until the sender of a lost message learns of it; by then every caller has given up.
 const LOST: Duration = Duration::from_secs(30);
+
+/// Longest replication message, bytes: the longest command here, or
+/// [`MOST_REPLICATED`](super::disks::MOST_REPLICATED) of shorter ones.
+const LONGEST_APPEND: usize = 12 << 10;
 
 /// Faults of the network. A link has a direction.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -58,6 +62,15 @@ struct Listening {
     runtime: Handle,
 }
 
+/// The longest call that a node reads on a connection of this purpose, bytes: [`bounds::longest_frame`], but less for
+/// replication, because logs are short here.
+fn longest_call(purpose: Purpose) -> usize {
+    match purpose {
+        Purpose::Replication => LONGEST_APPEND,
+        other => bounds::longest_frame(other),
+    }
+}
+
 /// The network. Clones share it.
 #[derive(Clone)]
 pub(super) struct SimNet(Arc<Inner>);
@@ -76,6 +89,8 @@ struct Inner {
     /// The called side of each connection, by listener.
     called: Mutex<BTreeMap<u64, Vec<Connection>>>,
     weather: Mutex<Weather>,
+    /// The first call that is longer than its receiver reads.
+    too_long: Mutex<Option<String>>,
     dice: SeededEntropy,
     trace: Trace,
     /// The path of the world's folder, which occurs in errors and differs between runs.
@@ -106,6 +121,7 @@ impl SimNet {
             listeners: AtomicU64::default(),
             called: Mutex::default(),
             weather: Mutex::default(),
+            too_long: Mutex::default(),
             dice: SeededEntropy::new(seed),
             trace,
             folder: folder.as_os_str().as_encoded_bytes().to_owned(),
@@ -120,6 +136,11 @@ impl SimNet {
     /// Changes the faults of the network.
     pub(super) fn change_weather(&self, change: impl FnOnce(&mut Weather)) {
         change(&mut lock(&self.0.weather));
+    }
+
+    /// What no network would carry.
+    pub(super) fn wrong(&self) -> Option<String> {
+        lock(&self.0.too_long).clone()
     }
 
     /// Advances the time; delivers what has arrived.
@@ -246,6 +267,7 @@ impl Dial for SimPort {
             let to = node_at(address).ok_or_else(|| unreachable("there is no such address"))?;
             let line = Line { net: self.net.clone(), from: self.node, to, address: address.to_owned() };
             let (answer, answered) = oneshot::channel();
+            let longest = longest_call(greeting.purpose);
             let (there, greeting) = (line.clone(), greeting.clone());
             line.send(0, "connect", (0, 0), None, move || {
                 let greeted = there.greet(&greeting);
@@ -253,7 +275,7 @@ impl Dial for SimPort {
             });
             match timeout(CONNECT, answered).await {
                 Ok(Ok(Some(Ok(number)))) => {
-                    Ok(Connection::over(Arc::new(SimCalls { line, number, last: Arc::default() })))
+                    Ok(Connection::over(Arc::new(SimCalls { line, number, last: Arc::default(), longest })))
                 }
                 Ok(Ok(Some(Err(refused)))) => {
                     Err(ConnectError::Refused { address: address.to_owned(), refused })
@@ -367,6 +389,8 @@ struct SimCalls {
     line: Line,
     number: (u64, usize),
     last: Last,
+    /// The longest call that the other side reads, bytes.
+    longest: usize,
 }
 
 impl SimCalls {
@@ -377,13 +401,18 @@ impl SimCalls {
         asked: &(impl Serialize + ?Sized),
         call: impl Fn(Connection) -> BoxFuture<'static, Result<A, CallError>> + Send + 'static,
     ) -> Called<'static, A> {
+        let size = self.line.net.packed(asked);
+        if size.0 > self.longest {
+            let (from, to, bytes, longest) = (self.line.from, self.line.to, size.0, self.longest);
+            let what = format!("node {from} sends {bytes} bytes to node {to}, which reads {longest} at most");
+            lock(&self.line.net.0.too_long).get_or_insert(what);
+        }
         let (to, answered) = oneshot::channel();
         let net = self.line.net.clone();
         let number = net.0.sent.fetch_add(1, Ordering::Relaxed);
         let answer = Answer { net, number, to: Some(to) };
         let (line, number, last) = (self.line.clone(), self.number, Arc::clone(&self.last));
         let doubled = what == "raft" && line.net.one_in_thousand(lock(&line.net.0.weather).doubled);
-        let size = self.line.net.packed(asked);
         self.line.send(0, what, size, Some(&self.last), move || {
             // Without a listener the answer is dropped, and the connection ends.
             let Some((connection, runtime)) = line.called(number) else { return };

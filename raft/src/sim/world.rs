@@ -216,7 +216,7 @@ impl World {
         self.notice_exits()?;
         let wrong = self.nodes.iter().find_map(|node| node.files.wrong());
         let wrong = wrong.or_else(|| self.ledger.wrong()).or_else(|| self.grants.wrong());
-        let wrong = wrong.or_else(|| self.workforce.as_ref()?.wrong());
+        let wrong = wrong.or_else(|| self.workforce.as_ref()?.wrong()).or_else(|| self.net.wrong());
         wrong.map_or(Ok(()), Err)
     }
 
