@@ -117,9 +117,15 @@ impl Accounts {
         self.seen.memory_bytes()
     }
 
-    /// Adds what all replicas have to agree on. Not for a crawl that is over: another replica may have put its
-    /// accounts away.
-    pub(super) fn add_to(&self, sum: &mut Checksum) {
+    /// Adds what all replicas have to agree on. Those of a reopened crawl may be put away on one replica and in memory
+    /// on another, so they are read from the store; without it, this replica differs from the others.
+    pub(super) fn add_to(&self, store: &dyn StateStore, id: CrawlId, sum: &mut Checksum) {
+        if self.put_away {
+            if let Ok(stored) = Self::load(store, id, false) {
+                stored.add_to(store, id, sum);
+            }
+            return;
+        }
         sum.number(self.seen.sum()).number(self.seen.len());
         for queue in [&self.queue, &self.frontier] {
             sum.number(queue.sum()).number(queue.len()).record(&queue.page(0, ORDERED));
@@ -183,11 +189,8 @@ impl Accounts {
         store: &dyn StateStore,
         id: CrawlId,
     ) -> (Vec<UserId>, Vec<UserId>) {
-        let mut stored = Self { put_away: true, ..Self::default() };
-        if self.put_away {
-            stored.take_out(store, id).unwrap();
-        }
-        let of = if self.put_away { &stored } else { self };
+        let stored = self.put_away.then(|| Self::load(store, id, false).unwrap());
+        let of = stored.as_ref().unwrap_or(self);
         (of.seen.iter().collect(), of.frontier.page(0, usize::MAX))
     }
 

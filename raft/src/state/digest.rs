@@ -7,7 +7,8 @@ use super::checksum::Checksum;
 
 impl State {
     /// Equal on all replicas that have applied the same entries, regardless of restarts and of how much of the state
-    /// is on disk. Takes time proportional to the jobs with a record and the kept events, but not to the accounts.
+    /// is on disk. Takes time proportional to the jobs with a record and the kept events, but not to the accounts, except
+    /// for those of a reopened crawl that are on disk only.
     pub fn digest(&self) -> StateDigest {
         StateDigest {
             cluster: Checksum::default().record(&self.head).finish(),
@@ -21,11 +22,11 @@ impl State {
         }
     }
 
-    /// A replica may have the accounts of ended crawls on disk only.
+    /// Not for crawls that are over: a replica may have their accounts on disk only.
     fn sum_of_accounts(&self) -> u64 {
         let mut sum = Checksum::default();
-        for (_, crawl) in self.crawls.active() {
-            crawl.accounts().add_to(&mut sum);
+        for (id, crawl) in self.crawls.active() {
+            crawl.accounts().add_to(&**self.outcomes.store(), id, &mut sum);
         }
         sum.finish()
     }

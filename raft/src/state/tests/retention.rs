@@ -101,6 +101,28 @@ fn twm_c2_a_crawl_that_is_reopened_knows_whom_it_has_seen() {
 }
 
 #[test]
+fn replicas_agree_about_a_reopened_crawl_wherever_its_accounts_are() {
+    let digests = [false, true].map(|is_checkpointed| {
+        let mut tracker = Tracker::without_restarts();
+        tracker.raise();
+        let crawl = tracker.submit(spec("FA"), 1..=9);
+        let mut node = tracker.open(1);
+        for _ in 0..9 {
+            let job = tracker.take_one(&mut node);
+            tracker.tell(&mut node, &job, failed("fault", false));
+        }
+        if is_checkpointed {
+            tracker.checkpoint();
+        }
+        let request = RequestId { client: 5, sequence: 1 };
+        let retry = Mutation::RetryErrors { request, crawl, user: None, limit: 10 };
+        assert_eq!(tracker.apply(retry), Response::Retried(9));
+        tracker.state.digest()
+    });
+    assert_eq!(digests[0].differences(&digests[1]), Vec::<&str>::new());
+}
+
+#[test]
 fn a_checkpoint_under_way_keeps_what_came_since_in_memory() {
     let mut tracker = Tracker::without_restarts();
     tracker.raise();
