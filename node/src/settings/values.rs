@@ -103,7 +103,7 @@ pub(super) fn host_port(text: &str) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }
 
-/// A setting for display: without the password of a URL.
+/// A setting for display: without the password of a URL, even of one that the `url` crate refuses.
 pub(super) fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

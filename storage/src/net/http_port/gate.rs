@@ -14,6 +14,7 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use subtle::ConstantTimeEq;
+use url::{ParseError, Position, Url};
 
 use crate::net::trust::{Identity, Role};
 
@@ -64,7 +65,7 @@ pub struct Denied {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
     scheme: &'static str,
-    /// The host in lower case, with its port unless that is the scheme's default.
+    /// The host as browsers send it (lower case, Punycode), with its port unless that is the scheme's default.
     authority: String,
 }
 
@@ -73,18 +74,22 @@ impl FromStr for PublicUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let remedy = "give it as https://HOST[:PORT]/, as browsers see it";
-        let (scheme, rest) = text.split_once("://").ok_or(format!("it has no scheme; {remedy}"))?;
-        let (scheme, own_port) = match scheme.to_ascii_lowercase().as_str() {
-            "http" => ("http", ":80"),
-            "https" => ("https", ":443"),
+        let (_, rest) = text.split_once("://").ok_or(format!("it has no scheme; {remedy}"))?;
+        let no_host = || format!("it names no host; {remedy}");
+        let url = Url::parse(text).map_err(|error| match error {
+            ParseError::EmptyHost => no_host(),
+            error => format!("it is no URL ({error}); {remedy}"),
+        })?;
+        let scheme = match url.scheme() {
+            "http" => "http",
+            "https" => "https",
             _ => return Err(format!("its scheme is neither http nor https; {remedy}")),
         };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default().to_ascii_lowercase();
-        let authority = authority.strip_suffix(own_port).unwrap_or(&authority).to_owned();
-        if host_of(&authority).is_empty() || authority.contains(['@', ' ']) {
-            return Err(format!("it names no host; {remedy}"));
+        // The parser would skip further slashes in front of a host.
+        if rest.starts_with(['/', '\\']) || !url.username().is_empty() || url.password().is_some() {
+            return Err(no_host());
         }
-        Ok(Self { scheme, authority })
+        Ok(Self { scheme, authority: url[Position::BeforeHost..Position::AfterPort].to_owned() })
     }
 }
 
@@ -370,10 +375,21 @@ mod tests {
             ("https://a.example", "https://a.example"),
             ("HTTPS://A.example:443/x/", "https://a.example"),
             ("http://a.example:8080/", "http://a.example:8080"),
+            ("https://[::1]:8443", "https://[::1]:8443"),
+            ("https://b\u{fc}cher.example", "https://xn--bcher-kva.example"),
         ] {
             assert_eq!(text.parse::<PublicUrl>().unwrap().to_string(), shown);
         }
-        for bad in ["a.example", "ftp://a", "https://", "https:///x", "https://a b"] {
+        for bad in [
+            "a.example",
+            "https:a",
+            "ftp://a",
+            "https://",
+            "https:///x",
+            "https://a b",
+            "https://u@a",
+            "https://a:0x",
+        ] {
             assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
         }
     }

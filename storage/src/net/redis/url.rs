@@ -1,4 +1,6 @@
 //! URLs of a Redis.
+//!
+//! They are read by hand: the `url` crate accepts neither a list of sentinels nor a password with an unencoded `/` or `@`.
 
 use std::fmt;
 use std::str::FromStr;
