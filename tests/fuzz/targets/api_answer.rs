@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use node::rate::RateInfo;
 use node::source::twitter::fuzz;
-use node::source::{PostId, Profile, SourceError, TimelinePage};
+use node::source::{Profile, SourceError, TimelinePage};
+use storage::ids::PostId;
 
 /// Longest wait that a node accepts.
 const LONGEST_WAIT: Duration = Duration::from_secs(25 * 3600);

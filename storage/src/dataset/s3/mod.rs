@@ -14,7 +14,7 @@
 //! survive the node.
 //!
 //! Publication is fenced by the store: the object is written only if none is there, or only over the version that was
-//! looked at, and only if that one has a lower [`Fence`]. A process that was frozen in between is refused. Stores ignore
+//! looked at, and only if that one has a lower fence. A process that was frozen in between is refused. Stores ignore
 //! conditions of deletions, so only drafts are deleted.
 
 mod draft;
