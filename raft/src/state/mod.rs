@@ -8,9 +8,8 @@
 //! # Parts
 //!
 //! [`State`] applies commands by calling its parts. A part owns its fields, and its methods name the changes: a
-//! [crawl](crawl::Crawl) has [accounts](crawl_accounts::Accounts) and [jobs by their place](crawl_jobs::CrawlJobs), a
-//! [job](job::JobRecord) and a [session](session::Session) have one record each. The tables find them. Plain values,
-//! whose fields are their meaning, are the state's own scalars and the stored outcomes of accounts.
+//! crawl has accounts, and jobs by their place; a job and a session have one record each. The tables find them. Plain
+//! values, whose fields are their meaning, are the state's own scalars and the stored outcomes of accounts.
 //!
 //! # Invariants
 //!
