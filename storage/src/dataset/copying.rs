@@ -306,7 +306,9 @@ mod tests {
         assert_eq!(fs::read(to.join("8/8.twt")).unwrap(), b"another");
         assert_eq!(fs::read(to.join("7/7.fws")).unwrap(), b"list of the original");
         assert_eq!(fs::read(to.join("9/9.twt")).unwrap(), b"newer");
-        assert_eq!(fs::read(to.join("bluesky/f0/did%3Aplc%3Aa.twt")).unwrap(), b"posts");
+        let user = "did:plc:a".parse().unwrap();
+        let posts = crate::dataset::Account { source: "bluesky".parse().unwrap(), user }.timeline();
+        assert_eq!(fs::read(posts.path_under(to).unwrap()).unwrap(), b"posts");
         assert_eq!(fs::read_dir(to.join("7")).unwrap().count(), 1);
         assert!(!to.join(".tmp").exists());
     }
