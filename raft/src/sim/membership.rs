@@ -35,8 +35,9 @@ impl World {
     pub(super) fn replace_disk(&mut self, victim: NodeId) -> bool {
         let voters =
             self.nodes.iter().filter_map(SimNode::tracker).map(|tracker| tracker.voters().len()).min();
-        let well =
-            |node: &SimNode| node.tracker().is_some_and(|tracker| tracker.is_ready() && tracker.is_settled());
+        let well = |node: &SimNode| {
+            node.leader().is_some() && node.tracker().is_some_and(|tracker| tracker.is_settled())
+        };
         // One that is joining has no disk yet that could be lost.
         let joins = victim > self.first_nodes() as NodeId
             && !self.nodes.iter().any(|node| node.id == victim && well(node));
@@ -95,7 +96,8 @@ impl World {
         if self.changing.load(Ordering::Relaxed) || self.leaving.is_some() || !self.replacing.is_empty() {
             return false;
         }
-        let Some(leader) = self.nodes.iter().filter_map(SimNode::tracker).find(|tracker| tracker.is_ready())
+        let Some(leader) =
+            self.nodes.iter().filter(|node| node.leader().is_some()).find_map(SimNode::tracker)
         else {
             return false;
         };

@@ -180,6 +180,14 @@ impl SimNode {
         lock(&self.life.as_ref()?.shared.tracker).clone()
     }
 
+    /// The leader that its replica knows; `None` while it is not ready.
+    pub(super) fn leader(&self) -> Option<NodeId> {
+        let tracker = self.tracker()?;
+        // Whether a leader is silent is a question of time: of the process's own, not of the machine's.
+        let _inside = self.life.as_ref()?.time.runtime.enter();
+        if tracker.is_ready() { tracker.leader() } else { None }
+    }
+
     /// Why the process has ended by itself, told once. It does not run any more.
     pub(super) fn exit(&mut self) -> Option<Exit> {
         let exit = lock(&self.life.as_ref()?.shared.exit).take()?;

@@ -287,8 +287,7 @@ impl World {
     }
 
     fn leader(&self) -> Option<NodeId> {
-        let trackers = self.nodes.iter().filter_map(SimNode::tracker);
-        trackers.filter(Tracker::is_ready).find_map(|tracker| tracker.leader())
+        self.nodes.iter().find_map(SimNode::leader)
     }
 
     /// A random node, but more often the leader.
