@@ -57,7 +57,7 @@ fn duckdb_count(files: &str, compression: &str) -> anyhow::Result<u64> {
     let query = format!(
         "SELECT count(*) FROM read_json('{files}', format = 'newline_delimited', compression = '{compression}')"
     );
-    let script = "import duckdb, sys; print(duckdb.sql(sys.argv[1]).fetchone()[0])";
+    let script = "import duckdb, sys; print(duckdb.sql(sys.argv[1]).fetchall()[0][0])";
     let counted = Command::new(&python).args(["-c", script, &query]).output();
     let counted = counted.with_context(|| format!("{}: ops/test installs DuckDB there", python.display()))?;
     anyhow::ensure!(counted.status.success(), "{}", String::from_utf8_lossy(&counted.stderr));
