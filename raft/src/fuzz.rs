@@ -15,7 +15,7 @@ use tarpc::context;
 use tarpc::server::Channel;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Join, Sink, duplex, join, sink};
 
-use crate::model::{ClusterId, MemberId, Mutation, WIRE_VERSIONS};
+use crate::model::{CLUSTER_VERSION, ClusterId, MemberId, Mutation, WIRE_VERSIONS};
 use crate::server::check_limits;
 use crate::wire::{
     ByteBudget, Charging, Connection, Forwarded, Greeting, JoinAnswer, JoinRequest, Listener, Peer, Purpose,
@@ -69,7 +69,7 @@ pub async fn answers(bytes: &[u8]) {
 
 /// Whether a node would propose a change to the cluster.
 pub fn passes(mutation: &Mutation) -> bool {
-    check_limits(mutation).is_ok()
+    check_limits(mutation, CLUSTER_VERSION).is_ok()
 }
 
 /// Connections with valid calls, starting with the greeting.
