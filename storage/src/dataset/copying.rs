@@ -95,18 +95,18 @@ impl CopyPlace {
     /// `scratch` is a folder for downloads.
     ///
     /// # Errors
-    /// The file cannot be read or written; or another one is in its place ([`DatasetError::Exists`]).
+    /// The file cannot be read or written; or another one is in its place ([`DatasetError::Differs`]).
     pub fn copy(&self, file: &CopySource, to: &Self, scratch: &Path, verify: bool) -> Result<CopyOutcome> {
         let outcome = match to.size(&file.key)? {
             Some(bytes) if bytes == file.bytes => CopyOutcome::Present,
-            Some(_) => return Err(DatasetError::Exists { path: to.path(&file.key)? }),
+            Some(_) => return Err(DatasetError::Differs { path: to.path(&file.key)? }),
             None => {
                 to.create(&file.key, self, file, scratch)?;
                 CopyOutcome::Copied
             }
         };
         if verify && checksum(&mut *self.open(file)?, &self.location(file))? != to.checksum_of(&file.key)? {
-            return Err(DatasetError::Exists { path: to.path(&file.key)? });
+            return Err(DatasetError::Differs { path: to.path(&file.key)? });
         }
         Ok(outcome)
     }
@@ -170,7 +170,7 @@ impl CopyPlace {
                 durable::remove_file(&copy)?;
                 match linked {
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        return Err(DatasetError::Exists { path });
+                        return Err(DatasetError::Differs { path });
                     }
                     other => other.naming("link", &path)?,
                 }
@@ -194,7 +194,7 @@ impl CopyPlace {
                 }
                 // It may be our own, if an answer was lost: then it is complete.
                 if written? == PutOutcome::Refused && self.size(key)? != Some(file.bytes) {
-                    return Err(DatasetError::Exists { path: self.path(key)? });
+                    return Err(DatasetError::Differs { path: self.path(key)? });
                 }
                 Ok(())
             }
@@ -206,7 +206,7 @@ impl CopyPlace {
         let mut from = self.open(file)?;
         durable::remove_file(to)?;
         let mut out = File::create_new(to).naming(durable::CREATE, to)?;
-        let bytes = io::copy(&mut from, &mut out).map_err(|error| failure(error, to))?;
+        let bytes = io::copy(&mut from, &mut out).map_err(|error| DatasetError::of_copy(error, to))?;
         if bytes != file.bytes {
             durable::remove_file(to)?;
             return Err(DatasetError::Changed { path: self.location(file) });
@@ -249,21 +249,13 @@ fn checksum(from: &mut dyn Read, path: &Path) -> Result<(u64, u32)> {
     let (mut length, mut sum) = (0, crc32fast::Hasher::new());
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        let read = from.read(&mut buffer).map_err(|error| failure(error, path))?;
+        let read = from.read(&mut buffer).map_err(|error| DatasetError::of_copy(error, path))?;
         if read == 0 {
             return Ok((length, sum.finalize()));
         }
         length += read as u64;
         sum.update(&buffer[..read]);
     }
-}
-
-fn failure(error: io::Error, path: &Path) -> DatasetError {
-    #[cfg(feature = "s3")]
-    if let Some(remote) = error.get_ref().and_then(|inner| inner.downcast_ref::<crate::net::s3::S3Error>()) {
-        return remote.clone().into();
-    }
-    durable::FileError { action: "copy", path: path.to_owned(), source: error }.into()
 }
 
 #[cfg(test)]
@@ -296,7 +288,7 @@ mod tests {
                 let copied = from.copy(&file, &to, Path::new("."), true);
                 match copied {
                     Ok(outcome) => outcomes.push(outcome),
-                    Err(DatasetError::Exists { path }) => assert!(path.ends_with("8/8.twt"), "{path:?}"),
+                    Err(DatasetError::Differs { path }) => assert!(path.ends_with("8/8.twt"), "{path:?}"),
                     Err(other) => panic!("{other}"),
                 }
             }
@@ -323,6 +315,6 @@ mod tests {
         let file = from.files().unwrap().next().unwrap().unwrap();
         assert_eq!(file.key, key);
         assert_eq!(from.copy(&file, &to, Path::new("."), false).unwrap(), CopyOutcome::Present);
-        assert!(matches!(from.copy(&file, &to, Path::new("."), true), Err(DatasetError::Exists { .. })));
+        assert!(matches!(from.copy(&file, &to, Path::new("."), true), Err(DatasetError::Differs { .. })));
     }
 }

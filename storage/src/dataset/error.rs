@@ -1,11 +1,23 @@
 //! Errors of a dataset.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::FileKey;
 use crate::durable::FileError;
+#[cfg(feature = "s3")]
+use crate::net::s3::S3Error;
 
 impl DatasetError {
+    /// Why bytes could not be copied to `to`: the reader, which may be a remote object, or the file failed.
+    pub(super) fn of_copy(error: io::Error, to: &Path) -> Self {
+        #[cfg(feature = "s3")]
+        if let Some(remote) = error.get_ref().and_then(|inner| inner.downcast_ref::<S3Error>()) {
+            return remote.clone().into();
+        }
+        FileError { action: "copy to", path: to.to_owned(), source: error }.into()
+    }
+
     /// Whether the operation may succeed later although nobody changes anything: a store is away.
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -92,7 +104,7 @@ pub enum DatasetError {
     /// An object store could not be used.
     #[cfg(feature = "s3")]
     #[error(transparent)]
-    S3(#[from] crate::net::s3::S3Error),
+    S3(#[from] S3Error),
     /// Renaming needs one volume.
     #[error("the temporary folder {} is not on the volume of the output {}; choose a folder there, so that files can be renamed", temporary.display(), output.display())]
     OtherVolume {
@@ -142,6 +154,12 @@ pub enum DatasetError {
     /// The target exists.
     #[error("{} is there already and was not read; `twm-ctl dataset merge` joins files, --force replaces it", path.display())]
     Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another file is in the place of a copy.
+    #[error("{} is there already, differs from what was to be copied, and is left as it is; remove it, or join the files with `twm-ctl dataset merge`", path.display())]
+    Differs {
         /// The file.
         path: PathBuf,
     },

@@ -267,12 +267,8 @@ impl Dataset for FilesDataset {
     }
 }
 
-/// Distinguishes a file from all others with its name: FNV-1a of the attributes that renaming, writing and
-/// copying change. Never 0.
+/// Distinguishes a file from all others with its name, by the attributes that renaming, writing and copying change.
 fn stamp_of(found: &fs::Metadata) -> u64 {
     let numbers = [found.ino(), found.size(), found.mtime() as u64, found.mtime_nsec() as u64];
-    let bytes = numbers.into_iter().flat_map(u64::to_le_bytes);
-    let hash = bytes
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    hash.max(1)
+    published::stamp(numbers.into_iter().flat_map(u64::to_le_bytes))
 }

@@ -57,6 +57,14 @@ impl Fence {
     }
 }
 
+/// Distinguishes a version of a file from all others, by FNV-1a of what changes with it. Never 0.
+pub(super) fn stamp(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    let hash = bytes.into_iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash.max(1)
+}
+
 /// Where published files are.
 pub(super) trait PublishedFiles: Send + Sync {
     /// Opens a file; `None` if it does not exist.

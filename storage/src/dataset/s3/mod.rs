@@ -3,14 +3,14 @@
 //! Published files have the names of the dataset on files, below the prefix of the bucket's URL. All nodes share them.
 //!
 //! ```text
-//! 22/22013880.twt                       a published file; its attributes are the epoch and the lease of its draft
+//! 22/22013880.twt                       a published file; its attributes say which draft it was
 //! 22/22013880.twt.unreadable[-N]        an unreadable file, set aside; an empty object is in its place
 //! .drafts/EPOCH/22013880.twt.LEASE/...  the segments of a draft
 //! .twm-output                           whose output it is
 //! ```
 //!
 //! A draft is written to a file in the node's *spool* folder. At each save point, what is new in it is uploaded as a
-//! segment, so that another node can resume it; the end is uploaded when the draft is finished. The spool needs not
+//! segment, so that another node can resume it; the end is uploaded when the draft is finished. The spool need not
 //! survive the node.
 //!
 //! Publication is fenced by the store: the object is written only if none is there, or only over the version that was
@@ -25,8 +25,7 @@ mod spool;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,7 +37,7 @@ use spool::{Cache, Spool};
 
 use super::duplicates::FILTER_BYTES;
 use super::followers_draft::FileFollowersDraft;
-use super::published::{self, Fence, PublishedFiles as _, Version};
+use super::published::{self, Fence, PublishedFiles as _, Version, stamp};
 use super::resuming::{missing, verified};
 use super::sink::Sink;
 use super::timeline_draft::{DraftFiles, FileTimelineDraft};
@@ -46,10 +45,9 @@ use super::{
     Account, Compression, Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersFormat, ItemId,
     Lines, Marker, Result, SavePoint, Stat, TimelineDraft, post_id,
 };
-use crate::durable::FileError;
 use crate::env::Clock;
 use crate::ids::PostId;
-use crate::net::s3::{Bucket, Meta, RequestCounts, S3Error};
+use crate::net::s3::{Bucket, Meta, RequestCounts};
 
 /// How often the bucket's marker is read.
 const OWNER_CHECK: Duration = Duration::from_secs(60);
@@ -59,8 +57,8 @@ const OWNER_CHECK: Duration = Duration::from_secs(60);
 pub struct S3DatasetOptions {
     /// The bucket, opened.
     pub bucket: Bucket,
-    /// A local folder of this node for drafts and downloads, created if necessary. What is in it when the dataset is
-    /// opened is of no use any more.
+    /// A local folder of this node for drafts and downloads, created if necessary. What an earlier process left in it
+    /// is removed.
     pub spool: PathBuf,
     /// How new files are compressed.
     pub compression: Compression,
@@ -228,18 +226,13 @@ impl Inner {
 
     /// A published file that is not empty: see [`set_aside`](Dataset::set_aside).
     fn published(&self, key: &FileKey) -> Result<Option<Meta>> {
-        Ok(self.bucket.head(&object(key)?)?.filter(|meta| meta.bytes > 0))
+        Ok(self.bucket.head(&key.object()?)?.filter(|meta| meta.bytes > 0))
     }
 
     /// The place of an object, for messages.
     fn place(&self, object: &str) -> PathBuf {
         PathBuf::from(format!("{}/{object}", self.bucket.url()))
     }
-}
-
-/// The key of a published file.
-fn object(key: &FileKey) -> Result<String> {
-    key.object()
 }
 
 impl Dataset for S3Dataset {
@@ -347,13 +340,13 @@ impl Dataset for S3Dataset {
 
     fn stamp(&self, key: &FileKey) -> Result<u64> {
         self.look_at_owner()?;
-        Ok(self.inner.published(key)?.map_or(0, |meta| stamp_of(&meta.etag)))
+        Ok(self.inner.published(key)?.map_or(0, |meta| stamp(meta.etag.bytes())))
     }
 
     fn stat(&self, key: &FileKey) -> Result<Option<Stat>> {
         self.look_at_owner()?;
         let Some(meta) = self.inner.published(key)? else { return Ok(None) };
-        let place = self.inner.place(&object(key)?).display().to_string();
+        let place = self.inner.place(&key.object()?).display().to_string();
         Ok(Some(Stat { bytes: meta.bytes, place }))
     }
 
@@ -399,20 +392,4 @@ impl fmt::Debug for S3Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "S3Dataset({})", self.inner.bucket.place())
     }
-}
-
-/// Why an object could not be read, or a file not written.
-fn read_failure(error: io::Error, path: &Path) -> DatasetError {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<S3Error>()) {
-        Some(remote) => remote.clone().into(),
-        None => FileError { action: "write", path: path.to_owned(), source: error }.into(),
-    }
-}
-
-/// FNV-1a of an object's version; never 0.
-fn stamp_of(etag: &str) -> u64 {
-    let hash = etag.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    hash.max(1)
 }

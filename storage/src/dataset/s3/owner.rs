@@ -112,7 +112,7 @@ impl<'a> BucketOutput<'a> {
         object
             .take(LONGEST)
             .read_to_end(&mut text)
-            .map_err(|error| super::read_failure(error, &self.path()))?;
+            .map_err(|error| DatasetError::of_copy(error, &self.path()))?;
         let marker = Marker::parse(&String::from_utf8_lossy(&text)).map_err(|why| self.bad(why))?;
         Ok(Some((marker, etag)))
     }

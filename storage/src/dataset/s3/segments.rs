@@ -102,7 +102,7 @@ impl Inner {
                 sink.remove()?;
                 return Ok(None);
             };
-            sink.append_raw(&mut object).map_err(|error| super::read_failure(error, sink.path()))?;
+            sink.append_raw(&mut object).map_err(|error| DatasetError::of_copy(error, sink.path()))?;
         }
         Ok(Some(sink))
     }

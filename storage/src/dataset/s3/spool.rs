@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::super::layout::{Layout, parse_draft};
 use super::super::published::{Fence, Published, Version};
 use super::super::sink::Sink;
-use super::super::{Codec, Compression, FileKey, ItemId, Result};
+use super::super::{Codec, Compression, DatasetError, FileKey, ItemId, Result};
 use super::segments::DraftId;
 use crate::durable::{self, Naming};
 use crate::net::s3::Object;
@@ -81,7 +81,7 @@ impl Spool {
         let options = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
         let mut file = options.naming(durable::CREATE, &path)?;
         durable::remove_file(&path)?;
-        io::copy(object, &mut file).map_err(|error| super::read_failure(error, &path))?;
+        io::copy(object, &mut file).map_err(|error| DatasetError::of_copy(error, &path))?;
         Ok(file)
     }
 }
