@@ -115,23 +115,23 @@ impl FileKey {
         Ok(self.folder_under(output).join(self.name()?))
     }
 
-    /// The key of the file's object in a bucket.
-    #[cfg(feature = "s3")]
-    pub(super) fn object(&self) -> Result<String> {
+    /// The file's name in a dataset, with its folders, such as `22/22013880.twt`.
+    ///
+    /// # Errors
+    /// [`DatasetError::NameTooLong`].
+    pub fn stored_name(&self) -> Result<String> {
         Ok(self.path_under(Path::new(""))?.to_string_lossy().into_owned())
     }
 
-    /// The file of an object; `None` for drafts and anything else.
-    #[cfg(feature = "s3")]
-    pub(super) fn of_object(object: &str) -> Option<Self> {
-        let path = Path::new(object);
+    /// The file with a name in a dataset; `None` for drafts, files of the original program and anything else.
+    pub(super) fn of_stored_name(stored: &str) -> Option<Self> {
+        let path = Path::new(stored);
         let mut key = Self::of_path(path)?;
-        if let Some((source, rest)) = object.split_once('/').filter(|(_, rest)| rest.contains('/')) {
+        if let Some((source, rest)) = stored.split_once('/').filter(|(_, rest)| rest.contains('/')) {
             key.account.source = source.parse().ok()?;
-            return (key.object().ok()? == object && rest.matches('/').count() == 1).then_some(key);
+            return (key.stored_name().ok()? == stored && rest.matches('/').count() == 1).then_some(key);
         }
-        // Of this program's names alone: a bucket has none of the original's.
-        (key.object().ok()? == object).then_some(key)
+        (key.stored_name().ok()? == stored).then_some(key)
     }
 
     /// The published path of the file, in the folder of another one.

@@ -31,7 +31,6 @@
 //! first byte, below `0x30`; a list that would break this rule is not written.
 
 mod compression;
-mod copying;
 mod duplicates;
 mod error;
 mod files;
@@ -51,6 +50,7 @@ pub mod s3;
 mod sink;
 mod source_name;
 mod spill;
+pub mod store;
 mod timeline_draft;
 mod timeline_reader;
 mod verify;
@@ -58,7 +58,6 @@ mod verify;
 use serde::{Deserialize, Serialize};
 
 pub use compression::{Codec, Compression};
-pub use copying::{CopyOutcome, CopyPlace, CopySource};
 pub use error::DatasetError;
 pub use files::{FilesDataset, FilesOptions, FollowersFormat};
 pub use followers_reader::FollowersReader;

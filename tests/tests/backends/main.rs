@@ -6,6 +6,8 @@ mod contract;
 mod files;
 #[cfg(feature = "s3")]
 mod s3;
+#[cfg(feature = "s3")]
+mod tools;
 
 /// All checks of the contract for one backend.
 macro_rules! keeps_the_contract {
@@ -34,3 +36,26 @@ macro_rules! keeps_the_contract {
     };
 }
 pub(crate) use keeps_the_contract;
+
+/// All checks of the tools for one backend.
+#[cfg(feature = "s3")]
+macro_rules! tools_take_it {
+    ($backend:expr) => {
+        tools_take_it! { $backend =>
+            the_tools_read_it_like_a_folder,
+            a_dataset_is_copied_there_and_back,
+            files_are_converted_where_they_are_and_from_there,
+            a_damaged_file_is_recovered_where_it_is,
+            datasets_are_merged_into_it_and_out_of_it,
+            a_mistyped_place_is_named,
+        }
+    };
+    ($backend:expr => $($check:ident,)*) => {
+        $(#[test]
+        fn $check() {
+            super::tools::$check(&$backend);
+        })*
+    };
+}
+#[cfg(feature = "s3")]
+pub(crate) use tools_take_it;

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use twm_tests::s3_server::S3Server;
 
 use super::contract::Backend;
-use super::keeps_the_contract;
+use super::tools::Served;
+use super::{keeps_the_contract, tools_take_it};
 
 const OWNER: Marker = Marker { cluster: 5, storage: 6, epoch: 0 };
 
@@ -72,7 +73,23 @@ impl Backend for Store {
     }
 }
 
+impl Served for Store {
+    fn url(&self) -> String {
+        "s3://twm/data/set".to_owned()
+    }
+
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        let (key, secret) = self.server.login();
+        vec![
+            ("AWS_ENDPOINT_URL", self.server.endpoint()),
+            ("AWS_ACCESS_KEY_ID", key.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", secret.to_owned()),
+        ]
+    }
+}
+
 keeps_the_contract!(Store::start());
+tools_take_it!(Store::start());
 
 fn account() -> Account {
     UserId::Number(7).into()

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use twm_tests::cluster::{Cluster, Truth, eventually};
+use twm_tests::cluster::{Cluster, Program, Truth, eventually};
 use twm_tests::s3_server::S3Server;
 
 use crate::world::{Test, a_busy_follower, accounts, everyone, mend, slow};
@@ -76,6 +76,14 @@ async fn a_bucket_holds_each_tweet_once_whoever_dies() -> Test {
     no_draft_is_left(&cluster).await?;
     let page = cluster.node(leader)?.page("/metrics").await?;
     assert!(page.metric("twm_dataset_requests_total", "kind=\"put\"") > 0.0, "{}", page.body);
+    let (key, secret) = server.login();
+    let mut check = Program::Ctl.command()?;
+    check.args(["--endpoints", &cluster.endpoints(), "check", "--dataset", "s3://twm/data"]);
+    check.envs([("AWS_ENDPOINT_URL", &*server.endpoint()), ("AWS_ACCESS_KEY_ID", key)]);
+    let checked = check.env("AWS_SECRET_ACCESS_KEY", secret).output().await?;
+    let (printed, said) =
+        (String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));
+    assert!(checked.status.success() && printed.contains("; 0 not sound"), "{printed}{said}");
     cluster.finish().await
 }
 

@@ -6,9 +6,9 @@
 use std::path::PathBuf;
 
 use api::model::{ClusterStatus, CrawlView, Operation};
-use storage::dataset::{Marker, OutputState};
+use storage::dataset::OutputState;
 
-use crate::ctl::dataset::{Contents, contents};
+use crate::ctl::dataset::{Contents, contents, store};
 use crate::ctl::render::count;
 use crate::ctl::{CtlError, Output};
 
@@ -26,7 +26,7 @@ pub fn read(folders: &[PathBuf], cluster: &ClusterStatus, output: Output) -> Res
     let mut found = Found::default();
     for folder in folders {
         let shown = folder.display();
-        let state = Marker::look(folder).map_err(|error| CtlError::Failed(error.to_string()))?;
+        let state = store(folder)?.look().map_err(|error| CtlError::Failed(error.to_string()))?;
         let why = match state {
             OutputState::Marked(marker) if marker.cluster == cluster.id.0 => None,
             OutputState::Marked(marker) => Some(format!(
@@ -37,7 +37,7 @@ pub fn read(folders: &[PathBuf], cluster: &ClusterStatus, output: Output) -> Res
                 Some(format!("{shown} was never the output of a node: it was not compared"))
             }
             OutputState::Empty => {
-                Some(format!("{shown} is empty: is it the right folder, and is its volume mounted?"))
+                Some(format!("{shown} is empty: is it the right place, and is its volume mounted?"))
             }
         };
         if let Some(why) = why {

@@ -15,8 +15,8 @@ use super::{Cluster, CtlError, Output};
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Also read a dataset of the cluster, whole. Give all of them where nodes have outputs of their own.
-    #[arg(long, value_name = "DIR")]
+    /// Also read a dataset of the cluster, whole: a folder or a URL. Give all of them where nodes have outputs of their own.
+    #[arg(long, value_name = "PLACE")]
     dataset: Vec<PathBuf>,
 }
 

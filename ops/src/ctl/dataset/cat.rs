@@ -5,13 +5,13 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use storage::dataset::{
-    self, Account, Dataset, FileKind, FilesDataset, FilesOptions, FollowersReader, TimelineReader, post_id,
-};
+use storage::dataset::store::{Folder, Store};
+use storage::dataset::{self, Account, FileKey, FileKind, FollowersReader, TimelineReader, post_id};
 use storage::ids::UserId;
 
 use super::fields::Fields;
 use super::files::{failure, kind};
+use super::place::{self, Fetched, Named, connect, url};
 use crate::ctl::output::{note, writing};
 use crate::ctl::render::count;
 use crate::ctl::{CtlError, Output};
@@ -19,11 +19,11 @@ use crate::ctl::{CtlError, Output};
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Cat {
-    /// Files of a dataset, gzip or plain, follower lists as lines or packed.
+    /// Files of a dataset, paths or URLs: compressed or plain, follower lists as lines or packed.
     #[arg(value_name = "FILE", required_unless_present = "user", conflicts_with = "user")]
     files: Vec<PathBuf>,
-    /// The folder of the dataset that has the account's files.
-    #[arg(long, value_name = "DIR", requires = "user")]
+    /// The dataset that has the account's files: a folder or a URL.
+    #[arg(long, value_name = "PLACE", requires = "user")]
     output: Option<PathBuf>,
     /// The account: its timeline and its followers, as far as they are there.
     #[arg(long, value_name = "ID", requires = "output")]
@@ -54,7 +54,7 @@ impl Cat {
     fn cat_files(&self, out: &mut Printer) -> Result<(), CtlError> {
         let mut failed = 0;
         for path in &self.files {
-            match out.file(path) {
+            match cat_file(path, out) {
                 Err(CtlError::Failed(why)) => {
                     note(format!("twm-ctl: {why}"));
                     failed += 1;
@@ -73,33 +73,58 @@ impl Cat {
     }
 
     fn cat_user(&self, output: &Path, user: &UserId, out: &mut Printer) -> Result<(), CtlError> {
-        // Opening a dataset creates its folders, which a mistyped one should not.
-        if !output.is_dir() {
-            return Err(CtlError::Failed(format!("--output: {} is no folder", output.display())));
-        }
-        let temporary = Some(output.to_owned());
-        let dataset =
-            FilesDataset::open(FilesOptions { temporary, ..FilesOptions::new(output) }).map_err(failure)?;
-        let account = Account::from(user);
         let both = self.timeline == self.followers;
-        let mut found = false;
+        let account = Account::from(user);
+        let mut wanted = Vec::new();
         if both || self.timeline {
-            if let Some(lines) = dataset.open_timeline(&account).map_err(failure)? {
-                found = true;
-                out.tweets(output, lines)?;
-            }
+            wanted.push(account.timeline());
         }
         if (both && self.fields.is_none()) || self.followers {
-            if let Some(ids) = dataset.open_followers(&account).map_err(failure)? {
-                found = true;
-                out.items(ids)?;
-            }
+            wanted.push(account.followers());
+        }
+        let mut found = false;
+        for key in wanted {
+            found |= cat_key(output, &key, out)?;
         }
         if found {
             return Ok(());
         }
         Err(CtlError::Failed(format!("{} has no such file of account {user}", output.display())))
     }
+}
+
+/// Prints the file that an argument names.
+fn cat_file(argument: &Path, out: &mut Printer) -> Result<(), CtlError> {
+    let Some(url) = url(argument) else { return out.file(argument) };
+    let Named { place, file: Some(name) } = connect(url)? else {
+        return Err(CtlError::Failed(format!(
+            "{url} is no file of a dataset; name one like {url}/22/22013880.twt, or an account with --user and --output"
+        )));
+    };
+    let file = place.lookup(&name).map_err(failure)?;
+    let file = file.ok_or_else(|| CtlError::Failed(format!("{url} does not exist")))?;
+    cat_fetched(&Fetched::new(&place, file)?, out)
+}
+
+/// Prints a file of a dataset; returns whether it exists.
+fn cat_key(dataset: &Path, key: &FileKey, out: &mut Printer) -> Result<bool, CtlError> {
+    if let Some(url) = url(dataset) {
+        let place = place::dataset(url)?;
+        let Some(file) = place.find(key).map_err(failure)? else { return Ok(false) };
+        cat_fetched(&Fetched::new(&place, file)?, out)?;
+        return Ok(true);
+    }
+    if !dataset.is_dir() {
+        return Err(CtlError::Failed(format!("--output: {} is no folder", dataset.display())));
+    }
+    let folder = Folder::new(dataset);
+    let Some(file) = folder.find(key).map_err(failure)? else { return Ok(false) };
+    out.file_of(key.kind, &dataset.join(file.name))?;
+    Ok(true)
+}
+
+fn cat_fetched(fetched: &Fetched, out: &mut Printer) -> Result<(), CtlError> {
+    out.file_of(fetched.file.key.kind, &fetched.path()).map_err(|error| fetched.failure(error))
 }
 
 /// Prints items to standard output.
@@ -111,7 +136,11 @@ struct Printer<'a> {
 
 impl Printer<'_> {
     fn file(&mut self, path: &Path) -> Result<(), CtlError> {
-        match kind(path)? {
+        self.file_of(kind(path)?, path)
+    }
+
+    fn file_of(&mut self, kind: FileKind, path: &Path) -> Result<(), CtlError> {
+        match kind {
             FileKind::Timeline => self.tweets(path, TimelineReader::open(path).map_err(failure)?),
             FileKind::Followers if self.fields.is_some() => {
                 Err(CtlError::Failed(format!("{} is a follower list, which has no fields", path.display())))

@@ -9,6 +9,7 @@ use storage::dataset::rewrite::{Converted, Target, Written, convert, remove_left
 
 use super::files::{DatasetFile, FileSelection, each, failure, is_folder};
 use super::form::FormArgs;
+use super::goal::Goal;
 use crate::ctl::output::note;
 use crate::ctl::render::count;
 use crate::ctl::{CtlError, Output};
@@ -16,13 +17,13 @@ use crate::ctl::{CtlError, Output};
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Convert {
-    /// Datasets' folders, or single files.
+    /// Datasets, or single files: folders, paths or URLs.
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     form: FormArgs,
     /// Write into this dataset and leave the old files; without it, new files take the place of old ones.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "PLACE")]
     to: Option<PathBuf>,
     /// Replace files that are there already.
     #[arg(long)]
@@ -47,10 +48,11 @@ impl Convert {
         for folder in self.paths.iter().chain(&self.to).filter(|path| is_folder(path)) {
             tell_leftovers(folder)?;
         }
+        let goal = Goal::of(self.to.as_deref())?;
         let mut tally = Tally::default();
         let failed = each(&self.paths, FileSelection::Published, |file| {
             tally.files += 1;
-            self.convert(file, &mut tally, output)
+            self.convert(file, &goal, &mut tally, output).map_err(|error| goal.failure(error))
         })?;
         tally.tell(output, failed)?;
         match failed {
@@ -61,18 +63,25 @@ impl Convert {
         }
     }
 
-    fn convert(&self, file: &DatasetFile, tally: &mut Tally, output: Output) -> Result<(), CtlError> {
+    fn convert(
+        &self,
+        file: &DatasetFile,
+        goal: &Goal,
+        tally: &mut Tally,
+        output: Output,
+    ) -> Result<(), CtlError> {
         if file.published.is_some() {
-            let why = format!("{} was set aside as unreadable; use `dataset recover`", file.path.display());
+            let why = format!("{} was set aside as unreadable; use `dataset recover`", file.shown());
             return Err(CtlError::Failed(why));
         }
-        let path = match &self.to {
-            Some(folder) => file.key.path_under(folder),
-            None => file.key.path_beside(&file.path),
-        };
-        let target = Target { key: file.key.clone(), path: path.map_err(failure)?, force: self.force };
+        goal.check(&file.key, self.force)?;
+        let path = goal.path(&file.key, file.key.path_beside(&file.path).map_err(failure)?)?;
+        let target = Target { key: file.key.clone(), path, force: self.force };
         let before = fs::metadata(&file.path).map_or(0, |found| found.len());
         let converted = convert(&file.path, &target, self.form.form()).map_err(failure)?;
+        if matches!(converted, Converted::Renamed | Converted::Written(_)) {
+            goal.deliver(file, &target.path, self.force)?;
+        }
         match &converted {
             Converted::AsWanted | Converted::Empty => tally.unchanged += 1,
             Converted::Renamed => tally.renamed += 1,
@@ -82,11 +91,11 @@ impl Convert {
                 tally.bytes_before += before;
             }
         }
-        tell(file, &target, &converted, output)
+        tell(file, goal.shown(file, &target.path), &converted, output)
     }
 }
 
-fn tell(file: &DatasetFile, target: &Target, converted: &Converted, output: Output) -> Result<(), CtlError> {
+fn tell(file: &DatasetFile, to: String, converted: &Converted, output: Output) -> Result<(), CtlError> {
     let (action, written) = match converted {
         Converted::AsWanted => ("unchanged", None),
         Converted::Empty => ("empty", None),
@@ -95,15 +104,15 @@ fn tell(file: &DatasetFile, target: &Target, converted: &Converted, output: Outp
     };
     if output.is_json() {
         return output.json(&json!({
-            "file": file.path,
-            "to": target.path,
+            "file": file.shown(),
+            "to": to,
             "action": action,
             "items": written.map(|w| w.items),
             "duplicates": written.map(|w| w.duplicates),
             "bytes": written.map(|w| w.bytes),
         }));
     }
-    let name = file.path.display();
+    let name = file.shown();
     match converted {
         Converted::Empty => output.line(format!("{name}: empty, left as it is")),
         Converted::Written(Written { duplicates: 1.., .. }) => {

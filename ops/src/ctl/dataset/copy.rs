@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use storage::dataset::{self, CopyOutcome, CopyPlace, CopySource};
+use storage::dataset;
+use storage::dataset::store::{CopyOutcome, Copying, Store, StoredFile};
 use tokio::time::Instant;
 
 use super::files::failure;
+use super::place::{scratch, store, url};
 use crate::ctl::output::note;
 use crate::ctl::progress::Spinner;
 use crate::ctl::render::{count, duration, rate};
@@ -21,10 +23,10 @@ use crate::ctl::{CtlError, Output};
 pub struct Copy {
     /// A dataset: a folder, or `s3://BUCKET/PREFIX` with endpoint, region and credentials in the variables of AWS's tools.
     #[arg(value_name = "FROM")]
-    from: String,
+    from: PathBuf,
     /// Where it is copied to, another place of these kinds. What is there already is left as it is.
     #[arg(value_name = "TO")]
-    to: String,
+    to: PathBuf,
     /// Read both files of each pair to their ends and compare them.
     #[arg(long)]
     verify: bool,
@@ -46,17 +48,15 @@ struct Tally {
 impl Copy {
     /// Copies, names each file that could not be copied, and counts. Repeated, it continues.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
-        let (from, to) = (place(&self.from)?, place(&self.to)?);
-        let scratch = tempfile::tempdir().map_err(|error| CtlError::Failed(error.to_string()))?;
-        if let CopyPlace::Folder(folder) = &from {
-            if !folder.is_dir() {
-                return Err(CtlError::Failed(format!("{} is no folder", folder.display())));
-            }
+        let (from, to, scratch) = (store(&self.from)?, store(&self.to)?, scratch()?);
+        if url(&self.from).is_none() && !self.from.is_dir() {
+            return Err(CtlError::Failed(format!("{} is no folder", self.from.display())));
         }
+        let copying = Copying { from: &*from, to: &*to, scratch: scratch.path(), verify: self.verify };
         // Counted first, for the estimate: lists are cheap beside copies.
-        let total = from.files().map_err(failure)?.filter(Result::is_ok).count() as u64;
+        let total = published(&*from)?.filter(Result::is_ok).count() as u64;
         let (tally, begun) = (Tally::default(), Instant::now());
-        let next = Mutex::new(from.files().map_err(failure)?);
+        let next = Mutex::new(published(&*from)?);
         let spinner = Mutex::new(Spinner::new());
         std::thread::scope(|scope| {
             for _ in 0..self.jobs {
@@ -65,7 +65,7 @@ impl Copy {
                         let file = next.lock().ok().and_then(|mut next| next.next());
                         let Some(file) = file else { return };
                         let copied = file.and_then(|file| {
-                            let outcome = from.copy(&file, &to, scratch.path(), self.verify)?;
+                            let outcome = copying.copy(&file)?;
                             Ok((file, outcome))
                         });
                         tally.add(copied);
@@ -81,36 +81,14 @@ impl Copy {
     }
 }
 
-/// A folder or a bucket.
-fn place(text: &str) -> Result<CopyPlace, CtlError> {
-    let Some((scheme, _)) = text.split_once("://") else { return Ok(CopyPlace::Folder(PathBuf::from(text))) };
-    match scheme.to_ascii_lowercase().as_str() {
-        #[cfg(feature = "s3")]
-        "s3" => bucket(text).map(CopyPlace::Bucket),
-        scheme => Err(CtlError::Usage(format!(
-            "there are no datasets at {scheme}://; give a folder or s3://BUCKET/PREFIX"
-        ))),
-    }
-}
-
-#[cfg(feature = "s3")]
-fn bucket(text: &str) -> Result<storage::net::s3::Bucket, CtlError> {
-    use storage::net::s3::{Bucket, Credentials, S3Options, S3Url};
-
-    let url = S3Url::parse(text).map_err(|error| CtlError::Usage(error.to_string()))?;
-    let variable = |name: &str| std::env::var(name).ok();
-    let credentials =
-        Credentials::from_environment(variable).map_err(|error| CtlError::Usage(error.to_string()))?;
-    let credentials = credentials.ok_or_else(|| {
-        let what = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL for another server than AWS";
-        CtlError::Usage(format!("{url}: there are no credentials; {what}"))
-    })?;
-    let options = S3Options::new(credentials).with_environment(variable);
-    Bucket::open(&url, &options).map_err(|error| CtlError::Failed(error.to_string()))
+/// The published files.
+fn published(from: &dyn Store) -> Result<impl Iterator<Item = dataset::Result<StoredFile>> + Send, CtlError> {
+    let files = from.files().map_err(failure)?;
+    Ok(files.filter(|file| file.as_ref().map_or(true, |file| !file.set_aside)))
 }
 
 impl Tally {
-    fn add(&self, copied: dataset::Result<(CopySource, CopyOutcome)>) {
+    fn add(&self, copied: dataset::Result<(StoredFile, CopyOutcome)>) {
         self.files.fetch_add(1, Ordering::Relaxed);
         match copied {
             Ok((file, CopyOutcome::Copied)) => {

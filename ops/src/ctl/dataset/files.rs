@@ -1,28 +1,51 @@
 //! The files named on a command line.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, mpsc};
+use std::thread;
 
+use storage::dataset::store::StoredFile;
 use storage::dataset::{self, FileKey, FileKind, SourceName, dataset_folders, open_decoded};
 
+use super::place::{Fetched, Named, Remote, connect, url};
 use crate::ctl::CtlError;
 use crate::ctl::progress::Spinner;
 use crate::ctl::render::count;
 
 /// Files between two updates of the progress.
 const SHOW_EVERY: u64 = 64;
+/// Files of a remote dataset that are downloaded at a time.
+const AHEAD: usize = 8;
 
 /// A file of a dataset.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatasetFile {
     /// What it holds.
     pub key: FileKey,
-    /// Where it is.
+    /// Where it is on this machine.
     pub path: PathBuf,
     /// Its published name, if it was set aside as unreadable.
     pub published: Option<PathBuf>,
+    /// The remote file of which `path` is a copy.
+    pub remote: Option<Fetched>,
+}
+
+impl DatasetFile {
+    /// Where it is, for messages.
+    pub fn shown(&self) -> String {
+        self.remote.as_ref().map_or_else(|| self.path.display().to_string(), |file| file.shown(&self.path))
+    }
+
+    /// A file of a remote dataset, downloaded.
+    fn fetch(place: &Remote, file: StoredFile) -> Result<Self, CtlError> {
+        let fetched = Fetched::new(place, file)?;
+        let path = fetched.path();
+        let published = FileKey::of_set_aside(&path).map(|(_, published)| published);
+        Ok(Self { key: fetched.file.key.clone(), path, published, remote: Some(fetched) })
+    }
 }
 
 /// Which files of a folder are selected.
@@ -48,7 +71,14 @@ pub fn each(
         if seen % SHOW_EVERY == 0 {
             spinner.show(format!("{} files", count(seen)));
         }
-        match file.and_then(|file| visit(&file)) {
+        let visited = file.and_then(|file| {
+            let result = visit(&file);
+            result.map_err(|error| match &file.remote {
+                Some(fetched) => fetched.failure(error),
+                None => error,
+            })
+        });
+        match visited {
             Err(CtlError::Failed(why)) => {
                 spinner.note(&format!("twm-ctl: {why}"));
                 failed += 1;
@@ -58,6 +88,10 @@ pub fn each(
         }
     };
     for path in paths {
+        if let Some(url) = url(path) {
+            each_remote(url, meant, &mut visit)?;
+            continue;
+        }
         if !is_folder(path) {
             visit(single(path))?;
             continue;
@@ -76,11 +110,58 @@ pub fn each(
             }
         }
         if !found {
-            let why = format!("{} holds no files of a dataset, ID.twt and ID.fws", path.display());
-            visit(Err(CtlError::Failed(why)))?;
+            visit(Err(no_files(path.display())))?;
         }
     }
     Ok(failed)
+}
+
+fn no_files(place: impl Display) -> CtlError {
+    CtlError::Failed(format!("{place} holds no files of a dataset, ID.twt and ID.fws"))
+}
+
+/// Visits the files of a remote dataset, or the one that a URL names. Some are downloaded ahead.
+fn each_remote(
+    text: &str,
+    meant: FileSelection,
+    visit: &mut dyn FnMut(Result<DatasetFile, CtlError>) -> Result<(), CtlError>,
+) -> Result<(), CtlError> {
+    let Named { place, file } = connect(text)?;
+    if let Some(name) = file {
+        let found = place.lookup(&name).map_err(failure)?;
+        let found = found.ok_or_else(|| CtlError::Failed(format!("{text} does not exist")));
+        return visit(found.and_then(|found| DatasetFile::fetch(&place, found)));
+    }
+    let listed = place.files().map_err(failure)?;
+    let files = listed.filter(|file| match file {
+        Ok(file) => !file.set_aside || meant == FileSelection::All,
+        Err(_) => true,
+    });
+    let files = Mutex::new(files);
+    let next = || files.lock().ok().and_then(|mut files| files.next());
+    let mut found = false;
+    thread::scope(|scope| {
+        let (ready, fetched) = mpsc::sync_channel(0);
+        for _ in 0..AHEAD {
+            let (ready, next, place) = (ready.clone(), &next, &place);
+            scope.spawn(move || {
+                while let Some(file) = next() {
+                    let file = file.map_err(failure).and_then(|file| DatasetFile::fetch(place, file));
+                    // Nobody receives after an error that ends the command.
+                    if ready.send(file).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(ready);
+        for file in fetched {
+            found = true;
+            visit(file)?;
+        }
+        Ok::<(), CtlError>(())
+    })?;
+    if found { Ok(()) } else { visit(Err(no_files(text))) }
 }
 
 /// Whether a path is a folder.
@@ -101,10 +182,10 @@ fn single(path: &Path) -> Result<DatasetFile, CtlError> {
 
 fn named(path: &Path) -> Option<DatasetFile> {
     if let Some(key) = FileKey::of_path(path) {
-        return Some(DatasetFile { key, path: path.to_owned(), published: None });
+        return Some(DatasetFile { key, path: path.to_owned(), published: None, remote: None });
     }
     let (key, published) = FileKey::of_set_aside(path)?;
-    Some(DatasetFile { key, path: path.to_owned(), published: Some(published) })
+    Some(DatasetFile { key, path: path.to_owned(), published: Some(published), remote: None })
 }
 
 /// The files of one folder of a dataset, followed by those that were set aside.

@@ -13,44 +13,48 @@ use storage::dataset::{FileKey, SourceName, dataset_folders};
 use super::convert::tell_leftovers;
 use super::files::{Copy, copies, failure, is_folder, kind};
 use super::form::FormArgs;
+use super::place::url;
 use crate::ctl::output::note;
 use crate::ctl::progress::Spinner;
 use crate::ctl::render::count;
 use crate::ctl::{CtlError, Output};
 
 /// Files between two updates of the progress.
-const SHOW_EVERY: u64 = 64;
+pub(super) const SHOW_EVERY: u64 = 64;
 
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Merge {
-    /// Datasets' folders, or copies of one file; the newest last.
+    /// Datasets, or copies of one file, the newest last: folders, paths or URLs.
     #[arg(value_name = "PATH", required = true)]
-    paths: Vec<PathBuf>,
+    pub(super) paths: Vec<PathBuf>,
     /// The dataset, or for copies of a file the file, that comes of it; it may be one of the PATHs.
     #[arg(long, value_name = "PATH")]
-    to: PathBuf,
+    pub(super) to: PathBuf,
     #[command(flatten)]
-    form: FormArgs,
+    pub(super) form: FormArgs,
     /// Replace files that are there already and were not among the copies.
     #[arg(long)]
-    force: bool,
+    pub(super) force: bool,
 }
 
 /// What was done.
 #[derive(Debug, Default)]
-struct Tally {
-    files: u64,
+pub(super) struct Tally {
+    pub(super) files: u64,
     /// Files whose only copy is in the destination.
-    unchanged: u64,
-    items: u64,
-    duplicates: u64,
-    failed: u64,
+    pub(super) unchanged: u64,
+    pub(super) items: u64,
+    pub(super) duplicates: u64,
+    pub(super) failed: u64,
 }
 
 impl Merge {
     /// Merges files, or datasets file by file, and counts.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
+        if self.paths.iter().chain([&self.to]).any(|path| url(path).is_some()) {
+            return self.merge_places(output);
+        }
         if let Some(missing) = self.paths.iter().find(|path| !path.exists()) {
             return Err(CtlError::Failed(format!("{} is not there", missing.display())));
         }
@@ -76,7 +80,7 @@ impl Merge {
         }
         let target = Target { key, path: self.to.clone(), force: self.force };
         let written = merge(&self.paths, &target, self.form.form()).map_err(failure)?;
-        tell(&target.path, &written, output)
+        tell(&target.path.display().to_string(), &written, output)
     }
 
     fn merge_datasets(&self, output: Output) -> Result<(), CtlError> {
@@ -153,14 +157,14 @@ impl Merge {
     }
 }
 
-fn is_same(a: &Path, b: &Path) -> bool {
+pub(super) fn is_same(a: &Path, b: &Path) -> bool {
     match (fs::metadata(a), fs::metadata(b)) {
         (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
         _ => false,
     }
 }
 
-fn tell(path: &Path, written: &Written, output: Output) -> Result<(), CtlError> {
+pub(super) fn tell(path: &str, written: &Written, output: Output) -> Result<(), CtlError> {
     if output.is_json() {
         return output.json(&json!({
             "to": path,
@@ -170,14 +174,12 @@ fn tell(path: &Path, written: &Written, output: Output) -> Result<(), CtlError> 
         }));
     }
     let [items, bytes, duplicates] = [written.items, written.bytes, written.duplicates].map(count);
-    output.line(format!(
-        "{}: {items} items in {bytes} bytes, {duplicates} that were there twice left out",
-        path.display()
-    ))
+    output
+        .line(format!("{path}: {items} items in {bytes} bytes, {duplicates} that were there twice left out"))
 }
 
 impl Tally {
-    fn tell(&self, output: Output) -> Result<(), CtlError> {
+    pub(super) fn tell(&self, output: Output) -> Result<(), CtlError> {
         let Self { files, unchanged, items, duplicates, failed } = self;
         let merged = files - unchanged - failed;
         if output.is_json() {

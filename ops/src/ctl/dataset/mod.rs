@@ -7,11 +7,15 @@ mod dates;
 mod fields;
 mod files;
 mod form;
+mod goal;
 mod merge;
+mod merge_places;
+mod place;
 mod recover;
 mod stat;
 mod verify;
 
+pub use place::store;
 pub use verify::{Contents, contents};
 
 use clap::Subcommand;

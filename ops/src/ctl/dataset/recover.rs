@@ -1,6 +1,6 @@
 //! `dataset recover`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -8,6 +8,7 @@ use storage::dataset::rewrite::{Form, Loss, Recovered, Recovery, Target, recover
 
 use super::convert::tell_leftovers;
 use super::files::{DatasetFile, FileSelection, each, failure, is_folder};
+use super::goal::Goal;
 use crate::ctl::output::note;
 use crate::ctl::render::count;
 use crate::ctl::{CtlError, Output};
@@ -15,11 +16,11 @@ use crate::ctl::{CtlError, Output};
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Recover {
-    /// Datasets' folders, or single files, also those that were set aside (`ID.twt.unreadable`).
+    /// Datasets, or single files: folders, paths or URLs; also files that were set aside (`ID.twt.unreadable`).
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// Write into this dataset and leave the damaged files where they are.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "PLACE")]
     to: Option<PathBuf>,
     /// Replace files that are there already.
     #[arg(long, requires = "to")]
@@ -44,10 +45,11 @@ impl Recover {
         for folder in self.paths.iter().chain(&self.to).filter(|path| is_folder(path)) {
             tell_leftovers(folder)?;
         }
+        let goal = Goal::of(self.to.as_deref())?;
         let mut tally = Tally::default();
         let failed = each(&self.paths, FileSelection::All, |file| {
             tally.files += 1;
-            self.recover(file, &mut tally, output)
+            self.recover(file, &goal, &mut tally, output).map_err(|error| goal.failure(error))
         })?;
         tally.tell(output, failed)?;
         match failed {
@@ -58,17 +60,20 @@ impl Recover {
         }
     }
 
-    fn recover(&self, file: &DatasetFile, tally: &mut Tally, output: Output) -> Result<(), CtlError> {
-        let path = match (&self.to, &file.published) {
-            (Some(folder), _) => file.key.path_under(folder).map_err(failure)?,
-            (None, Some(published)) => published.clone(),
-            (None, None) => file.path.clone(),
-        };
-        if self.to.is_none() && file.published.is_some() && path.exists() {
+    fn recover(
+        &self,
+        file: &DatasetFile,
+        goal: &Goal,
+        tally: &mut Tally,
+        output: Output,
+    ) -> Result<(), CtlError> {
+        goal.check(&file.key, self.force)?;
+        let path = goal.path(&file.key, file.published.clone().unwrap_or_else(|| file.path.clone()))?;
+        if self.to.is_none() && file.published.is_some() && is_there_again(file, &path)? {
             note(format!(
                 "{}: left, since {} is there again; to join them, recover it with --to DIR and merge",
-                file.path.display(),
-                path.display()
+                file.shown(),
+                goal.shown(file, &path)
             ));
             tally.left += 1;
             return Ok(());
@@ -80,22 +85,35 @@ impl Recover {
                 Ok(())
             }
             Recovered::Nothing { .. } if self.is_settled(file) => {
-                note(format!("{}: left, since nothing can be read of it", file.path.display()));
+                note(format!("{}: left, since nothing can be read of it", file.shown()));
                 tally.left += 1;
                 Ok(())
             }
             Recovered::Nothing { loss, aside } => {
+                let aside = match (&file.remote, aside) {
+                    (Some(fetched), Some(aside)) => {
+                        let kept = fetched.keep_aside(&aside)?;
+                        fetched.remove()?;
+                        Some(kept)
+                    }
+                    (_, aside) => aside.map(|aside| aside.display().to_string()),
+                };
                 tally.lost += loss;
                 let mut parts = vec!["nothing can be read of it".to_owned()];
                 parts.extend(describe(&loss));
-                parts.extend(aside.map(|aside| format!("it is now {}", aside.display())));
-                Err(CtlError::Failed(format!("{}: {}", file.path.display(), parts.join("; "))))
+                parts.extend(aside.map(|aside| format!("it is now {aside}")));
+                Err(CtlError::Failed(format!("{}: {}", file.shown(), parts.join("; "))))
             }
             Recovered::Written(recovery) => {
+                let aside = match (&file.remote, &recovery.written.aside) {
+                    (Some(fetched), Some(aside)) if self.to.is_none() => Some(fetched.keep_aside(aside)?),
+                    (_, aside) => aside.as_ref().map(|aside| aside.display().to_string()),
+                };
+                goal.deliver(file, &target.path, self.force)?;
                 tally.recovered += 1;
                 tally.items += recovery.written.items;
                 tally.lost += recovery.loss;
-                tell(file, &target, &recovery, output)
+                tell(file, &goal.shown(file, &target.path), aside, &recovery, output)
             }
         }
     }
@@ -103,17 +121,31 @@ impl Recover {
     /// Whether an entirely unreadable file is not a failure: it was set aside and not named explicitly. A damaged
     /// file is reported once, by the run that sets it aside; nightly runs after that succeed.
     fn is_settled(&self, file: &DatasetFile) -> bool {
-        self.to.is_none() && file.published.is_some() && !self.paths.contains(&file.path)
+        self.to.is_none() && file.published.is_some() && !self.paths.contains(&PathBuf::from(file.shown()))
     }
 }
 
-fn tell(file: &DatasetFile, target: &Target, recovery: &Recovery, output: Output) -> Result<(), CtlError> {
+/// Whether a file that was set aside was published again.
+fn is_there_again(file: &DatasetFile, path: &Path) -> Result<bool, CtlError> {
+    match &file.remote {
+        Some(fetched) => Ok(fetched.place().find(&file.key).map_err(failure)?.is_some()),
+        None => Ok(path.exists()),
+    }
+}
+
+fn tell(
+    file: &DatasetFile,
+    to: &str,
+    aside: Option<String>,
+    recovery: &Recovery,
+    output: Output,
+) -> Result<(), CtlError> {
     let Recovery { written, reordered, loss } = recovery;
     if output.is_json() {
         return output.json(&json!({
-            "file": file.path,
-            "to": target.path,
-            "aside": written.aside,
+            "file": file.shown(),
+            "to": to,
+            "aside": aside,
             "items": written.items,
             "bytes": written.bytes,
             "duplicates": written.duplicates,
@@ -121,15 +153,15 @@ fn tell(file: &DatasetFile, target: &Target, recovery: &Recovery, output: Output
             "lost": loss,
         }));
     }
-    let mut parts = vec![format!("{} items saved in {}", count(written.items), target.path.display())];
+    let mut parts = vec![format!("{} items saved in {to}", count(written.items))];
     parts.extend(describe(loss));
     match (written.duplicates, reordered) {
         (0, false) => {}
         (0, true) => parts.push("put in order".to_owned()),
         (n, _) => parts.push(format!("{} that were there twice left out", count(n))),
     }
-    parts.extend(written.aside.as_ref().map(|aside| format!("the damaged file is now {}", aside.display())));
-    output.line(format!("{}: {}", file.path.display(), parts.join("; ")))
+    parts.extend(aside.map(|aside| format!("the damaged file is now {aside}")));
+    output.line(format!("{}: {}", file.shown(), parts.join("; ")))
 }
 
 /// Descriptions of the loss; empty if there is none.

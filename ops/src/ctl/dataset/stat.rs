@@ -16,7 +16,7 @@ use crate::ctl::{CtlError, Output};
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Stat {
-    /// Datasets' folders, or single files.
+    /// Datasets, or single files: folders, paths or URLs.
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// Only the totals.
@@ -48,7 +48,7 @@ impl Stat {
         }
         let failed = each(&self.paths, FileSelection::Published, |file| {
             let bytes = fs::metadata(&file.path)
-                .map_err(|error| CtlError::Failed(format!("{}: {error}", file.path.display())))?
+                .map_err(|error| CtlError::Failed(format!("{}: {error}", file.shown())))?
                 .len();
             let found = verify(&file.path, file.key.kind).map_err(failure)?;
             let totals = match file.key.kind {
@@ -127,7 +127,7 @@ fn tell(file: &DatasetFile, bytes: u64, found: &Verification, output: Output) ->
             edge.as_ref().map(|edge| json!({ "id": edge.id, "created_at": edge.created_at }))
         };
         return output.json(&json!({
-            "file": file.path,
+            "file": file.shown(),
             "user": file.key.account.user.to_string(),
             "kind": kind(file.key.kind),
             "items": found.items,
@@ -155,7 +155,7 @@ fn tell(file: &DatasetFile, bytes: u64, found: &Verification, output: Output) ->
     let (first, last) = (id(&found.first), id(&found.last));
     let (from, to) = (day(&found.last), day(&found.first));
     let fields = [kind(file.key.kind), &items, &bytes, &plain, &form, &first, &last, &from, &to];
-    let mut name = file.path.display().to_string();
+    let mut name = file.shown();
     if !found.is_sound() {
         name += &format!(": {}", printable(&why(found)));
     }

@@ -6,6 +6,8 @@ use clap::Args;
 use serde_json::json;
 use storage::dataset::{DatasetError, FileKey, FileKind, Verification, dataset_files, verify};
 
+use super::files::{FileSelection, each};
+use super::place::url;
 use crate::ctl::progress::Spinner;
 use crate::ctl::render::{count, printable};
 use crate::ctl::{CtlError, Output};
@@ -16,8 +18,8 @@ const SHOW_EVERY: u64 = 64;
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// The dataset's folder, or a single file of it.
-    #[arg(value_name = "DIR")]
+    /// The dataset, or a single file of it: a folder, a path or a URL.
+    #[arg(value_name = "PLACE")]
     path: PathBuf,
 }
 
@@ -25,9 +27,11 @@ impl Verify {
     /// Reads everything, prints each unsound file, one per line, and counts at the end.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
         let mut tally = Tally { output, ..Tally::default() };
-        if self.path.is_file() {
+        if let Some(url) = url(&self.path) {
+            tally.walk_remote(url)?;
+        } else if self.path.is_file() {
             let key = FileKey::of_path(&self.path).ok_or_else(|| not_a_file(&self.path))?;
-            tally.look_at(&key, &self.path)?;
+            tally.look_at(&key, &self.path, self.path.display().to_string())?;
         } else {
             tally.walk(&self.path)?;
         }
@@ -47,9 +51,12 @@ pub struct Contents {
 }
 
 /// Reads a whole dataset, prints each unsound file, one per line, and counts at the end.
-pub fn contents(folder: &Path, output: Output) -> Result<Contents, CtlError> {
+pub fn contents(dataset: &Path, output: Output) -> Result<Contents, CtlError> {
     let mut tally = Tally { output, ..Tally::default() };
-    tally.walk(folder)?;
+    match url(dataset) {
+        Some(url) => tally.walk_remote(url)?,
+        None => tally.walk(dataset)?,
+    }
     tally.summary()?;
     Ok(Contents { tweets: tally.tweets, followers: tally.followers, unsound: tally.unsound })
 }
@@ -74,12 +81,12 @@ impl Tally {
             let (key, path) = file.map_err(failed)?;
             if before.as_ref() == Some(&key) {
                 self.unsound(
-                    &path,
+                    &path.display().to_string(),
                     None,
                     "the same file is there under the other name, which is the one that counts",
                 )?;
             }
-            self.look_at(&key, &path)?;
+            self.look_at(&key, &path, path.display().to_string())?;
             if self.files % SHOW_EVERY == 0 {
                 spinner.show(format!("{} files read, {} not sound", count(self.files), count(self.unsound)));
             }
@@ -88,11 +95,22 @@ impl Tally {
         Ok(())
     }
 
-    fn look_at(&mut self, key: &FileKey, path: &Path) -> Result<(), CtlError> {
+    fn walk_remote(&mut self, url: &str) -> Result<(), CtlError> {
+        let failed = each(&[url.into()], FileSelection::Published, |file| {
+            self.look_at(&file.key, &file.path, file.shown())
+        })?;
+        match failed {
+            0 => Ok(()),
+            n => Err(CtlError::Failed(format!("{} files could not be read; they are named above", count(n)))),
+        }
+    }
+
+    /// Reads a file; `shown` is its place, for messages.
+    fn look_at(&mut self, key: &FileKey, path: &Path, shown: String) -> Result<(), CtlError> {
         self.files += 1;
         let found = match verify(path, key.kind) {
             Ok(found) => found,
-            Err(error) => return self.unsound(path, None, &error.to_string()),
+            Err(error) => return self.unsound(&shown, None, &error.to_string()),
         };
         let (files, items) = match key.kind {
             FileKind::Timeline => (&mut self.timelines, &mut self.tweets),
@@ -100,16 +118,16 @@ impl Tally {
         };
         *files += 1;
         *items += found.items - found.duplicates.min(found.items);
-        if found.is_sound() { Ok(()) } else { self.unsound(path, Some(&found), &why(&found)) }
+        if found.is_sound() { Ok(()) } else { self.unsound(&shown, Some(&found), &why(&found)) }
     }
 
-    fn unsound(&mut self, path: &Path, found: Option<&Verification>, why: &str) -> Result<(), CtlError> {
+    fn unsound(&mut self, place: &str, found: Option<&Verification>, why: &str) -> Result<(), CtlError> {
         self.unsound += 1;
         if !self.output.is_json() {
-            return self.output.line(format!("{}: {}", path.display(), printable(why)));
+            return self.output.line(format!("{place}: {}", printable(why)));
         }
         self.output.json(&json!({
-            "file": path,
+            "file": place,
             "why": why,
             "items": found.map(|f| f.items),
             "duplicates": found.map(|f| f.duplicates),

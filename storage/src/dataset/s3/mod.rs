@@ -22,6 +22,7 @@ mod owner;
 mod publication;
 mod segments;
 mod spool;
+mod store;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use owner::BucketOutput;
+pub use store::BucketStore;
 
 use draft::{RemoteFollowers, RemoteTimeline};
 use segments::DraftId;
@@ -226,7 +228,7 @@ impl Inner {
 
     /// A published file that is not empty: see [`set_aside`](Dataset::set_aside).
     fn published(&self, key: &FileKey) -> Result<Option<Meta>> {
-        Ok(self.bucket.head(&key.object()?)?.filter(|meta| meta.bytes > 0))
+        Ok(self.bucket.head(&key.stored_name()?)?.filter(|meta| meta.bytes > 0))
     }
 
     /// The place of an object, for messages.
@@ -346,7 +348,7 @@ impl Dataset for S3Dataset {
     fn stat(&self, key: &FileKey) -> Result<Option<Stat>> {
         self.look_at_owner()?;
         let Some(meta) = self.inner.published(key)? else { return Ok(None) };
-        let place = self.inner.place(&key.object()?).display().to_string();
+        let place = self.inner.place(&key.stored_name()?).display().to_string();
         Ok(Some(Stat { bytes: meta.bytes, place }))
     }
 

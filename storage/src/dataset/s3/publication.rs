@@ -25,7 +25,7 @@ const MAX_SET_ASIDE: u32 = 10_000;
 impl Inner {
     /// Publishes a finished draft. May be repeated: what is there says which publication was the last.
     pub(super) fn publish(&self, draft: &DraftId) -> Result<()> {
-        let (name, fence) = (draft.key.object()?, self.fence(draft.lease));
+        let (name, fence) = (draft.key.stored_name()?, self.fence(draft.lease));
         let lost = || DatasetError::DraftLost { key: draft.key.clone(), lease: draft.lease };
         let Some(file) = self.finished_draft(draft)? else {
             let there = self.bucket.head(&name)?;
@@ -118,7 +118,7 @@ impl PublishedFiles for Inner {
         if let Some(cached) = self.cache().take(key) {
             return Ok(Some(cached));
         }
-        let name = key.object()?;
+        let name = key.stored_name()?;
         let Some(mut object) = self.bucket.get(&name)? else { return Ok(None) };
         let meta = object.meta().clone();
         if meta.bytes == 0 {
@@ -133,7 +133,7 @@ impl PublishedFiles for Inner {
     /// that was read. An empty object counts as no file; drafts without items are not published.
     fn set_aside(&self, key: &FileKey, found: &Published) -> Result<Option<PathBuf>> {
         let Version::Object { etag, fence } = &found.version else { return Ok(None) };
-        let name = key.object()?;
+        let name = key.stored_name()?;
         if self.bucket.head(&name)?.is_none_or(|there| there.etag != *etag) {
             return Ok(None);
         }

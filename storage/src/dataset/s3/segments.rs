@@ -129,7 +129,7 @@ impl Inner {
             let upload = upload?;
             let age = upload.begun.and_then(|begun| begun.elapsed().ok());
             // The bucket may have objects of other programs.
-            let ours = FileKey::of_object(&upload.key).is_some();
+            let ours = FileKey::of_stored_name(&upload.key).is_some();
             if ours && age.is_some_and(|age| age > OLD_UPLOAD) {
                 self.bucket.abort(&upload)?;
                 tracing::info!(object = %upload.key, "aborted an upload that nobody has ended for a day");
