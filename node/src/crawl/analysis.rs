@@ -1,15 +1,19 @@
 //! `A`: chooses the followers with which the crawl continues.
+//!
+//! What a look-up finds is reported in groups. The profiles of a group are durable before it is reported: the crawl
+//! then knows these accounts and never looks them up again.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::model::{CrawlSpec, Finding, Progress};
+use api::model::{CrawlSpec, Finding, Job, Progress};
 use storage::dataset::{Account, DatasetError, Followers};
 use storage::ids::UserId;
 
 use super::job_error::{JobError, JobStop};
+use super::profiles::Kept;
 use super::saver::Saver;
 use super::{Crawler, account_of};
 use crate::follow::FollowRule;
@@ -18,6 +22,8 @@ use crate::source::Profile;
 
 /// Followers read at a time.
 const READ: usize = 5000;
+/// A group of this many accounts is reported.
+const GROUP: usize = 500;
 /// How long this replica may take to learn of a crawl whose job the leader has granted.
 const CATCH_UP: Duration = Duration::from_secs(5);
 const CATCH_UP_STEP: Duration = Duration::from_millis(20);
@@ -35,6 +41,10 @@ struct Reading {
     at_end: bool,
     /// Profiles looked up.
     looked_up: u64,
+    /// Accounts that were looked up and not reported.
+    admitted: Vec<UserId>,
+    discarded: Vec<UserId>,
+    kept: Kept,
 }
 
 /// The result of opening the list.
@@ -53,18 +63,28 @@ impl Crawler {
         let Opened::Reading(mut reading) = self.open_list(assignment).await? else {
             return Ok(Finding::InputMissing);
         };
+        reading.kept = self.resume_profiles(&assignment.job).await?;
         let mut saver = Saver::new(&*self.parts.clock);
         loop {
             match self.analyse_step(assignment, &mut reading, rule.as_ref(), &mut saver).await {
                 Ok(Step::More) => {}
-                Ok(Step::Done) => return Ok(Finding::Completed { file: false, items: reading.looked_up }),
-                Ok(Step::Unreadable) => return Ok(Finding::InputMissing),
+                Ok(Step::Done) => {
+                    self.report(assignment, &mut reading).await?;
+                    let Reading { kept, looked_up, .. } = *reading;
+                    return Ok(self.finish_profiles(assignment, kept, looked_up).await?);
+                }
+                Ok(Step::Unreadable) => {
+                    self.report(assignment, &mut reading).await?;
+                    return Ok(Finding::InputMissing);
+                }
                 Err(error) => {
                     let Some(wait) = saver.repeat_after(&error, &*self.parts.entropy) else {
-                        return Err(reading.stop_at(error));
+                        return Err(self.stop_analysis(assignment, *reading, error).await);
                     };
                     tokio::select! {
-                        stop = assignment.stopped() => return Err(reading.stop_at(stop.into())),
+                        stop = assignment.stopped() => {
+                            return Err(self.stop_analysis(assignment, *reading, stop.into()).await);
+                        }
                         () = tokio::time::sleep(wait) => {}
                     }
                 }
@@ -121,6 +141,9 @@ impl Crawler {
                 candidates: VecDeque::new(),
                 at_end: false,
                 looked_up: 0,
+                admitted: Vec::new(),
+                discarded: Vec::new(),
+                kept: Kept::Off,
             })))
         })
         .await
@@ -143,10 +166,7 @@ impl Crawler {
                 return Ok(Step::Unreadable);
             }
             saver.page_done();
-            if saver.is_due(&*self.parts.clock) {
-                saver.saved(&*self.parts.clock);
-                assignment.report(Finding::Advanced(reading.progress())).await;
-            }
+            self.report_if_due(assignment, reading, saver).await?;
             return Ok(Step::More);
         }
         if reading.candidates.is_empty() {
@@ -161,14 +181,74 @@ impl Crawler {
         };
         // A rule may take milliseconds for a batch: a loop or a pattern over long texts.
         let (rule, candidates, found) = (rule.cloned(), users.len(), profiles.len() as u64);
-        let (admitted, discarded) =
-            self.on_disk(move || Ok(sort_out(users, &profiles, rule.as_deref()))).await?;
+        let (admitted, discarded, profiles) = self
+            .on_disk(move || {
+                let (admitted, discarded) = sort_out(users, &profiles, rule.as_deref());
+                Ok((admitted, discarded, profiles))
+            })
+            .await?;
+        self.keep(&assignment.job, &mut reading.kept, profiles).await?;
         reading.candidates.drain(..candidates);
         reading.looked_up += found;
+        reading.admitted.extend(admitted);
+        reading.discarded.extend(discarded);
         saver.page_done();
-        saver.saved(&*self.parts.clock);
-        assignment.report(Finding::Discovered { admitted, discarded, progress: reading.progress() }).await;
+        self.report_if_due(assignment, reading, saver).await?;
         Ok(Step::More)
+    }
+
+    async fn report_if_due(
+        &self,
+        assignment: &Assignment,
+        reading: &mut Reading,
+        saver: &mut Saver,
+    ) -> Result<(), JobError> {
+        let group = reading.admitted.len() + reading.discarded.len();
+        // Without a file, there is nothing to save at less cost.
+        let full = group >= GROUP || group > 0 && matches!(reading.kept, Kept::Off);
+        if full || saver.is_due(&*self.parts.clock) {
+            saver.saved(&*self.parts.clock);
+            self.report(assignment, reading).await?;
+        }
+        Ok(())
+    }
+
+    /// Reports what was looked up since the last time, with its profiles durable, and the progress.
+    async fn report(&self, assignment: &Assignment, reading: &mut Reading) -> Result<(), JobError> {
+        let progress = self.save_analysis(&assignment.job, reading).await?;
+        let (admitted, discarded) =
+            (std::mem::take(&mut reading.admitted), std::mem::take(&mut reading.discarded));
+        let nothing = admitted.is_empty() && discarded.is_empty();
+        let finding = match nothing {
+            true => Finding::Advanced(progress),
+            false => Finding::Discovered { admitted, discarded, progress },
+        };
+        assignment.report(finding).await;
+        Ok(())
+    }
+
+    async fn save_analysis(&self, job: &Job, reading: &mut Reading) -> Result<Progress, JobError> {
+        let draft = self.save_profiles(job, &mut reading.kept).await?;
+        Ok(Progress { draft, ..reading.progress() })
+    }
+
+    /// Reports what was looked up before the job stops.
+    async fn stop_analysis(&self, assignment: &Assignment, mut reading: Reading, error: JobError) -> JobStop {
+        if matches!(error, JobError::Abandoned | JobError::DraftLost { .. } | JobError::DatasetDown { .. }) {
+            return JobStop { error, progress: None };
+        }
+        let saved = match reading.admitted.is_empty() && reading.discarded.is_empty() {
+            true => self.save_analysis(&assignment.job, &mut reading).await,
+            // The progress that ends the job comes after it.
+            false => match self.report(assignment, &mut reading).await {
+                Ok(()) => self.save_analysis(&assignment.job, &mut reading).await,
+                Err(error) => Err(error),
+            },
+        };
+        match saved {
+            Ok(progress) => JobStop { error, progress: Some(progress) },
+            Err(error) => JobStop { error, progress: None },
+        }
     }
 
     /// Reads a part of the list and keeps what the crawl does not know. `false` if the list cannot be read.
@@ -240,14 +320,6 @@ impl Reading {
     fn progress(&self) -> Progress {
         let done = self.candidates.front().map_or(self.read, |(_, place)| place - 1);
         Progress { cursor: Place { list: self.list, done }.to_string(), draft: None }
-    }
-
-    fn stop_at(&self, error: JobError) -> JobStop {
-        let progress = match error {
-            JobError::Abandoned | JobError::DraftLost { .. } | JobError::DatasetDown { .. } => None,
-            _ => Some(self.progress()),
-        };
-        JobStop { error, progress }
     }
 }
 

@@ -2,10 +2,27 @@
 
 use api::model::DraftProgress;
 use storage::dataset::{
-    Account, Dataset, DatasetError, FileKind, Finished, FollowersDraft, SavePoint, TimelineDraft,
+    Account, Dataset, DatasetError, FileKey, Finished, FollowersDraft, SavePoint, TimelineDraft,
 };
 
 use crate::source::{FollowersPage, TimelinePage};
+
+/// The files that are walked page by page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pages {
+    Timeline,
+    Followers,
+}
+
+impl Pages {
+    /// The file of an account.
+    pub(super) fn file(self, account: &Account) -> FileKey {
+        match self {
+            Self::Timeline => account.timeline(),
+            Self::Followers => account.followers(),
+        }
+    }
+}
 
 /// A file being written.
 pub(super) enum Draft {
@@ -22,28 +39,28 @@ pub(super) enum Page {
 impl Draft {
     pub(super) fn begin(
         dataset: &dyn Dataset,
-        kind: FileKind,
+        pages: Pages,
         account: &Account,
         lease: u64,
     ) -> Result<Self, DatasetError> {
-        Ok(match kind {
-            FileKind::Timeline => Self::Timeline(dataset.begin_timeline(account, lease)?),
-            FileKind::Followers => Self::Followers(dataset.begin_followers(account, lease)?),
+        Ok(match pages {
+            Pages::Timeline => Self::Timeline(dataset.begin_timeline(account, lease)?),
+            Pages::Followers => Self::Followers(dataset.begin_followers(account, lease)?),
         })
     }
 
     pub(super) fn resume(
         dataset: &dyn Dataset,
-        kind: FileKind,
+        pages: Pages,
         account: &Account,
         from: &DraftProgress,
         lease: u64,
     ) -> Result<Self, DatasetError> {
         let saved = SavePoint { token: from.token, items: from.items };
         let old = from.lease.0;
-        Ok(match kind {
-            FileKind::Timeline => Self::Timeline(dataset.resume_timeline(account, saved, old, lease)?),
-            FileKind::Followers => Self::Followers(dataset.resume_followers(account, saved, old, lease)?),
+        Ok(match pages {
+            Pages::Timeline => Self::Timeline(dataset.resume_timeline(account, saved, old, lease)?),
+            Pages::Followers => Self::Followers(dataset.resume_followers(account, saved, old, lease)?),
         })
     }
 

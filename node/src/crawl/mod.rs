@@ -1,7 +1,7 @@
 //! The crawler: what a worker does with a job.
 //!
 //! - `T` and `F` walk an account's pages into a draft; `U` does so down to the newest saved tweet and appends the
-//!   saved timeline; `A` looks up the followers that the crawl does not know yet.
+//!   saved timeline; `A` looks up the followers that the crawl does not know yet, and keeps their profiles.
 //! - Only one page at a time is in memory, whatever the size of the account. Now and then the draft is made durable
 //!   and the progress reported, so that the walk can continue elsewhere.
 //! - Every request goes to any address of the node that has budget left. Only when none has is a job [`Limited`].
@@ -16,6 +16,7 @@ mod counters;
 mod draft;
 mod job_error;
 mod outage;
+mod profiles;
 mod requests;
 mod resolve;
 mod rules;
@@ -30,13 +31,13 @@ use std::time::Duration;
 use api::model::{Finding, Job, Operation, StorageId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use storage::dataset::{Account, Dataset, DatasetError, FileKey, FileKind, Finished};
+use storage::dataset::{Account, Dataset, DatasetError, Finished};
 use storage::env::{Clock, Entropy, Work};
 use storage::planted::{Bug, planted};
 use tokio::sync::watch;
 
 pub use counters::{CrawlCounters, RequestCount};
-use draft::Draft;
+use draft::{Draft, Pages};
 use job_error::{JobError, JobStop};
 use outage::{DatasetHealth, SourceHealth};
 pub use resolve::ResolveError;
@@ -118,22 +119,22 @@ impl Crawler {
 
     async fn work(&self, assignment: &Assignment) -> Result<Finding, JobStop> {
         match assignment.job.operation {
-            Operation::Timeline => self.download(assignment, FileKind::Timeline).await,
-            Operation::Followers => self.download(assignment, FileKind::Followers).await,
+            Operation::Timeline => self.download(assignment, Pages::Timeline).await,
+            Operation::Followers => self.download(assignment, Pages::Followers).await,
             Operation::Update => self.update(assignment).await,
             Operation::Analysis => self.analyse(assignment).await,
         }
     }
 
     /// `T` and `F`: all pages into a new file.
-    async fn download(&self, assignment: &Assignment, kind: FileKind) -> Result<Finding, JobStop> {
-        let Some(draft) = self.walk(assignment, kind, None).await? else {
+    async fn download(&self, assignment: &Assignment, pages: Pages) -> Result<Finding, JobStop> {
+        let Some(draft) = self.walk(assignment, pages, None).await? else {
             return Ok(Finding::Completed { file: false, items: 0 });
         };
         let finished = self.finish(draft).await?;
         if planted(Bug::PublishesEarly) && finished.items > 0 {
             let (dataset, lease) = (self.parts.dataset.clone(), assignment.job.lease.0);
-            let key = FileKey { account: account_of(&assignment.job), kind };
+            let key = pages.file(&account_of(&assignment.job));
             self.on_disk(move || dataset.publish(&key, lease)).await?;
         }
         Ok(Finding::Completed { file: finished.items > 0, items: finished.items })
@@ -221,11 +222,7 @@ impl JobRunner for Crawler {
             Operation::Analysis => Endpoint::Lookup,
         };
         let room = self.parts.pool.capacity(&self.parts.source.scope(endpoint, None));
-        match operation {
-            // It only reads.
-            Operation::Analysis => room,
-            _ => self.dataset_health.room(room, &*self.parts.clock),
-        }
+        self.dataset_health.room(room, &*self.parts.clock)
     }
 }
 

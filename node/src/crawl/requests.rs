@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use storage::dataset::FileKind;
 use storage::ids::UserId;
 
 use super::Crawler;
-use super::draft::Page;
+use super::draft::{Page, Pages};
 use super::job_error::JobError;
 use crate::address::Permit;
 use crate::budget::Acquired;
@@ -22,20 +21,20 @@ impl Crawler {
     /// One page of a timeline or follower list.
     pub(super) async fn page(
         &self,
-        kind: FileKind,
+        pages: Pages,
         user: &UserId,
         cursor: Option<&str>,
         since: Option<&str>,
     ) -> Result<Page, JobError> {
-        match kind {
-            FileKind::Timeline => loop {
+        match pages {
+            Pages::Timeline => loop {
                 let permit = self.permit(Endpoint::Timeline, Some(user)).await?;
                 let answer = self.parts.source.timeline_page(permit.client(), user, cursor, since).await;
                 if let Some(page) = self.settle(Endpoint::Timeline, permit, answer)? {
                     return Ok(Page::Timeline(page));
                 }
             },
-            FileKind::Followers => loop {
+            Pages::Followers => loop {
                 let permit = self.permit(Endpoint::Followers, Some(user)).await?;
                 let answer = self.parts.source.followers_page(permit.client(), user, cursor).await;
                 if let Some(page) = self.settle(Endpoint::Followers, permit, answer)? {

@@ -1,10 +1,10 @@
 //! `U`: prepends new tweets to the saved ones.
 
 use api::model::Finding;
-use storage::dataset::{Appended, DatasetError, FileKind};
+use storage::dataset::{Appended, DatasetError};
 use storage::ids::PostId;
 
-use super::draft::Draft;
+use super::draft::{Draft, Pages};
 use super::job_error::JobStop;
 use super::{Crawler, account_of};
 use crate::session::Assignment;
@@ -20,7 +20,7 @@ impl Crawler {
         let Saved::Newest(newest) = self.newest_saved(assignment).await? else {
             return Ok(Finding::InputMissing);
         };
-        let walked = self.walk(assignment, FileKind::Timeline, Some(&newest.to_string())).await?;
+        let walked = self.walk(assignment, Pages::Timeline, Some(&newest.to_string())).await?;
         let Some(Draft::Timeline(mut draft)) = walked else {
             return Ok(Finding::Completed { file: false, items: 0 });
         };

@@ -2,10 +2,10 @@
 
 use api::model::{DraftProgress, Finding, Progress};
 use api::wire::bounds::MAX_CURSOR;
-use storage::dataset::{DatasetError, FileKey, FileKind};
+use storage::dataset::DatasetError;
 use storage::planted::{Bug, planted};
 
-use super::draft::{Draft, Page};
+use super::draft::{Draft, Page, Pages};
 use super::job_error::{JobError, JobStop};
 use super::saver::Saver;
 use super::{Crawler, account_of};
@@ -18,7 +18,7 @@ const MOST_FRUITLESS: u32 = 100;
 
 /// A walk in progress.
 struct Walk {
-    kind: FileKind,
+    pages: Pages,
     /// Begun with the first item.
     draft: Option<Draft>,
     /// The cursor of the next page; `None` for the first one.
@@ -36,10 +36,10 @@ impl Crawler {
     pub(super) async fn walk(
         &self,
         assignment: &Assignment,
-        kind: FileKind,
+        pages: Pages,
         since: Option<&str>,
     ) -> Result<Option<Draft>, JobStop> {
-        let mut walk = self.begin_walk(assignment, kind).await?;
+        let mut walk = self.begin_walk(assignment, pages).await?;
         loop {
             match self.step(assignment, &mut walk, since).await {
                 Ok(true) => return Ok(walk.draft),
@@ -58,11 +58,11 @@ impl Crawler {
     }
 
     /// Continues where the job was left, if its draft is still here; otherwise starts over.
-    async fn begin_walk(&self, assignment: &Assignment, kind: FileKind) -> Result<Walk, JobStop> {
+    async fn begin_walk(&self, assignment: &Assignment, pages: Pages) -> Result<Walk, JobStop> {
         let saver = Saver::new(&*self.parts.clock);
         let job = &assignment.job;
         let (watch, fruitless) = (CursorWatch::new(), 0);
-        let mut walk = Walk { kind, draft: None, cursor: None, watch, saver, based_on: None, fruitless };
+        let mut walk = Walk { pages, draft: None, cursor: None, watch, saver, based_on: None, fruitless };
         let Some(Progress { cursor, draft: Some(from) }) = job.progress.clone() else { return Ok(walk) };
         let based_on = self.stamp(assignment, &mut walk).await?;
         if from.based_on != based_on && !planted(Bug::UpdateOverNewer) {
@@ -70,7 +70,7 @@ impl Crawler {
             return Ok(walk);
         }
         let (dataset, account, lease) = (self.parts.dataset.clone(), account_of(job), job.lease.0);
-        let resumed = self.on_disk(move || match Draft::resume(&*dataset, kind, &account, &from, lease) {
+        let resumed = self.on_disk(move || match Draft::resume(&*dataset, pages, &account, &from, lease) {
             Ok(draft) => Ok(Ok(draft)),
             Err(missing @ DatasetError::DraftMissing { .. }) => Ok(Err(missing)),
             Err(other) => Err(other),
@@ -99,7 +99,7 @@ impl Crawler {
         let page = tokio::select! {
             biased;
             stop = assignment.stopped() => return Err(stop.into()),
-            page = self.page(walk.kind, user, walk.cursor.as_deref(), since) => page?,
+            page = self.page(walk.pages, user, walk.cursor.as_deref(), since) => page?,
         };
         if page.unusable() > 0 {
             tracing::warn!(%user, count = page.unusable(), "left out items without a usable id");
@@ -145,13 +145,13 @@ impl Crawler {
         if let Some(stop) = assignment.stop() {
             return Err(stop.into());
         }
-        let kind = walk.kind;
+        let pages = walk.pages;
         let (draft, new) = self.with_draft(assignment, walk, move |draft| draft.push(&page)).await?;
         walk.draft = Some(draft);
         assignment.page_done(new);
-        match kind {
-            FileKind::Timeline => self.counters.add_tweets(new),
-            FileKind::Followers => self.counters.add_followers(new),
+        match pages {
+            Pages::Timeline => self.counters.add_tweets(new),
+            Pages::Followers => self.counters.add_followers(new),
         }
         Ok(new)
     }
@@ -162,7 +162,7 @@ impl Crawler {
             return Ok(stamp);
         }
         // No other job writes the file while this one has its lease.
-        let key = FileKey { account: account_of(&assignment.job), kind: walk.kind };
+        let key = walk.pages.file(&account_of(&assignment.job));
         let dataset = self.parts.dataset.clone();
         let stamp = self.on_disk(move || dataset.stamp(&key)).await?;
         walk.based_on = Some(stamp);
@@ -190,12 +190,12 @@ impl Crawler {
         walk: &mut Walk,
         work: impl FnOnce(&mut Draft) -> Result<T, DatasetError> + Send + 'static,
     ) -> Result<(Draft, T), JobError> {
-        let (draft, kind, dataset) = (walk.draft.take(), walk.kind, self.parts.dataset.clone());
+        let (draft, pages, dataset) = (walk.draft.take(), walk.pages, self.parts.dataset.clone());
         let (account, lease) = (account_of(&assignment.job), assignment.job.lease.0);
         self.on_disk(move || {
             let mut draft = match draft {
                 Some(draft) => draft,
-                None => Draft::begin(&*dataset, kind, &account, lease)?,
+                None => Draft::begin(&*dataset, pages, &account, lease)?,
             };
             let value = work(&mut draft)?;
             Ok((draft, value))

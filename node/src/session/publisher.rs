@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::model::{Finding, JobId, LeaseId, Operation, Publication};
-use storage::dataset::{Dataset, DatasetError, FileKey};
+use storage::dataset::{Account, Dataset, DatasetError, FileKey};
 use storage::env::{Entropy, Work};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -70,10 +70,7 @@ impl Publisher {
         let key = match operation {
             Operation::Timeline | Operation::Update => FileKey::timeline(&user),
             Operation::Followers => FileKey::followers(&user),
-            Operation::Analysis => {
-                tracing::error!(%job, %user, "asked to publish an analysis, which writes no file");
-                return;
-            }
+            Operation::Analysis => Account::from(&user).profiles(),
         };
         if self.under_way.contains_key(&lease) {
             return;

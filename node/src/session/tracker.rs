@@ -11,6 +11,10 @@ pub trait JobTracker: TrackerApi {
     /// The specification of a crawl, as this replica knows it. Local and immediate.
     fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec>;
 
+    /// Whether the analyses of a crawl that this replica knows write the profiles that they look up. Local and
+    /// immediate.
+    fn keeps_profiles(&self, crawl: CrawlId) -> bool;
+
     /// Index of the last entry that this replica has applied. Local and immediate.
     fn applied_index(&self) -> u64;
 
@@ -21,6 +25,10 @@ pub trait JobTracker: TrackerApi {
 impl JobTracker for Tracker {
     fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec> {
         Tracker::crawl_spec(self, crawl)
+    }
+
+    fn keeps_profiles(&self, crawl: CrawlId) -> bool {
+        Tracker::keeps_profiles(self, crawl)
     }
 
     fn applied_index(&self) -> u64 {

@@ -56,7 +56,7 @@ impl Api {
         let pages = Router::new()
             .route("/1.1/statuses/user_timeline.json", get(async move |q: Parameters| t.timeline(q).await))
             .route("/1.1/followers/ids.json", get(async move |q: Parameters| f.follower_ids(q).await))
-            .route("/1.1/users/lookup.json", post(async move |body: Bytes| l.lookup(&body)));
+            .route("/1.1/users/lookup.json", post(async move |body: Bytes| l.lookup(&body).await));
         tokio::spawn(async move { axum::serve(listener, pages).await });
         api
     }
@@ -133,17 +133,29 @@ impl Api {
     }
 
     /// The profiles of odd ids are Italian; ids that end in 9 are suspended; the name of 23 is `u23`.
-    fn lookup(&self, body: &[u8]) -> Response {
+    async fn lookup(&self, body: &[u8]) -> Response {
         let body = String::from_utf8(body.to_vec()).unwrap().replace("%2C", ",");
         let field = |name: &str| body.split('&').find_map(|part| part.strip_prefix(name)).map(str::to_owned);
         let ids = field("user_id=").or_else(|| field("screen_name=")).unwrap();
         self.world.lock().unwrap().requests.push(("lookup", 0, ids.clone()));
+        self.pass_gate("lookup", 0).await;
         let profile = |id: u64| {
             let lang = if id % 2 == 1 { "it" } else { "en" };
             json!({"id": id, "id_str": id.to_string(), "screen_name": format!("u{id}"), "lang": lang})
         };
         let ids = ids.split(',').map(|id| id.trim_start_matches('u').parse::<u64>().unwrap());
         axum::Json(Value::Array(ids.filter(|id| id % 10 != 9).map(profile).collect())).into_response()
+    }
+
+    /// Waits at a gate that closes at this request.
+    async fn pass_gate(&self, endpoint: &'static str, user: u64) {
+        let gated = self.world.lock().unwrap().gates.get_mut(&(endpoint, user)).is_some_and(|left| {
+            *left = left.saturating_sub(1);
+            *left == 0
+        });
+        if gated {
+            self.open.subscribe().wait_for(|open| *open).await.unwrap();
+        }
     }
 
     async fn answer(
@@ -165,13 +177,7 @@ impl Api {
         if let Some(status) = status {
             return (status, headers).into_response();
         }
-        let gated = self.world.lock().unwrap().gates.get_mut(&(endpoint, user)).is_some_and(|left| {
-            *left = left.saturating_sub(1);
-            *left == 0
-        });
-        if gated {
-            self.open.subscribe().wait_for(|open| *open).await.unwrap();
-        }
+        self.pass_gate(endpoint, user).await;
         match page(&self.world.lock().unwrap()) {
             Some(page) => (headers, axum::Json(page)).into_response(),
             None => (StatusCode::NOT_FOUND, headers).into_response(),

@@ -8,6 +8,7 @@ mod faults;
 mod job_error;
 mod leases;
 mod operations;
+mod profiles;
 mod rig;
 mod stopping;
 mod tracker;

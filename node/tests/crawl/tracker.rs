@@ -35,7 +35,11 @@ impl LocalTracker {
     pub fn new(limits: Limits) -> Arc<Self> {
         let state = Mutex::new(State::load(Arc::new(MemoryStore::default())).unwrap());
         let (index, clock, silent) = (AtomicU64::new(0), SystemClock::new(), AtomicBool::new(false));
-        Arc::new(Self { state, index, clock, limits, silent })
+        let tracker = Arc::new(Self { state, index, clock, limits, silent });
+        for to in 2..=api::model::CLUSTER_VERSION {
+            assert_eq!(tracker.apply(Mutation::RaiseVersion { to }), Response::Done);
+        }
+        tracker
     }
 
     pub fn apply(&self, mutation: Mutation) -> Response {
@@ -180,6 +184,10 @@ impl TrackerApi for LocalTracker {
 impl JobTracker for LocalTracker {
     fn crawl_spec(&self, crawl: CrawlId) -> Option<CrawlSpec> {
         self.state.lock().unwrap().crawl_spec(crawl).cloned()
+    }
+
+    fn keeps_profiles(&self, crawl: CrawlId) -> bool {
+        self.state.lock().unwrap().keeps_profiles(crawl)
     }
 
     fn applied_index(&self) -> u64 {

@@ -165,7 +165,7 @@ fn stat_tells_of_each_file_and_of_all() {
     let table = text(&ctl(&["dataset", "stat", utf8(&plain)]).stdout);
     assert!(table.lines().nth(1).unwrap().contains("2012-12-04  2013-05-30"), "{table}");
     let summary = text(&ctl(&["dataset", "stat", "-s", utf8(&output.join("33"))]).stdout);
-    assert_eq!(summary.lines().count(), 2);
+    assert_eq!(summary.lines().count(), 3);
     assert!(summary.contains("1 timelines, 2 tweets") && summary.contains("1 not sound"), "{summary}");
     let empty = tempfile::tempdir().unwrap();
     let nothing = ctl(&["dataset", "stat", utf8(empty.path()), "/nowhere"]);

@@ -14,6 +14,11 @@ impl Tracker {
         self.inner.replica.state().crawl_spec(crawl).cloned()
     }
 
+    /// Whether the analyses of a crawl write the profiles that they look up, as far as this replica knows.
+    pub fn keeps_profiles(&self, crawl: CrawlId) -> bool {
+        self.inner.replica.state().keeps_profiles(crawl)
+    }
+
     /// Which of these accounts the crawl does not know yet, as far as this replica can tell.
     pub fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {
         self.inner.replica.state().unseen(crawl, users)

@@ -13,7 +13,7 @@ use crate::model::{
 use super::broken::StateFailure;
 use super::crawl::{Chunk, Crawl};
 use super::job::JobRecord;
-use super::{MAX_DRAINED, State};
+use super::{MAX_DRAINED, State, profiles};
 
 /// Most failed accounts that one command retries: it reads all of them from the store.
 const MAX_RETRIED: u32 = 10_000;
@@ -105,6 +105,9 @@ impl State {
             return Response::Refused(Refusal::VersionSkipped { from, to });
         }
         self.head.version = to;
+        if to == profiles::FIRST_VERSION {
+            self.profiles.begin_after(CrawlId(self.head.last_crawl));
+        }
         if to > self.known {
             // The leader proposes a version only when all members support it. A member that does not must not
             // guess.

@@ -11,7 +11,7 @@ impl State {
     /// for those of a reopened crawl that are on disk only.
     pub fn digest(&self) -> StateDigest {
         StateDigest {
-            cluster: Checksum::default().record(&self.head).finish(),
+            cluster: self.sum_of_cluster(),
             requests: self.requests.sum(),
             crawls: self.crawls.sum(),
             accounts: self.sum_of_accounts(),
@@ -20,6 +20,16 @@ impl State {
             members: self.roster.sum(),
             events: self.outbox.sum(),
         }
+    }
+
+    fn sum_of_cluster(&self) -> u64 {
+        let mut sum = Checksum::default();
+        sum.record(&self.head);
+        // A program that does not know of it must come to the same sum before the version that begins it.
+        if let Some(first) = self.profiles.first() {
+            sum.record(&first);
+        }
+        sum.finish()
     }
 
     /// Not for crawls that are over: a replica may have their accounts on disk only.

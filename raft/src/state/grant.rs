@@ -94,7 +94,7 @@ impl State {
             return Next::Nothing;
         };
         let operation = record.operation();
-        if let Some(file) = record.file() {
+        if let Some(file) = self.file_of(record) {
             if self.writers.writer(&file).is_some() {
                 self.delay(job, WRITER_WAIT);
                 return Next::PutAside;
@@ -161,7 +161,7 @@ impl State {
         if record.lease().is_none() {
             return;
         }
-        if let Some(file) = record.file().filter(|_| !planted(Bug::FileNotFreed)) {
+        if let Some(file) = self.file_of(record).filter(|_| !planted(Bug::FileNotFreed)) {
             self.writers.release(&file);
         }
         if let Some(session) = record.session().and_then(|s| self.sessions.get_mut(s)) {

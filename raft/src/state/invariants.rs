@@ -148,7 +148,7 @@ impl State {
                 }
                 Phase::Ready { .. } => {}
             }
-            if let (Some(_), Some(file)) = (record.lease(), record.file()) {
+            if let (Some(_), Some(file)) = (record.lease(), self.file_of(record)) {
                 let writer = self.writers.writer(&file);
                 ensure(writer == Some(job), "TWM-L3", || {
                     format!("job {job} writes {file:?}, which job {writer:?} holds")

@@ -17,12 +17,12 @@ use super::outcomes::{ErrorRecord, GoneRecord};
 /// Most storages that may report a job's input as missing before it is made again. They are part of the job's record.
 const MAX_WITHOUT_INPUT: usize = 256;
 
-/// The kind of file that an operation writes.
-fn written_by(operation: Operation) -> Option<FileKind> {
+/// The kind of file that an operation writes. Whether an analysis does, depends on its crawl.
+fn written_by(operation: Operation, profiles: bool) -> Option<FileKind> {
     match operation {
         Operation::Timeline | Operation::Update => Some(FileKind::Timeline),
         Operation::Followers => Some(FileKind::Followers),
-        Operation::Analysis => None,
+        Operation::Analysis => profiles.then_some(FileKind::Profiles),
     }
 }
 
@@ -153,9 +153,9 @@ impl JobRecord {
         self.progress.as_ref().map(|progress| progress.cursor.as_str())
     }
 
-    /// The file that the current operation writes.
-    pub(super) fn file(&self) -> Option<FileKey> {
-        written_by(self.current).map(|kind| FileKey { account: Account::from(&self.user), kind })
+    /// The file that the current operation writes; `profiles`: whether the crawl's analyses write files.
+    pub(super) fn file(&self, profiles: bool) -> Option<FileKey> {
+        written_by(self.current, profiles).map(|kind| FileKey { account: Account::from(&self.user), kind })
     }
 
     /// The only storage on which the job can run as it is, if any.

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `m` | applied log id and membership (written by the consensus layer) | its own |
 //! | `h` | [`Head`](super::Head) | 45,000: 256 drained nodes, 1,024 absent storages, 1,024 nodes with their storage |
+//! | `k` | the first crawl whose analyses write files | 10: a number |
 //! | `r` | remembered answers | 58,000: 1,024 of a request id and a short refusal |
 //! | `b` | the roster | 45,000: 64 changes under way with an address of 260, 1,000 departed disks |
 //! | `c` crawl | crawl record | 5,200: a name of 256, a rule of 4,096, some 40 numbers |
@@ -28,6 +29,7 @@ use crate::model::{CrawlId, JobId, SessionId};
 /// The smallest key: whatever is written in key order starts with it.
 pub(super) const SEAL: &[u8] = b"a";
 pub(super) const HEAD: &[u8] = b"h";
+pub(super) const PROFILES: &[u8] = b"k";
 pub(super) const REQUESTS: &[u8] = b"r";
 pub(super) const ROSTER: &[u8] = b"b";
 pub(super) const OUTBOX_HEAD: &[u8] = b"p";

@@ -47,6 +47,7 @@ mod outcomes;
 mod persist;
 #[cfg(debug_assertions)]
 mod places;
+mod profiles;
 mod queue;
 mod read;
 mod reports;
@@ -90,6 +91,7 @@ use invariants::Checks;
 use jobs::JobTable;
 use outbox::Outbox;
 use outcomes::AccountOutcomes;
+use profiles::Profiles;
 use requests::Requests;
 use retention::Deleted;
 use session_table::SessionTable;
@@ -105,6 +107,7 @@ pub struct State {
     jobs: JobTable,
     sessions: SessionTable,
     writers: FileWriters,
+    profiles: Profiles,
     outcomes: AccountOutcomes,
     deleted: Deleted,
     /// Who may become a member, and who may no longer.

@@ -21,6 +21,7 @@ use super::job::Phase;
 use super::jobs::JobTable;
 use super::outbox::Outbox;
 use super::outcomes::AccountOutcomes;
+use super::profiles::Profiles;
 use super::requests::Requests;
 use super::retention::{self, Deleted};
 use super::roster::Roster;
@@ -145,6 +146,7 @@ impl State {
                 return Err(LoadError::TooNew { cluster, known });
             }
         }
+        state.profiles = Profiles::load(&*store)?;
         state.requests = Requests::load(&*store)?;
         state.roster = Roster::load(&*store)?;
         state.outbox = Outbox::load(&*store)?;
@@ -175,6 +177,7 @@ impl State {
             deleted: Deleted::default(),
             roster: Roster::default(),
             outbox: Outbox::default(),
+            profiles: Profiles::default(),
             limits: Limits::default(),
             index: 0,
             failure: None,
@@ -200,7 +203,7 @@ impl State {
             let Some(record) = self.jobs.get(id) else { continue };
             let damaged = || LoadError::damaged("job", &key);
             self.crawls.get_mut(record.crawl()).ok_or_else(damaged)?.load_job(id, record);
-            if let Some(file) = record.file().filter(|_| record.lease().is_some()) {
+            if let Some(file) = self.profiles.file_of(record).filter(|_| record.lease().is_some()) {
                 self.writers.reserve(file, id);
             }
             match *record.phase() {
@@ -233,6 +236,7 @@ impl State {
             }
             false => changes.put_record("head", keys::HEAD.to_vec(), &self.head),
         }
+        self.profiles.freeze(&mut changes);
         self.requests.freeze(&mut changes);
         let mut seen = Vec::new();
         for (id, crawl) in self.crawls.iter_mut() {

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use super::duplicates::FILTER_BYTES;
 use super::followers_draft::FileFollowersDraft;
 use super::layout::Layout;
+use super::profiles_draft::FileProfilesDraft;
 use super::published::{self, Version};
 use super::resuming::{missing, verified};
 use super::sink::Sink;
 use super::timeline_draft::{DraftFiles, FileTimelineDraft};
 use super::{
     Account, Codec, Compression, Dataset, DatasetError, FileKey, Followers, FollowersDraft, ItemId, Lines,
-    Marker, Result, SavePoint, Stat, TimelineDraft, post_id,
+    Marker, ProfilesDraft, Result, SavePoint, Stat, TimelineDraft, post_id,
 };
 use crate::durable::{self, Naming};
 use crate::ids::PostId;
@@ -207,6 +208,33 @@ impl Dataset for FilesDataset {
         }
     }
 
+    fn begin_profiles(&self, account: &Account, lease: u64) -> Result<Box<dyn ProfilesDraft>> {
+        self.look_at_owner()?;
+        let key = account.profiles();
+        let sink =
+            Sink::create(&self.layout.draft(&key, lease)?, self.compression, &self.layout.drafts_sync)?;
+        Ok(Box::new(FileProfilesDraft::new(key, self.layout.clone(), sink)))
+    }
+
+    fn resume_profiles(
+        &self,
+        account: &Account,
+        saved: SavePoint,
+        old_lease: u64,
+        new_lease: u64,
+    ) -> Result<Box<dyn ProfilesDraft>> {
+        let key = account.profiles();
+        let sink = self.copy_draft(&key, saved, old_lease, new_lease)?;
+        let draft = FileProfilesDraft::resumed(key.clone(), self.layout.clone(), sink);
+        match verified(draft, saved, ProfilesDraft::items) {
+            Ok(draft) => Ok(Box::new(draft)),
+            Err(why) => {
+                self.discard(&key, new_lease)?;
+                Err(why.into_error(&key, old_lease))
+            }
+        }
+    }
+
     fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
         self.look_at_owner()?;
         self.layout.publish(key, lease)
@@ -257,6 +285,11 @@ impl Dataset for FilesDataset {
     fn open_followers(&self, account: &Account) -> Result<Option<Followers>> {
         self.look_at_owner()?;
         published::open_followers(&*self.layout, account)
+    }
+
+    fn open_profiles(&self, account: &Account) -> Result<Option<Lines>> {
+        self.look_at_owner()?;
+        published::open_profiles(&*self.layout, account)
     }
 
     fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {

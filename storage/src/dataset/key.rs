@@ -20,14 +20,20 @@ pub enum FileKind {
     Timeline,
     /// `.fws`
     Followers,
+    /// `.prf`
+    Profiles,
 }
 
 impl FileKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Timeline, Self::Followers, Self::Profiles];
+
     /// The file's extension, without the dot.
     pub fn suffix(self) -> &'static str {
         match self {
             Self::Timeline => "twt",
             Self::Followers => "fws",
+            Self::Profiles => "prf",
         }
     }
 }
@@ -50,6 +56,11 @@ impl Account {
     /// The account's followers.
     pub fn followers(&self) -> FileKey {
         FileKey { account: self.clone(), kind: FileKind::Followers }
+    }
+
+    /// The profiles of its followers that were looked up.
+    pub fn profiles(&self) -> FileKey {
+        FileKey { account: self.clone(), kind: FileKind::Profiles }
     }
 }
 
@@ -86,7 +97,7 @@ impl FileKey {
         Account::from(user).followers()
     }
 
-    /// The key of a published file by its name: `ID.twt`, `ID.fws`, also followed by `.gz`. Its source is the one at
+    /// The key of a published file by its name: `ID.twt`, `ID.fws` or `ID.prf`, also followed by `.gz`. Its source is the one at
     /// the root: the name does not tell.
     pub fn of_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
@@ -142,11 +153,10 @@ impl FileKey {
         Ok(other.with_file_name(self.name()?))
     }
 
-    /// The key of `ID.twt` or `ID.fws`.
+    /// The key of `ID.twt`, `ID.fws` or `ID.prf`.
     pub(super) fn of_name(name: &str) -> Option<Self> {
         let (id, suffix) = name.rsplit_once('.')?;
-        let kind =
-            [FileKind::Timeline, FileKind::Followers].into_iter().find(|kind| kind.suffix() == suffix)?;
+        let kind = FileKind::ALL.into_iter().find(|kind| kind.suffix() == suffix)?;
         let key = Self { account: decode(id)?.into(), kind };
         // Only the canonical spelling: `007.twt` and `7.twt` are not the same file.
         (encode(&key.account.user) == id).then_some(key)
@@ -246,7 +256,8 @@ mod tests {
     #[test]
     fn a_name_leads_back_to_its_key() {
         for id in ["1", "22013880", "did:plc:abc", "é!@x.y", "a.twt", "a%2Fb"] {
-            for key in [FileKey::timeline(&id.parse().unwrap()), FileKey::followers(&id.parse().unwrap())] {
+            for kind in FileKind::ALL {
+                let key = FileKey { kind, ..FileKey::timeline(&id.parse().unwrap()) };
                 let name = key.name().unwrap();
                 assert_eq!(FileKey::of_name(&name), Some(key.clone()));
                 assert_eq!(FileKey::of_path(Path::new(&format!("/x/22/{name}.gz"))), Some(key));

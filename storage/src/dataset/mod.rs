@@ -1,4 +1,4 @@
-//! The dataset: what was crawled, one timeline and one follower list per account.
+//! The dataset: what was crawled, one timeline, one follower list and one file of profiles per account.
 //!
 //! [`Dataset`] is the boundary that workers write through; [`FilesDataset`] keeps the dataset on files.
 //! A file is written in steps, so that it is either complete or absent, whichever process dies at any moment:
@@ -17,6 +17,7 @@
 //! ```text
 //! OUTPUT/22/22013880.twt     timeline: one JSON object a line, newest first, no tweet twice
 //! OUTPUT/22/22013880.fws     followers, each once: one id a line, or packed (8 bytes big-endian an id)
+//! OUTPUT/22/22013880.prf     profiles of followers that analyses looked up: one JSON object a line, newest analysis first
 //! OUTPUT/a7/did%3Aplc%3Ax.twt  a text id: percent-encoded, under two hex digits of its CRC-32
 //! OUTPUT/22/22013880.twt.unreadable[-N]   a file that could not be read, set aside
 //! OUTPUT/NAME/22/22013880.twt  the same of another source than twitter, see [`SourceName`]
@@ -41,6 +42,8 @@ mod key;
 mod layout;
 mod list_encoder;
 mod marker;
+mod profiles;
+mod profiles_draft;
 mod publication;
 mod published;
 mod resuming;
@@ -65,6 +68,7 @@ pub use input::{Decoded, MAX_LINE_BYTES, open_decoded};
 pub use key::{Account, FileKey, FileKind};
 pub use layout::{dataset_files, dataset_folders};
 pub use marker::{Marker, OutputState};
+pub use profiles::{open_profiles, profile_id, profile_line};
 pub use source_name::{InvalidSourceName, SourceName};
 pub use timeline_reader::{ItemId, TimelineReader, post_id};
 pub use verify::{Edge, Verification, verify};
@@ -78,7 +82,7 @@ pub type Lines = Box<dyn Iterator<Item = Result<String>> + Send>;
 /// The ids of a follower list, in the order in which the source gave them.
 pub type Followers = Box<dyn Iterator<Item = Result<UserId>> + Send>;
 
-/// A place for timelines and follower lists. All calls block.
+/// A place for timelines, follower lists and profiles. All calls block.
 pub trait Dataset: Send + Sync + 'static {
     /// Begins a timeline; an existing draft of the same lease is replaced.
     fn begin_timeline(&self, account: &Account, lease: u64) -> Result<Box<dyn TimelineDraft>>;
@@ -109,6 +113,18 @@ pub trait Dataset: Send + Sync + 'static {
         old_lease: u64,
         new_lease: u64,
     ) -> Result<Box<dyn FollowersDraft>>;
+
+    /// Begins a file of profiles; an existing draft of the same lease is replaced.
+    fn begin_profiles(&self, account: &Account, lease: u64) -> Result<Box<dyn ProfilesDraft>>;
+
+    /// Continues a file of profiles; see [`resume_timeline`](Self::resume_timeline).
+    fn resume_profiles(
+        &self,
+        account: &Account,
+        saved: SavePoint,
+        old_lease: u64,
+        new_lease: u64,
+    ) -> Result<Box<dyn ProfilesDraft>>;
 
     /// Publishes a finished draft under its final name; durable on return. Call it only for a completion that the
     /// cluster has accepted, in the order of acceptance. Idempotent until the draft is discarded, which also removes
@@ -143,6 +159,9 @@ pub trait Dataset: Send + Sync + 'static {
 
     /// The lines of a timeline; `None` without a file.
     fn open_timeline(&self, account: &Account) -> Result<Option<Lines>>;
+
+    /// The lines of a file of profiles, newest analysis first; `None` without a file.
+    fn open_profiles(&self, account: &Account) -> Result<Option<Lines>>;
 
     /// The ids of a follower list; `None` without a file.
     fn open_followers(&self, account: &Account) -> Result<Option<Followers>>;
@@ -195,6 +214,25 @@ pub trait FollowersDraft: Send {
     fn finish(self: Box<Self>) -> Result<Finished>;
 }
 
+/// Profiles being written, in the order in which they were looked up.
+pub trait ProfilesDraft: Send {
+    /// Appends a line, see [`profile_line`]; without its line breaks, which are white space in JSON.
+    fn push(&mut self, line: &str) -> Result<()>;
+
+    /// Appends the published file, so that nothing is lost that was looked up earlier. An unreadable file is set aside and
+    /// reported.
+    fn append_existing(&mut self) -> Result<Appended>;
+
+    /// Makes everything so far durable; the analysis can continue from here under another lease.
+    fn save_point(&mut self) -> Result<SavePoint>;
+
+    /// Profiles so far.
+    fn items(&self) -> u64;
+
+    /// Finishes the draft and makes it durable. Without profiles there is no file and nothing to publish.
+    fn finish(self: Box<Self>) -> Result<Finished>;
+}
+
 /// A position up to which a draft is complete and durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavePoint {
@@ -213,10 +251,10 @@ pub struct Finished {
     pub bytes: u64,
 }
 
-/// The appended part of a published timeline.
+/// The appended part of a published file.
 #[derive(Debug, Default)]
 pub struct Appended {
-    /// Tweets appended.
+    /// Items appended.
     pub items: u64,
     /// The [`DatasetError::SetAside`] of a file that could not be read.
     pub set_aside: Option<DatasetError>,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::layout::report_set_aside;
 use super::{
     Account, DatasetError, FileKey, Followers, FollowersReader, ItemId, Lines, Result, TimelineReader,
+    profiles,
 };
 use crate::durable::Naming;
 use crate::ids::PostId;
@@ -111,6 +112,12 @@ pub(super) fn open_timeline(
 ) -> Result<Option<Lines>> {
     let Some(found) = files.open(&account.timeline())? else { return Ok(None) };
     Ok(Some(Box::new(TimelineReader::of_file(&found.path, found.reader()?, item_id)?)))
+}
+
+/// See [`Dataset::open_profiles`](super::Dataset::open_profiles).
+pub(super) fn open_profiles(files: &dyn PublishedFiles, account: &Account) -> Result<Option<Lines>> {
+    let Some(found) = files.open(&account.profiles())? else { return Ok(None) };
+    Ok(Some(Box::new(profiles::of_file(&found.path, found.reader()?)?)))
 }
 
 /// See [`Dataset::open_followers`](super::Dataset::open_followers).

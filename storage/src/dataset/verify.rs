@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::duplicates::{DuplicateFilter, FILTER_BYTES};
-use super::{Codec, DatasetError, FileKind, FollowersReader, Result, TimelineReader};
+use super::{Codec, DatasetError, FileKind, FollowersReader, Result, TimelineReader, open_profiles, post_id};
 use crate::ids::PostId;
 
 /// The result of reading a whole file.
@@ -34,9 +35,10 @@ pub struct Verification {
 /// The first or the last item of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edge {
-    /// Id of the tweet or the follower.
+    /// Id of the tweet, the follower or the profile's account.
     pub id: String,
-    /// When a tweet was written, as its network spells it; `None` for followers, and for tweets without a time.
+    /// When a tweet was written, as its network spells it, or a profile looked up; `None` for followers, and for tweets
+    /// without a time.
     pub created_at: Option<String>,
 }
 
@@ -57,6 +59,7 @@ pub fn verify(path: &Path, kind: FileKind) -> Result<Verification> {
     let mut filter = DuplicateFilter::new(path, FILTER_BYTES);
     let read = match kind {
         FileKind::Timeline => verify_timeline(path, &mut found, &mut filter),
+        FileKind::Profiles => verify_profiles(path, &mut found, &mut filter),
         FileKind::Followers => verify_followers(path, &mut found, &mut filter),
     };
     match read {
@@ -100,6 +103,28 @@ fn verify_timeline(path: &Path, found: &mut Verification, filter: &mut Duplicate
     read
 }
 
+fn verify_profiles(path: &Path, found: &mut Verification, filter: &mut DuplicateFilter) -> Result<()> {
+    let mut lines = open_profiles(path)?;
+    found.codec = lines.codec();
+    let read = loop {
+        let (id, line) = match lines.next_tweet() {
+            Ok(Some(line)) => line,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
+        found.duplicates += u64::from(!filter.admit((&id).into(), found.items)?);
+        found.items += 1;
+        // The first is of the newest analysis, but within one the last is the newest.
+        let edge = Edge::of_profile(line);
+        if found.first.is_none() {
+            found.first.clone_from(&edge);
+        }
+        found.last = edge;
+    };
+    found.plain_bytes = lines.bytes();
+    read
+}
+
 fn verify_followers(path: &Path, found: &mut Verification, filter: &mut DuplicateFilter) -> Result<()> {
     let mut followers = FollowersReader::open(path)?;
     (found.codec, found.packed) = (followers.codec(), followers.packed());
@@ -123,6 +148,18 @@ fn verify_followers(path: &Path, found: &mut Verification, filter: &mut Duplicat
 }
 
 impl Edge {
+    fn of_profile(line: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Kept<'a> {
+            at: String,
+            #[serde(borrow)]
+            profile: &'a RawValue,
+        }
+        let kept: Kept<'_> = serde_json::from_str(line).ok()?;
+        let id = post_id(kept.profile.get())?.to_string();
+        Some(Self { id, created_at: Some(kept.at) })
+    }
+
     fn of_tweet(id: &PostId, line: &str) -> Self {
         #[derive(Deserialize)]
         struct Dated {

@@ -10,13 +10,17 @@ use libfuzzer_sys::fuzz_target;
 use storage::dataset::rewrite::{Converted, Form, Recovered, Target, convert, recover};
 use storage::dataset::{
     Codec, Compression, DatasetError, FileKey, FileKind, FollowersFormat, FollowersReader, TimelineReader,
-    verify,
+    open_profiles, verify,
 };
 use storage::ids::UserId;
 use tempfile::TempDir;
 
 thread_local! {
     static FOLDER: RefCell<TempDir> = RefCell::new(twm_fuzz::folder());
+}
+
+fn lines(path: &Path, kind: FileKind) -> Result<TimelineReader, DatasetError> {
+    if kind == FileKind::Profiles { open_profiles(path) } else { TimelineReader::open(path) }
 }
 
 /// The ids of a file up to the first error.
@@ -34,7 +38,7 @@ fn ids(path: &Path, kind: FileKind) -> (Vec<String>, Option<DatasetError>) {
                 }
             }
         },
-        FileKind::Timeline => match TimelineReader::open(path) {
+        FileKind::Timeline | FileKind::Profiles => match lines(path, kind) {
             Err(error) => return (ids, Some(error)),
             Ok(mut tweets) => loop {
                 match tweets.next_tweet() {

@@ -26,6 +26,8 @@ pub enum FileName {
     Timeline(u64),
     /// `ID.fws`.
     Followers(u64),
+    /// `ID.prf`.
+    Profiles(u64),
 }
 
 impl fmt::Display for FileName {
@@ -33,6 +35,7 @@ impl fmt::Display for FileName {
         match self {
             Self::Timeline(account) => write!(f, "{account}.twt"),
             Self::Followers(account) => write!(f, "{account}.fws"),
+            Self::Profiles(account) => write!(f, "{account}.prf"),
         }
     }
 }
@@ -40,7 +43,7 @@ impl fmt::Display for FileName {
 impl FileName {
     /// Its path within a dataset's folder.
     pub fn path(self) -> PathBuf {
-        let (Self::Timeline(account) | Self::Followers(account)) = self;
+        let (Self::Timeline(account) | Self::Followers(account) | Self::Profiles(account)) = self;
         let digits = account.to_string();
         Path::new(&digits[..digits.len().min(2)]).join(self.to_string())
     }
@@ -51,13 +54,15 @@ impl FileName {
         let name = match path.extension()?.to_str()? {
             "twt" => Self::Timeline(account),
             "fws" => Self::Followers(account),
+            "prf" => Self::Profiles(account),
             _ => return None,
         };
         Some(name).filter(|name| *name.path() == *path)
     }
 }
 
-/// The expected content of a dataset: each tweet and each follower exactly once, and nothing else.
+/// The expected content of a dataset: each tweet and each follower exactly once, and nothing else. Analyses write profiles of
+/// followers, each at most once for a crawl.
 ///
 /// The check reads the files itself and shares no code with the writers.
 pub struct Truth<'a> {
@@ -155,7 +160,9 @@ impl<'a> Truth<'a> {
     fn content(&self, name: FileName) -> Vec<u64> {
         match name {
             FileName::Timeline(account) => self.emulator.expected_timeline(account),
-            FileName::Followers(account) => self.emulator.expected_followers(account),
+            FileName::Followers(account) | FileName::Profiles(account) => {
+                self.emulator.expected_followers(account)
+            }
         }
     }
 
@@ -163,13 +170,19 @@ impl<'a> Truth<'a> {
         let listed = match name {
             FileName::Timeline(account) => self.timelines.contains(&account),
             FileName::Followers(account) => self.followers.contains(&account),
+            FileName::Profiles(account) => {
+                let followers = self.emulator.expected_followers(account);
+                return check_profiles(&read_lines(path)?, &followers.into_iter().collect());
+            }
         };
         let wanted = listed || self.permitted.contains(&name);
         ensure!(wanted && !self.content(name).is_empty(), "it should not be there");
         let lines = read_lines(path)?;
         let id = |line: &String| match name {
             FileName::Timeline(account) => tweet_id(line, account),
-            FileName::Followers(_) => line.parse().with_context(|| format!("{line:?} is no id")),
+            FileName::Followers(_) | FileName::Profiles(_) => {
+                line.parse().with_context(|| format!("{line:?} is no id"))
+            }
         };
         let ids = lines.iter().map(id).collect::<anyhow::Result<Vec<u64>>>()?;
         let (is, should) = (ids.len(), self.content(name));
@@ -181,6 +194,22 @@ impl<'a> Truth<'a> {
         );
         Ok(())
     }
+}
+
+fn check_profiles(lines: &[String], followers: &BTreeSet<u64>) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    for line in lines {
+        let kept: Value = serde_json::from_str(line).with_context(|| format!("{line:?}"))?;
+        let (crawl, id) = (kept["crawl"].as_u64(), kept["profile"]["id"].as_u64());
+        let of_follower = id.is_some_and(|id| followers.contains(&id));
+        ensure!(
+            of_follower && kept["source"] == "twitter" && kept["at"].is_string(),
+            "{line:?} is no profile of a follower"
+        );
+        ensure!(seen.insert((crawl, id)), "it has a profile twice: {line:?}");
+    }
+    ensure!(!seen.is_empty(), "it has no profiles");
+    Ok(())
 }
 
 /// Drafts in the temporary folders of these datasets.

@@ -61,6 +61,7 @@ fn kind_of(inner: &Path) -> &'static str {
     match FileName::of(inner) {
         Some(FileName::Timeline(_)) => "timeline",
         Some(FileName::Followers(_)) => "list of followers",
+        Some(FileName::Profiles(_)) => "profiles",
         None if inner == Path::new(MARKER) => "marker",
         None => "draft",
     }
@@ -90,6 +91,7 @@ async fn crawl_again(
     let (account, flag) = match name {
         FileName::Timeline(account) => (account, "-T"),
         FileName::Followers(account) => (account, "-F"),
+        FileName::Profiles(account) => (account, "-A"),
     };
     let crawl = cluster.submit(&[account], &[flag]).await?;
     let users = cluster.finished(crawl).await?.counters.users;

@@ -1,12 +1,12 @@
 //! The real dataset on files, with a check of every published file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::model::StorageId;
 use storage::dataset::{
-    Account, Dataset, FileKey, FileKind, FilesDataset, Followers, FollowersDraft, Lines, Result, SavePoint,
-    Stat, TimelineDraft, post_id,
+    Account, Dataset, FileKey, FileKind, FilesDataset, Followers, FollowersDraft, Lines, ProfilesDraft,
+    Result, SavePoint, Stat, TimelineDraft, post_id,
 };
 use storage::env::{Entropy, SeededEntropy};
 use storage::ids::{PostId, UserId};
@@ -64,6 +64,7 @@ impl WatchedDataset {
                 }
                 Ok(newest)
             }
+            FileKind::Profiles => self.check_profiles(key).map_err(wrong),
             FileKind::Followers => {
                 let ids = self.files.open_followers(&key.account).map_err(|e| wrong(e.to_string()))?;
                 let ids: Vec<UserId> =
@@ -78,6 +79,27 @@ impl WatchedDataset {
                 Ok(0)
             }
         }
+    }
+}
+
+impl WatchedDataset {
+    /// Profiles of followers, each at most once for a crawl.
+    fn check_profiles(&self, key: &FileKey) -> std::result::Result<u64, String> {
+        let followers = self.network.followers(number(&key.account.user));
+        let lines = self.files.open_profiles(&key.account).map_err(|e| e.to_string())?;
+        let mut seen = BTreeSet::new();
+        for line in lines.into_iter().flatten() {
+            let line = line.map_err(|e| e.to_string())?;
+            let kept: serde_json::Value = serde_json::from_str(&line).map_err(|e| e.to_string())?;
+            let id = post_id(&kept["profile"].to_string());
+            let Some(PostId::Number(id)) = id.filter(|_| kept["source"] == "twitter") else {
+                return Err(format!("has the line {line}"));
+            };
+            if !followers.contains(&id) || !seen.insert((kept["crawl"].as_u64(), id)) {
+                return Err(format!("has the line {line} twice, or without reason"));
+            }
+        }
+        Ok(0)
     }
 }
 
@@ -108,6 +130,20 @@ impl Dataset for WatchedDataset {
         new_lease: u64,
     ) -> Result<Box<dyn FollowersDraft>> {
         self.files.resume_followers(account, saved, old_lease, new_lease)
+    }
+
+    fn begin_profiles(&self, account: &Account, lease: u64) -> Result<Box<dyn ProfilesDraft>> {
+        self.files.begin_profiles(account, lease)
+    }
+
+    fn resume_profiles(
+        &self,
+        account: &Account,
+        saved: SavePoint,
+        old_lease: u64,
+        new_lease: u64,
+    ) -> Result<Box<dyn ProfilesDraft>> {
+        self.files.resume_profiles(account, saved, old_lease, new_lease)
     }
 
     fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
@@ -169,6 +205,10 @@ impl Dataset for WatchedDataset {
 
     fn open_followers(&self, account: &Account) -> Result<Option<Followers>> {
         self.files.open_followers(account)
+    }
+
+    fn open_profiles(&self, account: &Account) -> Result<Option<Lines>> {
+        self.files.open_profiles(account)
     }
 
     fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {

@@ -330,6 +330,10 @@ impl JobTracker for WatchedTracker {
         self.tracker.crawl_spec(crawl)
     }
 
+    fn keeps_profiles(&self, crawl: CrawlId) -> bool {
+        self.tracker.keeps_profiles(crawl)
+    }
+
     fn applied_index(&self) -> u64 {
         self.tracker.applied_index()
     }

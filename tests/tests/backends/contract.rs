@@ -289,3 +289,46 @@ pub fn a_draft_without_items_is_no_file(backend: &dyn Backend) {
     assert_eq!(draft.finish().unwrap().items, 0);
     assert_eq!(node.drafts().unwrap(), []);
 }
+
+pub fn profiles_are_kept_over_leases_and_analyses(backend: &dyn Backend) {
+    let (first, second, third) = (backend.node(), backend.node(), backend.node());
+    let (account, key) = (account(), account().profiles());
+    let line = |n: u64| {
+        format!(r#"{{"at":"2026-11-30T00:00:00Z","source":"twitter","crawl":1,"profile":{{"id":{n}}}}}"#)
+    };
+    let mut old = first.begin_profiles(&account, 1).unwrap();
+    (1..=3).for_each(|n| old.push(&line(n)).unwrap());
+    let saved = old.save_point().unwrap();
+    old.push(&line(99)).unwrap();
+    let mut new = second.resume_profiles(&account, saved, 1, 2).unwrap();
+    assert_eq!(new.items(), 3);
+    old.push(&line(98)).unwrap();
+    old.save_point().unwrap();
+    new.push(&line(4)).unwrap();
+    assert_eq!(new.append_existing().unwrap().items, 0);
+    assert_eq!(new.finish().unwrap().items, 4);
+    third.publish(&key, 2).unwrap();
+    second.discard(&key, 2).unwrap();
+    second.discard(&key, 1).unwrap();
+
+    let mut again = third.begin_profiles(&account, 5).unwrap();
+    again.push(&line(5)).unwrap();
+    assert_eq!(again.append_existing().unwrap().items, 4);
+    assert_eq!(again.finish().unwrap().items, 5);
+    first.publish(&key, 5).unwrap();
+    first.discard(&key, 5).unwrap();
+    // It has written to the draft of its old lease since.
+    first.discard(&key, 1).unwrap();
+    let lines = first.open_profiles(&account).unwrap().unwrap().map(Result::unwrap);
+    assert_eq!(lines.collect::<Vec<_>>(), [5, 1, 2, 3, 4].map(line));
+    assert_eq!((first.drafts().unwrap(), timeline(&*first, &account)), (vec![], None));
+
+    backend.put(&key, b"no profile\n");
+    let mut third = second.begin_profiles(&account, 6).unwrap();
+    third.push(&line(6)).unwrap();
+    let appended = third.append_existing().unwrap();
+    assert!(matches!(appended.set_aside, Some(DatasetError::SetAside { .. })), "{appended:?}");
+    third.finish().unwrap();
+    second.publish(&key, 6).unwrap();
+    assert_eq!(first.open_profiles(&account).unwrap().unwrap().count(), 1);
+}

@@ -26,6 +26,7 @@ macro_rules! keeps_the_contract {
             drafts_of_dead_workers_are_listed_and_removed_by_any_node,
             accounts_of_two_sources_do_not_meet,
             a_draft_without_items_is_no_file,
+            profiles_are_kept_over_leases_and_analyses,
         }
     };
     ($backend:expr => $($check:ident,)*) => {

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use api::model::Operation;
+use storage::dataset::{FileKind, dataset_files, verify};
 use twm_tests::cluster::{Cluster, Program, Truth, eventually};
 use twm_tests::s3_server::S3Server;
 
@@ -23,6 +25,20 @@ fn files(folder: &Path) -> anyhow::Result<usize> {
     Ok(count)
 }
 
+/// Profiles in all files of these datasets.
+fn profiles(folders: &[std::path::PathBuf]) -> anyhow::Result<u64> {
+    let mut profiles = 0;
+    for folder in folders {
+        for file in dataset_files(folder)? {
+            let (key, path) = file?;
+            if key.kind == FileKind::Profiles {
+                profiles += verify(&path, key.kind)?.items;
+            }
+        }
+    }
+    Ok(profiles)
+}
+
 /// All drafts were removed from the bucket.
 async fn no_draft_is_left(cluster: &Cluster) -> Test {
     let drafts = cluster.output(1).join(".drafts");
@@ -36,7 +52,7 @@ async fn a_bucket_holds_each_tweet_once_whoever_dies() -> Test {
     let builder = Cluster::builder().nodes(3).session_ttl(Duration::from_secs(2)).bucket(&server);
     let mut cluster = builder.crawling(&emulator).start().await?;
     let targets = everyone(&emulator);
-    let crawl = cluster.submit(&targets, &["-T", "-F"]).await?;
+    let crawl = cluster.submit(&targets, &["-T", "-F", "-A"]).await?;
     let done = |count| move |crawl: &api::model::CrawlView| crawl.counters.users.completed >= count;
     cluster.crawl_until(crawl, "five accounts are done", done(5)).await?;
 
@@ -63,10 +79,12 @@ async fn a_bucket_holds_each_tweet_once_whoever_dies() -> Test {
     mend(&emulator)?;
     let view = cluster.finished(crawl).await?;
     assert_eq!(view.counters.users.completed, 60);
+    let looked_up = view.counters.operations[Operation::Analysis.index()].items;
     cluster.restart(leader).await?;
     let truth = Truth::of(&emulator).timelines(targets.clone()).followers(targets.clone());
     truth.check(&cluster.outputs())?;
     no_draft_is_left(&cluster).await?;
+    assert_eq!(profiles(&cluster.outputs())?, looked_up);
 
     let update = cluster.submit(&targets, &["-U"]).await?;
     cluster.finished(update).await?;

@@ -64,7 +64,7 @@ fn lines(
     for &target in targets {
         let expected = match name(target) {
             FileName::Timeline(_) => emulator.expected_timeline(target),
-            FileName::Followers(_) => emulator.expected_followers(target),
+            FileName::Followers(_) | FileName::Profiles(_) => emulator.expected_followers(target),
         };
         // An account without items has no file.
         if !expected.is_empty() {

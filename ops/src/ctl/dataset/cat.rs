@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use storage::dataset::store::{Folder, Store};
-use storage::dataset::{self, Account, FileKey, FileKind, FollowersReader, TimelineReader, post_id};
+use storage::dataset::{
+    self, Account, FileKey, FileKind, FollowersReader, ItemId, TimelineReader, open_profiles, post_id,
+    profile_id,
+};
 use storage::ids::UserId;
 
 use super::fields::Fields;
@@ -34,7 +37,10 @@ pub struct Cat {
     /// Of an account, only the followers.
     #[arg(short = 'F', long, requires = "user")]
     followers: bool,
-    /// Of each tweet, only these fields, with tabs between; `/` leads into an object or an array.
+    /// Of an account, only the profiles of its followers that were looked up.
+    #[arg(long, requires = "user")]
+    profiles: bool,
+    /// Of each tweet or profile, only these fields, with tabs between; `/` leads into an object or an array.
     #[arg(short = 'e', long, value_name = "FIELD,...", conflicts_with = "followers")]
     fields: Option<Fields>,
 }
@@ -73,7 +79,7 @@ impl Cat {
     }
 
     fn cat_user(&self, output: &Path, user: &UserId, out: &mut Printer) -> Result<(), CtlError> {
-        let both = self.timeline == self.followers;
+        let both = self.timeline == self.followers && !self.profiles;
         let account = Account::from(user);
         let mut wanted = Vec::new();
         if both || self.timeline {
@@ -81,6 +87,9 @@ impl Cat {
         }
         if (both && self.fields.is_none()) || self.followers {
             wanted.push(account.followers());
+        }
+        if self.profiles {
+            wanted.push(account.profiles());
         }
         let mut found = false;
         for key in wanted {
@@ -141,7 +150,12 @@ impl Printer<'_> {
 
     fn file_of(&mut self, kind: FileKind, path: &Path) -> Result<(), CtlError> {
         match kind {
-            FileKind::Timeline => self.tweets(path, TimelineReader::open(path).map_err(failure)?),
+            FileKind::Timeline => {
+                self.objects(path, post_id, "tweet", TimelineReader::open(path).map_err(failure)?)
+            }
+            FileKind::Profiles => {
+                self.objects(path, profile_id, "profile", open_profiles(path).map_err(failure)?)
+            }
             FileKind::Followers if self.fields.is_some() => {
                 Err(CtlError::Failed(format!("{} is a follower list, which has no fields", path.display())))
             }
@@ -149,28 +163,30 @@ impl Printer<'_> {
         }
     }
 
-    /// Prints tweets, or their fields.
-    fn tweets(
+    /// Prints JSON objects, one per line, or their fields.
+    fn objects(
         &mut self,
         file: &Path,
+        id: ItemId,
+        what: &str,
         lines: impl IntoIterator<Item = dataset::Result<String>>,
     ) -> Result<(), CtlError> {
         let Some(fields) = self.fields else { return self.items(lines) };
         let mut line = String::new();
-        for (n, tweet) in (1..).zip(lines) {
-            let tweet = tweet.map_err(failure)?;
-            if post_id(&tweet).is_none() {
+        for (n, object) in (1..).zip(lines) {
+            let object = object.map_err(failure)?;
+            if id(&object).is_none() {
                 return Err(CtlError::Failed(format!(
-                    "{}: line {} is no tweet; try `twm-ctl dataset recover`",
+                    "{}: line {} is no {what}; try `twm-ctl dataset recover`",
                     file.display(),
                     count(n)
                 )));
             }
             line.clear();
             if self.output.is_json() {
-                fields.write_json(&tweet, &mut line);
+                fields.write_json(&object, &mut line);
             } else {
-                fields.write_tabbed(&tweet, &mut line);
+                fields.write_tabbed(&object, &mut line);
             }
             line.push('\n');
             self.out.write_all(line.as_bytes()).map_err(writing)?;

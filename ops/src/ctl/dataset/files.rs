@@ -117,7 +117,7 @@ pub fn each(
 }
 
 fn no_files(place: impl Display) -> CtlError {
-    CtlError::Failed(format!("{place} holds no files of a dataset, ID.twt and ID.fws"))
+    CtlError::Failed(format!("{place} holds no files of a dataset, ID.twt, ID.fws and ID.prf"))
 }
 
 /// Visits the files of a remote dataset, or the one that a URL names. Some are downloaded ahead.
@@ -174,7 +174,7 @@ fn single(path: &Path) -> Result<DatasetFile, CtlError> {
     fs::metadata(path).map_err(|error| CtlError::Failed(format!("{}: {error}", path.display())))?;
     named(path).ok_or_else(|| {
         CtlError::Failed(format!(
-            "{} is no file of a dataset; they are named ID.twt and ID.fws, and ID.twt.unreadable when set aside",
+            "{} is no file of a dataset; they are named ID.twt, ID.fws and ID.prf, and ID.twt.unreadable when set aside",
             path.display()
         ))
     })

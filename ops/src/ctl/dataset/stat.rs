@@ -39,7 +39,7 @@ struct Totals {
 impl Stat {
     /// Prints the contents of each file as it is read, and the totals.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
-        let (mut timelines, mut followers) = (Totals::default(), Totals::default());
+        let [mut timelines, mut followers, mut profiles] = [(); 3].map(|()| Totals::default());
         if !self.summary && !output.is_json() {
             output.line(row(
                 ["KIND", "ITEMS", "BYTES", "PLAIN", "FORM", "FIRST", "LAST", "FROM", "TO"],
@@ -54,16 +54,22 @@ impl Stat {
             let totals = match file.key.kind {
                 FileKind::Timeline => &mut timelines,
                 FileKind::Followers => &mut followers,
+                FileKind::Profiles => &mut profiles,
             };
             totals.add(&found, bytes);
             if self.summary { Ok(()) } else { tell(file, bytes, &found, output) }
         })?;
         if output.is_json() {
-            let (timelines, followers) = (timelines.json(), followers.json());
-            output.json(&json!({ "timelines": timelines, "followers": followers, "failed": failed }))?;
+            output.json(&json!({
+                "timelines": timelines.json(),
+                "followers": followers.json(),
+                "profiles": profiles.json(),
+                "failed": failed,
+            }))?;
         } else {
             output.line(timelines.line("timelines", "tweets"))?;
             output.line(followers.line("follower lists", "followers"))?;
+            output.line(profiles.line("files of profiles", "profiles"))?;
         }
         match failed {
             0 => Ok(()),
@@ -166,6 +172,7 @@ fn kind(kind: FileKind) -> &'static str {
     match kind {
         FileKind::Timeline => "timeline",
         FileKind::Followers => "followers",
+        FileKind::Profiles => "profiles",
     }
 }
 

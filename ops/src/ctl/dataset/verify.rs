@@ -70,6 +70,8 @@ struct Tally {
     tweets: u64,
     follower_lists: u64,
     followers: u64,
+    profile_files: u64,
+    profiles: u64,
     unsound: u64,
 }
 
@@ -115,6 +117,7 @@ impl Tally {
         let (files, items) = match key.kind {
             FileKind::Timeline => (&mut self.timelines, &mut self.tweets),
             FileKind::Followers => (&mut self.follower_lists, &mut self.followers),
+            FileKind::Profiles => (&mut self.profile_files, &mut self.profiles),
         };
         *files += 1;
         *items += found.items - found.duplicates.min(found.items);
@@ -155,16 +158,20 @@ impl Tally {
                 "tweets": self.tweets,
                 "follower_lists": self.follower_lists,
                 "followers": self.followers,
+                "profile_files": self.profile_files,
+                "profiles": self.profiles,
                 "unsound": self.unsound,
             }))?;
         } else {
             self.output.line(format!(
-                "{} files: {} timelines with {} tweets, {} follower lists with {} followers; {} not sound",
+                "{} files: {} timelines with {} tweets, {} follower lists with {} followers, {} files of profiles with {} profiles; {} not sound",
                 count(self.files),
                 count(self.timelines),
                 count(self.tweets),
                 count(self.follower_lists),
                 count(self.followers),
+                count(self.profile_files),
+                count(self.profiles),
                 count(self.unsound),
             ))?;
         }
@@ -188,7 +195,10 @@ pub fn why(found: &Verification) -> String {
 }
 
 fn not_a_file(path: &Path) -> CtlError {
-    CtlError::Failed(format!("{} is no file of a dataset; they are named ID.twt and ID.fws", path.display()))
+    CtlError::Failed(format!(
+        "{} is no file of a dataset; they are named ID.twt, ID.fws and ID.prf",
+        path.display()
+    ))
 }
 
 fn failed(error: DatasetError) -> CtlError {

@@ -13,4 +13,5 @@ pub const FIRST_CLUSTER_VERSION: u32 = 1;
 /// - 2: crawls can be deleted.
 /// - 3: late attempts of a call undo nothing: [`Write`](super::Write)s have request ids where they need one, and
 ///   [requests to open a session](super::OpenSession::incarnation) are ordered.
-pub const CLUSTER_VERSION: u32 = 3;
+/// - 4: analyses of crawls that are created from then on write files, the profiles that they look up.
+pub const CLUSTER_VERSION: u32 = 4;

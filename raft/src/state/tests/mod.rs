@@ -10,6 +10,7 @@ mod model;
 mod operators;
 mod outbox;
 mod phases;
+mod profiles;
 mod replica;
 mod replicas;
 mod reports;

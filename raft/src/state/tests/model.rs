@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use storage::dataset::FileKind;
 use storage::ids::UserId;
 
 use crate::model::*;
@@ -386,11 +387,11 @@ fn done(account: &mut ModelAccount, counters: &mut OperationCounters, items: u64
 }
 
 /// Which of an account's files an operation writes.
-fn writes(operation: Option<Operation>) -> Option<bool> {
+fn writes(operation: Option<Operation>) -> Option<FileKind> {
     match operation? {
-        Operation::Timeline | Operation::Update => Some(true),
-        Operation::Followers => Some(false),
-        Operation::Analysis => None,
+        Operation::Timeline | Operation::Update => Some(FileKind::Timeline),
+        Operation::Followers => Some(FileKind::Followers),
+        Operation::Analysis => Some(FileKind::Profiles),
     }
 }
 

@@ -188,7 +188,11 @@ fn a_deleted_crawl_leaves_no_record() {
         tracker.checkpoint();
         tracker.checkpoint();
         let tags: Vec<u8> = tracker.records().into_iter().map(|(key, _)| key[0]).collect();
-        assert_eq!(String::from_utf8_lossy(&tags), "hr", "the state's scalars and the remembered answers");
+        assert_eq!(
+            String::from_utf8_lossy(&tags),
+            "hkr",
+            "the state's scalars, the first crawl that keeps profiles and the remembered answers"
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use super::form::Found;
 use super::loss::Loss;
 use super::new_file::NewFile;
 use super::source::{Source, Survey};
-use super::{Form, Written, followers, timelines};
+use super::{Form, Written, followers, profiles, timelines};
 use crate::dataset::{Codec, FileKey, FileKind, Result};
 
 /// Files that were read completely once, and are read again to be written. The newest is the last.
@@ -19,6 +19,7 @@ pub(super) struct Contents {
 enum Seen {
     Timelines(Vec<Survey>),
     Followers(followers::Survey),
+    Profiles(profiles::Survey),
 }
 
 impl Contents {
@@ -27,6 +28,7 @@ impl Contents {
         let seen = match key.kind {
             FileKind::Timeline => Seen::Timelines(sources.iter().map(Source::survey).collect::<Result<_>>()?),
             FileKind::Followers => Seen::Followers(followers::survey(path, sources.iter().rev())?),
+            FileKind::Profiles => Seen::Profiles(profiles::survey(path, sources.iter().rev())?),
         };
         Ok(Self { key: key.clone(), sources, seen })
     }
@@ -36,6 +38,7 @@ impl Contents {
         match &self.seen {
             Seen::Timelines(surveys) => surveys.iter().map(|survey| survey.items).sum(),
             Seen::Followers(survey) => survey.items,
+            Seen::Profiles(survey) => survey.items,
         }
     }
 
@@ -47,6 +50,7 @@ impl Contents {
                 Found { codec, packed: false }
             }
             Seen::Followers(survey) => Found { codec: survey.codec, packed: survey.packed },
+            Seen::Profiles(survey) => Found { codec: survey.codec, packed: false },
         }
     }
 
@@ -55,6 +59,7 @@ impl Contents {
         match &self.seen {
             Seen::Timelines(surveys) => surveys.iter().all(|survey| survey.descending),
             Seen::Followers(survey) => survey.duplicates() == 0,
+            Seen::Profiles(survey) => survey.duplicates() == 0,
         }
     }
 
@@ -63,6 +68,7 @@ impl Contents {
         match &self.seen {
             Seen::Timelines(surveys) => surveys.last().map(|newest| newest.loss).unwrap_or_default(),
             Seen::Followers(survey) => survey.loss,
+            Seen::Profiles(survey) => survey.loss,
         }
     }
 
@@ -74,6 +80,7 @@ impl Contents {
                 let newest_first = self.sources.iter().rev();
                 followers::write(new, &self.key, form.ids(self.found()), newest_first, survey)
             }
+            Seen::Profiles(survey) => profiles::write(new, self.sources.iter().rev(), survey),
         }
     }
 }

@@ -29,7 +29,7 @@ pub enum Converted {
 /// # Errors
 /// The file is unreadable, or the target exists and is not forced. Nothing is changed then.
 pub fn convert(path: &Path, target: &Target, form: Form) -> Result<Converted> {
-    let source = Source::strict(path)?;
+    let source = Source::strict(path, target.key.kind)?;
     let seen = source.seen.clone();
     let replaces = existing(&target.path)?.filter(|found| target.force || is_same(found, &seen));
     NewFile::prepare(&target.path, replaces.as_ref())?;

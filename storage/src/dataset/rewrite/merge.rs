@@ -15,7 +15,8 @@ use crate::dataset::Result;
 /// # Errors
 /// A copy is unreadable, or the target exists, is not a copy and is not forced. Nothing is changed then.
 pub fn merge(copies: &[PathBuf], target: &Target, form: Form) -> Result<Written> {
-    let sources: Vec<Source> = copies.iter().map(|path| Source::strict(path)).collect::<Result<_>>()?;
+    let sources: Vec<Source> =
+        copies.iter().map(|path| Source::strict(path, target.key.kind)).collect::<Result<_>>()?;
     let found = existing(&target.path)?;
     let replaces = found.filter(|found| target.force || sources.iter().any(|s| is_same(&s.seen, found)));
     NewFile::prepare(&target.path, replaces.as_ref())?;

@@ -15,6 +15,7 @@ mod lenient;
 mod loss;
 mod merge;
 mod new_file;
+mod profiles;
 mod recover;
 mod salvage;
 mod sorter;

@@ -44,7 +44,7 @@ pub struct Recovery {
 /// # Errors
 /// The disk fails, or the target exists and is not forced. Nothing is changed then.
 pub fn recover(path: &Path, target: &Target, form: Form) -> Result<Recovered> {
-    let source = Source::lenient(path)?;
+    let source = Source::lenient(path, target.key.kind)?;
     let seen = source.seen.clone();
     let in_place = existing(&target.path)?.is_some_and(|found| is_same(&found, &seen));
     let replaces = existing(&target.path)?.filter(|_| target.force || in_place);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::lenient::{LenientFollowers, LenientTimeline};
 use super::loss::Loss;
 use super::tweets::{Rank, Strict, Tweets};
-use crate::dataset::{Codec, FollowersReader, Result, TimelineReader, post_id};
+use crate::dataset::{Codec, FileKind, FollowersReader, ItemId, Result, TimelineReader, post_id, profile_id};
 use crate::durable::Naming;
 use crate::ids::UserId;
 
@@ -18,6 +18,8 @@ pub(super) struct Source {
     pub(super) seen: Metadata,
     /// Whether damage is skipped and counted, or an error.
     lenient: bool,
+    /// Finds the ids of its lines, if it has lines with ids.
+    item_id: ItemId,
 }
 
 /// The result of reading a whole timeline.
@@ -32,22 +34,23 @@ pub(super) struct Survey {
 
 impl Source {
     /// Opens a file in which damage is an error.
-    pub(super) fn strict(path: &Path) -> Result<Self> {
-        Self::open(path, false)
+    pub(super) fn strict(path: &Path, kind: FileKind) -> Result<Self> {
+        Self::open(path, kind, false)
     }
 
     /// Opens a file of which only the intact part is read.
-    pub(super) fn lenient(path: &Path) -> Result<Self> {
-        Self::open(path, true)
+    pub(super) fn lenient(path: &Path, kind: FileKind) -> Result<Self> {
+        Self::open(path, kind, true)
     }
 
-    fn open(path: &Path, lenient: bool) -> Result<Self> {
+    fn open(path: &Path, kind: FileKind, lenient: bool) -> Result<Self> {
         let file = File::open(path).naming("open", path)?;
         let seen = file.metadata().naming("look at", path)?;
         if !seen.is_file() {
             return Ok(Err(io::Error::other("it is no regular file")).naming("read", path)?);
         }
-        Ok(Self { path: path.to_owned(), file, seen, lenient })
+        let item_id = if kind == FileKind::Profiles { profile_id } else { post_id };
+        Ok(Self { path: path.to_owned(), file, seen, lenient, item_id })
     }
 
     /// The file from its start. Only one reader may be active at a time.
@@ -57,13 +60,13 @@ impl Source {
         Ok(file)
     }
 
-    /// The tweets of a timeline.
+    /// The tweets of a timeline, or the lines of a file of profiles.
     pub(super) fn tweets(&self, rank: Rank) -> Result<Box<dyn Tweets>> {
         let file = self.rewound()?;
         Ok(if self.lenient {
-            Box::new(LenientTimeline::new(&self.path, file, post_id)?)
+            Box::new(LenientTimeline::new(&self.path, file, self.item_id)?)
         } else {
-            Box::new(Strict { reader: TimelineReader::of_file(&self.path, file, post_id)?, rank })
+            Box::new(Strict { reader: TimelineReader::of_file(&self.path, file, self.item_id)?, rank })
         })
     }
 
@@ -71,11 +74,11 @@ impl Source {
     pub(super) fn survey(&self) -> Result<Survey> {
         let file = self.rewound()?;
         if self.lenient {
-            let mut tweets = LenientTimeline::new(&self.path, file, post_id)?;
+            let mut tweets = LenientTimeline::new(&self.path, file, self.item_id)?;
             let survey = Survey::of(&mut tweets)?;
             return Ok(Survey { codec: tweets.codec(), loss: tweets.loss(), ..survey });
         }
-        let reader = TimelineReader::of_file(&self.path, file, post_id)?;
+        let reader = TimelineReader::of_file(&self.path, file, self.item_id)?;
         let codec = reader.codec();
         Ok(Survey { codec, ..Survey::of(&mut Strict { reader, rank: 0 })? })
     }

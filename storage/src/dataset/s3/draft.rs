@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::super::followers_draft::FileFollowersDraft;
+use super::super::profiles_draft::FileProfilesDraft;
+use super::super::published::PublishedFiles;
 use super::super::timeline_draft::FileTimelineDraft;
-use super::super::{Appended, Finished, FollowersDraft, Result, SavePoint, TimelineDraft};
+use super::super::{Appended, Finished, FollowersDraft, ProfilesDraft, Result, SavePoint, TimelineDraft};
 use super::Inner;
 use super::segments::{DraftId, Part};
 use crate::ids::{PostId, UserId};
@@ -23,6 +25,13 @@ impl Uploads {
         self.inner.upload(&self.draft, &self.inner.spool.path(&self.draft)?, part)?;
         self.uploaded = saved.token;
         Ok(saved)
+    }
+
+    /// The published file is about to be appended.
+    fn appends(&self) {
+        let Self { inner, draft, .. } = self;
+        let appended = inner.cache().version(&draft.key);
+        inner.drafts().entry(draft.clone()).or_default().appended = appended;
     }
 
     fn finish(self, finished: Finished, rewritten: bool) -> Result<Finished> {
@@ -56,9 +65,7 @@ impl TimelineDraft for RemoteTimeline {
     }
 
     fn append_existing(&mut self) -> Result<Appended> {
-        let Uploads { inner, draft, .. } = &self.uploads;
-        let appended = inner.cache().version(&draft.key);
-        inner.drafts().entry(draft.clone()).or_default().appended = appended;
+        self.uploads.appends();
         self.file.append_existing()
     }
 
@@ -106,5 +113,47 @@ impl FollowersDraft for RemoteFollowers {
     fn finish(self: Box<Self>) -> Result<Finished> {
         let (finished, rewritten) = self.file.complete()?;
         self.uploads.finish(finished, rewritten)
+    }
+}
+
+/// Profiles.
+pub(super) struct RemoteProfiles {
+    uploads: Uploads,
+    file: FileProfilesDraft,
+}
+
+impl RemoteProfiles {
+    pub(super) fn new(inner: Arc<Inner>, draft: DraftId, file: FileProfilesDraft) -> Self {
+        Self { uploads: Uploads { inner, draft, uploaded: 0 }, file }
+    }
+}
+
+impl ProfilesDraft for RemoteProfiles {
+    fn push(&mut self, line: &str) -> Result<()> {
+        self.file.push(line)
+    }
+
+    fn append_existing(&mut self) -> Result<Appended> {
+        let inner = &self.uploads.inner;
+        // Opened once for its version, and kept for the draft.
+        if PublishedFiles::open(&inner.caching(), &self.uploads.draft.key)?.is_none() {
+            return Ok(Appended::default());
+        }
+        self.uploads.appends();
+        self.file.append_existing()
+    }
+
+    fn save_point(&mut self) -> Result<SavePoint> {
+        let saved = self.file.save_point()?;
+        self.uploads.save(saved)
+    }
+
+    fn items(&self) -> u64 {
+        self.file.items()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Finished> {
+        let finished = Box::new(self.file).finish()?;
+        self.uploads.finish(finished, false)
     }
 }

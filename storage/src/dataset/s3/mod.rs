@@ -33,19 +33,20 @@ use std::time::Duration;
 pub use owner::BucketOutput;
 pub use store::BucketStore;
 
-use draft::{RemoteFollowers, RemoteTimeline};
+use draft::{RemoteFollowers, RemoteProfiles, RemoteTimeline};
 use segments::DraftId;
 use spool::{Cache, Spool};
 
 use super::duplicates::FILTER_BYTES;
 use super::followers_draft::FileFollowersDraft;
+use super::profiles_draft::FileProfilesDraft;
 use super::published::{self, Fence, PublishedFiles as _, Version, stamp};
 use super::resuming::{missing, verified};
 use super::sink::Sink;
 use super::timeline_draft::{DraftFiles, FileTimelineDraft};
 use super::{
     Account, Compression, Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersFormat, ItemId,
-    Lines, Marker, Result, SavePoint, Stat, TimelineDraft, post_id,
+    Lines, Marker, ProfilesDraft, Result, SavePoint, Stat, TimelineDraft, post_id,
 };
 use crate::env::Clock;
 use crate::ids::PostId;
@@ -298,6 +299,36 @@ impl Dataset for S3Dataset {
         }
     }
 
+    fn begin_profiles(&self, account: &Account, lease: u64) -> Result<Box<dyn ProfilesDraft>> {
+        self.look_at_owner()?;
+        let draft = DraftId { key: account.profiles(), lease };
+        self.inner.begin(&draft)?;
+        let sink = self.sink(&draft)?;
+        let file = FileProfilesDraft::new(draft.key.clone(), self.inner.clone(), sink);
+        Ok(Box::new(RemoteProfiles::new(self.inner.clone(), draft, file)))
+    }
+
+    fn resume_profiles(
+        &self,
+        account: &Account,
+        saved: SavePoint,
+        old_lease: u64,
+        new_lease: u64,
+    ) -> Result<Box<dyn ProfilesDraft>> {
+        let key = account.profiles();
+        let old = DraftId { key: key.clone(), lease: old_lease };
+        let new = DraftId { key: key.clone(), lease: new_lease };
+        let sink = self.copy_draft(&old, &new, saved)?;
+        let file = FileProfilesDraft::resumed(key, self.inner.clone(), sink);
+        match verified(file, saved, ProfilesDraft::items) {
+            Ok(file) => Ok(Box::new(RemoteProfiles::new(self.inner.clone(), new, file))),
+            Err(why) => {
+                self.inner.spool.remove(&new)?;
+                Err(why.into_error(&old.key, old_lease))
+            }
+        }
+    }
+
     fn publish(&self, key: &FileKey, lease: u64) -> Result<()> {
         self.look_at_owner()?;
         self.inner.publish(&DraftId { key: key.clone(), lease })
@@ -373,6 +404,12 @@ impl Dataset for S3Dataset {
     fn open_followers(&self, account: &Account) -> Result<Option<Followers>> {
         self.look_at_owner()?;
         published::open_followers(&*self.inner, account)
+    }
+
+    fn open_profiles(&self, account: &Account) -> Result<Option<Lines>> {
+        self.look_at_owner()?;
+        self.inner.cache().forget(&account.profiles());
+        published::open_profiles(&*self.inner, account)
     }
 
     fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
