@@ -6,6 +6,8 @@ mod assembly;
 mod bucket;
 mod certificates;
 mod force;
+#[cfg(feature = "hdfs")]
+mod hdfs;
 mod output;
 mod signals;
 

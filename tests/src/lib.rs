@@ -11,6 +11,8 @@ pub mod consumer;
 pub mod emulator;
 pub mod event_stream;
 pub mod graphite_web;
+#[cfg(feature = "hdfs")]
+pub mod hdfs_server;
 pub mod link;
 pub mod power;
 pub mod redis_server;

@@ -9,7 +9,7 @@ use storage::env::Clock;
 use storage::net::s3::{Bucket, S3Url};
 
 use super::assembly::World;
-use super::output::Place;
+use super::output::{Place, spool};
 use crate::settings::Settings;
 
 /// A bucket that was reached.
@@ -51,15 +51,10 @@ impl Place for BucketPlace {
     }
 
     fn open(&self, settings: &Settings, marker: Marker) -> anyhow::Result<Arc<dyn Dataset>> {
-        let spool = match &settings.temporary_dir {
-            // Nodes of one machine may have one setting.
-            Some(folder) => folder.join(format!("drafts-{:032x}-{}", marker.cluster, settings.id)),
-            None => settings.data_dir.join("drafts"),
-        };
         let options = S3DatasetOptions {
             compression: settings.compression,
             followers: settings.followers_format,
-            ..S3DatasetOptions::new(self.bucket.clone(), spool, marker, self.clock.clone())
+            ..S3DatasetOptions::new(self.bucket.clone(), spool(settings, &marker), marker, self.clock.clone())
         };
         Ok(Arc::new(S3Dataset::open(options)?))
     }

@@ -19,6 +19,8 @@ use storage::env::Backoff;
 use super::assembly::World;
 #[cfg(feature = "s3")]
 use super::bucket::BucketPlace;
+#[cfg(feature = "hdfs")]
+use super::hdfs::HdfsPlace;
 use crate::settings::{OutputPlace, Settings};
 
 /// Pause between two queries to a cluster that does not answer.
@@ -119,8 +121,20 @@ pub(super) fn place(settings: &Settings, world: &World) -> anyhow::Result<Arc<dy
             let temporary = settings.temporary_dir.clone().unwrap_or_else(|| output.join(".tmp"));
             Ok(Arc::new(Folder { output: output.clone(), temporary }))
         }
+        #[cfg(feature = "hdfs")]
+        OutputPlace::Hdfs(url) => Ok(Arc::new(HdfsPlace::connect(url, world)?)),
         #[cfg(feature = "s3")]
         OutputPlace::Bucket(url) => Ok(Arc::new(BucketPlace::connect(url, settings, world)?)),
+    }
+}
+
+/// The local folder of a node for the drafts and downloads of a store.
+#[cfg(any(feature = "hdfs", feature = "s3"))]
+pub(super) fn spool(settings: &Settings, marker: &Marker) -> PathBuf {
+    match &settings.temporary_dir {
+        // Nodes of one machine may have one setting.
+        Some(folder) => folder.join(format!("drafts-{:032x}-{}", marker.cluster, settings.id)),
+        None => settings.data_dir.join("drafts"),
     }
 }
 

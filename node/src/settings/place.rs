@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+#[cfg(feature = "hdfs")]
+use storage::net::hdfs::HdfsUrl;
 #[cfg(feature = "s3")]
 use storage::net::s3::{Credentials, S3Options, S3Url};
 
@@ -11,6 +13,9 @@ use storage::net::s3::{Credentials, S3Options, S3Url};
 pub enum OutputPlace {
     /// A folder.
     Folder(PathBuf),
+    /// A folder of an HDFS, which all nodes share.
+    #[cfg(feature = "hdfs")]
+    Hdfs(HdfsUrl),
     /// A bucket of an S3-compatible store, which all nodes share.
     #[cfg(feature = "s3")]
     Bucket(S3Url),
@@ -25,10 +30,13 @@ impl OutputPlace {
         let text = super::values::text(text)?;
         let Some((scheme, _)) = text.split_once("://") else { return Ok(Self::Folder(text.into())) };
         match scheme.to_ascii_lowercase().as_str() {
+            #[cfg(feature = "hdfs")]
+            "hdfs" => HdfsUrl::parse(&text).map(Self::Hdfs).map_err(|error| error.to_string()),
             #[cfg(feature = "s3")]
             "s3" => S3Url::parse(&text).map(Self::Bucket).map_err(|error| error.to_string()),
             scheme => Err(format!(
-                "this program writes no datasets to {scheme}://; give a folder{}",
+                "this program writes no datasets to {scheme}://; give a folder{}{}",
+                if cfg!(feature = "hdfs") { ", or hdfs://HOST:PORT/PATH" } else { "" },
                 if cfg!(feature = "s3") { ", or s3://BUCKET/PREFIX" } else { "" }
             )),
         }
@@ -44,6 +52,8 @@ impl fmt::Display for OutputPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(folder) => folder.display().fmt(f),
+            #[cfg(feature = "hdfs")]
+            Self::Hdfs(url) => url.fmt(f),
             #[cfg(feature = "s3")]
             Self::Bucket(url) => url.fmt(f),
         }

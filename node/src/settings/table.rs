@@ -153,7 +153,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("api-url", "URL", "Base URL of the Twitter API").or("http://127.0.0.1:5000/1/"),
     secret("api-token", "api-token-file", "TOKEN", "Bearer token of the API; better in a file than in a flag"),
     setting("request-timeout", "TIME", "Timeout of a request to the API").or("30s"),
-    setting("output", "DIR|URL", "Folder of the dataset, or s3://BUCKET/PREFIX, which all nodes share")
+    setting("output", "DIR|URL", "Folder of the dataset; or hdfs://HOST:PORT/PATH or s3://BUCKET/PREFIX, which all nodes share")
         .or("./twm-dataset"),
     setting(
         "temporary-dir",

@@ -282,3 +282,15 @@ fn a_node_that_joins_names_members_and_where_it_listens() {
     assert!(errors(&["--id", "4", "--join", "a:1", "--peers", "4=a:1"]).contains("one of the two"));
     assert!(errors(&["--voters", "4"]).contains("3 or 5"));
 }
+
+#[cfg(feature = "hdfs")]
+#[test]
+fn an_output_on_hdfs_is_shared_and_its_url_is_checked() {
+    let output = load(&["--output", "hdfs://a:8020,b:8020/crawls/"]).settings.output;
+    assert!(output.is_shared());
+    assert_eq!(output.to_string(), "hdfs://a:8020,b:8020/crawls");
+    let error = errors(&["--output", "hdfs://me@a:8020/crawls"]);
+    assert!(error.contains("set HADOOP_USER_NAME") && error.contains("hdfs://HOST:PORT"), "{error}");
+    let error = errors(&["--output", "ftp://a/crawls"]);
+    assert!(error.contains("or hdfs://HOST:PORT/PATH"), "{error}");
+}

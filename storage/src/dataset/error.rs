@@ -5,12 +5,18 @@ use std::path::{Path, PathBuf};
 
 use super::FileKey;
 use crate::durable::FileError;
+#[cfg(feature = "hdfs")]
+use crate::net::hdfs::HdfsError;
 #[cfg(feature = "s3")]
 use crate::net::s3::S3Error;
 
 impl DatasetError {
     /// Why bytes could not be copied to `to`: the reader, which may be a remote object, or the file failed.
     pub(super) fn of_copy(error: io::Error, to: &Path) -> Self {
+        #[cfg(feature = "hdfs")]
+        if let Some(remote) = error.get_ref().and_then(|inner| inner.downcast_ref::<HdfsError>()) {
+            return remote.clone().into();
+        }
         #[cfg(feature = "s3")]
         if let Some(remote) = error.get_ref().and_then(|inner| inner.downcast_ref::<S3Error>()) {
             return remote.clone().into();
@@ -21,6 +27,8 @@ impl DatasetError {
     /// Whether the operation may succeed later although nobody changes anything: a store is away.
     pub fn is_temporary(&self) -> bool {
         match self {
+            #[cfg(feature = "hdfs")]
+            Self::Hdfs(error) => error.is_temporary(),
             #[cfg(feature = "s3")]
             Self::S3(error) => error.is_temporary(),
             _ => false,
@@ -32,6 +40,8 @@ impl DatasetError {
         match self {
             Self::File(file) => file.is_of_the_place(),
             Self::NotMounted { .. } | Self::BadMarker { .. } => true,
+            #[cfg(feature = "hdfs")]
+            Self::Hdfs(error) => !error.is_of_one_file(),
             #[cfg(feature = "s3")]
             Self::S3(error) => !error.is_of_one_object(),
             _ => false,
@@ -101,6 +111,10 @@ pub enum DatasetError {
         /// Why it could not be read.
         why: String,
     },
+    /// An HDFS could not be used.
+    #[cfg(feature = "hdfs")]
+    #[error(transparent)]
+    Hdfs(#[from] HdfsError),
     /// An object store could not be used.
     #[cfg(feature = "s3")]
     #[error(transparent)]

@@ -37,6 +37,8 @@ mod error;
 mod files;
 mod followers_draft;
 mod followers_reader;
+#[cfg(feature = "hdfs")]
+pub mod hdfs;
 mod input;
 mod key;
 mod layout;

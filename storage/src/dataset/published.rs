@@ -34,6 +34,9 @@ impl Published {
 pub(super) enum Version {
     /// Device and inode.
     Inode(u64, u64),
+    /// Time of the last change in milliseconds, and length.
+    #[cfg(feature = "hdfs")]
+    Stored { modified: u64, bytes: u64 },
     /// The version of an object.
     #[cfg(feature = "s3")]
     Object { etag: String, fence: Fence },

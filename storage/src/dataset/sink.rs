@@ -83,7 +83,7 @@ impl Sink {
     }
 
     /// The same, without syncs: its bytes are made durable elsewhere.
-    #[cfg(feature = "s3")]
+    #[cfg(any(feature = "hdfs", feature = "s3"))]
     pub(super) fn volatile(self) -> Self {
         Self { volatile: true, ..self }
     }
@@ -94,14 +94,14 @@ impl Sink {
     }
 
     /// Appends bytes as they are to a file to which nothing else was written.
-    #[cfg(feature = "s3")]
+    #[cfg(any(feature = "hdfs", feature = "s3"))]
     pub(super) fn append_raw(&mut self, from: &mut impl Read) -> io::Result<()> {
         self.written += io::copy(from, &mut self.file)?;
         Ok(())
     }
 
     /// Continues a file that is written with this codec.
-    #[cfg(feature = "s3")]
+    #[cfg(any(feature = "hdfs", feature = "s3"))]
     pub(super) fn continue_with(&mut self, codec: Codec) {
         self.compression = self.compression.with(codec);
     }

@@ -1,4 +1,4 @@
-//! The same timelines on files and in a store, which shares the machine.
+//! The same timelines on files and in stores, which share the machine.
 
 use anyhow::Context;
 use api::TrackerApi;
@@ -10,22 +10,39 @@ use super::crawl::{Cost, crawl, emulate};
 use super::process::ProcFolder;
 use super::report::Report;
 use crate::cluster::Page;
+#[cfg(feature = "hdfs")]
+use crate::hdfs_server::HdfsServer;
 use crate::s3_server::S3Server;
 
 /// Tweets and seconds of a crawl.
 struct Measured {
+    users: f64,
     cost: Cost,
     tweets: f64,
+}
+
+impl Measured {
+    fn accounts(&self) -> f64 {
+        self.users / self.cost.seconds
+    }
+
+    fn cpu(&self) -> f64 {
+        self.cost.node_cpu / self.tweets * 1e3
+    }
 }
 
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     report.setting("timelines of", settings.users);
     let files = run(settings, &[], async |_| Ok(())).await?;
-    let accounts = |measured: &Measured| settings.users as f64 / measured.cost.seconds;
-    let cpu = |measured: &Measured| measured.cost.node_cpu / measured.tweets * 1e3;
-    report.add("files: accounts", "1/s", "", accounts(&files));
-    report.add("files: node's CPU", "s/1,000 tweets", "", cpu(&files));
+    report.add("files: accounts", "1/s", "", files.accounts());
+    report.add("files: node's CPU", "s/1,000 tweets", "", files.cpu());
+    to_s3(settings, report, &files).await?;
+    #[cfg(feature = "hdfs")]
+    to_hdfs(settings, report, &files).await?;
+    Ok(())
+}
 
+async fn to_s3(settings: &Settings, report: &mut Report, files: &Measured) -> anyhow::Result<()> {
     let server = S3Server::start().await?;
     let folder = tempfile::TempDir::new().context("making a folder")?;
     let login = folder.path().join("credentials");
@@ -45,12 +62,30 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
     })
     .await?;
     let server_cpu = process.cpu_seconds()? - before;
-    report.add("s3: accounts", "1/s", "", accounts(&stored));
-    report.add("s3: accounts, part of those on files", "", "0.6", accounts(&stored) / accounts(&files));
-    report.add("s3: node's CPU", "s/1,000 tweets", "", cpu(&stored));
-    report.add("s3: node's CPU, of that on files", "times", "1.3", cpu(&stored) / cpu(&files));
+    report.add("s3: accounts", "1/s", "", stored.accounts());
+    report.add("s3: accounts, part of those on files", "", "0.6", stored.accounts() / files.accounts());
+    report.add("s3: node's CPU", "s/1,000 tweets", "", stored.cpu());
+    report.add("s3: node's CPU, of that on files", "times", "1.3", stored.cpu() / files.cpu());
     report.add("s3: server's CPU", "s/1,000 tweets", "", server_cpu / stored.tweets * 1e3);
     report.add("s3: requests", "an account", "", requests / settings.users as f64);
+    Ok(())
+}
+
+#[cfg(feature = "hdfs")]
+async fn to_hdfs(settings: &Settings, report: &mut Report, files: &Measured) -> anyhow::Result<()> {
+    let server = HdfsServer::start().await?;
+    let flags = [format!("--output={}", server.url("data"))];
+    let (name_node, data_node) =
+        (ProcFolder::of(server.name_node().id()?), ProcFolder::of(server.data_node().id()?));
+    let before = (name_node.cpu_seconds()?, data_node.cpu_seconds()?);
+    let stored = run(settings, &flags, async |_| Ok(())).await?;
+    let after = (name_node.cpu_seconds()?, data_node.cpu_seconds()?);
+    report.add("hdfs: accounts", "1/s", "", stored.accounts());
+    report.add("hdfs: accounts, part of those on files", "", "0.3", stored.accounts() / files.accounts());
+    report.add("hdfs: node's CPU", "s/1,000 tweets", "", stored.cpu());
+    report.add("hdfs: node's CPU, of that on files", "times", "1.3", stored.cpu() / files.cpu());
+    report.add("hdfs: name node's CPU", "s/1,000 tweets", "", (after.0 - before.0) / stored.tweets * 1e3);
+    report.add("hdfs: datanode's CPU", "s/1,000 tweets", "", (after.1 - before.1) / stored.tweets * 1e3);
     Ok(())
 }
 
@@ -70,5 +105,5 @@ async fn run(
     let http = client.node_status().await?.workers.context("the node's workers have not started")?.http;
     look(Page::get(&http, "/metrics").await?).await?;
     let tweets = cost.view.counters.operations[Operation::Timeline.index()].items as f64;
-    Ok(Measured { cost, tweets })
+    Ok(Measured { users: settings.users as f64, cost, tweets })
 }

@@ -10,6 +10,8 @@ use anyhow::Context;
 
 use super::{Cluster, Folder, Node, Program, Subnet};
 use crate::emulator::Emulator;
+#[cfg(feature = "hdfs")]
+use crate::hdfs_server::HdfsServer;
 use crate::link::Speed;
 #[cfg(feature = "s3")]
 use crate::s3_server::S3Server;
@@ -46,6 +48,8 @@ pub struct Builder {
     links: Option<Speed>,
     /// Endpoint of a store, its login, and the folder with the objects of its bucket `twm`.
     store: Option<(String, (&'static str, &'static str), PathBuf)>,
+    /// The URL of a folder of an HDFS.
+    hdfs: Option<String>,
 }
 
 impl Default for Builder {
@@ -61,6 +65,7 @@ impl Default for Builder {
             tls: false,
             links: None,
             store: None,
+            hdfs: None,
         }
     }
 }
@@ -95,6 +100,13 @@ impl Builder {
     #[cfg(feature = "s3")]
     pub fn bucket(mut self, server: &S3Server) -> Self {
         self.store = Some((server.endpoint(), server.login(), server.objects().join("twm")));
+        self
+    }
+
+    /// Makes the folder `/data` of a server the output. It is not a folder of this machine: see [`HdfsServer::download`].
+    #[cfg(feature = "hdfs")]
+    pub fn hdfs(mut self, server: &HdfsServer) -> Self {
+        self.hdfs = Some(server.url("data"));
         self
     }
 
@@ -206,6 +218,9 @@ impl Builder {
             arguments.push("--output=s3://twm/data".to_owned());
             arguments.push(format!("--s3-endpoint={endpoint}"));
             arguments.push(format!("--s3-credentials-file={}", folder.path().join(STORE_LOGIN).display()));
+        } else if let Some(url) = &self.hdfs {
+            arguments.retain(|argument| !argument.starts_with("--output="));
+            arguments.push(format!("--output={url}"));
         } else if self.output == Output::Shared {
             arguments.push("--shared-output".to_owned());
         }

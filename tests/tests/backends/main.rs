@@ -4,9 +4,11 @@
 
 mod contract;
 mod files;
+#[cfg(feature = "hdfs")]
+mod hdfs;
 #[cfg(feature = "s3")]
 mod s3;
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "hdfs", feature = "s3"))]
 mod tools;
 
 /// All checks of the contract for one backend.
@@ -39,7 +41,7 @@ macro_rules! keeps_the_contract {
 pub(crate) use keeps_the_contract;
 
 /// All checks of the tools for one backend.
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "hdfs", feature = "s3"))]
 macro_rules! tools_take_it {
     ($backend:expr) => {
         tools_take_it! { $backend =>
@@ -58,5 +60,5 @@ macro_rules! tools_take_it {
         })*
     };
 }
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "hdfs", feature = "s3"))]
 pub(crate) use tools_take_it;

@@ -7,6 +7,8 @@ mod compression;
 mod failover;
 mod frozen;
 mod golden;
+#[cfg(feature = "hdfs")]
+mod hdfs;
 mod hostile;
 mod lists;
 mod operations;

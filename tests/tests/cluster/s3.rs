@@ -124,7 +124,7 @@ async fn a_store_that_cannot_be_used_is_named_with_the_remedy_at_the_start() -> 
         ),
         (["--output=s3://twm/data".to_owned(), endpoint.clone(), login], "/nowhere/credentials"),
         (["--output=s3://twm:80/data".to_owned(), endpoint.clone(), good.clone()], "it takes no port"),
-        (["--output=hdfs://twm/data".to_owned(), endpoint, good], "writes no datasets to hdfs://"),
+        (["--output=ftp://twm/data".to_owned(), endpoint, good], "writes no datasets to ftp://"),
     ] {
         let node = cluster.node(1)?;
         node.start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>())?;

@@ -75,13 +75,27 @@ fn split(url: &str) -> (&str, Option<&str>) {
 fn open(url: &str) -> Result<Remote, CtlError> {
     let scheme = url.split("://").next().unwrap_or_default().to_ascii_lowercase();
     match scheme.as_str() {
+        #[cfg(feature = "hdfs")]
+        "hdfs" => hdfs(url),
         #[cfg(feature = "s3")]
         "s3" => bucket(url),
         scheme => Err(CtlError::Usage(format!(
-            "there are no datasets at {scheme}://; give a folder{}",
-            if cfg!(feature = "s3") { " or s3://BUCKET/PREFIX" } else { "" }
+            "there are no datasets at {scheme}://; give a folder{}{}",
+            if cfg!(feature = "hdfs") { ", or hdfs://HOST:PORT/PATH" } else { "" },
+            if cfg!(feature = "s3") { ", or s3://BUCKET/PREFIX" } else { "" }
         ))),
     }
+}
+
+#[cfg(feature = "hdfs")]
+fn hdfs(text: &str) -> Result<Remote, CtlError> {
+    use storage::dataset::hdfs::HdfsStore;
+    use storage::net::hdfs::{Hdfs, HdfsOptions, HdfsUrl};
+
+    let url = HdfsUrl::parse(text).map_err(|error| CtlError::Usage(error.to_string()))?;
+    let hdfs =
+        Hdfs::open(&url, HdfsOptions::default()).map_err(|error| CtlError::Failed(error.to_string()))?;
+    Ok(Arc::new(HdfsStore::new(hdfs)))
 }
 
 #[cfg(feature = "s3")]
