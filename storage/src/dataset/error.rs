@@ -190,3 +190,42 @@ pub enum DatasetError {
         path: PathBuf,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_file(kind: io::ErrorKind) -> DatasetError {
+        FileError { action: "write", path: "out/7.twt".into(), source: kind.into() }.into()
+    }
+
+    #[test]
+    fn a_full_disk_and_a_missing_volume_are_of_the_place_and_an_unreadable_file_is_not() {
+        let path = PathBuf::from("out/7.twt");
+        let of_the_place = [
+            of_file(io::ErrorKind::StorageFull),
+            DatasetError::NotMounted { output: "out".into(), why: "it is empty" },
+            DatasetError::BadMarker { path: path.clone(), why: "it is empty".to_owned() },
+        ];
+        for error in of_the_place {
+            assert!(error.is_of_the_place() && !error.is_temporary(), "{error}");
+        }
+        let unreadable = DatasetError::Unreadable { path, item: 1, why: "x".to_owned() };
+        for error in [of_file(io::ErrorKind::InvalidData), unreadable] {
+            assert!(!error.is_of_the_place() && !error.is_temporary(), "{error}");
+        }
+    }
+
+    #[cfg(feature = "s3")]
+    #[test]
+    fn a_store_that_is_away_is_waited_for_and_one_changed_object_holds_nothing_up() {
+        use crate::net::s3::S3Problem;
+
+        let error =
+            |problem| DatasetError::S3(S3Error { doing: "read 7.twt".into(), place: "s3".into(), problem });
+        let away = error(S3Problem::Unreachable("refused".to_owned()));
+        assert!(away.is_of_the_place() && away.is_temporary(), "{away}");
+        let changed = error(S3Problem::Changed);
+        assert!(!changed.is_of_the_place() && !changed.is_temporary(), "{changed}");
+    }
+}

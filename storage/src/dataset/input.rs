@@ -109,3 +109,30 @@ impl LineReader {
         DatasetError::Unreadable { path: self.path.clone(), item: self.count, why: why.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(text: impl Into<Vec<u8>>) -> LineReader {
+        LineReader::new(Path::new("7.twt"), Box::new(io::Cursor::new(text.into())))
+    }
+
+    #[test]
+    fn the_longest_line_is_read_and_a_longer_one_is_named_by_its_number() {
+        let (longest, longer) = ("x".repeat(MAX_LINE_BYTES - 1), "x".repeat(MAX_LINE_BYTES));
+        let mut lines = reader(format!("one\n\n{longest}\n{longer}\n"));
+        assert_eq!(lines.next_line().unwrap(), Some("one"));
+        assert_eq!(lines.next_line().unwrap().map(str::len), Some(longest.len()));
+        let refused = lines.next_line().unwrap_err();
+        assert!(matches!(refused, DatasetError::Unreadable { item: 3, .. }), "{refused}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_named_by_the_number_of_their_line() {
+        let mut lines = reader(b"one\n\xff\n");
+        assert_eq!(lines.next_line().unwrap(), Some("one"));
+        let refused = lines.next_line().unwrap_err();
+        assert!(matches!(refused, DatasetError::Unreadable { item: 2, .. }), "{refused}");
+    }
+}

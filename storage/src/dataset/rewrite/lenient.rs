@@ -169,7 +169,9 @@ impl LenientTimeline {
             }
             // A damaged number is a text.
             let fits = |id: &PostId| self.numbered.is_none_or(|numbered| numbered == is_number(id));
-            let found = text.ok().and_then(|text| Some((text, (self.item_id)(text).filter(fits)?)));
+            // With its line end, a longer one would be too long for every reader of the new file.
+            let text = text.ok().filter(|text| text.len() < MAX_LINE_BYTES);
+            let found = text.and_then(|text| Some((text, (self.item_id)(text).filter(fits)?)));
             if let Some((text, id)) = found {
                 self.numbered = Some(is_number(&id));
                 line.clear();

@@ -3,11 +3,11 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::iter;
-use std::os::unix::fs::{MetadataExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use crate::dataset::sink::Sink;
@@ -208,7 +208,9 @@ fn create_locked(path: &Path) -> Result<File> {
 
 /// Removes a file that is not locked; returns whether it was not.
 fn remove_unlocked(path: &Path) -> Result<bool> {
-    let file = match File::open(path) {
+    // A link is not followed: to one that leads nowhere, there would be neither a file nor room for one.
+    let no_link = OFlags::NOFOLLOW.bits() as i32;
+    let file = match OpenOptions::new().read(true).custom_flags(no_link).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         other => other.naming("open", path)?,
     };
@@ -308,5 +310,16 @@ mod tests {
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
             fs::remove_file(&target).unwrap();
         }
+    }
+
+    /// It used to be tried for ever.
+    #[test]
+    fn a_link_to_nowhere_in_the_place_of_the_new_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("5.fws.new");
+        std::os::unix::fs::symlink(folder.path().join("nowhere"), &path).unwrap();
+        let refused = create_locked(&path).unwrap_err().to_string();
+        assert!(refused.contains("5.fws.new"), "{refused}");
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink(), "it is left as it is");
     }
 }

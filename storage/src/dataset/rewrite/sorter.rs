@@ -241,4 +241,22 @@ mod tests {
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "runs have no names");
     }
+
+    #[test]
+    fn tweets_in_memory_take_no_more_than_the_limit_whatever_they_consist_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let limit = 10_000;
+        for (text_id, line) in [(0, 0), (0, 500), (200, 0)] {
+            let mut sorter = Sorter::new(&folder.path().join("1.twt.new"), limit);
+            for n in 0..1_000 {
+                let id = match text_id {
+                    0 => PostId::Number(n),
+                    length => PostId::Text(format!("{n:0>length$}").into()),
+                };
+                sorter.push(id, 0, &vec![b'x'; line]).unwrap();
+                let memory = sorter.held.tweets.len() * (size_of::<HeldTweet>() + text_id + line);
+                assert!(memory < limit, "{memory} bytes after {n} ids of {text_id} with lines of {line}");
+            }
+        }
+    }
 }

@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::dataset::tests::{gzip, number, zstd};
 use crate::dataset::{
-    Codec, Compression, DatasetError, FileKind, FollowersFormat, FollowersReader, TimelineReader, post_id,
-    verify,
+    Codec, Compression, DatasetError, FileKind, FollowersFormat, FollowersReader, MAX_LINE_BYTES,
+    TimelineReader, post_id, verify,
 };
 use crate::env::{Entropy, SeededEntropy};
 

@@ -139,6 +139,33 @@ fn torn_and_foreign_lines_are_dropped_and_counted() {
     assert_eq!(fs::metadata(&path).unwrap().len(), 24, "plain and packed as it was");
 }
 
+/// Recovery used to keep tweets of up to 32 KiB more, and no reader took the file that it wrote.
+#[test]
+fn a_tweet_that_is_too_long_for_readers_is_one_bad_item_and_what_follows_is_kept() {
+    let sized = |bytes: usize| {
+        let (head, tail) = ("{\"id\": 6, \"text\": \"", "\"}");
+        [head, &"x".repeat(bytes - head.len() - tail.len()), tail].concat().into_bytes()
+    };
+    let more = [b"\n", &tweets([5], "a")[..]].concat();
+    let cases: [(usize, &[u8]); 4] = [
+        (MAX_LINE_BYTES - 1, &more),
+        (MAX_LINE_BYTES, b""),
+        (MAX_LINE_BYTES + 900, &more),
+        (MAX_LINE_BYTES + 500_000, &more),
+    ];
+    for (bytes, rest) in cases {
+        let rig = Rig::new();
+        let path = rig.put("5.twt", &[&tweets([9], "a")[..], b"[]\n", &sized(bytes), rest].concat());
+        let recovery = recovered(&path);
+        let fits = bytes < MAX_LINE_BYTES;
+        let kept = [(9, true), (6, fits), (5, !rest.is_empty())];
+        assert!(timeline(&path).into_iter().eq(kept.into_iter().filter(|(_, kept)| *kept).map(|(id, _)| id)));
+        let lost = if fits { (1, 2) } else { (2, 2 + bytes as u64) };
+        assert_eq!((recovery.loss.bad_items, recovery.loss.bad_bytes), lost, "{bytes}");
+        assert!(verify(&path, FileKind::Timeline).unwrap().is_sound(), "{bytes}");
+    }
+}
+
 #[test]
 fn garbage_around_members_is_passed_over() {
     let rig = Rig::new();
@@ -197,6 +224,9 @@ fn a_sound_file_is_not_touched_and_a_doubled_one_is_put_in_order() {
     let recovery = recovered(&path);
     assert!(recovery.reordered && recovery.loss.is_none() && recovery.written.duplicates == 2);
     assert_eq!(timeline(&path), [9, 5, 3]);
+    let path = rig.put("7.twt", &gzip(&tweets([9, 9, 5], "a")));
+    assert_eq!(recovered(&path).written.duplicates, 1);
+    assert_eq!(timeline(&path), [9, 5]);
     let path = rig.put("6.fws", &packed([5, 3, 5]));
     assert_eq!(recovered(&path).written.duplicates, 1);
     assert_eq!(followers(&path), ["5", "3"]);
