@@ -8,7 +8,7 @@ use api::model::{
     NodeRole, NodeStatus, Operation, Operations, Traversal, WorkerStatus,
 };
 use axum::Router;
-use raft::state::Sizes;
+use raft::state::{OutboxView, Sizes};
 use storage::net::http_port::Gate;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::metrics::render;
 use super::{HttpPort, HttpPortError, Observation};
 use crate::crawl::RequestCount;
+use crate::mirror::MirrorView;
 use crate::session::SessionView;
 use crate::source::test_server::client;
 
@@ -114,9 +115,37 @@ fn a_node_shows_what_it_is_and_does() {
     assert!(text.contains("process_resident_memory_bytes "));
 }
 
+/// A node with a mirror that has lost some events.
+fn mirroring() -> Observation {
+    let mirror =
+        MirrorView { writes: true, appended: 21, gaps: 2, trouble: Some("Redis is away".to_owned()) };
+    let outbox = OutboxView { newest: 30, dropped: 9, bytes: 400, capacity: 1_000, ..OutboxView::default() };
+    Observation { mirror: Some(mirror), outbox, feed: Some((77, 3)), ..observation() }
+}
+
+#[test]
+fn a_node_with_a_mirror_shows_what_redis_has_and_what_it_lost() {
+    let text = render(&mirroring());
+    for line in [
+        "twm_events_total 30",
+        "twm_events_dropped_total 9",
+        "twm_outbox_bytes 400",
+        "twm_outbox_capacity_bytes 1000",
+        "twm_mirror_writes 1",
+        "twm_mirror_trouble 1",
+        "twm_mirror_events_total 21",
+        "twm_mirror_gaps_total 2",
+        "twm_spool_bytes 77",
+        "twm_spool_dropped_total 3",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line:?} is not in\n{text}");
+    }
+    assert!(!render(&observation()).contains("twm_mirror"), "a node without one");
+}
+
 #[test]
 fn every_sample_follows_the_help_of_its_family() {
-    let text = render(&observation());
+    let text = render(&mirroring());
     let mut family = String::new();
     for line in text.lines() {
         if line.starts_with("# TYPE ") {

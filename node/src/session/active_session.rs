@@ -338,4 +338,22 @@ mod tests {
         assert!((FULL_COMMAND..MAX_COMMAND).contains(&bytes), "{bytes}");
         assert!(!pending.is_full());
     }
+
+    /// The leader applies a report as one command: none may keep it for long.
+    #[test]
+    fn a_report_of_many_small_findings_or_ids_is_full_however_few_bytes_they_take() {
+        let discovered = |ids: u64| {
+            let progress = Progress { cursor: String::new(), draft: None };
+            let admitted = (0..ids).map(UserId::from).collect();
+            Finding::Discovered { admitted, discarded: Vec::new(), progress }
+        };
+        for (findings, ids) in [(512, 0), (1, 10_000)] {
+            let mut pending = Pending::default();
+            for _ in 0..findings {
+                assert!(!pending.is_full());
+                pending.push(JobId(1), LeaseId(1), discovered(ids));
+            }
+            assert!(pending.is_full(), "{findings} findings of {ids} ids");
+        }
+    }
 }

@@ -98,3 +98,31 @@ impl Load {
         Wants { total: total as u16, each }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn busy(followers: u16) -> [u16; 4] {
+        Operation::ALL.map(|operation| if operation == Operation::Followers { followers } else { 0 })
+    }
+
+    #[test]
+    fn the_load_is_that_of_the_jobs_that_run_and_of_no_others() {
+        let mut jobs = RunningJobs::default();
+        for lease in [1, 2, 3] {
+            let abandon = CancellationToken::new();
+            let job = RunningJob {
+                job: JobId(lease + 10),
+                operation: Operation::Followers,
+                session: SessionId(1),
+                abandon,
+            };
+            assert!(jobs.add(LeaseId(lease), job));
+        }
+        assert_eq!(jobs.load(4), Load { idle: 1, busy: busy(3) });
+        assert_eq!(jobs.remove(LeaseId(2)).map(|job| job.job), Some(JobId(12)));
+        assert!(jobs.remove(LeaseId(2)).is_none());
+        assert_eq!(jobs.load(4), Load { idle: 2, busy: busy(2) });
+    }
+}

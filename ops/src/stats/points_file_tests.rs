@@ -93,6 +93,23 @@ fn a_damaged_file_is_set_aside_and_never_overwritten() {
     assert_eq!(fs::read(folder.path().join("stats.gz.damaged-2")).unwrap(), b"other text that is no gzip\n");
 }
 
+/// Repairing it would take as much memory as a foreign file says.
+#[test]
+fn a_torn_member_that_is_larger_than_any_of_ours_is_set_aside_whole() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("stats.gz");
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    for _ in 0..=LARGEST_MEMBER / 4096 {
+        encoder.write_all(&[b'\n'; 4096]).unwrap();
+    }
+    let mut torn = encoder.finish().unwrap();
+    torn.truncate(torn.len() - 8);
+    fs::write(&path, &torn).unwrap();
+    PointsFile::open(&path).unwrap().append(b"a 1 1\n").unwrap();
+    assert_eq!(text(&path), "a 1 1\n");
+    assert!(fs::read(folder.path().join("stats.gz.damaged-1")).unwrap() == torn);
+}
+
 #[test]
 fn a_foreign_file_without_a_last_line_end_gets_one() {
     let folder = TempDir::new().unwrap();

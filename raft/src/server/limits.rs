@@ -115,8 +115,12 @@ fn bad(text: String) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use storage::ids::UserId;
+
     use super::*;
-    use crate::model::{CLUSTER_VERSION, Operation, Operations, RequestId, Traversal, Write};
+    use crate::model::{
+        CLUSTER_VERSION, JobId, LeaseId, Operation, Operations, RequestId, SessionId, Traversal, Wants, Write,
+    };
 
     #[test]
     fn a_write_is_bounded_within_a_request_id_too() {
@@ -136,6 +140,29 @@ mod tests {
             for mutation in [Mutation::from(write), once] {
                 assert_eq!(check(&mutation, CLUSTER_VERSION).is_ok(), fits, "{bytes}");
             }
+        }
+    }
+
+    #[test]
+    fn a_report_is_bounded_in_findings_and_in_all_accounts_that_they_discover() {
+        let discovered = |admitted: u64, discarded: u64| Finding::Discovered {
+            admitted: (0..admitted).map(UserId::from).collect(),
+            discarded: (0..discarded).map(UserId::from).collect(),
+            progress: Progress { cursor: String::new(), draft: None },
+        };
+        let most = MAX_DISCOVERED as u64;
+        let reports = [
+            (vec![Finding::Published; MAX_FINDINGS], true),
+            (vec![Finding::Published; MAX_FINDINGS + 1], false),
+            (vec![discovered(most - 3, 3)], true),
+            (vec![discovered(most - 3, 2), discovered(1, 0), Finding::Published], true),
+            (vec![discovered(most - 3, 3), discovered(1, 0)], false),
+            (vec![discovered(0, most + 1)], false),
+        ];
+        for (at, (findings, fits)) in reports.into_iter().enumerate() {
+            let findings = findings.into_iter().map(|finding| (JobId(1), LeaseId(1), finding)).collect();
+            let report = Report { session: SessionId(1), sequence: 1, findings, wants: Wants::NONE };
+            assert_eq!(check(&Mutation::Report(report), CLUSTER_VERSION).is_ok(), fits, "report {at}");
         }
     }
 }

@@ -178,6 +178,58 @@ fn what_was_not_sent_is_still_there_and_the_address_rests() {
 }
 
 #[test]
+fn what_was_not_sent_in_a_window_is_not_given_to_the_next_one() {
+    let mut hand = Hand::new();
+    let probe = hand.take();
+    hand.settle(probe, &answer(200, Some(5), 10, 1000));
+    let late = hand.take();
+    hand.clock.advance(ms(11_100));
+    let probe = hand.take();
+    hand.settle(probe, &answer(200, Some(0), 10, 2000));
+    hand.settle(late, &RateInfo::not_sent());
+    assert_eq!(hand.gauge.remaining(hand.clock.monotonic()).unwrap().0, 0);
+}
+
+#[test]
+fn a_probe_that_was_not_sent_needs_no_second_write_but_a_request_of_an_earlier_window_replaces_none() {
+    let mut hand = Hand::new();
+    let probe = hand.take();
+    hand.settle(probe, &RateInfo::not_sent());
+    assert_eq!(hand.ready(), Ready::Go);
+
+    let mut hand = Hand::new();
+    let probe = hand.take();
+    hand.settle(probe, &answer(200, Some(5), 10, 1000));
+    let late = hand.take();
+    hand.clock.advance(ms(11_100));
+    hand.settle(late, &RateInfo::not_sent());
+    assert_eq!(hand.ready(), Ready::Reserve, "the disk knows nothing of this window");
+}
+
+#[test]
+fn the_capacity_is_what_could_be_sent_at_once() {
+    let capacity = |hand: &mut Hand| hand.gauge.capacity(hand.clock.monotonic(), None);
+    let away = RateInfo { retry_after: Some(ms(5_000)), ..answer(503, None, 0, 0) };
+    let mut hand = Hand::new();
+    assert_eq!(capacity(&mut hand), 1, "a probe");
+    let probe = hand.take();
+    assert_eq!(capacity(&mut hand), 0, "one at a time");
+    hand.settle(probe, &answer(200, Some(14), 100, 1000));
+    assert_eq!(capacity(&mut hand), 14);
+    let refused = hand.take();
+    hand.settle(refused, &away);
+    assert_eq!(capacity(&mut hand), 0, "the server asked for a pause");
+
+    let mut hand = Hand::new();
+    let probe = hand.take();
+    hand.settle(probe, &answer(200, None, 0, 0));
+    assert!(capacity(&mut hand) > 1_000, "no limit is known");
+    let refused = hand.take();
+    hand.settle(refused, &away);
+    assert_eq!(capacity(&mut hand), 0, "the server asked for a pause");
+}
+
+#[test]
 fn a_restart_believes_the_disk_and_no_more() {
     let mut hand = Hand::new();
     let probe = hand.take();

@@ -76,6 +76,31 @@ fn the_newest_are_told_first_whatever_segment_they_are_in() {
 }
 
 #[test]
+fn of_tweets_of_the_same_second_those_with_the_last_ids_are_told() {
+    let folder = TempDir::new().unwrap();
+    let index = EmbeddedIndex::open(folder.path(), false).unwrap();
+    let tweets: Vec<_> = (10..60).map(|id| tweet(id, "x", Some(5))).collect();
+    index.add(&tweets).unwrap();
+    index.commit(progress(1)).unwrap();
+    let question = asked("", "", "");
+    let told = document(&question, None, &index.find(&question, None).unwrap());
+    let ids: Vec<_> = told["samples"].as_array().unwrap().iter().map(|sample| sample["id"].clone()).collect();
+    let last: Vec<_> = (40..60).rev().map(|id| json!(id.to_string())).collect();
+    assert_eq!(ids, last);
+}
+
+#[test]
+fn only_tweets_with_a_place_count_as_placed() {
+    let folder = TempDir::new().unwrap();
+    let index = EmbeddedIndex::open(folder.path(), false).unwrap();
+    let nowhere = Tweet { geo: None, ..tweet(2, "two", None) };
+    index.add(&[tweet(1, "one", None), nowhere]).unwrap();
+    index.commit(progress(2)).unwrap();
+    let found = index.find(&asked("", "", ""), None).unwrap();
+    assert_eq!((found.total, found.placed), (2, 1));
+}
+
+#[test]
 fn what_cannot_be_indexed_is_refused_and_holds_nothing_up() {
     let folder = TempDir::new().unwrap();
     let index = EmbeddedIndex::open(folder.path(), false).unwrap();

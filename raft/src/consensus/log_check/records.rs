@@ -326,6 +326,16 @@ mod tests {
         assert_eq!(Records::of(&all), Records { end: all.len(), checkpoint: None, stranded: None });
     }
 
+    /// What a torn write leaves are whole pages: few of them lie between intact records.
+    #[test]
+    fn a_file_is_torn_with_up_to_as_many_gaps_as_a_torn_write_leaves_and_damaged_with_more() {
+        let vote = encoded(RaftLogAction::SaveVote(StoredVote(Vote::new(7, MemberId::from(1)))));
+        let with_gaps = |gaps: usize| [&vote[..], &[&[0xff; 5], &vote[..]].concat().repeat(gaps)].concat();
+        let torn = Records::of(&with_gaps(MOST_GAPS));
+        assert_eq!(torn, Records { end: vote.len(), checkpoint: None, stranded: None });
+        assert!(Records::of(&with_gaps(MOST_GAPS + 1)).stranded.is_some());
+    }
+
     #[test]
     fn the_checksum_of_a_part_is_that_of_its_bytes() {
         let bytes: Vec<u8> = (0..2000_u32).map(|n| (n * n % 251) as u8).collect();
