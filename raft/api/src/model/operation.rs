@@ -161,6 +161,16 @@ mod tests {
     }
 
     #[test]
+    fn an_operation_is_in_a_set_once_however_often_it_is_added_or_removed() {
+        let both: Operations = "TF".parse().unwrap();
+        assert_eq!(both.with(Operation::Followers), both);
+        let one = both.without(Operation::Timeline);
+        assert_eq!(one, Operations::only(Operation::Followers));
+        assert_eq!(one.without(Operation::Timeline), one);
+        assert_eq!(one.with(Operation::Timeline), both);
+    }
+
+    #[test]
     fn a_set_with_an_unknown_operation_is_refused_when_decoded() {
         for set in 0..=u8::MAX {
             let decoded = postcard::from_bytes::<Operations>(&[set]);
