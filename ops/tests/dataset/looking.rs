@@ -15,9 +15,13 @@ fn cat_prints_files_of_any_format_and_an_accounts_files() {
     assert_eq!((lines[0], lines[500]), ("{\"id\":500,\"text\":\"22013880\"}", "1"));
 
     let by_user = ctl(&["dataset", "cat", "--output", utf8(&output), "--user", "22013880"]);
-    assert_eq!(by_user.stdout, both.stdout);
-    let followers = ctl(&["dataset", "cat", "--output", utf8(&output), "--user", "7", "-F"]);
-    assert_eq!(text(&followers.stdout).lines().count(), 300);
+    assert_eq!((by_user.stdout, by_user.status.code()), (both.stdout, Some(0)));
+    let parts: [(&[&str], usize); 4] =
+        [(&["-F"], 300), (&["-T"], 500), (&["-T", "-F"], 800), (&["-e", "id"], 500)];
+    for (words, lines) in parts {
+        let one = ctl(&[&["dataset", "cat", "--output", utf8(&output), "--user", "7"][..], words].concat());
+        assert_eq!((text(&one.stdout).lines().count(), one.status.code()), (lines, Some(0)), "{words:?}");
+    }
 }
 
 #[test]
