@@ -8,6 +8,8 @@ mod certificates;
 mod force;
 #[cfg(feature = "hdfs")]
 mod hdfs;
+#[cfg(feature = "cassandra")]
+mod keyspace;
 mod output;
 mod signals;
 

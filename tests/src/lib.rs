@@ -4,6 +4,8 @@
 pub mod bench;
 pub mod browser;
 pub mod carbon;
+#[cfg(feature = "cassandra")]
+pub mod cassandra_server;
 pub mod certificates;
 pub mod chaos;
 pub mod cluster;

@@ -21,6 +21,8 @@ use super::assembly::World;
 use super::bucket::BucketPlace;
 #[cfg(feature = "hdfs")]
 use super::hdfs::HdfsPlace;
+#[cfg(feature = "cassandra")]
+use super::keyspace::KeyspacePlace;
 use crate::settings::{OutputPlace, Settings};
 
 /// Pause between two queries to a cluster that does not answer.
@@ -125,11 +127,13 @@ pub(super) fn place(settings: &Settings, world: &World) -> anyhow::Result<Arc<dy
         OutputPlace::Hdfs(url) => Ok(Arc::new(HdfsPlace::connect(url, world)?)),
         #[cfg(feature = "s3")]
         OutputPlace::Bucket(url) => Ok(Arc::new(BucketPlace::connect(url, settings, world)?)),
+        #[cfg(feature = "cassandra")]
+        OutputPlace::Keyspace(url) => Ok(Arc::new(KeyspacePlace::connect(url, settings, world)?)),
     }
 }
 
 /// The local folder of a node for the drafts and downloads of a store.
-#[cfg(any(feature = "hdfs", feature = "s3"))]
+#[cfg(any(feature = "cassandra", feature = "hdfs", feature = "s3"))]
 pub(super) fn spool(settings: &Settings, marker: &Marker) -> PathBuf {
     match &settings.temporary_dir {
         // Nodes of one machine may have one setting.

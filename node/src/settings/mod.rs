@@ -25,7 +25,7 @@ use storage::net::redis::RedisUrl;
 
 use layers::Layers;
 pub use layers::Origin;
-pub use place::{OutputPlace, S3Settings};
+pub use place::{CassandraSettings, OutputPlace, S3Settings};
 pub use problems::{LoadError, Problem, Problems};
 use storage::net::trust::TrustFiles;
 use table::{DefaultValue, SETTINGS};
@@ -84,6 +84,8 @@ pub struct Settings {
     pub adopt_output: bool,
     /// How an S3-compatible store is reached.
     pub s3: S3Settings,
+    /// How a Cassandra cluster is reached.
+    pub cassandra: CassandraSettings,
     /// Whether all nodes write to one `output`.
     pub shared_output: bool,
     /// How the dataset's files are compressed.
@@ -240,6 +242,7 @@ impl Reader<'_> {
         let request_timeout = self.read("request-timeout", values::time(millis(100)..=seconds(3600)));
         let output = self.read("output", OutputPlace::parse);
         let s3 = self.s3();
+        let cassandra = self.cassandra();
         let temporary_dir = self.optional("temporary-dir", None, values::text);
         let adopt_output = self.read("adopt-output", values::switch);
         let shared_output = self.read("shared-output", values::switch);
@@ -282,6 +285,7 @@ impl Reader<'_> {
             api_token,
             request_timeout: request_timeout?,
             s3: s3?,
+            cassandra: cassandra?,
             shared_output: shared_output? || output.as_ref().is_some_and(OutputPlace::is_shared),
             output: output?,
             temporary_dir: temporary_dir.map(PathBuf::from),
@@ -364,6 +368,14 @@ impl Reader<'_> {
         let ca = self.optional("s3-ca", None, values::text).map(PathBuf::from);
         let plain_http = self.read("s3-plain-http", values::switch)?;
         Some(S3Settings { endpoint, region, credentials, ca, plain_http })
+    }
+
+    fn cassandra(&mut self) -> Option<CassandraSettings> {
+        let credentials = self.optional("cassandra-credentials-file", None, values::text).map(PathBuf::from);
+        let tls = self.read("cassandra-tls", values::switch);
+        let ca = self.optional("cassandra-ca", None, values::text).map(PathBuf::from);
+        let accept_periodic = self.read("cassandra-accept-periodic", values::switch);
+        Some(CassandraSettings { credentials, tls: tls?, ca, accept_periodic: accept_periodic? })
     }
 
     /// Whether the HTTP port speaks TLS. Without it, anyone who reaches the port can read everything.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+#[cfg(feature = "cassandra")]
+use storage::net::cassandra::{CassandraOptions, CassandraUrl, Login, LoginError, Trust};
 #[cfg(feature = "hdfs")]
 use storage::net::hdfs::HdfsUrl;
 #[cfg(feature = "s3")]
@@ -19,6 +21,9 @@ pub enum OutputPlace {
     /// A bucket of an S3-compatible store, which all nodes share.
     #[cfg(feature = "s3")]
     Bucket(S3Url),
+    /// A keyspace of a Cassandra cluster, which all nodes share.
+    #[cfg(feature = "cassandra")]
+    Keyspace(CassandraUrl),
 }
 
 impl OutputPlace {
@@ -34,10 +39,13 @@ impl OutputPlace {
             "hdfs" => HdfsUrl::parse(&text).map(Self::Hdfs).map_err(|error| error.to_string()),
             #[cfg(feature = "s3")]
             "s3" => S3Url::parse(&text).map(Self::Bucket).map_err(|error| error.to_string()),
+            #[cfg(feature = "cassandra")]
+            "cassandra" => CassandraUrl::parse(&text).map(Self::Keyspace).map_err(|error| error.to_string()),
             scheme => Err(format!(
-                "this program writes no datasets to {scheme}://; give a folder{}{}",
+                "this program writes no datasets to {scheme}://; give a folder{}{}{}",
                 if cfg!(feature = "hdfs") { ", or hdfs://HOST:PORT/PATH" } else { "" },
-                if cfg!(feature = "s3") { ", or s3://BUCKET/PREFIX" } else { "" }
+                if cfg!(feature = "s3") { ", or s3://BUCKET/PREFIX" } else { "" },
+                if cfg!(feature = "cassandra") { ", or cassandra://HOST,HOST/KEYSPACE" } else { "" }
             )),
         }
     }
@@ -56,6 +64,8 @@ impl fmt::Display for OutputPlace {
             Self::Hdfs(url) => url.fmt(f),
             #[cfg(feature = "s3")]
             Self::Bucket(url) => url.fmt(f),
+            #[cfg(feature = "cassandra")]
+            Self::Keyspace(url) => url.fmt(f),
         }
     }
 }
@@ -103,5 +113,34 @@ impl S3Settings {
         }
         options.allow_http |= self.plain_http;
         Ok(options)
+    }
+}
+
+/// How a Cassandra cluster is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CassandraSettings {
+    /// A file with the user and the password.
+    pub credentials: Option<PathBuf>,
+    /// Whether connections have TLS.
+    pub tls: bool,
+    /// A PEM file of the only authorities to trust; connections then have TLS.
+    pub ca: Option<PathBuf>,
+    /// Whether servers may lose what they acknowledged.
+    pub accept_periodic: bool,
+}
+
+#[cfg(feature = "cassandra")]
+impl CassandraSettings {
+    /// The options of a client.
+    ///
+    /// # Errors
+    /// The file with the login cannot be read.
+    pub fn options(&self) -> Result<CassandraOptions, LoginError> {
+        let login = self.credentials.as_deref().map(Login::from_file).transpose()?;
+        let tls = match &self.ca {
+            Some(ca) => Some(Trust::File(ca.clone())),
+            None => self.tls.then_some(Trust::System),
+        };
+        Ok(CassandraOptions { login, tls, ..CassandraOptions::new() })
     }
 }

@@ -153,7 +153,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("api-url", "URL", "Base URL of the Twitter API").or("http://127.0.0.1:5000/1/"),
     secret("api-token", "api-token-file", "TOKEN", "Bearer token of the API; better in a file than in a flag"),
     setting("request-timeout", "TIME", "Timeout of a request to the API").or("30s"),
-    setting("output", "DIR|URL", "Folder of the dataset; or hdfs://HOST:PORT/PATH or s3://BUCKET/PREFIX, which all nodes share")
+    setting("output", "DIR|URL", "Folder of the dataset; or hdfs://HOST:PORT/PATH, s3://BUCKET/PREFIX or cassandra://HOST,HOST/KEYSPACE, which all nodes share")
         .or("./twm-dataset"),
     setting(
         "temporary-dir",
@@ -169,6 +169,19 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("s3-ca", "FILE", "PEM file of the only authorities to trust for it")
         .otherwise("AWS_CA_BUNDLE, or the system's"),
     switch("s3-plain-http", "Allow an endpoint http:// on another machine: everyone in between can read and change it"),
+    setting(
+        "cassandra-credentials-file",
+        "FILE",
+        "Login of an output cassandra://, in the lines user = NAME and password = SECRET",
+    )
+    .otherwise("no login"),
+    switch("cassandra-tls", "Connect to it with TLS, and trust the system's authorities"),
+    setting("cassandra-ca", "FILE", "PEM file of the only authorities to trust for it; connects with TLS")
+        .otherwise("the system's, with --cassandra-tls"),
+    switch(
+        "cassandra-accept-periodic",
+        "Use it although a crash loses what it acknowledged: fewer than three replicas, and commitlog_sync: periodic",
+    ),
     switch(
         "adopt-output",
         "Take --output and its files over for this cluster and node, whatever cluster owned them; for one start",
@@ -224,9 +237,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     .or("100000"),
     setting("log-format", "text|json", "Format of the log on stderr and in --log-dir").or("text"),
     // openraft logs each of its steps at level info and each message to an unreachable node at level warn; tarpc logs
-    // calls whose failure the caller handles.
+    // calls whose failure the caller handles, and scylla each attempt to connect to a server that is away.
     setting("log-level", "LEVEL", "error, warn, info, debug, trace, or by module as in warn,node=debug")
-        .or("info,openraft=error,tarpc=off"),
+        .or("info,openraft=error,tarpc=off,scylla=off"),
     setting("log-dir", "DIR", "Folder of daily log files, 14 of which are kept").otherwise("stderr only"),
 ];
 

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::FileKey;
 use crate::durable::FileError;
+#[cfg(feature = "cassandra")]
+use crate::net::cassandra::CassandraError;
 #[cfg(feature = "hdfs")]
 use crate::net::hdfs::HdfsError;
 #[cfg(feature = "s3")]
@@ -21,6 +23,10 @@ impl DatasetError {
         if let Some(remote) = error.get_ref().and_then(|inner| inner.downcast_ref::<S3Error>()) {
             return remote.clone().into();
         }
+        #[cfg(feature = "cassandra")]
+        if let Some(remote) = error.get_ref().and_then(|inner| inner.downcast_ref::<CassandraError>()) {
+            return remote.clone().into();
+        }
         FileError { action: "copy to", path: to.to_owned(), source: error }.into()
     }
 
@@ -31,6 +37,8 @@ impl DatasetError {
             Self::Hdfs(error) => error.is_temporary(),
             #[cfg(feature = "s3")]
             Self::S3(error) => error.is_temporary(),
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra(error) => error.is_temporary(),
             _ => false,
         }
     }
@@ -44,6 +52,8 @@ impl DatasetError {
             Self::Hdfs(error) => !error.is_of_one_file(),
             #[cfg(feature = "s3")]
             Self::S3(error) => !error.is_of_one_object(),
+            #[cfg(feature = "cassandra")]
+            Self::Cassandra(error) => !error.is_of_one_file(),
             _ => false,
         }
     }
@@ -119,6 +129,10 @@ pub enum DatasetError {
     #[cfg(feature = "s3")]
     #[error(transparent)]
     S3(#[from] S3Error),
+    /// A Cassandra cluster could not be used.
+    #[cfg(feature = "cassandra")]
+    #[error(transparent)]
+    Cassandra(#[from] CassandraError),
     /// Renaming needs one volume.
     #[error("the temporary folder {} is not on the volume of the output {}; choose a folder there, so that files can be renamed", temporary.display(), output.display())]
     OtherVolume {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::duplicates::{DuplicateFilter, Positions};
 use super::layout::Layout;
 use super::list_encoder::ListEncoder;
+use super::members::Member;
 use super::sink::Sink;
 use super::{
     Compression, FileKey, Finished, FollowersDraft, FollowersFormat, FollowersReader, Result, SavePoint,
@@ -20,6 +21,17 @@ pub(super) struct FileFollowersDraft {
     rewritten: PathBuf,
     layout: Arc<Layout>,
     compression: Compression,
+}
+
+/// A finished draft.
+pub(super) struct Completed {
+    pub(super) finished: Finished,
+    /// Whether it was rewritten, without repeated ids.
+    #[cfg_attr(not(any(feature = "cassandra", feature = "hdfs", feature = "s3")), allow(dead_code))]
+    pub(super) rewritten: bool,
+    /// Where its members begin and end, if they are listed.
+    #[cfg_attr(not(feature = "cassandra"), allow(dead_code))]
+    pub(super) members: Vec<Member>,
 }
 
 impl FileFollowersDraft {
@@ -38,12 +50,19 @@ impl FileFollowersDraft {
         Ok(Self { list: List { sink, encoder }, filter, rewritten, layout, compression })
     }
 
-    /// Finishes the draft; returns also whether it was rewritten, without repeated ids.
-    pub(super) fn complete(self) -> Result<(Finished, bool)> {
+    /// Where its members begin and end.
+    #[cfg(feature = "cassandra")]
+    pub(super) fn members(&self) -> &[Member] {
+        self.list.sink.members()
+    }
+
+    /// Finishes the draft.
+    pub(super) fn complete(self) -> Result<Completed> {
         let Self { mut list, filter, rewritten, layout, compression } = self;
         if list.encoder.items == 0 {
             list.sink.remove()?;
-            return Ok((Finished { items: 0, bytes: 0 }, false));
+            let (finished, members) = (Finished { items: 0, bytes: 0 }, Vec::new());
+            return Ok(Completed { finished, rewritten: false, members });
         }
         let wrong = filter.into_wrong()?;
         if wrong.count > 0 {
@@ -51,7 +70,8 @@ impl FileFollowersDraft {
             let sink = sink.with_syncs_of(&list.sink);
             list = list.without(&wrong, sink)?;
         }
-        Ok((Finished { items: list.encoder.items, bytes: list.sink.sync()? }, wrong.count > 0))
+        let finished = Finished { items: list.encoder.items, bytes: list.sink.sync()? };
+        Ok(Completed { finished, rewritten: wrong.count > 0, members: list.sink.members().to_vec() })
     }
 
     /// Loads what the draft already contains.
@@ -91,7 +111,7 @@ impl FollowersDraft for FileFollowersDraft {
     }
 
     fn finish(self: Box<Self>) -> Result<Finished> {
-        Ok(self.complete()?.0)
+        Ok(self.complete()?.finished)
     }
 }
 
@@ -103,6 +123,7 @@ struct List {
 
 impl List {
     fn write(&mut self, follower: &UserId) -> Result<()> {
+        self.sink.item(follower)?;
         self.sink.write(self.encoder.encode(follower)?)
     }
 

@@ -31,6 +31,10 @@
 //! and also take the names of the original program, with `.gz` behind them. A packed list differs from lines by its
 //! first byte, below `0x30`; a list that would break this rule is not written.
 
+#[cfg(any(feature = "hdfs", feature = "s3"))]
+mod cache;
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 mod compression;
 mod duplicates;
 mod error;
@@ -44,6 +48,7 @@ mod key;
 mod layout;
 mod list_encoder;
 mod marker;
+mod members;
 mod profiles;
 mod profiles_draft;
 mod publication;
@@ -55,6 +60,8 @@ pub mod s3;
 mod sink;
 mod source_name;
 mod spill;
+#[cfg(any(feature = "cassandra", feature = "hdfs", feature = "s3"))]
+mod spool;
 pub mod store;
 mod timeline_draft;
 mod timeline_reader;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::input::MAX_LINE_BYTES;
+#[cfg(feature = "cassandra")]
+use super::members::Member;
 use super::published::{Published, PublishedFiles, set_aside};
 use super::sink::Sink;
 use super::{
@@ -29,14 +31,21 @@ impl FileProfilesDraft {
         Ok(Self { items, ..Self::new(key, published, sink) })
     }
 
+    /// Where its members begin and end.
+    #[cfg(feature = "cassandra")]
+    pub(super) fn members(&self) -> &[Member] {
+        self.sink.members()
+    }
+
     fn append(&mut self, old: &Published, codec: Codec, items: u64) -> Result<()> {
         if codec == self.sink.codec() && codec.is_compressed() {
-            self.sink.append_encoded(&mut old.reader()?)?;
+            self.sink.append_encoded(&mut old.reader()?, old.version.members())?;
             self.items += items;
             return Ok(());
         }
         let mut lines = profiles::of_file(&old.path, old.reader()?)?;
         while let Some((_, line)) = lines.next_tweet()? {
+            self.sink.item(&self.items)?;
             self.sink.write(line.as_bytes())?;
             self.sink.write(b"\n")?;
             self.items += 1;
@@ -51,6 +60,8 @@ impl ProfilesDraft for FileProfilesDraft {
             let (key, bytes) = (self.key.clone(), line.len());
             return Err(DatasetError::ItemTooLarge { key, bytes, limit: MAX_LINE_BYTES });
         }
+        // They have no ids of their own.
+        self.sink.item(&self.items)?;
         // In a JSON text, only white space between tokens can be a raw line break (RFC 8259).
         for piece in line.split(['\n', '\r']) {
             self.sink.write(piece.as_bytes())?;

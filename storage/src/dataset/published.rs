@@ -5,6 +5,7 @@ use std::io::Seek;
 use std::path::PathBuf;
 
 use super::layout::report_set_aside;
+use super::members::Member;
 use super::{
     Account, DatasetError, FileKey, Followers, FollowersReader, ItemId, Lines, Result, TimelineReader,
     profiles,
@@ -40,11 +41,25 @@ pub(super) enum Version {
     /// The version of an object.
     #[cfg(feature = "s3")]
     Object { etag: String, fence: Fence },
+    /// The version of a file in a keyspace, and where its members begin and end.
+    #[cfg(feature = "cassandra")]
+    Blocks { version: uuid::Uuid, members: std::sync::Arc<[Member]> },
 }
 
-/// Orders the publications of one file in a bucket. A cluster that takes an output over starts with small leases, but in a
+impl Version {
+    /// Where the file's members begin and end, if that is known.
+    pub(super) fn members(&self) -> &[Member] {
+        match self {
+            #[cfg(feature = "cassandra")]
+            Self::Blocks { members, .. } => members,
+            _ => &[],
+        }
+    }
+}
+
+/// Orders the publications of one file in a store. A cluster that takes an output over starts with small leases, but in a
 /// higher epoch.
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "cassandra", feature = "s3"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Fence {
     /// The storage of the marker: fences of different ones cannot be compared.
@@ -53,7 +68,7 @@ pub(super) struct Fence {
     pub(super) lease: u64,
 }
 
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "cassandra", feature = "s3"))]
 impl Fence {
     /// Whether it is that of the other one, or of a later publication.
     pub(super) fn includes(&self, other: &Self) -> bool {

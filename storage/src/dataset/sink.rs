@@ -1,11 +1,13 @@
 //! Writes a draft, compressed or plain, with positions at which it can be resumed.
 
+use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::compression::Encoder;
+use super::members::{Member, Members};
 use super::{Codec, Compression, Result};
 use crate::durable::{self, Naming};
 use crate::folder_sync::FolderSync;
@@ -33,6 +35,8 @@ pub(super) struct Sink {
     named: bool,
     /// Whether the file need not survive a power cut.
     volatile: bool,
+    /// Where members begin and end, if somebody wants to know.
+    members: Option<Members>,
 }
 
 impl Sink {
@@ -62,6 +66,7 @@ impl Sink {
             written: 0,
             named: false,
             volatile: false,
+            members: None,
         }
     }
 
@@ -83,25 +88,50 @@ impl Sink {
     }
 
     /// The same, without syncs: its bytes are made durable elsewhere.
-    #[cfg(any(feature = "hdfs", feature = "s3"))]
+    #[cfg(any(feature = "cassandra", feature = "hdfs", feature = "s3"))]
     pub(super) fn volatile(self) -> Self {
         Self { volatile: true, ..self }
     }
 
-    /// The same, as durable as another one.
+    /// The same, as durable as another one, and with members as small.
     pub(super) fn with_syncs_of(self, other: &Self) -> Self {
-        Self { volatile: other.volatile, ..self }
+        let members = other.members.as_ref().map(Members::empty);
+        Self { volatile: other.volatile, members, ..self }
+    }
+
+    /// The same, with members that end once they have some bytes, and that are listed.
+    #[cfg(feature = "cassandra")]
+    pub(super) fn with_members(self, members: Members) -> Self {
+        Self { members: Some(members), ..self }
+    }
+
+    /// Where members begin and end; empty, unless they are listed.
+    pub(super) fn members(&self) -> &[Member] {
+        self.members.as_ref().map(Members::list).unwrap_or_default()
+    }
+
+    /// Says that an item begins here, and ends a member that has become large.
+    pub(super) fn item(&mut self, id: &dyn Display) -> Result<()> {
+        let Some(members) = &self.members else { return Ok(()) };
+        let inside = self.member.as_mut().map_or(0, |member| member.output().len()) + self.pending.len();
+        if members.is_full(self.written + inside as u64) {
+            self.end_member()?;
+        }
+        if let Some(members) = &mut self.members {
+            members.item(id);
+        }
+        Ok(())
     }
 
     /// Appends bytes as they are to a file to which nothing else was written.
-    #[cfg(any(feature = "hdfs", feature = "s3"))]
+    #[cfg(any(feature = "cassandra", feature = "hdfs", feature = "s3"))]
     pub(super) fn append_raw(&mut self, from: &mut impl Read) -> io::Result<()> {
         self.written += io::copy(from, &mut self.file)?;
         Ok(())
     }
 
     /// Continues a file that is written with this codec.
-    #[cfg(any(feature = "hdfs", feature = "s3"))]
+    #[cfg(any(feature = "cassandra", feature = "hdfs", feature = "s3"))]
     pub(super) fn continue_with(&mut self, codec: Codec) {
         self.compression = self.compression.with(codec);
     }
@@ -127,10 +157,13 @@ impl Sink {
         Ok(())
     }
 
-    /// Appends the encoded contents of a file with the same codec, from its start.
-    pub(super) fn append_encoded(&mut self, file: &mut File) -> Result<()> {
-        self.end_member()?;
+    /// Appends the encoded contents of a file with the same codec, from its start, with its members if they are known.
+    pub(super) fn append_encoded(&mut self, file: &mut File, members: &[Member]) -> Result<()> {
+        let from = self.end_member()?;
         self.written += io::copy(file, &mut self.file).naming("append to", &self.path)?;
+        if let Some(list) = &mut self.members {
+            list.append(members, from, self.written);
+        }
         Ok(())
     }
 
@@ -141,6 +174,9 @@ impl Sink {
             let rest = member.finish().naming("compress", &self.path)?;
             self.file.write_all(&rest).naming("write", &self.path)?;
             self.written += rest.len() as u64;
+        }
+        if let Some(members) = &mut self.members {
+            members.end(self.written);
         }
         Ok(self.written)
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::duplicates::{DuplicateFilter, Positions};
 use super::input::MAX_LINE_BYTES;
+#[cfg(feature = "cassandra")]
+use super::members::Member;
 use super::published::{Published, PublishedFiles, set_aside};
 use super::sink::Sink;
 use super::{
@@ -47,11 +49,18 @@ impl FileTimelineDraft {
         Ok(draft)
     }
 
-    fn write_line(&mut self, json: &str) -> Result<()> {
+    /// Where its members begin and end.
+    #[cfg(feature = "cassandra")]
+    pub(super) fn members(&self) -> &[Member] {
+        self.sink.members()
+    }
+
+    fn write_line(&mut self, id: &PostId, json: &str) -> Result<()> {
         if json.len() >= MAX_LINE_BYTES {
             let (key, bytes) = (self.key.clone(), json.len());
             return Err(DatasetError::ItemTooLarge { key, bytes, limit: MAX_LINE_BYTES });
         }
+        self.sink.item(id)?;
         // In a JSON text, only white space between tokens can be a raw line break (RFC 8259).
         let is_break = |c: char| c == '\n' || c == '\r';
         if json.as_bytes().contains(&b'\n') || json.as_bytes().contains(&b'\r') {
@@ -72,7 +81,7 @@ impl FileTimelineDraft {
         let follows =
             self.last.as_ref().is_none_or(|last| survey.first.as_ref().is_none_or(|first| first < last));
         if survey.descending && follows && survey.codec == self.sink.codec() && survey.codec.is_compressed() {
-            self.sink.append_encoded(&mut old.reader()?)?;
+            self.sink.append_encoded(&mut old.reader()?, old.version.members())?;
             self.items += survey.items;
             self.last = survey.last.clone().or(self.last.take());
             return Ok(survey.items);
@@ -92,7 +101,7 @@ impl FileTimelineDraft {
         let before = self.items;
         while let Some((id, line)) = old.next_tweet()? {
             if self.last.as_ref().is_none_or(|last| id < *last) {
-                self.write_line(line)?;
+                self.write_line(&id, line)?;
                 self.last = Some(id);
             }
         }
@@ -109,7 +118,7 @@ impl FileTimelineDraft {
         let mut place = before;
         while let Some((id, line)) = old.next_tweet()? {
             if !repeated.contains(place) {
-                self.write_line(line)?;
+                self.write_line(&id, line)?;
                 self.last = Some(self.last.take().map_or(id.clone(), |last| last.min(id)));
             }
             place += 1;
@@ -143,7 +152,7 @@ impl TimelineDraft for FileTimelineDraft {
         if self.last.as_ref().is_some_and(|last| id >= last) {
             return Ok(false);
         }
-        self.write_line(json)?;
+        self.write_line(id, json)?;
         self.last = Some(id.clone());
         Ok(true)
     }

@@ -11,7 +11,6 @@ use anyhow::Context;
 use super::{Cluster, Folder, Node, Program, Subnet};
 use crate::emulator::Emulator;
 #[cfg(feature = "hdfs")]
-use crate::hdfs_server::HdfsServer;
 use crate::link::Speed;
 #[cfg(feature = "s3")]
 use crate::s3_server::S3Server;
@@ -48,8 +47,8 @@ pub struct Builder {
     links: Option<Speed>,
     /// Endpoint of a store, its login, and the folder with the objects of its bucket `twm`.
     store: Option<(String, (&'static str, &'static str), PathBuf)>,
-    /// The URL of a folder of an HDFS.
-    hdfs: Option<String>,
+    /// URL of the output, unless it is a folder or a bucket.
+    output_url: Option<String>,
 }
 
 impl Default for Builder {
@@ -65,7 +64,7 @@ impl Default for Builder {
             tls: false,
             links: None,
             store: None,
-            hdfs: None,
+            output_url: None,
         }
     }
 }
@@ -103,10 +102,9 @@ impl Builder {
         self
     }
 
-    /// Makes the folder `/data` of a server the output. It is not a folder of this machine: see [`HdfsServer::download`].
-    #[cfg(feature = "hdfs")]
-    pub fn hdfs(mut self, server: &HdfsServer) -> Self {
-        self.hdfs = Some(server.url("data"));
+    /// Makes another store the output, which the nodes need no further flags for.
+    pub fn output_url(mut self, url: impl ToString) -> Self {
+        self.output_url = Some(url.to_string());
         self
     }
 
@@ -218,7 +216,7 @@ impl Builder {
             arguments.push("--output=s3://twm/data".to_owned());
             arguments.push(format!("--s3-endpoint={endpoint}"));
             arguments.push(format!("--s3-credentials-file={}", folder.path().join(STORE_LOGIN).display()));
-        } else if let Some(url) = &self.hdfs {
+        } else if let Some(url) = &self.output_url {
             arguments.retain(|argument| !argument.starts_with("--output="));
             arguments.push(format!("--output={url}"));
         } else if self.output == Output::Shared {

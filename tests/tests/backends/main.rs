@@ -2,13 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[cfg(feature = "cassandra")]
+mod cassandra;
+#[cfg(feature = "cassandra")]
+mod cassandra_trouble;
 mod contract;
 mod files;
 #[cfg(feature = "hdfs")]
 mod hdfs;
 #[cfg(feature = "s3")]
 mod s3;
-#[cfg(any(feature = "hdfs", feature = "s3"))]
+#[cfg(any(feature = "cassandra", feature = "hdfs", feature = "s3"))]
 mod tools;
 
 /// All checks of the contract for one backend.
@@ -41,7 +45,7 @@ macro_rules! keeps_the_contract {
 pub(crate) use keeps_the_contract;
 
 /// All checks of the tools for one backend.
-#[cfg(any(feature = "hdfs", feature = "s3"))]
+#[cfg(any(feature = "cassandra", feature = "hdfs", feature = "s3"))]
 macro_rules! tools_take_it {
     ($backend:expr) => {
         tools_take_it! { $backend =>
@@ -60,5 +64,5 @@ macro_rules! tools_take_it {
         })*
     };
 }
-#[cfg(any(feature = "hdfs", feature = "s3"))]
+#[cfg(any(feature = "cassandra", feature = "hdfs", feature = "s3"))]
 pub(crate) use tools_take_it;

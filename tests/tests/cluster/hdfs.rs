@@ -55,7 +55,8 @@ async fn is_said_to_be_away(cluster: &mut Cluster, id: u64, what: &str) -> Test 
 async fn an_hdfs_holds_each_tweet_once_whoever_dies() -> Test {
     let mut server = HdfsServer::start().await?;
     let emulator = accounts(60).faults(slow(40)).start().await?;
-    let builder = Cluster::builder().nodes(3).session_ttl(Duration::from_secs(2)).hdfs(&server);
+    let builder =
+        Cluster::builder().nodes(3).session_ttl(Duration::from_secs(2)).output_url(server.url("data"));
     let mut cluster = builder.crawling(&emulator).start().await?;
     let targets = everyone(&emulator);
     let crawl = cluster.submit(&targets, &["-T", "-F", "-A"]).await?;
@@ -98,7 +99,8 @@ async fn an_hdfs_holds_each_tweet_once_whoever_dies() -> Test {
 async fn jobs_wait_for_a_datanode_and_nothing_is_lost() -> Test {
     let mut server = HdfsServer::start().await?;
     let emulator = accounts(40).faults(slow(40)).start().await?;
-    let builder = Cluster::builder().nodes(3).session_ttl(Duration::from_secs(2)).hdfs(&server);
+    let builder =
+        Cluster::builder().nodes(3).session_ttl(Duration::from_secs(2)).output_url(server.url("data"));
     let mut cluster = builder.crawling(&emulator).start().await?;
     let targets = everyone(&emulator);
     let crawl = cluster.submit(&targets, &["-T", "-F", "-A"]).await?;
@@ -120,7 +122,7 @@ async fn jobs_wait_for_a_datanode_and_nothing_is_lost() -> Test {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_system_that_cannot_be_used_is_named_with_the_remedy_at_the_start() -> Test {
     let server = HdfsServer::start().await?;
-    let mut cluster = Cluster::builder().hdfs(&server).prepare()?;
+    let mut cluster = Cluster::builder().output_url(server.url("data")).prepare()?;
     let web = format!("hdfs://127.0.0.1:{}/data", server.web_port());
     for (output, what) in [
         (web.as_str(), "give the address of dfs.namenode.rpc-address"),

@@ -2,6 +2,8 @@
 
 mod away;
 mod budgets;
+#[cfg(feature = "cassandra")]
+mod cassandra;
 mod celebrity;
 mod compression;
 mod failover;

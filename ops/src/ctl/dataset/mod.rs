@@ -8,6 +8,8 @@ mod fields;
 mod files;
 mod form;
 mod goal;
+#[cfg(feature = "cassandra")]
+mod init;
 mod merge;
 mod merge_places;
 mod place;
@@ -31,6 +33,9 @@ pub enum Dataset {
     Stat(stat::Stat),
     /// Read a whole dataset and name every damaged file.
     Verify(verify::Verify),
+    /// Make or check the tables of a dataset in Cassandra.
+    #[cfg(feature = "cassandra")]
+    Init(init::Init),
     /// Copy a dataset to another place: between folders and buckets.
     Copy(copy::Copy),
     /// Write files in another format: packed or as lines, compressed or plain, under our names.
@@ -48,6 +53,8 @@ impl Dataset {
             Self::Cat(args) => args.run(output),
             Self::Stat(args) => args.run(output),
             Self::Verify(args) => args.run(output),
+            #[cfg(feature = "cassandra")]
+            Self::Init(args) => args.run(output),
             Self::Copy(args) => args.run(output),
             Self::Convert(args) => args.run(output),
             Self::Recover(args) => args.run(output),

@@ -75,16 +75,40 @@ fn split(url: &str) -> (&str, Option<&str>) {
 fn open(url: &str) -> Result<Remote, CtlError> {
     let scheme = url.split("://").next().unwrap_or_default().to_ascii_lowercase();
     match scheme.as_str() {
+        #[cfg(feature = "cassandra")]
+        "cassandra" => keyspace(url),
         #[cfg(feature = "hdfs")]
         "hdfs" => hdfs(url),
         #[cfg(feature = "s3")]
         "s3" => bucket(url),
         scheme => Err(CtlError::Usage(format!(
-            "there are no datasets at {scheme}://; give a folder{}{}",
+            "there are no datasets at {scheme}://; give a folder{}{}{}",
             if cfg!(feature = "hdfs") { ", or hdfs://HOST:PORT/PATH" } else { "" },
-            if cfg!(feature = "s3") { ", or s3://BUCKET/PREFIX" } else { "" }
+            if cfg!(feature = "s3") { ", or s3://BUCKET/PREFIX" } else { "" },
+            if cfg!(feature = "cassandra") { ", or cassandra://HOST,HOST/KEYSPACE" } else { "" }
         ))),
     }
+}
+
+/// With the login and the authorities that the variables of a node's settings name.
+#[cfg(feature = "cassandra")]
+fn keyspace(text: &str) -> Result<Remote, CtlError> {
+    use storage::dataset::cassandra::{CassandraStore, KeyspaceStore};
+    use storage::env::SystemClock;
+    use storage::net::cassandra::{CassandraOptions, CassandraUrl, Login, Trust};
+
+    let url = CassandraUrl::parse(text).map_err(|error| CtlError::Usage(error.to_string()))?;
+    let file = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let login = file("TWM_CASSANDRA_CREDENTIALS_FILE").map(|path| Login::from_file(&path)).transpose();
+    let login = login.map_err(|error| CtlError::Usage(error.to_string()))?;
+    let tls = match file("TWM_CASSANDRA_CA") {
+        Some(ca) => Some(Trust::File(ca)),
+        None => std::env::var("TWM_CASSANDRA_TLS").is_ok_and(|tls| tls == "true").then_some(Trust::System),
+    };
+    let options = CassandraOptions { login, tls, ..CassandraOptions::new() };
+    let store =
+        CassandraStore::connect(&url, &options).map_err(|error| CtlError::Failed(error.to_string()))?;
+    Ok(Arc::new(KeyspaceStore::new(store, Arc::new(SystemClock::new()))))
 }
 
 #[cfg(feature = "hdfs")]

@@ -4,15 +4,16 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::super::followers_draft::FileFollowersDraft;
+use super::super::followers_draft::{Completed, FileFollowersDraft};
 use super::super::profiles_draft::FileProfilesDraft;
 use super::super::resuming::missing;
+use super::super::spool::DraftId;
 use super::super::timeline_draft::FileTimelineDraft;
 use super::super::{
     Appended, DatasetError, Finished, FollowersDraft, ProfilesDraft, Result, SavePoint, TimelineDraft,
 };
 use super::Inner;
-use super::remote::{DRAFT, DraftId};
+use super::remote::DRAFT;
 use crate::durable::Naming;
 use crate::ids::{PostId, UserId};
 use crate::net::hdfs::{HdfsWriter, RenameOutcome};
@@ -198,7 +199,7 @@ impl FollowersDraft for RemoteFollowers {
     }
 
     fn finish(self: Box<Self>) -> Result<Finished> {
-        let (finished, rewritten) = self.file.complete()?;
+        let Completed { finished, rewritten, .. } = self.file.complete()?;
         self.upload.finish(finished, rewritten)
     }
 }

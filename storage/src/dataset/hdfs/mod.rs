@@ -53,7 +53,6 @@ mod draft;
 mod owner;
 mod publication;
 mod remote;
-mod spool;
 mod store;
 
 use std::collections::HashSet;
@@ -67,15 +66,15 @@ pub use owner::HdfsOutput;
 pub use store::HdfsStore;
 
 use draft::{RemoteFollowers, RemoteProfiles, RemoteTimeline};
-use remote::DraftId;
-use spool::{Cache, Spool};
 
+use super::cache::Cache;
 use super::duplicates::FILTER_BYTES;
 use super::followers_draft::FileFollowersDraft;
 use super::profiles_draft::FileProfilesDraft;
 use super::published::{self, PublishedFiles as _, stamp};
 use super::resuming::{missing, verified};
 use super::sink::Sink;
+use super::spool::{DraftId, Spool};
 use super::timeline_draft::{DraftFiles, FileTimelineDraft};
 use super::{
     Account, Compression, Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersFormat, ItemId,

@@ -1,13 +1,16 @@
 //! Publication, and published files.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use super::super::cache::path_of;
 use super::super::published::{Published, PublishedFiles, Version};
+use super::super::spool::DraftId;
 use super::super::{DatasetError, FileKey, Result};
 use super::Inner;
-use super::remote::{DRAFT, DraftId};
-use super::spool::reopened;
+use super::remote::DRAFT;
+use crate::durable::Naming;
 use crate::net::hdfs::{HdfsError, HdfsProblem, HdfsStatus, RenameOutcome};
 
 /// How often a rename or a download is tried that finds something else than was there a moment before.
@@ -17,15 +20,10 @@ const MAX_SET_ASIDE: u32 = 10_000;
 /// Ends the names of the original program.
 const TWIN: &str = ".gz";
 
-/// The name of a published file, relative to the output.
-pub(super) fn published_name(key: &FileKey) -> Result<String> {
-    Ok(key.path_under(Path::new(""))?.to_string_lossy().into_owned())
-}
-
 impl Inner {
     /// Publishes a finished draft. May be repeated: its folder says whether it was published.
     pub(super) fn publish(&self, draft: &DraftId) -> Result<()> {
-        let (folder, name) = (self.finished(draft)?, published_name(&draft.key)?);
+        let (folder, name) = (self.finished(draft)?, draft.key.stored_name()?);
         let file = format!("{folder}/{DRAFT}");
         self.cache().forget(&draft.key);
         for _ in 0..ATTEMPTS {
@@ -57,7 +55,7 @@ impl Inner {
 
     /// The published file under either name, ours first: a twin is older.
     pub(super) fn existing(&self, key: &FileKey) -> Result<Option<(String, HdfsStatus)>> {
-        let name = published_name(key)?;
+        let name = key.stored_name()?;
         let twin = format!("{name}{TWIN}");
         for name in [name, twin] {
             if let Some(found) = self.hdfs.status(&name)?.filter(|found| !found.is_folder) {
@@ -75,7 +73,9 @@ impl Inner {
     /// Downloads a file; `None` if it is not there any more.
     fn download(&self, name: &str) -> Result<Option<File>> {
         let Some(mut file) = self.hdfs.open_file(name)? else { return Ok(None) };
-        Ok(Some(self.spool.download(&mut file)?))
+        let (mut local, path) = self.spool.unnamed()?;
+        io::copy(&mut file, &mut local).map_err(|error| DatasetError::of_copy(error, &path))?;
+        Ok(Some(local))
     }
 
     /// Reads a file, twice if no datanode gives its bytes: if they give those of the marker in between, only this file is lost,
@@ -195,7 +195,7 @@ impl PublishedFiles for Caching<'_> {
     fn open(&self, key: &FileKey) -> Result<Option<Published>> {
         let Some(found) = self.0.open(key)? else { return Ok(None) };
         // With a position of its own: both may be read at a time.
-        let file = reopened(&found)?;
+        let file = File::open(path_of(&found.file)).naming("open", &found.path)?;
         let kept = Published { path: found.path.clone(), file, version: found.version.clone() };
         self.0.cache().keep(key, kept);
         Ok(Some(found))

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::super::layout::{draft_name, parse_draft};
 use super::super::sink::Sink;
+use super::super::spool::DraftId;
 use super::super::{Compression, DatasetError, FileKey, Result};
 use super::Inner;
 use crate::net::hdfs::HdfsProblem;
@@ -15,13 +16,6 @@ pub(super) const DRAFTS: &str = ".tmp";
 pub(super) const DONE: &str = "done";
 /// The file of a draft, in a folder of its own.
 pub(super) const DRAFT: &str = "draft";
-
-/// A draft.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct DraftId {
-    pub(super) key: FileKey,
-    pub(super) lease: u64,
-}
 
 impl Inner {
     /// The folder of a draft that is being written.

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::followers_draft::FileFollowersDraft;
+use super::super::followers_draft::{Completed, FileFollowersDraft};
 use super::super::profiles_draft::FileProfilesDraft;
 use super::super::published::PublishedFiles;
+use super::super::spool::DraftId;
 use super::super::timeline_draft::FileTimelineDraft;
 use super::super::{Appended, Finished, FollowersDraft, ProfilesDraft, Result, SavePoint, TimelineDraft};
 use super::Inner;
-use super::segments::{DraftId, Part};
+use super::segments::Part;
 use crate::ids::{PostId, UserId};
 
 /// Uploads a draft.
@@ -111,7 +112,7 @@ impl FollowersDraft for RemoteFollowers {
     }
 
     fn finish(self: Box<Self>) -> Result<Finished> {
-        let (finished, rewritten) = self.file.complete()?;
+        let Completed { finished, rewritten, .. } = self.file.complete()?;
         self.uploads.finish(finished, rewritten)
     }
 }

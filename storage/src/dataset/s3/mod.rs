@@ -21,7 +21,6 @@ mod draft;
 mod owner;
 mod publication;
 mod segments;
-mod spool;
 mod store;
 
 use std::collections::HashMap;
@@ -34,15 +33,15 @@ pub use owner::BucketOutput;
 pub use store::BucketStore;
 
 use draft::{RemoteFollowers, RemoteProfiles, RemoteTimeline};
-use segments::DraftId;
-use spool::{Cache, Spool};
 
+use super::cache::Cache;
 use super::duplicates::FILTER_BYTES;
 use super::followers_draft::FileFollowersDraft;
 use super::profiles_draft::FileProfilesDraft;
 use super::published::{self, Fence, PublishedFiles as _, Version, stamp};
 use super::resuming::{missing, verified};
 use super::sink::Sink;
+use super::spool::{DraftId, Spool};
 use super::timeline_draft::{DraftFiles, FileTimelineDraft};
 use super::{
     Account, Compression, Dataset, DatasetError, FileKey, Followers, FollowersDraft, FollowersFormat, ItemId,

@@ -1,14 +1,14 @@
 //! Publication, fenced by the store.
 
 use std::fs::{self, File};
-use std::os::fd::AsRawFd;
+use std::io;
 use std::path::PathBuf;
 
+use super::super::cache::path_of;
 use super::super::published::{Fence, Published, PublishedFiles, Version};
+use super::super::spool::DraftId;
 use super::super::{Compression, DatasetError, FileKey, Result};
 use super::Inner;
-use super::segments::DraftId;
-use super::spool::published;
 use crate::durable::Naming;
 use crate::net::s3::{Attributes, Body, Condition, Meta, PutOutcome};
 use crate::planted::{Bug, planted};
@@ -124,9 +124,11 @@ impl PublishedFiles for Inner {
         if meta.bytes == 0 {
             return Ok(None);
         }
-        let file = self.spool.download(&mut object)?;
+        let (mut file, path) = self.spool.unnamed()?;
+        io::copy(&mut object, &mut file).map_err(|error| DatasetError::of_copy(error, &path))?;
         let fence = Fence::of(&meta);
-        Ok(Some(published(self.place(&name), file, meta.etag, fence)))
+        let version = Version::Object { etag: meta.etag, fence };
+        Ok(Some(Published { path: self.place(&name), file, version }))
     }
 
     /// Writes what was read under another name, and an empty object in its place, on the condition that it is still the one
@@ -180,9 +182,4 @@ impl PublishedFiles for Caching<'_> {
     fn set_aside(&self, key: &FileKey, found: &Published) -> Result<Option<PathBuf>> {
         self.0.set_aside(key, found)
     }
-}
-
-/// A path of an open file without a name.
-fn path_of(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use super::super::layout::{draft_name, parse_draft};
 use super::super::sink::Sink;
+use super::super::spool::DraftId;
 use super::super::{DatasetError, FileKey, Result};
 use super::Inner;
 use crate::durable::Naming;
@@ -25,13 +26,6 @@ const END: &str = ".end";
 const REWRITTEN: char = 'r';
 /// Uploads that were begun this long ago belong to processes that died.
 const OLD_UPLOAD: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
-
-/// A draft.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct DraftId {
-    pub(super) key: FileKey,
-    pub(super) lease: u64,
-}
 
 /// Part of a draft.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,24 +1,25 @@
-//! Files of this node: drafts that are being written, and downloads.
+//! Files of this node, beside a dataset in a store: drafts that are being written, and downloads.
 
-use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::layout::{Layout, parse_draft};
-use super::super::published::{Fence, Published, Version};
-use super::super::sink::Sink;
-use super::super::{Codec, Compression, DatasetError, FileKey, ItemId, Result};
-use super::segments::DraftId;
+use super::layout::{Layout, parse_draft};
+use super::sink::Sink;
+use super::{Codec, Compression, FileKey, ItemId, Result};
 use crate::durable::{self, Naming};
-use crate::net::s3::Object;
 
-/// Most files that are kept for a second reader.
-const CACHED: usize = 64;
 /// Begins the names of downloads, in the moment before they are unlinked.
 const DOWNLOAD: &str = "download-";
+
+/// A draft.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct DraftId {
+    pub(super) key: FileKey,
+    pub(super) lease: u64,
+}
 
 /// A local folder.
 #[derive(Debug)]
@@ -74,51 +75,13 @@ impl Spool {
         Ok(())
     }
 
-    /// Downloads an object into a file without a name.
-    pub(super) fn download(&self, object: &mut Object) -> Result<File> {
+    /// An empty file without a name, and the name that it had for a moment.
+    pub(super) fn unnamed(&self) -> Result<(File, PathBuf)> {
         let number = self.downloads.fetch_add(1, Ordering::Relaxed);
         let path = self.layout.temporary.join(format!("{DOWNLOAD}{number}"));
         let options = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
-        let mut file = options.naming(durable::CREATE, &path)?;
+        let file = options.naming(durable::CREATE, &path)?;
         durable::remove_file(&path)?;
-        io::copy(object, &mut file).map_err(|error| DatasetError::of_copy(error, &path))?;
-        Ok(file)
+        Ok((file, path))
     }
-}
-
-/// Files that were read and will probably be read again: an update reads the newest post first, and all others after its
-/// walk.
-#[derive(Default)]
-pub(super) struct Cache(VecDeque<(FileKey, Published)>);
-
-impl Cache {
-    /// Keeps a file for the next reader.
-    pub(super) fn keep(&mut self, key: &FileKey, file: Published) {
-        self.forget(key);
-        if self.0.len() >= CACHED {
-            self.0.pop_front();
-        }
-        self.0.push_back((key.clone(), file));
-    }
-
-    /// The version of a file that is kept.
-    pub(super) fn version(&self, key: &FileKey) -> Option<Version> {
-        let (_, file) = self.0.iter().find(|(cached, _)| cached == key)?;
-        Some(file.version.clone())
-    }
-
-    /// Takes a file out.
-    pub(super) fn take(&mut self, key: &FileKey) -> Option<Published> {
-        let place = self.0.iter().position(|(cached, _)| cached == key)?;
-        self.0.remove(place).map(|(_, file)| file)
-    }
-
-    pub(super) fn forget(&mut self, key: &FileKey) {
-        self.0.retain(|(cached, _)| cached != key);
-    }
-}
-
-/// A file of the bucket.
-pub(super) fn published(path: PathBuf, file: File, etag: String, fence: Fence) -> Published {
-    Published { path, file, version: Version::Object { etag, fence } }
 }
