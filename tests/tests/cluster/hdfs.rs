@@ -83,15 +83,15 @@ async fn an_hdfs_holds_each_tweet_once_whoever_dies() -> Test {
     assert_eq!(view.counters.users.completed, 60);
     cluster.restart(leader).await?;
     let truth = Truth::of(&emulator).timelines(targets.clone()).followers(targets.clone());
-    holds(&server, &truth).await?;
     no_draft_is_left(&server).await?;
+    holds(&server, &truth).await?;
 
     let update = cluster.submit(&targets, &["-U"]).await?;
     cluster.finished(update).await?;
     let again = cluster.submit(&targets[..20], &["-T"]).await?;
     cluster.finished(again).await?;
-    holds(&server, &truth).await?;
     no_draft_is_left(&server).await?;
+    holds(&server, &truth).await?;
     cluster.finish().await
 }
 
@@ -114,8 +114,8 @@ async fn jobs_wait_for_a_datanode_and_nothing_is_lost() -> Test {
     let view = cluster.finished(crawl).await?;
     assert_eq!((view.counters.users.completed, view.counters.users.failed), (40, 0));
     let truth = Truth::of(&emulator).timelines(targets.clone()).followers(targets);
-    holds(&server, &truth).await?;
     no_draft_is_left(&server).await?;
+    holds(&server, &truth).await?;
     cluster.finish().await
 }
 

@@ -82,16 +82,16 @@ async fn a_bucket_holds_each_tweet_once_whoever_dies() -> Test {
     let looked_up = view.counters.operations[Operation::Analysis.index()].items;
     cluster.restart(leader).await?;
     let truth = Truth::of(&emulator).timelines(targets.clone()).followers(targets.clone());
-    truth.check(&cluster.outputs())?;
     no_draft_is_left(&cluster).await?;
+    truth.check(&cluster.outputs())?;
     assert_eq!(profiles(&cluster.outputs())?, looked_up);
 
     let update = cluster.submit(&targets, &["-U"]).await?;
     cluster.finished(update).await?;
     let again = cluster.submit(&targets[..20], &["-T"]).await?;
     cluster.finished(again).await?;
-    truth.check(&cluster.outputs())?;
     no_draft_is_left(&cluster).await?;
+    truth.check(&cluster.outputs())?;
     let page = cluster.node(leader)?.page("/metrics").await?;
     assert!(page.metric("twm_dataset_requests_total", "kind=\"put\"") > 0.0, "{}", page.body);
     let (key, secret) = server.login();
