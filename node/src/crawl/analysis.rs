@@ -69,12 +69,12 @@ impl Crawler {
             match self.analyse_step(assignment, &mut reading, rule.as_ref(), &mut saver).await {
                 Ok(Step::More) => {}
                 Ok(Step::Done) => {
-                    self.report(assignment, &mut reading).await?;
+                    self.report_rest(assignment, &mut reading).await?;
                     let Reading { kept, looked_up, .. } = *reading;
                     return Ok(self.finish_profiles(assignment, kept, looked_up).await?);
                 }
                 Ok(Step::Unreadable) => {
-                    self.report(assignment, &mut reading).await?;
+                    self.report_rest(assignment, &mut reading).await?;
                     return Ok(Finding::InputMissing);
                 }
                 Err(error) => {
@@ -213,6 +213,14 @@ impl Crawler {
         Ok(())
     }
 
+    /// Reports what was looked up since the last time, if anything was.
+    async fn report_rest(&self, assignment: &Assignment, reading: &mut Reading) -> Result<(), JobError> {
+        match reading.admitted.is_empty() && reading.discarded.is_empty() {
+            true => Ok(()),
+            false => self.report(assignment, reading).await,
+        }
+    }
+
     /// Reports what was looked up since the last time, with its profiles durable, and the progress.
     async fn report(&self, assignment: &Assignment, reading: &mut Reading) -> Result<(), JobError> {
         let progress = self.save_analysis(&assignment.job, reading).await?;
@@ -237,13 +245,10 @@ impl Crawler {
         if matches!(error, JobError::Abandoned | JobError::DraftLost { .. } | JobError::DatasetDown { .. }) {
             return JobStop { error, progress: None };
         }
-        let saved = match reading.admitted.is_empty() && reading.discarded.is_empty() {
-            true => self.save_analysis(&assignment.job, &mut reading).await,
-            // The progress that ends the job comes after it.
-            false => match self.report(assignment, &mut reading).await {
-                Ok(()) => self.save_analysis(&assignment.job, &mut reading).await,
-                Err(error) => Err(error),
-            },
+        // The progress that ends the job comes after it.
+        let saved = match self.report_rest(assignment, &mut reading).await {
+            Ok(()) => self.save_analysis(&assignment.job, &mut reading).await,
+            Err(error) => Err(error),
         };
         match saved {
             Ok(progress) => JobStop { error, progress: Some(progress) },
