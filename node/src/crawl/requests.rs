@@ -1,5 +1,6 @@
 //! Sends a request from whichever address has budget left.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use storage::ids::UserId;
@@ -44,12 +45,15 @@ impl Crawler {
         }
     }
 
-    /// The profiles of these accounts, as many as one look-up allows; those that are gone are missing.
+    /// The profiles of these accounts, as many as one look-up allows, each once; those that are gone are missing.
     pub(super) async fn look_up(&self, users: &[UserId]) -> Result<Vec<Profile>, JobError> {
         loop {
             let permit = self.permit(Endpoint::Lookup, None).await?;
             let answer = self.parts.source.lookup(permit.client(), users).await;
-            if let Some(profiles) = self.settle(Endpoint::Lookup, permit, answer)? {
+            if let Some(mut profiles) = self.settle(Endpoint::Lookup, permit, answer)? {
+                // An answer may repeat some, or hold accounts that nobody asked for.
+                let mut asked: HashSet<&UserId> = users.iter().collect();
+                profiles.retain(|profile| asked.remove(&profile.id));
                 self.counters.add_profiles(profiles.len());
                 return Ok(profiles);
             }

@@ -36,6 +36,8 @@ struct World {
     budget: Option<(u64, u64)>,
     window: (u64, u64),
     violations: usize,
+    /// Whether a look-up returns every profile twice, and one that nobody asked for.
+    doubled: bool,
 }
 
 #[derive(Clone)]
@@ -88,6 +90,10 @@ impl Api {
 
     pub fn budget(&self, requests: u64, seconds: u64) {
         self.world.lock().unwrap().budget = Some((requests, seconds));
+    }
+
+    pub fn double_profiles(&self) {
+        self.world.lock().unwrap().doubled = true;
     }
 
     pub fn violations(&self) -> usize {
@@ -144,7 +150,12 @@ impl Api {
             json!({"id": id, "id_str": id.to_string(), "screen_name": format!("u{id}"), "lang": lang})
         };
         let ids = ids.split(',').map(|id| id.trim_start_matches('u').parse::<u64>().unwrap());
-        axum::Json(Value::Array(ids.filter(|id| id % 10 != 9).map(profile).collect())).into_response()
+        let ids = ids.filter(|id| id % 10 != 9);
+        let profiles: Vec<Value> = match self.world.lock().unwrap().doubled {
+            true => ids.flat_map(|id| [profile(id), profile(id)]).chain([profile(1)]).collect(),
+            false => ids.map(profile).collect(),
+        };
+        axum::Json(Value::Array(profiles)).into_response()
     }
 
     /// Waits at a gate that closes at this request.

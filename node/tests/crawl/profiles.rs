@@ -51,6 +51,19 @@ async fn every_profile_is_kept_with_those_of_earlier_analyses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_the_api_repeats_is_kept_once_and_one_nobody_asked_for_is_not() {
+    let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
+    api.account(7, 0, 101..=350);
+    api.double_profiles();
+    let rig = Rig::start(&api, &tracker, &folder).await;
+    let crawl = tracker.submit("FA", &[7]);
+    tracker.finished(crawl).await;
+    assert_eq!(profiles(&folder, 7), found(crawl, 101..=350));
+    assert_eq!(looked_up(&tracker, crawl), 225);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_analysis_that_is_handed_back_keeps_what_it_has_looked_up() {
     let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
     api.account(7, 0, 101..=450);
