@@ -12,10 +12,10 @@ use api::model::{CrawlSpec, Finding, Job, Progress};
 use storage::dataset::{Account, DatasetError, Followers};
 use storage::ids::UserId;
 
+use super::Crawler;
 use super::job_error::{JobError, JobStop};
 use super::profiles::Kept;
 use super::saver::Saver;
-use super::{Crawler, account_of};
 use crate::follow::FollowRule;
 use crate::session::Assignment;
 use crate::source::Profile;
@@ -111,7 +111,7 @@ impl Crawler {
 
     async fn open_list(&self, assignment: &Assignment) -> Result<Opened, JobError> {
         let job = &assignment.job;
-        let (dataset, account) = (self.parts.dataset.clone(), account_of(job));
+        let (dataset, account) = (self.parts.dataset.clone(), job.account());
         let saved = job.progress.as_ref().and_then(|progress| Place::parse(&progress.cursor));
         self.on_disk(move || {
             // Taken before the list is opened, so that a list published in between counts as another one
@@ -160,7 +160,8 @@ impl Crawler {
         if let Some(stop) = assignment.stop() {
             return Err(stop.into());
         }
-        let batch = self.parts.source.lookup_batch().max(1);
+        let network = self.network(&assignment.job.source)?;
+        let batch = network.source.lookup_batch().max(1);
         if !reading.at_end && reading.candidates.len() < batch {
             if !self.read_on(assignment, reading).await? {
                 return Ok(Step::Unreadable);
@@ -177,7 +178,7 @@ impl Crawler {
         let profiles = tokio::select! {
             biased;
             stop = assignment.stopped() => return Err(stop.into()),
-            profiles = self.look_up(&users) => profiles?,
+            profiles = self.look_up(network, &users) => profiles?,
         };
         // A rule may take milliseconds for a batch: a loop or a pattern over long texts.
         let (rule, candidates, found) = (rule.cloned(), users.len(), profiles.len() as u64);
@@ -264,7 +265,7 @@ impl Crawler {
             });
         };
         let (dataset, tracker) = (self.parts.dataset.clone(), self.parts.tracker.clone());
-        let (account, crawl, start) = (account_of(&assignment.job), assignment.job.crawl, reading.read);
+        let (account, crawl, start) = (assignment.job.account(), assignment.job.crawl, reading.read);
         let part = self.on_disk(move || {
             let mut users = Vec::with_capacity(READ);
             for follower in followers.by_ref().take(READ) {

@@ -15,6 +15,7 @@ mod analysis;
 mod counters;
 mod draft;
 mod job_error;
+mod networks;
 mod outage;
 mod profiles;
 mod requests;
@@ -28,10 +29,10 @@ mod walk;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::model::{Finding, Job, Operation, StorageId};
+use api::model::{Finding, Operation, StorageId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use storage::dataset::{Account, Dataset, DatasetError, Finished};
+use storage::dataset::{Dataset, DatasetError, Finished, SourceName};
 use storage::env::{Clock, Entropy, Work};
 use storage::planted::{Bug, planted};
 use tokio::sync::watch;
@@ -39,13 +40,15 @@ use tokio::sync::watch;
 pub use counters::{CrawlCounters, RequestCount};
 use draft::{Draft, Pages};
 use job_error::{JobError, JobStop};
-use outage::{DatasetHealth, SourceHealth};
+use networks::Network;
+pub use networks::Networks;
+use outage::DatasetHealth;
 pub use resolve::ResolveError;
 use rules::Rules;
 
 use crate::address::AddressPool;
 use crate::session::{Assignment, Backoff, Ending, JobRunner, JobTracker};
-use crate::source::{Endpoint, Source};
+use crate::source::Endpoint;
 
 /// First and longest wait before a failed job is retried.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -54,8 +57,8 @@ const LONGEST_REASON: usize = 1024;
 
 /// The parts of a crawler.
 pub struct CrawlerParts {
-    /// The network.
-    pub source: Arc<dyn Source>,
+    /// The networks.
+    pub networks: Networks,
     /// The addresses.
     pub pool: Arc<AddressPool>,
     /// Where tweets and followers go.
@@ -78,7 +81,6 @@ pub struct Crawler {
     rules: Rules,
     counters: CrawlCounters,
     dataset_health: DatasetHealth,
-    source_health: SourceHealth,
     failure: watch::Sender<Option<String>>,
 }
 
@@ -90,7 +92,6 @@ impl Crawler {
             rules: Rules::default(),
             counters: CrawlCounters::default(),
             dataset_health: DatasetHealth::default(),
-            source_health: SourceHealth::default(),
             failure: watch::Sender::new(None),
         }
     }
@@ -102,8 +103,17 @@ impl Crawler {
 
     /// Problems that affect all jobs of this node, with their remedies.
     pub fn troubles(&self) -> Vec<String> {
-        let api = self.source_health.outage(&*self.parts.clock);
-        self.dataset_trouble().into_iter().chain(api).collect()
+        self.dataset_trouble().into_iter().chain(self.source_troubles()).collect()
+    }
+
+    /// The network of a job.
+    fn network(&self, source: &SourceName) -> Result<&Network, JobError> {
+        self.parts.networks.get(source).ok_or_else(|| JobError::Retryable {
+            what: format!(
+                "this node has no source {source}; add [source.{source}] to its settings, as on the others"
+            ),
+            after: None,
+        })
     }
 
     /// Resolves with the reason when this node can no longer crawl: it must stop, or it would take jobs in
@@ -134,7 +144,7 @@ impl Crawler {
         let finished = self.finish(draft).await?;
         if planted(Bug::PublishesEarly) && finished.items > 0 {
             let (dataset, lease) = (self.parts.dataset.clone(), assignment.job.lease.0);
-            let key = pages.file(&account_of(&assignment.job));
+            let key = pages.file(&assignment.job.account());
             self.on_disk(move || dataset.publish(&key, lease)).await?;
         }
         Ok(Finding::Completed { file: finished.items > 0, items: finished.items })
@@ -184,7 +194,13 @@ impl Crawler {
                 limited(&what, wait)
             }
             JobError::SourceDown { what } => {
-                self.source_health.failed(&what, &*self.parts.clock);
+                if let Some(network) = self.parts.networks.get(&job.source) {
+                    let setting = match job.source.is_default() {
+                        true => "--api-url".to_owned(),
+                        false => format!("[source.{}]", job.source),
+                    };
+                    network.health.failed(&what, &setting, &*self.parts.clock);
+                }
                 limited(&what, Backoff::new(RETRY.0, RETRY.0).next(&*self.parts.entropy))
             }
             JobError::Gone(reason) => Finding::Gone(reason),
@@ -215,18 +231,18 @@ impl JobRunner for Crawler {
         .boxed()
     }
 
-    fn capacity(&self, operation: Operation) -> usize {
+    fn sources(&self) -> Vec<SourceName> {
+        self.parts.networks.names().cloned().collect()
+    }
+
+    fn capacity(&self, source: &SourceName, operation: Operation) -> usize {
+        let Some(network) = self.parts.networks.get(source) else { return 0 };
         let endpoint = match operation {
             Operation::Timeline | Operation::Update => Endpoint::Timeline,
             Operation::Followers => Endpoint::Followers,
             Operation::Analysis => Endpoint::Lookup,
         };
-        let room = self.parts.pool.capacity(&self.parts.source.scope(endpoint, None));
+        let room = self.parts.pool.capacity(&network.source.scope(endpoint, None));
         self.dataset_health.room(room, &*self.parts.clock)
     }
-}
-
-/// The account of a job in the dataset.
-fn account_of(job: &Job) -> Account {
-    Account::from(&job.user)
 }

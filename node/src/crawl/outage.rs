@@ -102,13 +102,13 @@ impl SourceHealth {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request could not be sent. Logged now and then, since every job reports it.
-    pub(super) fn failed(&self, what: &str, clock: &dyn Clock) {
+    /// A request could not be sent; `setting` says where. Logged now and then, since every job reports it.
+    pub(super) fn failed(&self, what: &str, setting: &str, clock: &dyn Clock) {
         let now = clock.monotonic();
         let mut outage = self.lock();
         let told = outage.as_ref().map(|outage| outage.told);
         let due = told.is_none_or(|told| now.saturating_sub(told) >= TELL_EVERY);
-        let what = format!("{what}; check --api-url and the network");
+        let what = format!("{what}; check {setting} and the network");
         if due {
             tracing::warn!("{what}");
         }
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!((place.outage(&clock), reach.outage(&clock)), (None, None));
         let fail = || {
             place.failed("no space", &clock, &entropy);
-            reach.failed("no route", &clock);
+            reach.failed("no route", "--api-url", &clock);
         };
         fail();
         assert_eq!(place.outage(&clock).unwrap(), "the dataset cannot be written: no space");

@@ -1,10 +1,10 @@
 //! Keeps the profiles that an analysis looks up.
 
 use api::model::{DraftProgress, Finding, Job};
-use storage::dataset::{Appended, Dataset, DatasetError, ProfilesDraft, SavePoint, SourceName, profile_line};
+use storage::dataset::{Appended, Dataset, DatasetError, ProfilesDraft, SavePoint, profile_line};
 
+use super::Crawler;
 use super::job_error::JobError;
-use super::{Crawler, account_of};
 use crate::session::Assignment;
 use crate::source::Profile;
 
@@ -30,11 +30,11 @@ impl Kept {
     ) -> Result<Self, DatasetError> {
         let mut draft = match self {
             Self::Draft(draft) => draft,
-            Self::Nothing if !profiles.is_empty() => dataset.begin_profiles(&account_of(job), job.lease.0)?,
+            Self::Nothing if !profiles.is_empty() => dataset.begin_profiles(&job.account(), job.lease.0)?,
             other => return Ok(other),
         };
         for profile in profiles {
-            match draft.push(&profile_line(at, &SourceName::default(), job.crawl.0, &profile.raw)) {
+            match draft.push(&profile_line(at, &job.source, job.crawl.0, &profile.raw)) {
                 Err(error @ DatasetError::ItemTooLarge { .. }) => tracing::warn!("left out: {error}"),
                 other => other?,
             }
@@ -52,7 +52,7 @@ impl Crawler {
         let Some(from) = job.progress.as_ref().and_then(|progress| progress.draft.clone()) else {
             return Ok(Kept::Nothing);
         };
-        let (dataset, account, lease) = (self.parts.dataset.clone(), account_of(job), job.lease.0);
+        let (dataset, account, lease) = (self.parts.dataset.clone(), job.account(), job.lease.0);
         let saved = SavePoint { token: from.token, items: from.items };
         let resumed =
             self.on_disk(move || match dataset.resume_profiles(&account, saved, from.lease.0, lease) {

@@ -8,6 +8,7 @@ use storage::ids::UserId;
 use super::Crawler;
 use super::draft::{Page, Pages};
 use super::job_error::JobError;
+use super::networks::Network;
 use crate::address::Permit;
 use crate::budget::Acquired;
 use crate::rate::Delivery;
@@ -22,6 +23,7 @@ impl Crawler {
     /// One page of a timeline or follower list.
     pub(super) async fn page(
         &self,
+        network: &Network,
         pages: Pages,
         user: &UserId,
         cursor: Option<&str>,
@@ -29,16 +31,16 @@ impl Crawler {
     ) -> Result<Page, JobError> {
         match pages {
             Pages::Timeline => loop {
-                let permit = self.permit(Endpoint::Timeline, Some(user)).await?;
-                let answer = self.parts.source.timeline_page(permit.client(), user, cursor, since).await;
-                if let Some(page) = self.settle(Endpoint::Timeline, permit, answer)? {
+                let permit = self.permit(network, Endpoint::Timeline, Some(user)).await?;
+                let answer = network.source.timeline_page(permit.client(), user, cursor, since).await;
+                if let Some(page) = self.settle(network, Endpoint::Timeline, permit, answer)? {
                     return Ok(Page::Timeline(page));
                 }
             },
             Pages::Followers => loop {
-                let permit = self.permit(Endpoint::Followers, Some(user)).await?;
-                let answer = self.parts.source.followers_page(permit.client(), user, cursor).await;
-                if let Some(page) = self.settle(Endpoint::Followers, permit, answer)? {
+                let permit = self.permit(network, Endpoint::Followers, Some(user)).await?;
+                let answer = network.source.followers_page(permit.client(), user, cursor).await;
+                if let Some(page) = self.settle(network, Endpoint::Followers, permit, answer)? {
                     return Ok(Page::Followers(page));
                 }
             },
@@ -46,11 +48,15 @@ impl Crawler {
     }
 
     /// The profiles of these accounts, as many as one look-up allows, each once; those that are gone are missing.
-    pub(super) async fn look_up(&self, users: &[UserId]) -> Result<Vec<Profile>, JobError> {
+    pub(super) async fn look_up(
+        &self,
+        network: &Network,
+        users: &[UserId],
+    ) -> Result<Vec<Profile>, JobError> {
         loop {
-            let permit = self.permit(Endpoint::Lookup, None).await?;
-            let answer = self.parts.source.lookup(permit.client(), users).await;
-            if let Some(mut profiles) = self.settle(Endpoint::Lookup, permit, answer)? {
+            let permit = self.permit(network, Endpoint::Lookup, None).await?;
+            let answer = network.source.lookup(permit.client(), users).await;
+            if let Some(mut profiles) = self.settle(network, Endpoint::Lookup, permit, answer)? {
                 // An answer may repeat some, or hold accounts that nobody asked for.
                 let mut asked: HashSet<&UserId> = users.iter().collect();
                 profiles.retain(|profile| asked.remove(&profile.id));
@@ -61,8 +67,13 @@ impl Crawler {
     }
 
     /// Permission to send one request.
-    pub(super) async fn permit(&self, endpoint: Endpoint, user: Option<&UserId>) -> Result<Permit, JobError> {
-        let scope = self.parts.source.scope(endpoint, user);
+    pub(super) async fn permit(
+        &self,
+        network: &Network,
+        endpoint: Endpoint,
+        user: Option<&UserId>,
+    ) -> Result<Permit, JobError> {
+        let scope = network.source.scope(endpoint, user);
         match self.parts.pool.acquire_within(&scope, BUDGET_WAIT).await {
             Ok(Acquired::Ready(permit)) => Ok(permit),
             Ok(Acquired::Wait(after)) => Err(JobError::Limited { after: after.max(SHORTEST_LIMIT) }),
@@ -75,6 +86,7 @@ impl Crawler {
     /// The ledger learns of every refusal, so the addresses eventually run out.
     pub(super) fn settle<T>(
         &self,
+        network: &Network,
         endpoint: Endpoint,
         permit: Permit,
         answer: Answer<T>,
@@ -82,7 +94,7 @@ impl Crawler {
         self.counters.add_request(endpoint, permit.client().address(), &answer.rate);
         let not_sent = answer.rate.delivery == Delivery::NotSent;
         if matches!(answer.rate.delivery, Delivery::Answered(_)) {
-            self.source_health.answered();
+            network.health.answered();
         }
         let (outcome, _cost) = permit.settle_with(answer);
         match outcome {

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use api::model::{AddressStatus, BudgetStatus, WorkerStatus};
+use api::model::{AddressStatus, BudgetStatus, SourceStatus, WorkerStatus};
+use storage::dataset::SourceName;
 
 use super::Crawler;
+use super::networks::Network;
 
 /// Most addresses in a status, which has to fit into a message.
 const MOST_ADDRESSES: usize = 1024;
@@ -26,8 +28,29 @@ impl Crawler {
             http,
             addresses: self.address_status(),
             dataset_trouble: self.dataset_trouble(),
-            api_trouble: self.source_health.outage(&*self.parts.clock),
+            api_trouble: self.source_troubles().into_iter().reduce(|all, more| format!("{all}; {more}")),
         }
+    }
+
+    /// Which sources cannot be reached, and why, as far as jobs have noticed recently.
+    pub(super) fn source_troubles(&self) -> Vec<String> {
+        self.parts
+            .networks
+            .iter()
+            .filter_map(|(_, network)| network.health.outage(&*self.parts.clock))
+            .collect()
+    }
+
+    /// The sources. Their hosts are not asked.
+    pub fn source_status(&self) -> Vec<SourceStatus> {
+        let status = |(name, network): (&SourceName, &Network)| SourceStatus {
+            name: name.clone(),
+            kind: network.source.kind().to_owned(),
+            place: network.source.place(),
+            trouble: network.health.outage(&*self.parts.clock),
+            reached: None,
+        };
+        self.parts.networks.iter().map(status).collect()
     }
 
     /// Why the dataset cannot be written, as far as jobs have noticed recently.

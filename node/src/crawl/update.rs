@@ -4,9 +4,9 @@ use api::model::Finding;
 use storage::dataset::{Appended, DatasetError};
 use storage::ids::PostId;
 
+use super::Crawler;
 use super::draft::{Draft, Pages};
 use super::job_error::JobStop;
-use super::{Crawler, account_of};
 use crate::session::Assignment;
 
 /// The saved part of a timeline.
@@ -49,7 +49,7 @@ impl Crawler {
     }
 
     async fn newest_saved(&self, assignment: &Assignment) -> Result<Saved, JobStop> {
-        let (dataset, account) = (self.parts.dataset.clone(), account_of(&assignment.job));
+        let (dataset, account) = (self.parts.dataset.clone(), assignment.job.account());
         let found = self.on_disk(move || match dataset.newest_post(&account) {
             Ok(newest) => Ok(newest.map_or(Saved::Nothing, Saved::Newest)),
             Err(error @ DatasetError::SetAside { .. }) => {

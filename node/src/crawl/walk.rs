@@ -5,10 +5,10 @@ use api::wire::bounds::MAX_CURSOR;
 use storage::dataset::DatasetError;
 use storage::planted::{Bug, planted};
 
+use super::Crawler;
 use super::draft::{Draft, Page, Pages};
 use super::job_error::{JobError, JobStop};
 use super::saver::Saver;
-use super::{Crawler, account_of};
 use crate::session::Assignment;
 use crate::source::CursorWatch;
 
@@ -69,7 +69,7 @@ impl Crawler {
             tracing::info!(user = %job.user, "a walk starts over: its file was changed while the job waited");
             return Ok(walk);
         }
-        let (dataset, account, lease) = (self.parts.dataset.clone(), account_of(job), job.lease.0);
+        let (dataset, account, lease) = (self.parts.dataset.clone(), job.account(), job.lease.0);
         let resumed = self.on_disk(move || match Draft::resume(&*dataset, pages, &account, &from, lease) {
             Ok(draft) => Ok(Ok(draft)),
             Err(missing @ DatasetError::DraftMissing { .. }) => Ok(Err(missing)),
@@ -95,11 +95,12 @@ impl Crawler {
         if let Some(stop) = assignment.stop() {
             return Err(stop.into());
         }
+        let network = self.network(&assignment.job.source)?;
         let user = &assignment.job.user;
         let page = tokio::select! {
             biased;
             stop = assignment.stopped() => return Err(stop.into()),
-            page = self.page(walk.pages, user, walk.cursor.as_deref(), since) => page?,
+            page = self.page(network, walk.pages, user, walk.cursor.as_deref(), since) => page?,
         };
         if page.unusable() > 0 {
             tracing::warn!(%user, count = page.unusable(), "left out items without a usable id");
@@ -162,7 +163,7 @@ impl Crawler {
             return Ok(stamp);
         }
         // No other job writes the file while this one has its lease.
-        let key = walk.pages.file(&account_of(&assignment.job));
+        let key = walk.pages.file(&assignment.job.account());
         let dataset = self.parts.dataset.clone();
         let stamp = self.on_disk(move || dataset.stamp(&key)).await?;
         walk.based_on = Some(stamp);
@@ -191,7 +192,7 @@ impl Crawler {
         work: impl FnOnce(&mut Draft) -> Result<T, DatasetError> + Send + 'static,
     ) -> Result<(Draft, T), JobError> {
         let (draft, pages, dataset) = (walk.draft.take(), walk.pages, self.parts.dataset.clone());
-        let (account, lease) = (account_of(&assignment.job), assignment.job.lease.0);
+        let (account, lease) = (assignment.job.account(), assignment.job.lease.0);
         self.on_disk(move || {
             let mut draft = match draft {
                 Some(draft) => draft,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use storage::dataset::SourceName;
 
 use api::model::{
     AddressStatus, BudgetStatus, ClusterId, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, CrawlView, DiskId,
@@ -31,6 +32,7 @@ fn crawl(phase: CrawlPhase) -> CrawlView {
             follow: None,
             priority: 1,
             fingerprint: None,
+            source: SourceName::default(),
         },
         phase,
         counters: CrawlCounters::default(),

@@ -71,6 +71,14 @@ impl TappedSource {
 }
 
 impl Source for TappedSource {
+    fn kind(&self) -> &'static str {
+        self.source.kind()
+    }
+
+    fn place(&self) -> String {
+        self.source.place()
+    }
+
     fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope {
         self.source.scope(endpoint, user)
     }
@@ -143,11 +151,16 @@ impl TimelineTap {
     }
 }
 
+/// Timelines of the default source are mirrored.
+fn is_mirrored(key: &FileKey) -> bool {
+    key.kind == FileKind::Timeline && key.account.source.is_default()
+}
+
 impl PublicationHook for TimelineTap {
     /// Recorded before the file has its name: a crash in between then costs a read of an old file, while the reverse order
     /// would lose the tweets.
     fn before(&self, key: &FileKey) -> Result<()> {
-        if key.kind != FileKind::Timeline {
+        if !is_mirrored(key) {
             return Ok(());
         }
         let since = self.newest(&key.account)?;
@@ -159,8 +172,7 @@ impl PublicationHook for TimelineTap {
 
     fn after(&self, key: &FileKey) {
         let mut publishing = self.tap.publishing();
-        if let Some(count) = publishing.get_mut(&key.account.user).filter(|_| key.kind == FileKind::Timeline)
-        {
+        if let Some(count) = publishing.get_mut(&key.account.user).filter(|_| is_mirrored(key)) {
             *count -= 1;
             if *count == 0 {
                 publishing.remove(&key.account.user);

@@ -3,12 +3,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use anyhow::Context;
+use api::model::SourceStatus;
 use api::wire::{Dial, Tcp, Tls};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use raft::command::Limits;
-use raft::server::{ResolveError, ResolveNames, Tracker, TrackerOptions};
-use storage::dataset::Dataset;
+use raft::server::{ResolveError, SourceServices, Tracker, TrackerOptions};
+use storage::dataset::{Dataset, SourceName};
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy, Work};
+use storage::ids::UserId;
 use storage::net::http_port::Gate;
 use storage::net::trust::Trust;
 use tokio::runtime::Handle;
@@ -18,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::Output;
 use crate::address::AddressPool;
 use crate::budget::{BootTime, BudgetSettings, LedgerEnv};
-use crate::crawl::{self, Crawler, CrawlerParts};
+use crate::crawl::{self, Crawler, CrawlerParts, Networks};
 use crate::follow::FollowRule;
 use crate::http::{Observation, Observe};
 use crate::http_client::HttpSettings;
@@ -26,7 +30,7 @@ use crate::logs::LogRing;
 use crate::mirror::{Feed, FeedOptions, Mirror, MirrorOptions, MirrorView};
 use crate::monitor::{Graphite, Indexer, Monitor, MonitorParts, MonitorSettings, WatchedNode};
 use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView};
-use crate::settings::{MirrorSettings, Settings};
+use crate::settings::{MirrorSettings, Settings, SourceSettings};
 use crate::source::Source;
 use crate::source::twitter::{TwitterSettings, TwitterSource};
 
@@ -78,12 +82,9 @@ impl Node {
         let workers = settings.workers.unwrap_or_else(default_workers);
         let shared_tracker = Arc::new(tracker.clone());
         let feed = open_feed(settings, world, &tracker)?;
-        let mut source: Arc<dyn Source> = Arc::new(TwitterSource::new(&twitter_settings(settings))?);
-        if let Some(feed) = &feed {
-            source = feed.tap_source(source);
-        }
+        let networks = open_networks(settings, feed.as_ref())?;
         let crawler = Arc::new(Crawler::new(CrawlerParts {
-            source,
+            networks,
             pool: Arc::new(open_pool(settings, world, addresses, &tracker)?),
             dataset: dataset.clone(),
             tracker: shared_tracker.clone(),
@@ -117,7 +118,7 @@ impl Node {
                 crawler.worker_status(workers, busy, http.clone())
             })
         });
-        node.tracker.set_resolver(resolver(&node.crawler));
+        node.tracker.set_sources(Arc::new(Services(node.crawler.clone())));
         Ok((node, session))
     }
 
@@ -197,19 +198,38 @@ impl Node {
     }
 }
 
-/// Looks up screen names with the budgets of this node.
-fn resolver(crawler: &Arc<Crawler>) -> ResolveNames {
-    let crawler = crawler.clone();
-    Arc::new(move |names| {
-        let crawler = crawler.clone();
+/// The sources of a node, for clients.
+struct Services(Arc<Crawler>);
+
+impl SourceServices for Services {
+    /// Looks up names with the budgets of this node.
+    fn resolve(
+        &self,
+        source: SourceName,
+        names: Vec<String>,
+    ) -> BoxFuture<'static, Result<Vec<(String, UserId)>, ResolveError>> {
+        let crawler = self.0.clone();
         async move {
-            crawler.resolve(&names).await.map_err(|error| match &error {
+            crawler.resolve(&source, &names).await.map_err(|error| match &error {
                 crawl::ResolveError::Limited { .. } => ResolveError::Passing(error.to_string()),
-                crawl::ResolveError::Source(_) => ResolveError::Lasting(error.to_string()),
+                crawl::ResolveError::Source(_) | crawl::ResolveError::NoSource { .. } => {
+                    ResolveError::Lasting(error.to_string())
+                }
             })
         }
         .boxed()
-    })
+    }
+
+    fn list(&self, check: bool) -> BoxFuture<'static, Vec<SourceStatus>> {
+        let crawler = self.0.clone();
+        async move {
+            match check {
+                true => crawler.check_sources().await,
+                false => crawler.source_status(),
+            }
+        }
+        .boxed()
+    }
 }
 
 /// An unreachable API is no reason: all nodes share it, and no other one could do better.
@@ -282,12 +302,25 @@ fn open_feed(settings: &Settings, world: &World, tracker: &Tracker) -> anyhow::R
     Ok(Some(Feed::open(options)?))
 }
 
-fn twitter_settings(settings: &Settings) -> TwitterSettings {
-    TwitterSettings {
-        base_url: settings.api_url.clone(),
-        bearer: settings.api_token.clone(),
-        budget_per: None,
+/// The default source and those by name. Only the default one is mirrored.
+fn open_networks(settings: &Settings, feed: Option<&Feed>) -> anyhow::Result<Networks> {
+    let mut source = twitter(&settings.api_url, settings.api_token.as_deref())?;
+    if let Some(feed) = feed {
+        source = feed.tap_source(source);
     }
+    let mut networks = Networks::only(source);
+    for (name, settings) in &settings.sources {
+        let source = match settings {
+            SourceSettings::Twitter { api_url, token } => twitter(api_url, token.as_deref()),
+        };
+        networks = networks.with(name.clone(), source.with_context(|| format!("[source.{name}]"))?);
+    }
+    Ok(networks)
+}
+
+fn twitter(url: &str, token: Option<&str>) -> anyhow::Result<Arc<dyn Source>> {
+    let (base_url, bearer) = (url.to_owned(), token.map(str::to_owned));
+    Ok(Arc::new(TwitterSource::new(&TwitterSettings { base_url, bearer, budget_per: None })?))
 }
 
 fn open_pool(

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::client::{ApiError, ClientError};
-use api::model::{Finding, Job, JobId, LeaseId, Report, ReportAnswer, SessionId, Wants};
+use api::model::{Finding, Job, JobId, LeaseId, Report, ReportAnswer, SessionId, SourceWants};
 use api::wire::bounds::{FULL_COMMAND, encoded_size};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::assignment::{Ending, Message};
-use super::jobs::{Load, RunningJob};
+use super::jobs::{AllWants, Load, RunningJob};
 use super::{Assignment, Backoff, JobRunner, LeaseClock, SessionLoop};
 
 /// How long a report with few findings waits for more.
@@ -113,9 +113,9 @@ impl SessionLoop {
                 |finding: &Finding| matches!(finding, Finding::Published | Finding::DraftLost);
             let published: Vec<_> = findings.iter().filter(|f| ends_publication(&f.2)).map(|f| f.1).collect();
             let empty = findings.is_empty();
-            let wants = self.wants(live);
+            let AllWants { wants, others } = self.wants(live);
             let report = Report { session: live.session, sequence: live.sequence, findings, wants };
-            let answer = match self.send(live, report).await {
+            let answer = match self.send(live, report, others).await {
                 Ok(answer) => answer,
                 Err(why) => return SessionOutcome::Lost(why),
             };
@@ -132,11 +132,15 @@ impl SessionLoop {
         }
     }
 
-    fn wants(&self, live: &ActiveSession) -> Wants {
+    fn load(&self) -> Load {
+        self.jobs.load(self.options.workers, self.tracker.knows_sources())
+    }
+
+    fn wants(&self, live: &ActiveSession) -> AllWants {
         if live.stop.is_cancelled() {
-            return Wants::NONE;
+            return AllWants::NONE;
         }
-        self.jobs.load(self.options.workers).wants(&*self.runner)
+        self.load().wants(&*self.runner)
     }
 
     /// Returns when there is something to report, a report would be granted something, or a report is due.
@@ -151,8 +155,9 @@ impl SessionLoop {
             if live.due || (stopping && self.jobs.is_empty() && self.publisher.is_idle()) {
                 return;
             }
-            let (runner, load) = (self.runner.clone(), self.jobs.load(self.options.workers));
-            let wants = self.wants(live);
+            let (runner, load) = (self.runner.clone(), self.load());
+            let asked = self.wants(live);
+            let AllWants { wants, others } = asked.clone();
             let pause = live.fruitless.as_mut().map(|backoff| backoff.next(&*self.options.entropy));
             let sent = self.options.clock.monotonic() + pause.unwrap_or_default();
             let wait = async {
@@ -165,7 +170,7 @@ impl SessionLoop {
                     return Ok(true);
                 }
                 let waiting =
-                    self.tracker.wait_for_work(self.options.node, live.session, wants, live.ttl / 3);
+                    self.tracker.wait_for_work(self.options.node, live.session, wants, others, live.ttl / 3);
                 timeout(live.ttl / 2, waiting).await.unwrap_or(Ok(true))
             };
             tokio::select! {
@@ -177,7 +182,7 @@ impl SessionLoop {
                     }
                 }
                 () = live.stop.cancelled(), if !stopping => {}
-                () = room_for_more(&*runner, load, wants), if !stopping => {}
+                () = room_for_more(&*runner, load, asked), if !stopping => {}
                 answer = wait => match answer {
                     Ok(false) => {
                         live.lease_clock.acknowledged(sent);
@@ -214,14 +219,19 @@ impl SessionLoop {
     }
 
     /// Sends a report until it is answered, or the leases may have ended.
-    async fn send(&mut self, live: &mut ActiveSession, report: Report) -> Result<ReportAnswer, String> {
+    async fn send(
+        &mut self,
+        live: &mut ActiveSession,
+        report: Report,
+        others: Vec<SourceWants>,
+    ) -> Result<ReportAnswer, String> {
         let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
         loop {
             let sent = self.options.clock.monotonic();
             // The opening may have taken long: the first report confirms the session.
             let patience = if report.sequence == 1 { live.ttl } else { live.lease_clock.remaining() };
-            let answer = match timeout(patience, self.tracker.report(self.options.node, report.clone())).await
-            {
+            let reporting = self.tracker.report(self.options.node, report.clone(), others.clone());
+            let answer = match timeout(patience, reporting).await {
                 Ok(answer) => answer,
                 Err(_) => return Err("no leader answered a report before the leases could end".to_owned()),
             };
@@ -263,6 +273,7 @@ impl SessionLoop {
         let lease = job.lease;
         let running = RunningJob {
             job: job.id,
+            source: job.source.clone(),
             operation: job.operation,
             session: live.session,
             abandon: abandon.clone(),
@@ -301,15 +312,14 @@ impl SessionLoop {
     }
 }
 
-/// Returns when the runner could take more jobs than `wants`.
-async fn room_for_more(runner: &dyn JobRunner, load: Load, wants: Wants) {
-    if load.idle == 0 || wants.each.iter().all(|&asked| asked == load.idle) {
+/// Returns when the runner could take more jobs than were asked for.
+async fn room_for_more(runner: &dyn JobRunner, load: Load, asked: AllWants) {
+    if load.idle == 0 || asked.is_full(load.idle) {
         return std::future::pending().await;
     }
     loop {
         sleep(ROOM_EVERY).await;
-        let now = load.wants(runner);
-        if now.each.iter().zip(wants.each).any(|(now, asked)| *now > asked) {
+        if !load.wants(runner).is_within(&asked) {
             return;
         }
     }
@@ -317,7 +327,7 @@ async fn room_for_more(runner: &dyn JobRunner, load: Load, wants: Wants) {
 
 #[cfg(test)]
 mod tests {
-    use api::model::Progress;
+    use api::model::{Progress, Wants};
     use api::wire::bounds::MAX_COMMAND;
     use storage::ids::UserId;
 

@@ -121,6 +121,7 @@ mod tests {
             depth: 0,
             attempt: 2,
             progress: None,
+            source: Default::default(),
         };
         let gauges: Vec<_> =
             (1..=3).map(|lease| board.begin(&job(lease), Duration::from_secs(lease))).collect();

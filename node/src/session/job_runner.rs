@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::model::Operation;
 use futures::future::BoxFuture;
+use storage::dataset::SourceName;
 
 use super::{Assignment, Ending};
 
@@ -12,8 +13,11 @@ pub trait JobRunner: Send + Sync + 'static {
     /// Runs one job to its end.
     fn run(self: Arc<Self>, assignment: Assignment) -> BoxFuture<'static, Ending>;
 
-    /// How many jobs of an operation the rate budgets allow now.
-    fn capacity(&self, operation: Operation) -> usize;
+    /// The sources whose jobs it runs.
+    fn sources(&self) -> Vec<SourceName>;
+
+    /// How many jobs of an operation the rate budgets of a source allow now.
+    fn capacity(&self, source: &SourceName, operation: Operation) -> usize;
 }
 
 /// A session as status pages show it.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::model::{Finding, JobId, LeaseId, Operation, Publication};
-use storage::dataset::{Account, Dataset, DatasetError, FileKey};
+use api::model::{Finding, JobId, LeaseId, Publication};
+use storage::dataset::{Dataset, DatasetError, FileKey};
 use storage::env::{Entropy, Work};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -66,12 +66,8 @@ impl Publisher {
 
     /// Starts a publication, unless it is in progress.
     pub(super) fn start(&mut self, publication: Publication) {
-        let Publication { job, lease, draft, user, operation } = publication;
-        let key = match operation {
-            Operation::Timeline | Operation::Update => FileKey::timeline(&user),
-            Operation::Followers => FileKey::followers(&user),
-            Operation::Analysis => Account::from(&user).profiles(),
-        };
+        let key = publication.file();
+        let Publication { job, lease, draft, .. } = publication;
         if self.under_way.contains_key(&lease) {
             return;
         }

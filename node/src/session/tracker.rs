@@ -5,6 +5,9 @@ use api::model::{CrawlId, CrawlSpec};
 use raft::server::Tracker;
 use storage::ids::UserId;
 
+/// The cluster version from which on crawls have sources.
+const FIRST_SOURCES: u32 = 5;
+
 /// The job tracker as sessions and workers use it: its calls, and the knowledge of this node's replica. It is
 /// [`raft::server::Tracker`] in a node; a test can use a state machine alone.
 pub trait JobTracker: TrackerApi {
@@ -14,6 +17,9 @@ pub trait JobTracker: TrackerApi {
     /// Whether the analyses of a crawl that this replica knows write the profiles that they look up. Local and
     /// immediate.
     fn keeps_profiles(&self, crawl: CrawlId) -> bool;
+
+    /// Whether the cluster, as this replica knows it, has crawls of other sources than the default one. Local and immediate.
+    fn knows_sources(&self) -> bool;
 
     /// Index of the last entry that this replica has applied. Local and immediate.
     fn applied_index(&self) -> u64;
@@ -29,6 +35,10 @@ impl JobTracker for Tracker {
 
     fn keeps_profiles(&self, crawl: CrawlId) -> bool {
         Tracker::keeps_profiles(self, crawl)
+    }
+
+    fn knows_sources(&self) -> bool {
+        Tracker::version(self) >= FIRST_SOURCES
     }
 
     fn applied_index(&self) -> u64 {

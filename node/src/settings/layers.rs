@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use storage::net::secret;
 
+use super::sources::{self, Sources};
 use super::table::{SETTINGS, Setting, find, find_by_file, variable};
 use super::{Problem, Problems};
 
@@ -41,6 +42,8 @@ pub(super) struct Layers {
     given: BTreeMap<&'static str, (String, Origin)>,
     pub(super) check_config: bool,
     pub(super) print_ips: bool,
+    /// The sources of the file.
+    pub(super) sources: Sources,
 }
 
 /// Largest settings file, bytes.
@@ -58,6 +61,7 @@ impl Layers {
             given: BTreeMap::new(),
             check_config: matches.get_flag("check-config"),
             print_ips: matches.get_flag("print-ips"),
+            sources: Sources::new(),
         };
         let from_environment = |name: &str| environment(name).filter(|value| !value.is_empty());
         let file = matches.get_one::<OsString>("config").cloned().or_else(|| from_environment("TWM_CONFIG"));
@@ -130,6 +134,10 @@ impl Layers {
             Err(what) => return problems.push(Problem { setting: None, origin, what }),
         };
         for (key, value) in table {
+            if key == "source" {
+                self.sources = sources::read(value, path, problems);
+                continue;
+            }
             if let (Some(setting), Some(secret)) = (find_by_file(&key), value.as_str()) {
                 // Relative to the settings file, so that both can be moved together.
                 let secret = path.parent().unwrap_or(Path::new(".")).join(secret);

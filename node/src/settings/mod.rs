@@ -7,6 +7,7 @@
 mod layers;
 mod place;
 mod problems;
+mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use layers::Layers;
 pub use layers::Origin;
 pub use place::{CassandraSettings, OutputPlace, S3Settings};
 pub use problems::{LoadError, Problem, Problems};
+pub use sources::{SourceSettings, Sources};
 use storage::net::trust::TrustFiles;
 use table::{DefaultValue, SETTINGS};
 pub use urls::{GraphiteUrl, IndexerUrl};
@@ -74,6 +76,8 @@ pub struct Settings {
     pub api_url: String,
     /// Bearer token of the API.
     pub api_token: Option<String>,
+    /// The sources besides the default one.
+    pub sources: Sources,
     /// Timeout of a request to the API.
     pub request_timeout: Duration,
     /// Folder of the dataset.
@@ -181,7 +185,8 @@ impl fmt::Display for Loaded {
             Shown::Value(value) => writeln!(f, "{:<40} # {origin}", format!("{key} = {value}")),
             Shown::Secret => writeln!(f, "# {key} is set, and not shown ({origin})"),
             Shown::Unset => writeln!(f, "# {key} is not set"),
-        })
+        })?;
+        self.settings.sources.iter().try_for_each(|(name, source)| write!(f, "\n[source.{name}]\n{source}"))
     }
 }
 
@@ -283,6 +288,7 @@ impl Reader<'_> {
             workers: workers.map(|n| n as u32),
             api_url: api_url?,
             api_token,
+            sources: self.layers.sources.clone(),
             request_timeout: request_timeout?,
             s3: s3?,
             cassandra: cassandra?,

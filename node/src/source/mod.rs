@@ -54,6 +54,17 @@ pub enum Endpoint {
 /// [`Answer::cost`]; one with several hosts or with budgets per token returns a different [`BudgetScope`] by
 /// user.
 pub trait Source: Send + Sync + 'static {
+    /// The kind of network, as in the settings.
+    fn kind(&self) -> &'static str;
+
+    /// Where its API is, for people.
+    fn place(&self) -> String;
+
+    /// A name that a check of the source looks up.
+    fn probe_name(&self) -> &str {
+        "twitter"
+    }
+
     /// The budget that a request for `endpoint` counts against; `user` decides if a network has several hosts.
     fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope;
 

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use node::session::{Assignment, Ending, JobRunner};
 use raft::command::{Limits, Mutation};
+use storage::dataset::SourceName;
 use storage::env::{Clock, SystemClock};
 use tokio::sync::mpsc;
 
@@ -75,7 +76,11 @@ impl JobRunner for Waiters {
         .boxed()
     }
 
-    fn capacity(&self, _: Operation) -> usize {
+    fn sources(&self) -> Vec<SourceName> {
+        vec![SourceName::default()]
+    }
+
+    fn capacity(&self, _: &SourceName, _: Operation) -> usize {
         usize::MAX
     }
 }

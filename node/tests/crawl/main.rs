@@ -10,5 +10,6 @@ mod leases;
 mod operations;
 mod profiles;
 mod rig;
+mod sources;
 mod stopping;
 mod tracker;

@@ -3,6 +3,7 @@
 use api::model::{Finding, OpenSession, Operation, Report, Response, StorageId, Traversal, Wants};
 use axum::http::StatusCode;
 use raft::command::Mutation;
+use storage::dataset::SourceName;
 use storage::ids::UserId;
 
 use super::api::Api;
@@ -146,7 +147,7 @@ async fn screen_names_are_resolved_a_hundred_at_a_time() {
     let (api, tracker, folder) = (Api::start().await, LocalTracker::new(LIMITS), Folder::new());
     let rig = Rig::start(&api, &tracker, &folder).await;
     let names: Vec<String> = (1..=150).map(|n| format!("u{n}")).collect();
-    let found = rig.crawler.as_ref().unwrap().resolve(&names).await.unwrap();
+    let found = rig.crawler.as_ref().unwrap().resolve(&SourceName::default(), &names).await.unwrap();
     assert_eq!(found[..2], [("u1".to_owned(), UserId::from(1)), ("u2".to_owned(), UserId::from(2))]);
     assert_eq!(found.len(), 135, "those that are suspended are missing");
     assert_eq!(api.cursors("lookup", 0).len(), 2);

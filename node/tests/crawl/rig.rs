@@ -7,9 +7,10 @@ use std::time::Duration;
 use api::model::{Refusal, StorageId};
 use node::address::AddressPool;
 use node::budget::{BootTime, BudgetSettings, LedgerEnv};
-use node::crawl::{Crawler, CrawlerParts};
+use node::crawl::{Crawler, CrawlerParts, Networks};
 use node::http_client::HttpSettings;
 use node::session::{JobRunner, SessionLoop, SessionOptions, SessionView};
+use node::source::Source;
 use node::source::twitter::{TwitterSettings, TwitterSource};
 use raft::command::Limits;
 use storage::dataset::{Account, Dataset, FileKey, FilesDataset, FilesOptions};
@@ -95,9 +96,13 @@ impl Rig {
         folder: &Folder,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let source = |url: &str| -> Arc<dyn Source> {
+            let settings = TwitterSettings { base_url: url.to_owned(), bearer: None, budget_per: None };
+            Arc::new(TwitterSource::new(&settings).unwrap())
+        };
+        let networks = Networks::only(source(&api.url)).with("other".parse().unwrap(), source(&api.url));
         let entropy = world().1;
         let dataset: Arc<dyn Dataset> = Arc::new(folder.dataset());
-        let settings = TwitterSettings { base_url: api.url.clone(), bearer: None, budget_per: None };
         let env = LedgerEnv {
             clock: clock.clone(),
             entropy: entropy.clone(),
@@ -108,7 +113,7 @@ impl Rig {
         let (pool, _) =
             AddressPool::open(vec![None], HttpSettings::default(), &folder.budgets(), budgets, env).unwrap();
         let crawler = Arc::new(Crawler::new(CrawlerParts {
-            source: Arc::new(TwitterSource::new(&settings).unwrap()),
+            networks,
             pool: Arc::new(pool),
             dataset: dataset.clone(),
             tracker: tracker.clone(),

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use storage::dataset::SourceName;
 
 use api::client::{ApiError, ClientError};
 use api::model::{
-    Answer, CrawlId, CrawlPhase, CrawlSpec, CrawlView, FailedUser, Failure, Gone, Operations, Query,
-    RequestId, Response, SessionId, Traversal, Wants,
+    Answer, CrawlId, CrawlPhase, CrawlSpec, CrawlView, FailedUser, Failure, Gone, Query, RequestId, Response,
+    SessionId, Traversal,
 };
 use api::wire::{ApiReply, ApiRequest, NodeRequest};
 use api::{Called, TrackerApi};
 use futures::FutureExt;
 use node::session::JobTracker;
 use raft::command::{Command, Limits, Mutation};
-use raft::state::State;
+use raft::state::{Demand, State};
 use storage::env::{Clock, SystemClock};
 use storage::ids::UserId;
 use storage::state::MemoryStore;
@@ -29,6 +30,19 @@ pub struct LocalTracker {
     limits: Limits,
     /// While set, no call is answered, as if there were no leader.
     pub silent: AtomicBool,
+}
+
+fn spec(operations: &str) -> CrawlSpec {
+    CrawlSpec {
+        name: String::new(),
+        operations: operations.parse().unwrap(),
+        traversal: Traversal::Default,
+        depth: None,
+        follow: None,
+        priority: 1,
+        fingerprint: None,
+        source: SourceName::default(),
+    }
 }
 
 impl LocalTracker {
@@ -70,17 +84,20 @@ impl LocalTracker {
         traversal: Traversal,
         follow: Option<&str>,
     ) -> CrawlId {
-        let operations: Operations = operations.parse().unwrap();
         let follow = follow.map(str::to_owned);
-        let spec = CrawlSpec {
-            name: String::new(),
-            operations,
-            traversal,
-            depth: None,
-            follow,
-            priority: 1,
-            fingerprint: None,
-        };
+        self.submit_spec(CrawlSpec { traversal, follow, ..spec(operations) }, users)
+    }
+
+    /// A crawl of the other source, which is the same API.
+    pub fn submit_other(&self, operations: &str, users: &[u64]) -> CrawlId {
+        self.submit_from("other", operations, users)
+    }
+
+    pub fn submit_from(&self, source: &str, operations: &str, users: &[u64]) -> CrawlId {
+        self.submit_spec(CrawlSpec { source: source.parse().unwrap(), ..spec(operations) }, users)
+    }
+
+    fn submit_spec(&self, spec: CrawlSpec, users: &[u64]) -> CrawlId {
         let request = RequestId { client: 1, sequence: self.index.load(Ordering::SeqCst) };
         let Response::CrawlCreated(crawl) = self.apply(Mutation::CreateCrawl { request, spec }) else {
             panic!("the crawl is refused")
@@ -127,9 +144,14 @@ impl LocalTracker {
         let mutation = match request {
             NodeRequest::OpenSession(open) => Mutation::OpenSession(open),
             NodeRequest::Report(report) => Mutation::Report(report),
+            NodeRequest::ReportOf { report, others } => Mutation::ReportOf { report, others },
             NodeRequest::EndSession { session } => Mutation::EndSession { session, graceful: true },
             NodeRequest::WaitForWork { session, wants, timeout_ms } => {
-                return Ok(ApiReply::Work(self.wait(session, &wants, timeout_ms).await));
+                return Ok(ApiReply::Work(self.wait(session, &wants.into(), timeout_ms).await));
+            }
+            NodeRequest::WaitForWorkOf { session, wants, others, timeout_ms } => {
+                let demand = Demand::new(wants, others);
+                return Ok(ApiReply::Work(self.wait(session, &demand, timeout_ms).await));
             }
             NodeRequest::EventsPassed { through } => Mutation::EventsPassed { through },
             NodeRequest::Digest { .. } => panic!("no worker asks for a digest"),
@@ -137,12 +159,12 @@ impl LocalTracker {
         self.answer(mutation).await.map(ApiReply::Mutated)
     }
 
-    async fn wait(&self, session: SessionId, wants: &Wants, timeout_ms: u32) -> bool {
+    async fn wait(&self, session: SessionId, demand: &Demand, timeout_ms: u32) -> bool {
         let end = self.clock.monotonic() + Duration::from_millis(timeout_ms.into());
         loop {
             self.tick();
             let silent = self.silent.load(Ordering::SeqCst);
-            if !silent && self.state.lock().unwrap().has_work(session, wants) {
+            if !silent && self.state.lock().unwrap().has_work(session, demand) {
                 return true;
             }
             if !silent && self.clock.monotonic() >= end {
@@ -188,6 +210,10 @@ impl JobTracker for LocalTracker {
 
     fn keeps_profiles(&self, crawl: CrawlId) -> bool {
         self.state.lock().unwrap().keeps_profiles(crawl)
+    }
+
+    fn knows_sources(&self) -> bool {
+        self.state.lock().unwrap().version() >= 5
     }
 
     fn applied_index(&self) -> u64 {

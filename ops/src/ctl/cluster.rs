@@ -7,9 +7,10 @@ use api::TrackerApi;
 use api::client::{ApiError, Client, ClientError};
 use api::model::{
     Answer, ClusterStatus, CrawlId, CrawlView, FailedUser, Failure, FrontierPage, Gone, NodeId, NodeStatus,
-    Query, Refusal, ReplicaCheck, RequestId, Response, Write,
+    Query, Refusal, ReplicaCheck, RequestId, Response, SourceStatus, Write,
 };
 use api::wire::{Dial, MemberRequest};
+use storage::dataset::SourceName;
 use storage::env::SystemEntropy;
 use storage::ids::UserId;
 
@@ -19,6 +20,14 @@ pub struct Cluster {
     client: Client,
     endpoints: Vec<String>,
     timeout: Duration,
+}
+
+/// The sources of one node, or why it did not tell them.
+pub struct NodeSources {
+    /// The node.
+    pub node: NodeId,
+    /// Its sources.
+    pub sources: Result<Vec<SourceStatus>, ClientError>,
 }
 
 impl Cluster {
@@ -139,9 +148,23 @@ impl Cluster {
         self.client.write(write).await
     }
 
-    /// Looks up screen names (without `@`), as many as one call allows. Returns those that have an account.
-    pub async fn resolve(&self, names: Vec<String>) -> Result<Vec<(String, UserId)>, ClientError> {
-        self.client.resolve(names).await
+    /// Looks up names (without `@`) in a source, as many as one call allows. Returns those that have an account.
+    pub async fn resolve(
+        &self,
+        source: &SourceName,
+        names: Vec<String>,
+    ) -> Result<Vec<(String, UserId)>, ClientError> {
+        self.client.resolve_of(source.clone(), names).await
+    }
+
+    /// The sources of each node; with `check`, after the nodes have reached their hosts.
+    pub async fn sources(&self, check: bool) -> Result<Vec<NodeSources>, ClientError> {
+        let members = self.status().await?.nodes;
+        let asked = members.into_iter().map(async |member| {
+            let node = self.only(&member.address);
+            NodeSources { node: member.id, sources: node.client.sources(check).await }
+        });
+        Ok(futures::future::join_all(asked).await)
     }
 
     /// Transfers the leadership to a node, or to the most up-to-date one; returns the new leader.

@@ -17,6 +17,7 @@ mod output;
 mod progress;
 pub mod render;
 mod rolling_restart;
+mod source;
 mod status;
 mod submit;
 pub mod targets;
@@ -122,6 +123,9 @@ enum Command {
     /// Stop and start granting jobs to a node.
     #[command(subcommand)]
     Node(node::Node),
+    /// Show the sources of the nodes, and check that they are reached.
+    #[command(subcommand)]
+    Source(source::Source),
     /// Restart one node after the other, without interrupting the cluster.
     RollingRestart(rolling_restart::RollingRestart),
     /// Make certificates for nodes, operators and viewers.
@@ -171,6 +175,7 @@ fn run(cli: &Cli) -> Result<(), CtlError> {
         Command::Member(verb) => on_cluster(verb.run(&cluster()?, output)),
         Command::Leader(verb) => on_cluster(verb.run(&cluster()?, output)),
         Command::Node(verb) => on_cluster(verb.run(&cluster()?, output)),
+        Command::Source(verb) => on_cluster(verb.run(&cluster()?, output)),
         Command::RollingRestart(args) => on_cluster(args.run(&cluster()?, output)),
     }
 }

@@ -134,7 +134,7 @@ pub async fn work_until_over(trackers: &Trackers, crawl: CrawlId, what: impl Fn(
         assert!(Instant::now() < deadline, "the crawl does not end");
         let report =
             Report { session, sequence, findings: std::mem::take(&mut findings), wants: Wants::any(8) };
-        let answer = client.report(1, report).await.unwrap();
+        let answer = client.report(1, report, Vec::new()).await.unwrap();
         for job in &answer.granted {
             findings.extend(what(job).into_iter().map(|finding| (job.id, job.lease, finding)));
         }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use storage::dataset::SourceName;
 use storage::ids::UserId;
 
 use crate::client::ClientError;
 use crate::model::{
     Answer, EventId, LeaseId, NodeId, NodeStatus, OpenSession, Query, ReplicaCheck, Report, ReportAnswer,
-    RequestId, Response, SessionId, SessionOpened, Wants, Write,
+    RequestId, Response, SessionId, SessionOpened, SourceStatus, SourceWants, Wants, Write,
 };
 use crate::wire::{ApiReply, ApiRequest, MemberRequest, NodeRequest};
 
@@ -57,6 +58,20 @@ pub trait TrackerApi: Send + Sync + 'static {
         async move { self.call(ApiRequest::ResolveNames(names)).await?.resolved() }.boxed()
     }
 
+    /// Like [`resolve`](Self::resolve), in a source by name.
+    fn resolve_of(&self, source: SourceName, names: Vec<String>) -> Called<'_, Vec<(String, UserId)>> {
+        let request = match source.is_default() {
+            true => ApiRequest::ResolveNames(names),
+            false => ApiRequest::ResolveNamesOf { source, names },
+        };
+        async move { self.call(request).await?.resolved() }.boxed()
+    }
+
+    /// The sources of the called node; with `check`, after it has reached their hosts.
+    fn sources(&self, check: bool) -> Called<'_, Vec<SourceStatus>> {
+        async move { self.call(ApiRequest::Sources { check }).await?.sources() }.boxed()
+    }
+
     /// Changes the cluster's members.
     fn change_members(&self, request: MemberRequest) -> Called<'_, ()> {
         async move { self.call(ApiRequest::Members(request)).await?.done() }.boxed()
@@ -89,9 +104,14 @@ pub trait TrackerApi: Send + Sync + 'static {
         async move { self.call(request).await?.opened() }.boxed()
     }
 
-    /// Reports, one report of a session at a time.
-    fn report(&self, node: NodeId, report: Report) -> Called<'_, ReportAnswer> {
-        let request = ApiRequest::Node { node, request: NodeRequest::Report(report) };
+    /// Reports, one report of a session at a time. `others` are the wants of other sources than the default one; they need
+    /// cluster version 5.
+    fn report(&self, node: NodeId, report: Report, others: Vec<SourceWants>) -> Called<'_, ReportAnswer> {
+        let request = match others.is_empty() {
+            true => NodeRequest::Report(report),
+            false => NodeRequest::ReportOf { report, others },
+        };
+        let request = ApiRequest::Node { node, request };
         async move { self.call(request).await?.reported() }.boxed()
     }
 
@@ -102,11 +122,15 @@ pub trait TrackerApi: Send + Sync + 'static {
         node: NodeId,
         session: SessionId,
         wants: Wants,
+        others: Vec<SourceWants>,
         timeout: Duration,
     ) -> Called<'_, bool> {
         let timeout_ms = timeout.as_millis() as u32;
-        let request =
-            ApiRequest::Node { node, request: NodeRequest::WaitForWork { session, wants, timeout_ms } };
+        let request = match others.is_empty() {
+            true => NodeRequest::WaitForWork { session, wants, timeout_ms },
+            false => NodeRequest::WaitForWorkOf { session, wants, others, timeout_ms },
+        };
+        let request = ApiRequest::Node { node, request };
         async move { self.call(request).await?.work() }.boxed()
     }
 

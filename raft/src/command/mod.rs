@@ -10,7 +10,9 @@ use storage::ids::UserId;
 
 pub use roster::RosterChange;
 
-use api::model::{CrawlId, CrawlSpec, EventId, NodeId, OpenSession, Report, RequestId, SessionId, Write};
+use api::model::{
+    CrawlId, CrawlSpec, EventId, NodeId, OpenSession, Report, RequestId, SessionId, SourceWants, Write,
+};
 
 /// Settings of the leader that the state machine depends on. They travel with each command, so that every
 /// replica applies the same ones.
@@ -153,9 +155,24 @@ pub enum Mutation {
         /// The change.
         write: Write,
     },
+    /// A node reports, and wants jobs of other sources than the default one.
+    ReportOf {
+        /// The report.
+        report: Report,
+        /// What it wants of these sources.
+        others: Vec<SourceWants>,
+    },
 }
 
 impl Mutation {
+    /// The report, if the command is one.
+    pub fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Report(report) | Self::ReportOf { report, .. } => Some(report),
+            _ => None,
+        }
+    }
+
     /// The request id, if the command has one.
     pub fn request_id(&self) -> Option<RequestId> {
         match self {

@@ -9,6 +9,8 @@ impl Mutation {
     pub fn since_version(&self) -> u32 {
         match self {
             Self::DeleteCrawl { .. } => 2,
+            Self::CreateCrawl { spec, .. } if !spec.source.is_default() => 5,
+            Self::ReportOf { .. } => 5,
             Self::Once { write, .. } => Self::from(write.clone()).since_version().max(3),
             _ => FIRST_CLUSTER_VERSION,
         }
@@ -26,7 +28,11 @@ impl Mutation {
             Self::Tick => "to let time pass",
             Self::OpenSession(_) => "to open a session",
             Self::Report(_) => "to report",
+            Self::ReportOf { .. } => "to report on several sources",
             Self::EndSession { .. } => "to end a session",
+            Self::CreateCrawl { spec, .. } if !spec.source.is_default() => {
+                "to create a crawl of another source"
+            }
             Self::CreateCrawl { .. } => "to create a crawl",
             Self::AddTargets { .. } => "to add targets",
             Self::SealCrawl { .. } => "to seal a crawl",

@@ -1,6 +1,7 @@
 //! The tracker's API on this node: served here if it leads, otherwise forwarded to the leader.
 
 use std::time::Duration;
+use storage::dataset::SourceName;
 
 use api::{Called, TrackerApi};
 use futures::FutureExt;
@@ -15,6 +16,7 @@ use tracing::Instrument;
 use crate::client::{ClientError, RequestNames};
 use crate::consensus::PackedCommand;
 use crate::model::{Command, Mutation, NodeId, RequestId, Response, SessionId};
+use crate::state::Demand;
 use crate::wire::{ApiError, ApiReply, ApiRequest, NodeRequest};
 
 use super::limits;
@@ -92,7 +94,9 @@ impl Tracker {
     pub(super) async fn serve(&self, request: ApiRequest, hops: u8) -> Result<ApiReply, ApiError> {
         match request {
             ApiRequest::NodeStatus => return Ok(ApiReply::NodeStatus(Box::new(self.status()))),
-            ApiRequest::ResolveNames(names) => return self.resolve(names).await,
+            ApiRequest::ResolveNames(names) => return self.resolve(SourceName::default(), names).await,
+            ApiRequest::ResolveNamesOf { source, names } => return self.resolve(source, names).await,
+            ApiRequest::Sources { check } => return self.sources(check).await,
             ApiRequest::Node { request: NodeRequest::Digest { index }, .. } => {
                 return Ok(ApiReply::Digest(self.inner.replica.digest_at(index)));
             }
@@ -136,8 +140,11 @@ impl Tracker {
                 self.change_members(request).await.map(|()| ApiReply::Done).map_err(NotDone::Failed)
             }
             ApiRequest::CheckReplicas => self.check_replicas().await.map(ApiReply::Checked),
-            ApiRequest::NodeStatus => Ok(ApiReply::NodeStatus(Box::new(self.status()))),
-            ApiRequest::ResolveNames(names) => self.resolve(names.clone()).await.map_err(NotDone::Failed),
+            // Served by whichever node is called.
+            ApiRequest::NodeStatus
+            | ApiRequest::ResolveNames(_)
+            | ApiRequest::ResolveNamesOf { .. }
+            | ApiRequest::Sources { .. } => Err(NotDone::NotLeader),
         }
     }
 
@@ -164,9 +171,17 @@ impl Tracker {
             }
             NodeRequest::OpenSession(open) => Mutation::OpenSession(open.clone()),
             NodeRequest::Report(report) => Mutation::Report(report.clone()),
+            NodeRequest::ReportOf { report, others } => {
+                Mutation::ReportOf { report: report.clone(), others: others.clone() }
+            }
             NodeRequest::EndSession { session } => Mutation::EndSession { session: *session, graceful: true },
             NodeRequest::WaitForWork { session, wants, timeout_ms } => {
-                return self.wait_as_leader(*session, wants, *timeout_ms).await.map(ApiReply::Work);
+                let demand = Demand::from(*wants);
+                return self.wait_as_leader(*session, &demand, *timeout_ms).await.map(ApiReply::Work);
+            }
+            NodeRequest::WaitForWorkOf { session, wants, others, timeout_ms } => {
+                let demand = Demand::new(*wants, others.clone());
+                return self.wait_as_leader(*session, &demand, *timeout_ms).await.map(ApiReply::Work);
             }
             NodeRequest::EventsPassed { through } => Mutation::EventsPassed { through: *through },
             NodeRequest::Digest { index } => {
@@ -202,10 +217,7 @@ impl Tracker {
             return Ok(Response::Refused(refusal));
         }
         let received = self.session_time();
-        let reporter = match &mutation {
-            Mutation::Report(report) => Some(report.session),
-            _ => None,
-        };
+        let reporter = mutation.report().map(|report| report.session);
         let _permit = self.inner.proposals.places.acquire().await.map_err(|_| stopping("the node stops"))?;
         let now = self.cluster_time(self.inner.replica.state().clock());
         // Decoded, a report takes many times the memory of its entry; it must not wait for the majority.

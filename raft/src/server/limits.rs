@@ -3,7 +3,7 @@
 use crate::model::{CrawlSpec, Finding, Mutation, Progress, Report};
 use crate::wire::ApiError;
 use crate::wire::bounds::{
-    MAX_COMMAND, MAX_CURSOR, MAX_DISCOVERED, MAX_FINDINGS, MAX_NAME, MAX_RULE, MAX_TARGETS,
+    MAX_COMMAND, MAX_CURSOR, MAX_DISCOVERED, MAX_FINDINGS, MAX_NAME, MAX_RULE, MAX_SOURCES, MAX_TARGETS,
 };
 
 /// Longest reason of a failure, bytes; the state machine keeps less.
@@ -24,6 +24,11 @@ pub(crate) fn check(mutation: &Mutation, known: u32) -> Result<(), ApiError> {
             "{bytes} bytes of events are too many to keep; at most {MAX_EVENTS_KEPT} are allowed"
         ))),
         Mutation::Report(report) => check_report(report),
+        Mutation::ReportOf { others, .. } if others.len() > MAX_SOURCES => Err(bad(format!(
+            "a report wants jobs of {} sources; at most {MAX_SOURCES} are allowed",
+            others.len()
+        ))),
+        Mutation::ReportOf { report, .. } => check_report(report),
         Mutation::Once { write, .. } => check(&Mutation::from(write.clone()), known),
         // A program that applies it would have to stop.
         Mutation::RaiseVersion { to } if *to > known => Err(bad(format!(
@@ -133,6 +138,7 @@ mod tests {
             follow: None,
             priority: 10,
             fingerprint: None,
+            source: storage::dataset::SourceName::default(),
         };
         for (bytes, fits) in [(MAX_NAME, true), (MAX_NAME + 1, false)] {
             let write = Write::CreateCrawl { request, spec: spec(bytes) };

@@ -40,5 +40,5 @@ pub use force::{NewCluster, force_new_cluster};
 pub(crate) use limits::check as check_limits;
 pub use listening::{Bound, Host, Listen, TcpPorts};
 pub use options::TrackerOptions;
-pub use source_services::{CheckFollowRule, ResolveError, ResolveNames};
+pub use source_services::{CheckFollowRule, ResolveError, SourceServices};
 pub use tracker::{Ended, StartError, Tracker};

@@ -3,10 +3,11 @@
 use std::sync::{Arc, RwLock};
 
 use futures::future::BoxFuture;
+use storage::dataset::SourceName;
 use storage::ids::UserId;
 
 use crate::client::MAX_NAMES;
-use crate::model::Mutation;
+use crate::model::{Mutation, SourceStatus};
 use crate::wire::{ApiError, ApiReply};
 
 use super::tracker::Tracker;
@@ -14,9 +15,18 @@ use super::tracker::Tracker;
 /// Checks a follow rule; the error is meant for its author.
 pub type CheckFollowRule = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
-/// Looks up screen names (without `@`). Returns those that have an account, with the account.
-pub type ResolveNames =
-    Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<Vec<(String, UserId)>, ResolveError>> + Send + Sync>;
+/// The node's side of its sources, for clients.
+pub trait SourceServices: Send + Sync {
+    /// Looks up names (without `@`) in a source. Returns those that have an account, with the account.
+    fn resolve(
+        &self,
+        source: SourceName,
+        names: Vec<String>,
+    ) -> BoxFuture<'static, Result<Vec<(String, UserId)>, ResolveError>>;
+
+    /// The sources; with `check`, after their hosts were asked.
+    fn list(&self, check: bool) -> BoxFuture<'static, Vec<SourceStatus>>;
+}
 
 /// Why names could not be looked up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,31 +39,40 @@ pub enum ResolveError {
     Lasting(String),
 }
 
-/// Looks up screen names for clients; absent until the node's workers run.
+/// The node's sources; absent until its workers run.
 #[derive(Default)]
-pub(super) struct Resolver(RwLock<Option<ResolveNames>>);
+pub(super) struct NodeSources(RwLock<Option<Arc<dyn SourceServices>>>);
 
 impl Tracker {
-    /// Enables clients to look up screen names through this node.
-    pub fn set_resolver(&self, resolver: ResolveNames) {
-        *self.inner.resolver.0.write().unwrap_or_else(|e| e.into_inner()) = Some(resolver);
+    /// Enables clients to use the node's sources.
+    pub fn set_sources(&self, sources: Arc<dyn SourceServices>) {
+        *self.inner.sources.0.write().unwrap_or_else(|e| e.into_inner()) = Some(sources);
+    }
+
+    fn node_sources(&self) -> Result<Arc<dyn SourceServices>, ApiError> {
+        let sources = self.inner.sources.0.read().unwrap_or_else(|e| e.into_inner()).clone();
+        sources.ok_or_else(|| {
+            let own = self.inner.options.id;
+            ApiError::Unavailable(format!("node {own} does not crawl, so it asks no source"))
+        })
     }
 
     /// Looks up names. Every node does so with its own budgets.
-    pub(super) async fn resolve(&self, names: Vec<String>) -> Result<ApiReply, ApiError> {
+    pub(super) async fn resolve(&self, source: SourceName, names: Vec<String>) -> Result<ApiReply, ApiError> {
         if names.len() > MAX_NAMES {
             let what = format!("{} names in one call; at most {MAX_NAMES} are allowed", names.len());
             return Err(ApiError::BadRequest(what));
         }
-        let resolver = self.inner.resolver.0.read().unwrap_or_else(|e| e.into_inner()).clone();
-        let Some(resolver) = resolver else {
-            let own = self.inner.options.id;
-            return Err(ApiError::Unavailable(format!("node {own} does not crawl, so it looks no names up")));
-        };
-        resolver(names).await.map(ApiReply::Resolved).map_err(|error| match error {
+        let resolved = self.node_sources()?.resolve(source, names).await;
+        resolved.map(ApiReply::Resolved).map_err(|error| match error {
             ResolveError::Passing(what) => ApiError::Unavailable(what),
             ResolveError::Lasting(what) => ApiError::BadRequest(what),
         })
+    }
+
+    /// The node's sources.
+    pub(super) async fn sources(&self, check: bool) -> Result<ApiReply, ApiError> {
+        Ok(ApiReply::Sources(self.node_sources()?.list(check).await))
     }
 
     /// Refuses a crawl whose follow rule does not compile. The leader checks it before anything is in the log.

@@ -30,7 +30,7 @@ use super::opening::Opened;
 use super::options::TrackerOptions;
 use super::raft_contact::RaftContact;
 use super::sessions::SessionHeartbeats;
-use super::source_services::Resolver;
+use super::source_services::NodeSources;
 use super::status::AboutProcess;
 use super::term::OpenedTerm;
 use super::told_peers::ToldPeers;
@@ -82,7 +82,7 @@ pub(super) struct Inner {
     pub(super) membership: MembershipLocks,
     pub(super) checking: CheckLock,
     pub(super) about_process: AboutProcess,
-    pub(super) resolver: Resolver,
+    pub(super) sources: NodeSources,
     pub(super) told_peers: ToldPeers,
     stopping: watch::Sender<bool>,
     data: DataDir,
@@ -211,7 +211,7 @@ impl Tracker {
                 membership: MembershipLocks::default(),
                 checking: CheckLock::default(),
                 about_process: AboutProcess::started_at(options.clock.monotonic()),
-                resolver: Resolver::default(),
+                sources: NodeSources::default(),
                 told_peers: ToldPeers::default(),
                 stopping: watch::Sender::new(false),
                 data,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use openraft::raft::ReadPolicy;
 use tokio::time::{Instant, timeout_at};
 
-use crate::model::{SessionId, Wants};
+use crate::model::SessionId;
+use crate::state::Demand;
 
 use super::calls::NotDone;
 use super::tracker::Tracker;
@@ -16,7 +17,7 @@ impl Tracker {
     pub(super) async fn wait_as_leader(
         &self,
         session: SessionId,
-        wants: &Wants,
+        demand: &Demand,
         timeout_ms: u32,
     ) -> Result<bool, NotDone> {
         let received = self.session_time();
@@ -26,7 +27,7 @@ impl Tracker {
         let found = loop {
             // Marked as seen before the check, so that no change in between is missed.
             changes.borrow_and_update();
-            if self.inner.replica.state().has_work(session, wants) {
+            if self.inner.replica.state().has_work(session, demand) {
                 break true;
             }
             match timeout_at(deadline, changes.changed()).await {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use storage::ids::UserId;
+use storage::dataset::FileKey;
 
-use crate::model::{ClusterId, Finding, JobId, LeaseId, NodeId, Operation};
+use crate::model::{ClusterId, Finding, JobId, LeaseId, NodeId};
 
 /// A file's name.
-pub(super) type FileName = (UserId, Operation);
+pub(super) type FileName = FileKey;
 
 /// The newest lease granted for each job. Clones share it.
 #[derive(Clone, Default)]

@@ -34,5 +34,6 @@ pub use crate::state::JobPlace;
 pub use faults::Fault;
 pub use plan::{Outcome, Plan};
 pub use trace::TraceDigest;
+pub use worker::other_source;
 pub use workforce::{EndedCrawl, Post, Workforce, WorldClock};
 pub use world::{STEP, simulate};

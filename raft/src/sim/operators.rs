@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use storage::dataset::SourceName;
 
 use api::TrackerApi;
 use api::client::{ApiError, Client, ClientError};
@@ -19,6 +20,7 @@ use crate::wire::MemberRequest;
 use super::history::{CrawlCall, History, Told};
 use super::net::{SimNet, address};
 use super::trace::Trace;
+use super::worker::other_source;
 
 /// Timeout of a call.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -191,6 +193,7 @@ impl Operator {
             follow: None,
             priority: 1 + self.below(20) as u8,
             fingerprint: None,
+            source: if self.below(3) == 0 { other_source() } else { SourceName::default() },
         };
         let request = self.client.request_id();
         let at = self.ledger.entries().history.creates();

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use api::TrackerApi;
 use api::client::{ApiError, ClientError};
+use storage::dataset::SourceName;
 use storage::env::{Entropy, SeededEntropy};
 use storage::ids::UserId;
 use tokio::time::{Instant, sleep};
 
 use crate::model::{
     Finding, GoneReason, Job, JobId, LeaseId, NodeId, OpenSession, Operation, Progress, Publication, Report,
-    SessionId, StorageId, Wants,
+    SessionId, SourceWants, StorageId, Wants,
 };
 use crate::server::Tracker;
 
@@ -22,6 +23,14 @@ const WORKERS: u16 = 6;
 
 /// Pause after a session that could not be opened.
 const REOPEN: Duration = Duration::from_millis(100);
+
+/// The cluster version from which on there are crawls of other sources.
+const FIRST_SOURCES: u32 = 5;
+
+/// The source of some crawls.
+pub fn other_source() -> SourceName {
+    "other".parse().unwrap_or_default()
+}
 
 /// One node's workers.
 pub(super) struct Workers {
@@ -87,9 +96,10 @@ impl Workers {
             sequence += 1;
             let free = WORKERS.saturating_sub(held.jobs.len() as u16);
             let report = Report { session, sequence, findings, wants: Wants::any(free) };
+            let others = self.other_wants(free);
             let answer = loop {
                 let sent = Instant::now();
-                match self.tracker.report(self.node, report.clone()).await {
+                match self.tracker.report(self.node, report.clone(), others.clone()).await {
                     Ok(answer) => {
                         valid_until = valid_until.max(sent + ttl / 10 * 9);
                         break answer;
@@ -125,6 +135,12 @@ impl Workers {
         }
     }
 
+    /// What the node wants of the other source, once the cluster knows of sources.
+    fn other_wants(&self, free: u16) -> Vec<SourceWants> {
+        let knows = self.tracker.version() >= FIRST_SOURCES;
+        knows.then(|| SourceWants { source: other_source(), each: [free; 4] }).into_iter().collect()
+    }
+
     /// Occasionally, a job that was done long ago: a report on it changes nothing.
     fn old_lease(&self, held: &Held, findings: &[(JobId, LeaseId, Finding)]) -> Option<(JobId, LeaseId)> {
         let known = held.past.len() as u64;
@@ -145,10 +161,9 @@ impl Workers {
             held.publishing.iter().filter(|(_, (_, at))| *at <= now).map(|(lease, _)| *lease).collect();
         for lease in renamed {
             let Some((publication, _)) = held.publishing.remove(&lease) else { continue };
-            let Publication { job, draft, user, operation, .. } = publication;
-            let operation = if operation == Operation::Update { Operation::Timeline } else { operation };
+            let job = publication.job;
             held.past.push((job, lease));
-            findings.push((job, lease, self.files.publish((user, operation), draft)));
+            findings.push((job, lease, self.files.publish(publication.file(), publication.draft)));
         }
         let due: Vec<LeaseId> =
             held.jobs.iter().filter(|(_, (_, at))| *at <= now).map(|(lease, _)| *lease).collect();
@@ -173,7 +188,11 @@ impl Workers {
     /// What a job finds, and whether it continues afterwards.
     fn found(&self, job: &Job) -> (Finding, bool) {
         let progress = || Progress { cursor: self.below(1_000).to_string(), draft: None };
-        let input = job.operation.input().map(|input| (job.user.clone(), input));
+        let input = match job.operation {
+            Operation::Update => Some(job.account().timeline()),
+            Operation::Analysis => Some(job.account().followers()),
+            Operation::Timeline | Operation::Followers => None,
+        };
         if input.is_some_and(|input| !self.files.has(&input)) {
             return (Finding::InputMissing, false);
         }

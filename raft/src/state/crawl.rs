@@ -13,6 +13,7 @@ use super::broken::{Miscount, lower};
 use super::checksum::Checksum;
 use super::crawl_accounts::{Accounts, Discovered};
 use super::crawl_jobs::CrawlJobs;
+use super::demand::Demand;
 use super::job::JobRecord;
 use super::keys;
 use super::persist::{Changes, LoadError};
@@ -259,8 +260,9 @@ impl Crawl {
 /// Scheduling.
 impl Crawl {
     /// Whether a node with this storage would be granted a job.
-    pub(super) fn could_grant(&self, storage: StorageId, wants: &Wants) -> bool {
-        self.grants() && (self.jobs.first_ready(storage, wants).is_some() || self.could_begin(wants))
+    pub(super) fn could_grant(&self, storage: StorageId, demand: &Demand) -> bool {
+        let wants = demand.of(&self.record.spec.source);
+        self.grants() && (self.jobs.first_ready(storage, &wants).is_some() || self.could_begin(&wants))
     }
 
     fn grants(&self) -> bool {

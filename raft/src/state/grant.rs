@@ -7,6 +7,7 @@ use storage::planted::{Bug, planted};
 use crate::model::{CrawlId, JobChange, JobId, LeaseId, Operation, SessionId, StorageId, Wants};
 
 use super::State;
+use super::demand::Demand;
 use super::job::{Phase, Rank};
 
 /// How long a job waits while another crawl's job writes the same file, cluster time in ms.
@@ -21,9 +22,9 @@ enum Next {
 }
 
 impl State {
-    /// Grants up to `wants` jobs to a session. Crawls take turns by stride; within a crawl, started jobs
+    /// Grants the jobs that a session demands. Crawls take turns by stride; within a crawl, started jobs
     /// precede fresh accounts.
-    pub(super) fn grant(&mut self, index: u64, session: SessionId, mut wants: Wants) -> Vec<JobId> {
+    pub(super) fn grant(&mut self, index: u64, session: SessionId, mut demand: Demand) -> Vec<JobId> {
         let Some(holder) = self.sessions.get(session) else {
             self.lost_session(session);
             return Vec::new();
@@ -32,18 +33,19 @@ impl State {
         if self.head.drained.contains(&holder.node()) {
             return Vec::new();
         }
-        let mut turns = self.turns(storage, &wants);
+        let mut turns = self.turns(storage, &demand);
         let mut granted = Vec::new();
         while granted.len() < LeaseId::SLOTS {
             let Some((pass, crawl)) = turns.pop_first() else { break };
-            match self.take_job(crawl, storage, &wants) {
+            let source = self.source_of(crawl).clone();
+            match self.take_job(crawl, storage, &demand.of(&source)) {
                 Next::Nothing => {}
                 Next::PutAside => {
                     turns.insert((pass, crawl));
                 }
                 Next::Job(job, operation) => {
                     self.lease(job, LeaseId::at(index, granted.len()), session);
-                    wants.take(operation);
+                    demand.take(&source, operation);
                     granted.push(job);
                     turns.extend(self.charge(crawl).map(|pass| (pass, crawl)));
                 }
@@ -52,13 +54,13 @@ impl State {
         granted
     }
 
-    /// The crawls that may have a job for this storage and these wants, by pass. No other crawl can get one
+    /// The crawls that may have a job for this storage and this demand, by pass. No other crawl can get one
     /// while jobs are granted.
-    fn turns(&self, storage: StorageId, wants: &Wants) -> BTreeSet<(u64, CrawlId)> {
+    fn turns(&self, storage: StorageId, demand: &Demand) -> BTreeSet<(u64, CrawlId)> {
         let able = self
             .crawls
             .active()
-            .filter_map(|(id, crawl)| crawl.could_grant(storage, wants).then_some((crawl.pass(), id)));
+            .filter_map(|(id, crawl)| crawl.could_grant(storage, demand).then_some((crawl.pass(), id)));
         able.collect()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use api::wire::bounds::MAX_CURSOR;
 use serde::{Deserialize, Serialize};
-use storage::dataset::{Account, FileKey, FileKind};
+use storage::dataset::{Account, FileKey, FileKind, SourceName};
 use storage::ids::UserId;
 
 use crate::model::{
@@ -154,8 +154,9 @@ impl JobRecord {
     }
 
     /// The file that the current operation writes; `profiles`: whether the crawl's analyses write files.
-    pub(super) fn file(&self, profiles: bool) -> Option<FileKey> {
-        written_by(self.current, profiles).map(|kind| FileKey { account: Account::from(&self.user), kind })
+    pub(super) fn file(&self, source: &SourceName, profiles: bool) -> Option<FileKey> {
+        let account = || Account { source: source.clone(), user: self.user.clone() };
+        written_by(self.current, profiles).map(|kind| FileKey { account: account(), kind })
     }
 
     /// The only storage on which the job can run as it is, if any.
@@ -214,7 +215,7 @@ impl JobRecord {
     }
 
     /// The job as a worker receives it; `None` unless it is leased.
-    pub(super) fn granted(&self, id: JobId) -> Option<Job> {
+    pub(super) fn granted(&self, id: JobId, source: &SourceName) -> Option<Job> {
         let Phase::Leased { lease, .. } = self.phase else { return None };
         Some(Job {
             id,
@@ -225,13 +226,15 @@ impl JobRecord {
             depth: self.depth,
             attempt: self.attempt(),
             progress: self.progress.clone(),
+            source: source.clone(),
         })
     }
 
     /// What a session has to publish; `None` unless the job waits for that.
-    pub(super) fn publication(&self, job: JobId) -> Option<Publication> {
+    pub(super) fn publication(&self, job: JobId, source: &SourceName) -> Option<Publication> {
         let Phase::Publishing { lease, .. } = self.phase else { return None };
-        Some(Publication { job, lease, draft: lease, user: self.user.clone(), operation: self.current })
+        let (user, operation, source) = (self.user.clone(), self.current, source.clone());
+        Some(Publication { job, lease, draft: lease, user, operation, source })
     }
 
     pub(super) fn make_ready(&mut self, rank: Rank) {

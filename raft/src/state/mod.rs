@@ -34,6 +34,7 @@ mod crawl;
 mod crawl_accounts;
 mod crawl_jobs;
 mod crawl_table;
+mod demand;
 mod digest;
 mod findings;
 mod grant;
@@ -76,6 +77,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{CrawlChange, CrawlId, EventKind, JobChange, JobId, Limits, NodeId, StorageId};
 
 pub use broken::StateFailure;
+pub use demand::Demand;
 pub use invariants::Violation;
 pub use live_events::LiveEvents;
 pub use outbox::{KeptEvents, OutboxView};

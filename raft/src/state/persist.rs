@@ -203,7 +203,7 @@ impl State {
             let Some(record) = self.jobs.get(id) else { continue };
             let damaged = || LoadError::damaged("job", &key);
             self.crawls.get_mut(record.crawl()).ok_or_else(damaged)?.load_job(id, record);
-            if let Some(file) = self.profiles.file_of(record).filter(|_| record.lease().is_some()) {
+            if let Some(file) = self.file_of(record).filter(|_| record.lease().is_some()) {
                 self.writers.reserve(file, id);
             }
             match *record.phase() {

@@ -3,7 +3,7 @@
 //! A program of an older release runs analyses that write nothing and reserve nothing. Therefore a crawl that was created
 //! before the cluster's version rose never writes profiles, whoever runs its jobs.
 
-use storage::dataset::FileKey;
+use storage::dataset::{FileKey, SourceName};
 use storage::state::StateStore;
 
 use crate::model::CrawlId;
@@ -46,12 +46,7 @@ impl Profiles {
         self.first
     }
 
-    /// The file that the current operation of a job writes.
-    pub(super) fn file_of(&self, record: &JobRecord) -> Option<FileKey> {
-        record.file(self.are_kept_by(record.crawl()))
-    }
-
-    fn are_kept_by(&self, crawl: CrawlId) -> bool {
+    pub(super) fn are_kept_by(&self, crawl: CrawlId) -> bool {
         self.first.is_some_and(|first| crawl >= first)
     }
 }
@@ -64,6 +59,12 @@ impl State {
 
     /// The file that the current operation of a job writes.
     pub(super) fn file_of(&self, record: &JobRecord) -> Option<FileKey> {
-        self.profiles.file_of(record)
+        record.file(self.source_of(record.crawl()), self.profiles.are_kept_by(record.crawl()))
+    }
+
+    /// The source of a crawl's accounts.
+    pub(super) fn source_of(&self, crawl: CrawlId) -> &SourceName {
+        const DEFAULT: &SourceName = &SourceName::DEFAULT;
+        self.crawls.get(crawl).map_or(DEFAULT, |crawl| &crawl.spec().source)
     }
 }

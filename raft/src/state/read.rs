@@ -7,12 +7,13 @@ use storage::ids::UserId;
 
 use crate::model::{
     CrawlId, CrawlSpec, CrawlView, EventId, FailedUser, Failure, FrontierPage, Gone, LeaseId, NodeId,
-    Operation, SessionId, SessionStatus, StorageId, Wants,
+    Operation, SessionId, SessionStatus, StorageId,
 };
 
 use super::State;
 use super::crawl::Crawl;
 use super::crawl_accounts::Accounts;
+use super::demand::Demand;
 use super::keys;
 use super::outcomes::{ErrorRecord, GoneRecord, OutcomesError};
 use super::queue::stored_page;
@@ -27,19 +28,19 @@ const REMOVAL_MS: u64 = 1000;
 const MAX_FRONTIER_PAGE: usize = 10_000;
 
 impl State {
-    /// Whether a report with these wants would be granted something. Also false for a session that is over:
+    /// Whether a report with this demand would be granted something. Also false for a session that is over:
     /// its node learns that from its next report.
-    pub fn has_work(&self, session: SessionId, wants: &Wants) -> bool {
+    pub fn has_work(&self, session: SessionId, demand: &Demand) -> bool {
         let Some(session) = self.sessions.get(session) else { return true };
         if !session.adopted().is_empty() {
             return true;
         }
         let drained = self.head.drained.contains(&session.node());
-        !drained && self.has_job(session.storage(), wants)
+        !drained && self.has_job(session.storage(), demand)
     }
 
-    fn has_job(&self, storage: StorageId, wants: &Wants) -> bool {
-        self.crawls.active().any(|(_, crawl)| crawl.could_grant(storage, wants))
+    fn has_job(&self, storage: StorageId, demand: &Demand) -> bool {
+        self.crawls.active().any(|(_, crawl)| crawl.could_grant(storage, demand))
     }
 
     /// Cluster time at which a [`Mutation::Tick`](crate::model::Mutation::Tick) would change something.

@@ -3,10 +3,11 @@
 use storage::planted::{Bug, planted};
 
 use crate::model::{
-    Finding, JobId, LeaseId, Publication, Refusal, Report, ReportAnswer, Response, SessionId,
+    Finding, JobId, LeaseId, Publication, Refusal, Report, ReportAnswer, Response, SessionId, SourceWants,
 };
 
 use super::State;
+use super::demand::Demand;
 use super::session::{Positions, Turn};
 
 /// The answer's part about one finding.
@@ -24,7 +25,7 @@ impl Receipt {
 }
 
 impl State {
-    pub(super) fn report(&mut self, index: u64, report: Report) -> Response {
+    pub(super) fn report(&mut self, index: u64, report: Report, others: Vec<SourceWants>) -> Response {
         let Report { session: id, sequence, findings, wants } = report;
         let Some(session) = self.sessions.get_mut(id) else {
             return Response::Refused(Refusal::SessionOver(id));
@@ -48,7 +49,7 @@ impl State {
                 stale.insert(at);
             }
         }
-        let granted = self.grant(index, id, wants);
+        let granted = self.grant(index, id, Demand::new(wants, others));
         if let Some(session) = self.sessions.get_mut(id) {
             session.remember_answer(granted, stale);
         }
@@ -62,7 +63,10 @@ impl State {
             self.lost_session(id);
             return ReportAnswer::default();
         };
-        let job = |&job: &JobId| self.jobs.get(job)?.granted(job);
+        let job = |&job: &JobId| {
+            let record = self.jobs.get(job)?;
+            record.granted(job, self.source_of(record.crawl()))
+        };
         let granted = session.last_granted().iter().filter_map(job).collect();
         let mut stale = Vec::new();
         let mut named = Vec::new();
@@ -84,8 +88,10 @@ impl State {
 
     /// Those of these jobs that the session has to publish.
     fn publications(&self, id: SessionId, jobs: impl Iterator<Item = JobId>) -> Vec<Publication> {
-        let publication =
-            |job: JobId| self.jobs.get(job).filter(|r| r.session() == Some(id))?.publication(job);
+        let publication = |job: JobId| {
+            let record = self.jobs.get(job).filter(|record| record.session() == Some(id))?;
+            record.publication(job, self.source_of(record.crawl()))
+        };
         jobs.filter_map(publication).collect()
     }
 

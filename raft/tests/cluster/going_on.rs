@@ -167,8 +167,10 @@ async fn a_silent_sessions_jobs_go_to_another_node() {
     let mut other = Worker::open(cluster.client(), 2).await;
     assert_eq!(other.turn(10).await, 0);
     let found = eventually("the session ends and its jobs are there", async || {
-        let work =
-            client.wait_for_work(2, other.session, Wants::any(10), Duration::from_millis(500)).await.unwrap();
+        let work = client
+            .wait_for_work(2, other.session, Wants::any(10), Vec::new(), Duration::from_millis(500))
+            .await
+            .unwrap();
         work.then_some(())
     });
     found.await;

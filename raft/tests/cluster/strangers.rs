@@ -20,9 +20,9 @@ async fn nobody_speaks_for_the_session_of_another_node() {
     let session = owner.session;
     let report = Report { session, sequence: 2, findings: Vec::new(), wants: Wants::any(5) };
     let refusals = [
-        client.report(2, report).await.map(drop),
+        client.report(2, report, Vec::new()).await.map(drop),
         client.end_session(2, session).await,
-        client.wait_for_work(2, session, Wants::any(5), Duration::from_millis(1)).await.map(drop),
+        client.wait_for_work(2, session, Wants::any(5), Vec::new(), Duration::from_millis(1)).await.map(drop),
     ];
     for refusal in refusals {
         let error = refusal.unwrap_err().to_string();

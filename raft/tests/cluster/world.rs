@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use storage::dataset::SourceName;
 
 use api::TrackerApi;
 use api::client::Client;
@@ -155,6 +156,7 @@ pub fn spec() -> CrawlSpec {
         follow: None,
         priority: 10,
         fingerprint: None,
+        source: SourceName::default(),
     }
 }
 
@@ -204,7 +206,7 @@ impl Worker {
         let findings = self.held.drain(..).map(done).collect();
         let report =
             Report { session: self.session, sequence: self.sequence, findings, wants: Wants::any(want) };
-        let answer = self.client.report(self.node, report).await.unwrap();
+        let answer = self.client.report(self.node, report, Vec::new()).await.unwrap();
         assert_eq!(answer.stale, vec![], "nobody took the worker's jobs");
         self.held = answer.granted.iter().map(|job| (job.id, job.lease)).collect();
         self.held.len()

@@ -4,6 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// The source whose files are at the root of a dataset, as those of the original program.
 const ROOT: &str = "twitter";
 /// Shortest name: the folders of accounts have one or two characters.
@@ -21,6 +24,14 @@ pub struct SourceName(Option<Arc<str>>);
 pub struct InvalidSourceName(String);
 
 impl SourceName {
+    /// The default source.
+    pub const DEFAULT: Self = Self(None);
+
+    /// Whether this is the default source.
+    pub fn is_default(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The folder of its files in a dataset; `None` if they are at the root.
     pub fn folder(&self) -> Option<&str> {
         self.0.as_deref()
@@ -46,6 +57,19 @@ impl FromStr for SourceName {
 impl fmt::Display for SourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.folder().unwrap_or(ROOT))
+    }
+}
+
+impl Serialize for SourceName {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SourceName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(D::Error::custom)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Helpers of the fuzz targets.
 
+use storage::dataset::SourceName;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ pub fn state() -> Vec<u8> {
         depth: None,
         follow: None,
         priority: 10,
-        fingerprint: None,
+        fingerprint: None, source: SourceName::default(),
     };
     let open = OpenSession {
         node: 1,

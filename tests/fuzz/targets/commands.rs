@@ -2,6 +2,7 @@
 //! the state machine, and a restart from a checkpoint restores the same state.
 #![no_main]
 
+use storage::dataset::SourceName;
 use std::sync::Arc;
 
 use api::model::*;
@@ -46,7 +47,7 @@ fn seeds() {
         depth: Some(2),
         follow: None,
         priority: 10,
-        fingerprint: None,
+        fingerprint: None, source: SourceName::default(),
     };
     let all =
         [Operation::Timeline, Operation::Followers, Operation::Analysis].into_iter().collect::<Operations>();

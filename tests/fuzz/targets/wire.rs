@@ -1,6 +1,7 @@
 //! Data that a peer or a client sends to the cluster port, answers of a peer, and log records.
 #![no_main]
 
+use storage::dataset::SourceName;
 use std::cell::RefCell;
 
 use api::model::{
@@ -40,7 +41,7 @@ fn seeds() {
         depth: Some(2),
         follow: Some("true".into()),
         priority: 10,
-        fingerprint: Some(7),
+        fingerprint: Some(7), source: SourceName::default(),
     };
     let open = OpenSession {
         node: 1 as NodeId,

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::time::Duration;
+use storage::dataset::SourceName;
 
 use anyhow::{Context, bail};
 use api::TrackerApi;
@@ -102,6 +103,7 @@ async fn catching_up(settings: &Settings, report: &mut Report) -> anyhow::Result
         follow: None,
         priority: 10,
         fingerprint: None,
+        source: SourceName::default(),
     };
     let created = client.write(Write::CreateCrawl { request: client.request_id(), spec }).await?;
     let Response::CrawlCreated(crawl) = created else { bail!("no crawl was made: {created:?}") };

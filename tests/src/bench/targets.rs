@@ -6,6 +6,7 @@ use api::client::Client;
 use api::model::{
     Answer, CrawlId, CrawlSpec, CrawlView, Operation, Operations, Query, Response, Traversal, Write,
 };
+use storage::dataset::SourceName;
 use storage::ids::UserId;
 
 use super::accounts::account;
@@ -45,6 +46,7 @@ impl Targets {
             follow: None,
             priority: 10,
             fingerprint: None,
+            source: SourceName::default(),
         };
         let create = Write::CreateCrawl { request: client.request_id(), spec };
         let Response::CrawlCreated(crawl) = client.write(create).await? else { bail!("no crawl was made") };

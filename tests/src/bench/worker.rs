@@ -80,7 +80,7 @@ impl Worker {
         self.sequence += 1;
         let report =
             Report { session: self.session, sequence: self.sequence, findings, wants: Wants::any(want) };
-        let answer = self.client.report(self.node, report).await.context("report")?;
+        let answer = self.client.report(self.node, report, Vec::new()).await.context("report")?;
         ensure!(answer.stale.is_empty(), "jobs were taken from a session that is alive");
         Ok(answer.granted.iter().map(|job| (job.id, job.lease)).collect())
     }

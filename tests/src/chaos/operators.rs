@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use storage::dataset::SourceName;
 
 use api::TrackerApi;
 use api::client::{Client, ClientError};
@@ -93,6 +94,7 @@ impl Operator {
             follow: None,
             priority: 1 + self.below(20) as u8,
             fingerprint: None,
+            source: SourceName::default(),
         };
         let request = self.client.request_id();
         let Some(Response::CrawlCreated(crawl)) = self.write(Write::CreateCrawl { request, spec }).await

@@ -71,6 +71,7 @@ pub struct Truth<'a> {
     followers: BTreeSet<u64>,
     permitted: BTreeSet<FileName>,
     copies: bool,
+    sources: BTreeSet<PathBuf>,
 }
 
 impl<'a> Truth<'a> {
@@ -82,6 +83,7 @@ impl<'a> Truth<'a> {
             followers: BTreeSet::new(),
             permitted: BTreeSet::new(),
             copies: false,
+            sources: BTreeSet::new(),
         }
     }
 
@@ -114,6 +116,13 @@ impl<'a> Truth<'a> {
         self
     }
 
+    /// Leaves out the folder of this source, which has a truth of its own.
+    #[must_use]
+    pub fn without_source(mut self, name: &str) -> Self {
+        self.sources.insert(name.into());
+        self
+    }
+
     /// Compares the datasets in these folders, taken together.
     ///
     /// # Errors
@@ -123,6 +132,9 @@ impl<'a> Truth<'a> {
         let mut found: BTreeMap<FileName, u32> = BTreeMap::new();
         for folder in folders {
             for path in files(folder)? {
+                if self.sources.iter().any(|source| path.starts_with(source)) {
+                    continue;
+                }
                 let place = folder.join(&path);
                 match FileName::of(&path) {
                     None => wrong.push(format!("{} is no file of a dataset", place.display())),

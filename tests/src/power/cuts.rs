@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
+use storage::dataset::SourceName;
 
 use anyhow::{Context, ensure};
 use api::TrackerApi;
@@ -170,6 +171,7 @@ async fn submit_many(cluster: &Cluster, ids: u64) -> anyhow::Result<CrawlId> {
         follow: None,
         priority: 1,
         fingerprint: None,
+        source: SourceName::default(),
     };
     let created = client.write(Write::CreateCrawl { request: client.request_id(), spec }).await?;
     let Response::CrawlCreated(crawl) = created else { anyhow::bail!("no crawl was made: {created:?}") };

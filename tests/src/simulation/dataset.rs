@@ -92,7 +92,8 @@ impl WatchedDataset {
             let line = line.map_err(|e| e.to_string())?;
             let kept: serde_json::Value = serde_json::from_str(&line).map_err(|e| e.to_string())?;
             let id = post_id(&kept["profile"].to_string());
-            let Some(PostId::Number(id)) = id.filter(|_| kept["source"] == "twitter") else {
+            let Some(PostId::Number(id)) = id.filter(|_| kept["source"] == key.account.source.to_string())
+            else {
                 return Err(format!("has the line {line}"));
             };
             if !followers.contains(&id) || !seen.insert((kept["crawl"].as_u64(), id)) {

@@ -300,6 +300,14 @@ pub fn number(user: &UserId) -> u64 {
 }
 
 impl Source for Network {
+    fn kind(&self) -> &'static str {
+        "twitter"
+    }
+
+    fn place(&self) -> String {
+        "nowhere".to_owned()
+    }
+
     fn scope(&self, endpoint: Endpoint, _user: Option<&UserId>) -> BudgetScope {
         BudgetScope::new(
             match endpoint {

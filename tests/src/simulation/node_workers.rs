@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api::model::{
     CrawlId, CrawlPhase, CrawlSpec, Gone, GoneReason, NodeId, Operation, Report, ReportAnswer, RequestId,
-    StorageId, Traversal,
+    SourceWants, StorageId, Traversal,
 };
 use api::wire::{ApiReply, ApiRequest};
 use api::{Called, TrackerApi};
@@ -16,13 +16,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use node::address::AddressPool;
 use node::budget::{BootTime, BudgetSettings, LedgerEnv};
-use node::crawl::{Crawler, CrawlerParts};
+use node::crawl::{Crawler, CrawlerParts, Networks};
 use node::http_client::HttpSettings;
 use node::mirror::{Mirror, MirrorOptions};
 use node::session::{Assignment, Ending, JobRunner, JobTracker, SessionLoop, SessionOptions};
 use raft::server::Tracker;
-use raft::sim::{EndedCrawl, Post, Workforce, WorldClock};
-use storage::dataset::{Compression, Dataset, FileKey, FilesDataset, FilesOptions};
+use raft::sim::{EndedCrawl, Post, Workforce, WorldClock, other_source};
+use storage::dataset::{Account, Compression, Dataset, FilesDataset, FilesOptions, SourceName};
 use storage::env::{Blocking, Entropy, SeededEntropy, Work};
 use storage::ids::UserId;
 use tokio::runtime::Handle;
@@ -122,7 +122,7 @@ impl NodeWorkers {
         let (pool, _) = AddressPool::open(vec![Some(address)], HttpSettings::default(), &path, budgets, env)?;
         let tracker = Arc::new(WatchedTracker { tracker, watch: self.watch.clone() });
         let crawler = Crawler::new(CrawlerParts {
-            source: network,
+            networks: Networks::only(network.clone()).with(other_source(), network),
             pool: Arc::new(pool),
             dataset: dataset.clone(),
             tracker: tracker.clone(),
@@ -249,13 +249,15 @@ fn check_files(
 ) -> Result<(), String> {
     let operations = crawl.view.spec.operations;
     for user in expected.sure.iter().filter(|user| network.gone(**user).is_none()) {
-        let (id, mut wanted) = (UserId::Number(*user), Vec::new());
+        let (source, user_id) = (crawl.view.spec.source.clone(), UserId::Number(*user));
+        let account = Account { source, user: user_id };
+        let mut wanted = Vec::new();
         let timeline = operations.contains(Operation::Timeline) || operations.contains(Operation::Update);
         if timeline && network.has_tweets(*user) {
-            wanted.push(FileKey::timeline(&id));
+            wanted.push(account.timeline());
         }
         if operations.contains(Operation::Followers) && !network.followers(*user).is_empty() {
-            wanted.push(FileKey::followers(&id));
+            wanted.push(account.followers());
         }
         for key in wanted {
             let mut there = 0;
@@ -315,9 +317,9 @@ impl TrackerApi for WatchedTracker {
         self.tracker.call(request)
     }
 
-    fn report(&self, node: NodeId, report: Report) -> Called<'_, ReportAnswer> {
+    fn report(&self, node: NodeId, report: Report, others: Vec<SourceWants>) -> Called<'_, ReportAnswer> {
         async move {
-            let answer = self.tracker.report(node, report).await?;
+            let answer = self.tracker.report(node, report, others).await?;
             self.watch.answered(&answer);
             Ok(answer)
         }
@@ -332,6 +334,10 @@ impl JobTracker for WatchedTracker {
 
     fn keeps_profiles(&self, crawl: CrawlId) -> bool {
         self.tracker.keeps_profiles(crawl)
+    }
+
+    fn knows_sources(&self) -> bool {
+        self.tracker.knows_sources()
     }
 
     fn applied_index(&self) -> u64 {
@@ -352,8 +358,12 @@ impl JobRunner for WatchedRunner {
         JOB.scope(job, self.0.clone().run(assignment)).boxed()
     }
 
-    fn capacity(&self, operation: Operation) -> usize {
-        self.0.capacity(operation)
+    fn sources(&self) -> Vec<SourceName> {
+        self.0.sources()
+    }
+
+    fn capacity(&self, source: &SourceName, operation: Operation) -> usize {
+        self.0.capacity(source, operation)
     }
 }
 

@@ -22,6 +22,7 @@ mod rolling;
 mod s3;
 mod sharing;
 mod slow_link;
+mod sources;
 mod stopping;
 mod traversal;
 mod trouble;

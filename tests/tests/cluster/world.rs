@@ -1,6 +1,7 @@
 //! Emulated populations and helpers of the cluster tests.
 
 use std::collections::BTreeSet;
+use storage::dataset::SourceName;
 
 use api::TrackerApi;
 use api::client::Client;
@@ -85,6 +86,7 @@ pub fn timelines(name: &str) -> CrawlSpec {
         follow: None,
         priority: 10,
         fingerprint: None,
+        source: SourceName::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use api::TrackerApi;
 use api::model::{CrawlView, Write};
+use storage::dataset::SourceName;
 use storage::env::{Entropy, SystemEntropy};
 use twm_tests::cluster::{Cluster, eventually};
 use twm_tests::redis_server::{RedisSentinel, RedisServer};
@@ -118,6 +119,7 @@ async fn events_that_no_longer_fit_are_counted_and_a_gap_stands_for_them() -> Te
         follow: None,
         priority: 1,
         fingerprint: None,
+        source: SourceName::default(),
     };
     for hundred in 0..60 {
         let crawls = (0..100).map(|n| {

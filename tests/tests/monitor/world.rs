@@ -42,7 +42,7 @@ pub async fn fail_one(client: &Client, crawl: CrawlId, reason: &str) -> anyhow::
     let mut sequence = 0;
     let mut report = async |findings: Vec<_>, wants| {
         sequence += 1;
-        client.report(99, Report { session, sequence, findings, wants }).await
+        client.report(99, Report { session, sequence, findings, wants }, Vec::new()).await
     };
     let one = Wants { total: 1, each: Operation::ALL.map(|_| 1) };
     let job = eventually("a job is granted", async || {

@@ -128,6 +128,7 @@ function operations(crawl) {
 function about(crawl) {
   const facts = [
     ["Does", crawl.operations],
+    ["Source", crawl.source],
     ["Admitted accounts", { default: "go to the frontier", bfs: "join the end of the queue", dfs: "join the front of the queue" }[crawl.traversal] ?? crawl.traversal],
     ["Depth", crawl.depth === null ? "no limit" : count(crawl.depth)],
     ["Follow rule", crawl.follow ? h("code", {}, crawl.follow) : "admits all"],

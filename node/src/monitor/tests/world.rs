@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use storage::dataset::SourceName;
 
 use api::client::{ApiError, ClientError};
 use api::model::*;
@@ -76,6 +77,7 @@ impl Fake {
                 follow: None,
                 priority: 1,
                 fingerprint: None,
+                source: SourceName::default(),
             },
             phase: *self.phase.lock().unwrap(),
             counters,

@@ -101,6 +101,14 @@ fn usable_profile(raw: Box<serde_json::value::RawValue>) -> Option<Profile> {
 }
 
 impl Source for TwitterSource {
+    fn kind(&self) -> &'static str {
+        "twitter"
+    }
+
+    fn place(&self) -> String {
+        self.requests.base().to_owned()
+    }
+
     fn scope(&self, endpoint: Endpoint, _user: Option<&UserId>) -> BudgetScope {
         self.requests.scope(match endpoint {
             Endpoint::Timeline => Resource::Timeline,

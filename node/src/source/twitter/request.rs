@@ -59,6 +59,7 @@ impl Resource {
 #[derive(Debug)]
 pub(super) struct Requests {
     urls: [Url; 3],
+    shown_base: Box<str>,
     shown: [Box<str>; 3],
     scopes: [BudgetScope; 3],
     bearer: Option<HeaderValue>,
@@ -88,8 +89,14 @@ impl Requests {
             shown: Resource::ALL.map(|resource| join(&shown_base, resource).as_str().into()),
             scopes: Resource::ALL
                 .map(|resource| BudgetScope::new(&format!("{shown_base}{}{owner}", resource.path()), per)),
+            shown_base: shown_base.as_str().into(),
             bearer,
         })
+    }
+
+    /// The base URL, without secrets.
+    pub(super) fn base(&self) -> &str {
+        &self.shown_base
     }
 
     pub(super) fn asked(&self, resource: Resource, user: Option<&UserId>) -> Asked {

@@ -79,6 +79,7 @@ pub fn crawl_details(crawl: &CrawlView) -> String {
     let lines = [
         ("crawl", crawl.id.to_string()),
         ("name", printable(&spec.name)),
+        ("source", spec.source.to_string()),
         ("phase", crawl.phase.name().to_owned()),
         ("operations", spec.operations.to_string()),
         ("traversal", spec.traversal.name().to_owned()),

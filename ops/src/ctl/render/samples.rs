@@ -5,6 +5,7 @@ use api::model::{
     CrawlView, DiskId, MemberStatus, NodeRole, NodeStatus, Operation, SessionId, SessionStatus, StorageId,
     Traversal, UserCounters, WorkerStatus,
 };
+use storage::dataset::SourceName;
 
 /// Three nodes, the second drained and the third down, and one crawl.
 pub fn status() -> ClusterStatus {
@@ -116,6 +117,7 @@ pub fn crawl() -> CrawlView {
             follow: None,
             priority: 10,
             fingerprint: None,
+            source: SourceName::default(),
         },
         phase: CrawlPhase::Running,
         counters,

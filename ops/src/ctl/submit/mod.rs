@@ -5,6 +5,7 @@ mod source;
 mod upload;
 
 use std::path::{Path, PathBuf};
+use storage::dataset::SourceName;
 
 use api::client::ClientError;
 use api::model::{
@@ -17,6 +18,7 @@ use storage::ids::UserId;
 use super::crawl::wait;
 use super::output::note;
 use super::render::count;
+use super::source::somebody_has;
 use super::{Cluster, CtlError, Output};
 use fingerprint::fingerprint;
 use source::Source;
@@ -56,6 +58,9 @@ pub struct Submit {
     /// Share of the cluster's work among running crawls.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=100))]
     priority: u8,
+    /// The source of the accounts, as in the settings of the nodes.
+    #[arg(long, value_name = "NAME", default_value_t = SourceName::default())]
+    source: SourceName,
     /// A name for people; the file's name when not given.
     #[arg(long)]
     name: Option<String>,
@@ -79,8 +84,11 @@ impl Submit {
         if self.list == stdin && self.seeds.as_deref() == Some(stdin) {
             return Err(CtlError::Usage("the targets and --seeds cannot both be standard input".to_owned()));
         }
-        let mut targets = Source::open(&self.list)?;
-        let seeds = self.seeds.as_deref().map(Source::open).transpose()?;
+        let mut targets = Source::open(&self.list, &self.source)?;
+        let seeds = self.seeds.as_deref().map(|seeds| Source::open(seeds, &self.source)).transpose()?;
+        if !self.source.is_default() {
+            somebody_has(cluster, &self.source).await?;
+        }
         let spec = self.spec(self.fingerprint()?);
         // A list without a single target must leave no crawl behind.
         let Some(head) = targets.head(cluster).await? else {
@@ -131,6 +139,7 @@ impl Submit {
             follow: self.follow.clone(),
             priority: self.priority,
             fingerprint,
+            source: self.source.clone(),
         }
     }
 

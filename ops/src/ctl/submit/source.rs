@@ -5,6 +5,7 @@ use std::path::Path;
 
 use api::client::ClientError;
 use api::client::MAX_NAMES;
+use storage::dataset::SourceName;
 use storage::ids::UserId;
 use tokio::sync::mpsc::Receiver;
 
@@ -16,6 +17,7 @@ use crate::ctl::{Cluster, CtlError};
 /// A list being sent to the cluster. Reports bad lines as they come.
 pub struct Source {
     name: String,
+    network: SourceName,
     batches: Receiver<Result<Batch, ListError>>,
     spinner: Spinner,
     named: u64,
@@ -24,10 +26,10 @@ pub struct Source {
 
 impl Source {
     /// Begins to read.
-    pub fn open(path: &Path) -> Result<Self, ListError> {
-        let list = TargetList::open(path)?;
-        let name = list.name().to_owned();
-        Ok(Self { name, batches: batches(list), spinner: Spinner::new(), named: 0, bad: 0 })
+    pub fn open(path: &Path, network: &SourceName) -> Result<Self, ListError> {
+        let list = TargetList::open(path)?.of(network);
+        let (name, network) = (list.name().to_owned(), network.clone());
+        Ok(Self { name, network, batches: batches(list), spinner: Spinner::new(), named: 0, bad: 0 })
     }
 
     /// The list's name, for messages.
@@ -81,7 +83,8 @@ impl Source {
         names: &[(u64, String)],
         users: &mut Vec<UserId>,
     ) -> Result<(), ClientError> {
-        let accounts = cluster.resolve(names.iter().map(|(_, name)| name.clone()).collect()).await?;
+        let accounts =
+            cluster.resolve(&self.network, names.iter().map(|(_, name)| name.clone()).collect()).await?;
         let accounts: HashMap<String, UserId> = accounts.into_iter().collect();
         for (line, name) in names {
             match accounts.get(name) {

@@ -7,6 +7,8 @@ pub const MAX_LINE: usize = 4096;
 
 /// Longest screen name.
 const MAX_NAME: usize = 50;
+/// Longest name in another source: as long as a host name may be.
+const MAX_LONG_NAME: usize = 253;
 
 /// The target on a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,12 @@ pub enum BadLine {
     /// An invalid screen name.
     #[error("{0:?} is no screen name; behind the @ stand at most {MAX_NAME} letters, digits and underscores")]
     ScreenName(String),
+    /// An invalid name of another source.
+    #[error("{0:?} is no name; behind the @ stand at most {MAX_LONG_NAME} ASCII characters without spaces")]
+    Name(String),
+    /// A URL of something else.
+    #[error("{0:?} is no profile's URL; expected one like `https://host/@name`")]
+    Url(String),
     /// A screen name without an account.
     #[error("{0:?} names no account of the network; check its spelling, or whether the account was renamed")]
     NoSuchName(String),
@@ -43,6 +51,40 @@ pub enum BadLine {
     /// An invalid id.
     #[error(transparent)]
     Id(#[from] InvalidUserId),
+}
+
+/// The target of a source other than the default one on a line; `None` for a blank line or a comment.
+///
+/// A line is an id, a name after an `@`, or the URL of a profile, whose name is resolved: `https://host/@name`.
+pub fn parse_line_of_source(line: &[u8]) -> Result<Option<Target>, BadLine> {
+    if line.contains(&0) {
+        return Err(BadLine::Binary);
+    }
+    let text = std::str::from_utf8(line).map_err(|_| BadLine::NotUtf8)?.trim();
+    if text.is_empty() || text.starts_with('#') {
+        return Ok(None);
+    }
+    let of_url = |url: &str| {
+        let (host, name) = url.trim_end_matches('/').split_once("/@")?;
+        Some(if name.contains('@') { name.to_owned() } else { format!("{name}@{host}") })
+    };
+    let name = match (text.strip_prefix('@'), text.strip_prefix("https://")) {
+        (Some(name), _) => Some(name.to_owned()),
+        (None, Some(url)) => Some(of_url(url).ok_or_else(|| BadLine::Url(text.to_owned()))?),
+        (None, None) => None,
+    };
+    match name {
+        Some(name)
+            if (1..=MAX_LONG_NAME).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
+            Ok(Some(Target::Name(name)))
+        }
+        Some(name) => Err(BadLine::Name(name)),
+        None => match text.parse()? {
+            UserId::Text(text) if !text.contains([':', '@']) => Err(BadLine::Word(text.into())),
+            user => Ok(Some(Target::Account(user))),
+        },
+    }
 }
 
 /// The target on a line; `None` for a blank line or a comment.
@@ -132,6 +174,29 @@ mod tests {
         }
         for no_id in ["1 2", "1,2", "X,1,0", "T,1,0,9", "T,1,", "T,a b,0"] {
             assert!(matches!(parse_line(no_id.as_bytes()), Err(BadLine::Id(_))), "{no_id:?}");
+        }
+    }
+
+    #[test]
+    fn other_sources_have_ids_names_and_urls() {
+        let name = |name: &str| Ok(Some(Target::Name(name.to_owned())));
+        for (line, expected) in [
+            ("@anna.bsky.social", name("anna.bsky.social")),
+            ("@anna@host.example\r", name("anna@host.example")),
+            ("https://host.example/@anna", name("anna@host.example")),
+            ("https://host.example/@anna@home.example/", name("anna@home.example")),
+            (" # no", Ok(None)),
+            ("12", id(12)),
+            (
+                "did:plc:z72i7hdynmk6r22z27h6tvur",
+                Ok(Some(Target::Account("did:plc:z72i7hdynmk6r22z27h6tvur".parse().unwrap()))),
+            ),
+            ("anna", Err(BadLine::Word("anna".to_owned()))),
+            ("@", Err(BadLine::Name(String::new()))),
+            ("@an na", Err(BadLine::Name("an na".to_owned()))),
+            ("https://host.example/tags/x", Err(BadLine::Url("https://host.example/tags/x".to_owned()))),
+        ] {
+            assert_eq!(parse_line_of_source(line.as_bytes()), expected, "{line:?}");
         }
     }
 

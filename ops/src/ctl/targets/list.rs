@@ -5,9 +5,10 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
+use storage::dataset::SourceName;
 use storage::ids::UserId;
 
-use super::line::{BadLine, MAX_LINE, Target, parse_line};
+use super::line::{BadLine, MAX_LINE, Target, parse_line, parse_line_of_source};
 
 const BUFFER: usize = 64 * 1024;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -65,7 +66,10 @@ pub struct TargetList {
     line: Vec<u8>,
     number: u64,
     over: bool,
+    parse: ParseLine,
 }
+
+type ParseLine = fn(&[u8]) -> Result<Option<Target>, BadLine>;
 
 impl TargetList {
     /// Opens a file, or standard input for `-`.
@@ -91,7 +95,14 @@ impl TargetList {
         } else {
             Box::new(whole)
         };
-        Ok(Self { name, input, line: Vec::new(), number: 0, over: false })
+        Ok(Self { name, input, line: Vec::new(), number: 0, over: false, parse: parse_line })
+    }
+
+    /// The same list, of accounts of this source.
+    #[must_use]
+    pub fn of(self, source: &SourceName) -> Self {
+        let parse: ParseLine = if source.is_default() { parse_line } else { parse_line_of_source };
+        Self { parse, ..self }
     }
 
     /// The list's name, for messages.
@@ -133,7 +144,7 @@ impl TargetList {
             Some(rest) if self.number == 1 => rest,
             _ => &self.line,
         };
-        parse_line(line)
+        (self.parse)(line)
     }
 }
 

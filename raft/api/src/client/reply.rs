@@ -4,7 +4,7 @@ use storage::ids::UserId;
 
 use super::ClientError;
 use crate::model::{
-    Answer, DigestAt, NodeId, NodeStatus, ReplicaCheck, ReportAnswer, Response, SessionOpened,
+    Answer, DigestAt, NodeId, NodeStatus, ReplicaCheck, ReportAnswer, Response, SessionOpened, SourceStatus,
 };
 use crate::wire::{ApiError, ApiReply};
 
@@ -129,6 +129,17 @@ impl ApiReply {
         match self {
             Self::Resolved(accounts) => Ok(accounts),
             _ => Err(ClientError::UnexpectedResponse { asked: "look-up of names" }),
+        }
+    }
+
+    /// The sources of a node.
+    ///
+    /// # Errors
+    /// [`ClientError::UnexpectedResponse`] when the reply belongs to another call.
+    pub fn sources(self) -> Result<Vec<SourceStatus>, ClientError> {
+        match self {
+            Self::Sources(sources) => Ok(sources),
+            _ => Err(ClientError::UnexpectedResponse { asked: "question for sources" }),
         }
     }
 }

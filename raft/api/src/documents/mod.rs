@@ -130,6 +130,7 @@ pub fn crawl(crawl: &CrawlView, rates: Rates) -> Value {
     json!({
         "id": crawl.id.0,
         "name": crawl.spec.name,
+        "source": crawl.spec.source.to_string(),
         "phase": crawl.phase.name(),
         "operations": crawl.spec.operations.to_string(),
         "traversal": crawl.spec.traversal.name(),

@@ -1,7 +1,9 @@
 //! A crawl: one submission, isolated from all others.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use storage::dataset::SourceName;
 
+use super::sourced::Sourced;
 use super::{CrawlId, Operation, Operations};
 
 /// What happens to the accounts that an analysis admits.
@@ -27,7 +29,7 @@ impl Traversal {
 }
 
 /// What a submission asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrawlSpec {
     /// A name for people; it need not be unique.
     pub name: String,
@@ -44,6 +46,38 @@ pub struct CrawlSpec {
     pub priority: u8,
     /// Identifies the submitter's lists, so that an interrupted submission can be continued.
     pub fingerprint: Option<u64>,
+    /// The source of the accounts. Any other than the default one needs cluster version 5.
+    pub source: SourceName,
+}
+
+/// A [`CrawlSpec`] as it is encoded.
+#[derive(Serialize, Deserialize)]
+struct EncodedSpec<Text, Fingerprint> {
+    name: Text,
+    operations: Operations,
+    traversal: Traversal,
+    depth: Option<u32>,
+    follow: Option<Text>,
+    priority: u8,
+    fingerprint: Fingerprint,
+}
+
+impl Serialize for CrawlSpec {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { operations, traversal, depth, priority, fingerprint, .. } = *self;
+        let fingerprint = Sourced::new(fingerprint, &self.source);
+        let (name, follow) = (self.name.as_str(), self.follow.as_deref());
+        EncodedSpec { name, operations, traversal, depth, follow, priority, fingerprint }.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for CrawlSpec {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let spec = EncodedSpec::<String, Sourced<u64>>::deserialize(from)?;
+        let EncodedSpec { name, operations, traversal, depth, follow, priority, fingerprint } = spec;
+        let (fingerprint, source) = fingerprint.parts();
+        Ok(Self { name, operations, traversal, depth, follow, priority, fingerprint, source })
+    }
 }
 
 /// The phase of a crawl.

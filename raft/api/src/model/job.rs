@@ -1,12 +1,14 @@
 //! Jobs: units of work for one worker.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use storage::dataset::{Account, SourceName};
 use storage::ids::UserId;
 
+use super::sourced::Sourced;
 use super::{CrawlId, JobId, LeaseId, Operation, StorageId};
 
 /// A job as it is granted to a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     /// The id of the job for its whole life.
     pub id: JobId,
@@ -24,6 +26,45 @@ pub struct Job {
     pub attempt: u32,
     /// Where to continue; absent for a first attempt.
     pub progress: Option<Progress>,
+    /// The source of the account: that of the crawl.
+    pub source: SourceName,
+}
+
+impl Job {
+    /// The account in the dataset.
+    pub fn account(&self) -> Account {
+        Account { source: self.source.clone(), user: self.user.clone() }
+    }
+}
+
+/// A [`Job`] as it is encoded.
+#[derive(Serialize, Deserialize)]
+struct EncodedJob<User, Rest> {
+    id: JobId,
+    lease: LeaseId,
+    crawl: CrawlId,
+    user: User,
+    operation: Operation,
+    depth: u32,
+    attempt: u32,
+    progress: Rest,
+}
+
+impl Serialize for Job {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { id, lease, crawl, operation, depth, attempt, .. } = *self;
+        let (user, progress) = (&self.user, Sourced::new(self.progress.as_ref(), &self.source));
+        EncodedJob { id, lease, crawl, user, operation, depth, attempt, progress }.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Job {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let job = EncodedJob::<UserId, Sourced<Progress>>::deserialize(from)?;
+        let EncodedJob { id, lease, crawl, user, operation, depth, attempt, progress } = job;
+        let (progress, source) = progress.parts();
+        Ok(Self { id, lease, crawl, user, operation, depth, attempt, progress, source })
+    }
 }
 
 /// The progress of a job.
@@ -60,6 +101,20 @@ pub enum GoneReason {
     NotFound,
     /// The network has suspended the account.
     Suspended,
+    /// The account was deleted. This and the next ones need cluster version 5.
+    Deleted,
+    /// Its owner has deactivated the account.
+    Deactivated,
+    /// A moderator has taken the account down.
+    TakenDown,
+    /// The account blocks whoever asks.
+    Blocked,
+    /// The account does not show its followers.
+    HiddenFollowers,
+    /// The account asks not to be shown to those who are not logged in.
+    LoginRequired,
+    /// Its host has not been reachable for a long time, or is no server of this network.
+    HostGone,
 }
 
 impl GoneReason {
@@ -69,6 +124,13 @@ impl GoneReason {
             Self::Protected => "protected",
             Self::NotFound => "not found",
             Self::Suspended => "suspended",
+            Self::Deleted => "deleted",
+            Self::Deactivated => "deactivated",
+            Self::TakenDown => "taken down",
+            Self::Blocked => "blocked",
+            Self::HiddenFollowers => "followers hidden",
+            Self::LoginRequired => "login required",
+            Self::HostGone => "host gone",
         }
     }
 }

@@ -12,6 +12,8 @@ mod ident;
 mod job;
 mod operation;
 mod report;
+mod source;
+mod sourced;
 mod status;
 mod version;
 mod write;
@@ -29,7 +31,10 @@ pub use ident::{
 };
 pub use job::{DraftProgress, Failure, Gone, GoneReason, Job, Progress};
 pub use operation::{Operation, Operations, UnknownOperation};
-pub use report::{Finding, Granted, OpenSession, Publication, Report, ReportAnswer, SessionOpened, Wants};
+pub use report::{
+    Finding, Granted, OpenSession, Publication, Report, ReportAnswer, SessionOpened, SourceWants, Wants,
+};
+pub use source::{Reached, SourceStatus};
 pub use status::{
     AddressStatus, BudgetStatus, ClusterStatus, MemberChange, MemberStatus, NodeRole, NodeStatus,
     SessionStatus, WorkerStatus,
@@ -42,4 +47,5 @@ pub use version::{CLUSTER_VERSION, FIRST_CLUSTER_VERSION};
 /// both speak.
 ///
 /// - 5: writes with a request id, and the comparison of replicas.
-pub const WIRE_VERSIONS: (u32, u32) = (4, 5);
+/// - 6: sources by name.
+pub const WIRE_VERSIONS: (u32, u32) = (4, 6);

@@ -1,6 +1,7 @@
 //! The messages about jobs between a node and the tracker.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use storage::dataset::{Account, FileKey, FileKind, SourceName};
 use storage::ids::UserId;
 
 use crate::wire::bounds::{MAX_DISCOVERED, MAX_FINDINGS, at_most};
@@ -81,6 +82,16 @@ impl Wants {
     }
 }
 
+/// How many jobs of a source other than the default one a node can take now. [`Wants::total`] bounds them together with
+/// those of the default one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceWants {
+    /// The source.
+    pub source: SourceName,
+    /// Upper bound for each operation, by [`Operation::index`].
+    pub each: [u16; 4],
+}
+
 /// A worker's finding about its job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Finding {
@@ -154,7 +165,7 @@ pub struct Report {
 }
 
 /// A draft to be published.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
     /// The job.
     pub job: JobId,
@@ -166,6 +177,78 @@ pub struct Publication {
     pub user: UserId,
     /// The operation, which determines the kind of file.
     pub operation: Operation,
+    /// The source of the account.
+    pub source: SourceName,
+}
+
+impl Publication {
+    /// The file.
+    pub fn file(&self) -> FileKey {
+        let kind = match self.operation {
+            Operation::Timeline | Operation::Update => FileKind::Timeline,
+            Operation::Followers => FileKind::Followers,
+            Operation::Analysis => FileKind::Profiles,
+        };
+        FileKey { account: Account { source: self.source.clone(), user: self.user.clone() }, kind }
+    }
+}
+
+/// A [`Publication`] as it is encoded.
+#[derive(Serialize, Deserialize)]
+struct EncodedPublication<User, Source> {
+    job: JobId,
+    lease: LeaseId,
+    draft: LeaseId,
+    user: User,
+    operation: SourcedOperation<Source>,
+}
+
+/// An operation on accounts of a source; of the default source as releases encoded it that know no other.
+#[derive(Serialize, Deserialize)]
+enum SourcedOperation<Source> {
+    Timeline,
+    Update,
+    Followers,
+    Analysis,
+    TimelineOf(Source),
+    UpdateOf(Source),
+    FollowersOf(Source),
+    AnalysisOf(Source),
+}
+
+impl Serialize for Publication {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { job, lease, draft, ref user, operation, ref source } = *self;
+        let operation = match (operation, source.is_default()) {
+            (Operation::Timeline, true) => SourcedOperation::Timeline,
+            (Operation::Update, true) => SourcedOperation::Update,
+            (Operation::Followers, true) => SourcedOperation::Followers,
+            (Operation::Analysis, true) => SourcedOperation::Analysis,
+            (Operation::Timeline, false) => SourcedOperation::TimelineOf(source),
+            (Operation::Update, false) => SourcedOperation::UpdateOf(source),
+            (Operation::Followers, false) => SourcedOperation::FollowersOf(source),
+            (Operation::Analysis, false) => SourcedOperation::AnalysisOf(source),
+        };
+        EncodedPublication { job, lease, draft, user, operation }.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Publication {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let publication = EncodedPublication::<UserId, SourceName>::deserialize(from)?;
+        let EncodedPublication { job, lease, draft, user, operation } = publication;
+        let (operation, source) = match operation {
+            SourcedOperation::Timeline => (Operation::Timeline, SourceName::default()),
+            SourcedOperation::Update => (Operation::Update, SourceName::default()),
+            SourcedOperation::Followers => (Operation::Followers, SourceName::default()),
+            SourcedOperation::Analysis => (Operation::Analysis, SourceName::default()),
+            SourcedOperation::TimelineOf(source) => (Operation::Timeline, source),
+            SourcedOperation::UpdateOf(source) => (Operation::Update, source),
+            SourcedOperation::FollowersOf(source) => (Operation::Followers, source),
+            SourcedOperation::AnalysisOf(source) => (Operation::Analysis, source),
+        };
+        Ok(Self { job, lease, draft, user, operation, source })
+    }
 }
 
 /// Jobs granted by one entry.

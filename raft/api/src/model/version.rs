@@ -14,4 +14,5 @@ pub const FIRST_CLUSTER_VERSION: u32 = 1;
 /// - 3: late attempts of a call undo nothing: [`Write`](super::Write)s have request ids where they need one, and
 ///   [requests to open a session](super::OpenSession::incarnation) are ordered.
 /// - 4: analyses of crawls that are created from then on write files, the profiles that they look up.
-pub const CLUSTER_VERSION: u32 = 4;
+/// - 5: crawls of other sources than the default one.
+pub const CLUSTER_VERSION: u32 = 5;

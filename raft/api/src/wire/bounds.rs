@@ -19,6 +19,8 @@ pub const MAX_FINDINGS: usize = 4_096;
 pub const MAX_DISCOVERED: usize = 20_000;
 /// Most screen names in one call, so that it finishes within the client's timeout.
 pub const MAX_NAMES: usize = 100;
+/// Most sources in one report, besides the default one.
+pub const MAX_SOURCES: usize = 64;
 /// Most leases in one query.
 pub const MAX_LEASES: usize = 10_000;
 /// Longest cursor of a job, bytes: a job's record has to fit in one value of the state store.

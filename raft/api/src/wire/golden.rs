@@ -5,6 +5,7 @@ mod lines;
 
 use std::fmt::Debug;
 use std::time::Duration;
+use storage::dataset::SourceName;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -49,6 +50,7 @@ fn spec() -> CrawlSpec {
         follow: Some("profile.followers > 10".to_owned()),
         priority: 10,
         fingerprint: Some(9),
+        source: SourceName::default(),
     }
 }
 
@@ -98,6 +100,62 @@ fn requests(all: &mut Samples) {
         .add("resolve-names", &ApiRequest::ResolveNames(vec!["anna".to_owned()]))
         .add("check-replicas", &ApiRequest::CheckReplicas)
         .add("once", &ApiRequest::Once { request, write: Write::PauseCrawl { crawl } });
+}
+
+/// Calls that name a source.
+fn sourced(all: &mut Samples) {
+    let (session, request) = (SessionId(6), RequestId { client: 8, sequence: 9 });
+    let bluesky: SourceName = "bluesky".parse().unwrap();
+    let spec = CrawlSpec { source: bluesky.clone(), ..spec() };
+    let report = Report { session, sequence: 3, findings: Vec::new(), wants: Wants::any(7) };
+    let others = vec![SourceWants { source: bluesky.clone(), each: [1, 2, 3, 4] }];
+    let wait =
+        NodeRequest::WaitForWorkOf { session, wants: Wants::NONE, others: others.clone(), timeout_ms: 1_000 };
+    let names = vec!["anna.example".to_owned()];
+    all.add("write/create-of", &ApiRequest::Write(Write::CreateCrawl { request, spec }))
+        .add("resolve-names-of", &ApiRequest::ResolveNamesOf { source: bluesky.clone(), names })
+        .add("sources", &ApiRequest::Sources { check: true })
+        .add(
+            "node/report-of",
+            &ApiRequest::Node { node: 1, request: NodeRequest::ReportOf { report, others } },
+        )
+        .add("node/wait-for-work-of", &ApiRequest::Node { node: 1, request: wait });
+    for reason in [
+        GoneReason::Deleted,
+        GoneReason::Deactivated,
+        GoneReason::TakenDown,
+        GoneReason::Blocked,
+        GoneReason::HiddenFollowers,
+        GoneReason::LoginRequired,
+        GoneReason::HostGone,
+    ] {
+        all.add(&format!("gone/{}", reason.name().replace(' ', "-")), &Finding::Gone(reason));
+    }
+    for source in [SourceName::default(), bluesky.clone()] {
+        let (user, operation) = (UserId::Number(1), Operation::Analysis);
+        for progress in [None, Some(Progress { cursor: "-1".to_owned(), draft: None })] {
+            let name = format!("job/{source}/{}", progress.is_some());
+            let (user, source) = (user.clone(), source.clone());
+            let (id, lease, crawl) = (JobId(1), LeaseId(2), CrawlId(5));
+            all.add(
+                &name,
+                &Job { id, lease, crawl, user, operation, depth: 1, attempt: 2, progress, source },
+            );
+        }
+        for operation in Operation::ALL {
+            let name = format!("publication/{source}/{operation}");
+            let (job, lease, draft) = (JobId(1), LeaseId(2), LeaseId(2));
+            let (user, source) = (user.clone(), source.clone());
+            all.add(&name, &Publication { job, lease, draft, user, operation, source });
+        }
+    }
+    let place = "https://public.api.bsky.app".to_owned();
+    let statuses = [None, Some(Reached::After(12)), Some(Reached::Failed("no".to_owned()))].map(|reached| {
+        let (name, kind, place) = (bluesky.clone(), "bluesky".to_owned(), place.clone());
+        SourceStatus { name, kind, place, trouble: Some("no".to_owned()), reached }
+    });
+    let reply: Result<ApiReply, ApiError> = Ok(ApiReply::Sources(statuses.into()));
+    all.add("reply/sources", &reply);
 }
 
 fn draft() -> DraftProgress {
@@ -151,6 +209,7 @@ fn samples() -> Samples {
         .add("welcome/refused", &Welcome::Refused(Refused::Now("no".to_owned())))
         .add("welcome/retired", &Welcome::Refused(Refused::Retired("no".to_owned())));
     requests(&mut all);
+    sourced(&mut all);
     reports(&mut all);
     let formation = Formation { cluster: CLUSTER, name: "twm".to_owned(), disks: [(3, DiskId(30))].into() };
     let candidate = Candidate { name: "twm".to_owned(), member: MEMBER, bind: true };
@@ -213,9 +272,10 @@ fn samples() -> Samples {
 fn calls_have_the_form_of_their_version() {
     let today = samples().0;
     // A version that is no longer spoken needs no file.
-    assert_eq!(WIRE_VERSIONS, (4, 5), "add the files of each version that is spoken");
-    Golden::open("wire-5.txt", &today).is(&today);
+    assert_eq!(WIRE_VERSIONS, (4, 6), "add the files of each version that is spoken");
+    Golden::open("wire-6.txt", &today).is(&today);
     // Existing messages keep their encoding; only the greeting differs, since it lists the versions.
-    let old = Golden::open("wire-4.txt", &today);
-    old.is_part_of(&today, |name| name.starts_with("greeting/"));
+    for old in ["wire-4.txt", "wire-5.txt"] {
+        Golden::open(old, &today).is_part_of(&today, |name| name.starts_with("greeting/"));
+    }
 }

@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bounds::{MAX_NAMES, at_most};
+use storage::dataset::SourceName;
+
+use super::bounds::{MAX_NAMES, MAX_SOURCES, at_most};
 use super::members::MemberRequest;
 use super::service::ApiError;
-use crate::model::{EventId, NodeId, OpenSession, Query, Report, RequestId, SessionId, Wants, Write};
+use crate::model::{
+    EventId, NodeId, OpenSession, Query, Report, RequestId, SessionId, SourceWants, Wants, Write,
+};
 
 /// A call of the tracker's API. Every call is idempotent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +45,19 @@ pub enum ApiRequest {
         /// The change.
         write: Write,
     },
+    /// Looks up the accounts of names in a source. Served by the called node with its own budgets.
+    ResolveNamesOf {
+        /// The source.
+        source: SourceName,
+        /// The names.
+        #[serde(deserialize_with = "at_most::<{ MAX_NAMES }, _, _>")]
+        names: Vec<String>,
+    },
+    /// Asks for the sources of the called node. Never forwarded.
+    Sources {
+        /// Whether to reach their hosts as well.
+        check: bool,
+    },
 }
 
 /// A node's request to the tracker.
@@ -75,6 +92,26 @@ pub enum NodeRequest {
         /// Index of the entry.
         index: u64,
     },
+    /// Reports, and wants jobs of other sources than the default one.
+    ReportOf {
+        /// The report.
+        report: Report,
+        /// What is wanted of these sources.
+        #[serde(deserialize_with = "at_most::<{ MAX_SOURCES }, _, _>")]
+        others: Vec<SourceWants>,
+    },
+    /// Waits until [such a report](Self::ReportOf) would be granted something.
+    WaitForWorkOf {
+        /// The session.
+        session: SessionId,
+        /// The wants of the report.
+        wants: Wants,
+        /// What is wanted of these sources.
+        #[serde(deserialize_with = "at_most::<{ MAX_SOURCES }, _, _>")]
+        others: Vec<SourceWants>,
+        /// Timeout, after which the answer is `false`, ms.
+        timeout_ms: u32,
+    },
 }
 
 /// A call that a node forwards to the leader, which checks it like any other.
@@ -103,12 +140,14 @@ impl ApiRequest {
     /// Who may make the call.
     pub fn needs(&self) -> Needs {
         match self {
-            Self::NodeStatus | Self::Query(_) => Needs::Viewer,
+            Self::NodeStatus | Self::Query(_) | Self::Sources { check: false } => Needs::Viewer,
             // Looking up names spends the node's budgets, and a check writes to the log.
             Self::Write(_)
             | Self::Once { .. }
             | Self::TransferLeader { .. }
             | Self::ResolveNames(_)
+            | Self::ResolveNamesOf { .. }
+            | Self::Sources { check: true }
             | Self::Members(_)
             | Self::CheckReplicas => Needs::Operator,
             Self::Node { node, .. } => Needs::Node(*node),
@@ -126,6 +165,11 @@ impl ApiRequest {
             Self::Once { .. } | Self::CheckReplicas => 5,
             Self::Node { request: NodeRequest::Digest { .. }, .. } => 5,
             Self::Members(MemberRequest::ReplaceDisk { .. }) => 5,
+            Self::ResolveNamesOf { .. } | Self::Sources { .. } => 6,
+            Self::Node {
+                request: NodeRequest::ReportOf { .. } | NodeRequest::WaitForWorkOf { .. }, ..
+            } => 6,
+            Self::Write(Write::CreateCrawl { spec, .. }) if !spec.source.is_default() => 6,
             _ => 4,
         };
         match self {
@@ -169,8 +213,10 @@ impl NodeRequest {
     /// The session that the request concerns.
     pub fn session(&self) -> Option<SessionId> {
         match self {
-            Self::Report(report) => Some(report.session),
-            Self::EndSession { session } | Self::WaitForWork { session, .. } => Some(*session),
+            Self::Report(report) | Self::ReportOf { report, .. } => Some(report.session),
+            Self::EndSession { session }
+            | Self::WaitForWork { session, .. }
+            | Self::WaitForWorkOf { session, .. } => Some(*session),
             Self::OpenSession(_) | Self::EventsPassed { .. } | Self::Digest { .. } => None,
         }
     }

@@ -7,7 +7,7 @@ use tarpc::context::Context;
 
 use storage::ids::UserId;
 
-use crate::model::{Answer, DigestAt, NodeId, NodeStatus, Refusal, ReplicaCheck, Response};
+use crate::model::{Answer, DigestAt, NodeId, NodeStatus, Refusal, ReplicaCheck, Response, SourceStatus};
 
 use super::joining::{JoinAnswer, JoinRequest};
 use super::request::{ApiRequest, Forwarded};
@@ -105,6 +105,8 @@ pub enum ApiReply {
     Digest(DigestAt),
     /// All replicas.
     Checked(ReplicaCheck),
+    /// The sources of the called node.
+    Sources(Vec<SourceStatus>),
 }
 
 /// Why a call failed.

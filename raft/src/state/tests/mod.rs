@@ -17,6 +17,7 @@ mod reports;
 mod retention;
 mod sessions;
 mod sharing;
+mod sources;
 mod storages;
 mod submission;
 mod traversal;
@@ -26,6 +27,7 @@ mod waits;
 mod world;
 
 use std::sync::Arc;
+use storage::dataset::SourceName;
 
 use storage::ids::UserId;
 use storage::state::MemoryStore;
@@ -232,6 +234,7 @@ fn spec(operations: &str) -> CrawlSpec {
         follow: None,
         priority: 1,
         fingerprint: None,
+        source: SourceName::default(),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use storage::dataset::FileKind;
+use storage::dataset::SourceName;
 use storage::ids::UserId;
 
 use crate::model::*;
@@ -34,6 +35,7 @@ pub(super) struct ModelCrawl {
     pub(super) counters: CrawlCounters,
     pub(super) seen: BTreeSet<UserId>,
     pub(super) frontier: Vec<UserId>,
+    pub(super) source: SourceName,
 }
 
 pub(super) struct ModelAccount {
@@ -121,6 +123,7 @@ impl Model {
     pub(super) fn grant(&mut self, job: &Job, session: SessionId) {
         let key = (job.crawl, job.user.clone());
         let phase = self.phase(job.crawl);
+        assert_eq!(job.source, self.crawls[&job.crawl].source);
         assert!(matches!(phase, CrawlPhase::Running | CrawlPhase::Loading), "granted while {phase:?}");
         let (node, storage) = self.sessions[&session];
         assert!(!self.drained.contains(&node), "granted to a drained node");
@@ -128,7 +131,10 @@ impl Model {
         assert!(!job.progress.as_ref().is_some_and(lies_elsewhere), "its draft lies elsewhere: {job:?}");
         for (other, account) in &self.accounts {
             let held = matches!(account.fate, Fate::Leased(..) | Fate::Publishing(..));
-            let same = other.1 == key.1 && writes(account.todo.first()) == writes(Some(job.operation));
+            let source = |crawl: CrawlId| &self.crawls[&crawl].source;
+            let same = other.1 == key.1
+                && source(other.0) == source(key.0)
+                && writes(account.todo.first()) == writes(Some(job.operation));
             let both = held && same && writes(Some(job.operation)).is_some();
             assert!(!both, "TWM-L3: {other:?} writes the file of {job:?}");
         }

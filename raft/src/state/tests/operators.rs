@@ -1,10 +1,16 @@
 //! Operators in a random run.
 
+use storage::dataset::SourceName;
 use storage::ids::UserId;
 
 use super::model::{Fate, ModelCrawl};
 use super::world::World;
 use crate::model::*;
+
+/// The source of some crawls.
+pub(super) fn other_source() -> SourceName {
+    "other".parse().unwrap()
+}
 
 impl World {
     pub(super) fn submit(&mut self) {
@@ -24,7 +30,9 @@ impl World {
             follow: None,
             priority,
             fingerprint: None,
+            source: if self.one_in(3) { other_source() } else { SourceName::default() },
         };
+        let source = spec.source.clone();
         self.requests += 1;
         let request = RequestId { client: 1, sequence: self.requests };
         let create = Mutation::CreateCrawl { request, spec };
@@ -32,7 +40,8 @@ impl World {
         let Response::CrawlCreated(id) = first else { panic!() };
         assert_eq!(self.apply(create), first);
         let traversal = Some(traversal);
-        self.model.crawls.insert(id, ModelCrawl { operations, traversal, depth, ..Default::default() });
+        let crawl = ModelCrawl { operations, traversal, depth, source, ..Default::default() };
+        self.model.crawls.insert(id, crawl);
     }
 
     /// An operator makes a random change to a crawl.
@@ -172,6 +181,7 @@ impl World {
             follow: None,
             priority: 1,
             fingerprint: None,
+            source: SourceName::default(),
         };
         match self.below(4) {
             0 => spec.operations = Operations::NONE,

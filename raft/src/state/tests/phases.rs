@@ -24,7 +24,7 @@ fn a_paused_crawl_grants_nothing_and_its_running_jobs_go_on() {
     assert_eq!(pause(&mut tracker, crawl), Response::Done);
     assert_eq!(tracker.phase(crawl), CrawlPhase::Paused);
     assert_eq!(tracker.take(&mut node, 5), []);
-    assert!(!tracker.state.has_work(node.session, &Wants::any(5)));
+    assert!(!tracker.state.has_work(node.session, &Wants::any(5).into()));
     tracker.finish(&mut node, &job);
     assert_eq!(tracker.take(&mut node, 5), [], "nor the next operation");
     assert_eq!(resume(&mut tracker, crawl), Response::Done);

@@ -6,7 +6,7 @@ fn raise(tracker: &mut Tracker, to: u32) {
     assert_eq!(tracker.apply(Mutation::RaiseVersion { to }), Response::Done);
 }
 
-fn at_version(version: u32) -> Tracker {
+pub(super) fn at_version(version: u32) -> Tracker {
     let mut tracker = Tracker::new();
     (2..=version).for_each(|to| raise(&mut tracker, to));
     tracker

@@ -119,7 +119,10 @@ fn a_report_of_an_ended_session_is_refused_and_changes_nothing() {
     let ended = Mutation::EndSession { session: node.session, graceful: false };
     assert_eq!(tracker.apply(ended), over);
     assert_eq!(tracker.records(), before);
-    assert!(tracker.state.has_work(node.session, &Wants::NONE), "its node learns it from its next report");
+    assert!(
+        tracker.state.has_work(node.session, &Wants::NONE.into()),
+        "its node learns it from its next report"
+    );
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn drained_nodes_get_nothing_new_and_keep_what_they_have() {
     let job = tracker.take_one(&mut one);
     assert_eq!(tracker.apply(Mutation::Drain { node: 1, drained: true }), Response::Done);
     assert!(tracker.state.is_drained(1) && !tracker.state.is_drained(2));
-    assert!(!tracker.state.has_work(one.session, &Wants::any(1)));
+    assert!(!tracker.state.has_work(one.session, &Wants::any(1).into()));
     assert_eq!(tracker.take(&mut one, 5), []);
     tracker.finish(&mut one, &job);
     assert_eq!(tracker.take(&mut two, 1).len(), 1);

@@ -148,7 +148,7 @@ fn a_node_gets_only_the_operations_that_it_wants() {
     letters.sort_unstable();
     assert_eq!(letters, ['A', 'A', 'T']);
     let wants = Wants { total: 9, each: [0, 9, 0, 0] };
-    assert!(!tracker.state.has_work(node.session, &wants));
+    assert!(!tracker.state.has_work(node.session, &wants.into()));
     assert_eq!(tracker.report(&mut node, Vec::new(), wants).granted, []);
 }
 

@@ -31,7 +31,7 @@ fn a_graceful_end_keeps_the_drafts_for_the_next_session_of_the_storage() {
     tracker.close(&closed);
     assert_eq!(tracker.state.drafts_in_use(&[job.lease]), [job.lease]);
     assert_eq!(tracker.take(&mut other, 5), []);
-    assert!(!tracker.state.has_work(other.session, &Wants::any(5)));
+    assert!(!tracker.state.has_work(other.session, &Wants::any(5).into()));
     let mut back = tracker.open(1);
     let again = tracker.take_one(&mut back);
     assert_eq!(again.progress, Some(draft(&job, 1, 500)));
@@ -176,7 +176,14 @@ fn unpublished(storage: u64) -> (Tracker, Node, Job, CrawlId) {
     let (mut tracker, mut node, job, crawl) = half_done(storage);
     let answer = tracker.tell(&mut node, &job, Finding::Completed { file: true, items: 50 });
     let (user, lease) = (job.user.clone(), job.lease);
-    let publication = Publication { job: job.id, lease, draft: lease, user, operation: job.operation };
+    let publication = Publication {
+        job: job.id,
+        lease,
+        draft: lease,
+        user,
+        operation: job.operation,
+        source: job.source.clone(),
+    };
     assert_eq!(answer.publish, [publication]);
     (tracker, node, job, crawl)
 }
@@ -191,7 +198,7 @@ fn twm_p1_the_next_session_of_the_storage_publishes_what_a_crash_left() {
         assert_eq!(tracker.report(&mut other, Vec::new(), Wants::any(5)), ReportAnswer::default());
         assert_eq!(tracker.state.drafts_in_use(&[job.lease]), [job.lease]);
         let mut next = tracker.open(1);
-        assert!(tracker.state.has_work(next.session, &Wants::NONE));
+        assert!(tracker.state.has_work(next.session, &Wants::NONE.into()));
         for _ in 0..2 {
             let answer = tracker.report(&mut next, Vec::new(), Wants::any(5));
             assert_eq!((answer.publish.len(), answer.granted.len()), (1, 0));

@@ -12,11 +12,11 @@ fn a_limited_job_waits_for_its_time_and_goes_on_where_it_was() {
     tracker.tell(&mut node, &job, Finding::Limited { progress: Some(progress.clone()), after_ms: 60_000 });
     assert_eq!((tracker.view(crawl).delayed, tracker.view(crawl).leased), (1, 0));
     assert_eq!(tracker.state.next_due(30_000), Some(tracker.now + 60_000));
-    assert!(!tracker.state.has_work(node.session, &Wants::any(1)));
+    assert!(!tracker.state.has_work(node.session, &Wants::any(1).into()));
     tracker.wait(59_999);
     assert_eq!(tracker.take(&mut node, 1), []);
     tracker.wait(1);
-    assert!(tracker.state.has_work(node.session, &Wants::any(1)));
+    assert!(tracker.state.has_work(node.session, &Wants::any(1).into()));
     let again = tracker.take_one(&mut node);
     assert_eq!((again.id, again.attempt, again.progress), (job.id, 1, Some(progress)));
     assert!(again.lease > job.lease, "TWM-L1: a later lease is larger");

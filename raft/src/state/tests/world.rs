@@ -6,6 +6,7 @@ use storage::env::{Entropy, SeededEntropy};
 use storage::ids::UserId;
 
 use super::model::{Fate, MAX_ATTEMPTS, Model};
+use super::operators::other_source;
 use super::outbox::m1_check_against_counters;
 use super::replica::Replica;
 use crate::model::*;
@@ -34,7 +35,7 @@ struct WorldNode {
     session: Option<SessionId>,
     sequence: u64,
     /// The last report and its answer, as long as a repetition would get the same.
-    last: Option<(Report, ReportAnswer)>,
+    last: Option<(Mutation, ReportAnswer)>,
 }
 
 const LIMITS: Limits = Limits { storage_grace_ms: 2_000, session_ttl_ms: 3_000, max_attempts: MAX_ATTEMPTS };
@@ -255,7 +256,16 @@ impl World {
         let session = node.session.unwrap();
         node.sequence += 1;
         let report = Report { session, sequence: node.sequence, findings, wants };
-        let Response::Report(answer) = self.apply(Mutation::Report(report.clone())) else { panic!() };
+        let others = match self.one_in(3) {
+            true => Vec::new(),
+            false => vec![SourceWants { source: other_source(), each: wants.each }],
+        };
+        let wanted: Vec<_> = others.iter().map(|other| other.source.clone()).collect();
+        let mutation = match others.is_empty() {
+            true => Mutation::Report(report.clone()),
+            false => Mutation::ReportOf { report: report.clone(), others },
+        };
+        let Response::Report(answer) = self.apply(mutation.clone()) else { panic!() };
         let found = |(job, lease, finding): &(JobId, LeaseId, Finding)| {
             (!self.model.find(session, *job, *lease, finding)).then_some(*lease)
         };
@@ -264,12 +274,14 @@ impl World {
         stale.sort_unstable();
         answered.sort_unstable();
         assert_eq!(answered, stale, "TWM-L2");
+        assert!(answer.granted.len() <= usize::from(wants.total));
         for job in &answer.granted {
+            assert!(job.source.is_default() || wanted.contains(&job.source), "of another source: {job:?}");
             self.model.grant(job, session);
             self.past.push((job.id, job.lease));
         }
         self.check_publications(session, &report, &answer);
-        self.nodes[at].last = Some((report, answer));
+        self.nodes[at].last = Some((mutation, answer));
     }
 
     /// TWM-P1: what this report completed and what the session adopted, until it is confirmed.
@@ -293,7 +305,7 @@ impl World {
         let at = self.below(4) as usize;
         let Some((report, answer)) = self.nodes[at].last.clone() else { return };
         let before = self.replicas[0].state.crawls();
-        assert_eq!(self.apply(Mutation::Report(report)), Response::Report(answer), "TWM-S2");
+        assert_eq!(self.apply(report), Response::Report(answer), "TWM-S2");
         let counters = |views: Vec<CrawlView>| views.into_iter().map(|v| v.counters).collect::<Vec<_>>();
         assert_eq!(counters(self.replicas[0].state.crawls()), counters(before), "TWM-S2");
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use storage::dataset::SourceName;
 
 use anyhow::{bail, ensure};
 use api::model::{CrawlId, CrawlSpec, Operation, Operations, RequestId, Response, Traversal};
@@ -69,6 +70,7 @@ impl Replica {
             follow: None,
             priority: 10,
             fingerprint: None,
+            source: SourceName::default(),
         };
         let request = RequestId { client: 1, sequence: 1 };
         match replica.apply(Mutation::CreateCrawl { request, spec }) {

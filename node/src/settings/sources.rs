@@ -1,0 +1,167 @@
+//! Sources by name: the tables `[source.NAME]` of the settings file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use api::wire::bounds::MAX_SOURCES;
+use storage::dataset::SourceName;
+use storage::net::secret;
+
+use super::problems::{Problem, Problems};
+use super::{Origin, values};
+
+/// The sources besides the default one, by name.
+pub type Sources = BTreeMap<SourceName, SourceSettings>;
+
+/// The settings of one source, by the kind of its network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceSettings {
+    /// The API v1 and v1.1 of Twitter, or of a server that is compatible with it.
+    Twitter {
+        /// Base URL of the API.
+        api_url: String,
+        /// Bearer token of the API.
+        token: Option<String>,
+    },
+}
+
+impl SourceSettings {
+    /// The kind, as in the settings.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Twitter { .. } => "twitter",
+        }
+    }
+}
+
+/// As a table of the settings file, without secrets.
+impl fmt::Display for SourceSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "kind = {:?}", self.kind())?;
+        match self {
+            Self::Twitter { api_url, token } => {
+                writeln!(f, "api-url = {:?}", values::without_password(api_url))?;
+                match token {
+                    Some(_) => writeln!(f, "# api-token-file is set, and not shown"),
+                    None => writeln!(f, "# api-token-file is not set"),
+                }
+            }
+        }
+    }
+}
+
+/// Reads the value of the key `source` of a settings file.
+pub(super) fn read(value: toml::Value, file: &Path, problems: &mut Problems) -> Sources {
+    let origin = Origin::File(file.to_owned());
+    let mut found = Sources::new();
+    let toml::Value::Table(tables) = value else {
+        let what =
+            "source is no table; write [source.NAME] with the settings of each source below it".to_owned();
+        problems.push(Problem { setting: None, origin, what });
+        return found;
+    };
+    for (name, value) in tables {
+        let add = |problems: &mut Problems, what: String| {
+            let what = format!("[source.{name}]: {what}");
+            problems.push(Problem { setting: None, origin: origin.clone(), what });
+        };
+        let name: SourceName = match name.parse() {
+            Ok(name) => name,
+            Err(error) => {
+                add(problems, format!("{error}"));
+                continue;
+            }
+        };
+        if name.is_default() {
+            add(
+                problems,
+                "that is the source of --api-url and --api-token; set these, or choose another name"
+                    .to_owned(),
+            );
+            continue;
+        }
+        let toml::Value::Table(table) = value else {
+            add(problems, format!("a {} was given; write a table", value.type_str()));
+            continue;
+        };
+        let mut table =
+            Table { rest: table, folder: file.parent().unwrap_or(Path::new(".")), wrong: Vec::new() };
+        let source = table.source();
+        table.refuse_rest(source.as_ref());
+        table.wrong.into_iter().for_each(|what| add(problems, what));
+        found.extend(source.map(|source| (name, source)));
+    }
+    if found.len() > MAX_SOURCES {
+        let what = format!("{} sources are named; at most {MAX_SOURCES} are allowed", found.len());
+        problems.push(Problem { setting: None, origin, what });
+    }
+    found
+}
+
+/// One table, of which what was read is taken.
+struct Table<'a> {
+    rest: toml::Table,
+    /// Where relative paths begin.
+    folder: &'a Path,
+    wrong: Vec<String>,
+}
+
+impl Table<'_> {
+    fn source(&mut self) -> Option<SourceSettings> {
+        let kind = self.text("kind");
+        match kind.as_deref() {
+            Some("twitter") => Some(SourceSettings::Twitter {
+                api_url: self.required("api-url", values::api_url)?,
+                token: self.secret("api-token-file", values::token),
+            }),
+            Some(other) => {
+                self.wrong.push(format!("there is no kind {other:?} of sources; the kinds are twitter"));
+                None
+            }
+            None => {
+                self.wrong.push("kind is missing; give kind = \"twitter\"".to_owned());
+                None
+            }
+        }
+    }
+
+    fn text(&mut self, key: &str) -> Option<String> {
+        match self.rest.remove(key)? {
+            toml::Value::String(text) => Some(text),
+            other => {
+                self.wrong.push(format!("{key}: a {} was given; give a text", other.type_str()));
+                None
+            }
+        }
+    }
+
+    fn required<T>(&mut self, key: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+        let before = self.wrong.len();
+        let value = self.parsed(key, parse);
+        if value.is_none() && self.wrong.len() == before {
+            self.wrong.push(format!("{key} is missing"));
+        }
+        value
+    }
+
+    fn parsed<T>(&mut self, key: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.text(key)?;
+        parse(&text).map_err(|what| self.wrong.push(format!("{key}: {what}"))).ok()
+    }
+
+    /// The first line of a file.
+    fn secret<T>(&mut self, key: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+        let path: PathBuf = self.folder.join(self.text(key)?);
+        let line = secret::first_line(&path).map_err(|e| e.to_string()).and_then(|line| parse(&line));
+        line.map_err(|what| self.wrong.push(format!("{key}: {}: {what}", path.display()))).ok()
+    }
+
+    fn refuse_rest(&mut self, source: Option<&SourceSettings>) {
+        // Without a source, what is wrong was said already.
+        let Some(source) = source else { return };
+        let unknown =
+            self.rest.keys().map(|key| format!("there is no key {key:?} for the kind {}", source.kind()));
+        self.wrong.extend(unknown.collect::<Vec<_>>());
+    }
+}
