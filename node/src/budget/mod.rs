@@ -20,6 +20,7 @@ mod error;
 mod gauge;
 mod journal;
 mod ledger;
+mod networks;
 mod record;
 mod scope_gauges;
 mod settings;

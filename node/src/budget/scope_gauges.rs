@@ -10,7 +10,7 @@ use super::gauge::{Gauge, Ready};
 use super::journal::Remembered;
 use super::record::Key;
 use super::settings::BudgetSettings;
-use crate::rate::{BudgetScope, Per};
+use crate::rate::BudgetScope;
 
 /// Among thousands of free addresses it is enough to compare a few.
 const ENOUGH_CHOICE: usize = 16;
@@ -38,12 +38,11 @@ pub(super) struct ScopeGauges {
 impl ScopeGauges {
     pub(super) fn new(
         scope: BudgetScope,
-        addresses: &[Option<IpAddr>],
+        owners: &[Option<IpAddr>],
         remembered: &Remembered,
         now: Duration,
         settings: &BudgetSettings,
     ) -> Self {
-        let owners: &[Option<IpAddr>] = if scope.per() == Per::Address { addresses } else { &[None] };
         let gauge = |address: &Option<IpAddr>| {
             let key = Key { scope: scope.name().to_owned(), address: *address };
             remembered

@@ -85,6 +85,7 @@ impl From<SourceError> for JobError {
                 source::GoneReason::Protected => GoneReason::Protected,
                 source::GoneReason::NotFound => GoneReason::NotFound,
                 source::GoneReason::Suspended => GoneReason::Suspended,
+                source::GoneReason::HiddenFollowers => GoneReason::HiddenFollowers,
             }),
             SourceError::Refused { .. } => Self::Permanent { what },
             SourceError::Loops { .. } => Self::CursorLoop { what },

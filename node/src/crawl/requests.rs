@@ -11,7 +11,7 @@ use super::job_error::JobError;
 use super::networks::Network;
 use crate::address::Permit;
 use crate::budget::Acquired;
-use crate::rate::Delivery;
+use crate::rate::{BudgetScope, Delivery};
 use crate::source::{Answer, Endpoint, Profile, SourceError};
 
 /// How long a worker waits for a budget before it hands its job back.
@@ -31,14 +31,16 @@ impl Crawler {
     ) -> Result<Page, JobError> {
         match pages {
             Pages::Timeline => loop {
-                let permit = self.permit(network, Endpoint::Timeline, Some(user)).await?;
+                let scope = network.source.page_scope(Endpoint::Timeline, user, cursor);
+                let permit = self.permit(&scope).await?;
                 let answer = network.source.timeline_page(permit.client(), user, cursor, since).await;
                 if let Some(page) = self.settle(network, Endpoint::Timeline, permit, answer)? {
                     return Ok(Page::Timeline(page));
                 }
             },
             Pages::Followers => loop {
-                let permit = self.permit(network, Endpoint::Followers, Some(user)).await?;
+                let scope = network.source.page_scope(Endpoint::Followers, user, cursor);
+                let permit = self.permit(&scope).await?;
                 let answer = network.source.followers_page(permit.client(), user, cursor).await;
                 if let Some(page) = self.settle(network, Endpoint::Followers, permit, answer)? {
                     return Ok(Page::Followers(page));
@@ -54,7 +56,8 @@ impl Crawler {
         users: &[UserId],
     ) -> Result<Vec<Profile>, JobError> {
         loop {
-            let permit = self.permit(network, Endpoint::Lookup, None).await?;
+            // A source with many hosts looks up one account at a time.
+            let permit = self.permit(&network.source.scope(Endpoint::Lookup, users.first())).await?;
             let answer = network.source.lookup(permit.client(), users).await;
             if let Some(mut profiles) = self.settle(network, Endpoint::Lookup, permit, answer)? {
                 // An answer may repeat some, or hold accounts that nobody asked for.
@@ -67,14 +70,8 @@ impl Crawler {
     }
 
     /// Permission to send one request.
-    pub(super) async fn permit(
-        &self,
-        network: &Network,
-        endpoint: Endpoint,
-        user: Option<&UserId>,
-    ) -> Result<Permit, JobError> {
-        let scope = network.source.scope(endpoint, user);
-        match self.parts.pool.acquire_within(&scope, BUDGET_WAIT).await {
+    pub(super) async fn permit(&self, scope: &BudgetScope) -> Result<Permit, JobError> {
+        match self.parts.pool.acquire_within(scope, BUDGET_WAIT).await {
             Ok(Acquired::Ready(permit)) => Ok(permit),
             Ok(Acquired::Wait(after)) => Err(JobError::Limited { after: after.max(SHORTEST_LIMIT) }),
             Err(error) => Err(JobError::NoAddress(error.to_string())),
@@ -100,7 +97,7 @@ impl Crawler {
         match outcome {
             Ok(value) => Ok(Some(value)),
             Err(SourceError::Limited { .. }) => Ok(None),
-            Err(error @ SourceError::Passing { .. }) if not_sent => {
+            Err(error @ SourceError::Passing { .. }) if not_sent && network.source.has_one_host() => {
                 Err(JobError::SourceDown { what: error.to_string() })
             }
             Err(error) => Err(error.into()),

@@ -78,8 +78,9 @@ impl Crawler {
     /// The sources, after one small request to each of them, all at once.
     pub async fn check_sources(&self) -> Vec<SourceStatus> {
         let checks = self.parts.networks.iter().map(async |(_, network)| {
+            let name = network.source.probe_name()?.to_owned();
             let begun = self.parts.clock.monotonic();
-            let reached = match tokio::time::timeout(CHECK, self.probe(network)).await {
+            let reached = match tokio::time::timeout(CHECK, self.probe(network, name)).await {
                 Ok(Ok(())) => {
                     let took = self.parts.clock.monotonic().saturating_sub(begun).as_millis();
                     Reached::After(u64::try_from(took).unwrap_or(u64::MAX))
@@ -95,9 +96,8 @@ impl Crawler {
     }
 
     /// Asks for the account of a name that may or may not exist.
-    async fn probe(&self, network: &Network) -> Result<(), String> {
-        let names = [network.source.probe_name().to_owned()];
-        let found = self.resolve_batch(network, &names).await;
+    async fn probe(&self, network: &Network, name: String) -> Result<(), String> {
+        let found = self.resolve_batch(network, &[name]).await;
         found.map(drop).map_err(|error| ResolveError::from(error).to_string())
     }
 
@@ -107,7 +107,9 @@ impl Crawler {
         names: &[String],
     ) -> Result<Vec<crate::source::Profile>, JobError> {
         loop {
-            let permit = self.permit(network, Endpoint::Resolve, None).await?;
+            // A source with many hosts resolves one name at a time, which then says which host it is.
+            let first = names.first().and_then(|name| name.parse().ok());
+            let permit = self.permit(&network.source.scope(Endpoint::Resolve, first.as_ref())).await?;
             let answer = network.source.resolve(permit.client(), names).await;
             if let Some(profiles) = self.settle(network, Endpoint::Resolve, permit, answer)? {
                 return Ok(profiles);

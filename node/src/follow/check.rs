@@ -10,7 +10,7 @@ use cel::{Context, Env, ExecutionError, IdedExpr, ParseErrors, Value};
 use super::error::{FollowRuleError, Position};
 use super::patterns::Patterns;
 use super::sample::SAMPLE_PROFILE;
-use super::value::{Fields, profile_value};
+use super::value::{Fields, RAW, profile_value};
 
 /// Functions that rules may call. Each takes time linear in its arguments; a pattern of `matches` has to be a
 /// literal.
@@ -45,6 +45,8 @@ const LONGEST_QUOTE: usize = 200;
 pub(super) struct Checked {
     pub(super) expression: IdedExpr,
     pub(super) fields: Fields,
+    /// Whether it reads the network's own object.
+    pub(super) raw: bool,
     pub(super) patterns: Patterns,
 }
 
@@ -57,10 +59,11 @@ pub(super) fn check(text: &str, env: &Arc<Env>) -> Result<Checked, FollowRuleErr
         scope: vec!["user".to_owned()],
         loops: 0,
         fields: Fields::These(BTreeSet::new()),
+        raw: false,
         patterns: Patterns::default(),
     };
     walk.visit(&expression, 0)?;
-    let Walk { fields, patterns, .. } = walk;
+    let Walk { fields, raw, patterns, .. } = walk;
     let mut context = Context::with_env(Arc::clone(env));
     // The sample is part of this program, so reading it cannot fail; if it did, the rule would fail on it.
     let user = profile_value(SAMPLE_PROFILE, &Fields::All).unwrap_or(Value::Null);
@@ -68,7 +71,7 @@ pub(super) fn check(text: &str, env: &Arc<Env>) -> Result<Checked, FollowRuleErr
     // Fails if the interpreter already has the function: it was then built with an unexpected feature.
     patterns.offer_to(&mut context).map_err(|_taken| FollowRuleError::Unreadable)?;
     conditions(&expression, &context, &source)?;
-    Ok(Checked { expression, fields, patterns })
+    Ok(Checked { expression, fields, raw, patterns })
 }
 
 /// An interpreter's message, shortened.
@@ -133,6 +136,7 @@ struct Walk<'a> {
     scope: Vec<String>,
     loops: usize,
     fields: Fields,
+    raw: bool,
     patterns: Patterns,
 }
 
@@ -177,6 +181,10 @@ impl Walk<'_> {
     }
 
     fn field(&mut self, name: &str) {
+        if name == RAW {
+            self.raw = true;
+            return;
+        }
         if let Fields::These(names) = &mut self.fields {
             names.insert(name.to_owned());
         }

@@ -10,7 +10,7 @@ use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 use super::check::{self, Checked};
 use super::error::{FollowRuleError, Undecided};
 use super::patterns::Patterns;
-use super::value::{Fields, profile_value};
+use super::value::{Fields, user_value};
 use crate::source::Profile;
 
 /// Longest rule, in bytes.
@@ -24,6 +24,8 @@ pub struct FollowRule {
     text: String,
     expression: IdedExpr,
     fields: Fields,
+    /// Whether it reads `user.raw`.
+    raw: bool,
     patterns: Patterns,
     env: Arc<Env>,
 }
@@ -45,8 +47,8 @@ impl FollowRule {
         let worker = thread::Builder::new().name("follow-rule".to_owned()).stack_size(PARSER_STACK);
         let checking = worker.spawn(move || {
             let env = Arc::new(Env::stdlib().with_optional_support(false));
-            let Checked { expression, fields, patterns } = check::check(&owned, &env)?;
-            Ok(Self { text: owned, expression, fields, patterns, env })
+            let Checked { expression, fields, raw, patterns } = check::check(&owned, &env)?;
+            Ok(Self { text: owned, expression, fields, raw, patterns, env })
         });
         // A panic of the parser ends only its thread.
         let checked = checking.map_err(|_no_thread| FollowRuleError::Unreadable)?.join();
@@ -61,7 +63,9 @@ impl FollowRule {
     /// Whether the rule admits a profile. An error concerns this profile only: it is not admitted, and
     /// counted.
     pub fn admits(&self, profile: &Profile) -> Result<bool, Undecided> {
-        let user = profile_value(profile.raw.get(), &self.fields)
+        let common = profile.common.as_ref().unwrap_or(&profile.raw);
+        let raw = self.raw.then(|| profile.raw.get());
+        let user = user_value(common.get(), raw, &self.fields)
             .map_err(|error| Undecided::NoObject { what: error.to_string() })?;
         let mut context = Context::with_env(Arc::clone(&self.env));
         context.add_variable_from_value("user", user);
@@ -89,7 +93,8 @@ mod tests {
     #[test]
     fn a_pattern_is_compiled_with_its_rule_and_never_for_a_profile() {
         let raw = RawValue::from_string(r#"{"name":"Ada"}"#.to_owned()).unwrap();
-        let profile = Profile { id: UserId::Number(1), screen_name: None, protected: false, raw };
+        let profile =
+            Profile { id: UserId::Number(1), screen_name: None, protected: false, common: None, raw };
         let mut rule = FollowRule::compile("user.name.matches('^A')").unwrap();
         assert_eq!(rule.admits(&profile), Ok(true));
         rule.patterns = Patterns::default();

@@ -8,7 +8,7 @@ use crate::source::Profile;
 
 fn profile(json: &str) -> Profile {
     let raw = RawValue::from_string(json.to_owned()).unwrap();
-    Profile { id: UserId::Number(1), screen_name: None, protected: false, raw }
+    Profile { id: UserId::Number(1), screen_name: None, protected: false, common: None, raw }
 }
 
 fn admits(rule: &str, json: &str) -> Result<bool, Undecided> {
@@ -28,6 +28,23 @@ fn the_originals_rule_decides() {
     assert_eq!(admits(rule, r#"{"lang":"it","statuses_count":101}"#), Ok(true));
     assert_eq!(admits(rule, r#"{"lang":"it","statuses_count":100}"#), Ok(false));
     assert_eq!(admits(rule, r#"{"lang":"en","statuses_count":500,"more":[1,{"x":null}]}"#), Ok(false));
+}
+
+#[test]
+fn the_names_of_all_networks_and_the_networks_own_object_are_seen() {
+    let common = RawValue::from_string(r#"{"followers_count":7,"bot":false}"#.to_owned()).unwrap();
+    let own = r#"{"followers":{"of":7},"bot":"no"}"#;
+    let mapped = Profile { common: Some(common), ..profile(own) };
+    let decide = |rule: &str, profile: &Profile| FollowRule::compile(rule).unwrap().admits(profile);
+    assert_eq!(decide("user.followers_count == 7 && !user.bot", &mapped), Ok(true));
+    assert_eq!(decide("user.raw.followers.of == 7 && user.raw.bot == 'no'", &mapped), Ok(true));
+    assert_eq!(decide("user['raw'].bot == 'no' && has(user.raw) && size(user) == 3", &mapped), Ok(true));
+    assert_eq!(
+        decide("user.followers.of == 7", &mapped),
+        Err(Undecided::MissingField { field: "followers".into() })
+    );
+    // Twitter's own object has these names.
+    assert_eq!(decide("user.raw.lang == user.lang", &profile(r#"{"lang":"it"}"#)), Ok(true));
 }
 
 #[test]

@@ -32,6 +32,22 @@ pub(super) fn profile_value(json: &str, fields: &Fields) -> Result<Value, serde_
     }
 }
 
+/// The field of `user` with the network's own object.
+pub(super) const RAW: &str = "raw";
+
+/// The value of `user`: the fields of `common`, and the network's own object if the rule reads it.
+pub(super) fn user_value(
+    common: &str,
+    raw: Option<&str>,
+    fields: &Fields,
+) -> Result<Value, serde_json::Error> {
+    let user = profile_value(common, fields)?;
+    let (Some(raw), Value::Map(map)) = (raw, &user) else { return Ok(user) };
+    let mut fields = (*map.map).clone();
+    fields.insert(Key::String(Arc::new(RAW.to_owned())), profile_value(raw, &Fields::All)?);
+    Ok(Value::Map(Map { map: Arc::new(fields) }))
+}
+
 struct ProfileVisitor<'a> {
     fields: &'a Fields,
     found: &'a mut HashMap<Key, Value>,

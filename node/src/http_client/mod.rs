@@ -103,6 +103,8 @@ pub struct HttpAnswer {
     pub status: u16,
     /// What its headers report about the budget.
     pub rate: RateInfo,
+    /// All its headers.
+    pub headers: HeaderMap,
     /// Its body, decompressed.
     pub body: Result<Vec<u8>, BodyError>,
 }
@@ -179,8 +181,9 @@ impl HttpClient {
         let rate = RateInfo::from_headers(status, response.headers(), self.clock.wall());
         let good = response.status().is_success();
         let limit = if good { self.body_limit } else { ERROR_BODY_LIMIT.min(self.body_limit) };
+        let headers = response.headers().clone();
         let body = read_body(response, limit).await;
-        Ok(HttpAnswer { status, rate, body })
+        Ok(HttpAnswer { status, rate, headers, body })
     }
 }
 

@@ -75,12 +75,24 @@ impl Source for TappedSource {
         self.source.kind()
     }
 
+    fn probe_name(&self) -> Option<&str> {
+        self.source.probe_name()
+    }
+
+    fn has_one_host(&self) -> bool {
+        self.source.has_one_host()
+    }
+
     fn place(&self) -> String {
         self.source.place()
     }
 
     fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope {
         self.source.scope(endpoint, user)
+    }
+
+    fn page_scope(&self, endpoint: Endpoint, user: &UserId, cursor: Option<&str>) -> BudgetScope {
+        self.source.page_scope(endpoint, user, cursor)
     }
 
     fn lookup_batch(&self) -> usize {

@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 pub enum Per {
     /// Each client address has a budget of its own (Twitter without a token).
     Address,
+    /// Each IPv4 address has a budget of its own, and each IPv6 network of 64 bits (Mastodon without a token).
+    Network,
     /// One budget for all: that of a token or a host.
     Source,
 }
 
 /// The name of a budget, and how it is divided. Two requests count against one budget if their scopes are equal and,
-/// with [`Per::Address`], they come from one address.
+/// with [`Per::Address`], they come from one address, with [`Per::Network`], from one network.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BudgetScope {
     name: Arc<str>,

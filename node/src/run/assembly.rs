@@ -32,6 +32,7 @@ use crate::monitor::{Graphite, Indexer, Monitor, MonitorParts, MonitorSettings, 
 use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView};
 use crate::settings::{MirrorSettings, Settings, SourceSettings};
 use crate::source::Source;
+use crate::source::mastodon::{MastodonSettings, MastodonSource};
 use crate::source::twitter::{TwitterSettings, TwitterSource};
 
 /// Default number of workers.
@@ -312,10 +313,23 @@ fn open_networks(settings: &Settings, feed: Option<&Feed>) -> anyhow::Result<Net
     for (name, settings) in &settings.sources {
         let source = match settings {
             SourceSettings::Twitter { api_url, token } => twitter(api_url, token.as_deref()),
+            SourceSettings::Mastodon { contact, tokens, apis, gateway } => {
+                let (tokens, apis, gateway) = (tokens.clone(), apis.clone(), gateway.clone());
+                let user_agent = Some(user_agent(contact));
+                let settings = MastodonSettings { tokens, apis, gateway, user_agent };
+                MastodonSource::new(&settings)
+                    .map(|source| Arc::new(source) as Arc<dyn Source>)
+                    .map_err(Into::into)
+            }
         };
         networks = networks.with(name.clone(), source.with_context(|| format!("[source.{name}]"))?);
     }
     Ok(networks)
+}
+
+/// Names the crawler and whom to ask about it.
+fn user_agent(contact: &str) -> String {
+    format!("twm/{} ({contact})", env!("CARGO_PKG_VERSION"))
 }
 
 fn twitter(url: &str, token: Option<&str>) -> anyhow::Result<Arc<dyn Source>> {

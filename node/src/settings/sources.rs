@@ -14,6 +14,9 @@ use super::{Origin, values};
 /// The sources besides the default one, by name.
 pub type Sources = BTreeMap<SourceName, SourceSettings>;
 
+/// The kinds.
+const KINDS: &str = "twitter and mastodon";
+
 /// The settings of one source, by the kind of its network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceSettings {
@@ -24,6 +27,17 @@ pub enum SourceSettings {
         /// Bearer token of the API.
         token: Option<String>,
     },
+    /// Hosts of the Mastodon API.
+    Mastodon {
+        /// Whom the operators of a host can ask about the crawl: a mail address or a URL.
+        contact: String,
+        /// Bearer tokens by host.
+        tokens: BTreeMap<String, String>,
+        /// Base URLs of the hosts whose API is elsewhere, by host.
+        apis: BTreeMap<String, String>,
+        /// Where all other hosts are reached, for tests.
+        gateway: Option<String>,
+    },
 }
 
 impl SourceSettings {
@@ -31,6 +45,7 @@ impl SourceSettings {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Twitter { .. } => "twitter",
+            Self::Mastodon { .. } => "mastodon",
         }
     }
 }
@@ -47,7 +62,25 @@ impl fmt::Display for SourceSettings {
                     None => writeln!(f, "# api-token-file is not set"),
                 }
             }
+            Self::Mastodon { contact, tokens, apis, gateway } => {
+                writeln!(f, "contact = {contact:?}")?;
+                gateway.iter().try_for_each(|url| writeln!(f, "gateway = {url:?}"))?;
+                for host in tokens.keys() {
+                    writeln!(f, "# token-files.{host:?} is set, and not shown")?;
+                }
+                apis.iter().try_for_each(|(host, url)| writeln!(f, "api-urls.{host:?} = {url:?}"))
+            }
         }
+    }
+}
+
+/// Whom to ask about the crawl: it is sent to public hosts.
+fn contact(text: &str) -> Result<String, String> {
+    let text = values::text(text)?;
+    let sendable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    match sendable && (text.contains('@') || text.contains("://")) {
+        true => Ok(text),
+        false => Err(format!("{text:?} is no mail address and no URL; give one by which you can be reached")),
     }
 }
 
@@ -115,12 +148,18 @@ impl Table<'_> {
                 api_url: self.required("api-url", values::api_url)?,
                 token: self.secret("api-token-file", values::token),
             }),
+            Some("mastodon") => Some(SourceSettings::Mastodon {
+                contact: self.required("contact", contact)?,
+                tokens: self.secrets("token-files"),
+                apis: self.texts("api-urls"),
+                gateway: self.text("gateway"),
+            }),
             Some(other) => {
-                self.wrong.push(format!("there is no kind {other:?} of sources; the kinds are twitter"));
+                self.wrong.push(format!("there is no kind {other:?} of sources; the kinds are {KINDS}"));
                 None
             }
             None => {
-                self.wrong.push("kind is missing; give kind = \"twitter\"".to_owned());
+                self.wrong.push(format!("kind is missing; the kinds are {KINDS}"));
                 None
             }
         }
@@ -155,6 +194,39 @@ impl Table<'_> {
         let path: PathBuf = self.folder.join(self.text(key)?);
         let line = secret::first_line(&path).map_err(|e| e.to_string()).and_then(|line| parse(&line));
         line.map_err(|what| self.wrong.push(format!("{key}: {}: {what}", path.display()))).ok()
+    }
+
+    /// A table of texts.
+    fn texts(&mut self, key: &str) -> BTreeMap<String, String> {
+        match self.rest.remove(key) {
+            None => BTreeMap::new(),
+            Some(toml::Value::Table(table)) => {
+                let mut inner = Table { rest: table.clone(), folder: self.folder, wrong: Vec::new() };
+                let texts = table.keys().filter_map(|name| Some((name.clone(), inner.text(name)?))).collect();
+                self.wrong.extend(inner.wrong.into_iter().map(|what| format!("{key}.{what}")));
+                texts
+            }
+            Some(other) => {
+                self.wrong.push(format!("{key}: a {} was given; give a table", other.type_str()));
+                BTreeMap::new()
+            }
+        }
+    }
+
+    /// The first lines of the files in a table.
+    fn secrets(&mut self, key: &str) -> BTreeMap<String, String> {
+        let (folder, files) = (self.folder, self.texts(key));
+        let mut secrets = BTreeMap::new();
+        for (name, file) in files {
+            let path = folder.join(file);
+            match secret::first_line(&path) {
+                Ok(secret) => {
+                    secrets.insert(name, secret);
+                }
+                Err(what) => self.wrong.push(format!("{key}.{name}: {}: {what}", path.display())),
+            }
+        }
+        secrets
     }
 
     fn refuse_rest(&mut self, source: Option<&SourceSettings>) {

@@ -35,6 +35,8 @@ pub enum GoneReason {
     NotFound,
     /// The network suspended it (403, or error code 63).
     Suspended,
+    /// It shows its followers to nobody (an empty list of an account that has some).
+    HiddenFollowers,
 }
 
 impl fmt::Display for GoneReason {
@@ -43,6 +45,7 @@ impl fmt::Display for GoneReason {
             Self::Protected => "protected",
             Self::NotFound => "not found",
             Self::Suspended => "suspended",
+            Self::HiddenFollowers => "hides its followers",
         })
     }
 }

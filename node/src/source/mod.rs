@@ -11,6 +11,7 @@ mod answer;
 mod bounded;
 mod cursor;
 mod error;
+pub mod mastodon;
 mod page;
 mod profile;
 #[cfg(test)]
@@ -60,13 +61,24 @@ pub trait Source: Send + Sync + 'static {
     /// Where its API is, for people.
     fn place(&self) -> String;
 
-    /// A name that a check of the source looks up.
-    fn probe_name(&self) -> &str {
-        "twitter"
+    /// A name that a check of the source looks up; `None` if there is no host that stands for all.
+    fn probe_name(&self) -> Option<&str>;
+
+    /// Whether one host has all accounts. If it cannot be reached, jobs wait for it; if one of many cannot, its accounts
+    /// fail after some attempts, so that a crawl ends.
+    fn has_one_host(&self) -> bool {
+        true
     }
 
     /// The budget that a request for `endpoint` counts against; `user` decides if a network has several hosts.
     fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope;
+
+    /// The budget that the page of `user` at `cursor` counts against; by default that of the endpoint.
+    ///
+    /// For networks where the first page counts differently from those that follow.
+    fn page_scope(&self, endpoint: Endpoint, user: &UserId, _cursor: Option<&str>) -> BudgetScope {
+        self.scope(endpoint, Some(user))
+    }
 
     /// The most ids or names in one [`lookup`](Self::lookup) or [`resolve`](Self::resolve).
     fn lookup_batch(&self) -> usize;

@@ -36,6 +36,12 @@ impl TimelinePage {
     ///
     /// An error concerns the page as a whole: not UTF-8, not JSON, not an array.
     pub fn parse(body: Vec<u8>) -> Result<Self, String> {
+        let number = |text: &str| text.parse().ok().filter(|&id: &u64| id > 0).map(PostId::Number);
+        Self::parse_with(body, number)
+    }
+
+    /// The same for a network whose ids `read` reads: the text of a JSON number or, without its quotes, string.
+    pub(super) fn parse_with(body: Vec<u8>, read: fn(&str) -> Option<PostId>) -> Result<Self, String> {
         let body = String::from_utf8(body)
             .map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))?;
         let AtMost(posts) =
@@ -43,14 +49,11 @@ impl TimelinePage {
         let mut items = Vec::with_capacity(posts.len());
         let mut unusable = 0;
         for post in posts {
-            match post_id(post.get()) {
+            match post_id(post.get(), read) {
                 Some(id) => {
                     // A `&RawValue` is a slice of its input.
                     let start = post.get().as_ptr() as usize - body.as_ptr() as usize;
-                    items.push(TimelineItem {
-                        id: PostId::Number(id),
-                        range: start..start + post.get().len(),
-                    });
+                    items.push(TimelineItem { id, range: start..start + post.get().len() });
                 }
                 None => unusable += 1,
             }
@@ -59,6 +62,19 @@ impl TimelinePage {
         // must not lose what comes after a low id.
         items.sort_by_key(|item| Reverse(item.id.clone()));
         Ok(Self { body, items, unusable, next: None })
+    }
+
+    /// A page without posts, from which the walk goes on at `next`.
+    pub(super) fn empty(next: Option<String>) -> Self {
+        Self { body: String::new(), items: Vec::new(), unusable: 0, next }
+    }
+
+    /// Leaves out the posts that are not newer than `since`; whether there were any.
+    pub(super) fn cut_at(&mut self, since: &PostId) -> bool {
+        let newer = self.items.iter().take_while(|item| item.id > *since).count();
+        let cut = newer < self.items.len();
+        self.items.truncate(newer);
+        cut
     }
 
     /// The posts with usable ids, newest first.
@@ -96,15 +112,18 @@ pub struct FollowersPage {
 }
 
 /// The `id_str` or `id` of a post. Stops reading there: both are near the front.
-fn post_id(json: &str) -> Option<u64> {
+fn post_id(json: &str, read: fn(&str) -> Option<PostId>) -> Option<PostId> {
     let mut found = None;
     let mut reader = serde_json::Deserializer::from_str(json);
     // The rest of the object was checked with the page.
-    let _ended_early = reader.deserialize_map(IdVisitor(&mut found));
+    let _ended_early = reader.deserialize_map(IdVisitor { found: &mut found, read });
     found
 }
 
-struct IdVisitor<'a>(&'a mut Option<u64>);
+struct IdVisitor<'a> {
+    found: &'a mut Option<PostId>,
+    read: fn(&str) -> Option<PostId>,
+}
 
 impl<'de> Visitor<'de> for IdVisitor<'_> {
     type Value = ();
@@ -126,7 +145,7 @@ impl<'de> Visitor<'de> for IdVisitor<'_> {
                 continue;
             }
             // A post with an invalid `id` is unusable, whatever its other fields say.
-            *self.0 = digits.parse().ok().filter(|&id: &u64| id > 0);
+            *self.found = (self.read)(digits);
             return Ok(());
         }
         Ok(())
@@ -212,6 +231,14 @@ mod tests {
     fn a_page_of_a_million_nothings_is_garbage_and_takes_no_room() {
         let body = format!("[{}0]", "0,".repeat(1_000_000));
         assert!(TimelinePage::parse(body.into_bytes()).unwrap_err().contains("more than 10000 items"));
+    }
+
+    #[test]
+    fn a_page_is_cut_at_what_is_not_newer() {
+        for (since, left, cut) in [(9, 0, true), (5, 1, true), (6, 1, true), (4, 3, false)] {
+            let mut page = parse(r#"[{"id":9},{"id":5},{"id":5}]"#);
+            assert_eq!((page.cut_at(&PostId::Number(since)), page.items().len()), (cut, left), "{since}");
+        }
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub struct Profile {
     pub screen_name: Option<String>,
     /// Whether only followers may see its posts.
     pub protected: bool,
+    /// The fields whose names all networks share, as an object; `None` if `raw` has these names itself. What the
+    /// network does not have is absent.
+    pub common: Option<Box<RawValue>>,
     /// The whole object.
     pub raw: Box<RawValue>,
 }
@@ -51,7 +54,13 @@ impl Profile {
         let by_text = fields.id_str.and_then(|text| text.parse().ok());
         let by_number = || fields.id.as_ref().and_then(serde_json::Number::as_u64).filter(|&id| id > 0);
         let id = by_text.or_else(|| by_number().map(UserId::Number)).ok_or(ProfileError::NoId)?;
-        Ok(Self { id, screen_name: fields.screen_name, protected: fields.protected.unwrap_or(false), raw })
+        Ok(Self {
+            id,
+            screen_name: fields.screen_name,
+            protected: fields.protected.unwrap_or(false),
+            common: None,
+            raw,
+        })
     }
 }
 

@@ -1,17 +1,18 @@
-//! The Twitter emulator as a separate program.
+//! The emulators of the Twitter API and of the Mastodon API as a separate program.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Parser, ValueEnum};
 use twm_tests::emulator::faults::parse_rules;
+use twm_tests::emulator::mastodon::{Fediverse, FediverseOptions, HostKind, Limits};
 use twm_tests::emulator::{
     Builder, Emulator, FaultRule, HeaderSpelling, IdScheme, RateLimits, SyntheticOptions,
 };
 
-/// An emulator of the Twitter API v1 and v1.1 for tests and benchmarks.
+/// An emulator of the Twitter API v1 and v1.1, or of many hosts of the Mastodon API, for tests and benchmarks.
 ///
 /// Prints `listening on http://ADDRESS` when it is ready. Counters, faults and expected results are served
 /// below `/_emulator/`.
@@ -19,8 +20,31 @@ use twm_tests::emulator::{
 #[command(version)]
 struct Arguments {
     /// Serve the accounts of a dataset: DD/ID.twt and DD/ID.fws, profiles.jsonl, gone (ID STATUS).
-    #[arg(long, value_name = "DIR", conflicts_with = "synthetic", required_unless_present = "synthetic")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with = "synthetic",
+        required_unless_present_any = ["synthetic", "mastodon"]
+    )]
     dataset: Option<PathBuf>,
+    /// Serve this many hosts of the Mastodon API instead, h1.test and on, told apart by the Host header.
+    #[arg(long, value_name = "HOSTS", conflicts_with_all = ["dataset", "synthetic"])]
+    mastodon: Option<u32>,
+    /// Accounts of each of these hosts.
+    #[arg(long, value_name = "ACCOUNTS", default_value_t = 20)]
+    mastodon_accounts: u64,
+    /// Kinds of these hosts, as 3=token,5=hang: open, old, token, limited, gotosocial, other, web, gone, hang.
+    #[arg(long, value_name = "KINDS", value_parser = Kinds::read, default_value = "")]
+    mastodon_kinds: Kinds,
+    /// Accounts of these hosts that are suspended, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    mastodon_suspended_percent: f64,
+    /// Accounts of these hosts that hide their follower list, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0)]
+    mastodon_hidden_percent: f64,
+    /// Without the rate limits of Mastodon: 300 requests in 5 minutes, 300 pages in 15 minutes.
+    #[arg(long)]
+    mastodon_unlimited: bool,
     /// Number of synthetic accounts to generate from the seed and serve.
     #[arg(long, value_name = "USERS")]
     synthetic: Option<u64>,
@@ -93,6 +117,16 @@ enum Ids {
     Hashed,
 }
 
+/// The kinds of hosts of one argument.
+#[derive(Clone)]
+struct Kinds(BTreeMap<u32, HostKind>);
+
+impl Kinds {
+    fn read(text: &str) -> Result<Self, String> {
+        FediverseOptions::parse_kinds(text).map(Self)
+    }
+}
+
 /// The fault rules of one argument.
 #[derive(Clone)]
 struct Faults(Vec<FaultRule>);
@@ -139,6 +173,20 @@ impl Arguments {
             .count_users(self.count_users))
     }
 
+    fn fediverse(&self, hosts: u32) -> FediverseOptions {
+        FediverseOptions {
+            posts_mean: self.tweets_mean,
+            followers_mean: self.followers_mean,
+            celebrity: self.celebrity,
+            kinds: self.mastodon_kinds.0.clone(),
+            suspended_percent: self.mastodon_suspended_percent,
+            hidden_percent: self.mastodon_hidden_percent,
+            limits: (!self.mastodon_unlimited).then(Limits::default),
+            listen: self.listen,
+            ..FediverseOptions::new(hosts, self.mastodon_accounts, self.seed)
+        }
+    }
+
     fn population(&self, users: u64) -> SyntheticOptions {
         SyntheticOptions {
             ids: match self.ids {
@@ -158,18 +206,29 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    if let Some(hosts) = arguments.mastodon {
+        let options = arguments.fediverse(hosts);
+        return runtime(&arguments)?.block_on(async {
+            let fediverse = Fediverse::start(options).await?;
+            println!("listening on {}", fediverse.url());
+            tokio::signal::ctrl_c().await.context("wait for an interrupt")
+        });
+    }
     let builder = arguments.builder()?;
     if let Some(folder) = &arguments.export {
         return builder.export(folder).with_context(|| format!("export to {}", folder.display()));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(arguments.threads.max(1))
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
-    runtime.block_on(async {
+    runtime(&arguments)?.block_on(async {
         let emulator = builder.start().await?;
         println!("listening on {}", emulator.url());
         tokio::signal::ctrl_c().await.context("wait for an interrupt")
     })
+}
+
+fn runtime(arguments: &Arguments) -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(arguments.threads.max(1))
+        .enable_all()
+        .build()
+        .context("start the runtime")
 }

@@ -21,6 +21,7 @@ mod export;
 pub mod faults;
 mod ledger;
 mod limits;
+pub mod mastodon;
 mod running;
 mod server;
 mod stats;

@@ -304,6 +304,10 @@ impl Source for Network {
         "twitter"
     }
 
+    fn probe_name(&self) -> Option<&str> {
+        Some("twitter")
+    }
+
     fn place(&self) -> String {
         "nowhere".to_owned()
     }

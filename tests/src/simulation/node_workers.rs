@@ -196,6 +196,7 @@ fn check_gone(crawl: &EndedCrawl, network: &Network) -> Result<(), String> {
             node::source::GoneReason::Protected => GoneReason::Protected,
             node::source::GoneReason::NotFound => GoneReason::NotFound,
             node::source::GoneReason::Suspended => GoneReason::Suspended,
+            node::source::GoneReason::HiddenFollowers => GoneReason::Protected,
         });
         let told: Vec<Option<GoneReason>> =
             account.why.iter().map(|Gone { reason, .. }| Some(*reason)).collect();

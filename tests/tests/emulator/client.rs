@@ -40,6 +40,16 @@ impl Reply {
 
 /// Sends a request and returns the answer as soon as its headers arrive.
 pub async fn open(from: &str, url: &str, form: Option<String>) -> Result<Response<Incoming>> {
+    open_with(from, url, form, &[]).await
+}
+
+/// With further headers; `host` is the URL's if it is not among them.
+async fn open_with(
+    from: &str,
+    url: &str,
+    form: Option<String>,
+    headers: &[(&str, &str)],
+) -> Result<Response<Incoming>> {
     let uri: Uri = url.parse()?;
     let authority = uri.authority().context("no host")?.as_str();
     let socket = TcpSocket::new_v4()?;
@@ -47,17 +57,26 @@ pub async fn open(from: &str, url: &str, form: Option<String>) -> Result<Respons
     let stream = socket.connect(authority.parse()?).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method(if form.is_some() { "POST" } else { "GET" })
-        .uri(uri.path_and_query().context("no path")?.as_str())
-        .header("host", authority)
+        .uri(uri.path_and_query().context("no path")?.as_str());
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request = request.header("host", authority);
+    }
+    let request = headers
+        .iter()
+        .fold(request, |request, (name, value)| request.header(*name, *value))
         .body(Full::new(Bytes::from(form.unwrap_or_default())))?;
     Ok(sender.send_request(request).await?)
 }
 
 async fn send(from: &str, url: &str, form: Option<String>) -> Result<Reply> {
+    send_with(from, url, form, &[]).await
+}
+
+async fn send_with(from: &str, url: &str, form: Option<String>, headers: &[(&str, &str)]) -> Result<Reply> {
     let exchange = async {
-        let (head, body) = open(from, url, form).await?.into_parts();
+        let (head, body) = open_with(from, url, form, headers).await?.into_parts();
         let body = body.collect().await?.to_bytes();
         Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
     };
@@ -66,6 +85,10 @@ async fn send(from: &str, url: &str, form: Option<String>) -> Result<Reply> {
 
 pub async fn try_get(url: &str) -> Result<Reply> {
     send("127.0.0.1", url, None).await
+}
+
+pub async fn try_get_with(url: &str, headers: &[(&str, &str)]) -> Result<Reply> {
+    send_with("127.0.0.1", url, None, headers).await
 }
 
 pub async fn get(url: &str) -> Reply {

@@ -6,5 +6,7 @@ mod client;
 mod faults;
 mod fixture;
 mod limits;
+mod mastodon;
+mod mastodon_recordings;
 mod paging;
 mod program;

@@ -7,7 +7,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use twm_tests::emulator::{Emulator, SyntheticOptions};
 
-use super::client::{DEADLINE, get};
+use super::client::{DEADLINE, get, try_get_with};
 
 fn program(arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_twm-emulator"));
@@ -29,6 +29,24 @@ async fn it_says_where_it_listens_and_serves_there() {
     assert_eq!(get(&format!("{url}/1/followers/ids.json?user_id=3")).await.status, 500);
     assert_eq!(get(&format!("{url}/1/users/show.json?user_id=7")).await.json()["protected"], true);
     assert_eq!(get(&format!("{url}/_emulator/stats")).await.json()["users"]["timeline"]["3"], 2);
+}
+
+#[tokio::test]
+async fn it_serves_many_hosts_of_mastodon() {
+    let arguments = "--mastodon 3 --mastodon-accounts 2 --mastodon-kinds 2=token --listen 127.0.0.1:0";
+    let mut child = program(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = timeout(DEADLINE, output.next_line()).await.unwrap().unwrap().unwrap();
+    let url = line.strip_prefix("listening on ").unwrap();
+    let accounts = get(&format!("{url}/_emulator/accounts")).await;
+    let accounts = String::from_utf8(accounts.body.to_vec()).unwrap();
+    assert_eq!(accounts.lines().count(), 6);
+    let expected = format!("{url}/_emulator/expected/timeline/{}", accounts.lines().next().unwrap());
+    assert_eq!(get(&expected).await.status, 200);
+    let lookup = format!("{url}/api/v1/accounts/lookup?acct=nobody");
+    let answer = try_get_with(&lookup, &[("host", "h2.test")]).await.unwrap();
+    assert_eq!((answer.status, answer.header("x-ratelimit-limit")), (401, Some("300")));
+    assert_eq!(get(&format!("{url}/_emulator/stats")).await.json()["hosts"]["h2.test"], 1);
 }
 
 #[tokio::test]
@@ -61,6 +79,9 @@ async fn it_says_what_is_wrong() {
         ("--synthetic 5 --limited-status 200", "--limited-status"),
         ("--synthetic 5 --protected 1 --missing 1", "both protected and missing"),
         ("--synthetic 5 --listen 192.0.2.1:1", "192.0.2.1:1"),
+        ("--mastodon 3 --synthetic 5", "cannot be used with"),
+        ("--mastodon 3 --mastodon-kinds 1=broken", "choose among open"),
+        ("--mastodon 3 --mastodon-kinds 4=hang --listen 127.0.0.1:0", "host 4 has a kind"),
     ] {
         let output = timeout(DEADLINE, program(arguments).output()).await.unwrap().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);

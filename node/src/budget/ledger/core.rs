@@ -62,7 +62,7 @@ impl Core {
             return index;
         }
         let gauges =
-            ScopeGauges::new(scope.clone(), &shared.addresses, &self.remembered, now, &shared.settings);
+            ScopeGauges::new(scope.clone(), shared.owners(scope), &self.remembered, now, &shared.settings);
         self.scopes.push(gauges);
         self.by_scope.insert(scope.clone(), self.scopes.len() - 1);
         self.scopes.len() - 1
@@ -96,6 +96,10 @@ impl Core {
         }
         let address = match scope.per() {
             Per::Address => gauge,
+            Per::Network => {
+                self.next_address = self.next_address.wrapping_add(1);
+                shared.networks.member(gauge, self.next_address)
+            }
             Per::Source => {
                 self.next_address = self.next_address.wrapping_add(1);
                 self.next_address % shared.addresses.len().max(1)

@@ -20,6 +20,7 @@ use self::core::{Attempt, Core};
 use super::BudgetError;
 use super::boot::{BootTime, Timekeeper};
 use super::journal::{Journal, OpenReport};
+use super::networks::Networks;
 use super::settings::BudgetSettings;
 use super::status::BudgetStatus;
 use crate::rate::{BudgetScope, Per, RateInfo};
@@ -43,6 +44,7 @@ struct Shared {
     work: Work,
     settings: BudgetSettings,
     addresses: Vec<Option<IpAddr>>,
+    networks: Networks,
 }
 
 /// The result of asking for a ticket.
@@ -93,8 +95,9 @@ impl Ledger {
         let hold_until = time.now() + report.hold;
         let core = Mutex::new(Core::new(remembered, hold_until));
         let journal = Mutex::new(journal);
-        let shared =
-            Shared { core, journal, time, entropy: env.entropy, work: env.work, settings, addresses };
+        let networks = Networks::of(&addresses);
+        let (entropy, work) = (env.entropy, env.work);
+        let shared = Shared { core, journal, time, entropy, work, settings, addresses, networks };
         Ok((Self { shared: Arc::new(shared) }, report))
     }
 
@@ -178,11 +181,17 @@ impl Shared {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The address that the gauge with this index belongs to.
-    fn owner(&self, scope: &BudgetScope, gauge: usize) -> Option<IpAddr> {
+    /// The addresses or networks that have a gauge each.
+    fn owners(&self, scope: &BudgetScope) -> &[Option<IpAddr>] {
         match scope.per() {
-            Per::Address => self.addresses.get(gauge).copied().flatten(),
-            Per::Source => None,
+            Per::Address => &self.addresses,
+            Per::Network => self.networks.owners(),
+            Per::Source => &[None],
         }
+    }
+
+    /// The address or network that the gauge with this index belongs to.
+    fn owner(&self, scope: &BudgetScope, gauge: usize) -> Option<IpAddr> {
+        self.owners(scope).get(gauge).copied().flatten()
     }
 }

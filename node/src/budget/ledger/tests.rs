@@ -247,3 +247,27 @@ async fn after_damage_nothing_goes_for_a_window() {
     let Acquired::Wait(wait) = place.open(1).acquire(&scope()).unwrap() else { panic!("sent after damage") };
     assert!(wait > Duration::from_secs(890), "{wait:?}");
 }
+
+#[tokio::test]
+async fn addresses_of_one_network_share_a_budget_that_counts_by_network() {
+    let place = Place::new();
+    let addresses = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|a| Some(a.parse().unwrap()));
+    let env = LedgerEnv {
+        clock: Arc::new(SystemClock::new()),
+        entropy: Arc::new(SeededEntropy::new(1)),
+        work: Work::default(),
+        boot: BootTime::read(),
+    };
+    let ledger = Ledger::open(&place.path(), addresses.to_vec(), BudgetSettings::default(), env).unwrap().0;
+    let scope = BudgetScope::new("http://host/endpoint", Per::Network);
+    let mut used = HashSet::new();
+    for _ in 0..2 {
+        let acquired = timeout(DEADLINE, ledger.acquire_within(&scope, DEADLINE)).await.unwrap().unwrap();
+        let Acquired::Ready(ticket) = acquired else { panic!("told to wait") };
+        used.insert(ticket.address() / 2);
+        ticket.settle(&left(0));
+    }
+    // One request of each network, and then nothing.
+    assert_eq!((used.len(), ledger.capacity(&scope)), (2, 0));
+    assert_eq!(ledger.snapshot().len(), 2);
+}

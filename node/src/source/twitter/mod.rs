@@ -105,6 +105,10 @@ impl Source for TwitterSource {
         "twitter"
     }
 
+    fn probe_name(&self) -> Option<&str> {
+        Some("twitter")
+    }
+
     fn place(&self) -> String {
         self.requests.base().to_owned()
     }

@@ -17,6 +17,16 @@ pub(super) fn write_date(unix: u64, into: &mut String) {
     let _ = write!(into, "{weekday} {month} {day:02} {h:02}:{m:02}:{s:02} +0000 {year}");
 }
 
+/// A Unix time in microseconds as `2026-10-14T19:10:00.526148Z`, with 3 or 6 digits of the fraction.
+pub(in crate::emulator) fn iso_date(unix_micros: u64, digits: usize) -> String {
+    let (unix, micros) = (unix_micros / 1_000_000, unix_micros % 1_000_000);
+    let (days, second) = (unix / 86_400, unix % 86_400);
+    let (year, month, day) = civil(days);
+    let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
+    let fraction = format!("{micros:06}");
+    format!("{year}-{:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:.digits$}Z", month + 1, fraction)
+}
+
 /// Year, month from 0 and day from 1 of a day counted from 1970-01-01.
 ///
 /// Years are counted from March, so that the leap day is their last day; 400 years always have 146,097 days.
@@ -47,5 +57,12 @@ mod tests {
             write_date(unix, &mut text);
             assert_eq!(text, date);
         }
+    }
+
+    #[test]
+    fn moments_have_the_digits_that_were_asked_for() {
+        assert_eq!(iso_date(1_791_997_800_526_148, 6), "2026-10-14T17:10:00.526148Z");
+        assert_eq!(iso_date(1_791_997_800_526_148, 3), "2026-10-14T17:10:00.526Z");
+        assert_eq!(iso_date(5, 6), "1970-01-01T00:00:00.000005Z");
     }
 }
