@@ -2,6 +2,7 @@
 //! cluster.
 
 pub mod bench;
+pub mod bluesky_server;
 pub mod browser;
 pub mod carbon;
 #[cfg(feature = "cassandra")]

@@ -178,7 +178,14 @@ impl Crawler {
         let profiles = tokio::select! {
             biased;
             stop = assignment.stopped() => return Err(stop.into()),
-            profiles = self.look_up(network, &users) => profiles?,
+            profiles = self.look_up(network, &users) => match profiles {
+                // One of many hosts: the others' accounts are analysed all the same.
+                Err(JobError::Retryable { what, .. } | JobError::Permanent { what }) if !network.source.has_one_host() => {
+                    tracing::warn!("accounts are left out of an analysis: {what}");
+                    Vec::new()
+                }
+                other => other?,
+            },
         };
         // A rule may take milliseconds for a batch: a loop or a pattern over long texts.
         let (rule, candidates, found) = (rule.cloned(), users.len(), profiles.len() as u64);

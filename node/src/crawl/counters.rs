@@ -98,5 +98,7 @@ fn name(endpoint: Endpoint) -> &'static str {
         Endpoint::Followers => "followers",
         Endpoint::Lookup => "lookup",
         Endpoint::Resolve => "resolve",
+        Endpoint::Repository => "repository",
+        Endpoint::Locate => "locate",
     }
 }

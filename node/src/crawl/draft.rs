@@ -5,7 +5,7 @@ use storage::dataset::{
     Account, Dataset, DatasetError, FileKey, Finished, FollowersDraft, SavePoint, TimelineDraft,
 };
 
-use crate::source::{FollowersPage, TimelinePage};
+use crate::source::{FollowersPage, MorePosts, TimelinePage};
 
 /// The files that are walked page by page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +111,14 @@ fn or_skip(pushed: Result<bool, DatasetError>) -> Result<bool, DatasetError> {
 }
 
 impl Page {
+    /// What the page's answer has beyond it.
+    pub(super) fn take_rest(&mut self) -> Option<Box<dyn MorePosts>> {
+        match self {
+            Self::Timeline(page) => page.rest.take(),
+            Self::Followers(_) => None,
+        }
+    }
+
     pub(super) fn next(&self) -> Option<&str> {
         match self {
             Self::Timeline(page) => page.next.as_deref(),

@@ -76,7 +76,7 @@ impl From<DatasetError> for JobError {
 }
 
 impl From<SourceError> for JobError {
-    /// On `Limited`, the caller tries another address; here it counts as retryable.
+    /// On `Limited` and `Moved`, the caller asks again at once; here they count as retryable.
     fn from(error: SourceError) -> Self {
         let what = error.to_string();
         let after = error.retry_in();
@@ -86,12 +86,18 @@ impl From<SourceError> for JobError {
                 source::GoneReason::NotFound => GoneReason::NotFound,
                 source::GoneReason::Suspended => GoneReason::Suspended,
                 source::GoneReason::HiddenFollowers => GoneReason::HiddenFollowers,
+                source::GoneReason::Deleted => GoneReason::Deleted,
+                source::GoneReason::Deactivated => GoneReason::Deactivated,
+                source::GoneReason::TakenDown => GoneReason::TakenDown,
+                source::GoneReason::Blocked => GoneReason::Blocked,
+                source::GoneReason::SignedInOnly => GoneReason::LoginRequired,
             }),
             SourceError::Refused { .. } => Self::Permanent { what },
             SourceError::Loops { .. } => Self::CursorLoop { what },
-            SourceError::Limited { .. } | SourceError::Passing { .. } | SourceError::Garbage { .. } => {
-                Self::Retryable { what, after }
-            }
+            SourceError::Limited { .. }
+            | SourceError::Moved { .. }
+            | SourceError::Passing { .. }
+            | SourceError::Garbage { .. } => Self::Retryable { what, after },
         }
     }
 }

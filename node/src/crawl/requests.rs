@@ -31,14 +31,17 @@ impl Crawler {
     ) -> Result<Page, JobError> {
         match pages {
             Pages::Timeline => loop {
-                let scope = network.source.page_scope(Endpoint::Timeline, user, cursor);
+                let endpoint = network.source.timeline_endpoint(cursor, since);
+                self.locate(network, endpoint, user).await?;
+                let scope = network.source.page_scope(endpoint, user, cursor);
                 let permit = self.permit(&scope).await?;
                 let answer = network.source.timeline_page(permit.client(), user, cursor, since).await;
-                if let Some(page) = self.settle(network, Endpoint::Timeline, permit, answer)? {
+                if let Some(page) = self.settle(network, endpoint, permit, answer)? {
                     return Ok(Page::Timeline(page));
                 }
             },
             Pages::Followers => loop {
+                self.locate(network, Endpoint::Followers, user).await?;
                 let scope = network.source.page_scope(Endpoint::Followers, user, cursor);
                 let permit = self.permit(&scope).await?;
                 let answer = network.source.followers_page(permit.client(), user, cursor).await;
@@ -69,6 +72,19 @@ impl Crawler {
         }
     }
 
+    /// Finds the account's host, if that is not known.
+    async fn locate(&self, network: &Network, endpoint: Endpoint, user: &UserId) -> Result<(), JobError> {
+        while !network.source.is_located(endpoint, user) {
+            let permit = self.permit(&network.source.scope(Endpoint::Locate, Some(user))).await?;
+            let answer = network.source.locate(permit.client(), user).await;
+            if self.settle(network, Endpoint::Locate, permit, answer)?.is_some() {
+                // Others may have pushed it out of a full memory since: then its request is only counted elsewhere.
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     /// Permission to send one request.
     pub(super) async fn permit(&self, scope: &BudgetScope) -> Result<Permit, JobError> {
         match self.parts.pool.acquire_within(scope, BUDGET_WAIT).await {
@@ -78,9 +94,11 @@ impl Crawler {
         }
     }
 
-    /// Processes an answer; `None` if that address has no budget left and another one should be tried.
+    /// Processes an answer; `None` if the request should be tried again: that address has no budget left, or the account
+    /// has moved.
     ///
-    /// The ledger learns of every refusal, so the addresses eventually run out.
+    /// The ledger learns of every refusal, so the addresses eventually run out. A source says only once in a while that
+    /// an account has moved.
     pub(super) fn settle<T>(
         &self,
         network: &Network,
@@ -96,7 +114,7 @@ impl Crawler {
         let (outcome, _cost) = permit.settle_with(answer);
         match outcome {
             Ok(value) => Ok(Some(value)),
-            Err(SourceError::Limited { .. }) => Ok(None),
+            Err(SourceError::Limited { .. } | SourceError::Moved { .. }) => Ok(None),
             Err(error @ SourceError::Passing { .. }) if not_sent && network.source.has_one_host() => {
                 Err(JobError::SourceDown { what: error.to_string() })
             }

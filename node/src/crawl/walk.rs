@@ -118,7 +118,7 @@ impl Crawler {
                 return Err(JobError::CursorLoop { what: format!("user {user}: {loops}") });
             }
         }
-        let new = self.write(assignment, walk, page).await?;
+        let new = self.write_all(assignment, walk, page).await?;
         let Some(next) = next else { return Ok(true) };
         walk.fruitless = if new > 0 { 0 } else { walk.fruitless + 1 };
         if walk.fruitless > MOST_FRUITLESS {
@@ -135,6 +135,38 @@ impl Crawler {
             }
         }
         Ok(false)
+    }
+
+    /// Writes a page and what its answer has beyond it, of which one page at a time is in memory. Returns the number of
+    /// new items.
+    async fn write_all(
+        &self,
+        assignment: &Assignment,
+        walk: &mut Walk,
+        mut page: Page,
+    ) -> Result<u64, JobError> {
+        let mut rest = page.take_rest();
+        let mut new = self.write(assignment, walk, page).await?;
+        while let Some(mut more) = rest.take() {
+            if let Some(stop) = assignment.stop() {
+                return Err(stop.into());
+            }
+            let read = self.parts.work.run(move || {
+                let page = more.next_page();
+                page.map(|page| page.map(|page| (more, page)))
+            });
+            let user = &assignment.job.user;
+            let read = read.await.map_err(|lost| JobError::DraftLost { what: lost.to_string() })?;
+            let read = read
+                .map_err(|what| JobError::Retryable { what: format!("user {user}: {what}"), after: None })?;
+            let Some((more, page)) = read else { break };
+            if page.unusable > 0 {
+                tracing::warn!(%user, count = page.unusable, "left out items without a usable id");
+            }
+            new += self.write(assignment, walk, Page::Timeline(page)).await?;
+            rest = Some(more);
+        }
+        Ok(new)
     }
 
     /// Returns the number of new items.

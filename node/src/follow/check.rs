@@ -11,6 +11,7 @@ use super::error::{FollowRuleError, Position};
 use super::patterns::Patterns;
 use super::sample::SAMPLE_PROFILE;
 use super::value::{Fields, RAW, profile_value};
+use crate::source::FieldNames;
 
 /// Functions that rules may call. Each takes time linear in its arguments; a pattern of `matches` has to be a
 /// literal.
@@ -66,7 +67,7 @@ pub(super) fn check(text: &str, env: &Arc<Env>) -> Result<Checked, FollowRuleErr
     let Walk { fields, raw, patterns, .. } = walk;
     let mut context = Context::with_env(Arc::clone(env));
     // The sample is part of this program, so reading it cannot fail; if it did, the rule would fail on it.
-    let user = profile_value(SAMPLE_PROFILE, &Fields::All).unwrap_or(Value::Null);
+    let user = profile_value(SAMPLE_PROFILE, FieldNames::Twitter, &Fields::All).unwrap_or(Value::Null);
     context.add_variable_from_value("user", user);
     // Fails if the interpreter already has the function: it was then built with an unexpected feature.
     patterns.offer_to(&mut context).map_err(|_taken| FollowRuleError::Unreadable)?;

@@ -63,9 +63,7 @@ impl FollowRule {
     /// Whether the rule admits a profile. An error concerns this profile only: it is not admitted, and
     /// counted.
     pub fn admits(&self, profile: &Profile) -> Result<bool, Undecided> {
-        let common = profile.common.as_ref().unwrap_or(&profile.raw);
-        let raw = self.raw.then(|| profile.raw.get());
-        let user = user_value(common.get(), raw, &self.fields)
+        let user = user_value(profile, self.raw, &self.fields)
             .map_err(|error| Undecided::NoObject { what: error.to_string() })?;
         let mut context = Context::with_env(Arc::clone(&self.env));
         context.add_variable_from_value("user", user);
@@ -85,16 +83,13 @@ impl FollowRule {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
-    use storage::ids::UserId;
-
     use super::*;
+    use serde_json::value::RawValue;
 
     #[test]
     fn a_pattern_is_compiled_with_its_rule_and_never_for_a_profile() {
-        let raw = RawValue::from_string(r#"{"name":"Ada"}"#.to_owned()).unwrap();
-        let profile =
-            Profile { id: UserId::Number(1), screen_name: None, protected: false, common: None, raw };
+        let raw = RawValue::from_string(r#"{"id":1,"name":"Ada"}"#.to_owned()).unwrap();
+        let profile = Profile::from_twitter(raw).unwrap();
         let mut rule = FollowRule::compile("user.name.matches('^A')").unwrap();
         assert_eq!(rule.admits(&profile), Ok(true));
         rule.patterns = Patterns::default();

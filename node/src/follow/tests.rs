@@ -4,11 +4,12 @@ use serde_json::value::RawValue;
 use storage::ids::UserId;
 
 use super::super::{FollowRule, FollowRuleError, Undecided};
-use crate::source::Profile;
+use crate::source::{FieldNames, Profile};
 
 fn profile(json: &str) -> Profile {
     let raw = RawValue::from_string(json.to_owned()).unwrap();
-    Profile { id: UserId::Number(1), screen_name: None, protected: false, common: None, raw }
+    let names = FieldNames::Twitter;
+    Profile { id: UserId::Number(1), screen_name: None, protected: false, names, common: None, raw }
 }
 
 fn admits(rule: &str, json: &str) -> Result<bool, Undecided> {
@@ -163,7 +164,40 @@ fn only_what_the_rule_looks_at_is_read() {
     assert_eq!(rule.admits(&tail), Ok(true));
     let value = super::super::value::profile_value(
         r#"{"a":1,"lang":"it",}"#,
+        FieldNames::Twitter,
         &super::Fields::These(["lang".to_owned()].into()),
     );
     assert!(value.is_ok(), "{value:?}");
+}
+
+#[test]
+fn rules_read_bluesky_by_the_common_names_and_its_own_object_as_raw() {
+    let json = r#"{"did":"did:plc:z72i7hdynmk6r22z27h6tvur","handle":"ada.test","displayName":"Ada","followersCount":7,
+        "followsCount":3,"postsCount":120,"createdAt":"2024-01-02T03:04:05.678Z","labels":[{"val":"bot"}]}"#;
+    let profile = Profile::from_bluesky(RawValue::from_string(json.to_owned()).unwrap()).unwrap();
+    let admits = |rule: &str| FollowRule::compile(rule).unwrap().admits(&profile);
+    for rule in [
+        "user.followers_count == 7 && user.friends_count == 3",
+        "user.posts_count > 100 && user.statuses_count == user.posts_count",
+        "user.created_at.startsWith('2024-') && user.name == 'Ada' && user.screen_name == 'ada.test'",
+        "user.raw.handle == 'ada.test' && user.raw.labels.exists(label, label.val == 'bot')",
+        "user.id == 'did:plc:z72i7hdynmk6r22z27h6tvur'",
+        "!has(user.lang) && !has(user.handle) && has(user.raw)",
+    ] {
+        assert_eq!(admits(rule), Ok(true), "{rule}");
+    }
+    // What the network does not have is absent, and what is not in this profile too.
+    assert_eq!(admits("user.lang == 'it'"), Err(Undecided::MissingField { field: "lang".to_owned() }));
+    let short =
+        Profile::from_bluesky(RawValue::from_string(r#"{"did":"did:plc:x"}"#.to_owned()).unwrap()).unwrap();
+    assert!(FollowRule::compile("user.posts_count > 1").unwrap().admits(&short).is_err());
+}
+
+#[test]
+fn twitters_posts_count_and_raw_object_have_the_common_names_too() {
+    let json = r#"{"id":7,"statuses_count":5,"lang":"it"}"#;
+    assert_eq!(
+        admits("user.posts_count == 5 && user.raw.statuses_count == user.statuses_count", json),
+        Ok(true)
+    );
 }

@@ -9,6 +9,8 @@ use cel::objects::{Key, Map};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::source::{FieldNames, Profile};
+
 /// The fields of a profile that a rule reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fields {
@@ -18,13 +20,39 @@ pub(super) enum Fields {
     All,
 }
 
+impl Fields {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::These(names) => names.contains(name),
+            Self::All => true,
+        }
+    }
+
+    /// Whether a name is wanted that the object itself does not have. A rule on Twitter's profile as a whole is one on the
+    /// object.
+    fn has_common(&self, name: &str, names: FieldNames) -> bool {
+        self.has(name) && !(names.are_own() && *self == Self::All)
+    }
+}
+
+/// The field that holds the network's own object.
+pub(super) const RAW: &str = "raw";
+
 /// The profile as the value of `user`, with only the fields that the rule reads. Parsing ends with the last of them.
-pub(super) fn profile_value(json: &str, fields: &Fields) -> Result<Value, serde_json::Error> {
+pub(super) fn profile_value(
+    json: &str,
+    names: FieldNames,
+    fields: &Fields,
+) -> Result<Value, serde_json::Error> {
     let mut found = HashMap::new();
     let mut complete = false;
+    if fields.has_common(RAW, names) {
+        let CelValue(raw) = serde_json::from_str(json)?;
+        found.insert(Key::String(Arc::new(RAW.to_owned())), raw);
+    }
     let mut reader = serde_json::Deserializer::from_str(json);
-    let outcome =
-        reader.deserialize_map(ProfileVisitor { fields, found: &mut found, complete: &mut complete });
+    let visitor = ProfileVisitor { names, fields, found: &mut found, complete: &mut complete };
+    let outcome = reader.deserialize_map(visitor);
     match outcome {
         // The rest of the object was checked when it was taken from the answer.
         Err(error) if !complete => Err(error),
@@ -32,23 +60,21 @@ pub(super) fn profile_value(json: &str, fields: &Fields) -> Result<Value, serde_
     }
 }
 
-/// The field of `user` with the network's own object.
-pub(super) const RAW: &str = "raw";
-
-/// The value of `user`: the fields of `common`, and the network's own object if the rule reads it.
-pub(super) fn user_value(
-    common: &str,
-    raw: Option<&str>,
-    fields: &Fields,
-) -> Result<Value, serde_json::Error> {
-    let user = profile_value(common, fields)?;
-    let (Some(raw), Value::Map(map)) = (raw, &user) else { return Ok(user) };
+/// The value of `user`: the fields that all networks share, and the network's own object if the rule reads it.
+pub(super) fn user_value(profile: &Profile, raw: bool, fields: &Fields) -> Result<Value, serde_json::Error> {
+    let Some(common) = &profile.common else {
+        return profile_value(profile.raw.get(), profile.names, fields);
+    };
+    let user = profile_value(common.get(), FieldNames::Twitter, fields)?;
+    let (true, Value::Map(map)) = (raw, &user) else { return Ok(user) };
     let mut fields = (*map.map).clone();
-    fields.insert(Key::String(Arc::new(RAW.to_owned())), profile_value(raw, &Fields::All)?);
+    let CelValue(own) = serde_json::from_str(profile.raw.get())?;
+    fields.insert(Key::String(Arc::new(RAW.to_owned())), own);
     Ok(Value::Map(Map { map: Arc::new(fields) }))
 }
 
 struct ProfileVisitor<'a> {
+    names: FieldNames,
     fields: &'a Fields,
     found: &'a mut HashMap<Key, Value>,
     complete: &'a mut bool,
@@ -62,13 +88,15 @@ impl<'de> Visitor<'de> for ProfileVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key_seed(WantedKey(self.fields))? {
-            let Some(name) = name else {
+        while let Some(wanted) = map.next_key_seed(WantedKey { names: self.names, fields: self.fields })? {
+            if wanted.is_empty() {
                 map.next_value::<IgnoredAny>()?;
                 continue;
-            };
+            }
             let CelValue(value) = map.next_value()?;
-            self.found.insert(Key::String(Arc::new(name)), value);
+            for name in wanted {
+                self.found.insert(Key::String(Arc::new(name)), value.clone());
+            }
             if matches!(self.fields, Fields::These(names) if names.len() == self.found.len()) {
                 *self.complete = true;
                 return Ok(());
@@ -78,11 +106,14 @@ impl<'de> Visitor<'de> for ProfileVisitor<'_> {
     }
 }
 
-/// A key, if it is one of those wanted.
-struct WantedKey<'a>(&'a Fields);
+/// A key, as the names under which it is wanted.
+struct WantedKey<'a> {
+    names: FieldNames,
+    fields: &'a Fields,
+}
 
 impl<'de> DeserializeSeed<'de> for WantedKey<'_> {
-    type Value = Option<String>;
+    type Value = Vec<String>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
@@ -90,18 +121,17 @@ impl<'de> DeserializeSeed<'de> for WantedKey<'_> {
 }
 
 impl Visitor<'_> for WantedKey<'_> {
-    type Value = Option<String>;
+    type Value = Vec<String>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        let wanted = match self.0 {
-            Fields::These(names) => names.contains(name),
-            Fields::All => true,
-        };
-        Ok(wanted.then(|| name.to_owned()))
+    fn visit_str<E>(self, field: &str) -> Result<Vec<String>, E> {
+        let own = self.names.are_own().then_some(field);
+        let common = self.names.known_as(field).iter().copied();
+        let common = common.filter(|name| self.fields.has_common(name, self.names));
+        Ok(common.chain(own.filter(|own| self.fields.has(own))).map(str::to_owned).collect())
     }
 }
 

@@ -1,27 +1,28 @@
 //! An HTTP client, bound to one local address.
 
 mod body;
+mod guard;
+mod open;
 
 use std::error::Error as _;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Proxy, Request, Url};
+use reqwest::{Client, ClientBuilder, Proxy, Request, Url};
 use storage::env::Clock;
 
 pub use body::BodyError;
+pub use guard::{ForbiddenHost, ForeignHosts};
+pub use open::OpenAnswer;
 pub use storage::net::tls::ClientTls;
 
-use body::read_body;
+use guard::PublicResolver;
 
 use crate::rate::{Delivery, RateInfo};
-
-/// Most bytes of an error's body that are kept: enough for every message that networks send.
-const ERROR_BODY_LIMIT: usize = 64 << 10;
 
 /// Settings of requests.
 #[derive(Debug, Clone)]
@@ -41,6 +42,17 @@ pub struct HttpSettings {
     pub accept_gzip: bool,
     /// The `User-Agent` header.
     pub user_agent: String,
+    /// Where requests may go whose hosts are not from the settings.
+    pub foreign_hosts: ForeignHosts,
+}
+
+/// Who named the host of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The operator, in the settings.
+    Settings,
+    /// Anybody: a document of an account, or an answer of a server. See [`ForeignHosts`].
+    Strangers,
 }
 
 impl Default for HttpSettings {
@@ -53,6 +65,7 @@ impl Default for HttpSettings {
             proxy: None,
             accept_gzip: true,
             user_agent: concat!("twm/", env!("CARGO_PKG_VERSION")).to_owned(),
+            foreign_hosts: ForeignHosts::Public,
         }
     }
 }
@@ -85,6 +98,8 @@ pub struct NoAnswer {
     pub delivery: Delivery,
     /// What went wrong.
     pub what: String,
+    /// The host may not be asked: it would not be later, either.
+    pub forbidden: bool,
 }
 
 impl fmt::Display for NoAnswer {
@@ -112,8 +127,11 @@ pub struct HttpAnswer {
 /// An HTTP client with its own connections, bound to one local address.
 pub struct HttpClient {
     client: Client,
+    /// For hosts that strangers name: made with the first such request.
+    guarded: OnceLock<Client>,
     address: Option<IpAddr>,
-    body_limit: usize,
+    settings: HttpSettings,
+    tls: ClientTls,
     clock: Arc<dyn Clock>,
 }
 
@@ -131,31 +149,10 @@ impl HttpClient {
         tls: &ClientTls,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, HttpError> {
-        let mut headers = HeaderMap::new();
-        if settings.accept_gzip {
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        let mut builder = Client::builder()
-            .local_address(address)
-            .tls_backend_preconfigured(tls.config())
-            .connect_timeout(settings.connect_timeout)
-            .timeout(settings.request_timeout)
-            .read_timeout(settings.idle_timeout)
-            .user_agent(&settings.user_agent)
-            .default_headers(headers)
-            .redirect(Policy::none())
-            // A request that is sent twice counts twice.
-            .retry(reqwest::retry::never())
-            .no_proxy();
-        if let Some(url) = &settings.proxy {
-            let proxy = Proxy::all(url).map_err(|source| HttpError::Proxy { url: url.clone(), source })?;
-            builder = builder.proxy(proxy);
-        }
-        let client = builder.build().map_err(|source| HttpError::Build {
-            address: address.map_or_else(|| "any".to_owned(), |address| address.to_string()),
-            source,
-        })?;
-        Ok(Self { client, address, body_limit: settings.body_limit, clock })
+        let (settings, tls) = (settings.clone(), tls.clone());
+        let client =
+            connections(address, &settings, &tls)?.build().map_err(|source| unbuilt(address, source))?;
+        Ok(Self { client, guarded: OnceLock::new(), address, settings, tls, clock })
     }
 
     /// The local address, or `None` if the system chooses it.
@@ -171,20 +168,109 @@ impl HttpClient {
         self.client.get(url).build()
     }
 
-    /// Sends a request exactly once, and reads its answer.
+    /// Sends a request exactly once, and reads its answer. Its host is one of the settings.
     pub async fn exchange(&self, request: Request) -> Result<HttpAnswer, NoAnswer> {
-        let response = self.client.execute(request).await.map_err(|error| NoAnswer {
-            delivery: if error.is_connect() { Delivery::NotSent } else { Delivery::Unanswered },
-            what: root_cause(&error),
-        })?;
-        let status = response.status().as_u16();
-        let rate = RateInfo::from_headers(status, response.headers(), self.clock.wall());
-        let good = response.status().is_success();
-        let limit = if good { self.body_limit } else { ERROR_BODY_LIMIT.min(self.body_limit) };
-        let headers = response.headers().clone();
-        let body = read_body(response, limit).await;
+        self.exchange_with(request, NamedBy::Settings).await
+    }
+
+    /// Sends a request exactly once, and reads its answer.
+    ///
+    /// # Errors
+    /// There is no answer, or the host may not be asked.
+    pub async fn exchange_with(&self, request: Request, named_by: NamedBy) -> Result<HttpAnswer, NoAnswer> {
+        let answer = self.open(request, named_by).await?;
+        let (status, rate, headers) = (answer.status, answer.rate.clone(), answer.headers.clone());
+        let body = answer.body().await;
         Ok(HttpAnswer { status, rate, headers, body })
     }
+
+    /// Sends a request exactly once; its body is left to the caller, which may be long. The request's own timeout
+    /// applies if it has one.
+    ///
+    /// # Errors
+    /// There is no answer, or the host may not be asked.
+    pub async fn open(&self, request: Request, named_by: NamedBy) -> Result<OpenAnswer, NoAnswer> {
+        let client = match named_by {
+            NamedBy::Settings => &self.client,
+            NamedBy::Strangers => self.guarded(request.url())?,
+        };
+        let response = client.execute(request).await.map_err(|error| NoAnswer {
+            delivery: if error.is_connect() { Delivery::NotSent } else { Delivery::Unanswered },
+            what: root_cause(&error),
+            forbidden: is_forbidden(&error),
+        })?;
+        let rate = RateInfo::from_headers(response.status().as_u16(), response.headers(), self.clock.wall());
+        Ok(OpenAnswer::new(response, rate, self.settings.body_limit))
+    }
+
+    /// The client for a host that a stranger named.
+    fn guarded(&self, url: &Url) -> Result<&Client, NoAnswer> {
+        let refused = |what: String, forbidden| NoAnswer { delivery: Delivery::NotSent, what, forbidden };
+        let hosts = self.settings.foreign_hosts;
+        hosts.check(url).map_err(|forbidden| refused(forbidden.to_string(), true))?;
+        if hosts == ForeignHosts::Any {
+            return Ok(&self.client);
+        }
+        if let Some(client) = self.guarded.get() {
+            return Ok(client);
+        }
+        let built = connections(self.address, &self.settings, &self.tls).and_then(|builder| {
+            // A proxy resolves names itself, and its own host is one of the settings.
+            let builder = match self.settings.proxy {
+                Some(_) => builder,
+                None => builder.dns_resolver(PublicResolver),
+            };
+            builder.build().map_err(|source| unbuilt(self.address, source))
+        });
+        let client = built.map_err(|error| refused(error.to_string(), false))?;
+        Ok(self.guarded.get_or_init(|| client))
+    }
+}
+
+/// A client's settings.
+fn connections(
+    address: Option<IpAddr>,
+    settings: &HttpSettings,
+    tls: &ClientTls,
+) -> Result<ClientBuilder, HttpError> {
+    let mut headers = HeaderMap::new();
+    if settings.accept_gzip {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    let mut builder = Client::builder()
+        .local_address(address)
+        .tls_backend_preconfigured(tls.config())
+        .connect_timeout(settings.connect_timeout)
+        .timeout(settings.request_timeout)
+        .read_timeout(settings.idle_timeout)
+        .user_agent(&settings.user_agent)
+        .default_headers(headers)
+        .redirect(Policy::none())
+        // A request that is sent twice counts twice.
+        .retry(reqwest::retry::never())
+        .no_proxy();
+    if let Some(url) = &settings.proxy {
+        let proxy = Proxy::all(url).map_err(|source| HttpError::Proxy { url: url.clone(), source })?;
+        builder = builder.proxy(proxy);
+    }
+    Ok(builder)
+}
+
+fn unbuilt(address: Option<IpAddr>, source: reqwest::Error) -> HttpError {
+    let address = address.map_or_else(|| "any".to_owned(), |address| address.to_string());
+    HttpError::Build { address, source }
+}
+
+/// Whether the resolver refused the host.
+fn is_forbidden(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        if source.is::<ForbiddenHost>() {
+            return true;
+        }
+        cause = source.source();
+    }
+    false
 }
 
 /// The root cause of an error, without the URL, which may contain secrets.

@@ -1,6 +1,7 @@
 //! Records fetched profiles and published timelines for the mirror.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +15,7 @@ use super::spool::{Item, Spool};
 use crate::http_client::HttpClient;
 use crate::rate::BudgetScope;
 use crate::session::PublicationHook;
-use crate::source::{Answer, Endpoint, FollowersPage, Profile, Source, TimelinePage};
+use crate::source::{Answer, Endpoint, FollowersPage, MorePosts, Profile, Source, TimelinePage};
 
 /// What was recorded and is not sent yet.
 pub(super) struct Tap {
@@ -95,6 +96,18 @@ impl Source for TappedSource {
         self.source.page_scope(endpoint, user, cursor)
     }
 
+    fn is_located(&self, endpoint: Endpoint, user: &UserId) -> bool {
+        self.source.is_located(endpoint, user)
+    }
+
+    fn locate<'a>(&'a self, via: &'a HttpClient, user: &'a UserId) -> BoxFuture<'a, Answer<()>> {
+        self.source.locate(via, user)
+    }
+
+    fn timeline_endpoint(&self, cursor: Option<&str>, since: Option<&str>) -> Endpoint {
+        self.source.timeline_endpoint(cursor, since)
+    }
+
     fn lookup_batch(&self) -> usize {
         self.source.lookup_batch()
     }
@@ -108,10 +121,15 @@ impl Source for TappedSource {
     ) -> BoxFuture<'a, Answer<TimelinePage>> {
         let operation = if since.is_some() { Operation::Update } else { Operation::Timeline };
         let page = self.source.timeline_page(via, user, cursor, since);
-        page.inspect(move |answer| {
-            if let Ok(page) = &answer.outcome {
+        page.map(move |answer| {
+            answer.and_then(|mut page| {
                 self.tap.count(operation, page.items().len());
-            }
+                let tapped = |rest| {
+                    Box::new(TappedRest { rest, tap: self.tap.clone(), operation }) as Box<dyn MorePosts>
+                };
+                page.rest = page.rest.take().map(tapped);
+                Ok(page)
+            })
         })
         .boxed()
     }
@@ -141,6 +159,27 @@ impl Source for TappedSource {
         names: &'a [String],
     ) -> BoxFuture<'a, Answer<Vec<Profile>>> {
         async move { self.keep(self.source.resolve(via, names).await).await }.boxed()
+    }
+}
+
+/// The rest of a long answer, counted as it is read.
+struct TappedRest {
+    rest: Box<dyn MorePosts>,
+    tap: Arc<Tap>,
+    operation: Operation,
+}
+
+impl fmt::Debug for TappedRest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rest.fmt(f)
+    }
+}
+
+impl MorePosts for TappedRest {
+    fn next_page(&mut self) -> std::result::Result<Option<TimelinePage>, String> {
+        let page = self.rest.next_page()?;
+        self.tap.count(self.operation, page.as_ref().map_or(0, |page| page.items().len()));
+        Ok(page)
     }
 }
 

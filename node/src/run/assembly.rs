@@ -1,6 +1,7 @@
 //! Assembles the parts of a node.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -25,13 +26,14 @@ use crate::budget::{BootTime, BudgetSettings, LedgerEnv};
 use crate::crawl::{self, Crawler, CrawlerParts, Networks};
 use crate::follow::FollowRule;
 use crate::http::{Observation, Observe};
-use crate::http_client::HttpSettings;
+use crate::http_client::{ForeignHosts, HttpSettings};
 use crate::logs::LogRing;
 use crate::mirror::{Feed, FeedOptions, Mirror, MirrorOptions, MirrorView};
 use crate::monitor::{Graphite, Indexer, Monitor, MonitorParts, MonitorSettings, WatchedNode};
 use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView};
-use crate::settings::{MirrorSettings, Settings, SourceSettings};
+use crate::settings::{Bluesky, MirrorSettings, Settings, SourceSettings};
 use crate::source::Source;
+use crate::source::bluesky::{BlueskySettings, BlueskySource};
 use crate::source::mastodon::{MastodonSettings, MastodonSource};
 use crate::source::twitter::{TwitterSettings, TwitterSource};
 
@@ -83,7 +85,7 @@ impl Node {
         let workers = settings.workers.unwrap_or_else(default_workers);
         let shared_tracker = Arc::new(tracker.clone());
         let feed = open_feed(settings, world, &tracker)?;
-        let networks = open_networks(settings, feed.as_ref())?;
+        let networks = open_networks(settings, world, &tracker, feed.as_ref())?;
         let crawler = Arc::new(Crawler::new(CrawlerParts {
             networks,
             pool: Arc::new(open_pool(settings, world, addresses, &tracker)?),
@@ -304,7 +306,12 @@ fn open_feed(settings: &Settings, world: &World, tracker: &Tracker) -> anyhow::R
 }
 
 /// The default source and those by name. Only the default one is mirrored.
-fn open_networks(settings: &Settings, feed: Option<&Feed>) -> anyhow::Result<Networks> {
+fn open_networks(
+    settings: &Settings,
+    world: &World,
+    tracker: &Tracker,
+    feed: Option<&Feed>,
+) -> anyhow::Result<Networks> {
     let mut source = twitter(&settings.api_url, settings.api_token.as_deref())?;
     if let Some(feed) = feed {
         source = feed.tap_source(source);
@@ -321,10 +328,31 @@ fn open_networks(settings: &Settings, feed: Option<&Feed>) -> anyhow::Result<Net
                     .map(|source| Arc::new(source) as Arc<dyn Source>)
                     .map_err(Into::into)
             }
+            SourceSettings::Bluesky(settings) => {
+                let spool = tracker.spool_path().with_file_name("repositories");
+                bluesky(settings, spool, world)
+            }
         };
         networks = networks.with(name.clone(), source.with_context(|| format!("[source.{name}]"))?);
     }
     Ok(networks)
+}
+
+fn bluesky(settings: &Bluesky, spool: PathBuf, world: &World) -> anyhow::Result<Arc<dyn Source>> {
+    let Bluesky { contact, appview, plc, collections, repository_limit, signed_in_only, private_hosts: _ } =
+        settings;
+    let public = BlueskySettings::new(user_agent(contact), spool);
+    let settings = BlueskySettings {
+        appview: appview.clone().unwrap_or(public.appview),
+        plc: plc.clone().unwrap_or(public.plc),
+        collections: collections.clone().unwrap_or(public.collections),
+        repository_limit: repository_limit.map_or(public.repository_limit, |mib| mib << 20),
+        signed_in_only: *signed_in_only,
+        ..public
+    };
+    std::fs::create_dir_all(&settings.spool)
+        .with_context(|| format!("the folder {} for repositories", settings.spool.display()))?;
+    Ok(Arc::new(BlueskySource::new(settings, world.clock.clone(), Work::default())?))
 }
 
 /// Names the crawler and whom to ask about it.
@@ -343,7 +371,14 @@ fn open_pool(
     addresses: Vec<Option<IpAddr>>,
     tracker: &Tracker,
 ) -> anyhow::Result<AddressPool> {
-    let http = HttpSettings { request_timeout: settings.request_timeout, ..HttpSettings::default() };
+    let is_private =
+        |source: &SourceSettings| matches!(source, SourceSettings::Bluesky(b) if b.private_hosts);
+    let foreign_hosts = match settings.sources.values().any(is_private) {
+        true => ForeignHosts::Any,
+        false => ForeignHosts::Public,
+    };
+    let http =
+        HttpSettings { request_timeout: settings.request_timeout, foreign_hosts, ..HttpSettings::default() };
     let budgets = BudgetSettings { margin: settings.margin, ..BudgetSettings::default() };
     let env = LedgerEnv {
         clock: world.clock.clone(),

@@ -38,7 +38,7 @@ impl JobTracker for Tracker {
     }
 
     fn knows_sources(&self) -> bool {
-        Tracker::version(self) >= FIRST_SOURCES
+        Tracker::cluster_version(self) >= FIRST_SOURCES
     }
 
     fn applied_index(&self) -> u64 {

@@ -15,7 +15,7 @@ use super::{Origin, values};
 pub type Sources = BTreeMap<SourceName, SourceSettings>;
 
 /// The kinds.
-const KINDS: &str = "twitter and mastodon";
+const KINDS: &str = "bluesky, mastodon and twitter";
 
 /// The settings of one source, by the kind of its network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,27 @@ pub enum SourceSettings {
         /// Where all other hosts are reached, for tests.
         gateway: Option<String>,
     },
+    /// A network of the AT Protocol.
+    Bluesky(Box<Bluesky>),
+}
+
+/// Settings of [`SourceSettings::Bluesky`]; what is absent is that of the public network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bluesky {
+    /// Whom the operators of a host can ask about the crawl: a mail address or a URL.
+    pub contact: String,
+    /// The AppView.
+    pub appview: Option<String>,
+    /// The directory of DIDs.
+    pub plc: Option<String>,
+    /// The collections that make up a timeline.
+    pub collections: Option<Vec<String>>,
+    /// Largest repository that is fetched whole, MiB.
+    pub repository_limit: Option<u64>,
+    /// Whether accounts are crawled that ask not to be shown to those who are not signed in.
+    pub signed_in_only: bool,
+    /// Whether accounts may be on hosts of this machine and of private networks, for tests.
+    pub private_hosts: bool,
 }
 
 impl SourceSettings {
@@ -46,6 +67,7 @@ impl SourceSettings {
         match self {
             Self::Twitter { .. } => "twitter",
             Self::Mastodon { .. } => "mastodon",
+            Self::Bluesky(_) => "bluesky",
         }
     }
 }
@@ -69,6 +91,16 @@ impl fmt::Display for SourceSettings {
                     writeln!(f, "# token-files.{host:?} is set, and not shown")?;
                 }
                 apis.iter().try_for_each(|(host, url)| writeln!(f, "api-urls.{host:?} = {url:?}"))
+            }
+            Self::Bluesky(bluesky) => {
+                let Bluesky { contact, appview, plc, collections, repository_limit, .. } = &**bluesky;
+                writeln!(f, "contact = {contact:?}")?;
+                appview.iter().try_for_each(|url| writeln!(f, "appview = {url:?}"))?;
+                plc.iter().try_for_each(|url| writeln!(f, "plc = {url:?}"))?;
+                collections.iter().try_for_each(|names| writeln!(f, "collections = {names:?}"))?;
+                repository_limit.iter().try_for_each(|mib| writeln!(f, "repository-limit-mib = {mib}"))?;
+                writeln!(f, "signed-in-only = {}", bluesky.signed_in_only)?;
+                writeln!(f, "private-hosts = {}", bluesky.private_hosts)
             }
         }
     }
@@ -154,6 +186,15 @@ impl Table<'_> {
                 apis: self.texts("api-urls"),
                 gateway: self.text("gateway"),
             }),
+            Some("bluesky") => Some(SourceSettings::Bluesky(Box::new(Bluesky {
+                contact: self.required("contact", contact)?,
+                appview: self.text("appview"),
+                plc: self.text("plc"),
+                collections: self.list("collections"),
+                repository_limit: self.parsed_number("repository-limit-mib", 1..=65_536),
+                signed_in_only: self.switch("signed-in-only"),
+                private_hosts: self.switch("private-hosts"),
+            }))),
             Some(other) => {
                 self.wrong.push(format!("there is no kind {other:?} of sources; the kinds are {KINDS}"));
                 None
@@ -194,6 +235,37 @@ impl Table<'_> {
         let path: PathBuf = self.folder.join(self.text(key)?);
         let line = secret::first_line(&path).map_err(|e| e.to_string()).and_then(|line| parse(&line));
         line.map_err(|what| self.wrong.push(format!("{key}: {}: {what}", path.display()))).ok()
+    }
+
+    fn switch(&mut self, key: &str) -> bool {
+        match self.rest.remove(key) {
+            None => false,
+            Some(toml::Value::Boolean(on)) => on,
+            Some(other) => {
+                self.wrong.push(format!("{key}: a {} was given; give true or false", other.type_str()));
+                false
+            }
+        }
+    }
+
+    fn parsed_number(&mut self, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        let value = self.rest.remove(key)?;
+        let number = value.as_integer().and_then(|number| u64::try_from(number).ok());
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            self.wrong.push(format!("{key}: give a number from {} to {}", range.start(), range.end()));
+        }
+        number
+    }
+
+    fn list(&mut self, key: &str) -> Option<Vec<String>> {
+        let value = self.rest.remove(key)?;
+        let text = |value: &toml::Value| value.as_str().map(str::to_owned);
+        let texts = value.as_array().and_then(|items| items.iter().map(text).collect());
+        if texts.is_none() {
+            self.wrong.push(format!("{key}: a {} was given; give a list of texts", value.type_str()));
+        }
+        texts
     }
 
     /// A table of texts.

@@ -37,6 +37,16 @@ pub enum GoneReason {
     Suspended,
     /// It shows its followers to nobody (an empty list of an account that has some).
     HiddenFollowers,
+    /// Its owner deleted it.
+    Deleted,
+    /// Its owner deactivated it, perhaps for a time.
+    Deactivated,
+    /// A moderator took it down.
+    TakenDown,
+    /// It blocks the account by which the crawl asks, or is blocked by it.
+    Blocked,
+    /// It asks not to be shown to those who are not signed in, and the settings respect that.
+    SignedInOnly,
 }
 
 impl fmt::Display for GoneReason {
@@ -46,6 +56,11 @@ impl fmt::Display for GoneReason {
             Self::NotFound => "not found",
             Self::Suspended => "suspended",
             Self::HiddenFollowers => "hides its followers",
+            Self::Deleted => "deleted",
+            Self::Deactivated => "deactivated",
+            Self::TakenDown => "taken down",
+            Self::Blocked => "blocked",
+            Self::SignedInOnly => "shown to signed-in users only",
         })
     }
 }
@@ -72,6 +87,12 @@ pub enum SourceError {
         status: u16,
         /// Why.
         reason: GoneReason,
+    },
+    /// The account may be at another host by now: [`locate`](super::Source::locate) it and ask again.
+    #[error("{asked}: the account is not there any more; located again")]
+    Moved {
+        /// What was asked.
+        asked: Asked,
     },
     /// A temporary failure: 5xx, timeouts, refused and broken connections. Retry later.
     #[error("{asked}: {what}; {}", wait_for(*retry_after))]

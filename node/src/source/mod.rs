@@ -8,6 +8,7 @@
 //! the answers ([`SourceError`]) and leaves the rest to its caller.
 
 mod answer;
+pub mod bluesky;
 mod bounded;
 mod cursor;
 mod error;
@@ -18,14 +19,15 @@ mod profile;
 pub(crate) mod test_server;
 pub mod twitter;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use storage::ids::UserId;
 
 pub use answer::Answer;
 pub use cursor::{CursorLoops, CursorWatch};
 pub use error::{Asked, GoneReason, SourceError};
-pub use page::{FollowersPage, TimelineItem, TimelinePage};
-pub use profile::{Profile, ProfileError};
+pub use page::{FollowersPage, MorePosts, TimelineItem, TimelinePage};
+pub use profile::{FieldNames, Profile, ProfileError};
 
 use crate::http_client::HttpClient;
 use crate::rate::{BudgetScope, RateInfo};
@@ -46,6 +48,10 @@ pub enum Endpoint {
     Lookup,
     /// Profiles by screen name.
     Resolve,
+    /// All of an account's posts at once.
+    Repository,
+    /// The host that has an account.
+    Locate,
 }
 
 /// A social network as a crawl sees it.
@@ -53,7 +59,8 @@ pub enum Endpoint {
 /// Ids and cursors are opaque to the caller. A network whose follower pages contain whole profiles fills
 /// [`FollowersPage::profiles`] and saves its callers the look-up; one that charges per object reports it in
 /// [`Answer::cost`]; one with several hosts or with budgets per token returns a different [`BudgetScope`] by
-/// user.
+/// user. One that sends a whole timeline in one answer returns its beginning as a page, with the rest in
+/// [`TimelinePage::rest`].
 pub trait Source: Send + Sync + 'static {
     /// The kind of network, as in the settings.
     fn kind(&self) -> &'static str;
@@ -78,6 +85,23 @@ pub trait Source: Send + Sync + 'static {
     /// For networks where the first page counts differently from those that follow.
     fn page_scope(&self, endpoint: Endpoint, user: &UserId, _cursor: Option<&str>) -> BudgetScope {
         self.scope(endpoint, Some(user))
+    }
+
+    /// Whether [`locate`](Self::locate) has to be called before a request for `endpoint` about `user`, because its
+    /// host, and thus its [`scope`](Self::scope), is not known. A network with one host has nothing to locate.
+    fn is_located(&self, _endpoint: Endpoint, _user: &UserId) -> bool {
+        true
+    }
+
+    /// Finds the host of an account, as a request of its own, for [`Endpoint::Locate`].
+    fn locate<'a>(&'a self, _via: &'a HttpClient, _user: &'a UserId) -> BoxFuture<'a, Answer<()>> {
+        std::future::ready(Answer::unasked(Ok(()))).boxed()
+    }
+
+    /// What the page of posts at `cursor` is requested from: [`Endpoint::Timeline`], or [`Endpoint::Repository`] if one
+    /// answer will hold them all.
+    fn timeline_endpoint(&self, _cursor: Option<&str>, _since: Option<&str>) -> Endpoint {
+        Endpoint::Timeline
     }
 
     /// The most ids or names in one [`lookup`](Self::lookup) or [`resolve`](Self::resolve).

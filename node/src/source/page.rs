@@ -21,7 +21,7 @@ pub struct TimelineItem {
 }
 
 /// One page of posts. The body is kept as received; the posts are slices of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct TimelinePage {
     body: String,
     items: Vec<TimelineItem>,
@@ -29,9 +29,33 @@ pub struct TimelinePage {
     pub unusable: usize,
     /// Where the next page starts; `None` at the end of the walk.
     pub next: Option<String>,
+    /// What the same answer has beyond this page, older than it, if it was too long for one.
+    pub rest: Option<Box<dyn MorePosts>>,
+}
+
+/// The pages after the first one of an answer that holds a whole timeline. They are on this host: no request is needed.
+/// Such a walk cannot be resumed in the middle, only started over.
+pub trait MorePosts: fmt::Debug + Send {
+    /// The next page, older than those before; `None` at the end. Blocks, on the disk or on computations.
+    ///
+    /// # Errors
+    /// What is wrong with the rest of the answer.
+    fn next_page(&mut self) -> Result<Option<TimelinePage>, String>;
 }
 
 impl TimelinePage {
+    /// A page without posts, after which the walk goes on at `next`.
+    pub fn empty(next: Option<String>) -> Self {
+        Self { next, ..Self::default() }
+    }
+
+    /// Appends a post, which must be older than all before it.
+    pub fn push(&mut self, id: PostId, json: &str) {
+        let start = self.body.len();
+        self.body.push_str(json);
+        self.items.push(TimelineItem { id, range: start..self.body.len() });
+    }
+
     /// Splits a JSON array of posts. `next` is left to the source.
     ///
     /// An error concerns the page as a whole: not UTF-8, not JSON, not an array.
@@ -61,12 +85,7 @@ impl TimelinePage {
         // A dataset is newest first and rejects what is not below the last one: a page that is out of order
         // must not lose what comes after a low id.
         items.sort_by_key(|item| Reverse(item.id.clone()));
-        Ok(Self { body, items, unusable, next: None })
-    }
-
-    /// A page without posts, from which the walk goes on at `next`.
-    pub(super) fn empty(next: Option<String>) -> Self {
-        Self { body: String::new(), items: Vec::new(), unusable: 0, next }
+        Ok(Self { body, items, unusable, next: None, rest: None })
     }
 
     /// Leaves out the posts that are not newer than `since`; whether there were any.

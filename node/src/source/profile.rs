@@ -18,8 +18,45 @@ pub struct Profile {
     /// The fields whose names all networks share, as an object; `None` if `raw` has these names itself. What the
     /// network does not have is absent.
     pub common: Option<Box<RawValue>>,
+    /// How the network calls the fields that follow rules know, if there is no `common` object.
+    pub names: FieldNames,
     /// The whole object.
     pub raw: Box<RawValue>,
+}
+
+/// How a network's profiles call the fields that follow rules read by one name everywhere. What a network does not have is
+/// absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FieldNames {
+    /// Rules read the object's own fields, and `posts_count` for `statuses_count`.
+    #[default]
+    Twitter,
+    /// `app.bsky.actor.defs` of the AT Protocol. Counts are only in profiles that were looked up.
+    Bluesky,
+}
+
+impl FieldNames {
+    /// The names in a rule under which the network's field `field` is read, besides those of `user.raw`.
+    pub fn known_as(self, field: &str) -> &[&'static str] {
+        match (self, field) {
+            (Self::Twitter, "statuses_count") => &["posts_count"],
+            (Self::Twitter, _) => &[],
+            (Self::Bluesky, "did") => &["id", "id_str"],
+            (Self::Bluesky, "handle") => &["screen_name"],
+            (Self::Bluesky, "displayName") => &["name"],
+            (Self::Bluesky, "description") => &["description"],
+            (Self::Bluesky, "followersCount") => &["followers_count"],
+            (Self::Bluesky, "followsCount") => &["friends_count"],
+            (Self::Bluesky, "postsCount") => &["posts_count", "statuses_count"],
+            (Self::Bluesky, "createdAt") => &["created_at"],
+            (Self::Bluesky, _) => &[],
+        }
+    }
+
+    /// Whether rules read the object's own fields too, without `raw`.
+    pub fn are_own(self) -> bool {
+        self == Self::Twitter
+    }
 }
 
 /// Why a JSON value is not a profile.
@@ -31,7 +68,7 @@ pub enum ProfileError {
     /// Fields of a wrong type.
     #[error("not a profile: {0}")]
     Json(#[from] serde_json::Error),
-    /// An object without a usable `id` or `id_str`.
+    /// An object without a usable `id`, `id_str` or `did`.
     #[error("the profile has no usable id")]
     NoId,
 }
@@ -54,13 +91,29 @@ impl Profile {
         let by_text = fields.id_str.and_then(|text| text.parse().ok());
         let by_number = || fields.id.as_ref().and_then(serde_json::Number::as_u64).filter(|&id| id > 0);
         let id = by_text.or_else(|| by_number().map(UserId::Number)).ok_or(ProfileError::NoId)?;
-        Ok(Self {
-            id,
-            screen_name: fields.screen_name,
-            protected: fields.protected.unwrap_or(false),
-            common: None,
-            raw,
-        })
+        let (protected, names) = (fields.protected.unwrap_or(false), FieldNames::Twitter);
+        Ok(Self { id, screen_name: fields.screen_name, protected, names, common: None, raw })
+    }
+
+    /// Parses a profile of Bluesky's AppView: `did` and `handle`.
+    ///
+    /// # Errors
+    /// It is no object, or has no DID.
+    pub fn from_bluesky(raw: Box<RawValue>) -> Result<Self, ProfileError> {
+        #[derive(Deserialize)]
+        struct Fields<'a> {
+            #[serde(borrow)]
+            did: Option<Cow<'a, str>>,
+            handle: Option<String>,
+        }
+        if !raw.get().starts_with('{') {
+            return Err(ProfileError::NoObject);
+        }
+        let fields: Fields<'_> = serde_json::from_str(raw.get())?;
+        let did = fields.did.filter(|did| did.starts_with("did:"));
+        let id = did.and_then(|did| did.parse().ok()).ok_or(ProfileError::NoId)?;
+        let names = FieldNames::Bluesky;
+        Ok(Self { id, screen_name: fields.handle, protected: false, names, common: None, raw })
     }
 }
 
@@ -80,6 +133,20 @@ mod tests {
         assert_eq!(profile.screen_name.as_deref(), Some("jack\u{e9}"));
         assert!(profile.protected);
         assert_eq!(profile.raw.get(), json);
+    }
+
+    #[test]
+    fn a_profile_of_bluesky_is_known_by_its_did() {
+        let parse = |json: &str| Profile::from_bluesky(RawValue::from_string(json.to_owned()).unwrap());
+        let json = r#"{"did":"did:plc:z72i7hdynmk6r22z27h6tvur", "handle":"ada.test","labels":[]}"#;
+        let profile = parse(json).unwrap();
+        assert_eq!(profile.id.to_string(), "did:plc:z72i7hdynmk6r22z27h6tvur");
+        assert_eq!((profile.screen_name.as_deref(), profile.raw.get()), (Some("ada.test"), json));
+        for none in [r#"{"handle":"ada.test"}"#, r#"{"did":"7"}"#, r#"{"did":"did:plc:a b"}"#] {
+            assert!(matches!(parse(none), Err(ProfileError::NoId)), "{none}");
+        }
+        assert!(matches!(parse("[]"), Err(ProfileError::NoObject)));
+        assert!(matches!(parse(r#"{"did":7}"#), Err(ProfileError::Json(_))));
     }
 
     #[test]

@@ -13,3 +13,4 @@ mod rig;
 mod sources;
 mod stopping;
 mod tracker;
+mod whole;

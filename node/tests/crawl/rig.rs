@@ -101,6 +101,24 @@ impl Rig {
             Arc::new(TwitterSource::new(&settings).unwrap())
         };
         let networks = Networks::only(source(&api.url)).with("other".parse().unwrap(), source(&api.url));
+        Self::start_with_networks(networks, tracker, folder, clock).await
+    }
+
+    pub async fn start_with_source(
+        source: Arc<dyn Source>,
+        tracker: &Arc<LocalTracker>,
+        folder: &Folder,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self::start_with_networks(Networks::only(source), tracker, folder, clock).await
+    }
+
+    async fn start_with_networks(
+        networks: Networks,
+        tracker: &Arc<LocalTracker>,
+        folder: &Folder,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let entropy = world().1;
         let dataset: Arc<dyn Dataset> = Arc::new(folder.dataset());
         let env = LedgerEnv {
@@ -171,7 +189,7 @@ impl Drop for Rig {
     }
 }
 
-fn world() -> (Arc<dyn Clock>, Arc<dyn Entropy>) {
+pub fn world() -> (Arc<dyn Clock>, Arc<dyn Entropy>) {
     (Arc::new(SystemClock::new()), Arc::new(SystemEntropy::new()))
 }
 

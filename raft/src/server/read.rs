@@ -14,11 +14,6 @@ impl Tracker {
         self.inner.replica.state().crawl_spec(crawl).cloned()
     }
 
-    /// The cluster's version as this replica knows it.
-    pub fn version(&self) -> u32 {
-        self.inner.replica.state().version()
-    }
-
     /// Whether the analyses of a crawl write the profiles that they look up, as far as this replica knows.
     pub fn keeps_profiles(&self, crawl: CrawlId) -> bool {
         self.inner.replica.state().keeps_profiles(crawl)

@@ -137,7 +137,7 @@ impl Workers {
 
     /// What the node wants of the other source, once the cluster knows of sources.
     fn other_wants(&self, free: u16) -> Vec<SourceWants> {
-        let knows = self.tracker.version() >= FIRST_SOURCES;
+        let knows = self.tracker.cluster_version() >= FIRST_SOURCES;
         knows.then(|| SourceWants { source: other_source(), each: [free; 4] }).into_iter().collect()
     }
 

@@ -83,7 +83,8 @@ impl Iterator for TimelineReader {
     }
 }
 
-/// The id of a post: `id_str`, or `id` as a number or a string; `None` if it has neither.
+/// The id of a post: `id_str`, or `id` as a number or a string. A record of the AT Protocol has neither; its id is
+/// `KEY+COLLECTION`, from its `uri`, `at://DID/COLLECTION/KEY`. `None` if there is none of them.
 pub fn post_id(json: &str) -> Option<PostId> {
     #[derive(Deserialize)]
     struct Identified<'a> {
@@ -91,9 +92,24 @@ pub fn post_id(json: &str) -> Option<PostId> {
         id: Option<&'a RawValue>,
         #[serde(borrow, default)]
         id_str: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        uri: Option<&'a RawValue>,
     }
     let found: Identified<'_> = serde_json::from_str(json).ok()?;
-    found.id_str.and_then(id_of).or_else(|| found.id.and_then(id_of))
+    match (found.id_str, found.id) {
+        (None, None) => found.uri.and_then(id_of_record),
+        (by_text, id) => by_text.and_then(id_of).or_else(|| id.and_then(id_of)),
+    }
+}
+
+fn id_of_record(uri: &RawValue) -> Option<PostId> {
+    let uri: Cow<'_, str> = serde_json::from_str(uri.get()).ok()?;
+    let mut path = uri.strip_prefix("at://")?.split('/');
+    let (_did, collection, key) = (path.next()?, path.next()?, path.next()?);
+    match path.next() {
+        None if !key.is_empty() && !collection.is_empty() => PostId::parse(&format!("{key}+{collection}")),
+        _ => None,
+    }
 }
 
 fn id_of(value: &RawValue) -> Option<PostId> {
@@ -125,6 +141,16 @@ mod tests {
         for none in
             ["", "{", "[]", "7", "{}", r#"{"id":-4}"#, r#"{"id":""}"#, r#"{"user":{"id":7}}"#, "{\"id\":5} x"]
         {
+            assert_eq!(post_id(none), None, "{none}");
+        }
+        let record = r#"{"uri":"at://did:plc:abc/app.bsky.feed.post/3k2a","cid":"b","value":{"id":7}}"#;
+        assert_eq!(post_id(record), Some(PostId::Text("3k2a+app.bsky.feed.post".into())));
+        for none in [
+            r#"{"uri":"https://a.b/c/d"}"#,
+            r#"{"uri":"at://did:plc:abc/c"}"#,
+            r#"{"uri":"at://d/c/k/x"}"#,
+            r#"{"uri":"at://d/c/"}"#,
+        ] {
             assert_eq!(post_id(none), None, "{none}");
         }
         let text = PostId::Text("01HV0GDSA2MVKM6Y8JWDPCZ9A7".into());

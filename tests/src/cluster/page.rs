@@ -34,10 +34,23 @@ impl Page {
     /// # Errors
     /// The server does not accept the connection, or the response is not HTTP.
     pub async fn ask(address: &str, method: &str, path: &str, json: &str) -> anyhow::Result<Self> {
-        let about = match json {
-            "" => String::new(),
-            json => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", json.len()),
-        };
+        Self::ask_with(address, (method, path), &[], json).await
+    }
+
+    /// The same with further headers, which are whole lines.
+    ///
+    /// # Errors
+    /// The server does not accept the connection, or the response is not HTTP.
+    pub async fn ask_with(
+        address: &str,
+        (method, path): (&str, &str),
+        headers: &[&str],
+        json: &str,
+    ) -> anyhow::Result<Self> {
+        let mut about: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        if !json.is_empty() {
+            about += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", json.len());
+        }
         let request =
             format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{about}\r\n{json}");
         let exchange = async {

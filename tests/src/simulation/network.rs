@@ -315,9 +315,9 @@ impl Source for Network {
     fn scope(&self, endpoint: Endpoint, _user: Option<&UserId>) -> BudgetScope {
         BudgetScope::new(
             match endpoint {
-                Endpoint::Timeline => "timeline",
+                Endpoint::Timeline | Endpoint::Repository => "timeline",
                 Endpoint::Followers => "followers",
-                Endpoint::Lookup | Endpoint::Resolve => "lookup",
+                Endpoint::Lookup | Endpoint::Resolve | Endpoint::Locate => "lookup",
             },
             Per::Address,
         )

@@ -192,11 +192,12 @@ impl Workforce for NodeWorkers {
 /// Accounts are gone for the network's reason.
 fn check_gone(crawl: &EndedCrawl, network: &Network) -> Result<(), String> {
     for account in &crawl.gone {
-        let truth = network.gone(number(&account.user)).map(|(_, reason)| match reason {
-            node::source::GoneReason::Protected => GoneReason::Protected,
-            node::source::GoneReason::NotFound => GoneReason::NotFound,
-            node::source::GoneReason::Suspended => GoneReason::Suspended,
-            node::source::GoneReason::HiddenFollowers => GoneReason::Protected,
+        let truth = network.gone(number(&account.user)).and_then(|(_, reason)| match reason {
+            node::source::GoneReason::Protected => Some(GoneReason::Protected),
+            node::source::GoneReason::NotFound => Some(GoneReason::NotFound),
+            node::source::GoneReason::Suspended => Some(GoneReason::Suspended),
+            // Of another network.
+            _ => None,
         });
         let told: Vec<Option<GoneReason>> =
             account.why.iter().map(|Gone { reason, .. }| Some(*reason)).collect();

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::acct::Acct;
 use super::known::Known;
 use super::place::is_id;
-use crate::source::Profile;
+use crate::source::{FieldNames, Profile};
 
 /// Names of the profile that follow rules see, besides `raw`. Mastodon's accounts have no language.
 pub const RULE_FIELDS: [&str; 12] = [
@@ -88,7 +88,8 @@ impl Account {
         let (posts, followers) = (value(fields.statuses_count), value(fields.followers_count));
         let hides_followers = value(fields.hide_collections);
         let common = common(&fields, &acct);
-        let profile = Profile { id: key, screen_name: Some(acct.to_string()), protected: false, common, raw };
+        let (screen_name, names) = (Some(acct.to_string()), FieldNames::default());
+        let profile = Profile { id: key, screen_name, protected: false, names, common, raw };
         Ok(Self { acct, id, suspended, posts, followers, hides_followers, profile })
     }
 

@@ -7,6 +7,7 @@ use reqwest::{Method, Request, Url};
 
 use super::acct::Acct;
 use super::settings::{MastodonSettings, MastodonSettingsError, agent, base_url, bearer};
+use crate::http_client::NamedBy;
 use crate::rate::{BudgetScope, Per};
 
 /// What the settings say about all hosts.
@@ -59,6 +60,14 @@ impl Hosts {
         match &self.gateway {
             Some(gateway) => format!("all hosts, reached at {gateway}"),
             None => "the home of each account".to_owned(),
+        }
+    }
+
+    /// Who named a host: accounts do, unless the settings say where it is.
+    pub fn named_by(&self, domain: &str) -> NamedBy {
+        match self.gateway.is_some() || self.apis.contains_key(domain) {
+            true => NamedBy::Settings,
+            false => NamedBy::Strangers,
         }
     }
 

@@ -92,7 +92,7 @@ impl MastodonSource {
             Ok(request) => request,
             Err(what) => return Answer::unasked(Err(unfit(asked, what.to_owned(), NAMES))),
         };
-        let answer = match via.exchange(request).await {
+        let answer = match via.exchange_with(request, self.hosts.named_by(domain)).await {
             Ok(answer) => answer,
             Err(none) => {
                 let rate = RateInfo { delivery: none.delivery, ..RateInfo::not_sent() };

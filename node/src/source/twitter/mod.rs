@@ -115,9 +115,9 @@ impl Source for TwitterSource {
 
     fn scope(&self, endpoint: Endpoint, _user: Option<&UserId>) -> BudgetScope {
         self.requests.scope(match endpoint {
-            Endpoint::Timeline => Resource::Timeline,
+            Endpoint::Timeline | Endpoint::Repository => Resource::Timeline,
             Endpoint::Followers => Resource::Followers,
-            Endpoint::Lookup | Endpoint::Resolve => Resource::Lookup,
+            Endpoint::Lookup | Endpoint::Resolve | Endpoint::Locate => Resource::Lookup,
         })
     }
 

@@ -1,0 +1,211 @@
+//! Bluesky, and any other network of the AT Protocol.
+//!
+//! - An account is a DID. Its document ([`Source::locate`]) names the server (PDS) that has its records, which strangers
+//!   choose: requests there are guarded, and count against a budget of that host.
+//! - A timeline is the account's own records, by default posts and reposts, in the order of their record keys: the whole
+//!   repository in one request (`com.atproto.sync.getRepo`), or, for updates and if it is too large, in pages of a hundred
+//!   (`com.atproto.repo.listRecords`). A line is `{"uri": ..., "cid": ..., "value": ...}` either way.
+//! - Followers and profiles come from an AppView, which is one of the settings.
+
+mod account;
+mod ask;
+mod directory;
+mod document;
+mod ids;
+mod labels;
+mod listing;
+mod people;
+mod repository;
+mod rest;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod verdict;
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+use storage::env::{Clock, Work};
+use storage::ids::UserId;
+
+pub use ids::item_id;
+pub use settings::{BlueskySettings, BlueskySettingsError};
+
+use ask::Ask;
+use directory::Directory;
+use ids::Did;
+use listing::Waiting;
+use settings::Checked;
+
+use super::{Answer, Asked, Endpoint, FollowersPage, Profile, Source, SourceError, TimelinePage};
+use crate::http_client::{HttpClient, NamedBy};
+use crate::rate::{BudgetScope, Per};
+
+/// Accounts in one look-up.
+const LOOKUP_BATCH: usize = 25;
+/// Records or followers in one page.
+const PAGE: &str = "100";
+
+/// Bluesky as a [`Source`].
+pub struct BlueskySource {
+    appview: Url,
+    plc: Url,
+    /// Sorted.
+    collections: Vec<String>,
+    agent: HeaderValue,
+    settings: BlueskySettings,
+    accounts: Directory,
+    waiting: Waiting,
+    clock: Arc<dyn Clock>,
+    work: Work,
+}
+
+impl fmt::Debug for BlueskySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlueskySource").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl BlueskySource {
+    /// A source that runs blocking work by `work`.
+    ///
+    /// # Errors
+    /// The settings cannot be used.
+    pub fn new(
+        settings: BlueskySettings,
+        clock: Arc<dyn Clock>,
+        work: Work,
+    ) -> Result<Self, BlueskySettingsError> {
+        let Checked { appview, plc, collections, user_agent: agent } = settings::check(&settings)?;
+        let (accounts, waiting) = (Directory::new(clock.clone()), Waiting::default());
+        Ok(Self { appview, plc, collections, agent, settings, accounts, waiting, clock, work })
+    }
+
+    /// A request to the AppView.
+    fn of_appview(&self, method: &str, parameters: &[(&str, &str)], user: Option<&UserId>) -> Ask {
+        let path = format!("/xrpc/{method}");
+        Ask::get((&self.appview, NamedBy::Settings), &path, parameters, user, &self.agent)
+    }
+
+    /// A request to the server of an account.
+    fn of_pds(&self, pds: &Url, method: &str, parameters: &[(&str, &str)], user: &UserId) -> Ask {
+        let path = format!("/xrpc/{method}");
+        Ask::get((pds, NamedBy::Strangers), &path, parameters, Some(user), &self.agent)
+    }
+
+    /// A refusal before anything was sent: this is no account of the network.
+    fn no_did<T>(&self, user: &UserId) -> Answer<T> {
+        let asked = Asked { url: self.plc.as_str().into(), user: Some(user.clone()) };
+        let what = format!("{user} is no DID of the kinds plc and web");
+        let remedy =
+            "Bluesky's accounts are DIDs such as did:plc:z72i7hdynmk6r22z27h6tvur; give @handle for a name";
+        Answer::unasked(Err(SourceError::Refused { asked, status: None, what, remedy }))
+    }
+
+    /// The budget of the directory, or of the host that publishes its own DID.
+    fn scope_of_document(&self, user: Option<&UserId>) -> BudgetScope {
+        match user.and_then(Did::of) {
+            Some(Did::Web(host)) => BudgetScope::new(&format!("https://{host}/"), Per::Address),
+            _ => BudgetScope::new(self.plc.as_str(), Per::Address),
+        }
+    }
+
+    /// Sends the caller to locate the account first.
+    fn unlocated<T>(&self, user: &UserId) -> Answer<T> {
+        let asked = Asked { url: self.plc.as_str().into(), user: Some(user.clone()) };
+        Answer::unasked(Err(SourceError::Moved { asked }))
+    }
+}
+
+impl Source for BlueskySource {
+    fn kind(&self) -> &'static str {
+        "bluesky"
+    }
+
+    fn place(&self) -> String {
+        self.appview.as_str().to_owned()
+    }
+
+    fn probe_name(&self) -> Option<&str> {
+        Some("bsky.app")
+    }
+
+    fn has_one_host(&self) -> bool {
+        false
+    }
+
+    fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope {
+        let scope = |origin: &Url, what: &str| BudgetScope::new(&format!("{origin}{what}"), Per::Address);
+        let pds = |what: &str| {
+            let document = user.and_then(|user| self.accounts.get(user));
+            // Whatever is asked of an account's server begins with where it is.
+            document.map_or_else(|| self.scope_of_document(user), |document| scope(&document.pds, what))
+        };
+        match endpoint {
+            Endpoint::Followers => scope(&self.appview, "xrpc/app.bsky.graph.getFollowers"),
+            Endpoint::Lookup | Endpoint::Resolve => scope(&self.appview, "xrpc/app.bsky.actor.getProfiles"),
+            // Servers have one budget for all that is asked of them, but for repositories.
+            Endpoint::Timeline => pds(""),
+            Endpoint::Repository => pds("xrpc/com.atproto.sync.getRepo"),
+            Endpoint::Locate => self.scope_of_document(user),
+        }
+    }
+
+    fn is_located(&self, endpoint: Endpoint, user: &UserId) -> bool {
+        match endpoint {
+            Endpoint::Timeline | Endpoint::Repository => self.accounts.get(user).is_some(),
+            Endpoint::Followers | Endpoint::Lookup | Endpoint::Resolve | Endpoint::Locate => true,
+        }
+    }
+
+    fn locate<'a>(&'a self, via: &'a HttpClient, user: &'a UserId) -> BoxFuture<'a, Answer<()>> {
+        self.locate_account(via, user).boxed()
+    }
+
+    fn timeline_endpoint(&self, cursor: Option<&str>, since: Option<&str>) -> Endpoint {
+        match timeline::is_whole(cursor, since) {
+            true => Endpoint::Repository,
+            false => Endpoint::Timeline,
+        }
+    }
+
+    fn lookup_batch(&self) -> usize {
+        LOOKUP_BATCH
+    }
+
+    fn timeline_page<'a>(
+        &'a self,
+        via: &'a HttpClient,
+        user: &'a UserId,
+        cursor: Option<&'a str>,
+        since: Option<&'a str>,
+    ) -> BoxFuture<'a, Answer<TimelinePage>> {
+        self.timeline(via, user, cursor, since).boxed()
+    }
+
+    fn followers_page<'a>(
+        &'a self,
+        via: &'a HttpClient,
+        user: &'a UserId,
+        cursor: Option<&'a str>,
+    ) -> BoxFuture<'a, Answer<FollowersPage>> {
+        self.followers(via, user, cursor).boxed()
+    }
+
+    fn lookup<'a>(&'a self, via: &'a HttpClient, ids: &'a [UserId]) -> BoxFuture<'a, Answer<Vec<Profile>>> {
+        self.profiles_by_id(via, ids).boxed()
+    }
+
+    fn resolve<'a>(
+        &'a self,
+        via: &'a HttpClient,
+        names: &'a [String],
+    ) -> BoxFuture<'a, Answer<Vec<Profile>>> {
+        self.profiles_by_handle(via, names).boxed()
+    }
+}
