@@ -13,6 +13,7 @@ pub mod http_client;
 pub mod logs;
 pub mod mirror;
 pub mod monitor;
+pub mod provenance;
 pub mod rate;
 pub mod run;
 pub mod session;

@@ -65,6 +65,7 @@ bugs! {
     "lost-draft-published" LostDraftPublished: "A draft that is not there counts as published.";
     "update-over-newer" UpdateOverNewer: "An update continues its draft although its file was replaced meanwhile.";
     "raise-early" RaiseEarly: "The cluster's version rises although a member does not know it.";
+    "unrecorded" Unrecorded: "A node confirms a publication of which it has no record.";
     "lease-for-ever" LeaseForEver: "A worker continues a job when its lease may have ended.";
 }
 

@@ -63,7 +63,7 @@ impl Crawler {
         let Opened::Reading(mut reading) = self.open_list(assignment).await? else {
             return Ok(Finding::InputMissing);
         };
-        reading.kept = self.resume_profiles(&assignment.job).await?;
+        reading.kept = self.resume_profiles(assignment).await?;
         let mut saver = Saver::new(&*self.parts.clock);
         loop {
             match self.analyse_step(assignment, &mut reading, rule.as_ref(), &mut saver).await {
@@ -195,7 +195,7 @@ impl Crawler {
                 Ok((admitted, discarded, profiles))
             })
             .await?;
-        self.keep(&assignment.job, &mut reading.kept, profiles).await?;
+        self.keep(assignment, &mut reading.kept, profiles).await?;
         reading.candidates.drain(..candidates);
         reading.looked_up += found;
         reading.admitted.extend(admitted);

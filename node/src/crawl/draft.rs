@@ -30,6 +30,15 @@ pub(super) enum Draft {
     Followers(Box<dyn FollowersDraft>),
 }
 
+/// What has become of a page.
+#[derive(Debug, Default)]
+pub(super) struct Pushed {
+    /// New items.
+    pub(super) new: u64,
+    /// Whether an item was left out that no reader would accept.
+    pub(super) left_out: bool,
+}
+
 /// The result of one request of a walk.
 pub(super) enum Page {
     Timeline(TimelinePage),
@@ -64,24 +73,24 @@ impl Draft {
         })
     }
 
-    /// Writes a page; returns the number of new items.
-    pub(super) fn push(&mut self, page: &Page) -> Result<u64, DatasetError> {
-        let mut new = 0;
+    /// Writes a page.
+    pub(super) fn push(&mut self, page: &Page) -> Result<Pushed, DatasetError> {
+        let mut pushed = Pushed::default();
         match (self, page) {
             (Self::Timeline(draft), Page::Timeline(page)) => {
                 for (id, json) in page.posts() {
-                    new += u64::from(or_skip(draft.push(id, json))?);
+                    pushed.add(draft.push(id, json))?;
                 }
             }
             (Self::Followers(draft), Page::Followers(page)) => {
                 for follower in &page.ids {
-                    new += u64::from(or_skip(draft.push(follower))?);
+                    pushed.add(draft.push(follower))?;
                 }
             }
             // A walk requests only pages of its draft's kind.
             (Self::Timeline(_), Page::Followers(_)) | (Self::Followers(_), Page::Timeline(_)) => {}
         }
-        Ok(new)
+        Ok(pushed)
     }
 
     pub(super) fn save_point(&mut self) -> Result<SavePoint, DatasetError> {
@@ -99,14 +108,17 @@ impl Draft {
     }
 }
 
-/// An item that no reader accepts is left out, which is no reason to lose the others.
-fn or_skip(pushed: Result<bool, DatasetError>) -> Result<bool, DatasetError> {
-    match pushed {
-        Err(error @ DatasetError::ItemTooLarge { .. }) => {
-            tracing::warn!("left out: {error}");
-            Ok(false)
+impl Pushed {
+    /// An item that no reader accepts is left out, which is no reason to lose the others.
+    fn add(&mut self, pushed: Result<bool, DatasetError>) -> Result<(), DatasetError> {
+        match pushed {
+            Err(error @ DatasetError::ItemTooLarge { .. }) => {
+                tracing::warn!("left out: {error}");
+                self.left_out = true;
+            }
+            other => self.new += u64::from(other?),
         }
-        other => other,
+        Ok(())
     }
 }
 

@@ -32,6 +32,7 @@ use std::time::Duration;
 use api::model::{Finding, Operation, StorageId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use storage::dataset::provenance::CAPPED;
 use storage::dataset::{Dataset, DatasetError, Finished, SourceName};
 use storage::env::{Clock, Entropy, Work};
 use storage::planted::{Bug, planted};
@@ -142,12 +143,26 @@ impl Crawler {
             return Ok(Finding::Completed { file: false, items: 0 });
         };
         let finished = self.finish(draft).await?;
+        self.note_cap(assignment, pages, finished.items);
         if planted(Bug::PublishesEarly) && finished.items > 0 {
             let (dataset, lease) = (self.parts.dataset.clone(), assignment.job.lease.0);
             let key = pages.file(&assignment.job.account());
             self.on_disk(move || dataset.publish(&key, lease)).await?;
         }
         Ok(Finding::Completed { file: finished.items > 0, items: finished.items })
+    }
+
+    /// The source gives no more items of any account than a walk has met: there may be others.
+    fn note_cap(&self, assignment: &Assignment, pages: Pages, items: u64) {
+        let endpoint = match pages {
+            Pages::Timeline => Endpoint::Timeline,
+            Pages::Followers => Endpoint::Followers,
+        };
+        let network = self.parts.networks.get(&assignment.job.source);
+        let most = network.and_then(|network| network.source.most_items(endpoint));
+        if most.is_some_and(|most| items >= most) {
+            assignment.cut_short(CAPPED);
+        }
     }
 
     /// Finishes a draft and makes it durable.

@@ -1,6 +1,7 @@
 //! Keeps the profiles that an analysis looks up.
 
 use api::model::{DraftProgress, Finding, Job};
+use storage::dataset::provenance::{FILE_LOST, LEFT_OUT, PROFILES_LOST};
 use storage::dataset::{Appended, Dataset, DatasetError, ProfilesDraft, SavePoint, profile_line};
 
 use super::Crawler;
@@ -27,6 +28,7 @@ impl Kept {
         job: &Job,
         at: std::time::Duration,
         profiles: &[Profile],
+        left_out: &mut bool,
     ) -> Result<Self, DatasetError> {
         let mut draft = match self {
             Self::Draft(draft) => draft,
@@ -35,7 +37,10 @@ impl Kept {
         };
         for profile in profiles {
             match draft.push(&profile_line(at, &job.source, job.crawl.0, &profile.raw)) {
-                Err(error @ DatasetError::ItemTooLarge { .. }) => tracing::warn!("left out: {error}"),
+                Err(error @ DatasetError::ItemTooLarge { .. }) => {
+                    tracing::warn!("left out: {error}");
+                    *left_out = true;
+                }
                 other => other?,
             }
         }
@@ -45,7 +50,8 @@ impl Kept {
 
 impl Crawler {
     /// Continues the file of an analysis that ran before.
-    pub(super) async fn resume_profiles(&self, job: &Job) -> Result<Kept, JobError> {
+    pub(super) async fn resume_profiles(&self, assignment: &Assignment) -> Result<Kept, JobError> {
+        let job = &assignment.job;
         if !self.parts.tracker.keeps_profiles(job.crawl) {
             return Ok(Kept::Off);
         }
@@ -63,16 +69,34 @@ impl Crawler {
                 }
                 Err(other) => Err(other),
             });
-        resumed.await
+        let kept = resumed.await?;
+        match kept {
+            Kept::Draft(_) => assignment.resumed(),
+            _ => assignment.cut_short(PROFILES_LOST),
+        }
+        Ok(kept)
     }
 
     /// Appends profiles that were just looked up.
-    pub(super) async fn keep(&self, job: &Job, kept: &mut Kept, found: Vec<Profile>) -> Result<(), JobError> {
+    pub(super) async fn keep(
+        &self,
+        assignment: &Assignment,
+        kept: &mut Kept,
+        found: Vec<Profile>,
+    ) -> Result<(), JobError> {
         if matches!(kept, Kept::Off) {
             return Ok(());
         }
-        let (dataset, job, at) = (self.parts.dataset.clone(), job.clone(), self.parts.clock.wall());
-        self.with_kept(kept, move |kept| Ok((kept.push(&*dataset, &job, at, &found)?, ()))).await
+        let (dataset, job) = (self.parts.dataset.clone(), assignment.job.clone());
+        let at = self.parts.clock.wall();
+        let left_out = self.with_kept(kept, move |kept| {
+            let mut left_out = false;
+            Ok((kept.push(&*dataset, &job, at, &found, &mut left_out)?, left_out))
+        });
+        if left_out.await? {
+            assignment.cut_short(LEFT_OUT);
+        }
+        Ok(())
     }
 
     /// Makes the draft durable; `None` if there is none.
@@ -115,6 +139,7 @@ impl Crawler {
             .await?;
         if let Some(error) = set_aside {
             tracing::warn!(user = %assignment.job.user, "{error}");
+            assignment.cut_short(FILE_LOST);
         }
         self.dataset_health.written(&*self.parts.clock);
         Ok(Finding::Completed { file: finished.items > 0, items })

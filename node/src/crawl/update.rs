@@ -30,6 +30,7 @@ impl Crawler {
             self.finish(Draft::Timeline(draft)).await?;
             return Ok(Finding::Completed { file: false, items: 0 });
         }
+        self.note_cap(assignment, Pages::Timeline, new);
         let (draft, Appended { items, set_aside }) = self
             .on_disk(move || {
                 let appended = draft.append_existing()?;

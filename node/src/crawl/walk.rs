@@ -3,10 +3,11 @@
 use api::model::{DraftProgress, Finding, Progress};
 use api::wire::bounds::MAX_CURSOR;
 use storage::dataset::DatasetError;
+use storage::dataset::provenance::LEFT_OUT;
 use storage::planted::{Bug, planted};
 
 use super::Crawler;
-use super::draft::{Draft, Page, Pages};
+use super::draft::{Draft, Page, Pages, Pushed};
 use super::job_error::{JobError, JobStop};
 use super::saver::Saver;
 use crate::session::Assignment;
@@ -79,6 +80,7 @@ impl Crawler {
             Ok(draft) => {
                 walk.draft = Some(draft);
                 walk.cursor = Some(cursor);
+                assignment.resumed();
             }
             Err(missing) => tracing::warn!(user = %job.user, "a walk starts over: {missing}"),
         }
@@ -104,6 +106,7 @@ impl Crawler {
         };
         if page.unusable() > 0 {
             tracing::warn!(%user, count = page.unusable(), "left out items without a usable id");
+            assignment.cut_short(LEFT_OUT);
         }
         let next = page.next().map(str::to_owned);
         if let Some(next) = &next {
@@ -179,8 +182,12 @@ impl Crawler {
             return Err(stop.into());
         }
         let pages = walk.pages;
-        let (draft, new) = self.with_draft(assignment, walk, move |draft| draft.push(&page)).await?;
+        let (draft, Pushed { new, left_out }) =
+            self.with_draft(assignment, walk, move |draft| draft.push(&page)).await?;
         walk.draft = Some(draft);
+        if left_out {
+            assignment.cut_short(LEFT_OUT);
+        }
         assignment.page_done(new);
         match pages {
             Pages::Timeline => self.counters.add_tweets(new),

@@ -112,6 +112,10 @@ impl Source for TappedSource {
         self.source.lookup_batch()
     }
 
+    fn most_items(&self, endpoint: Endpoint) -> Option<u64> {
+        self.source.most_items(endpoint)
+    }
+
     fn timeline_page<'a>(
         &'a self,
         via: &'a HttpClient,

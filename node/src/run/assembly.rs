@@ -30,6 +30,7 @@ use crate::http_client::{ForeignHosts, HttpSettings};
 use crate::logs::LogRing;
 use crate::mirror::{Feed, FeedOptions, Mirror, MirrorOptions, MirrorView};
 use crate::monitor::{Graphite, Indexer, Monitor, MonitorParts, MonitorSettings, WatchedNode};
+use crate::provenance::{Provenance, ProvenanceOptions};
 use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView};
 use crate::settings::{Bluesky, MirrorSettings, Settings, SourceSettings};
 use crate::source::Source;
@@ -80,7 +81,7 @@ impl Node {
         http: String,
         job_runtime: Handle,
     ) -> anyhow::Result<(Self, SessionLoop)> {
-        let Output { storage, dataset } = output;
+        let Output { storage, dataset, epoch } = output;
         let default_workers = || WORKERS.max(addresses.len().min(10_000)) as u32;
         let workers = settings.workers.unwrap_or_else(default_workers);
         let shared_tracker = Arc::new(tracker.clone());
@@ -96,6 +97,16 @@ impl Node {
             clock: world.clock.clone(),
             entropy: world.entropy.clone(),
         }));
+        let work = Work::over(job_runtime.clone());
+        let provenance = Provenance::open(ProvenanceOptions {
+            folder: tracker.provenance_path(storage, epoch),
+            node: settings.id,
+            epoch,
+            clock: world.clock.clone(),
+            entropy: world.entropy.clone(),
+            work: work.clone(),
+            runtime: job_runtime.clone(),
+        })?;
         let options = SessionOptions {
             node: settings.id,
             storage,
@@ -104,8 +115,9 @@ impl Node {
             workers,
             clock: world.clock.clone(),
             entropy: world.entropy.clone(),
-            work: Work::over(job_runtime.clone()),
+            work,
             job_runtime,
+            provenance,
         };
         let mut session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset.clone());
         if let Some(feed) = &feed {

@@ -242,7 +242,7 @@ async fn try_settle(settings: &Settings, world: &World, tracker: &Tracker) -> an
     };
     let settings = settings.clone();
     let dataset = blocking(move || place.open(&settings, marker)).await?;
-    Ok(Output { storage: StorageId(marker.storage), dataset })
+    Ok(Output { storage: StorageId(marker.storage), dataset, epoch: marker.epoch })
 }
 
 /// Where the files are that should be in an empty output.
@@ -269,4 +269,6 @@ async fn ask(tracker: &Tracker) -> anyhow::Result<BTreeMap<NodeId, StorageId>> {
 pub(super) struct Output {
     pub(super) storage: StorageId,
     pub(super) dataset: Arc<dyn Dataset>,
+    /// How often it was taken over.
+    pub(super) epoch: u64,
 }

@@ -104,6 +104,7 @@ impl SessionLoop {
                 live.pending.findings.is_empty() && self.jobs.is_empty() && self.publisher.is_idle();
             if stop.is_cancelled() && nothing_left {
                 self.end(live.session).await;
+                self.flush_provenance().await;
                 return SessionOutcome::Ended;
             }
             live.due = false;
@@ -147,6 +148,7 @@ impl SessionLoop {
     async fn collect(&mut self, live: &mut ActiveSession) {
         loop {
             self.clean_up();
+            self.append_provenance();
             self.drain(live);
             if !live.pending.findings.is_empty() {
                 return self.linger(live).await;
@@ -271,21 +273,22 @@ impl SessionLoop {
     fn start(&mut self, live: &ActiveSession, job: Job) {
         let abandon = CancellationToken::new();
         let lease = job.lease;
-        let running = RunningJob {
-            job: job.id,
-            source: job.source.clone(),
-            operation: job.operation,
-            session: live.session,
-            abandon: abandon.clone(),
-        };
-        if !self.jobs.add(lease, running) {
+        if self.jobs.contains(lease) {
             return;
         }
+        let gauge = self.board.begin(&job, self.options.clock.monotonic());
+        let running = RunningJob {
+            job: job.clone(),
+            session: live.session,
+            abandon: abandon.clone(),
+            begun: self.options.clock.wall(),
+            gauge: gauge.clone(),
+        };
+        self.jobs.add(lease, running);
         let span = tracing::info_span!(
             "job", id = %job.id, %lease, crawl = %job.crawl, user = %job.user, operation = %job.operation
         );
         let messages = self.sender.clone();
-        let gauge = self.board.begin(&job, self.options.clock.monotonic());
         let assignment = Assignment {
             job,
             lease_clock: live.lease_clock.clone(),

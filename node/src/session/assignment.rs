@@ -60,6 +60,16 @@ impl Assignment {
         self.gauge.page(items);
     }
 
+    /// The file will lack something: one of the reasons in [`storage::dataset::provenance`].
+    pub fn cut_short(&self, why: &str) {
+        self.gauge.cut_short(why);
+    }
+
+    /// The walk continues that of an earlier lease.
+    pub fn resumed(&self) {
+        self.gauge.resumed();
+    }
+
     /// Whether to stop, and why. Cheap: check before each write and each request.
     pub fn stop(&self) -> Option<Stop> {
         if self.abandon.is_cancelled() || !self.lease_clock.is_valid() {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::model::{CrawlId, Job, LeaseId, Operation};
+use storage::dataset::provenance::Extent;
 use storage::ids::UserId;
 
 /// The progress of a running job, kept by its worker.
@@ -13,6 +14,7 @@ use storage::ids::UserId;
 pub struct JobGauge {
     pages: AtomicU64,
     items: AtomicU64,
+    extent: Mutex<Extent>,
 }
 
 impl JobGauge {
@@ -20,6 +22,28 @@ impl JobGauge {
     pub fn page(&self, items: u64) {
         self.pages.fetch_add(1, Ordering::Relaxed);
         self.items.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// The file will lack something, for one more reason.
+    pub(super) fn cut_short(&self, why: &str) {
+        let mut extent = self.lock();
+        if !extent.cut_short.iter().any(|known| known == why) {
+            extent.cut_short.push(why.to_owned());
+        }
+    }
+
+    /// The walk continues that of an earlier lease.
+    pub(super) fn resumed(&self) {
+        self.lock().resumed = true;
+    }
+
+    /// How far the file is crawled.
+    pub(super) fn extent(&self) -> Extent {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Extent> {
+        self.extent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,21 +1,49 @@
 //! The running jobs of a session.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
-use api::model::{JobId, LeaseId, Operation, SessionId, SourceWants, Wants};
+use api::model::{Job, JobId, LeaseId, Operation, SessionId, SourceWants, Wants};
 use api::wire::bounds::MAX_SOURCES;
 use storage::dataset::SourceName;
+use storage::dataset::provenance::Record;
 use tokio_util::sync::CancellationToken;
 
-use super::JobRunner;
+use super::{JobGauge, JobRunner};
 
 /// A job that some worker has.
 pub(super) struct RunningJob {
-    pub(super) job: JobId,
-    pub(super) source: SourceName,
-    pub(super) operation: Operation,
+    pub(super) job: Job,
     pub(super) session: SessionId,
     pub(super) abandon: CancellationToken,
+    /// When it began, since 1970.
+    pub(super) begun: Duration,
+    pub(super) gauge: Arc<JobGauge>,
+}
+
+impl RunningJob {
+    /// The number of the job.
+    pub(super) fn id(&self) -> JobId {
+        self.job.id
+    }
+
+    /// What is known of its finished draft.
+    pub(super) fn record(&self, ended: Duration, items: u64) -> Record {
+        Record {
+            key: self.job.file(),
+            crawl: Some(self.job.crawl.0),
+            operation: self.job.operation.letter(),
+            begun: Some(self.begun),
+            ended: Some(ended),
+            published: ended,
+            items: Some(items),
+            node: 0,
+            lease: self.job.lease.0,
+            epoch: 0,
+            extent: Some(self.gauge.extent()),
+        }
+    }
 }
 
 /// Numbers of jobs by source and [`Operation::index`].
@@ -29,20 +57,21 @@ pub(super) struct RunningJobs {
 }
 
 impl RunningJobs {
-    /// `false` if a worker has that lease already.
-    pub(super) fn add(&mut self, lease: LeaseId, job: RunningJob) -> bool {
-        if self.by_lease.contains_key(&lease) {
-            return false;
-        }
-        self.busy.entry(job.source.clone()).or_default()[job.operation.index()] += 1;
+    /// Whether a worker has that lease already.
+    pub(super) fn contains(&self, lease: LeaseId) -> bool {
+        self.by_lease.contains_key(&lease)
+    }
+
+    /// Adds a job whose lease no worker has.
+    pub(super) fn add(&mut self, lease: LeaseId, job: RunningJob) {
+        self.busy.entry(job.job.source.clone()).or_default()[job.job.operation.index()] += 1;
         self.by_lease.insert(lease, job);
-        true
     }
 
     pub(super) fn remove(&mut self, lease: LeaseId) -> Option<RunningJob> {
         let job = self.by_lease.remove(&lease)?;
-        if let Some(busy) = self.busy.get_mut(&job.source) {
-            busy[job.operation.index()] -= 1;
+        if let Some(busy) = self.busy.get_mut(&job.job.source) {
+            busy[job.job.operation.index()] -= 1;
         }
         Some(job)
     }
@@ -159,7 +188,7 @@ impl Load {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use api::model::CrawlId;
 
     use futures::future::BoxFuture;
 
@@ -171,8 +200,19 @@ mod tests {
     }
 
     fn job(id: u64, name: &str, operation: Operation) -> RunningJob {
-        let abandon = CancellationToken::new();
-        RunningJob { job: JobId(id), source: source(name), operation, session: SessionId(1), abandon }
+        let (abandon, gauge) = (CancellationToken::new(), Arc::default());
+        let job = Job {
+            id: JobId(id),
+            lease: LeaseId(id),
+            crawl: CrawlId(1),
+            user: 5.into(),
+            operation,
+            depth: 0,
+            attempt: 1,
+            progress: None,
+            source: source(name),
+        };
+        RunningJob { job, session: SessionId(1), abandon, begun: Duration::ZERO, gauge }
     }
 
     /// Two sources with room for some jobs each.
@@ -196,11 +236,12 @@ mod tests {
     fn the_load_is_that_of_the_jobs_that_run_and_of_no_others() {
         let mut jobs = RunningJobs::default();
         for lease in [1, 2, 3] {
-            assert!(jobs.add(LeaseId(lease), job(lease + 10, "twitter", Operation::Followers)));
+            jobs.add(LeaseId(lease), job(lease + 10, "twitter", Operation::Followers));
+            assert!(jobs.contains(LeaseId(lease)));
         }
         let busy = |followers| Numbers::from([(SourceName::default(), [0, 0, followers, 0])]);
         assert_eq!(jobs.load(4, true), Load { idle: 1, busy: busy(3), knows_sources: true });
-        assert_eq!(jobs.remove(LeaseId(2)).map(|job| job.job), Some(JobId(12)));
+        assert_eq!(jobs.remove(LeaseId(2)).map(|job| job.id()), Some(JobId(12)));
         assert!(jobs.remove(LeaseId(2)).is_none());
         assert_eq!(jobs.load(4, true), Load { idle: 2, busy: busy(2), knows_sources: true });
     }
@@ -208,7 +249,7 @@ mod tests {
     #[test]
     fn each_source_is_asked_for_what_its_budgets_allow_and_all_together_for_the_idle_workers() {
         let mut jobs = RunningJobs::default();
-        assert!(jobs.add(LeaseId(1), job(1, "bluesky", Operation::Update)));
+        jobs.add(LeaseId(1), job(1, "bluesky", Operation::Update));
         let wants = jobs.load(6, true).wants(&Room(2, 4));
         assert_eq!(wants.wants, Wants { total: 5, each: [2; 4] });
         assert_eq!(wants.others, [SourceWants { source: source("bluesky"), each: [3, 3, 4, 4] }]);

@@ -11,7 +11,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::assignment::Message;
-use super::{Backoff, SessionOptions};
+use super::{Backoff, JobTracker, SessionOptions};
+use crate::provenance::{Provenance, Publishing};
 
 /// First and longest pause after a failed rename.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
@@ -32,6 +33,8 @@ pub trait PublicationHook: Send + Sync + 'static {
 /// the draft is lost: the cluster has accepted the completion and relies on the file.
 pub(super) struct Publisher {
     dataset: Arc<dyn Dataset>,
+    tracker: Arc<dyn JobTracker>,
+    provenance: Provenance,
     entropy: Arc<dyn Entropy>,
     runtime: Handle,
     work: Work,
@@ -51,12 +54,14 @@ struct UnderWay {
 impl Publisher {
     pub(super) fn new(
         dataset: Arc<dyn Dataset>,
+        tracker: Arc<dyn JobTracker>,
         options: &SessionOptions,
         messages: mpsc::Sender<Message>,
     ) -> Self {
         let (entropy, runtime) = (options.entropy.clone(), options.job_runtime.clone());
-        let work = options.work.clone();
-        Self { dataset, entropy, runtime, work, messages, hook: None, under_way: HashMap::new() }
+        let (work, provenance) = (options.work.clone(), options.provenance.clone());
+        let (hook, under_way) = (None, HashMap::new());
+        Self { dataset, tracker, provenance, entropy, runtime, work, messages, hook, under_way }
     }
 
     /// Announces publications to a hook.
@@ -67,15 +72,22 @@ impl Publisher {
     /// Starts a publication, unless it is in progress.
     pub(super) fn start(&mut self, publication: Publication) {
         let key = publication.file();
-        let Publication { job, lease, draft, .. } = publication;
+        let Publication { job, lease, draft, operation, .. } = publication;
         if self.under_way.contains_key(&lease) {
             return;
         }
         self.under_way.insert(lease, UnderWay { job, key: key.clone(), draft, done: false });
-        let (dataset, entropy) = (self.dataset.clone(), self.entropy.clone());
-        let (work, messages, hook) = (self.work.clone(), self.messages.clone(), self.hook.clone());
+        let task = PublicationTask {
+            dataset: self.dataset.clone(),
+            tracker: self.tracker.clone(),
+            provenance: self.provenance.clone(),
+            hook: self.hook.clone(),
+            work: self.work.clone(),
+            publishing: Publishing { key, operation: operation.letter(), job, lease: draft },
+        };
+        let (entropy, messages) = (self.entropy.clone(), self.messages.clone());
         self.runtime.spawn(async move {
-            let finding = publish(dataset, hook, work, &*entropy, key, draft).await;
+            let finding = task.run(&*entropy).await;
             // The loop ends before its publications only when the process stops at once.
             let _ = messages.send(Message::Published(lease, finding)).await;
         });
@@ -91,6 +103,7 @@ impl Publisher {
     /// The cluster knows, so the proof of publication is no longer needed.
     pub(super) fn confirmed(&mut self, lease: LeaseId) {
         let Some(UnderWay { key, draft, done: true, .. }) = self.under_way.remove(&lease) else { return };
+        self.provenance.settled(draft);
         let dataset = self.dataset.clone();
         self.work.start(move || {
             if let Err(error) = dataset.discard(&key, draft.0) {
@@ -102,7 +115,9 @@ impl Publisher {
 
     /// The cluster assigned the publication to another session.
     pub(super) fn stale(&mut self, lease: LeaseId) {
-        self.under_way.remove(&lease);
+        if let Some(UnderWay { draft, .. }) = self.under_way.remove(&lease) {
+            self.provenance.settled(draft);
+        }
     }
 
     /// The session is over: publications that were done but not confirmed are repeated by the storage's next session.
@@ -119,32 +134,43 @@ impl Publisher {
     }
 }
 
-/// Publishes until it succeeds or the draft turns out to be lost; returns the corresponding finding.
-async fn publish(
+/// A publication under way.
+struct PublicationTask {
     dataset: Arc<dyn Dataset>,
+    tracker: Arc<dyn JobTracker>,
+    provenance: Provenance,
     hook: Option<Arc<dyn PublicationHook>>,
     work: Work,
-    entropy: &dyn Entropy,
-    key: FileKey,
-    draft: LeaseId,
-) -> Finding {
-    let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-    loop {
-        let (dataset, hook, key) = (dataset.clone(), hook.clone(), key.clone());
-        let named = key.to_string();
-        let published = work.run(move || publish_once(&*dataset, hook.as_deref(), &key, draft)).await;
-        let what = match published {
-            Ok(Ok(())) => return Finding::Published,
-            Ok(Err(error @ DatasetError::DraftLost { .. })) => {
-                tracing::error!(file = %named, "{error}; its job runs again");
-                return Finding::DraftLost;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(lost) => lost.to_string(),
-        };
-        let wait = backoff.next(entropy);
-        tracing::error!(file = %named, retry_in = ?wait, "cannot publish a finished draft: {what}");
-        tokio::time::sleep(wait).await;
+    publishing: Publishing,
+}
+
+impl PublicationTask {
+    /// Publishes until it succeeds and is recorded (TWM-P2), or the draft turns out to be lost; returns the corresponding
+    /// finding.
+    async fn run(self, entropy: &dyn Entropy) -> Finding {
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let Publishing { key, lease, .. } = &self.publishing;
+        loop {
+            let (dataset, hook, key, draft) = (self.dataset.clone(), self.hook.clone(), key.clone(), *lease);
+            let named = key.to_string();
+            let published =
+                self.work.run(move || publish_once(&*dataset, hook.as_deref(), &key, draft)).await;
+            let what = match published {
+                Ok(Ok(())) => match self.provenance.published(&self.publishing, &*self.tracker).await {
+                    Ok(()) => return Finding::Published,
+                    Err(what) => format!("its provenance cannot be written: {what}"),
+                },
+                Ok(Err(error @ DatasetError::DraftLost { .. })) => {
+                    tracing::error!(file = %named, "{error}; its job runs again");
+                    return Finding::DraftLost;
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(lost) => lost.to_string(),
+            };
+            let wait = backoff.next(entropy);
+            tracing::error!(file = %named, retry_in = ?wait, "cannot publish a finished draft: {what}");
+            tokio::time::sleep(wait).await;
+        }
     }
 }
 

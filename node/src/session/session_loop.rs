@@ -19,6 +19,7 @@ use super::jobs::RunningJobs;
 use super::leftovers::remove_leftovers;
 use super::publisher::{PublicationHook, Publisher};
 use super::{Backoff, JobBoard, JobRunner, JobTracker, LeaseClock, SessionView};
+use crate::provenance::Provenance;
 
 /// The options of a session.
 pub struct SessionOptions {
@@ -40,6 +41,8 @@ pub struct SessionOptions {
     pub job_runtime: Handle,
     /// Runs their disk work.
     pub work: Work,
+    /// Records what is published.
+    pub provenance: Provenance,
 }
 
 /// Most queued messages of workers; a worker with one more waits.
@@ -48,6 +51,8 @@ const MESSAGES: usize = 4096;
 const REOPEN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Interval of the cleanup.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a node that stops waits for the dataset to take its provenance, which otherwise stays on its disk.
+const LAST_PROVENANCE: Duration = Duration::from_secs(3);
 
 /// Keeps a session open as long as the node runs.
 pub struct SessionLoop {
@@ -63,6 +68,7 @@ pub struct SessionLoop {
     dataset: Arc<dyn Dataset>,
     cleanup: Option<JoinHandle<()>>,
     last_cleanup: Option<Duration>,
+    appending: Option<JoinHandle<()>>,
 }
 
 impl SessionLoop {
@@ -74,9 +80,9 @@ impl SessionLoop {
         dataset: Arc<dyn Dataset>,
     ) -> Self {
         let (sender, messages) = mpsc::channel(MESSAGES);
-        let publisher = Publisher::new(dataset.clone(), &options, sender.clone());
+        let publisher = Publisher::new(dataset.clone(), tracker.clone(), &options, sender.clone());
         let (jobs, view) = (RunningJobs::default(), watch::Sender::default());
-        let (cleanup, last_cleanup) = (None, None);
+        let (cleanup, last_cleanup, appending) = (None, None, None);
         let board = Arc::default();
         Self {
             options,
@@ -91,6 +97,7 @@ impl SessionLoop {
             dataset,
             cleanup,
             last_cleanup,
+            appending,
         }
     }
 
@@ -201,15 +208,19 @@ impl SessionLoop {
         match message {
             Message::Found(lease, finding) => {
                 if let Some(running) = self.jobs.valid(lease, live.session) {
-                    live.pending.push(running.job, lease, finding);
+                    live.pending.push(running.id(), lease, finding);
                 }
             }
             Message::Ended(lease, ending) => {
-                let valid = self.jobs.valid(lease, live.session).map(|running| running.job);
-                self.jobs.remove(lease);
+                let is_valid = self.jobs.valid(lease, live.session).is_some();
+                let running = self.jobs.remove(lease).filter(|_| is_valid);
                 self.board.end(lease);
-                if let (Some(job), Ending::Found(finding)) = (valid, ending) {
-                    live.pending.push(job, lease, finding);
+                if let (Some(running), Ending::Found(finding)) = (running, ending) {
+                    if let Finding::Completed { file: true, items } = finding {
+                        let record = running.record(self.options.clock.wall(), items);
+                        self.options.provenance.finished(record);
+                    }
+                    live.pending.push(running.id(), lease, finding);
                 }
             }
             Message::Published(lease, finding) => self.published(live, lease, finding),
@@ -237,6 +248,28 @@ impl SessionLoop {
         self.last_cleanup = Some(now);
         let work = self.options.work.clone();
         self.cleanup = Some(tokio::spawn(remove_leftovers(self.tracker.clone(), self.dataset.clone(), work)));
+    }
+
+    /// Appends provenance to the dataset in the background, if due.
+    pub(super) fn append_provenance(&mut self) {
+        let idle = self.jobs.is_empty() && self.publisher.is_idle();
+        let runs = self.appending.as_ref().is_some_and(|task| !task.is_finished());
+        if !self.options.provenance.is_due(idle) || runs {
+            return;
+        }
+        let (provenance, dataset) = (self.options.provenance.clone(), self.dataset.clone());
+        let append = async move { provenance.append(dataset).await };
+        self.appending = Some(self.options.job_runtime.spawn(append));
+    }
+
+    /// Appends what is left, if the dataset takes it.
+    pub(super) async fn flush_provenance(&self) {
+        let append = self.options.provenance.append(self.dataset.clone());
+        if tokio::time::timeout(LAST_PROVENANCE, append).await.is_err() {
+            tracing::warn!(
+                "the dataset does not take provenance in time; it stays on this node's disk until the node starts again"
+            );
+        }
     }
 
     /// Shows what changed.

@@ -1,7 +1,7 @@
 //! The session's interface to the replicated tracker.
 
 use api::TrackerApi;
-use api::model::{CrawlId, CrawlSpec};
+use api::model::{CrawlId, CrawlSpec, JobId, LeaseId};
 use raft::server::Tracker;
 use storage::ids::UserId;
 
@@ -24,6 +24,10 @@ pub trait JobTracker: TrackerApi {
     /// Index of the last entry that this replica has applied. Local and immediate.
     fn applied_index(&self) -> u64;
 
+    /// The crawl of a job whose draft is to be published, and the draft's items; `None` if this replica does not know of such a
+    /// publication. Local and immediate.
+    fn unpublished(&self, job: JobId, lease: LeaseId) -> Option<(CrawlId, u64)>;
+
     /// Which of these accounts a crawl does not know yet, as far as this replica knows. Local and immediate.
     fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId>;
 }
@@ -43,6 +47,10 @@ impl JobTracker for Tracker {
 
     fn applied_index(&self) -> u64 {
         Tracker::applied_index(self)
+    }
+
+    fn unpublished(&self, job: JobId, lease: LeaseId) -> Option<(CrawlId, u64)> {
+        Tracker::unpublished(self, job, lease)
     }
 
     fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {

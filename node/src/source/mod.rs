@@ -107,6 +107,11 @@ pub trait Source: Send + Sync + 'static {
     /// The most ids or names in one [`lookup`](Self::lookup) or [`resolve`](Self::resolve).
     fn lookup_batch(&self) -> usize;
 
+    /// The most items that a walk of an endpoint can meet, if the network has such a limit: older ones are never given.
+    fn most_items(&self, _endpoint: Endpoint) -> Option<u64> {
+        None
+    }
+
     /// One page of posts, newest first, from `cursor` (`None`: the newest) down to, but without, `since`.
     fn timeline_page<'a>(
         &'a self,

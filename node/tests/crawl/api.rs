@@ -1,6 +1,6 @@
 //! An API of a few accounts: small pages, strict budgets, faults on demand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,6 +38,8 @@ struct World {
     violations: usize,
     /// Whether a look-up returns every profile twice, and one that nobody asked for.
     doubled: bool,
+    /// Accounts with items that have no id.
+    garbled: BTreeSet<u64>,
 }
 
 #[derive(Clone)]
@@ -96,6 +98,11 @@ impl Api {
         self.world.lock().unwrap().doubled = true;
     }
 
+    /// Each page of an account's tweets has one without an id.
+    pub fn garble(&self, user: u64) {
+        self.world.lock().unwrap().garbled.insert(user);
+    }
+
     pub fn violations(&self) -> usize {
         self.world.lock().unwrap().violations
     }
@@ -119,7 +126,11 @@ impl Api {
             let since = number("since_id").unwrap_or(0);
             let tweets = world.tweets.get(&user)?.iter().rev().filter(|&&id| id <= max && id > since);
             let tweet = |id: &u64| json!({"id": id, "id_str": id.to_string(), "text": format!("tweet {id}")});
-            Some(Value::Array(tweets.take(PAGE).map(tweet).collect()))
+            let mut page: Vec<Value> = tweets.take(PAGE).map(tweet).collect();
+            if world.garbled.contains(&user) && !page.is_empty() {
+                page.push(json!({"text": "a tweet without an id"}));
+            }
+            Some(Value::Array(page))
         })
         .await
     }

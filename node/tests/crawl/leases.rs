@@ -92,7 +92,7 @@ async fn without_a_leader_jobs_are_abandoned_before_their_leases_can_end() {
     let (sender, mut abandoned) = mpsc::unbounded_channel();
     let runner = Arc::new(Waiters { jobs: AtomicU32::new(0), panic_first: false, abandoned: sender });
     let crawl = tracker.submit("T", &[7]);
-    let rig = Rig::with_crew(runner, &tracker, Arc::new(folder.dataset()));
+    let rig = Rig::with_crew(runner, &tracker, &folder, Arc::new(folder.dataset()));
     rig.view.clone().wait_for(|view| view.busy == 1).await.unwrap();
     let clock = SystemClock::new();
     tracker.silent.store(true, Ordering::SeqCst);
@@ -110,7 +110,7 @@ async fn the_job_of_a_panicking_worker_is_tried_again() {
     let (sender, _abandoned) = mpsc::unbounded_channel();
     let runner = Arc::new(Waiters { jobs: AtomicU32::new(0), panic_first: true, abandoned: sender });
     let crawl = tracker.submit("T", &[7]);
-    let rig = Rig::with_crew(runner, &tracker, Arc::new(folder.dataset()));
+    let rig = Rig::with_crew(runner, &tracker, &folder, Arc::new(folder.dataset()));
     let view = tracker.finished(crawl).await;
     assert_eq!(view.counters.users.completed, 1);
     assert_eq!(view.counters.operations[Operation::Timeline.index()].retried, 1);

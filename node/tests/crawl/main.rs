@@ -9,6 +9,7 @@ mod job_error;
 mod leases;
 mod operations;
 mod profiles;
+mod provenance;
 mod rig;
 mod sources;
 mod stopping;

@@ -9,10 +9,13 @@ use node::address::AddressPool;
 use node::budget::{BootTime, BudgetSettings, LedgerEnv};
 use node::crawl::{Crawler, CrawlerParts, Networks};
 use node::http_client::HttpSettings;
+use node::provenance::{Provenance, ProvenanceOptions};
 use node::session::{JobRunner, SessionLoop, SessionOptions, SessionView};
 use node::source::Source;
 use node::source::twitter::{TwitterSettings, TwitterSource};
 use raft::command::Limits;
+use storage::dataset::provenance::{Record, read_batch};
+use storage::dataset::store::Store as _;
 use storage::dataset::{Account, Dataset, FileKey, FilesDataset, FilesOptions};
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy, Work};
 use storage::ids::UserId;
@@ -41,6 +44,23 @@ impl Folder {
 
     fn budgets(&self) -> PathBuf {
         self.temp.path().join("budgets")
+    }
+
+    /// The folder of records that wait for the dataset.
+    pub fn provenance(&self) -> PathBuf {
+        self.temp.path().join("provenance")
+    }
+
+    /// All records in the dataset, also repeated ones.
+    pub fn records(&self) -> Vec<Record> {
+        let place = storage::dataset::store::Folder::new(self.output());
+        let mut records = Vec::new();
+        for batch in place.batches().unwrap() {
+            let name = batch.unwrap().name;
+            let read = read_batch(&name.stored_name(), place.open_batch(&name).unwrap()).unwrap();
+            records.extend(read.map(Result::unwrap));
+        }
+        records
     }
 
     pub fn dataset(&self) -> FilesDataset {
@@ -140,7 +160,7 @@ impl Rig {
             clock,
             entropy,
         }));
-        let mut rig = Self::with_crew(crawler.clone(), tracker, dataset);
+        let mut rig = Self::with_crew(crawler.clone(), tracker, folder, dataset);
         rig.crawler = Some(crawler);
         rig
     }
@@ -148,11 +168,23 @@ impl Rig {
     pub fn with_crew(
         runner: Arc<dyn JobRunner>,
         tracker: &Arc<LocalTracker>,
+        folder: &Folder,
         dataset: Arc<dyn Dataset>,
     ) -> Self {
         let (clock, entropy) = world();
         let job_runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let work = Work::over(job_runtime.handle().clone());
+        let provenance = Provenance::open(ProvenanceOptions {
+            folder: folder.provenance(),
+            node: 1,
+            epoch: 0,
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            work: work.clone(),
+            runtime: job_runtime.handle().clone(),
+        })
+        .unwrap();
         let options = SessionOptions {
             node: 1,
             storage: StorageId(1),
@@ -162,7 +194,8 @@ impl Rig {
             clock,
             entropy,
             job_runtime: job_runtime.handle().clone(),
-            work: Work::over(job_runtime.handle().clone()),
+            work,
+            provenance,
         };
         let session = SessionLoop::new(options, tracker.clone(), runner, dataset);
         let (view, stop) = (session.view(), CancellationToken::new());

@@ -8,8 +8,8 @@ use storage::dataset::SourceName;
 
 use api::client::{ApiError, ClientError};
 use api::model::{
-    Answer, CrawlId, CrawlPhase, CrawlSpec, CrawlView, FailedUser, Failure, Gone, Query, RequestId, Response,
-    SessionId, Traversal,
+    Answer, CrawlId, CrawlPhase, CrawlSpec, CrawlView, FailedUser, Failure, Gone, JobId, LeaseId, Query,
+    RequestId, Response, SessionId, Traversal,
 };
 use api::wire::{ApiReply, ApiRequest, NodeRequest};
 use api::{Called, TrackerApi};
@@ -218,6 +218,10 @@ impl JobTracker for LocalTracker {
 
     fn applied_index(&self) -> u64 {
         self.index.load(Ordering::SeqCst)
+    }
+
+    fn unpublished(&self, job: JobId, lease: LeaseId) -> Option<(CrawlId, u64)> {
+        self.state.lock().unwrap().unpublished(job, lease)
     }
 
     fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {

@@ -2,7 +2,7 @@
 
 use storage::ids::UserId;
 
-use crate::model::{Answer, CrawlId, CrawlSpec, CrawlView, Query};
+use crate::model::{Answer, CrawlId, CrawlSpec, CrawlView, JobId, LeaseId, Query};
 use crate::state::{OutcomesError, Sizes, WaitSummary};
 use crate::wire::ApiError;
 
@@ -22,6 +22,11 @@ impl Tracker {
     /// Which of these accounts the crawl does not know yet, as far as this replica can tell.
     pub fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {
         self.inner.replica.state().unseen(crawl, users)
+    }
+
+    /// The crawl of a job whose draft is to be published, and the draft's items, as far as this replica knows.
+    pub fn unpublished(&self, job: JobId, lease: LeaseId) -> Option<(CrawlId, u64)> {
+        self.inner.replica.state().unpublished(job, lease)
     }
 
     /// All crawls as this replica knows them.

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use crate::consensus::{
     LogStore, Machine, Member, Network, Peers, Raft, Replica, ReplicaError, SnapshotInbox,
 };
-use crate::model::{ClusterId, MemberId, NodeId};
+use crate::model::{ClusterId, MemberId, NodeId, StorageId};
 
 use crate::wire::Formation;
 
@@ -303,6 +303,11 @@ impl Tracker {
     /// The folder that stores what waits for a mirror.
     pub fn spool_path(&self) -> PathBuf {
         self.inner.data.root().join("spool")
+    }
+
+    /// The folder that stores the provenance that waits for an output: the output's storage, and how often it was taken over.
+    pub fn provenance_path(&self, storage: StorageId, epoch: u64) -> PathBuf {
+        self.inner.data.root().join("provenance").join(format!("{:016x}-{epoch}", storage.0))
     }
 
     /// The cluster's version, as this replica knows it.

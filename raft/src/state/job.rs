@@ -237,6 +237,14 @@ impl JobRecord {
         Some(Publication { job, lease, draft: lease, user, operation, source })
     }
 
+    /// The items of a draft that waits for its publication under this lease.
+    pub(super) fn unpublished_items(&self, of: LeaseId) -> Option<u64> {
+        match self.phase {
+            Phase::Publishing { lease, items, .. } if lease == of => Some(items),
+            _ => None,
+        }
+    }
+
     pub(super) fn make_ready(&mut self, rank: Rank) {
         self.phase = Phase::Ready { rank };
     }

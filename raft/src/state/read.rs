@@ -6,7 +6,7 @@ use std::sync::Arc;
 use storage::ids::UserId;
 
 use crate::model::{
-    CrawlId, CrawlSpec, CrawlView, EventId, FailedUser, Failure, FrontierPage, Gone, LeaseId, NodeId,
+    CrawlId, CrawlSpec, CrawlView, EventId, FailedUser, Failure, FrontierPage, Gone, JobId, LeaseId, NodeId,
     Operation, SessionId, SessionStatus, StorageId,
 };
 
@@ -171,6 +171,12 @@ impl State {
             used.extend(record.drafts());
         }
         leases.iter().copied().filter(|lease| used.contains(lease)).collect()
+    }
+
+    /// The crawl of a job whose draft of a lease is not published yet, and the draft's items.
+    pub fn unpublished(&self, job: JobId, lease: LeaseId) -> Option<(CrawlId, u64)> {
+        let record = self.jobs.get(job)?;
+        Some((record.crawl(), record.unpublished_items(lease)?))
     }
 
     /// Number of jobs with a record, resident bytes of all queues and of all seen-sets.

@@ -111,6 +111,18 @@ pub enum DatasetError {
         /// What is wrong with it.
         why: String,
     },
+    /// A batch of provenance is damaged or has an unknown format.
+    #[error(
+        "{place} is unreadable at record {record}: {why}; its other records count, so copy the batch from a good copy of the dataset, or delete it"
+    )]
+    UnreadableBatch {
+        /// The batch.
+        place: String,
+        /// The record, counted from 1.
+        record: u64,
+        /// What is wrong with it.
+        why: String,
+    },
     /// An unreadable file was set aside; the caller continues as if there had been none.
     #[error("{} was unreadable ({why}) and is now {1}; `twm-ctl dataset recover {1}` saves what is good of it", path.display(), to.display())]
     SetAside {

@@ -10,6 +10,8 @@ use super::duplicates::FILTER_BYTES;
 use super::followers_draft::FileFollowersDraft;
 use super::layout::Layout;
 use super::profiles_draft::FileProfilesDraft;
+use super::provenance::BatchName;
+use super::provenance_folder;
 use super::published::{self, Version};
 use super::resuming::{missing, verified};
 use super::sink::Sink;
@@ -297,6 +299,11 @@ impl Dataset for FilesDataset {
         let Some(path) = self.layout.existing(key)? else { return Ok(None) };
         let seen = Version::of(&fs::metadata(&path).naming("look at", &path)?);
         Ok(self.layout.rename_aside(&path, &seen)?.map(|to| to.display().to_string()))
+    }
+
+    fn append_provenance(&self, name: &BatchName, batch: &[u8]) -> Result<()> {
+        self.look_at_owner()?;
+        provenance_folder::put(&self.layout.output, name, batch).map(drop)
     }
 }
 

@@ -24,6 +24,7 @@
 //! OUTPUT/.tmp/22013880.twt.LEASE          a draft; NAME~22013880.twt.LEASE of another source
 //! OUTPUT/.tmp/22013880.twt.LEASE.published  the proof of a publication that the cluster does not know of yet
 //! OUTPUT/.twm-output                      whose output it is
+//! OUTPUT/.provenance/NAME.jsonl.gz        for which crawls, when and how far files were crawled, see [`provenance`]
 //! OUTPUT/22/22013880.twt.new              a file being rewritten, see [`rewrite`]
 //! ```
 //!
@@ -51,6 +52,8 @@ mod marker;
 mod members;
 mod profiles;
 mod profiles_draft;
+pub mod provenance;
+mod provenance_folder;
 mod publication;
 mod published;
 mod resuming;
@@ -81,6 +84,8 @@ pub use profiles::{open_profiles, profile_id, profile_line};
 pub use source_name::{InvalidSourceName, SourceName};
 pub use timeline_reader::{ItemId, TimelineReader, post_id};
 pub use verify::{Edge, Verification, verify};
+
+use provenance::BatchName;
 
 use crate::ids::{PostId, UserId};
 
@@ -178,6 +183,13 @@ pub trait Dataset: Send + Sync + 'static {
     /// Sets an unreadable file aside and returns its new name; `None` if it does not exist. Nothing is
     /// overwritten.
     fn set_aside(&self, key: &FileKey) -> Result<Option<String>>;
+
+    /// Appends a batch of provenance, as [`encode_batch`](provenance::encode_batch) made it; durable on return. A batch that
+    /// is there is left as it is, so the call may be repeated.
+    ///
+    /// # Errors
+    /// Those of the place. The batch may have been written.
+    fn append_provenance(&self, name: &BatchName, batch: &[u8]) -> Result<()>;
 
     /// Requests to a remote store since it was opened, by kind. Each attempt counts, because it costs money.
     fn requests(&self) -> Vec<(&'static str, u64)> {

@@ -14,6 +14,7 @@ mod node;
 mod operate;
 mod page;
 mod program;
+mod provenance;
 mod roll;
 mod running;
 mod subnet;

@@ -127,6 +127,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// Stops every running node in good order, all at once: a node that returns its jobs needs a majority.
+    ///
+    /// # Errors
+    /// A node does not stop, or ends with a failure.
+    pub async fn stop_all(&mut self) -> anyhow::Result<()> {
+        let running = self.nodes.values_mut().filter(|node| node.runs());
+        futures::future::try_join_all(running.map(Node::stop)).await?;
+        Ok(())
+    }
+
     /// A client of all nodes, with [`DEADLINE`] as the timeout of each call.
     pub fn client(&self) -> &Client {
         &self.client
@@ -194,9 +204,7 @@ impl Cluster {
     /// # Errors
     /// A node does not shut down cleanly, or panicked.
     pub async fn finish(mut self) -> anyhow::Result<()> {
-        // Stop all at once: a node that returns its jobs needs a majority.
-        let running = self.nodes.values_mut().filter(|node| node.runs());
-        futures::future::try_join_all(running.map(Node::stop)).await?;
+        self.stop_all().await?;
         for (id, node) in &self.nodes {
             let log = node.log().unwrap_or_default();
             let panic = log.lines().find(|line| line.contains("panicked at"));

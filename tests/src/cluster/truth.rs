@@ -14,8 +14,10 @@ use crate::emulator::Emulator;
 
 /// Folder of drafts within a dataset's folder.
 const DRAFTS: &str = ".tmp";
-/// The other permitted entry in a dataset's folder: the id of a shared one.
-const STORAGE_ID: &str = ".twm-output";
+/// The other permitted entries in a dataset's folder: the id of a shared one, and the provenance.
+const OTHERS: [&str; 2] = [".twm-output", PROVENANCE];
+/// Folder of the provenance within a dataset's folder.
+pub(super) const PROVENANCE: &str = ".provenance";
 /// Maximum differences listed in an error.
 const MOST_NAMED: usize = 20;
 
@@ -258,7 +260,7 @@ fn tweet_id(line: &str, account: u64) -> anyhow::Result<u64> {
     tweet["id"].as_u64().context("a tweet without an id")
 }
 
-/// All files below a dataset's folder except drafts and the storage id, by their paths within it.
+/// All files below a dataset's folder except drafts, the storage id and the provenance, by their paths within it.
 fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -266,7 +268,7 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         for path in entries(&next)? {
             let inner = path.strip_prefix(folder)?;
             match path.is_dir() {
-                _ if inner == Path::new(DRAFTS) || inner == Path::new(STORAGE_ID) => {}
+                _ if inner == Path::new(DRAFTS) || OTHERS.iter().any(|other| inner == Path::new(other)) => {}
                 true => folders.push(path),
                 false => found.push(inner.to_owned()),
             }

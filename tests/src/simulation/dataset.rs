@@ -1,12 +1,15 @@
 //! The real dataset on files, with a check of every published file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::model::StorageId;
+use storage::dataset::provenance::{BatchName, read_batch};
+use storage::dataset::store::{Folder, Store as _};
 use storage::dataset::{
-    Account, Dataset, FileKey, FileKind, FilesDataset, Followers, FollowersDraft, Lines, ProfilesDraft,
-    Result, SavePoint, Stat, TimelineDraft, post_id,
+    Account, Dataset, DatasetError, FileKey, FileKind, FilesDataset, Followers, FollowersDraft, Lines,
+    ProfilesDraft, Result, SavePoint, Stat, TimelineDraft, post_id,
 };
 use storage::env::{Entropy, SeededEntropy};
 use storage::ids::{PostId, UserId};
@@ -16,29 +19,47 @@ use super::watch::Watch;
 
 /// One draft in this many is lost before it is published.
 const LOST_EVERY: u64 = 150;
+/// The answer to one appended batch of provenance in this many is lost.
+const UNANSWERED_EVERY: u64 = 4;
+
+/// Batches of provenance that were read, and the files of their leases.
+type Records = (BTreeSet<BatchName>, BTreeMap<u64, FileKey>);
 
 /// A folder of files, which outlives the processes that write to it. Clones share it.
 #[derive(Debug, Clone)]
 pub struct WatchedDataset {
     pub storage: StorageId,
+    output: PathBuf,
     pub files: Arc<FilesDataset>,
     pub network: Arc<Network>,
     pub watch: Watch,
     dice: Arc<SeededEntropy>,
     /// Stamps in the order in which they were first seen, because those of files differ between runs.
     stamps: Arc<Mutex<BTreeMap<FileKey, Vec<u64>>>>,
+    /// The batches of provenance that were read, and the files of their leases.
+    records: Arc<Mutex<Records>>,
 }
 
 impl WatchedDataset {
     pub fn new(
         storage: StorageId,
+        output: PathBuf,
         files: FilesDataset,
         network: Arc<Network>,
         watch: Watch,
         seed: u64,
     ) -> Self {
         let dice = Arc::new(SeededEntropy::new(seed));
-        Self { storage, files: Arc::new(files), network, watch, dice, stamps: Arc::default() }
+        Self {
+            storage,
+            output,
+            files: Arc::new(files),
+            network,
+            watch,
+            dice,
+            stamps: Arc::default(),
+            records: Arc::default(),
+        }
     }
 
     /// Checks a file against the network: a timeline from some tweet down to the first one, all followers.
@@ -83,6 +104,32 @@ impl WatchedDataset {
 }
 
 impl WatchedDataset {
+    /// The leases of all records of provenance. Batches do not change, so each is read once.
+    ///
+    /// # Errors
+    /// A batch cannot be read, or two records of a publication contradict each other.
+    pub fn recorded(&self) -> std::result::Result<BTreeSet<u64>, String> {
+        let mut known = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let (place, (read, recorded)) = (Folder::new(&self.output), &mut *known);
+        let wrong = |error: DatasetError| format!("the provenance of storage {}: {error}", self.storage);
+        for batch in place.batches().map_err(wrong)? {
+            let name = batch.map_err(wrong)?.name;
+            if !read.insert(name.clone()) {
+                continue;
+            }
+            let records = read_batch(&name.to_string(), place.open_batch(&name).map_err(wrong)?);
+            for record in records.map_err(wrong)? {
+                let record = record.map_err(wrong)?;
+                let before = recorded.insert(record.lease, record.key.clone());
+                if before.is_some_and(|before| before != record.key) {
+                    return Err(format!("two files have records of lease {}", record.lease));
+                }
+                self.watch.recorded(&record.key, record.lease);
+            }
+        }
+        Ok(recorded.keys().copied().collect())
+    }
+
     /// Profiles of followers, each at most once for a crawl.
     fn check_profiles(&self, key: &FileKey) -> std::result::Result<u64, String> {
         let followers = self.network.followers(number(&key.account.user));
@@ -214,5 +261,14 @@ impl Dataset for WatchedDataset {
 
     fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
         self.files.set_aside(key)
+    }
+
+    fn append_provenance(&self, name: &BatchName, batch: &[u8]) -> Result<()> {
+        self.files.append_provenance(name, batch)?;
+        if self.dice.next_u64() % UNANSWERED_EVERY == 0 {
+            // It is there, and its writer does not know.
+            return Err(DatasetError::Changed { path: name.stored_name().into() });
+        }
+        Ok(())
     }
 }

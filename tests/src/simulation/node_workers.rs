@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use api::model::{
-    CrawlId, CrawlPhase, CrawlSpec, Gone, GoneReason, NodeId, Operation, Report, ReportAnswer, RequestId,
-    SourceWants, StorageId, Traversal,
+    CrawlId, CrawlPhase, CrawlSpec, Gone, GoneReason, JobId, LeaseId, NodeId, Operation, Report,
+    ReportAnswer, RequestId, SourceWants, StorageId, Traversal,
 };
 use api::wire::{ApiReply, ApiRequest};
 use api::{Called, TrackerApi};
@@ -19,6 +19,7 @@ use node::budget::{BootTime, BudgetSettings, LedgerEnv};
 use node::crawl::{Crawler, CrawlerParts, Networks};
 use node::http_client::HttpSettings;
 use node::mirror::{Mirror, MirrorOptions};
+use node::provenance::{Provenance, ProvenanceOptions};
 use node::session::{Assignment, Ending, JobRunner, JobTracker, SessionLoop, SessionOptions};
 use raft::server::Tracker;
 use raft::sim::{EndedCrawl, Post, Workforce, WorldClock, other_source};
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use super::dataset::WatchedDataset;
 use super::mirror::MirrorServer;
 use super::network::{Network, number};
-use super::watch::{JOB, Watch};
+use super::watch::{Disk, JOB, Watch};
 
 /// Jobs that a node runs at once.
 const WORKERS: u32 = 6;
@@ -85,13 +86,15 @@ impl NodeWorkers {
         if let Some(place) = places.get(&storage) {
             return Ok(place.clone());
         }
+        let output = self.folder.join(format!("output{storage}"));
         let options = FilesOptions {
             compression: if storage.0 % 2 == 0 { Compression::Zstd(1) } else { Compression::None },
-            ..FilesOptions::new(self.folder.join(format!("output{storage}")))
+            ..FilesOptions::new(&output)
         };
         let files = FilesDataset::open(options)?;
         let place = WatchedDataset::new(
             storage,
+            output,
             files,
             network.clone(),
             self.watch.clone(),
@@ -120,7 +123,7 @@ impl NodeWorkers {
         };
         let path = tracker.budgets_path();
         let (pool, _) = AddressPool::open(vec![Some(address)], HttpSettings::default(), &path, budgets, env)?;
-        let tracker = Arc::new(WatchedTracker { tracker, watch: self.watch.clone() });
+        let tracker = Arc::new(WatchedTracker { tracker, disk: (node, disk), watch: self.watch.clone() });
         let crawler = Crawler::new(CrawlerParts {
             networks: Networks::only(network.clone()).with(other_source(), network),
             pool: Arc::new(pool),
@@ -131,6 +134,15 @@ impl NodeWorkers {
             clock: clock.clone(),
             entropy: entropy.clone(),
         });
+        let provenance = Provenance::open(ProvenanceOptions {
+            folder: tracker.tracker.provenance_path(storage, 0),
+            node,
+            epoch: 0,
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            work: work.clone(),
+            runtime: Handle::current(),
+        })?;
         let options = SessionOptions {
             node,
             storage,
@@ -141,6 +153,7 @@ impl NodeWorkers {
             entropy,
             job_runtime: Handle::current(),
             work,
+            provenance,
         };
         Ok(SessionLoop::new(options, tracker, Arc::new(WatchedRunner(Arc::new(crawler))), dataset))
     }
@@ -149,9 +162,11 @@ impl NodeWorkers {
 impl Workforce for NodeWorkers {
     fn work(&self, post: Post) -> BoxFuture<'static, ()> {
         let (node, watch) = (post.node, self.watch.clone());
+        let running = watch.runs((post.node, post.disk));
         tokio::spawn(self.mirror(&post).run(CancellationToken::new()));
         match self.session(post) {
             Ok(session) => async move {
+                let _running = running;
                 if let Err(refusal) = session.run(CancellationToken::new()).await {
                     watch.fail(format!("node {node} got no session: {refusal}"));
                 }
@@ -170,10 +185,21 @@ impl Workforce for NodeWorkers {
 
     fn lacks(&self, newest_event: u64) -> Option<String> {
         let mirrored = self.mirror.get().map_or(0, MirrorServer::newest);
-        let behind = mirrored < newest_event;
-        behind.then(|| {
-            format!("the mirror ends at event {mirrored}, and the cluster's newest is {newest_event}")
-        })
+        if mirrored < newest_event {
+            return Some(format!(
+                "the mirror ends at event {mirrored}, and the cluster's newest is {newest_event}"
+            ));
+        }
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut recorded = BTreeSet::new();
+        for place in places.values() {
+            match place.recorded() {
+                Ok(records) => recorded.extend(records),
+                Err(wrong) => self.watch.fail(wrong),
+            }
+        }
+        let lease = self.watch.unrecorded(&recorded)?;
+        Some(format!("the publication of draft {lease} has no record"))
     }
 
     fn check(&self, crawls: &[EndedCrawl]) -> Result<(), String> {
@@ -307,6 +333,7 @@ fn check_discovered(crawl: &EndedCrawl, expected: &Expected, network: &Network) 
 /// A tracker whose answers are checked.
 struct WatchedTracker {
     tracker: Tracker,
+    disk: Disk,
     watch: Watch,
 }
 
@@ -321,8 +348,10 @@ impl TrackerApi for WatchedTracker {
 
     fn report(&self, node: NodeId, report: Report, others: Vec<SourceWants>) -> Called<'_, ReportAnswer> {
         async move {
+            let findings = report.findings.clone();
             let answer = self.tracker.report(node, report, others).await?;
             self.watch.answered(&answer);
+            self.watch.confirmed(self.disk, &findings, &answer);
             Ok(answer)
         }
         .boxed()
@@ -344,6 +373,10 @@ impl JobTracker for WatchedTracker {
 
     fn applied_index(&self) -> u64 {
         self.tracker.applied_index()
+    }
+
+    fn unpublished(&self, job: JobId, lease: LeaseId) -> Option<(CrawlId, u64)> {
+        self.tracker.unpublished(job, lease)
     }
 
     fn unseen(&self, crawl: CrawlId, users: Vec<UserId>) -> Vec<UserId> {

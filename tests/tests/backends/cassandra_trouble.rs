@@ -145,13 +145,35 @@ fn a_keyspace_is_made_once_and_completed_and_never_changed() {
     assert!(incomplete.contains(&format!("twm-ctl dataset init {url}")), "{incomplete}");
     assert_eq!(init(Some(1)).unwrap(), done(false, false));
     CassandraStore::connect(&url, &options).unwrap();
-    let newer = format!("UPDATE {keyspace}.settings SET value = '2' WHERE name = 'schema' IF value = '1'");
+    let newer = format!("UPDATE {keyspace}.settings SET value = '3' WHERE name = 'schema' IF value = '2'");
     cql.transact("make it newer", &cql.prepare(&newer).unwrap(), ()).unwrap();
     for error in [refused(&url, &options), init(None).unwrap_err().problem] {
         let error = error.to_string();
-        assert!(error.contains("version \"2\"") && error.contains("writes version \"1\""), "{error}");
+        assert!(error.contains("version \"3\"") && error.contains("writes version \"2\""), "{error}");
     }
     drop(store);
+}
+
+#[test]
+fn tables_of_an_earlier_version_are_refused_until_they_are_completed_and_keep_their_files() {
+    let shared = SharedCassandra::get().unwrap();
+    let (url, options) = (shared.server().url(&shared.free_keyspace()).unwrap(), shared.server().options());
+    let keyspace = url.keyspace();
+    CassandraStore::init(&url, &options, Some(1)).unwrap();
+    let marker = Marker { cluster: 5, storage: 6, epoch: 0 };
+    KeyspaceOutput::new(&CassandraStore::connect(&url, &options).unwrap()).claim(marker).unwrap();
+    let cql = storage::net::cassandra::Keyspace::connect(&url, &options).unwrap();
+    cql.change_schema("go back", &format!("DROP TABLE {keyspace}.provenance")).unwrap();
+    let older = format!("UPDATE {keyspace}.settings SET value = '1' WHERE name = 'schema' IF value = '2'");
+    cql.transact("go back", &cql.prepare(&older).unwrap(), ()).unwrap();
+    let error = refused(&url, &options).to_string();
+    assert!(error.contains("version \"1\"") && error.contains("needs version \"2\""), "{error}");
+    assert!(error.contains(&format!("twm-ctl dataset init {url}")), "{error}");
+    let done = CassandraStore::init(&url, &options, None).unwrap();
+    assert_eq!(done, Initialized { keyspace_created: false, was_complete: false, replication: 1 });
+    let store = CassandraStore::connect(&url, &options).unwrap();
+    assert_eq!(KeyspaceOutput::new(&store).read().unwrap(), Some(marker));
+    assert!(CassandraStore::init(&url, &options, None).unwrap().was_complete);
 }
 
 #[test]

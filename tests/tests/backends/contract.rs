@@ -1,5 +1,7 @@
 //! What the state machine and the workers rely on, see `storage::dataset::Dataset`.
 
+use storage::dataset::provenance::{BatchName, Extent, Record, encode_batch, read_batch};
+use storage::dataset::store::Store;
 use storage::dataset::{Account, Dataset, DatasetError, FileKey, SavePoint, TimelineDraft, post_id};
 use storage::ids::{PostId, UserId};
 
@@ -10,6 +12,56 @@ pub trait Backend {
 
     /// Puts bytes in place of a published file, as a disk or an operator might.
     fn put(&self, key: &FileKey, bytes: &[u8]);
+
+    /// The dataset as tools see it.
+    fn store(&self) -> Box<dyn Store>;
+}
+
+/// A record of a publication of an account's timeline.
+pub fn record(user: u64, lease: u64) -> Record {
+    Record {
+        key: FileKey::timeline(&user.into()),
+        crawl: Some(7),
+        operation: 'T',
+        begun: Some(std::time::Duration::from_secs(1_700_000_000 + lease)),
+        ended: Some(std::time::Duration::from_secs(1_700_000_010 + lease)),
+        published: std::time::Duration::from_secs(1_700_000_011 + lease),
+        items: Some(500),
+        node: 1,
+        lease,
+        epoch: 0,
+        extent: Some(Extent::default()),
+    }
+}
+
+/// A batch of the records of these leases.
+pub fn batch(leases: impl IntoIterator<Item = u64>) -> Vec<u8> {
+    let lines: Vec<String> = leases.into_iter().map(|lease| record(lease, lease).to_line()).collect();
+    encode_batch(lines.iter().map(String::as_str))
+}
+
+pub fn batch_name(number: u64) -> BatchName {
+    BatchName { node: 1, spool: 5, number }
+}
+
+/// The batches, with the leases of their records, and what was said of those that could not be read.
+fn batches(backend: &dyn Backend) -> (Vec<(u64, Vec<u64>)>, Vec<String>) {
+    let (store, mut found, mut said) = (backend.store(), Vec::new(), Vec::new());
+    for listed in store.batches().unwrap() {
+        let listed = listed.unwrap();
+        assert!(listed.bytes > 0);
+        let mut leases = Vec::new();
+        match read_batch(&listed.name.stored_name(), store.open_batch(&listed.name).unwrap()) {
+            Ok(records) => records.for_each(|record| match record {
+                Ok(record) => leases.push(record.lease),
+                Err(error) => said.push(error.to_string()),
+            }),
+            Err(error) => said.push(error.to_string()),
+        }
+        found.push((listed.name.number, leases));
+    }
+    found.sort();
+    (found, said)
 }
 
 fn account() -> Account {
@@ -331,4 +383,48 @@ pub fn profiles_are_kept_over_leases_and_analyses(backend: &dyn Backend) {
     third.finish().unwrap();
     second.publish(&key, 6).unwrap();
     assert_eq!(first.open_profiles(&account).unwrap().unwrap().count(), 1);
+}
+
+pub fn a_batch_of_provenance_is_there_once_however_often_it_is_written(backend: &dyn Backend) {
+    let (first, second) = (backend.node(), backend.node());
+    assert_eq!(batches(backend), (vec![], vec![]));
+    for node in [&first, &second, &first] {
+        // An answer was lost, or the writer was frozen meanwhile.
+        node.append_provenance(&batch_name(1), &batch(1..=50)).unwrap();
+    }
+    second.append_provenance(&batch_name(2), &batch([51])).unwrap();
+    let expected = vec![(1, (1..=50).collect()), (2, vec![51])];
+    assert_eq!(batches(backend), (expected, vec![]));
+    // As tools write it.
+    let store = backend.store();
+    assert!(!store.create_batch(&batch_name(1), batch([99])).unwrap());
+    assert!(store.create_batch(&batch_name(3), batch([52])).unwrap());
+    assert_eq!(batches(backend).0.len(), 3);
+    assert_eq!(batches(backend).0[0].1.len(), 50);
+    assert!(store.open_batch(&batch_name(4)).map(drop).is_err());
+}
+
+pub fn a_torn_batch_is_named_and_the_others_are_read(backend: &dyn Backend) {
+    let node = backend.node();
+    let mut torn = batch(1..=2_000);
+    torn.truncate(torn.len() / 2);
+    node.append_provenance(&batch_name(1), &torn).unwrap();
+    node.append_provenance(&batch_name(2), &batch([7])).unwrap();
+    node.append_provenance(&batch_name(3), b"\x1f\x8bno gzip").unwrap();
+    let (found, said) = batches(backend);
+    assert!((1..2_000).contains(&found[0].1.len()), "{}", found[0].1.len());
+    assert_eq!(found[1..], [(2, vec![7]), (3, vec![])]);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said.iter().any(|said| said.contains(".provenance/1-0000000000000005-1.jsonl.gz is unreadable")));
+}
+
+pub fn provenance_is_no_file_and_no_draft(backend: &dyn Backend) {
+    let node = backend.node();
+    node.append_provenance(&batch_name(1), &batch(1..=5)).unwrap();
+    published(&*node, &account(), 1, [3, 2]);
+    let store = backend.store();
+    let files: Vec<String> = store.files().unwrap().map(|file| file.unwrap().name).collect();
+    assert_eq!(files, ["22/22013880.twt"]);
+    assert_eq!(node.drafts().unwrap(), []);
+    assert_eq!(timeline(&*node, &account()), Some(vec![3, 2]));
 }

@@ -21,6 +21,10 @@ impl Backend for Folder {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
+
+    fn store(&self) -> Box<dyn storage::dataset::store::Store> {
+        Box::new(storage::dataset::store::Folder::new(self.0.path()))
+    }
 }
 
 fn folder() -> Folder {

@@ -33,6 +33,9 @@ macro_rules! keeps_the_contract {
             accounts_of_two_sources_do_not_meet,
             a_draft_without_items_is_no_file,
             profiles_are_kept_over_leases_and_analyses,
+            a_batch_of_provenance_is_there_once_however_often_it_is_written,
+            a_torn_batch_is_named_and_the_others_are_read,
+            provenance_is_no_file_and_no_draft,
         }
     };
     ($backend:expr => $($check:ident,)*) => {
@@ -55,6 +58,7 @@ macro_rules! tools_take_it {
             a_damaged_file_is_recovered_where_it_is,
             datasets_are_merged_into_it_and_out_of_it,
             a_mistyped_place_is_named,
+            provenance_is_shown_copied_and_verified,
         }
     };
     ($backend:expr => $($check:ident,)*) => {

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 use twm_tests::s3_server::S3Server;
 
-use super::contract::Backend;
+use super::contract::{Backend, batch, batch_name};
 use super::tools::Served;
 use super::{keeps_the_contract, tools_take_it};
 
@@ -70,6 +70,10 @@ impl Backend for Store {
         let path = key.path_under("".as_ref()).unwrap();
         let name = path.to_str().unwrap();
         self.bucket.put(name, bytes.to_vec().into(), &Attributes::new(), &Condition::Any).unwrap();
+    }
+
+    fn store(&self) -> Box<dyn storage::dataset::store::Store> {
+        Box::new(storage::dataset::s3::BucketStore::new(self.bucket.clone()))
     }
 }
 
@@ -275,4 +279,16 @@ fn a_server_that_is_away_loses_no_draft_and_is_named() {
     assert_eq!(lines(&*node), ["{\"id\":6}"]);
     let saved = draft.save_point().unwrap();
     assert_eq!(store.node().resume_timeline(&account(), saved, 1, 3).unwrap().items(), 1);
+}
+
+#[test]
+fn a_batch_of_provenance_is_one_request() {
+    let store = Store::start();
+    let node = store.node();
+    // It also reads the marker, as any first call.
+    node.append_provenance(&batch_name(1), &batch([1])).unwrap();
+    let full = batch(1..=4_096);
+    let requests = store.requests_of(|| node.append_provenance(&batch_name(2), &full).unwrap());
+    assert_eq!(requests, 1);
+    assert!(full.len() < 512 * 1024, "{} bytes", full.len());
 }

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::process::Output;
 
 use serde_json::Value;
+use storage::dataset::provenance::{CAPPED, Extent, encode_batch};
 use storage::dataset::{Account, Dataset, FileKey};
 use storage::ids::UserId;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use twm_tests::cluster::Program;
 
-use super::contract::Backend;
+use super::contract::{Backend, batch, batch_name, record};
 
 /// A backend that tools reach.
 pub trait Served: Backend {
@@ -245,4 +246,47 @@ pub fn a_mistyped_place_is_named(served: &dyn Served) {
     assert!(said.contains("no datasets at ftp://"), "{said}");
     let said = bad(served, &["dataset", "copy", &format!("{url}/7/7.twt"), "/tmp/nowhere"]);
     assert!(said.contains("is a file; give the URL of a dataset"), "{said}");
+}
+
+pub fn provenance_is_shown_copied_and_verified(served: &dyn Served) {
+    filled(served);
+    let (url, folder, node) = (served.url(), TempDir::new().unwrap(), served.node());
+    node.append_provenance(&batch_name(1), &batch(1..=20)).unwrap();
+    // Repeated, and of a file that is cut short.
+    let mut capped = record(7, 30);
+    capped.extent = Some(Extent { cut_short: vec![CAPPED.to_owned()], resumed: false });
+    let lines = [record(20, 20).to_line(), capped.to_line()];
+    node.append_provenance(&batch_name(2), &encode_batch(lines.iter().map(String::as_str))).unwrap();
+
+    let shown = good(served, &["dataset", "stat", "--summary", &url]);
+    let line = "crawl 7 of twitter: 21 files published, 10,500 items, 20 complete, 1 cut short (1 capped), \
+                from 2023-11-14T22:13:21Z to 2023-11-14T22:14:00Z";
+    assert!(shown.lines().any(|shown| shown == line), "{shown}");
+    let stat = documents(&good(served, &["-o", "json", "dataset", "stat", "--summary", &url]));
+    let provenance = &stat[0]["provenance"];
+    assert_eq!((&provenance["repeated"], &provenance["unreadable"]), (&1.into(), &0.into()));
+    assert_eq!(provenance["crawls"][0]["reasons"]["capped"], 1);
+    let file = format!("{url}/7/7.twt");
+    let of_file = documents(&good(served, &["-o", "json", "dataset", "stat", "--provenance", &file]));
+    let leases: Vec<_> = of_file.iter().filter_map(|document| document["lease"].as_u64()).collect();
+    assert_eq!(leases, [7, 30]);
+    assert!(good(served, &["dataset", "verify", &url]).contains("2 batches of provenance with 22 records"));
+
+    let to = folder.path().join("copy");
+    let copied = good(served, &["dataset", "copy", "--verify", &url, to.to_str().unwrap()]);
+    assert!(copied.contains("2 batches of provenance copied"), "{copied}");
+    let again = good(served, &["dataset", "copy", "--verify", &url, to.to_str().unwrap()]);
+    assert!(!again.contains("provenance"), "{again}");
+    let shown = good(served, &["dataset", "stat", "--summary", to.to_str().unwrap()]);
+    assert!(shown.lines().any(|shown| shown == line), "{shown}");
+
+    node.append_provenance(&batch_name(3), b"{\"no\":1}\n").unwrap();
+    let said = bad(served, &["dataset", "stat", "--summary", &url]);
+    assert!(
+        said.contains(&format!("{url}/.provenance/1-0000000000000005-3.jsonl.gz is unreadable")),
+        "{said}"
+    );
+    let wrong = ctl(served, &["dataset", "verify", &url]);
+    assert!(text(&wrong.stdout).contains("-3.jsonl.gz"), "{}", text(&wrong.stdout));
+    assert_eq!(wrong.status.code(), Some(1));
 }

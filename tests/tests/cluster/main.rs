@@ -15,6 +15,7 @@ mod hostile;
 mod lists;
 mod operations;
 mod promise;
+mod provenance;
 mod refusals;
 mod retention;
 mod rolling;

@@ -29,6 +29,8 @@ use crate::rate::BudgetScope;
 
 /// Ids or names in one look-up.
 const LOOKUP_BATCH: usize = 100;
+/// Most posts of an account that the network gives, its newest ones.
+const TIMELINE_REACH: u64 = 3_200;
 
 /// Longest message about an answer, characters.
 const LONGEST_COMPLAINT: usize = 200;
@@ -123,6 +125,10 @@ impl Source for TwitterSource {
 
     fn lookup_batch(&self) -> usize {
         LOOKUP_BATCH
+    }
+
+    fn most_items(&self, endpoint: Endpoint) -> Option<u64> {
+        matches!(endpoint, Endpoint::Timeline).then_some(TIMELINE_REACH)
     }
 
     fn timeline_page<'a>(

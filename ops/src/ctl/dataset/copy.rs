@@ -1,5 +1,7 @@
 //! `dataset copy`.
 
+use std::collections::HashSet;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,12 +9,14 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use storage::dataset;
+use storage::dataset::provenance::BatchName;
 use storage::dataset::store::{CopyOutcome, Copying, Store, StoredFile};
+use storage::dataset::{self, DatasetError};
 use tokio::time::Instant;
 
 use super::files::failure;
 use super::place::{scratch, store, url};
+use super::provenance::bytes;
 use crate::ctl::output::note;
 use crate::ctl::progress::Spinner;
 use crate::ctl::render::{count, duration, rate};
@@ -43,6 +47,8 @@ struct Tally {
     present: AtomicU64,
     failed: AtomicU64,
     bytes: AtomicU64,
+    /// Batches of provenance that were copied.
+    batches: AtomicU64,
 }
 
 impl Copy {
@@ -77,7 +83,42 @@ impl Copy {
             }
         });
         drop(spinner);
+        if tally.files.load(Ordering::Relaxed) > 0 {
+            self.provenance(&*from, &*to, &tally)?;
+        }
         tally.tell(begun.elapsed(), output)
+    }
+}
+
+impl Copy {
+    /// Copies the batches of provenance.
+    fn provenance(&self, from: &dyn Store, to: &dyn Store, tally: &Tally) -> Result<(), CtlError> {
+        let listed = to.batches().map_err(failure)?;
+        let there: HashSet<BatchName> =
+            listed.map(|batch| Ok(batch?.name)).collect::<dataset::Result<_>>().map_err(failure)?;
+        for batch in from.batches().map_err(failure)? {
+            let name = batch.map_err(failure)?.name;
+            let is_there = there.contains(&name);
+            let copied = (|| {
+                let mut created = false;
+                if !is_there {
+                    let copied = to.create_batch(&name, bytes(from, &name)?);
+                    created = copied.map_err(|error| error.to_string())?;
+                }
+                if self.verify && bytes(from, &name)? != bytes(to, &name)? {
+                    let path = format!("{to}/{}", name.stored_name()).into();
+                    return Err(DatasetError::Differs { path }.to_string());
+                }
+                Ok(created)
+            })();
+            match copied {
+                Ok(created) => {
+                    tally.batches.fetch_add(u64::from(created), Ordering::Relaxed);
+                }
+                Err(why) => tally.fail(&why),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -98,11 +139,13 @@ impl Tally {
             Ok((_, CopyOutcome::Present)) => {
                 self.present.fetch_add(1, Ordering::Relaxed);
             }
-            Err(error) => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                note(format!("twm-ctl: {error}"));
-            }
+            Err(error) => self.fail(&error),
         }
+    }
+
+    fn fail(&self, error: &dyn Display) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        note(format!("twm-ctl: {error}"));
     }
 
     fn progress(&self, total: u64, elapsed: Duration) -> String {
@@ -119,8 +162,8 @@ impl Tally {
     }
 
     fn tell(&self, elapsed: Duration, output: Output) -> Result<(), CtlError> {
-        let [files, copied, present, failed, bytes] =
-            [&self.files, &self.copied, &self.present, &self.failed, &self.bytes]
+        let [files, copied, present, failed, bytes, batches] =
+            [&self.files, &self.copied, &self.present, &self.failed, &self.bytes, &self.batches]
                 .map(|n| n.load(Ordering::Relaxed));
         if output.is_json() {
             output.json(&json!({
@@ -129,6 +172,7 @@ impl Tally {
                 "present": present,
                 "failed": failed,
                 "bytes": bytes,
+                "provenance_batches": batches,
                 "seconds": elapsed.as_secs_f64(),
             }))?;
         } else {
@@ -141,6 +185,9 @@ impl Tally {
                 count(present),
                 count(failed)
             ))?;
+            if batches > 0 {
+                output.line(format!("{} batches of provenance copied", count(batches)))?;
+            }
         }
         match failed {
             0 if files == 0 => Err(CtlError::Failed("there are no files of a dataset".to_owned())),

@@ -13,6 +13,7 @@ mod init;
 mod merge;
 mod merge_places;
 mod place;
+mod provenance;
 mod recover;
 mod stat;
 mod verify;

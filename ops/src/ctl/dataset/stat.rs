@@ -1,15 +1,19 @@
 //! `dataset stat`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use storage::dataset::{Codec, Edge, FileKind, Verification, verify};
+use storage::dataset::store::{Folder, Store, StoredFile};
+use storage::dataset::{Codec, Edge, FileKey, FileKind, Verification, verify};
 
 use super::dates::normal;
-use super::files::{DatasetFile, FileSelection, each, failure};
+use super::files::{DatasetFile, FileSelection, each, failure, is_folder};
+use super::place::{Named, connect, url};
+use super::provenance::{self, Publications};
 use super::verify::why;
+use crate::ctl::output::note;
 use crate::ctl::render::{count, printable};
 use crate::ctl::{CtlError, Output};
 
@@ -22,6 +26,9 @@ pub struct Stat {
     /// Only the totals.
     #[arg(short, long)]
     summary: bool,
+    /// When, for which crawl and how far the files were crawled, instead of their contents.
+    #[arg(long, conflicts_with = "summary")]
+    provenance: bool,
 }
 
 /// Totals of one kind of file.
@@ -39,6 +46,9 @@ struct Totals {
 impl Stat {
     /// Prints the contents of each file as it is read, and the totals.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
+        if self.provenance {
+            return self.publications(output);
+        }
         let [mut timelines, mut followers, mut profiles] = [(); 3].map(|()| Totals::default());
         if !self.summary && !output.is_json() {
             output.line(row(
@@ -59,8 +69,16 @@ impl Stat {
             totals.add(&found, bytes);
             if self.summary { Ok(()) } else { tell(file, bytes, &found, output) }
         })?;
+        let mut publications = Publications::default();
+        for path in self.paths.iter().filter(|path| url(path).is_some() || is_folder(path)) {
+            let (place, file) = dataset(path)?;
+            if file.is_none() {
+                publications.read(&*place, None, &report, &mut |_| Ok(()))?;
+            }
+        }
         if output.is_json() {
             output.json(&json!({
+                "provenance": publications.json(),
                 "timelines": timelines.json(),
                 "followers": followers.json(),
                 "profiles": profiles.json(),
@@ -70,14 +88,71 @@ impl Stat {
             output.line(timelines.line("timelines", "tweets"))?;
             output.line(followers.line("follower lists", "followers"))?;
             output.line(profiles.line("files of profiles", "profiles"))?;
+            publications.tell(output)?;
         }
         match failed {
-            0 => Ok(()),
+            0 => unread(&publications),
             n => Err(CtlError::Failed(format!(
                 "{} files could not be looked at; they are named above",
                 count(n)
             ))),
         }
+    }
+}
+
+impl Stat {
+    /// Prints each publication, and the sums of the crawls.
+    fn publications(&self, output: Output) -> Result<(), CtlError> {
+        if !output.is_json() {
+            output.line(provenance::head())?;
+        }
+        let mut publications = Publications::default();
+        for path in &self.paths {
+            let (place, file) = dataset(path)?;
+            publications
+                .read(&*place, file.as_ref(), &report, &mut |record| provenance::tell(record, output))?;
+        }
+        match output.is_json() {
+            true => output.json(&json!({ "provenance": publications.json() }))?,
+            false => publications.tell(output)?,
+        }
+        unread(&publications)
+    }
+}
+
+/// The dataset of an argument; with a file, if the argument is one.
+fn dataset(path: &Path) -> Result<(Box<dyn Store>, Option<FileKey>), CtlError> {
+    let file_of = |name: &str| Some(StoredFile::of_name(name, 0, String::new())?.key);
+    if let Some(url) = url(path) {
+        let Named { place, file } = connect(url)?;
+        return Ok((Box::new(place), file.as_deref().and_then(file_of)));
+    }
+    if is_folder(path) {
+        return Ok((Box::new(Folder::new(path)), None));
+    }
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // Below the folder of its account, which that of another source than the default one has.
+    for root in path.ancestors().skip(2).take(2) {
+        let name = path.strip_prefix(root).ok().and_then(Path::to_str);
+        let name = name.map(|name| name.strip_suffix(".gz").unwrap_or(name));
+        if let Some(file) = name.and_then(file_of) {
+            return Ok((Box::new(Folder::new(root)), Some(file)));
+        }
+    }
+    Err(CtlError::Failed(format!("{} is no file in the folders of a dataset", path.display())))
+}
+
+fn report(why: String) {
+    note(format!("twm-ctl: {why}"));
+}
+
+fn unread(publications: &Publications) -> Result<(), CtlError> {
+    match publications.unreadable() {
+        0 => Ok(()),
+        n => Err(CtlError::Failed(format!(
+            "{} batches of provenance could not be read to their ends; they are named above",
+            count(n)
+        ))),
     }
 }
 

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
+use storage::dataset::store::{Folder, Store};
 use storage::dataset::{DatasetError, FileKey, FileKind, Verification, dataset_files, verify};
 
 use super::files::{FileSelection, each};
-use super::place::url;
+use super::place::{Named, connect, url};
+use super::provenance::each_record;
 use crate::ctl::progress::Spinner;
 use crate::ctl::render::{count, printable};
 use crate::ctl::{CtlError, Output};
@@ -27,13 +29,17 @@ impl Verify {
     /// Reads everything, prints each unsound file, one per line, and counts at the end.
     pub fn run(&self, output: Output) -> Result<(), CtlError> {
         let mut tally = Tally { output, ..Tally::default() };
-        if let Some(url) = url(&self.path) {
-            tally.walk_remote(url)?;
+        if let Some(text) = url(&self.path) {
+            tally.walk_remote(text)?;
+            if let Named { place, file: None } = connect(text)? {
+                tally.batches(&*place)?;
+            }
         } else if self.path.is_file() {
             let key = FileKey::of_path(&self.path).ok_or_else(|| not_a_file(&self.path))?;
             tally.look_at(&key, &self.path, self.path.display().to_string())?;
         } else {
             tally.walk(&self.path)?;
+            tally.batches(&Folder::new(&self.path))?;
         }
         tally.tell()
     }
@@ -72,6 +78,8 @@ struct Tally {
     followers: u64,
     profile_files: u64,
     profiles: u64,
+    batches: u64,
+    records: u64,
     unsound: u64,
 }
 
@@ -93,6 +101,22 @@ impl Tally {
                 spinner.show(format!("{} files read, {} not sound", count(self.files), count(self.unsound)));
             }
             before = Some(key);
+        }
+        Ok(())
+    }
+
+    /// Reads the provenance.
+    fn batches(&mut self, place: &dyn Store) -> Result<(), CtlError> {
+        for batch in place.batches().map_err(failed)? {
+            let name = batch.map_err(failed)?.name;
+            self.batches += 1;
+            let read = each_record(place, &name, |_| {
+                self.records += 1;
+                Ok(())
+            })?;
+            if let Err(why) = read {
+                self.unsound(&format!("{place}/{}", name.stored_name()), None, &why)?;
+            }
         }
         Ok(())
     }
@@ -160,6 +184,8 @@ impl Tally {
                 "followers": self.followers,
                 "profile_files": self.profile_files,
                 "profiles": self.profiles,
+                "provenance_batches": self.batches,
+                "provenance_records": self.records,
                 "unsound": self.unsound,
             }))?;
         } else {
@@ -174,6 +200,10 @@ impl Tally {
                 count(self.profiles),
                 count(self.unsound),
             ))?;
+            if self.batches > 0 {
+                let (batches, records) = (count(self.batches), count(self.records));
+                self.output.line(format!("{batches} batches of provenance with {records} records"))?;
+            }
         }
         Ok(())
     }

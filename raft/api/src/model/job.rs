@@ -1,7 +1,7 @@
 //! Jobs: units of work for one worker.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use storage::dataset::{Account, SourceName};
+use storage::dataset::{Account, FileKey, FileKind, SourceName};
 use storage::ids::UserId;
 
 use super::sourced::Sourced;
@@ -34,6 +34,20 @@ impl Job {
     /// The account in the dataset.
     pub fn account(&self) -> Account {
         Account { source: self.source.clone(), user: self.user.clone() }
+    }
+
+    /// The file that it writes.
+    pub fn file(&self) -> FileKey {
+        FileKey { account: self.account(), kind: kind_of(self.operation) }
+    }
+}
+
+/// The kind of file that an operation writes.
+pub(super) fn kind_of(operation: Operation) -> FileKind {
+    match operation {
+        Operation::Timeline | Operation::Update => FileKind::Timeline,
+        Operation::Followers => FileKind::Followers,
+        Operation::Analysis => FileKind::Profiles,
     }
 }
 

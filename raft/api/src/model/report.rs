@@ -1,11 +1,12 @@
 //! The messages about jobs between a node and the tracker.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use storage::dataset::{Account, FileKey, FileKind, SourceName};
+use storage::dataset::{Account, FileKey, SourceName};
 use storage::ids::UserId;
 
 use crate::wire::bounds::{MAX_DISCOVERED, MAX_FINDINGS, at_most};
 
+use super::job::kind_of;
 use super::{GoneReason, Job, JobId, LeaseId, NodeId, Operation, Progress, SessionId, StorageId};
 
 /// Begins a session.
@@ -184,12 +185,8 @@ pub struct Publication {
 impl Publication {
     /// The file.
     pub fn file(&self) -> FileKey {
-        let kind = match self.operation {
-            Operation::Timeline | Operation::Update => FileKind::Timeline,
-            Operation::Followers => FileKind::Followers,
-            Operation::Analysis => FileKind::Profiles,
-        };
-        FileKey { account: Account { source: self.source.clone(), user: self.user.clone() }, kind }
+        let account = Account { source: self.source.clone(), user: self.user.clone() };
+        FileKey { account, kind: kind_of(self.operation) }
     }
 }
 

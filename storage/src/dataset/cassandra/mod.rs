@@ -5,6 +5,7 @@
 //! files      the head of each file: which version is published, and by which lease; what was set aside
 //! blocks     the bytes of the versions, in blocks of at most 256 KiB, 256 of them in a partition
 //! drafts     the versions that leases have written, and whether they are complete
+//! provenance batches of provenance
 //! ```
 //!
 //! The blocks of a version, one behind the other, are exactly the file that a dataset on files has. A block ends with a gzip
@@ -32,6 +33,7 @@ mod draft;
 mod drafts;
 mod heads;
 mod owner;
+mod provenance;
 mod publication;
 mod store;
 mod stored;
@@ -61,6 +63,7 @@ use super::duplicates::FILTER_BYTES;
 use super::followers_draft::FileFollowersDraft;
 use super::members::Members;
 use super::profiles_draft::FileProfilesDraft;
+use super::provenance::BatchName;
 use super::published::{self, Fence, stamp};
 use super::resuming::{missing, verified};
 use super::sink::Sink;
@@ -433,6 +436,11 @@ impl Dataset for CassandraDataset {
         self.look_at_owner()?;
         let Some(head) = self.inner.existing(key)? else { return Ok(None) };
         Ok(self.inner.set_head_aside(key, &head)?.map(|to| to.display().to_string()))
+    }
+
+    fn append_provenance(&self, name: &BatchName, batch: &[u8]) -> Result<()> {
+        self.look_at_owner()?;
+        self.inner.store.put_batch(name, batch.to_vec())
     }
 }
 

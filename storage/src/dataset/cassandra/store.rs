@@ -81,10 +81,13 @@ impl CassandraStore {
             for cql in tables::statements(name) {
                 keyspace.change_schema("make a table", &cql)?;
             }
-            let swap = format!("UPDATE {name}.settings SET value = ? WHERE name = ? IF value = null");
+            let swap = format!("UPDATE {name}.settings SET value = ? WHERE name = ? IF value = ?");
             let swap = keyspace.prepare(&swap)?;
-            // Refused, if it is there: then it is checked.
-            keyspace.transact("write the version of the tables", &swap, (SCHEMA, SCHEMA_ROW))?;
+            // Refused, if another one is there: then it is checked.
+            for before in std::iter::once(None).chain(tables::OLDER.map(Some)) {
+                let values = (SCHEMA, SCHEMA_ROW, before);
+                keyspace.transact("write the version of the tables", &swap, values)?;
+            }
         }
         tables::check(&keyspace)?;
         let replication = tables::replication(&keyspace)?.unwrap_or_default();

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use crate::net::cassandra::{CassandraError, CassandraProblem, Keyspace, Statement};
 
 /// Version of the tables.
-pub const SCHEMA: &str = "1";
+pub const SCHEMA: &str = "2";
+/// Versions that can be completed: version 1 had no table `provenance`.
+pub(super) const OLDER: [&str; 1] = ["1"];
 /// Row of the table `settings`: the version of the tables.
 pub(super) const SCHEMA_ROW: &str = "schema";
 /// Seconds that a server may miss a deletion before the deletion is forgotten. No row is written again after it was
@@ -23,7 +25,7 @@ struct Table {
     forget: Option<u32>,
 }
 
-const TABLES: [Table; 4] = [
+const TABLES: [Table; 5] = [
     Table { name: "settings", columns: &[("name", "text"), ("value", "text")], key: "name", forget: None },
     Table {
         name: "files",
@@ -83,6 +85,12 @@ const TABLES: [Table; 4] = [
         key: "(source, account, kind, version, bucket), number",
         forget: Some(FORGET_BLOCKS),
     },
+    Table {
+        name: "provenance",
+        columns: &[("name", "text"), ("bytes", "bigint"), ("data", "blob")],
+        key: "name",
+        forget: None,
+    },
 ];
 
 /// What creates the tables.
@@ -108,6 +116,13 @@ pub(super) fn check(keyspace: &Keyspace) -> Result<(), CassandraError> {
     }
     let found: Vec<(String, String, String)> = keyspace.rows(doing, &columns, (name,))?;
     let found: BTreeSet<_> = found.into_iter().collect();
+    let has_version =
+        found.iter().any(|(table, column, _)| (table.as_str(), column.as_str()) == ("settings", "value"));
+    let older = if has_version { version(keyspace)? } else { None };
+    if let Some(older) = older.filter(|version| OLDER.contains(&version.as_str())) {
+        let why = format!("its tables have version {older:?}, and this program needs version {SCHEMA:?}");
+        return Err(schema(keyspace, why));
+    }
     let text = |(a, b, c): (&str, &str, &str)| (a.to_owned(), b.to_owned(), c.to_owned());
     let mut wanted = TABLES
         .iter()
@@ -183,6 +198,10 @@ pub(super) struct Statements {
     pub(super) remove_blocks: Statement,
     pub(super) any_file: Statement,
     pub(super) any_draft: Statement,
+    pub(super) write_batch: Statement,
+    pub(super) find_batch: Statement,
+    pub(super) read_batch: Statement,
+    pub(super) list_batches: Statement,
 }
 
 impl Statements {
@@ -243,6 +262,10 @@ impl Statements {
             remove_blocks: prepare(&format!("DELETE FROM KEYSPACE.blocks USING TIMESTAMP ? WHERE {block}"))?,
             any_file: prepare("SELECT kind FROM KEYSPACE.files LIMIT 1")?,
             any_draft: prepare("SELECT kind FROM KEYSPACE.drafts LIMIT 1")?,
+            write_batch: prepare("INSERT INTO KEYSPACE.provenance (name, bytes, data) VALUES (?, ?, ?)")?,
+            find_batch: prepare("SELECT bytes FROM KEYSPACE.provenance WHERE name = ?")?,
+            read_batch: prepare("SELECT data FROM KEYSPACE.provenance WHERE name = ?")?,
+            list_batches: prepare("SELECT name, bytes FROM KEYSPACE.provenance")?,
         })
     }
 }

@@ -5,7 +5,8 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::store::{Rewritable, Store, StoredFile, StoredFiles};
+use super::super::provenance::BatchName;
+use super::super::store::{Rewritable, Store, StoredBatches, StoredFile, StoredFiles};
 use super::super::{DatasetError, FileKey, OutputState, Result};
 use super::heads::Head;
 use super::{CassandraStore, KeyspaceOutput};
@@ -61,6 +62,25 @@ impl Store for KeyspaceStore {
 
     fn open(&self, file: &StoredFile) -> Result<Box<dyn Read + Send>> {
         Ok(self.store.reader(&file.key, self.head(file)?))
+    }
+
+    fn batches(&self) -> Result<StoredBatches<'_>> {
+        Ok(Box::new(self.store.all_batches()))
+    }
+
+    fn open_batch(&self, name: &BatchName) -> Result<Box<dyn Read + Send>> {
+        match self.store.batch(name)? {
+            Some(bytes) => Ok(Box::new(std::io::Cursor::new(bytes))),
+            None => Err(self.changed(&name.stored_name())),
+        }
+    }
+
+    fn create_batch(&self, name: &BatchName, bytes: Vec<u8>) -> Result<bool> {
+        if self.store.has_batch(name)? {
+            return Ok(false);
+        }
+        self.store.put_batch(name, bytes)?;
+        Ok(true)
     }
 
     fn create(&self, key: &FileKey, from: &Path) -> Result<bool> {

@@ -11,6 +11,7 @@
 //! .tmp/STORAGE-EPOCH/done/22013880.twt.LEASE/      without the file: the proof of its publication
 //! .tmp.of-former-owner/STORAGE-EPOCH[-N]           drafts of a former owner
 //! .twm-output                                      whose output it is
+//! .provenance/NAME.jsonl.gz                        batches of provenance
 //! ```
 //!
 //! # Drafts
@@ -51,6 +52,7 @@
 
 mod draft;
 mod owner;
+mod provenance;
 mod publication;
 mod remote;
 mod store;
@@ -71,6 +73,7 @@ use super::cache::Cache;
 use super::duplicates::FILTER_BYTES;
 use super::followers_draft::FileFollowersDraft;
 use super::profiles_draft::FileProfilesDraft;
+use super::provenance::BatchName;
 use super::published::{self, PublishedFiles as _, stamp};
 use super::resuming::{missing, verified};
 use super::sink::Sink;
@@ -393,6 +396,11 @@ impl Dataset for HdfsDataset {
         self.inner.cache().forget(key);
         let Some(found) = self.inner.open(key)? else { return Ok(None) };
         Ok(self.inner.set_aside(key, &found)?.map(|to| to.display().to_string()))
+    }
+
+    fn append_provenance(&self, name: &BatchName, batch: &[u8]) -> Result<()> {
+        self.look_at_owner()?;
+        provenance::put(&self.inner.hdfs, name, batch.to_vec()).map(drop)
     }
 }
 

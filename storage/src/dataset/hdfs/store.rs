@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::super::store::{Rewritable, Store, StoredFile, StoredFiles};
+use super::super::provenance::BatchName;
+use super::super::store::{Rewritable, Store, StoredBatches, StoredFile, StoredFiles};
 use super::super::{DatasetError, FileKey, OutputState, Result, SourceName};
-use super::HdfsOutput;
 use super::remote::DRAFTS;
+use super::{HdfsOutput, provenance};
 use crate::durable::Naming;
 use crate::net::hdfs::{Hdfs, HdfsFile, HdfsStatus, RenameOutcome};
 
@@ -35,7 +36,7 @@ impl HdfsStore {
 
     /// Writes a local file under a name of its own, which nobody but an operator clears away if this process dies.
     fn write(&self, local: &Path) -> Result<String> {
-        let name = format!("{DRAFTS}/copies/{}", self.0.unique());
+        let name = own_name(&self.0);
         let mut from = File::open(local).naming("open", local)?;
         let mut to = self.0.create(&name)?;
         loop {
@@ -129,6 +130,21 @@ impl Store for HdfsStore {
         }
     }
 
+    fn batches(&self) -> Result<StoredBatches<'_>> {
+        provenance::list(&self.0)
+    }
+
+    fn open_batch(&self, name: &BatchName) -> Result<Box<dyn Read + Send>> {
+        match self.0.open_file(&name.stored_name())? {
+            Some(opened) => Ok(Box::<HdfsFile>::new(opened)),
+            None => Err(self.changed(&name.stored_name())),
+        }
+    }
+
+    fn create_batch(&self, name: &BatchName, bytes: Vec<u8>) -> Result<bool> {
+        provenance::put(&self.0, name, bytes)
+    }
+
     fn create(&self, key: &FileKey, from: &Path) -> Result<bool> {
         let own = self.write(from)?;
         let created = self.place(&own, &key.stored_name()?);
@@ -177,6 +193,11 @@ impl fmt::Display for HdfsStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.place())
     }
+}
+
+/// A name for a file that is being written. Its folder is none of an owner's, and stays when the output is taken over.
+pub(super) fn own_name(hdfs: &Hdfs) -> String {
+    format!("{DRAFTS}/copies/{}", hdfs.unique())
 }
 
 fn version(found: &HdfsStatus) -> String {

@@ -7,6 +7,7 @@
 //! 22/22013880.twt.unreadable[-N]        an unreadable file, set aside; an empty object is in its place
 //! .drafts/EPOCH/22013880.twt.LEASE/...  the segments of a draft
 //! .twm-output                           whose output it is
+//! .provenance/NAME.jsonl.gz             batches of provenance
 //! ```
 //!
 //! A draft is written to a file in the node's *spool* folder. At each save point, what is new in it is uploaded as a
@@ -38,6 +39,7 @@ use super::cache::Cache;
 use super::duplicates::FILTER_BYTES;
 use super::followers_draft::FileFollowersDraft;
 use super::profiles_draft::FileProfilesDraft;
+use super::provenance::BatchName;
 use super::published::{self, Fence, PublishedFiles as _, Version, stamp};
 use super::resuming::{missing, verified};
 use super::sink::Sink;
@@ -416,6 +418,11 @@ impl Dataset for S3Dataset {
         self.inner.cache().forget(key);
         let Some(found) = self.inner.open(key)? else { return Ok(None) };
         Ok(self.inner.set_aside(key, &found)?.map(|to| to.display().to_string()))
+    }
+
+    fn append_provenance(&self, name: &BatchName, batch: &[u8]) -> Result<()> {
+        self.look_at_owner()?;
+        store::put_batch(&self.inner.bucket, name, batch.to_vec()).map(drop)
     }
 
     fn requests(&self) -> Vec<(&'static str, u64)> {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
-use super::super::store::{Rewritable, Store, StoredFile, StoredFiles};
+use super::super::provenance::{BatchName, FOLDER, StoredBatch};
+use super::super::store::{Rewritable, Store, StoredBatches, StoredFile, StoredFiles};
 use super::super::{DatasetError, FileKey, OutputState, Result};
 use super::BucketOutput;
 use crate::net::s3::{Attributes, Body, Bucket, Condition, PutOutcome};
@@ -65,6 +66,27 @@ impl Store for BucketStore {
         }
     }
 
+    fn batches(&self) -> Result<StoredBatches<'_>> {
+        Ok(Box::new(self.0.list(&format!("{FOLDER}/"), None).filter_map(|found| match found {
+            Ok(object) => {
+                let name = BatchName::of_stored_name(&object.key)?;
+                Some(Ok(StoredBatch { name, bytes: object.bytes }))
+            }
+            Err(error) => Some(Err(error.into())),
+        })))
+    }
+
+    fn open_batch(&self, name: &BatchName) -> Result<Box<dyn Read + Send>> {
+        match self.0.get(&name.stored_name())? {
+            Some(object) => Ok(Box::new(object)),
+            None => Err(self.changed(&name.stored_name())),
+        }
+    }
+
+    fn create_batch(&self, name: &BatchName, bytes: Vec<u8>) -> Result<bool> {
+        put_batch(&self.0, name, bytes)
+    }
+
     fn create(&self, key: &FileKey, from: &Path) -> Result<bool> {
         let name = key.stored_name()?;
         let put = |attributes: &Attributes, condition: &Condition| {
@@ -79,6 +101,13 @@ impl Store for BucketStore {
             _ => Ok(false),
         }
     }
+}
+
+/// Writes a batch that is not there yet; returns whether it did. One request.
+pub(super) fn put_batch(bucket: &Bucket, name: &BatchName, bytes: Vec<u8>) -> Result<bool> {
+    let name = name.stored_name();
+    let written = bucket.put(&name, bytes.into(), &Attributes::new(), &Condition::Absent)?;
+    Ok(matches!(written, PutOutcome::Written(_)))
 }
 
 impl Rewritable for BucketStore {

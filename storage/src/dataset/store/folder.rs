@@ -6,7 +6,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Store, StoredFile, StoredFiles};
+use super::{Store, StoredBatches, StoredFile, StoredFiles};
+use crate::dataset::provenance::BatchName;
+use crate::dataset::provenance_folder;
 use crate::dataset::{DatasetError, FileKey, Marker, OutputState, Result, dataset_files};
 use crate::durable::{self, Naming};
 
@@ -84,6 +86,18 @@ impl Store for Folder {
 
     fn local_path(&self, file: &StoredFile) -> Option<PathBuf> {
         Some(self.0.join(&file.name))
+    }
+
+    fn batches(&self) -> Result<StoredBatches<'_>> {
+        provenance_folder::list(&self.0)
+    }
+
+    fn open_batch(&self, name: &BatchName) -> Result<Box<dyn Read + Send>> {
+        Ok(Box::new(provenance_folder::open(&self.0, name)?))
+    }
+
+    fn create_batch(&self, name: &BatchName, bytes: Vec<u8>) -> Result<bool> {
+        provenance_folder::put(&self.0, name, &bytes)
     }
 
     fn create(&self, key: &FileKey, from: &Path) -> Result<bool> {

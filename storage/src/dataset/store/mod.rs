@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub use copying::{CopyOutcome, Copying, fetch};
 pub use folder::Folder;
 
+use super::provenance::{BatchName, StoredBatch};
 use super::{FileKey, OutputState, Result};
 
 /// A file of a dataset, wherever it is.
@@ -30,6 +31,9 @@ pub struct StoredFile {
 
 /// Stored files, in no particular order.
 pub type StoredFiles<'a> = Box<dyn Iterator<Item = Result<StoredFile>> + Send + 'a>;
+
+/// Batches of provenance, in no particular order.
+pub type StoredBatches<'a> = Box<dyn Iterator<Item = Result<StoredBatch>> + Send + 'a>;
 
 /// A place of a dataset. Prints as its URL or its path, without credentials. All calls block.
 pub trait Store: fmt::Display + Send + Sync {
@@ -78,6 +82,24 @@ pub trait Store: fmt::Display + Send + Sync {
     /// # Errors
     /// The local file cannot be read, or the place cannot be written.
     fn create(&self, key: &FileKey, from: &Path) -> Result<bool>;
+
+    /// Lists the batches of provenance. There are none in a dataset of an earlier version.
+    ///
+    /// # Errors
+    /// The place cannot be listed.
+    fn batches(&self) -> Result<StoredBatches<'_>>;
+
+    /// Reads a batch of provenance.
+    ///
+    /// # Errors
+    /// It is not there ([`DatasetError::Changed`](super::DatasetError::Changed)), or the place cannot be read.
+    fn open_batch(&self, name: &BatchName) -> Result<Box<dyn Read + Send>>;
+
+    /// Writes a batch of provenance if the place has none of this name; returns whether it had none. Durable on return.
+    ///
+    /// # Errors
+    /// The place cannot be written.
+    fn create_batch(&self, name: &BatchName, bytes: Vec<u8>) -> Result<bool>;
 
     /// Whether files keep their bytes. If not, a file has the same items after it was copied, but another size.
     fn keeps_bytes(&self) -> bool {
@@ -136,6 +158,18 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn create(&self, key: &FileKey, from: &Path) -> Result<bool> {
         (**self).create(key, from)
+    }
+
+    fn batches(&self) -> Result<StoredBatches<'_>> {
+        (**self).batches()
+    }
+
+    fn open_batch(&self, name: &BatchName) -> Result<Box<dyn Read + Send>> {
+        (**self).open_batch(name)
+    }
+
+    fn create_batch(&self, name: &BatchName, bytes: Vec<u8>) -> Result<bool> {
+        (**self).create_batch(name, bytes)
     }
 
     fn keeps_bytes(&self) -> bool {

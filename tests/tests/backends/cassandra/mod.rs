@@ -101,6 +101,10 @@ impl Backend for Store {
             None => assert!(tools.create(key, &file).unwrap()),
         }
     }
+
+    fn store(&self) -> Box<dyn storage::dataset::store::Store> {
+        Box::new(self.tools())
+    }
 }
 
 impl Served for Store {

@@ -98,6 +98,10 @@ impl Backend for Store {
         let path = key.path_under("".as_ref()).unwrap();
         self.write(path.to_str().unwrap(), bytes);
     }
+
+    fn store(&self) -> Box<dyn storage::dataset::store::Store> {
+        Box::new(HdfsStore::new(self.hdfs.clone()))
+    }
 }
 
 impl Served for Store {
