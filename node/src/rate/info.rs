@@ -50,12 +50,15 @@ pub struct RateInfo {
     pub window: Option<u64>,
     /// `Retry-After`, on any status.
     pub retry_after: Option<Duration>,
+    /// The server's clock (`Date`), Unix seconds.
+    pub date: Option<u64>,
 }
 
 impl RateInfo {
     fn silent(delivery: Delivery) -> Self {
         let (limit, remaining, reset_in, window, retry_after) = (None, None, None, None, None);
-        Self { delivery, limited: false, limit, remaining, reset_in, undated: false, window, retry_after }
+        let (limited, undated, date) = (false, false, None);
+        Self { delivery, limited, limit, remaining, reset_in, undated, window, retry_after, date }
     }
 
     /// No request was sent.
@@ -89,6 +92,7 @@ impl RateInfo {
             undated,
             window: reset,
             retry_after: retry_after.and_then(|text| parse_retry_after(text, now, date.is_some())),
+            date,
         }
     }
 }

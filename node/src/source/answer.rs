@@ -13,7 +13,8 @@ pub struct Answer<T> {
     pub outcome: Result<T, SourceError>,
     /// For [`crate::address::Permit::settle`].
     pub rate: RateInfo,
-    /// Objects that the network charges for; 0 if it charges nothing.
+    /// What the request is to be counted with, in millionths of the currency that the network bills in; 0 if it
+    /// charges nothing. If the answer is not known, it is the most that it can have cost.
     pub cost: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Social networks behind one trait.
 //!
-//! [`Source`] defines what a crawl needs from a network; [`twitter::TwitterSource`] is the API v1 and v1.1. Every
-//! request goes through an [`HttpClient`], which is bound to one local address and reads no more than it must. Every
+//! [`Source`] defines what a crawl needs from a network; [`twitter::TwitterSource`] is the API v1 and v1.1, and
+//! [`x::XSource`] the API v2 of X. Every request goes through an [`HttpClient`], which is bound to one local address and reads no more than it must. Every
 //! answer has a [`RateInfo`], from which [`crate::budget`] learns what may be requested next.
 //!
 //! A source deliberately does not know who else sends requests, how long to wait, and when to retry. It classifies
@@ -18,6 +18,7 @@ mod profile;
 #[cfg(test)]
 pub(crate) mod test_server;
 pub mod twitter;
+pub mod x;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;

@@ -115,6 +115,27 @@ impl Profile {
         let names = FieldNames::Bluesky;
         Ok(Self { id, screen_name: fields.handle, protected: false, names, common: None, raw })
     }
+
+    /// Parses a profile in the format of the X API v2: `id`, `username`, `protected`.
+    pub fn from_x(raw: Box<RawValue>) -> Result<Self, ProfileError> {
+        #[derive(Deserialize)]
+        struct Fields<'a> {
+            #[serde(borrow)]
+            id: Option<Cow<'a, str>>,
+            username: Option<String>,
+            protected: Option<bool>,
+        }
+        if !raw.get().starts_with('{') {
+            return Err(ProfileError::NoObject);
+        }
+        let fields: Fields<'_> = serde_json::from_str(raw.get())?;
+        let id =
+            fields.id.and_then(|id| id.parse().ok()).filter(|&id: &u64| id > 0).ok_or(ProfileError::NoId)?;
+        let (id, protected, names) =
+            (UserId::Number(id), fields.protected.unwrap_or(false), FieldNames::default());
+        let common = Some(RawValue::from_string(super::x::facts(raw.get())?)?);
+        Ok(Self { id, screen_name: fields.username, protected, names, common, raw })
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ mod seen_runs;
 mod session;
 mod session_table;
 mod sessions;
+pub mod spend;
 #[cfg(test)]
 mod tests;
 mod waits;

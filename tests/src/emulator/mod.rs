@@ -1,4 +1,4 @@
-//! A test double of the Twitter API v1 and v1.1, for tests and benchmarks.
+//! A test double of the Twitter API v1 and v1.1, for tests and benchmarks; that of the X API v2 is [`x`].
 //!
 //! It serves a population of accounts (a [fixture](Builder::dataset) read from files, or a
 //! [synthetic](Builder::synthetic) one of any size computed on demand), keeps rate limit windows by client
@@ -26,6 +26,7 @@ mod running;
 mod server;
 mod stats;
 pub mod world;
+pub mod x;
 
 pub use builder::{Builder, HeaderSpelling};
 pub use endpoint::Endpoint;

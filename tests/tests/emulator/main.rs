@@ -10,3 +10,4 @@ mod mastodon;
 mod mastodon_recordings;
 mod paging;
 mod program;
+mod x;

@@ -29,6 +29,7 @@ pub(super) fn answer(status: u16, remaining: Option<u64>, reset_in: u64, window:
         undated: false,
         window: remaining.map(|_| window),
         retry_after: None,
+        date: None,
     }
 }
 

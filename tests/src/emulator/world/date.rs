@@ -7,7 +7,7 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Appends a Unix time in seconds as `Wed Aug 27 13:08:45 +0000 2008`.
-pub(super) fn write_date(unix: u64, into: &mut String) {
+pub(in crate::emulator) fn write_date(unix: u64, into: &mut String) {
     let (days, second) = (unix / 86_400, unix % 86_400);
     let (year, month, day) = civil(days);
     let weekday = WEEKDAYS[(days % 7) as usize];

@@ -13,7 +13,7 @@ mod vocabulary;
 use bytes::Bytes;
 
 pub(super) use accounts::{Accounts, Gone, Standing};
-pub(super) use date::iso_date;
+pub(super) use date::{iso_date, write_date};
 pub(super) use draw::{draw, unit};
 pub(super) use fixture::Fixture;
 pub(super) use page::TimelinePage;
