@@ -30,7 +30,7 @@ pub(super) struct ScopeGauges {
     pub(super) changed: Arc<Notify>,
     turn: usize,
     /// The last known size of a window, for gauges that have seen none.
-    known_limit: Option<u64>,
+    pub(super) known_limit: Option<u64>,
     /// No gauge is free until then, unless one changes: saves thousands of checks per request.
     idle: Option<Option<Duration>>,
 }

@@ -62,10 +62,11 @@ pub(super) fn profile_value(
 
 /// The value of `user`: the fields that all networks share, and the network's own object if the rule reads it.
 pub(super) fn user_value(profile: &Profile, raw: bool, fields: &Fields) -> Result<Value, serde_json::Error> {
-    let Some(common) = &profile.common else {
-        return profile_value(profile.raw.get(), profile.names, fields);
+    let (object, names) = match &profile.common {
+        Some(common) => (common, FieldNames::Twitter),
+        None => (&profile.raw, profile.names),
     };
-    let user = profile_value(common.get(), FieldNames::Twitter, fields)?;
+    let user = profile_value(object.get(), names, fields)?;
     let (true, Value::Map(map)) = (raw, &user) else { return Ok(user) };
     let mut fields = (*map.map).clone();
     let CelValue(own) = serde_json::from_str(profile.raw.get())?;

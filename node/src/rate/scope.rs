@@ -21,13 +21,26 @@ pub enum Per {
 pub struct BudgetScope {
     name: Arc<str>,
     per: Per,
+    within: Option<Arc<BudgetScope>>,
 }
 
 impl BudgetScope {
     /// A scope whose name is unique among all sources, such as the endpoint's URL. The name is written to
     /// disk and shown to operators: no secrets.
     pub fn new(name: &str, per: Per) -> Self {
-        Self { name: name.into(), per }
+        Self { name: name.into(), per, within: None }
+    }
+
+    /// The same scope, whose requests count against another budget as well, which is divided alike. An answer tells what
+    /// is left of this one alone.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        Self { within: Some(Arc::new(Self { per: self.per, ..other })), ..self }
+    }
+
+    /// The budget that requests count against as well.
+    pub fn other(&self) -> Option<&Self> {
+        self.within.as_deref()
     }
 
     /// The name.

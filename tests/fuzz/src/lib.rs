@@ -1,10 +1,10 @@
 //! Helpers of the fuzz targets.
 
-use storage::dataset::SourceName;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use storage::dataset::SourceName;
 
 use api::model::*;
 use flate2::Compression;
@@ -62,7 +62,8 @@ pub fn state() -> Vec<u8> {
         depth: None,
         follow: None,
         priority: 10,
-        fingerprint: None, source: SourceName::default(),
+        fingerprint: None,
+        source: SourceName::default(),
     };
     let open = OpenSession {
         node: 1,

@@ -2,8 +2,8 @@
 //! the state machine, and a restart from a checkpoint restores the same state.
 #![no_main]
 
-use storage::dataset::SourceName;
 use std::sync::Arc;
+use storage::dataset::SourceName;
 
 use api::model::*;
 use libfuzzer_sys::fuzz_target;
@@ -47,7 +47,8 @@ fn seeds() {
         depth: Some(2),
         follow: None,
         priority: 10,
-        fingerprint: None, source: SourceName::default(),
+        fingerprint: None,
+        source: SourceName::default(),
     };
     let all =
         [Operation::Timeline, Operation::Followers, Operation::Analysis].into_iter().collect::<Operations>();

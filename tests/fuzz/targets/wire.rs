@@ -1,8 +1,8 @@
 //! Data that a peer or a client sends to the cluster port, answers of a peer, and log records.
 #![no_main]
 
-use storage::dataset::SourceName;
 use std::cell::RefCell;
+use storage::dataset::SourceName;
 
 use api::model::{
     CrawlId, CrawlSpec, NodeId, OpenSession, Operations, Query, RequestId, StorageId, Traversal, Wants, Write,
@@ -41,7 +41,8 @@ fn seeds() {
         depth: Some(2),
         follow: Some("true".into()),
         priority: 10,
-        fingerprint: Some(7), source: SourceName::default(),
+        fingerprint: Some(7),
+        source: SourceName::default(),
     };
     let open = OpenSession {
         node: 1 as NodeId,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's way to fail")]
 
+mod cluster;
 mod gone;
 mod people;
 mod server;

@@ -4,12 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ticket::Place;
 use super::{Ledger, Shared, Ticket};
 use crate::budget::BudgetError;
+use crate::budget::gauge::Ready;
 use crate::budget::journal::Remembered;
 use crate::budget::record::{Kept, Key};
 use crate::budget::scope_gauges::{Pick, ScopeGauges};
-use crate::rate::{BudgetScope, Per, RateInfo};
+use crate::rate::{BudgetScope, Delivery, Per, RateInfo};
+
+/// How long a request waits for another budget that becomes free at an unknown time.
+const OTHER_BUSY: Duration = Duration::from_millis(50);
 
 /// The result of trying to take a request.
 pub(super) enum Attempt {
@@ -90,10 +95,12 @@ impl Core {
             Pick::Go(gauge) => gauge,
             Pick::Wait(until) => return Ok(Attempt::Wait(until)),
         };
-        let epoch = self.scopes[index].gauges[gauge].take();
-        if self.scopes[index].gauges[gauge].runs_low() {
-            self.announce(index, gauge, true, shared, now);
+        let other = scope.other().map(|other| self.index(other, shared, now));
+        if let Some(until) = other.and_then(|other| self.waits(other, gauge, shared, now)) {
+            return Ok(Attempt::Wait(Some(until)));
         }
+        let place = self.take_from(index, gauge, shared, now);
+        let other = other.map(|other| self.take_from(other, gauge, shared, now));
         let address = match scope.per() {
             Per::Address => gauge,
             Per::Network => {
@@ -105,7 +112,28 @@ impl Core {
                 self.next_address % shared.addresses.len().max(1)
             }
         };
-        Ok(Attempt::Taken(Ticket::new(ledger.clone(), address, (index, gauge), epoch)))
+        Ok(Attempt::Taken(Ticket::new(ledger.clone(), address, place, other)))
+    }
+
+    fn take_from(&mut self, scope: usize, gauge: usize, shared: &Shared, now: Duration) -> Place {
+        let epoch = self.scopes[scope].gauges[gauge].take();
+        if self.scopes[scope].gauges[gauge].runs_low() {
+            self.announce(scope, gauge, true, shared, now);
+        }
+        Place { scope, gauge, epoch }
+    }
+
+    /// Until when a gauge has to be waited for, if it is not free.
+    fn waits(&mut self, index: usize, gauge: usize, shared: &Shared, now: Duration) -> Option<Duration> {
+        let scope = &mut self.scopes[index];
+        match scope.gauges[gauge].ready(now, scope.known_limit) {
+            Ready::Go => None,
+            Ready::Reserve => {
+                self.announce(index, gauge, true, shared, now);
+                Some(now + OTHER_BUSY)
+            }
+            Ready::Wait(until) => Some(until.unwrap_or(now + OTHER_BUSY)),
+        }
     }
 
     pub(super) fn settle(
@@ -116,9 +144,21 @@ impl Core {
         now: Duration,
         jitter: f64,
     ) {
-        let (index, gauge) = ticket.place();
+        self.settle_at(ticket.place(), rate, shared, now, jitter);
+        if let Some(other) = ticket.other() {
+            // It is counted there, and the answer does not tell how much is left.
+            let rate = match rate.delivery {
+                Delivery::NotSent => RateInfo::not_sent(),
+                Delivery::Unanswered | Delivery::Answered(_) => RateInfo::unanswered(),
+            };
+            self.settle_at(other, &rate, shared, now, jitter);
+        }
+    }
+
+    fn settle_at(&mut self, place: Place, rate: &RateInfo, shared: &Shared, now: Duration, jitter: f64) {
+        let Place { scope: index, gauge, epoch } = place;
         let scope = &mut self.scopes[index];
-        let persist = scope.gauges[gauge].settle(ticket.epoch(), rate, now, &shared.settings, jitter);
+        let persist = scope.gauges[gauge].settle(epoch, rate, now, &shared.settings, jitter);
         scope.touched(gauge);
         scope.changed.notify_one();
         let low = scope.gauges[gauge].runs_low();

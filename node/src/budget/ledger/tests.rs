@@ -271,3 +271,26 @@ async fn addresses_of_one_network_share_a_budget_that_counts_by_network() {
     assert_eq!((used.len(), ledger.capacity(&scope)), (2, 0));
     assert_eq!(ledger.snapshot().len(), 2);
 }
+
+#[tokio::test]
+async fn a_request_that_counts_in_two_budgets_needs_both() {
+    let place = Place::new();
+    let ledger = place.open(1);
+    let all = BudgetScope::new("http://host/all", Per::Address);
+    let pages = BudgetScope::new("http://host/pages", Per::Address).within(all.clone());
+    let take = async |scope: &BudgetScope| match timeout(DEADLINE, ledger.acquire_within(scope, DEADLINE))
+        .await
+        .unwrap()
+        .unwrap()
+    {
+        Acquired::Ready(ticket) => ticket,
+        Acquired::Wait(wait) => panic!("told to wait {wait:?}"),
+    };
+    take(&all).await.settle(&left(3));
+    // What its answer tells is what is left of its own budget.
+    take(&pages).await.settle(&left(100));
+    take(&pages).await.settle(&left(99));
+    take(&pages).await.settle(&left(98));
+    assert!(is_wait(&ledger.acquire(&pages).unwrap()), "all has none left");
+    assert!(is_wait(&ledger.acquire(&all).unwrap()));
+}

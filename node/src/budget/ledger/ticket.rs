@@ -11,14 +11,23 @@ use crate::rate::RateInfo;
 pub struct Ticket {
     ledger: Ledger,
     address: usize,
-    place: (usize, usize),
-    epoch: u32,
+    place: Place,
+    /// In the other budget that the request counts against.
+    other: Option<Place>,
     settled: bool,
 }
 
+/// A request that was taken from a gauge.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) scope: usize,
+    pub(super) gauge: usize,
+    pub(super) epoch: u32,
+}
+
 impl Ticket {
-    pub(super) fn new(ledger: Ledger, address: usize, place: (usize, usize), epoch: u32) -> Self {
-        Self { ledger, address, place, epoch, settled: false }
+    pub(super) fn new(ledger: Ledger, address: usize, place: Place, other: Option<Place>) -> Self {
+        Self { ledger, address, place, other, settled: false }
     }
 
     /// Index of the address to send from, in the list that the ledger was opened with.
@@ -32,12 +41,12 @@ impl Ticket {
         self.ledger.clone().settle(&self, rate);
     }
 
-    pub(super) fn place(&self) -> (usize, usize) {
+    pub(super) fn place(&self) -> Place {
         self.place
     }
 
-    pub(super) fn epoch(&self) -> u32 {
-        self.epoch
+    pub(super) fn other(&self) -> Option<Place> {
+        self.other
     }
 }
 

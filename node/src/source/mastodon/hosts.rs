@@ -95,11 +95,15 @@ impl Hosts {
         };
         // Two domains whose API is at one host share its budget.
         let authority = self.authority(domain);
-        match self.tokens.get(domain) {
+        let scope = match self.tokens.get(domain) {
             Some(Token { mark, .. }) => {
                 BudgetScope::new(&format!("mastodon {authority} {kind} token {mark}"), Per::Source)
             }
             None => BudgetScope::new(&format!("mastodon {authority} {kind}"), Per::Network),
+        };
+        match budget {
+            Budget::Plain => scope,
+            Budget::Paging => scope.within(self.scope(domain, Budget::Plain)),
         }
     }
 
