@@ -75,7 +75,8 @@ async fn accounts_are_looked_up_at_their_homes_and_named_as_these_spell_them() {
     let crawl = Crawl::start(options, &[2, 3]).await;
     for acct in crawl.fediverse.accounts() {
         let shouted = acct.replace(".test", "").to_uppercase() + ".test";
-        let resolved = crawl.source.resolve(&crawl.client, &[shouted.clone()]).await.outcome.unwrap();
+        let resolved =
+            crawl.source.resolve(&crawl.client, std::slice::from_ref(&shouted)).await.outcome.unwrap();
         assert_eq!(resolved[0].id, id(&acct), "the home's own spelling");
         assert_eq!(resolved[0].screen_name.as_deref(), Some(shouted.as_str()));
         let asked = id(&shouted);
