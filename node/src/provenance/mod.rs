@@ -1,9 +1,9 @@
 //! Provenance of what this node publishes: for which crawl, when and how far each file was crawled.
 //!
-//! 1. When a worker has finished a draft, the session [notes](Provenance::finished) what is known of it.
-//! 2. When the draft was published, and before the cluster is told so, a [record](Provenance::published) of it is synced on the
+//! 1. When a worker has finished a draft, the session notes what is known of it.
+//! 2. When the draft was published, and before the cluster is told so, a record of it is synced on the
 //!    node's disk (TWM-P2). Records that arrive together share one sync.
-//! 3. Records are [appended](Provenance::append) to the dataset in batches: when there are many, when the oldest one has waited,
+//! 3. Records are appended to the dataset in batches: when there are many, when the oldest one has waited,
 //!    when the node has nothing to do, and when it stops.
 //!
 //! A record is made once for each publication of this process. A process that was killed leaves its records and most of its notes to
