@@ -92,6 +92,51 @@ fn settings_are_checked_without_a_start() {
 }
 
 #[test]
+fn sources_are_read_from_the_settings_file_and_each_mistake_in_them_is_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let check = |text: &str| {
+        std::fs::write(temp.path().join("node.toml"), text).unwrap();
+        run(temp.path(), &["--check-config", "--config", "node.toml"])
+    };
+    std::fs::write(temp.path().join("h.token"), "very-secret\n").unwrap();
+    let (code, stdout, stderr) = check(
+        "[source.fedi]\nkind = \"mastodon\"\ncontact = \"me@example.org\"\ntoken-files = { \"h.example\" = \"h.token\" }\n\
+         [source.sky]\nkind = \"bluesky\"\ncontact = \"https://example.org/crawl\"\nrepository-limit-mib = 64\n",
+    );
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stdout.contains("[source.fedi]\nkind = \"mastodon\"") && stdout.contains("repository-limit-mib = 64"),
+        "{stdout}"
+    );
+    assert!(!stdout.contains("very-secret"), "{stdout}");
+    for (text, said) in [
+        ("source = 1", "write [source.NAME]"),
+        ("[source.a]\nkind = \"mastodon\"", "[source.a]: \"a\" is no name of a source"),
+        ("[source.twitter]\nkind = \"twitter\"", "that is the source of --api-url"),
+        ("[source.sky]\nkind = \"skynet\"", "the kinds are bluesky, mastodon and twitter"),
+        ("[source.sky]\ncontact = \"x\"", "kind is missing"),
+        ("[source.sky]\nkind = \"bluesky\"", "[source.sky]: contact is missing"),
+        ("[source.sky]\nkind = \"bluesky\"\ncontact = \"nobody\"", "give one by which you can be reached"),
+        (
+            "[source.sky]\nkind = \"bluesky\"\ncontact = \"a@b\"\nplcc = \"x\"",
+            "there is no key \"plcc\" for the kind bluesky",
+        ),
+        (
+            "[source.sky]\nkind = \"bluesky\"\ncontact = \"a@b\"\nrepository-limit-mib = 0",
+            "give a number from 1 to 65536",
+        ),
+        (
+            "[source.fedi]\nkind = \"mastodon\"\ncontact = \"a@b\"\ntoken-files = { \"h\" = \"absent\" }",
+            "token-files.h: ",
+        ),
+        ("[source.old]\nkind = \"twitter\"\napi-url = \"ftp://x\"", "[source.old]: api-url: "),
+    ] {
+        let (code, _, stderr) = check(text);
+        assert!(code == Some(2) && stderr.contains(said), "{text}\nexit {code:?}: {stderr}");
+    }
+}
+
+#[test]
 fn a_node_alone_starts_becomes_ready_and_stops_when_told() {
     let temp = tempfile::tempdir().unwrap();
     let listen = free_port();

@@ -24,6 +24,8 @@ use crate::source::Profile;
 const READ: usize = 5000;
 /// A group of this many accounts is reported.
 const GROUP: usize = 500;
+/// Attempts of an analysis in which a host that fails stops it.
+const ATTEMPTS: u32 = 2;
 /// How long this replica may take to learn of a crawl whose job the leader has granted.
 const CATCH_UP: Duration = Duration::from_secs(5);
 const CATCH_UP_STEP: Duration = Duration::from_millis(20);
@@ -179,9 +181,8 @@ impl Crawler {
             biased;
             stop = assignment.stopped() => return Err(stop.into()),
             profiles = self.look_up(network, &users) => match profiles {
-                // One of many hosts: the others' accounts are analysed all the same.
-                Err(JobError::Retryable { what, .. } | JobError::Permanent { what }) if !network.source.has_one_host() => {
-                    tracing::warn!("accounts are left out of an analysis: {what}");
+                Err(error) if is_left_out(&error, batch, assignment.job.attempt) => {
+                    tracing::warn!(?error, "an account is left out of an analysis");
                     Vec::new()
                 }
                 other => other?,
@@ -357,6 +358,16 @@ fn missing_if_unreadable(
     Ok(error)
 }
 
+/// Whether an account that could not be looked up counts as one without a profile. Only where accounts are looked up one by
+/// one, each at its own host: one that refuses, or fails time and again, must not keep the others from being analysed.
+fn is_left_out(error: &JobError, batch: usize, attempt: u32) -> bool {
+    match error {
+        JobError::Permanent { .. } => batch == 1,
+        JobError::Retryable { .. } => batch == 1 && attempt > ATTEMPTS,
+        _ => false,
+    }
+}
+
 /// Accounts that the rule admits, and the others; those without a profile are suspended or unknown.
 fn sort_out(
     users: Vec<UserId>,
@@ -381,6 +392,19 @@ mod tests {
     use storage::dataset::{Dataset, FilesDataset, FilesOptions};
 
     use super::*;
+
+    #[test]
+    fn an_account_is_left_out_only_where_accounts_are_looked_up_one_by_one() {
+        let failed = JobError::Retryable { what: "HTTP 503".to_owned(), after: None };
+        let refused = JobError::Permanent { what: "HTTP 401".to_owned() };
+        for attempt in 1..5 {
+            // The others of the batch would be lost with it.
+            assert!(!is_left_out(&failed, 25, attempt) && !is_left_out(&refused, 25, attempt));
+            assert_eq!(is_left_out(&failed, 1, attempt), attempt > ATTEMPTS);
+            assert!(is_left_out(&refused, 1, attempt));
+            assert!(!is_left_out(&JobError::HandBack, 1, attempt));
+        }
+    }
 
     #[test]
     fn a_list_set_aside_is_named_by_where_it_is_now() {

@@ -258,7 +258,7 @@ impl JobRunner for Crawler {
             Operation::Analysis => Endpoint::Lookup,
         };
         // Of many hosts, some have budget left; a job of another one comes back at once.
-        let room = match network.source.has_one_host() {
+        let room = match network.source.has_one_host(endpoint) {
             true => self.parts.pool.capacity(&network.source.scope(endpoint, None)),
             false => usize::MAX,
         };

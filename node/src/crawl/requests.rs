@@ -115,7 +115,7 @@ impl Crawler {
         match outcome {
             Ok(value) => Ok(Some(value)),
             Err(SourceError::Limited { .. } | SourceError::Moved { .. }) => Ok(None),
-            Err(error @ SourceError::Passing { .. }) if not_sent && network.source.has_one_host() => {
+            Err(error @ SourceError::Passing { .. }) if not_sent && network.source.has_one_host(endpoint) => {
                 Err(JobError::SourceDown { what: error.to_string() })
             }
             Err(error) => Err(error.into()),

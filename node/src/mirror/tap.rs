@@ -80,8 +80,8 @@ impl Source for TappedSource {
         self.source.probe_name()
     }
 
-    fn has_one_host(&self) -> bool {
-        self.source.has_one_host()
+    fn has_one_host(&self, endpoint: Endpoint) -> bool {
+        self.source.has_one_host(endpoint)
     }
 
     fn place(&self) -> String {

@@ -72,9 +72,9 @@ pub trait Source: Send + Sync + 'static {
     /// A name that a check of the source looks up; `None` if there is no host that stands for all.
     fn probe_name(&self) -> Option<&str>;
 
-    /// Whether one host has all accounts. If it cannot be reached, jobs wait for it; if one of many cannot, its accounts
-    /// fail after some attempts, so that a crawl ends.
-    fn has_one_host(&self) -> bool {
+    /// Whether one host answers an endpoint for all accounts. If it cannot be reached, jobs wait for it; if one of many
+    /// cannot, its accounts fail after some attempts, so that a crawl ends.
+    fn has_one_host(&self, _endpoint: Endpoint) -> bool {
         true
     }
 

@@ -135,8 +135,8 @@ impl Source for BlueskySource {
         Some("bsky.app")
     }
 
-    fn has_one_host(&self) -> bool {
-        false
+    fn has_one_host(&self, endpoint: Endpoint) -> bool {
+        matches!(endpoint, Endpoint::Followers | Endpoint::Lookup | Endpoint::Resolve)
     }
 
     fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope {

@@ -11,8 +11,8 @@
 //! Mastodon counts requests in two budgets (`config/initializers/rack_attack.rb`): all of them, 300 in 5 minutes, and
 //! those with `max_id` or the like, 300 in 15 minutes, which count in the first one as well. Its headers tell only the
 //! one of which less is left. The first page is asked for without such a parameter, even by an update: what is not newer
-//! than its newest post is left out here. Plain requests leave a tenth of their budget to pages, so that neither exceeds
-//! it while the other one's answers are under way.
+//! than its newest post is left out here. A page takes a request of both budgets
+//! ([`BudgetScope::within`]), and plain requests leave a tenth of theirs to pages.
 
 mod account;
 mod acct;
@@ -199,7 +199,7 @@ impl Source for MastodonSource {
         None
     }
 
-    fn has_one_host(&self) -> bool {
+    fn has_one_host(&self, _endpoint: Endpoint) -> bool {
         false
     }
 
