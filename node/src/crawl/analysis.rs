@@ -124,14 +124,15 @@ impl Crawler {
                 Ok(Some(followers)) => followers,
                 Ok(None) => return Ok(Opened::Missing),
                 Err(error) => {
-                    return missing_if_unreadable(&*dataset, &account, error).map(|_| Opened::Missing);
+                    return missing_if_unreadable(&*dataset, &account, list, error).map(|_| Opened::Missing);
                 }
             };
             for _ in 0..done {
                 match followers.next() {
                     Some(Ok(_)) => {}
                     Some(Err(error)) => {
-                        return missing_if_unreadable(&*dataset, &account, error).map(|_| Opened::Missing);
+                        return missing_if_unreadable(&*dataset, &account, list, error)
+                            .map(|_| Opened::Missing);
                     }
                     None => break,
                 }
@@ -274,12 +275,15 @@ impl Crawler {
         };
         let (dataset, tracker) = (self.parts.dataset.clone(), self.parts.tracker.clone());
         let (account, crawl, start) = (assignment.job.account(), assignment.job.crawl, reading.read);
+        let list = reading.list;
         let part = self.on_disk(move || {
             let mut users = Vec::with_capacity(READ);
             for follower in followers.by_ref().take(READ) {
                 match follower {
                     Ok(follower) => users.push(follower),
-                    Err(error) => return missing_if_unreadable(&*dataset, &account, error).map(|_| None),
+                    Err(error) => {
+                        return missing_if_unreadable(&*dataset, &account, list, error).map(|_| None);
+                    }
                 }
             }
             let read = users.len() as u64;
@@ -337,17 +341,19 @@ impl Reading {
     }
 }
 
-/// Sets an unreadable list aside, so that it is made again, and reports its new name; passes any other error on.
+/// Sets an unreadable list aside, unless it was replaced since its stamp was taken, so that it is made again, and reports its
+/// new name; passes any other error on.
 fn missing_if_unreadable(
     dataset: &dyn storage::dataset::Dataset,
     account: &Account,
+    list: u64,
     error: DatasetError,
 ) -> Result<DatasetError, DatasetError> {
     let error = match error {
         DatasetError::SetAside { .. } => error,
         DatasetError::Unreadable { path, item, why } => {
             // The new name is where the list can be recovered.
-            match dataset.set_aside(&account.followers())? {
+            match dataset.set_aside(&account.followers(), list)? {
                 Some(to) => DatasetError::SetAside { path, to: to.into(), why },
                 None => DatasetError::Unreadable { path, item, why },
             }
@@ -414,9 +420,14 @@ mod tests {
         std::fs::create_dir_all(folder.path().join("7")).unwrap();
         std::fs::write(&path, b"\x1f\x8b garbage").unwrap();
         let account = Account::from(UserId::Number(7));
-        let list = dataset.open_followers(&account);
-        let error = list.and_then(|list| list.unwrap().collect::<Result<Vec<_>, _>>()).unwrap_err();
-        let said = missing_if_unreadable(&dataset, &account, error).unwrap().to_string();
+        let unreadable = || {
+            let list = dataset.open_followers(&account);
+            list.and_then(|list| list.unwrap().collect::<Result<Vec<_>, _>>()).unwrap_err()
+        };
+        let stamp = dataset.stamp(&account.followers()).unwrap();
+        missing_if_unreadable(&dataset, &account, stamp ^ 1, unreadable()).unwrap();
+        assert!(path.exists(), "what is there now was not read");
+        let said = missing_if_unreadable(&dataset, &account, stamp, unreadable()).unwrap().to_string();
         let now = folder.path().join("7/7.fws.unreadable");
         assert!(now.exists() && !path.exists());
         assert!(said.contains(&format!("`twm-ctl dataset recover {}`", now.display())), "{said}");

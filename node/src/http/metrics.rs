@@ -86,6 +86,11 @@ fn workers(page: &mut Exposition, node: &Observation) {
         "Finished files that wait for their final names or for the tracker to know.",
     )
     .sample(&[], session.publishing);
+    page.gauge(
+        "twm_provenance_waiting_records",
+        "Records of provenance on this node's disk that the dataset does not have yet.",
+    )
+    .sample(&[], node.provenance_waiting);
     let Some(workers) = &node.node.workers else { return };
     page.gauge("twm_workers", "Jobs that can run at once.").sample(&[], workers.total);
     page.gauge("twm_workers_busy", "Jobs that run.").sample(&[], workers.busy);

@@ -37,6 +37,8 @@ pub struct Observation {
     pub profiles: u64,
     /// Requests to the dataset's store since the start, by kind; empty for a dataset on files.
     pub dataset_requests: Vec<(&'static str, u64)>,
+    /// Records of provenance on this node's disk that wait for the dataset.
+    pub provenance_waiting: u64,
     /// Requests since the start.
     pub requests: Vec<RequestCount>,
 }

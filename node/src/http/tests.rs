@@ -90,6 +90,7 @@ fn observation() -> Observation {
         feed: None,
         profiles: 0,
         dataset_requests: vec![("put", 7)],
+        provenance_waiting: 11,
         requests: vec![RequestCount { endpoint: "lookup", address: None, status: Some(200), count: 9 }],
     }
 }
@@ -104,6 +105,7 @@ fn a_node_shows_what_it_is_and_does() {
         "twm_raft_term 3",
         "twm_uptime_seconds 1.5",
         "twm_dataset_requests_total{kind=\"put\"} 7",
+        "twm_provenance_waiting_records 11",
         "twm_requests_total{endpoint=\"lookup\",address=\"any\",status=\"200\"} 9",
         "twm_budget_remaining{endpoint=\"http://host/1/users/lookup\",address=\"127.0.0.5\"} 17",
         "twm_crawls{phase=\"running\"} 1",

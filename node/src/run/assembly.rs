@@ -65,6 +65,7 @@ pub(super) struct Node {
     mirror: Option<ViewMirror>,
     feed: Option<Feed>,
     dataset: Arc<dyn Dataset>,
+    provenance: Provenance,
     board: Arc<JobBoard>,
 }
 
@@ -117,15 +118,16 @@ impl Node {
             entropy: world.entropy.clone(),
             work,
             job_runtime,
-            provenance,
+            provenance: provenance.clone(),
         };
         let mut session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset.clone());
         if let Some(feed) = &feed {
             session.observe_publications(feed.publication_hook(dataset.clone()));
         }
         let (view, board, cluster) = (session.view(), session.board(), settings.cluster.clone());
+        let mirror = None;
         let node =
-            Self { tracker, crawler, http, workers, cluster, view, mirror: None, feed, dataset, board };
+            Self { tracker, crawler, http, workers, cluster, view, mirror, feed, dataset, provenance, board };
         node.tracker.set_worker_status({
             let (crawler, view, http) = (node.crawler.clone(), node.view.clone(), node.http.clone());
             Arc::new(move || {
@@ -160,7 +162,7 @@ impl Node {
     pub(super) fn observe(&self) -> Observe {
         let (tracker, crawler) = (self.tracker.clone(), self.crawler.clone());
         let (cluster, view, mirror) = (self.cluster.clone(), self.view.clone(), self.mirror.clone());
-        let (feed, dataset) = (self.feed.clone(), self.dataset.clone());
+        let (feed, dataset, provenance) = (self.feed.clone(), self.dataset.clone(), self.provenance.clone());
         Arc::new(move || {
             let session = *view.borrow();
             Observation {
@@ -177,6 +179,7 @@ impl Node {
                 feed: feed.as_ref().map(Feed::waiting),
                 profiles: crawler.counters().profiles(),
                 dataset_requests: dataset.requests(),
+                provenance_waiting: provenance.waiting(),
                 requests: crawler.counters().requests(),
             }
         })

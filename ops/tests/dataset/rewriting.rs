@@ -137,6 +137,34 @@ fn merge_joins_datasets_and_leaves_the_inputs() {
 }
 
 #[test]
+fn merge_keeps_the_provenance_of_all_its_datasets() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new, to) = (folder.path().join("old"), folder.path().join("new"), folder.path().join("to"));
+    let names_of = |dataset: &Path| names(&dataset.join(".provenance"));
+    let batch = |number: u64| format!("1-{:016x}-{number}.jsonl.gz", 5);
+    put(&old, "22/22.twt", &gzip(&tweets([5, 4])));
+    put(&new, "22/22.twt", &gzip(&tweets([6, 5])));
+    put(&old, &format!(".provenance/{}", batch(1)), &gzip(b"{}\n"));
+    put(&new, &format!(".provenance/{}", batch(2)), &gzip(b"{}\n{}\n"));
+    let merged = ctl(&["-o", "json", "dataset", "merge", utf8(&old), utf8(&new), "--to", utf8(&to)]);
+    assert!(merged.status.success(), "{}", text(&merged.stderr));
+    assert_eq!(documents(&merged)[0]["provenance_batches"], 2);
+    assert_eq!(names_of(&to), [batch(1), batch(2)]);
+    let same = |name: &str| fs::read(to.join(".provenance").join(name)).unwrap();
+    assert_eq!(same(&batch(2)), fs::read(new.join(".provenance").join(batch(2))).unwrap());
+    // Into one of the inputs, which keeps its own.
+    let merged = ctl(&["dataset", "merge", utf8(&old), utf8(&new), "--to", utf8(&new)]);
+    assert!(text(&merged.stdout).contains("1 batches of provenance copied"), "{}", text(&merged.stdout));
+    assert_eq!((names_of(&new), names_of(&old)), (vec![batch(1), batch(2)], vec![batch(1)]));
+    // One that cannot be copied is named.
+    fs::create_dir(old.join(".provenance").join(batch(3))).unwrap();
+    let failed = ctl(&["dataset", "merge", utf8(&old), utf8(&new), "--to", utf8(&new)]);
+    assert_eq!(failed.status.code(), Some(1));
+    let said = text(&failed.stderr);
+    assert!(said.contains(&batch(3)) && said.contains("1 batches of provenance were not copied"), "{said}");
+}
+
+#[test]
 fn merge_joins_copies_of_a_file_and_refuses_what_is_no_copy() {
     let folder = tempfile::tempdir().unwrap();
     let one = put(folder.path(), "one", &gzip(&tweets([3, 1])));

@@ -314,10 +314,12 @@ fn refuse(spec: &CrawlSpec) -> Option<Refusal> {
     let bad = |text: &str| Some(Refusal::BadSpec(text.to_owned()));
     let operations = spec.operations;
     if operations.is_empty() {
-        return bad("a crawl needs at least one operation: -T, -F, -A or -U");
+        return bad("a crawl needs at least one operation");
     }
     if operations.contains(Operation::Timeline) && operations.contains(Operation::Update) {
-        return bad("-T downloads whole timelines and -U only what is new: choose one of them");
+        return bad(
+            "a crawl downloads whole timelines or updates saved ones: choose one of the two operations",
+        );
     }
     if !(1..=100).contains(&spec.priority) {
         return bad("the priority must be between 1 and 100");

@@ -294,10 +294,14 @@ impl Dataset for FilesDataset {
         published::open_profiles(&*self.layout, account)
     }
 
-    fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
+    fn set_aside(&self, key: &FileKey, stamp: u64) -> Result<Option<String>> {
         self.look_at_owner()?;
         let Some(path) = self.layout.existing(key)? else { return Ok(None) };
-        let seen = Version::of(&fs::metadata(&path).naming("look at", &path)?);
+        let found = fs::metadata(&path).naming("look at", &path)?;
+        if stamp_of(&found) != stamp {
+            return Ok(None);
+        }
+        let seen = Version::of(&found);
         Ok(self.layout.rename_aside(&path, &seen)?.map(|to| to.display().to_string()))
     }
 

@@ -180,9 +180,9 @@ pub trait Dataset: Send + Sync + 'static {
     /// The ids of a follower list; `None` without a file.
     fn open_followers(&self, account: &Account) -> Result<Option<Followers>>;
 
-    /// Sets an unreadable file aside and returns its new name; `None` if it does not exist. Nothing is
-    /// overwritten.
-    fn set_aside(&self, key: &FileKey) -> Result<Option<String>>;
+    /// Sets aside a file that could not be read, and returns its new name; `None` if the file with that
+    /// [`stamp`](Self::stamp) is no longer there. Nothing is overwritten.
+    fn set_aside(&self, key: &FileKey, stamp: u64) -> Result<Option<String>>;
 
     /// Appends a batch of provenance, as [`encode_batch`](provenance::encode_batch) made it; durable on return. A batch that
     /// is there is left as it is, so the call may be repeated.

@@ -259,8 +259,8 @@ impl Dataset for WatchedDataset {
         self.files.open_profiles(account)
     }
 
-    fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
-        self.files.set_aside(key)
+    fn set_aside(&self, key: &FileKey, stamp: u64) -> Result<Option<String>> {
+        self.files.set_aside(key, stamp)
     }
 
     fn append_provenance(&self, name: &BatchName, batch: &[u8]) -> Result<()> {

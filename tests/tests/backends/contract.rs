@@ -276,7 +276,7 @@ pub fn an_unreadable_file_is_set_aside_and_replaced(backend: &dyn Backend) {
         assert_eq!(timeline(&*first, &account), None);
     }
     assert_ne!(names[0], names[1], "nothing that was set aside is replaced");
-    assert_eq!(first.set_aside(&key).unwrap(), None);
+    assert_eq!(first.set_aside(&key, 0).unwrap(), None);
     backend.put(&key, garbage);
     let mut draft = first.begin_timeline(&account, 4).unwrap();
     push(&mut *draft, [9]);
@@ -285,7 +285,11 @@ pub fn an_unreadable_file_is_set_aside_and_replaced(backend: &dyn Backend) {
     draft.finish().unwrap();
     first.publish(&key, 4).unwrap();
     assert_eq!(timeline(&*second, &account), Some(vec![9]));
-    let to = second.set_aside(&key).unwrap().unwrap();
+    let read = second.stamp(&key).unwrap();
+    published(&*first, &account, 5, [10]);
+    assert_eq!(second.set_aside(&key, read).unwrap(), None, "it was replaced since it was read");
+    assert_eq!(timeline(&*first, &account), Some(vec![10]));
+    let to = second.set_aside(&key, second.stamp(&key).unwrap()).unwrap().unwrap();
     assert!(to.contains("22013880.twt.unreadable"), "{to}");
 }
 

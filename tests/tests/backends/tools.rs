@@ -280,6 +280,12 @@ pub fn provenance_is_shown_copied_and_verified(served: &dyn Served) {
     let shown = good(served, &["dataset", "stat", "--summary", to.to_str().unwrap()]);
     assert!(shown.lines().any(|shown| shown == line), "{shown}");
 
+    let merged = folder.path().join("merged");
+    let said = good(served, &["dataset", "merge", &url, "--to", merged.to_str().unwrap()]);
+    assert!(said.contains("2 batches of provenance copied"), "{said}");
+    let shown = good(served, &["dataset", "stat", "--summary", merged.to_str().unwrap()]);
+    assert!(shown.lines().any(|shown| shown == line), "{shown}");
+
     node.append_provenance(&batch_name(3), b"{\"no\":1}\n").unwrap();
     let said = bad(served, &["dataset", "stat", "--summary", &url]);
     assert!(

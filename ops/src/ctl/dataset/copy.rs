@@ -1,6 +1,5 @@
 //! `dataset copy`.
 
-use std::collections::HashSet;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -9,14 +8,13 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use storage::dataset::provenance::BatchName;
+use storage::dataset;
 use storage::dataset::store::{CopyOutcome, Copying, Store, StoredFile};
-use storage::dataset::{self, DatasetError};
 use tokio::time::Instant;
 
+use super::batches::copy_batches;
 use super::files::failure;
 use super::place::{scratch, store, url};
-use super::provenance::bytes;
 use crate::ctl::output::note;
 use crate::ctl::progress::Spinner;
 use crate::ctl::render::{count, duration, rate};
@@ -84,41 +82,10 @@ impl Copy {
         });
         drop(spinner);
         if tally.files.load(Ordering::Relaxed) > 0 {
-            self.provenance(&*from, &*to, &tally)?;
+            let batches = copy_batches(&*from, &*to, self.verify, &|why| tally.fail(why))?;
+            tally.batches.store(batches.copied, Ordering::Relaxed);
         }
         tally.tell(begun.elapsed(), output)
-    }
-}
-
-impl Copy {
-    /// Copies the batches of provenance.
-    fn provenance(&self, from: &dyn Store, to: &dyn Store, tally: &Tally) -> Result<(), CtlError> {
-        let listed = to.batches().map_err(failure)?;
-        let there: HashSet<BatchName> =
-            listed.map(|batch| Ok(batch?.name)).collect::<dataset::Result<_>>().map_err(failure)?;
-        for batch in from.batches().map_err(failure)? {
-            let name = batch.map_err(failure)?.name;
-            let is_there = there.contains(&name);
-            let copied = (|| {
-                let mut created = false;
-                if !is_there {
-                    let copied = to.create_batch(&name, bytes(from, &name)?);
-                    created = copied.map_err(|error| error.to_string())?;
-                }
-                if self.verify && bytes(from, &name)? != bytes(to, &name)? {
-                    let path = format!("{to}/{}", name.stored_name()).into();
-                    return Err(DatasetError::Differs { path }.to_string());
-                }
-                Ok(created)
-            })();
-            match copied {
-                Ok(created) => {
-                    tally.batches.fetch_add(u64::from(created), Ordering::Relaxed);
-                }
-                Err(why) => tally.fail(&why),
-            }
-        }
-        Ok(())
     }
 }
 

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use storage::dataset::rewrite::{Target, Written, merge};
+use storage::dataset::store::{Folder, Store};
 use storage::dataset::{FileKey, SourceName, dataset_folders};
 
+use super::batches::{Batches, copy_batches};
 use super::convert::tell_leftovers;
 use super::files::{Copy, copies, failure, is_folder, kind};
 use super::form::FormArgs;
@@ -47,6 +49,7 @@ pub(super) struct Tally {
     pub(super) items: u64,
     pub(super) duplicates: u64,
     pub(super) failed: u64,
+    batches: Batches,
 }
 
 impl Merge {
@@ -120,6 +123,9 @@ impl Merge {
                 "the folders hold no files of a dataset, DD/ID.twt and DD/ID.fws".to_owned(),
             ));
         }
+        for from in self.paths.iter().filter(|path| !is_same(path, &self.to)) {
+            tally.provenance(&Folder::new(from), &Folder::new(&self.to))?;
+        }
         tally.tell(output)
     }
 
@@ -179,8 +185,17 @@ pub(super) fn tell(path: &str, written: &Written, output: Output) -> Result<(), 
 }
 
 impl Tally {
+    /// Copies the batches of provenance of an input to the destination.
+    pub(super) fn provenance(&mut self, from: &dyn Store, to: &dyn Store) -> Result<(), CtlError> {
+        let Batches { copied, failed } =
+            copy_batches(from, to, false, &|why| note(format!("twm-ctl: {why}")))?;
+        self.batches.copied += copied;
+        self.batches.failed += failed;
+        Ok(())
+    }
+
     pub(super) fn tell(&self, output: Output) -> Result<(), CtlError> {
-        let Self { files, unchanged, items, duplicates, failed } = self;
+        let Self { files, unchanged, items, duplicates, failed, batches } = self;
         let merged = files - unchanged - failed;
         if output.is_json() {
             output.json(&json!({
@@ -190,6 +205,8 @@ impl Tally {
                 "items": items,
                 "duplicates": duplicates,
                 "failed": failed,
+                "provenance_batches": batches.copied,
+                "provenance_batches_failed": batches.failed,
             }))?;
         } else {
             let [files, merged, unchanged, items, duplicates, failed] =
@@ -198,10 +215,19 @@ impl Tally {
                 "{files} files: {merged} merged with {items} items ({duplicates} that were there twice left out), \
                  {unchanged} left as they are, {failed} failed"
             ))?;
+            if batches.copied > 0 {
+                output.line(format!("{} batches of provenance copied", count(batches.copied)))?;
+            }
         }
-        match failed {
-            0 => Ok(()),
-            n => Err(CtlError::Failed(format!("{} files were not merged; they are named above", count(*n)))),
+        match (failed, batches.failed) {
+            (0, 0) => Ok(()),
+            (0, n) => Err(CtlError::Failed(format!(
+                "{} batches of provenance were not copied; they are named above",
+                count(n)
+            ))),
+            (n, _) => {
+                Err(CtlError::Failed(format!("{} files were not merged; they are named above", count(*n))))
+            }
         }
     }
 }

@@ -162,6 +162,9 @@ impl Merge {
                 "there are no files of a dataset, DD/ID.twt and DD/ID.fws".to_owned(),
             ));
         }
+        for from in places.iter().filter(|place| !place.is(&to)) {
+            tally.provenance(from.store(), to.store())?;
+        }
         tally.tell(output)
     }
 

@@ -1,5 +1,6 @@
 //! `dataset`: reading and rewriting crawled files. Needs no cluster.
 
+mod batches;
 mod cat;
 mod convert;
 mod copy;

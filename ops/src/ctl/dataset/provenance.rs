@@ -184,8 +184,14 @@ pub fn each_record(
 pub fn bytes(place: &dyn Store, name: &BatchName) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let opened = place.open_batch(name).map_err(|error| error.to_string())?;
-    let read = opened.take(LARGEST).read_to_end(&mut bytes);
+    let read = opened.take(LARGEST + 1).read_to_end(&mut bytes);
     read.map_err(|error| format!("cannot read {place}/{}: {error}; try again", name.stored_name()))?;
+    if bytes.len() as u64 > LARGEST {
+        let name = name.stored_name();
+        return Err(format!(
+            "{place}/{name} has more than {LARGEST} bytes, which no node writes; move it elsewhere"
+        ));
+    }
     Ok(bytes)
 }
 

@@ -395,7 +395,7 @@ impl Dataset for CassandraDataset {
 
     fn stamp(&self, key: &FileKey) -> Result<u64> {
         self.look_at_owner()?;
-        Ok(self.inner.existing(key)?.map_or(0, |head| stamp(*head.version.as_bytes())))
+        Ok(self.inner.existing(key)?.map_or(0, |head| stamp_of(&head)))
     }
 
     fn stat(&self, key: &FileKey) -> Result<Option<Stat>> {
@@ -432,9 +432,11 @@ impl Dataset for CassandraDataset {
         published::open_profiles(&*self.inner, account)
     }
 
-    fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
+    fn set_aside(&self, key: &FileKey, stamp: u64) -> Result<Option<String>> {
         self.look_at_owner()?;
-        let Some(head) = self.inner.existing(key)? else { return Ok(None) };
+        let Some(head) = self.inner.existing(key)?.filter(|head| stamp_of(head) == stamp) else {
+            return Ok(None);
+        };
         Ok(self.inner.set_head_aside(key, &head)?.map(|to| to.display().to_string()))
     }
 
@@ -442,6 +444,11 @@ impl Dataset for CassandraDataset {
         self.look_at_owner()?;
         self.inner.store.put_batch(name, batch.to_vec())
     }
+}
+
+/// Distinguishes a version of a file from all others.
+fn stamp_of(head: &Head) -> u64 {
+    stamp(*head.version.as_bytes())
 }
 
 impl fmt::Debug for CassandraDataset {

@@ -74,7 +74,7 @@ use super::duplicates::FILTER_BYTES;
 use super::followers_draft::FileFollowersDraft;
 use super::profiles_draft::FileProfilesDraft;
 use super::provenance::BatchName;
-use super::published::{self, PublishedFiles as _, stamp};
+use super::published::{self, PublishedFiles as _, Version, stamp};
 use super::resuming::{missing, verified};
 use super::sink::Sink;
 use super::spool::{DraftId, Spool};
@@ -353,7 +353,7 @@ impl Dataset for HdfsDataset {
     fn stamp(&self, key: &FileKey) -> Result<u64> {
         self.look_at_owner()?;
         let Some((_, found)) = self.inner.existing(key)? else { return Ok(0) };
-        Ok(stamp([found.modified, found.bytes].into_iter().flat_map(u64::to_le_bytes)))
+        Ok(stamp_of(&found.into()))
     }
 
     fn stat(&self, key: &FileKey) -> Result<Option<Stat>> {
@@ -391,16 +391,28 @@ impl Dataset for HdfsDataset {
         published::open_profiles(&*self.inner, account)
     }
 
-    fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
+    fn set_aside(&self, key: &FileKey, stamp: u64) -> Result<Option<String>> {
         self.look_at_owner()?;
         self.inner.cache().forget(key);
-        let Some(found) = self.inner.open(key)? else { return Ok(None) };
+        let Some(found) = self.inner.open(key)?.filter(|found| stamp_of(&found.version) == stamp) else {
+            return Ok(None);
+        };
         Ok(self.inner.set_aside(key, &found)?.map(|to| to.display().to_string()))
     }
 
     fn append_provenance(&self, name: &BatchName, batch: &[u8]) -> Result<()> {
         self.look_at_owner()?;
         provenance::put(&self.inner.hdfs, name, batch.to_vec()).map(drop)
+    }
+}
+
+/// Distinguishes a version of a file from all others; 0 for one that is not in an HDFS.
+fn stamp_of(found: &Version) -> u64 {
+    match found {
+        Version::Stored { modified, bytes } => {
+            stamp([*modified, *bytes].into_iter().flat_map(u64::to_le_bytes))
+        }
+        _ => 0,
     }
 }
 

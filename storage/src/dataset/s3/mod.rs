@@ -413,10 +413,12 @@ impl Dataset for S3Dataset {
         published::open_profiles(&*self.inner, account)
     }
 
-    fn set_aside(&self, key: &FileKey) -> Result<Option<String>> {
+    fn set_aside(&self, key: &FileKey, stamp: u64) -> Result<Option<String>> {
         self.look_at_owner()?;
         self.inner.cache().forget(key);
-        let Some(found) = self.inner.open(key)? else { return Ok(None) };
+        let Some(found) = self.inner.open(key)?.filter(|found| stamp_of(&found.version) == stamp) else {
+            return Ok(None);
+        };
         Ok(self.inner.set_aside(key, &found)?.map(|to| to.display().to_string()))
     }
 
@@ -430,6 +432,14 @@ impl Dataset for S3Dataset {
             self.inner.bucket.requests();
         let kinds = [("get", get), ("head", head), ("put", put), ("delete", delete), ("list", list)];
         kinds.into_iter().chain([("multipart", multipart)]).collect()
+    }
+}
+
+/// Distinguishes a version of a file from all others; 0 for one that is not in a bucket.
+fn stamp_of(found: &Version) -> u64 {
+    match found {
+        Version::Object { etag, .. } => stamp(etag.bytes()),
+        _ => 0,
     }
 }
 

@@ -164,7 +164,10 @@ fn a_damaged_list_ends_with_an_error_that_names_it() {
         let found = verify(&folder.path().join("22/22013880.fws"), FileKind::Followers).unwrap();
         assert_eq!(found.items, good as u64);
         assert!(found.unreadable.is_some());
-        let to = dataset.set_aside(&user().followers()).unwrap().unwrap();
+        let key = user().followers();
+        let stamp = dataset.stamp(&key).unwrap();
+        assert_eq!(dataset.set_aside(&key, stamp ^ 1).unwrap(), None, "another file was read");
+        let to = dataset.set_aside(&key, stamp).unwrap().unwrap();
         assert!(to.ends_with("22/22013880.fws.unreadable"), "{to}");
         assert!(dataset.open_followers(&user()).unwrap().is_none());
     }

@@ -115,18 +115,24 @@ impl Bucket {
         Ok(self.found(doing, self.run(copied))?.is_some())
     }
 
-    /// Checks that the server keeps conditions, by writing the object `key` and deleting it: a server that
-    /// ignores them would let two writers replace each other's files. Eight requests.
+    /// Checks that the server keeps conditions, by writing the empty object `key`, which nobody else uses, and
+    /// deleting it: a server that ignores them would let two writers replace each other's files. Eight requests.
     ///
     /// # Errors
-    /// The server ignores a condition ([`S3Problem::Setting`]), an object of this name exists, or see
+    /// The server ignores a condition ([`S3Problem::Setting`]), an object of this name has contents, or see
     /// [`S3Problem`].
     pub fn check_conditions(&self, key: &str) -> Result<(), S3Error> {
         let doing = || format!("check the conditions of writing with {key}");
         let put = |condition| self.put(key, Vec::new().into(), &Attributes::new(), &condition);
         let said = |problem: &str| self.error(doing(), S3Problem::Setting(problem.to_owned()));
-        let PutOutcome::Written(etag) = put(Condition::Absent)? else {
-            return Err(said("there is an object of this name; delete it if no other check is running"));
+        let etag = match put(Condition::Absent)? {
+            PutOutcome::Written(etag) => etag,
+            // The answer to our own first attempt may have been lost.
+            PutOutcome::Refused => match self.head(key)? {
+                Some(there) if there.bytes == 0 => there.etag,
+                Some(_) => return Err(said("there is an object of this name; delete it if nobody needs it")),
+                None => return Err(said("the server refuses to create an object that is not there")),
+            },
         };
         let kept = (|| {
             // The end of an upload has a condition of its own.

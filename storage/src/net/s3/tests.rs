@@ -145,6 +145,33 @@ fn a_write_whose_answer_was_lost_is_repeated_and_its_refusal_is_reported() {
 }
 
 #[test]
+fn a_check_of_conditions_whose_first_answer_was_lost_goes_on() {
+    let refused = || error("412 Precondition Failed", "PreconditionFailed");
+    let upload = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+    let uploaded = || [ok("", upload), ok(ETAG, ""), refused(), ok("", "")];
+    let date = "last-modified: Mon, 30 Nov 2026 22:00:00 GMT\r\n";
+    let there = |length: u32| {
+        Reply::Text(format!(
+            "HTTP/1.1 200 OK\r\n{ETAG}{date}content-length: {length}\r\nconnection: close\r\n\r\n"
+        ))
+    };
+    let mut replies = vec![Reply::Lost, refused(), there(0)];
+    replies.extend(uploaded());
+    replies.extend([refused(), refused(), answer("204 No Content", "", "")]);
+    let fake = Fake::new(replies);
+    fake.open().check_conditions("k").unwrap();
+    assert!(fake.asked().last().unwrap().starts_with("DELETE /twm/x/k "), "{:?}", fake.asked());
+    // An object with contents is somebody's, and an object that is not there can be created.
+    for (found, says) in [(there(7), "there is an object"), (error("404 Not Found", "NoSuchKey"), "refuses")]
+    {
+        let fake = Fake::new(vec![refused(), found]);
+        let error = fake.open().check_conditions("k").unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(fake.asked().len(), 2, "nothing is deleted");
+    }
+}
+
+#[test]
 fn a_busy_server_is_asked_again_for_a_while_and_not_sooner_than_it_asks() {
     let fake =
         Fake::new(vec![error("503 Slow Down", "SlowDown"), error("500 x", "InternalError"), ok(ETAG, "")]);

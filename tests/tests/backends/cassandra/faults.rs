@@ -114,7 +114,8 @@ fn a_light_transaction_whose_answer_was_lost_is_decided_by_what_is_there() {
     let (with_blocks, named) = store.versions();
     assert_eq!((with_blocks.len(), with_blocks == named), (1, true));
     // Set aside once.
-    loses(&|| assert!(node.set_aside(&key).unwrap().is_some_and(|to| to.ends_with(".unreadable"))));
+    let stamp = node.stamp(&key).unwrap();
+    loses(&|| assert!(node.set_aside(&key, stamp).unwrap().is_some_and(|to| to.ends_with(".unreadable"))));
     assert_eq!(store.versions().1.len(), 2);
     let mut draft = node.begin_timeline(&account(), 3).unwrap();
     draft.push(&9.into(), "{\"id\":9}").unwrap();

@@ -188,7 +188,7 @@ fn a_frozen_cleanup_that_wakes_up_deletes_nothing_that_is_published() {
     // Nor what was set aside.
     finish(&*writer, 6, 2);
     writer.publish(&key, 6).unwrap();
-    assert!(cleanup.set_aside(&key).unwrap().is_some());
+    assert!(cleanup.set_aside(&key, cleanup.stamp(&key).unwrap()).unwrap().is_some());
     cleanup.discard(&key, 6).unwrap();
     let (with_blocks, named) = store.versions();
     assert_eq!((with_blocks.len(), with_blocks.is_subset(&named)), (1, true), "{with_blocks:?} {named:?}");
