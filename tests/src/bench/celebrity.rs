@@ -16,6 +16,8 @@ use super::Settings;
 use super::cluster::{Cluster, Program};
 use super::process::Process;
 use super::report::Report;
+#[cfg(feature = "s3")]
+use super::store_places::StorePlace;
 use super::targets::{submit, view};
 use crate::cluster::Page;
 use crate::emulator::{Emulator, IdScheme, SyntheticOptions};
@@ -28,7 +30,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// Poll interval.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
-/// Memory that the design allows in addition to the idle node and its seen-set.
+/// Memory that is allowed in addition to the idle node and its seen-set.
 const REACH: &str = "< 200 MB";
 
 /// Memory of a node at one time, in bytes.
@@ -48,18 +50,96 @@ struct Part {
     view: CrawlView,
 }
 
+impl Part {
+    /// Bytes beside those of the idle node and of the seen-set.
+    fn above(&self, idle: &Memory) -> f64 {
+        self.most.resident - idle.resident - self.most.seen
+    }
+}
+
+/// What a crawl of the account took.
+struct Measured {
+    idle: Memory,
+    fetched: Part,
+    analysed: Part,
+    /// Most resident memory of the node, bytes.
+    peak: f64,
+}
+
 pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
-    let followers = settings.followers;
-    report.setting("followers", followers);
+    describe(settings, report);
+    let Measured { idle, fetched, analysed, peak } = crawl(settings, &[]).await?;
+    for (name, part) in [("fetching", &fetched), ("analysis", &analysed)] {
+        report.add(
+            format!("{name}: memory above the idle node and the seen-set"),
+            "MB",
+            REACH,
+            part.above(&idle) / 1e6,
+        );
+        report.add(format!("{name}: of it the frontier"), "MB", "", part.most.frontier / 1e6);
+        report.add(format!("{name}: the seen-set then"), "MB", "", part.most.seen / 1e6);
+        report.add(format!("{name}: followers"), "1/s", "", settings.followers as f64 / part.seconds);
+        let cpu = part.cpu / settings.followers as f64 * 1e6;
+        report.add(format!("{name}: node's CPU"), "s/1,000,000", "", cpu);
+    }
+    report.add("the idle node", "MB", "", idle.resident / 1e6);
+    report.add("the node at its peak", "MB", "", peak / 1e6);
+    Ok(())
+}
+
+/// The same on files and in each store.
+#[cfg(feature = "s3")]
+pub(super) async fn measure_stores(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+    describe(settings, report);
+    add(settings, report, "files", &crawl(settings, &[]).await?);
+    let place = StorePlace::s3().await?;
+    add(settings, report, place.name, &crawl(settings, &place.flags()).await?);
+    drop(place);
+    #[cfg(feature = "hdfs")]
+    {
+        let place = StorePlace::hdfs().await?;
+        add(settings, report, place.name, &crawl(settings, &place.flags()).await?);
+    }
+    #[cfg(feature = "cassandra")]
+    {
+        let place = StorePlace::cassandra().await?;
+        add(settings, report, place.name, &crawl(settings, &place.flags()).await?);
+    }
+    Ok(())
+}
+
+#[cfg(feature = "s3")]
+fn add(settings: &Settings, report: &mut Report, place: &str, measured: &Measured) {
+    let parts = [("fetching", &measured.fetched), ("analysis", &measured.analysed)];
+    for (name, part) in parts {
+        let above = part.above(&measured.idle) / 1e6;
+        report.add(
+            format!("{place}, {name}: memory above the idle node and the seen-set"),
+            "MB",
+            REACH,
+            above,
+        );
+        let pace = settings.followers as f64 / part.seconds;
+        report.add(format!("{place}, {name}: followers"), "1/s", "", pace);
+    }
+}
+
+fn describe(settings: &Settings, report: &mut Report) {
+    report.setting("followers", settings.followers);
     report.setting("ids", "scattered over 61 bits");
     report.setting("admitted", "all");
+}
+
+async fn crawl(settings: &Settings, flags: &[String]) -> anyhow::Result<Measured> {
+    let followers = settings.followers;
     let mut population = SyntheticOptions::new(followers + 1, SEED);
     population.celebrity = Some(followers);
     population.ids = IdScheme::Hashed;
     let emulator = Emulator::builder().synthetic(population).start().await?;
     let celebrity = UserId::Number(emulator.users(0, 1)[0]);
-    let program = Program::Node(vec!["--api-url".to_owned(), format!("{}/1/", emulator.url())]);
-    let mut cluster = Cluster::start(program, 1, settings.disks()?).await?;
+    let mut all = vec!["--api-url".to_owned(), format!("{}/1/", emulator.url())];
+    all.extend(flags.iter().cloned());
+    let mut cluster = Cluster::start(Program::Node(all), 1, settings.disks()?).await?;
     let leader = cluster.healthy().await?;
     let client = cluster.client(leader);
     sleep(SETTLE).await;
@@ -79,19 +159,8 @@ pub(super) async fn measure(settings: &Settings, report: &mut Report) -> anyhow:
         [counters.discovered, counters.admitted, counters.frontier] == [followers; 3],
         "of {followers} followers: {counters:?}"
     );
-
-    for (name, part) in [("fetching", &fetched), ("analysis", &analysed)] {
-        let above = part.most.resident - idle.resident - part.most.seen;
-        report.add(format!("{name}: memory above the idle node and the seen-set"), "MB", REACH, above / 1e6);
-        report.add(format!("{name}: of it the frontier"), "MB", "", part.most.frontier / 1e6);
-        report.add(format!("{name}: the seen-set then"), "MB", "", part.most.seen / 1e6);
-        report.add(format!("{name}: followers"), "1/s", "", followers as f64 / part.seconds);
-        report.add(format!("{name}: node's CPU"), "s/1,000,000", "", part.cpu / followers as f64 * 1e6);
-    }
-    report.add("the idle node", "MB", "", idle.resident / 1e6);
     let peak = node(&cluster)?.peak_bytes()? as f64;
-    report.add("the node at its peak", "MB", "", peak / 1e6);
-    Ok(())
+    Ok(Measured { idle, fetched, analysed, peak })
 }
 
 /// Samples memory until an operation of the crawl is completed.

@@ -10,6 +10,8 @@ mod celebrity;
 mod changes;
 mod cluster;
 mod compression;
+#[cfg(feature = "s3")]
+mod copies;
 mod crawl;
 mod crew;
 mod discoveries;
@@ -32,6 +34,8 @@ mod rate;
 mod report;
 mod responsiveness;
 mod restart;
+#[cfg(feature = "s3")]
+mod store_places;
 #[cfg(feature = "s3")]
 mod stores;
 mod targets;
@@ -86,6 +90,13 @@ pub enum Benchmark {
     /// The same timelines on files and in a store.
     #[cfg(feature = "s3")]
     Stores,
+    /// `celebrity` on files and in each store.
+    #[cfg(feature = "s3")]
+    CelebrityStores,
+    /// A dataset copied to each store and back by `twm-ctl dataset copy`, and by the stores' own tools; `ops/bench` installs
+    /// them.
+    #[cfg(feature = "s3")]
+    Copies,
     /// The same crawl without and with a mirror in Redis.
     Mirror,
     /// One account with very many followers: memory of the node that fetches and analyses them.
@@ -116,6 +127,10 @@ impl Benchmark {
             Self::Compression => "compression",
             #[cfg(feature = "s3")]
             Self::Stores => "stores",
+            #[cfg(feature = "s3")]
+            Self::CelebrityStores => "celebrity-stores",
+            #[cfg(feature = "s3")]
+            Self::Copies => "copies",
             Self::Mirror => "mirror",
             Self::Celebrity => "celebrity",
             Self::Idle => "idle",
@@ -126,6 +141,16 @@ impl Benchmark {
     /// Whether the benchmark performs its runs itself, on a setup shared by all of them.
     fn repeats(self) -> bool {
         matches!(self, Self::Membership | Self::Restart | Self::Install)
+    }
+
+    /// Whether the benchmark has to be named: it takes long, or runs programs that this project does not install for its
+    /// tests.
+    fn has_to_be_named(self) -> bool {
+        #[cfg(feature = "s3")]
+        if matches!(self, Self::Copies | Self::CelebrityStores) {
+            return true;
+        }
+        self == Self::Peers
     }
 
     async fn measure(self, settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
@@ -147,6 +172,10 @@ impl Benchmark {
             Self::Compression => compression::measure(settings, report).await,
             #[cfg(feature = "s3")]
             Self::Stores => stores::measure(settings, report).await,
+            #[cfg(feature = "s3")]
+            Self::CelebrityStores => celebrity::measure_stores(settings, report).await,
+            #[cfg(feature = "s3")]
+            Self::Copies => copies::measure(settings, report).await,
             Self::Mirror => mirror::measure(settings, report).await,
             Self::Celebrity => celebrity::measure(settings, report).await,
             Self::Idle => idle::measure(settings, report).await,
@@ -210,13 +239,13 @@ impl Settings {
     }
 }
 
-/// Measures and prints a table and a line of JSON for each named benchmark, or for all except `peers` if none
-/// is named.
+/// Measures and prints a table and a line of JSON for each named benchmark, or, if none is named, for all that do not have to
+/// be.
 ///
 /// # Errors
 /// A process cannot be started or stops by itself, or the cluster does not serve.
 pub async fn run(named: &[Benchmark], settings: &Settings) -> anyhow::Result<()> {
-    let all = Benchmark::value_variants().iter().copied().filter(|&one| one != Benchmark::Peers);
+    let all = Benchmark::value_variants().iter().copied().filter(|one| !one.has_to_be_named());
     let mut benchmarks = if named.is_empty() { all.collect() } else { named.to_vec() };
     if settings.peers && !benchmarks.contains(&Benchmark::Peers) {
         benchmarks.push(Benchmark::Peers);
