@@ -1,6 +1,6 @@
 //! Checks a rule before it is accepted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -48,7 +48,27 @@ pub(super) struct Checked {
     pub(super) fields: Fields,
     /// Whether it reads the network's own object.
     pub(super) raw: bool,
+    pub(super) needs: Needs,
     pub(super) patterns: Patterns,
+}
+
+/// The names of a profile that a rule reads, each where it does so first, and those whose presence it tests: it says
+/// what is to be done without these.
+#[derive(Debug, Default)]
+pub(super) struct Needs {
+    read: BTreeMap<String, Position>,
+    tested: BTreeSet<String>,
+}
+
+impl Needs {
+    /// The first name in the rule that is needed and is not one of `there`.
+    pub(super) fn missing_in(&self, there: &[&str]) -> Option<(&str, Position)> {
+        let missing = self.read.iter().filter(|(name, _)| {
+            *name != RAW && !self.tested.contains(*name) && !there.contains(&name.as_str())
+        });
+        let first = missing.min_by_key(|(_, at)| (at.line, at.column));
+        first.map(|(name, at)| (name.as_str(), *at))
+    }
 }
 
 /// Parses and checks a rule.
@@ -61,10 +81,11 @@ pub(super) fn check(text: &str, env: &Arc<Env>) -> Result<Checked, FollowRuleErr
         loops: 0,
         fields: Fields::These(BTreeSet::new()),
         raw: false,
+        needs: Needs::default(),
         patterns: Patterns::default(),
     };
     walk.visit(&expression, 0)?;
-    let Walk { fields, raw, patterns, .. } = walk;
+    let Walk { fields, raw, needs, patterns, .. } = walk;
     let mut context = Context::with_env(Arc::clone(env));
     // The sample is part of this program, so reading it cannot fail; if it did, the rule would fail on it.
     let user = profile_value(SAMPLE_PROFILE, FieldNames::Twitter, &Fields::All).unwrap_or(Value::Null);
@@ -72,7 +93,7 @@ pub(super) fn check(text: &str, env: &Arc<Env>) -> Result<Checked, FollowRuleErr
     // Fails if the interpreter already has the function: it was then built with an unexpected feature.
     patterns.offer_to(&mut context).map_err(|_taken| FollowRuleError::Unreadable)?;
     conditions(&expression, &context, &source)?;
-    Ok(Checked { expression, fields, raw, patterns })
+    Ok(Checked { expression, fields, raw, needs, patterns })
 }
 
 /// An interpreter's message, shortened.
@@ -138,6 +159,7 @@ struct Walk<'a> {
     loops: usize,
     fields: Fields,
     raw: bool,
+    needs: Needs,
     patterns: Patterns,
 }
 
@@ -153,7 +175,7 @@ impl Walk<'_> {
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.name(name, at),
             Expr::Select(select) if is_user(&select.operand) => {
-                self.field(&select.field);
+                self.field(&select.field, (!select.test).then_some(at));
                 Ok(())
             }
             Expr::Select(select) => self.visit(&select.operand, depth),
@@ -181,7 +203,16 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn field(&mut self, name: &str) {
+    /// A name of the profile, read at `read_at`, or tested for presence.
+    fn field(&mut self, name: &str, read_at: Option<Position>) {
+        match read_at {
+            Some(at) => {
+                self.needs.read.entry(name.to_owned()).or_insert(at);
+            }
+            None => {
+                self.needs.tested.insert(name.to_owned());
+            }
+        }
         if name == RAW {
             self.raw = true;
             return;
@@ -202,8 +233,13 @@ impl Walk<'_> {
         }
         if let (operators::INDEX, [object, index]) = (name, call.args.as_slice()) {
             if let (true, Expr::Literal(LiteralValue::String(field))) = (is_user(object), &index.expr) {
-                self.field(field.inner());
+                self.field(field.inner(), Some(at));
                 return Ok(());
+            }
+        }
+        if let (operators::IN, [name, object]) = (name, call.args.as_slice()) {
+            if let (Expr::Literal(LiteralValue::String(field)), true) = (&name.expr, is_user(object)) {
+                self.field(field.inner(), None);
             }
         }
         call.target.iter().try_for_each(|target| self.visit(target, depth))?;

@@ -97,6 +97,22 @@ pub enum FollowRuleError {
         /// The message of the interpreter.
         what: String,
     },
+    /// A name that the network's profiles do not have.
+    #[error(
+        "the follow rule needs user.{name} at {at}, which profiles of {network} do not have; there are user.{}, \
+        and the network's own object as user.raw; test with has(user.{name}) what is there on some networks only",
+        there.join(", user.")
+    )]
+    NotOfNetwork {
+        /// The name.
+        name: String,
+        /// Where it is read first.
+        at: Position,
+        /// The kind of network.
+        network: &'static str,
+        /// The names that its profiles have.
+        there: &'static [&'static str],
+    },
     /// The parser failed in an unforeseen way.
     #[error("the follow rule cannot be read: the CEL parser failed on it; write it in a simpler way")]
     Unreadable,

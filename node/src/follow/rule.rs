@@ -7,7 +7,7 @@ use std::thread;
 
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
-use super::check::{self, Checked};
+use super::check::{self, Checked, Needs};
 use super::error::{FollowRuleError, Undecided};
 use super::patterns::Patterns;
 use super::value::{Fields, user_value};
@@ -26,6 +26,7 @@ pub struct FollowRule {
     fields: Fields,
     /// Whether it reads `user.raw`.
     raw: bool,
+    needs: Needs,
     patterns: Patterns,
     env: Arc<Env>,
 }
@@ -47,12 +48,26 @@ impl FollowRule {
         let worker = thread::Builder::new().name("follow-rule".to_owned()).stack_size(PARSER_STACK);
         let checking = worker.spawn(move || {
             let env = Arc::new(Env::stdlib().with_optional_support(false));
-            let Checked { expression, fields, raw, patterns } = check::check(&owned, &env)?;
-            Ok(Self { text: owned, expression, fields, raw, patterns, env })
+            let Checked { expression, fields, raw, needs, patterns } = check::check(&owned, &env)?;
+            Ok(Self { text: owned, expression, fields, raw, needs, patterns, env })
         });
         // A panic of the parser ends only its thread.
         let checked = checking.map_err(|_no_thread| FollowRuleError::Unreadable)?.join();
         checked.unwrap_or(Err(FollowRuleError::Unreadable))
+    }
+
+    /// Checks that the profiles of a network have the names that the rule needs: those that it reads, other than those
+    /// whose presence it tests (`has(user.lang)`, `'lang' in user`). `there` are the names that its profiles can have.
+    ///
+    /// # Errors
+    /// The first name that is missing there.
+    pub fn fits(&self, network: &'static str, there: &'static [&'static str]) -> Result<(), FollowRuleError> {
+        match self.needs.missing_in(there) {
+            None => Ok(()),
+            Some((name, at)) => {
+                Err(FollowRuleError::NotOfNetwork { name: name.to_owned(), at, network, there })
+            }
+        }
     }
 
     /// The rule's text.

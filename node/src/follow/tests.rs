@@ -49,6 +49,49 @@ fn the_names_of_all_networks_and_the_networks_own_object_are_seen() {
 }
 
 #[test]
+fn a_rule_that_needs_a_name_which_the_network_does_not_have_is_refused_with_what_there_is() {
+    const THERE: &[&str] = &["id", "name", "posts_count"];
+    let fits = |rule: &str| FollowRule::compile(rule).unwrap().fits("mastodon", THERE);
+    for rule in [
+        "user.posts_count > 5 && user['name'] != ''",
+        "user.raw.lang == 'it' || user['raw'].bot",
+        "has(user.lang) ? user.lang == 'it' : user.posts_count > 5",
+        "'lang' in user && user['lang'] == 'it'",
+        "!has(user.lang)",
+        "user.exists(key, key == 'lang')",
+        "[{'lang': 'it'}].exists(own, own.lang == 'it')",
+        "true",
+    ] {
+        assert_eq!(fits(rule), Ok(()), "{rule}");
+    }
+    for (rule, name, column) in [
+        ("user.lang == 'it'", "lang", 1),
+        ("user.posts_count > 5 || user.lang == 'it'", "lang", 25),
+        ("user.posts_count > 5 ? true : user['lang'] == 'it'", "lang", 31),
+        ("user.bot || user.lang == 'it'", "bot", 1),
+        ("has(user.lang) && user.bot", "bot", 19),
+        ("[1].exists(n, n == user.statuses_count)", "statuses_count", 20),
+        ("size(user.entities.url.urls) == 1", "entities", 6),
+    ] {
+        let Err(FollowRuleError::NotOfNetwork { name: found, at, .. }) = fits(rule) else {
+            panic!("{rule} was accepted");
+        };
+        assert_eq!((found.as_str(), at.line), (name, 1), "{rule}");
+        assert!(at.column.abs_diff(column) <= 5, "{rule}: {at}");
+    }
+    let said = fits("user.lang == 'it'").unwrap_err().to_string();
+    for part in [
+        "user.lang",
+        "line 1, column",
+        "of mastodon",
+        "user.id, user.name, user.posts_count",
+        "has(user.lang)",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
 fn what_cel_offers_for_profiles_works() {
     let json = r#"{"id":18446744073709551615,"lang":"it","name":"\u00c9va","location":"Torino, IT","followers_count":10,
         "friends_count":3,"verified":false,"ratio":0.5,"entities":{"url":{"urls":[{"u":"a"}]}},"tags":["a","bc"]}"#;

@@ -1,5 +1,6 @@
 //! Assembles the parts of a node.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use api::wire::{Dial, Tcp, Tls};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use raft::command::Limits;
-use raft::server::{ResolveError, SourceServices, Tracker, TrackerOptions};
+use raft::server::{CheckFollowRule, ResolveError, SourceServices, Tracker, TrackerOptions};
 use storage::dataset::{Dataset, SourceName};
 use storage::env::{Clock, Entropy, SystemClock, SystemEntropy, Work};
 use storage::ids::UserId;
@@ -292,9 +293,7 @@ pub(super) fn tracker_options(
         keep_ended: settings.keep_ended,
         check_invariants: settings.check_invariants,
         events_kept: settings.redis.as_ref().map_or(0, |mirror| mirror.outbox),
-        check_follow_rule: Some(Arc::new(|rule| {
-            FollowRule::compile(rule).map(drop).map_err(|e| e.to_string())
-        })),
+        check_follow_rule: Some(check_follow_rule(settings)),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..TrackerOptions::new(
             settings.id,
@@ -305,6 +304,18 @@ pub(super) fn tracker_options(
             world.entropy.clone(),
         )
     }
+}
+
+/// Rules have to compile, and to fit their crawl's network where this node has it.
+fn check_follow_rule(settings: &Settings) -> CheckFollowRule {
+    let fields = |source: &SourceSettings| source.rule_fields().map(|fields| (source.kind(), fields));
+    let networks = settings.sources.iter().filter_map(|(name, source)| Some((name.clone(), fields(source)?)));
+    let networks: BTreeMap<SourceName, _> = networks.collect();
+    Arc::new(move |source, text| {
+        let rule = FollowRule::compile(text).map_err(|error| error.to_string())?;
+        let Some((network, there)) = networks.get(source) else { return Ok(()) };
+        rule.fits(network, there).map_err(|error| error.to_string())
+    })
 }
 
 fn open_feed(settings: &Settings, world: &World, tracker: &Tracker) -> anyhow::Result<Option<Feed>> {

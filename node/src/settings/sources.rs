@@ -10,6 +10,7 @@ use storage::net::secret;
 
 use super::problems::{Problem, Problems};
 use super::{Origin, values};
+use crate::source::{BLUESKY_RULE_FIELDS, mastodon};
 
 /// The sources besides the default one, by name.
 pub type Sources = BTreeMap<SourceName, SourceSettings>;
@@ -68,6 +69,16 @@ impl SourceSettings {
             Self::Twitter { .. } => "twitter",
             Self::Mastodon { .. } => "mastodon",
             Self::Bluesky(_) => "bluesky",
+        }
+    }
+
+    /// The names of profiles that follow rules can read, besides `raw`; `None` if they read whatever the network's own
+    /// objects have.
+    pub fn rule_fields(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Twitter { .. } => None,
+            Self::Mastodon { .. } => Some(&mastodon::RULE_FIELDS),
+            Self::Bluesky(_) => Some(&BLUESKY_RULE_FIELDS),
         }
     }
 }

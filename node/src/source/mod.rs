@@ -28,7 +28,7 @@ pub use answer::Answer;
 pub use cursor::{CursorLoops, CursorWatch};
 pub use error::{Asked, GoneReason, SourceError};
 pub use page::{FollowersPage, MorePosts, TimelineItem, TimelinePage};
-pub use profile::{FieldNames, Profile, ProfileError};
+pub use profile::{BLUESKY_RULE_FIELDS, FieldNames, Profile, ProfileError};
 
 use crate::http_client::HttpClient;
 use crate::rate::{BudgetScope, RateInfo};

@@ -24,6 +24,20 @@ pub struct Profile {
     pub raw: Box<RawValue>,
 }
 
+/// The names by which follow rules read a profile of Bluesky, besides `raw`. It tells neither a language nor bots.
+pub const BLUESKY_RULE_FIELDS: [&str; 10] = [
+    "id",
+    "id_str",
+    "screen_name",
+    "name",
+    "description",
+    "created_at",
+    "followers_count",
+    "friends_count",
+    "statuses_count",
+    "posts_count",
+];
+
 /// How a network's profiles call the fields that follow rules read by one name everywhere. What a network does not have is
 /// absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -168,6 +182,26 @@ mod tests {
         }
         assert!(matches!(parse("[]"), Err(ProfileError::NoObject)));
         assert!(matches!(parse(r#"{"did":7}"#), Err(ProfileError::Json(_))));
+    }
+
+    #[test]
+    fn the_names_of_rules_on_bluesky_are_those_that_its_fields_are_read_by() {
+        let fields = [
+            "did",
+            "handle",
+            "displayName",
+            "description",
+            "createdAt",
+            "followersCount",
+            "followsCount",
+            "postsCount",
+        ];
+        let mut read: Vec<&str> =
+            fields.iter().flat_map(|field| FieldNames::Bluesky.known_as(field)).copied().collect();
+        let mut listed = BLUESKY_RULE_FIELDS.to_vec();
+        read.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(read, listed);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::wire::{ApiError, ApiReply};
 
 use super::tracker::Tracker;
 
-/// Checks a follow rule; the error is meant for its author.
-pub type CheckFollowRule = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+/// Checks a follow rule for crawls of a source; the error is meant for its author.
+pub type CheckFollowRule = Arc<dyn Fn(&SourceName, &str) -> Result<(), String> + Send + Sync>;
 
 /// The node's side of its sources, for clients.
 pub trait SourceServices: Send + Sync {
@@ -75,7 +75,7 @@ impl Tracker {
         Ok(ApiReply::Sources(self.node_sources()?.list(check).await))
     }
 
-    /// Refuses a crawl whose follow rule does not compile. The leader checks it before anything is in the log.
+    /// Refuses a crawl whose follow rule cannot be used for its source. The leader checks it before anything is in the log.
     pub(super) async fn check_rule(&self, mutation: &Mutation) -> Result<(), ApiError> {
         let (Mutation::CreateCrawl { spec, .. }, Some(check)) =
             (mutation, self.inner.options.check_follow_rule.clone())
@@ -83,7 +83,8 @@ impl Tracker {
             return Ok(());
         };
         let Some(rule) = spec.follow.clone() else { return Ok(()) };
-        let checked = self.inner.options.work.run(move || check(&rule)).await;
+        let source = spec.source.clone();
+        let checked = self.inner.options.work.run(move || check(&source, &rule)).await;
         let checked = checked.map_err(|e| ApiError::Unavailable(e.to_string()))?;
         checked.map_err(ApiError::BadRequest)
     }

@@ -84,3 +84,47 @@ async fn a_crawl_of_a_source_that_no_node_has_is_refused_with_the_remedy() -> Te
     assert!(cluster.ctl_json(&["crawl", "list"]).await?[0].as_array().is_none_or(Vec::is_empty));
     cluster.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follow_rule_that_needs_what_its_network_does_not_have_is_refused_at_submit() -> Test {
+    let emulator = accounts(5).start().await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("sources.toml");
+    let text = "[source.fedi]\nkind = \"mastodon\"\ncontact = \"me@example.org\"\n\
+                [source.sky]\nkind = \"bluesky\"\ncontact = \"me@example.org\"\n";
+    std::fs::write(&file, text)?;
+    let config = format!("--config={}", file.display());
+    let cluster = Cluster::builder().nodes(3).flags([config.as_str()]).crawling(&emulator).start().await?;
+    let list = cluster.file("list", "ada@h1.test\ndid:plc:z72i7hdynmk6r22z27h6tvur\n")?.display().to_string();
+    let submit = async |source: &str, rule: &str| {
+        cluster.twm_ctl(&["submit", &list, "-F", "-A", "--source", source, "--follow", rule]).await
+    };
+    let accepted = async |source: &str, rule: &str| {
+        eventually("the cluster's version has risen", async || {
+            let output = submit(source, rule).await?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            anyhow::ensure!(
+                output.status.success() || said.contains("needs cluster version"),
+                "{rule}: {said}"
+            );
+            Ok(output.status.success().then_some(()))
+        })
+        .await
+    };
+    accepted("fedi", "user.bot || has(user.lang) && user.lang == 'it'").await?;
+    accepted("sky", "user.followers_count > 5 && user.raw.handle != ''").await?;
+    for (source, rule, parts) in [
+        ("fedi", "user.bot && user.lang == 'it'", ["user.lang", "mastodon", "user.bot"]),
+        ("sky", "user.followers_count > 5 && user['bot']", ["user.bot", "bluesky", "user.followers_count"]),
+    ] {
+        let refused = submit(source, rule).await?;
+        assert_eq!(refused.status.code(), Some(1), "{rule}");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(parts.iter().all(|part| said.contains(part)) && said.contains("has("), "{said}");
+    }
+    // Twitter's own objects have what they have.
+    let list = cluster.file("numbers", "12\n")?.display().to_string();
+    let output = cluster.twm_ctl(&["submit", &list, "-F", "-A", "--follow", "user.bot"]).await?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cluster.finish().await
+}
