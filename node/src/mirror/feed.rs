@@ -1,5 +1,6 @@
 //! A node's own part of the mirror: tweets and profiles to streams and channels, and the rates of its operations.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +8,12 @@ use std::time::Duration;
 use api::model::Operation;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, pipe};
-use storage::dataset::{Account, Dataset, post_id};
+use storage::dataset::{Account, Dataset, SourceName, post_id};
 use storage::env::{Backoff, Clock, Entropy};
 use storage::ids::{PostId, UserId};
-use storage::net::mirrored::{ID, JSON, OPERATIONS, PROFILE_CHANNEL, PROFILES, TWEET_CHANNEL, TWEETS};
+use storage::net::mirrored::{
+    ID, JSON, OPERATIONS, PROFILE_CHANNEL, PROFILES, SOURCE, TWEET_CHANNEL, TWEETS, USER, stream_of,
+};
 use storage::net::redis::RedisUrl;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -73,8 +76,9 @@ pub struct FeedError {
 
 /// One entry of a stream.
 struct Entry {
-    stream: &'static str,
-    channel: &'static str,
+    stream: Cow<'static, str>,
+    /// The original's; it knows one network.
+    channel: Option<&'static str>,
     fields: Vec<(&'static str, String)>,
     json: String,
 }
@@ -90,9 +94,9 @@ impl Feed {
         Ok(Self { inner: Arc::new(Inner { options, tap: Arc::new(Tap::new(spool)) }) })
     }
 
-    /// Wraps the source.
-    pub fn tap_source(&self, source: Arc<dyn Source>) -> Arc<dyn Source> {
-        Arc::new(TappedSource { source, tap: self.inner.tap.clone() })
+    /// Wraps the source of this name.
+    pub fn tap_source(&self, name: &SourceName, source: Arc<dyn Source>) -> Arc<dyn Source> {
+        Arc::new(TappedSource { name: name.clone(), source, tap: self.inner.tap.clone() })
     }
 
     /// Observes publications in the dataset.
@@ -182,33 +186,53 @@ impl Inner {
         let Some(connection) = redis else { return Ok(None) };
         match item {
             Item::Profiles(profiles) => {
-                let entries: Vec<Entry> = profiles.into_iter().map(profile_entry).collect();
-                for chunk in entries.chunks(CHUNK.0) {
-                    self.send(connection, chunk).await.map_err(|e| e.to_string())?;
-                }
+                self.send_profiles(connection, &SourceName::default(), profiles).await?;
+            }
+            Item::ProfilesOf { source, profiles } => {
+                self.send_profiles(connection, &source, profiles).await?;
             }
             Item::Timeline { user, since } => {
-                self.send_timeline(connection, dataset.clone(), user, PostId::Number(since)).await?;
+                let since = Some(PostId::Number(since));
+                self.send_timeline(connection, dataset.clone(), Account::from(&user), since).await?;
             }
             Item::Posts { user, since } => {
-                self.send_timeline(connection, dataset.clone(), user, PostId::Text(since)).await?;
+                let since = Some(PostId::Text(since));
+                self.send_timeline(connection, dataset.clone(), Account::from(&user), since).await?;
+            }
+            Item::PostsOf { source, user, since } => {
+                self.send_timeline(connection, dataset.clone(), Account { source, user }, since).await?;
             }
         }
         Ok(Some(next))
+    }
+
+    async fn send_profiles(
+        &self,
+        redis: &mut MultiplexedConnection,
+        source: &SourceName,
+        profiles: Vec<(UserId, String)>,
+    ) -> Result<(), String> {
+        let entries: Vec<Entry> =
+            profiles.into_iter().map(|profile| profile_entry(source, profile)).collect();
+        for chunk in entries.chunks(CHUNK.0) {
+            self.send(redis, chunk).await.map_err(|e| e.to_string())?;
+        }
+        Ok(())
     }
 
     async fn send_timeline(
         &self,
         redis: &mut MultiplexedConnection,
         dataset: Arc<dyn Dataset>,
-        user: UserId,
-        since: PostId,
+        account: Account,
+        since: Option<PostId>,
     ) -> Result<(), String> {
-        while self.tap.is_publishing(&user) {
+        while self.tap.is_publishing(&account) {
             sleep(RENAME).await;
         }
         let (sender, mut chunks) = mpsc::channel(2);
-        let reading = tokio::task::spawn_blocking(move || read_timeline(&*dataset, &user, &since, &sender));
+        let reading =
+            tokio::task::spawn_blocking(move || read_timeline(&*dataset, &account, since.as_ref(), &sender));
         while let Some(chunk) = chunks.recv().await {
             self.send(redis, &chunk).await.map_err(|e| e.to_string())?;
         }
@@ -225,15 +249,16 @@ impl Inner {
             .await?;
         let patterns: u64 = redis::cmd("PUBSUB").arg("NUMPAT").query_async(redis).await?;
         let heard =
-            |channel: &str| patterns > 0 || listeners.iter().any(|(name, n)| name == channel && *n > 0);
+            |channel: &&str| patterns > 0 || listeners.iter().any(|(name, n)| name == channel && *n > 0);
         let mut batch = pipe();
         for Entry { stream, channel, fields, json } in entries {
-            let add = batch.cmd("XADD").arg(stream).arg("MAXLEN").arg("~").arg(self.options.length).arg("*");
+            let add =
+                batch.cmd("XADD").arg(&**stream).arg("MAXLEN").arg("~").arg(self.options.length).arg("*");
             fields.iter().for_each(|(name, value)| {
                 add.arg(name).arg(value);
             });
             add.arg(JSON).arg(json).ignore();
-            if heard(channel) {
+            if let Some(channel) = channel.filter(heard) {
                 batch.publish(channel, json).ignore();
             }
         }
@@ -245,11 +270,12 @@ impl Inner {
 /// the item is sent again once it works.
 fn read_timeline(
     dataset: &dyn Dataset,
-    user: &UserId,
-    since: &PostId,
+    account: &Account,
+    since: Option<&PostId>,
     chunks: &mpsc::Sender<Vec<Entry>>,
 ) -> storage::dataset::Result<()> {
-    let lines = match dataset.open_timeline(&Account::from(user)) {
+    let (user, stream) = (&account.user, stream_of(TWEETS, &account.source));
+    let lines = match dataset.open_timeline(account) {
         Ok(Some(lines)) => lines,
         Ok(None) => return Ok(()),
         Err(error) if error.is_temporary() => return Err(error),
@@ -268,12 +294,13 @@ fn read_timeline(
             }
         };
         let Some(id) = post_id(&line) else { continue };
-        if id <= *since {
+        if since.is_some_and(|since| id <= *since) {
             break;
         }
         bytes += line.len();
-        let fields = vec![(ID, id.to_string()), ("user", user.to_string())];
-        chunk.push(Entry { stream: TWEETS, channel: TWEET_CHANNEL, fields, json: line });
+        let fields = fields(&account.source, [(ID, id.to_string()), (USER, user.to_string())]);
+        let channel = account.source.is_default().then_some(TWEET_CHANNEL);
+        chunk.push(Entry { stream: stream.clone(), channel, fields, json: line });
         if chunk.len() >= CHUNK.0 || bytes >= CHUNK.1 {
             bytes = 0;
             if chunks.blocking_send(std::mem::take(&mut chunk)).is_err() {
@@ -288,6 +315,17 @@ fn read_timeline(
     Ok(())
 }
 
-fn profile_entry((user, json): (UserId, String)) -> Entry {
-    Entry { stream: PROFILES, channel: PROFILE_CHANNEL, fields: vec![(ID, user.to_string())], json }
+fn profile_entry(source: &SourceName, (user, json): (UserId, String)) -> Entry {
+    let fields = fields(source, [(ID, user.to_string())]);
+    let channel = source.is_default().then_some(PROFILE_CHANNEL);
+    Entry { stream: stream_of(PROFILES, source), channel, fields, json }
+}
+
+/// These fields, behind the name of the source unless it is the default one.
+fn fields<const N: usize>(
+    source: &SourceName,
+    own: [(&'static str, String); N],
+) -> Vec<(&'static str, String)> {
+    let named = (!source.is_default()).then(|| (SOURCE, source.to_string()));
+    named.into_iter().chain(own).collect()
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use storage::dataset::{Account, SourceName};
 use storage::ids::{PostId, UserId};
 use tokio::sync::Notify;
 
@@ -42,14 +43,41 @@ pub(super) enum Item {
         /// The newest post in the file before.
         since: Box<str>,
     },
+    /// As [`Timeline`](Self::Timeline), of another source than the default one.
+    PostsOf {
+        /// The source.
+        source: SourceName,
+        /// The account.
+        user: UserId,
+        /// The newest post in the file before; `None` if there was none.
+        since: Option<PostId>,
+    },
+    /// Profiles of another source than the default one.
+    ProfilesOf {
+        /// The source.
+        source: SourceName,
+        /// Each as the network sent it.
+        profiles: Vec<(UserId, String)>,
+    },
 }
 
 impl Item {
     /// The posts of a published timeline that are newer than `since`.
-    pub(super) fn timeline(user: UserId, since: PostId) -> Self {
+    pub(super) fn timeline(account: Account, since: Option<PostId>) -> Self {
+        let Account { source, user } = account;
         match since {
-            PostId::Number(since) => Self::Timeline { user, since },
-            PostId::Text(since) => Self::Posts { user, since },
+            since if !source.is_default() => Self::PostsOf { source, user, since },
+            None => Self::Timeline { user, since: 0 },
+            Some(PostId::Number(since)) => Self::Timeline { user, since },
+            Some(PostId::Text(since)) => Self::Posts { user, since },
+        }
+    }
+
+    /// Profiles of a source.
+    pub(super) fn profiles(source: &SourceName, profiles: Vec<(UserId, String)>) -> Self {
+        match source.is_default() {
+            true => Self::Profiles(profiles),
+            false => Self::ProfilesOf { source: source.clone(), profiles },
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::model::Operation;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use storage::dataset::{Account, Dataset, DatasetError, FileKey, FileKind, Result};
+use storage::dataset::{Account, Dataset, DatasetError, FileKey, FileKind, Result, SourceName};
 use storage::ids::{PostId, UserId};
 
 use super::spool::{Item, Spool};
@@ -23,7 +23,7 @@ pub(super) struct Tap {
     /// Items fetched since the last pulse, by [`Operation::index`].
     fetched: [AtomicU64; 4],
     /// Timelines that are being published: until they are, their files are the old ones.
-    publishing: Mutex<BTreeMap<UserId, usize>>,
+    publishing: Mutex<BTreeMap<Account, usize>>,
 }
 
 impl Tap {
@@ -40,32 +40,39 @@ impl Tap {
         self.fetched[operation.index()].swap(0, Ordering::Relaxed)
     }
 
-    pub(super) fn is_publishing(&self, user: &UserId) -> bool {
-        self.publishing().contains_key(user)
+    pub(super) fn is_publishing(&self, account: &Account) -> bool {
+        self.publishing().contains_key(account)
     }
 
-    fn publishing(&self) -> std::sync::MutexGuard<'_, BTreeMap<UserId, usize>> {
+    /// Keeps profiles, each as the network sent it, until they are sent.
+    async fn keep(self: &Arc<Self>, source: &SourceName, profiles: &[Profile]) {
+        if profiles.is_empty() {
+            return;
+        }
+        let texts = profiles.iter().map(|profile| (profile.id.clone(), profile.raw.get().to_owned()));
+        let (tap, item) = (self.clone(), Item::profiles(source, texts.collect()));
+        if let Err(broken) = tokio::task::spawn_blocking(move || tap.spool.add(&item)).await {
+            tracing::warn!("profiles are not mirrored: {broken}");
+        }
+    }
+
+    fn publishing(&self) -> std::sync::MutexGuard<'_, BTreeMap<Account, usize>> {
         self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A source that counts pages and mirrors profiles.
 pub(super) struct TappedSource {
+    pub(super) name: SourceName,
     pub(super) source: Arc<dyn Source>,
     pub(super) tap: Arc<Tap>,
 }
 
 impl TappedSource {
     async fn keep(&self, answer: Answer<Vec<Profile>>) -> Answer<Vec<Profile>> {
-        let Ok(profiles) = &answer.outcome else { return answer };
-        if profiles.is_empty() {
-            return answer;
-        }
-        self.tap.count(Operation::Analysis, profiles.len());
-        let texts = profiles.iter().map(|profile| (profile.id.clone(), profile.raw.get().to_owned()));
-        let (tap, item) = (self.tap.clone(), Item::Profiles(texts.collect()));
-        if let Err(broken) = tokio::task::spawn_blocking(move || tap.spool.add(&item)).await {
-            tracing::warn!("profiles are not mirrored: {broken}");
+        if let Ok(profiles) = &answer.outcome {
+            self.tap.count(Operation::Analysis, profiles.len());
+            self.tap.keep(&self.name, profiles).await;
         }
         answer
     }
@@ -144,12 +151,14 @@ impl Source for TappedSource {
         user: &'a UserId,
         cursor: Option<&'a str>,
     ) -> BoxFuture<'a, Answer<FollowersPage>> {
-        let page = self.source.followers_page(via, user, cursor);
-        page.inspect(|answer| {
+        async move {
+            let answer = self.source.followers_page(via, user, cursor).await;
             if let Ok(page) = &answer.outcome {
                 self.tap.count(Operation::Followers, page.ids.len());
+                self.tap.keep(&self.name, &page.profiles).await;
             }
-        })
+            answer
+        }
         .boxed()
     }
 
@@ -194,43 +203,37 @@ pub(super) struct TimelineTap {
 }
 
 impl TimelineTap {
-    fn newest(&self, account: &Account) -> Result<PostId> {
+    fn newest(&self, account: &Account) -> Result<Option<PostId>> {
         match self.dataset.newest_post(account) {
-            Ok(newest) => Ok(newest.unwrap_or(PostId::Number(0))),
             Err(error @ DatasetError::SetAside { .. }) => {
                 tracing::warn!(user = %account.user, "{error}");
-                Ok(PostId::Number(0))
+                Ok(None)
             }
-            Err(error) => Err(error),
+            other => other,
         }
     }
-}
-
-/// Timelines of the default source are mirrored.
-fn is_mirrored(key: &FileKey) -> bool {
-    key.kind == FileKind::Timeline && key.account.source.is_default()
 }
 
 impl PublicationHook for TimelineTap {
     /// Recorded before the file has its name: a crash in between then costs a read of an old file, while the reverse order
     /// would lose the tweets.
     fn before(&self, key: &FileKey) -> Result<()> {
-        if !is_mirrored(key) {
+        if key.kind != FileKind::Timeline {
             return Ok(());
         }
         let since = self.newest(&key.account)?;
-        let user = key.account.user.clone();
-        *self.tap.publishing().entry(user.clone()).or_default() += 1;
-        self.tap.spool.add(&Item::timeline(user, since));
+        *self.tap.publishing().entry(key.account.clone()).or_default() += 1;
+        self.tap.spool.add(&Item::timeline(key.account.clone(), since));
         Ok(())
     }
 
     fn after(&self, key: &FileKey) {
         let mut publishing = self.tap.publishing();
-        if let Some(count) = publishing.get_mut(&key.account.user).filter(|_| is_mirrored(key)) {
+        let is_timeline = key.kind == FileKind::Timeline;
+        if let Some(count) = publishing.get_mut(&key.account).filter(|_| is_timeline) {
             *count -= 1;
             if *count == 0 {
-                publishing.remove(&key.account.user);
+                publishing.remove(&key.account);
             }
         }
     }

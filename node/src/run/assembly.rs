@@ -331,18 +331,19 @@ fn open_feed(settings: &Settings, world: &World, tracker: &Tracker) -> anyhow::R
     Ok(Some(Feed::open(options)?))
 }
 
-/// The default source and those by name. Only the default one is mirrored.
+/// The default source and those by name. What they fetch is mirrored.
 fn open_networks(
     settings: &Settings,
     world: &World,
     tracker: &Tracker,
     feed: Option<&Feed>,
 ) -> anyhow::Result<Networks> {
-    let mut source = twitter(&settings.api_url, settings.api_token.as_deref())?;
-    if let Some(feed) = feed {
-        source = feed.tap_source(source);
-    }
-    let mut networks = Networks::only(source);
+    let mirrored = |name: &SourceName, source| match feed {
+        Some(feed) => feed.tap_source(name, source),
+        None => source,
+    };
+    let source = twitter(&settings.api_url, settings.api_token.as_deref())?;
+    let mut networks = Networks::only(mirrored(&SourceName::default(), source));
     for (name, settings) in &settings.sources {
         let source = match settings {
             SourceSettings::Twitter { api_url, token } => twitter(api_url, token.as_deref()),
@@ -359,7 +360,8 @@ fn open_networks(
                 bluesky(settings, spool, world)
             }
         };
-        networks = networks.with(name.clone(), source.with_context(|| format!("[source.{name}]"))?);
+        let source = source.with_context(|| format!("[source.{name}]"))?;
+        networks = networks.with(name.clone(), mirrored(name, source));
     }
     Ok(networks)
 }

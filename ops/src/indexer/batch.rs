@@ -23,8 +23,8 @@ impl Batch {
     pub(super) fn of(found: Vec<Found>) -> Self {
         let (mut tweets, mut sources, mut dead) = (Vec::new(), Vec::new(), Vec::new());
         let mut places = HashMap::new();
-        for Found { stamp, id, json } in found {
-            match Tweet::parse(json.as_deref()) {
+        for Found { stamp, id, user, json } in found {
+            match Tweet::parse(json.as_deref(), user.as_deref()) {
                 Ok(tweet) => {
                     let source = (stamp, json.unwrap_or_default());
                     match places.get(&tweet.id).copied() {
@@ -66,6 +66,7 @@ mod tests {
         let entry = |millis, json: &str| Found {
             stamp: Stamp { millis, sequence: 0 },
             id: Some("said".to_owned()),
+            user: None,
             json: Some(json.as_bytes().to_vec()),
         };
         let batch = Batch::of(vec![

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use storage::dataset::SourceName;
 use storage::env::{Backoff, Clock as _, SystemClock};
 use storage::net::mirrored::TWEETS;
 use storage::net::redis::RedisUrl;
@@ -15,8 +16,8 @@ use super::index::{Index, IndexError, Progress};
 use crate::service::REDIS_TIMEOUT;
 use crate::stream::{self, Follower, Found, Position, StreamName, StreamReader};
 
-/// The durable stream.
-const STREAM: StreamName = StreamName { key: TWEETS, what: "tweets", reader: "twm-indexer" };
+/// What the stream has.
+const WHAT: &str = "tweets";
 /// Shortest interval between commits, which make tweets durable and searchable.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
@@ -50,6 +51,8 @@ impl FeedState {
 /// Feeds tweets from Redis to the index.
 pub(super) struct Feed {
     url: RedisUrl,
+    /// The durable stream.
+    stream: StreamName,
     index: Index,
     dead: DeadItems,
     state: Arc<FeedState>,
@@ -66,12 +69,12 @@ impl Follower for Feed {
 
     async fn follow(&mut self, backoff: &mut Backoff) -> Result<Infallible, Disconnect> {
         let connection = self.url.connect(REDIS_TIMEOUT).await?;
-        let mut stream = StreamReader::new(STREAM, connection, self.progress.position);
+        let mut stream = StreamReader::new(self.stream.clone(), connection, self.progress.position);
         let there = stream.begin().await?;
         let (url, last) = (&self.url, stream.position().last());
         match there {
-            true => tracing::info!("reading {} from {url}, after {last}", STREAM.key),
-            false => tracing::info!("{url} has no stream {} yet: waiting for it", STREAM.key),
+            true => tracing::info!("reading {} from {url}, after {last}", self.stream.key),
+            false => tracing::info!("{url} has no stream {} yet: waiting for it", self.stream.key),
         }
         loop {
             let found = stream.read().await?;
@@ -92,10 +95,17 @@ impl Follower for Feed {
 }
 
 impl Feed {
-    pub(super) fn new(url: RedisUrl, index: Index, dead: DeadItems, state: Arc<FeedState>) -> Self {
+    pub(super) fn new(
+        url: RedisUrl,
+        source: &SourceName,
+        index: Index,
+        dead: DeadItems,
+        state: Arc<FeedState>,
+    ) -> Self {
+        let stream = StreamName::of(source, TWEETS, WHAT, "twm-indexer");
         let clock = SystemClock::new();
         let (progress, committed, committed_at) = (Progress::START, Progress::START, Duration::ZERO);
-        Self { url, index, dead, state, clock, progress, committed, committed_at }
+        Self { url, stream, index, dead, state, clock, progress, committed, committed_at }
     }
 
     /// Runs until `stop` is cancelled.
@@ -110,7 +120,7 @@ impl Feed {
         self.committed = self.progress;
         self.state.tell(self.progress, None);
         let url = self.url.clone();
-        stream::follow_for_ever(&url, STREAM.what, &stop, &mut self).await?;
+        stream::follow_for_ever(&url, WHAT, &stop, &mut self).await?;
         // A server that does not answer now gets the rest again after the next start.
         match tokio::time::timeout(COMMIT_EVERY * 5, self.commit()).await {
             Ok(committed) => committed,

@@ -16,6 +16,7 @@ mod feed;
 mod index;
 mod inspection;
 mod instant;
+mod networks;
 mod place;
 mod question;
 mod server;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use storage::dataset::SourceName;
 
 use crate::service::{self, HttpFlags, RedisFlags, ServiceEnd};
 use dead::DeadItems;
@@ -54,15 +56,19 @@ struct Cli {
     )]
     #[arg(required_unless_present = "embedded", conflicts_with = "embedded")]
     server: Option<String>,
-    /// The index at the search server; how far it is is kept in NAME-position beside it.
-    #[arg(long, value_name = "NAME", env = "TWM_INDEXER_INDEX", default_value = "twm-tweets")]
-    index: String,
+    /// The source whose posts it indexes.
+    #[arg(long, value_name = "NAME", env = "TWM_INDEXER_SOURCE", default_value = "twitter")]
+    source: SourceName,
+    /// The index at the search server; how far it is is kept in INDEX-position beside it [default: twm-tweets, and
+    /// twm-tweets-NAME with --source].
+    #[arg(long, value_name = "INDEX", env = "TWM_INDEXER_INDEX")]
+    index: Option<String>,
     /// Keeps the index in a folder of this machine: no search server is needed.
     #[arg(long)]
     embedded: bool,
-    /// The folder of the embedded index.
-    #[arg(long, value_name = "DIR", env = "TWM_INDEXER_DATA_DIR", default_value = "twm-indexer-data")]
-    data_dir: PathBuf,
+    /// The folder of the embedded index [default: twm-indexer-data, and twm-indexer-data-NAME with --source].
+    #[arg(long, value_name = "DIR", env = "TWM_INDEXER_DATA_DIR")]
+    data_dir: Option<PathBuf>,
     /// Deletes and recreates the index, and reads the stream from its beginning.
     #[arg(long)]
     recreate: bool,
@@ -93,9 +99,9 @@ async fn run(cli: Cli) -> Result<(), ServiceEnd> {
     let state = Arc::new(FeedState::default());
     tracing::info!("answering at {}/inspect, index {}", port.url(), index.name());
 
-    let feed = Feed::new(url, index.clone(), dead, Arc::clone(&state));
+    let feed = Feed::new(url, &cli.source, index.clone(), dead, Arc::clone(&state));
     let fed = tokio::spawn(feed.run(stop.clone()));
-    let served = tokio::spawn(port.serve(web::pages(index, state), stop.clone()));
+    let served = tokio::spawn(port.serve(web::pages(index, cli.source, state), stop.clone()));
     // A failed index accepts nothing more: exit, so that a supervisor restarts the program.
     let fed = fed.await.map_err(ServiceEnd::failed)?;
     stop.cancel();
@@ -116,10 +122,12 @@ fn server_url(cli: &Cli) -> Result<Option<ServerUrl>, ServiceEnd> {
 
 async fn open_index(cli: &Cli, server: Option<ServerUrl>) -> Result<Index, ServiceEnd> {
     if let Some(url) = server {
-        let server = SearchServer::new(url, cli.index.clone(), cli.recreate);
+        let name = cli.index.clone().unwrap_or_else(|| service::own(&cli.source, "twm-tweets"));
+        let server = SearchServer::new(url, name, cli.recreate);
         return Ok(Index::Server(Arc::new(server.map_err(ServiceEnd::failed)?)));
     }
-    let (folder, recreate) = (cli.data_dir.clone(), cli.recreate);
+    let folder = cli.data_dir.clone().unwrap_or_else(|| service::own(&cli.source, "twm-indexer-data").into());
+    let recreate = cli.recreate;
     let opened = tokio::task::spawn_blocking(move || EmbeddedIndex::open(&folder, recreate)).await;
     let index = opened.map_err(ServiceEnd::failed)?.map_err(ServiceEnd::failed)?;
     Ok(Index::Embedded(Arc::new(index)))

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{instant, place};
+use super::{instant, networks, place};
 
 /// Largest tweet, bytes of JSON.
 pub(super) const LARGEST: usize = 1 << 20;
@@ -47,37 +47,43 @@ pub(super) enum TweetError {
     NoText,
 }
 
-/// The parsed fields. A field with an unexpected value counts as absent, except id and text.
+/// The parsed fields of all networks. A field with an unexpected value counts as absent, except id and text.
 #[derive(Deserialize)]
-struct Fields {
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
+#[serde(default)]
+#[derive(Default)]
+pub(super) struct Fields {
+    pub(super) id: Value,
     id_str: Value,
-    #[serde(default)]
-    text: Value,
-    #[serde(default)]
+    pub(super) text: Value,
     full_text: Value,
-    #[serde(default)]
-    created_at: Value,
-    #[serde(default)]
-    lang: Value,
-    #[serde(default)]
+    pub(super) created_at: Value,
+    pub(super) lang: Value,
     user: Value,
-    #[serde(default)]
-    entities: Value,
-    #[serde(default)]
+    pub(super) entities: Value,
     coordinates: Value,
-    #[serde(default)]
-    geo: Value,
+    pub(super) geo: Value,
+    /// Of Bluesky and Mastodon.
+    pub(super) uri: Value,
+    /// Of Bluesky.
+    pub(super) value: Value,
+    /// Of Mastodon.
+    pub(super) content: Value,
+    pub(super) account: Value,
+    pub(super) reblog: Value,
+    pub(super) language: Value,
+    pub(super) tags: Value,
+    /// Of X.
+    pub(super) author_id: Value,
+    pub(super) note_tweet: Value,
+    pub(super) includes: Value,
 }
 
 impl Tweet {
-    /// Parses a tweet.
+    /// Parses a tweet, or a post of another network; `user` is the account, by the stream.
     ///
     /// # Errors
-    /// It is not a tweet.
-    pub(super) fn parse(json: Option<&[u8]>) -> Result<Self, TweetError> {
+    /// It is neither.
+    pub(super) fn parse(json: Option<&[u8]>, user: Option<&str>) -> Result<Self, TweetError> {
         let json = json.ok_or(TweetError::Missing)?;
         if json.len() > LARGEST {
             return Err(TweetError::TooLarge(json.len()));
@@ -88,14 +94,18 @@ impl Tweet {
             return Err(not_json(&"it is no object"));
         }
         let fields: Fields = serde_json::from_str(json).map_err(|error| not_json(&error))?;
+        if let Some(post) = networks::read(&fields, user) {
+            return post;
+        }
         let text = fields.full_text.as_str().or(fields.text.as_str()).ok_or(TweetError::NoText)?;
+        let entities = fields.entities["hashtags"].as_array().into_iter().flatten();
         Ok(Self {
             id: id(&fields.id_str).or_else(|| id(&fields.id)).ok_or(TweetError::NoId)?,
             text: text.to_owned(),
             screen_name: fields.user["screen_name"].as_str().map(str::to_owned),
             user: id(&fields.user["id_str"]).or_else(|| id(&fields.user["id"])),
             created_at: fields.created_at.as_str().and_then(instant::parse),
-            hashtags: hashtags(&fields.entities["hashtags"]),
+            hashtags: hashtags(entities.map(|entity| &entity["text"])),
             lang: fields.lang.as_str().map(str::to_owned),
             geo: place::of(&fields.coordinates["coordinates"], &fields.geo["coordinates"]),
         })
@@ -130,7 +140,8 @@ impl Tweet {
     }
 }
 
-fn id(value: &Value) -> Option<String> {
+/// An id, which may be a number or a text.
+pub(super) fn id(value: &Value) -> Option<String> {
     let id = match value {
         Value::String(text) => text.clone(),
         Value::Number(number) if number.is_u64() => number.to_string(),
@@ -139,10 +150,11 @@ fn id(value: &Value) -> Option<String> {
     (!id.is_empty() && id.len() <= LONGEST_ID).then_some(id)
 }
 
-fn hashtags(entities: &Value) -> Vec<String> {
+/// Hashtags in lower case, each once.
+pub(super) fn hashtags<'a>(found: impl Iterator<Item = &'a Value>) -> Vec<String> {
     let mut tags = Vec::new();
-    for entity in entities.as_array().into_iter().flatten() {
-        let tag = entity["text"].as_str().unwrap_or_default().to_lowercase();
+    for tag in found {
+        let tag = tag.as_str().unwrap_or_default().to_lowercase();
         if (1..=LONGEST_TAG).contains(&tag.len()) && !tags.contains(&tag) && tags.len() < MOST_TAGS {
             tags.push(tag);
         }
@@ -155,7 +167,7 @@ mod tests {
     use super::*;
 
     fn parse(json: &str) -> Result<Tweet, TweetError> {
-        Tweet::parse(Some(json.as_bytes()))
+        Tweet::parse(Some(json.as_bytes()), None)
     }
 
     #[test]
@@ -181,15 +193,18 @@ mod tests {
 
     #[test]
     fn what_is_no_tweet_is_refused_with_the_reason() {
-        assert_eq!(Tweet::parse(None), Err(TweetError::Missing));
+        assert_eq!(Tweet::parse(None, None), Err(TweetError::Missing));
         assert_eq!(parse(r#"{"id":-1,"text":""}"#), Err(TweetError::NoId));
         assert_eq!(parse(&format!(r#"{{"id":"{}","text":""}}"#, "x".repeat(513))), Err(TweetError::NoId));
         assert_eq!(parse(r#"{"id":1,"text":null}"#), Err(TweetError::NoText));
         for json in ["", "[1]", "{", "no json", r#"{"id":1,"text":""}x"#] {
             assert!(matches!(parse(json), Err(TweetError::NotJson(_))), "{json}");
         }
-        assert!(matches!(Tweet::parse(Some(b"{\"id\":1,\"text\":\"\xff\"}")), Err(TweetError::NotJson(_))));
+        assert!(matches!(
+            Tweet::parse(Some(b"{\"id\":1,\"text\":\"\xff\"}"), None),
+            Err(TweetError::NotJson(_))
+        ));
         let large = vec![b' '; LARGEST + 1];
-        assert_eq!(Tweet::parse(Some(&large)), Err(TweetError::TooLarge(LARGEST + 1)));
+        assert_eq!(Tweet::parse(Some(&large), None), Err(TweetError::TooLarge(LARGEST + 1)));
     }
 }

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use storage::dataset::SourceName;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -33,12 +34,13 @@ const COUNT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 struct Pages {
     index: Index,
+    source: SourceName,
     state: Arc<FeedState>,
     turns: Arc<Semaphore>,
 }
 
 /// The pages.
-pub(super) fn pages(index: Index, state: Arc<FeedState>) -> Router {
+pub(super) fn pages(index: Index, source: SourceName, state: Arc<FeedState>) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/inspect", get(inspect))
@@ -46,7 +48,7 @@ pub(super) fn pages(index: Index, state: Arc<FeedState>) -> Router {
         .method_not_allowed_fallback(async || {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this page takes GET")
         })
-        .with_state(Pages { index, state, turns: Arc::new(Semaphore::new(AT_ONCE)) })
+        .with_state(Pages { index, source, state, turns: Arc::new(Semaphore::new(AT_ONCE)) })
 }
 
 /// A request that is refused.
@@ -93,6 +95,7 @@ async fn status(State(pages): State<Pages>) -> Json<Value> {
     });
     Json(json!({
         "index": pages.index.name(),
+        "source": pages.source,
         "tweets": tweets,
         "dead": told.map(|told| told.progress.dead),
         "stream": stream,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use redis::aio::{MultiplexedConnection, PubSubStream};
+use storage::dataset::SourceName;
 use storage::env::Backoff;
 use storage::net::mirrored::{PROFILE_CHANNEL, PROFILES};
 use storage::net::redis::RedisUrl;
@@ -21,9 +22,9 @@ use crate::service::REDIS_TIMEOUT;
 use crate::stream::{self, Follower, Found, Position, Stamp, StreamName, StreamReader};
 use entries::Refusals;
 
-/// The durable stream.
-const STREAM: StreamName = StreamName { key: PROFILES, what: "profiles", reader: "twm-lookup" };
-/// The channel to which the original and the mirror publish profiles.
+/// What the stream has.
+const WHAT: &str = "profiles";
+/// The channel to which the original and the mirror publish profiles of the default source.
 const CHANNEL: &str = PROFILE_CHANNEL;
 /// Most messages that are stored together.
 const MESSAGES: usize = 500;
@@ -35,6 +36,10 @@ type Disconnect = stream::Disconnect<StoreError>;
 /// Feeds profiles from Redis to the store.
 pub(super) struct Feed {
     url: RedisUrl,
+    /// The durable stream.
+    stream: StreamName,
+    /// Whether there is a channel for these profiles as well.
+    has_channel: bool,
     profiles: Arc<Profiles>,
     time: Arc<RedisTime>,
     refusals: Refusals,
@@ -47,7 +52,7 @@ impl Follower for Feed {
         let mut connection = self.url.connect(REDIS_TIMEOUT).await?;
         self.correct_time(&mut connection).await?;
         let position = self.store(|profiles| profiles.position()).await?;
-        let mut stream = StreamReader::new(STREAM, connection, position);
+        let mut stream = StreamReader::new(self.stream.clone(), connection, position);
         let mut lost = position.lost;
         if stream.begin().await? {
             tracing::info!("reading profiles from {}, after {}", self.url, stream.position().last());
@@ -66,7 +71,7 @@ impl Follower for Feed {
             }
             // A store that failed when a profile was added fails here as well, and ends the service.
             self.store(|profiles| profiles.position()).await?;
-            match stream.exists() {
+            match stream.exists() || !self.has_channel {
                 true => stream.wait(LOOK_EVERY).await?,
                 false => self.listen(&mut channel).await?,
             }
@@ -75,8 +80,15 @@ impl Follower for Feed {
 }
 
 impl Feed {
-    pub(super) fn new(url: RedisUrl, profiles: Arc<Profiles>, time: Arc<RedisTime>) -> Self {
-        Self { url, profiles, time, refusals: Refusals::default() }
+    pub(super) fn new(
+        url: RedisUrl,
+        source: &SourceName,
+        profiles: Arc<Profiles>,
+        time: Arc<RedisTime>,
+    ) -> Self {
+        let stream = StreamName::of(source, PROFILES, WHAT, "twm-lookup");
+        let (has_channel, refusals) = (source.is_default(), Refusals::default());
+        Self { url, stream, has_channel, profiles, time, refusals }
     }
 
     /// Runs until `stop` is cancelled.
@@ -85,7 +97,7 @@ impl Feed {
     /// The store failed.
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
         let url = self.url.clone();
-        stream::follow_for_ever(&url, STREAM.what, &stop, &mut self).await
+        stream::follow_for_ever(&url, WHAT, &stop, &mut self).await
     }
 
     /// Receives profiles from the channel for a while.
@@ -96,7 +108,7 @@ impl Feed {
                 let mut subscription = self.url.subscribe(REDIS_TIMEOUT).await?;
                 let subscribed = timeout(REDIS_TIMEOUT, subscription.subscribe(CHANNEL)).await;
                 subscribed.map_err(|_| Disconnect::Redis("no answer to a subscription".to_owned()))??;
-                tracing::info!("{} has no stream {}: listening to {CHANNEL}", self.url, STREAM.key);
+                tracing::info!("{} has no stream {}: listening to {CHANNEL}", self.url, self.stream.key);
                 channel.insert(subscription.into_on_message())
             }
         };
@@ -108,7 +120,7 @@ impl Feed {
         let now = self.time.now();
         let found = found.iter().map(|message| {
             let json = Some(message.get_payload_bytes().to_vec());
-            Found { stamp: now, id: None, json }
+            Found { stamp: now, json, ..Found::default() }
         });
         let profiles = self.refusals.sift(found.collect());
         self.offer(profiles, None).await?;

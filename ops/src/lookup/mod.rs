@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use storage::dataset::SourceName;
 use storage::state::SledStore;
 
 use crate::service::{self, HttpFlags, RedisFlags, ServiceEnd};
@@ -37,9 +38,12 @@ struct Cli {
     listen: String,
     #[command(flatten)]
     http: HttpFlags,
-    /// The folder of the profiles.
-    #[arg(long, value_name = "DIR", env = "TWM_LOOKUP_DATA_DIR", default_value = "twm-lookup-data")]
-    data_dir: PathBuf,
+    /// The folder of the profiles [default: twm-lookup-data, and twm-lookup-data-NAME with --source].
+    #[arg(long, value_name = "DIR", env = "TWM_LOOKUP_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// The source whose profiles it keeps.
+    #[arg(long, value_name = "NAME", env = "TWM_LOOKUP_SOURCE", default_value = "twitter")]
+    source: SourceName,
 }
 
 /// Runs the program.
@@ -52,15 +56,17 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), ServiceEnd> {
     let url = cli.redis.url()?;
     let port = cli.http.open(&cli.listen).await?;
-    let folder = cli.data_dir.clone();
-    let opened = tokio::task::spawn_blocking(move || Profiles::open(Arc::new(SledStore::open(&folder)?)));
+    let folder = cli.data_dir.unwrap_or_else(|| service::own(&cli.source, "twm-lookup-data").into());
+    let (opened, source) = (folder.clone(), cli.source.clone());
+    let opened =
+        tokio::task::spawn_blocking(move || Profiles::open(Arc::new(SledStore::open(&opened)?), &source));
     let profiles = opened.await.map_err(ServiceEnd::failed)?.map_err(ServiceEnd::failed)?;
     let profiles = Arc::new(profiles);
     let time = Arc::new(RedisTime::new());
     let stop = service::stop_signal()?;
-    tracing::info!("answering at {}/lookup/, profiles in {}", port.url(), cli.data_dir.display());
+    tracing::info!("answering at {}/lookup/, profiles of {} in {}", port.url(), cli.source, folder.display());
 
-    let feed = Feed::new(url, Arc::clone(&profiles), Arc::clone(&time));
+    let feed = Feed::new(url, &cli.source, Arc::clone(&profiles), Arc::clone(&time));
     let fed = tokio::spawn(feed.run(stop.clone()));
     let served = tokio::spawn(port.serve(web::pages(profiles, time), stop.clone()));
     // A failed store accepts nothing more: exit, so that a supervisor restarts the program.

@@ -43,10 +43,32 @@ struct Fields {
     id_str: Value,
     #[serde(default)]
     screen_name: Value,
+    /// Mastodon's; without the host where it is the account's home.
+    #[serde(default)]
+    acct: Value,
+    /// Bluesky's name.
+    #[serde(default)]
+    handle: Value,
+    /// X's name.
+    #[serde(default)]
+    username: Value,
+}
+
+impl Fields {
+    /// The account's name in its network. An account of Mastodon is known by its name.
+    fn name<'a>(&'a self, id: &'a str) -> Option<&'a str> {
+        let names = [&self.screen_name, &self.handle, &self.username];
+        let mut names = names.into_iter().filter_map(Value::as_str);
+        let name = match self.acct.is_string() && id.contains('@') {
+            true => Some(id),
+            false => names.next(),
+        };
+        name.filter(|name| !name.is_empty())
+    }
 }
 
 impl Profile {
-    /// Parses a profile: an object with an `id_str` or `id`, and possibly a `screen_name`.
+    /// Parses a profile: an object with an `id_str` or `id`, and possibly a `screen_name`, or the name of another network.
     ///
     /// # Errors
     /// It is not a profile, or too large.
@@ -75,7 +97,7 @@ impl Profile {
             None => id(&fields.id_str).or_else(|| id(&fields.id)),
         };
         let id = id.ok_or(ProfileError::NoId)?;
-        let name = fields.screen_name.as_str().filter(|name| !name.is_empty()).map(fold_name);
+        let name = fields.name(&id).map(fold_name);
         if name.as_ref().is_some_and(|name| name.len() > LONGEST_KEY) {
             return Err(ProfileError::LongName);
         }
@@ -127,6 +149,20 @@ mod tests {
             ("a", Err(ProfileError::NoId))
         );
         assert_eq!(Profile::parse(br#"{"id":18446744073709551615}"#).unwrap().id, u64::MAX.to_string());
+    }
+
+    #[test]
+    fn an_account_of_each_network_has_its_name() {
+        for (id, json, name) in [
+            ("7", r#"{"id":7,"screen_name":"Ada","username":"other"}"#, Some("ada")),
+            ("did:plc:a", r#"{"did":"did:plc:a","handle":"Ada.test","displayName":"A"}"#, Some("ada.test")),
+            ("ada@h1.test", r#"{"id":"9","username":"ada","acct":"ada"}"#, Some("ada@h1.test")),
+            ("7", r#"{"id":"7","username":"Ada","name":"A"}"#, Some("ada")),
+            ("7", r#"{"id":"7","screen_name":null,"handle":""}"#, None),
+        ] {
+            let profile = Profile::parse_of(Some(id), json.as_bytes()).unwrap();
+            assert_eq!((profile.id.as_str(), profile.name.as_deref()), (id, name), "{json}");
+        }
     }
 
     #[test]

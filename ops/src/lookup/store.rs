@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `m/format` | the version of this layout |
 //! | `m/profiles` | how many there are |
+//! | `m/source` | the name of their source, if it is not the default one |
 //! | `m/stream` | the [`Position`] |
 //! | `n/NAME` | the id of the profile that has this name, in lower case |
 //! | `p/ID` | its stamp, then its JSON as it came |
@@ -14,7 +15,8 @@ mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use storage::state::{StateError, StateStore};
+use storage::dataset::SourceName;
+use storage::state::{StateError, StateStore, WriteBatch};
 
 use super::profile::{Profile, fold_name};
 use crate::stream::{Position, Stamp};
@@ -24,6 +26,7 @@ const FORMAT: u64 = 1;
 const FORMAT_KEY: &[u8] = b"m/format";
 const COUNT_KEY: &[u8] = b"m/profiles";
 const STREAM_KEY: &[u8] = b"m/stream";
+const SOURCE_KEY: &[u8] = b"m/source";
 
 /// Why profiles cannot be read or stored.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,10 @@ pub(super) enum StoreError {
         "the profiles have format {found}, this program knows {FORMAT}; start the newer twm-lookup again"
     )]
     NewerFormat { found: u64 },
+    #[error(
+        "the profiles are those of the source {found}, not of {wanted}; start with --source {found}, or give --source {wanted} a --data-dir of its own"
+    )]
+    OtherSource { found: String, wanted: String },
     #[error(
         "the profiles' entry {key} is damaged; move the data folder away and start again: profiles come back from the stream"
     )]
@@ -56,15 +63,28 @@ pub(super) struct Profiles {
 }
 
 impl Profiles {
-    /// The profiles of a store.
+    /// The profiles of a source in a store, which is marked with its name.
     ///
     /// # Errors
-    /// It cannot be read, or was written by a newer program.
-    pub(super) fn open(store: Arc<dyn StateStore>) -> Result<Self, StoreError> {
-        match number(&*store, FORMAT_KEY)? {
-            None | Some(FORMAT) => Ok(Self { store, writer: Mutex::new(()) }),
-            Some(found) => Err(StoreError::NewerFormat { found }),
+    /// It cannot be read, was written by a newer program, or holds profiles of another source.
+    pub(super) fn open(store: Arc<dyn StateStore>, source: &SourceName) -> Result<Self, StoreError> {
+        let format = number(&*store, FORMAT_KEY)?;
+        if let Some(found) = format.filter(|found| *found != FORMAT) {
+            return Err(StoreError::NewerFormat { found });
         }
+        let wanted = source.to_string();
+        let mark = store.get(SOURCE_KEY)?.map(|mark| String::from_utf8_lossy(&mark).into_owned());
+        match mark.or_else(|| format.map(|_| SourceName::default().to_string())) {
+            Some(found) if found != wanted => return Err(StoreError::OtherSource { found, wanted }),
+            None if !source.is_default() => {
+                let mut batch = WriteBatch::new();
+                batch.put(FORMAT_KEY, FORMAT.to_string());
+                batch.put(SOURCE_KEY, wanted);
+                store.write(batch)?;
+            }
+            Some(_) | None => {}
+        }
+        Ok(Self { store, writer: Mutex::new(()) })
     }
 
     /// The JSON of a profile, as it came.

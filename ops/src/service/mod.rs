@@ -9,6 +9,7 @@ use std::process::ExitCode;
 pub use http_flags::{HttpFlags, Served};
 pub use redis_flags::{REDIS_TIMEOUT, RedisFlags};
 pub use stop::stop_signal;
+use storage::dataset::SourceName;
 
 /// Bad settings.
 const USAGE: u8 = 2;
@@ -26,6 +27,14 @@ impl ServiceEnd {
     /// For errors of which only the message matters.
     pub fn failed(error: impl ToString) -> Self {
         Self::Failed(error.to_string())
+    }
+}
+
+/// A default for a source: `name`, or `name-SOURCE` if it is not the default one.
+pub fn own(source: &SourceName, name: &str) -> String {
+    match source.is_default() {
+        true => name.to_owned(),
+        false => format!("{name}-{source}"),
     }
 }
 

@@ -3,13 +3,15 @@
 //! Redis trims a stream to a length. Whether entries were trimmed before they were read follows from counters: Redis
 //! counts all entries ever added (`entries-added`, since 7.0), and the reader those that it has read.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamId, StreamReadReply};
 use redis::{FromRedisValue as _, RedisError, Value};
 
-use storage::net::mirrored::{ID, JSON};
+use storage::dataset::SourceName;
+use storage::net::mirrored::{ID, JSON, USER, stream_of};
 
 use super::{Position, Stamp};
 
@@ -30,7 +32,7 @@ pub enum StreamError {
     #[error("its key {key} is no stream: {source}; remove or rename it")]
     NoStream {
         /// The key.
-        key: &'static str,
+        key: Cow<'static, str>,
         /// What Redis said.
         source: RedisError,
     },
@@ -40,23 +42,32 @@ pub enum StreamError {
 }
 
 /// The stream and its reader.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct StreamName {
     /// Its key.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// A description of its entries.
     pub what: &'static str,
     /// The program that reads it.
     pub reader: &'static str,
 }
 
+impl StreamName {
+    /// The stream of a source that corresponds to `stream`, which is that of the default one.
+    pub fn of(source: &SourceName, stream: &'static str, what: &'static str, reader: &'static str) -> Self {
+        Self { key: stream_of(stream, source), what, reader }
+    }
+}
+
 /// An entry.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Found {
     /// When it came.
     pub stamp: Stamp,
     /// The id in addition to the JSON.
     pub id: Option<String>,
+    /// The account in addition to the JSON.
+    pub user: Option<String>,
     /// The JSON, if there is any.
     pub json: Option<Vec<u8>>,
 }
@@ -160,7 +171,7 @@ impl StreamReader {
         let mut found = Vec::with_capacity(entries.len());
         for entry in &entries {
             let Some(stamp) = Stamp::of_entry(&entry.id) else { continue };
-            found.push(Found { stamp, id: entry.get(ID), json: entry.get(JSON) });
+            found.push(Found { stamp, id: entry.get(ID), user: entry.get(USER), json: entry.get(JSON) });
             self.position.millis = stamp.millis;
             self.position.sequence = stamp.sequence;
         }
@@ -204,7 +215,7 @@ impl StreamReader {
         self.position.lost += entries;
         self.position.number = Some(number);
         let last = self.position.last();
-        let StreamName { key, reader, .. } = self.name;
+        let StreamName { key, reader, .. } = &self.name;
         tracing::warn!(
             entries,
             in_all = self.position.lost,
@@ -214,21 +225,21 @@ impl StreamReader {
 
     fn failed(&self, source: RedisError) -> StreamError {
         match source.code() {
-            Some("WRONGTYPE") => StreamError::NoStream { key: self.name.key, source },
+            Some("WRONGTYPE") => StreamError::NoStream { key: self.name.key.clone(), source },
             _ => StreamError::Redis(source),
         }
     }
 
     async fn holds(&mut self, id: Stamp) -> Result<bool> {
         let mut range = redis::cmd("XRANGE");
-        range.arg(self.name.key).arg(id.to_string()).arg(id.to_string());
+        range.arg(&*self.name.key).arg(id.to_string()).arg(id.to_string());
         let found: Vec<Value> = range.query_async(&mut self.connection).await?;
         Ok(!found.is_empty())
     }
 
     async fn xread(&mut self, options: &[&str]) -> Result<Vec<StreamId>> {
         let mut read = redis::cmd("XREAD");
-        read.arg(options).arg("STREAMS").arg(self.name.key).arg(self.position.last().to_string());
+        read.arg(options).arg("STREAMS").arg(&*self.name.key).arg(self.position.last().to_string());
         let reply: Option<StreamReadReply> =
             read.query_async(&mut self.connection).await.map_err(|error| self.failed(error))?;
         Ok(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids).collect())
@@ -236,7 +247,7 @@ impl StreamReader {
 
     async fn info(&mut self) -> Result<Option<Info>> {
         let mut ask = redis::cmd("XINFO");
-        ask.arg("STREAM").arg(self.name.key);
+        ask.arg("STREAM").arg(&*self.name.key);
         let answer: Value = match ask.query_async(&mut self.connection).await {
             Ok(answer) => answer,
             Err(error) if error.to_string().contains("no such key") => return Ok(None),

@@ -1,7 +1,7 @@
 //! The ids of a stream's entries.
 
 /// The id of an entry: when it was added. Larger is newer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Stamp {
     /// Unix time, in milliseconds.
     pub millis: u64,

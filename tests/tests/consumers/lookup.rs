@@ -270,3 +270,24 @@ async fn garbage_is_answered_with_clear_errors_and_keeps_nobody_out() -> anyhow:
     assert!(usage.status.code() == Some(2) && !text.contains("s3cret"), "{text}");
     lookup.consumer.stop().await
 }
+
+#[tokio::test]
+async fn profiles_of_another_source_are_answered_by_their_ids_and_names_from_its_stream() -> anyhow::Result<()>
+{
+    let redis = RedisServer::start().await?;
+    let mut mirror = redis.connection().await?;
+    publish(&mut mirror, 1, &profile(1, "anna", "of Twitter")).await?;
+    let ada = r#"{"did":"did:plc:ada", "handle":"Ada.test"}"#;
+    let mut add = redis::cmd("XADD");
+    add.arg("twm:profiles:sky").arg("*").arg("source").arg("sky").arg("id").arg("did:plc:ada");
+    let _: String = add.arg("json").arg(ada).query_async(&mut mirror).await?;
+    let mut lookup = Lookup::start_with(&redis.url(), &["--source", "sky"])?;
+    let found = (200, ada.to_owned());
+    eventually("the profile is there", async || {
+        Ok(lookup.get("/lookup/id/did:plc:ada").await.ok().filter(|answer| *answer == found).map(drop))
+    })
+    .await?;
+    assert_eq!(lookup.get("/lookup/name/ada.TEST").await?, found);
+    assert_eq!(lookup.get("/lookup/id/1").await?.0, 404);
+    lookup.consumer.stop().await
+}

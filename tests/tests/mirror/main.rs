@@ -3,4 +3,5 @@
 mod events;
 mod feed;
 mod legacy;
+mod sources;
 mod stream;

@@ -157,3 +157,44 @@ async fn bad_requests_and_settings_get_clear_errors() -> anyhow::Result<()> {
     }
     indexer.consumer.stop().await
 }
+
+#[tokio::test]
+async fn posts_of_another_source_are_found_by_words_hashtags_accounts_and_dates() -> anyhow::Result<()> {
+    let redis = RedisServer::start().await?;
+    let mut mirror = redis.connection().await?;
+    // The stream of the default source is none of its business.
+    publish(&mut mirror, &tweets(0..5)).await?;
+    let (post, did) = ("app.bsky.feed.post", "did:plc:ada");
+    let facet = json!([{"features": [{"$type": "app.bsky.richtext.facet#tag", "tag": "Roma"}]}]);
+    let record = |key: &str, value: serde_json::Value| {
+        json!({"uri": format!("at://{did}/{post}/{key}"), "cid": "b", "value": value}).to_string()
+    };
+    let lines = [
+        record(
+            "3a",
+            json!({"text": "Buongiorno #Roma", "createdAt": "2026-01-02T08:00:00Z", "facets": facet}),
+        ),
+        record("3b", json!({"text": "good night", "createdAt": "2026-01-03T22:00:00Z", "langs": ["en"]})),
+        // A repost has no text.
+        record("3c", json!({"subject": {"uri": "at://x/y/z"}, "createdAt": "2026-01-04T00:00:00Z"})),
+        "{}".to_owned(),
+    ];
+    for (number, json) in lines.iter().enumerate() {
+        let mut add = redis::cmd("XADD");
+        add.arg("twm:tweets:sky").arg("*").arg("source").arg("sky");
+        add.arg("id").arg(format!("3{number}+{post}")).arg("user").arg(did).arg("json").arg(json);
+        let _: String = add.query_async(&mut mirror).await?;
+    }
+    let mut indexer = Indexer::of_source(&redis.url(), "sky").await?;
+    indexer.has(4, 3).await?;
+    for (parameters, total) in
+        [("", 3), ("query=buongiorno", 1), ("query=%23roma", 1), ("from=2026-01-03", 2), ("to=2026-01-02", 1)]
+    {
+        assert_eq!(indexer.inspect(parameters).await?["total"], total, "{parameters}");
+    }
+    let newest = &indexer.inspect("").await?["samples"][0];
+    assert_eq!(newest["id"], format!("at://{did}/{post}/3c"));
+    let status = indexer.status().await?;
+    assert_eq!((&status["source"], &status["dead"]), (&json!("sky"), &json!(1)));
+    indexer.consumer.stop().await
+}

@@ -24,6 +24,11 @@ impl Indexer {
         Self::start(redis, &["--embedded"]).await
     }
 
+    /// Starts an indexer of another source with an embedded index.
+    pub async fn of_source(redis: &str, source: &str) -> anyhow::Result<Self> {
+        Self::start(redis, &["--embedded", "--source", source]).await
+    }
+
     /// Starts an indexer that writes to a server.
     pub async fn into_server(redis: &str, server: &str) -> anyhow::Result<Self> {
         Self::start(redis, &["--server", server]).await

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn tweets(count: usize) -> Vec<Tweet> {
-        let parse = |n| Tweet::parse(Some(format!(r#"{{"id":{n},"text":"x"}}"#).as_bytes())).unwrap();
+        let parse = |n| Tweet::parse(Some(format!(r#"{{"id":{n},"text":"x"}}"#).as_bytes()), None).unwrap();
         (0..count).map(parse).collect()
     }
 

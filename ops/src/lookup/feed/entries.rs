@@ -16,7 +16,7 @@ impl Refusals {
     /// The profiles among the entries. Everything else is skipped, counted and logged.
     pub(super) fn sift(&mut self, found: Vec<Found>) -> Vec<(Profile, Stamp)> {
         let mut profiles = Vec::with_capacity(found.len());
-        for Found { stamp, id, json } in found {
+        for Found { stamp, id, json, .. } in found {
             let parsed = match json {
                 Some(json) => Profile::parse_of(id.as_deref(), &json).map_err(|error| error.to_string()),
                 None => Err("it has no field `json`".to_owned()),

@@ -12,7 +12,7 @@ fn at(millis: u64) -> Stamp {
 }
 
 fn memory() -> Profiles {
-    Profiles::open(Arc::new(MemoryStore::default())).unwrap()
+    Profiles::open(Arc::new(MemoryStore::default()), &SourceName::default()).unwrap()
 }
 
 #[test]
@@ -50,7 +50,8 @@ fn a_name_leads_to_who_has_it_now() {
 #[test]
 fn profiles_and_position_are_there_after_a_restart() {
     let folder = TempDir::new().unwrap();
-    let open = || Profiles::open(Arc::new(SledStore::open(folder.path()).unwrap())).unwrap();
+    let open =
+        || Profiles::open(Arc::new(SledStore::open(folder.path()).unwrap()), &SourceName::default()).unwrap();
     let position = Position { millis: 5, sequence: 6, number: Some(7), lost: 8 };
     let anna = profile(1, "anna", "");
     let profiles = open();
@@ -68,5 +69,23 @@ fn a_newer_format_is_refused() {
     let mut batch = WriteBatch::new();
     batch.put(FORMAT_KEY, "2");
     store.write(batch).unwrap();
-    assert!(matches!(Profiles::open(Arc::new(store)), Err(StoreError::NewerFormat { found: 2 })));
+    assert!(matches!(
+        Profiles::open(Arc::new(store), &SourceName::default()),
+        Err(StoreError::NewerFormat { found: 2 })
+    ));
+}
+
+#[test]
+fn profiles_of_one_source_are_not_continued_with_those_of_another() {
+    let (twitter, fedi): (SourceName, SourceName) = (SourceName::default(), "fedi".parse().unwrap());
+    let store = Arc::new(MemoryStore::default());
+    Profiles::open(store.clone(), &fedi).unwrap();
+    Profiles::open(store.clone(), &fedi).unwrap().offer(&[(profile(1, "a", ""), at(1))], None).unwrap();
+    let refused = Profiles::open(store, &twitter).map(drop).unwrap_err().to_string();
+    assert!(refused.contains("source fedi, not of twitter") && refused.contains("--data-dir"), "{refused}");
+    // As releases wrote them that know one source.
+    let store = Arc::new(MemoryStore::default());
+    Profiles::open(store.clone(), &twitter).unwrap().offer(&[(profile(1, "a", ""), at(1))], None).unwrap();
+    assert_eq!(store.get(SOURCE_KEY).unwrap(), None);
+    assert!(matches!(Profiles::open(store, &fedi), Err(StoreError::OtherSource { .. })));
 }
