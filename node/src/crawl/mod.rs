@@ -12,6 +12,7 @@
 //! [`Limited`]: api::model::Finding::Limited
 
 mod analysis;
+mod checks;
 mod counters;
 mod draft;
 mod job_error;

@@ -1,18 +1,15 @@
 //! Resolves screen names to accounts.
 
-use std::time::Duration;
-
-use api::model::{Reached, SourceStatus};
 use storage::dataset::SourceName;
 use storage::ids::UserId;
 
 use super::Crawler;
 use super::job_error::JobError;
 use super::networks::Network;
-use crate::source::Endpoint;
+use crate::source::{Endpoint, Profile, Trail};
 
-/// Timeout for one source.
-const CHECK: Duration = Duration::from_secs(10);
+/// Most steps of a search for one name.
+const LONGEST_SEARCH: usize = 8;
 
 /// Why names were not resolved.
 #[derive(Debug, thiserror::Error)]
@@ -65,47 +62,50 @@ impl Crawler {
         };
         let mut found = Vec::with_capacity(names.len());
         for batch in names.chunks(network.source.lookup_batch().max(1)) {
-            let profiles = self.resolve_batch(network, batch).await.map_err(ResolveError::from)?;
+            let mut profiles = self.resolve_batch(network, batch).await.map_err(ResolveError::from)?;
+            self.search(network, batch, &mut profiles).await.map_err(ResolveError::from)?;
             for name in batch {
-                let named = |other: &str| other.eq_ignore_ascii_case(name);
-                let profile = profiles.iter().find(|p| p.screen_name.as_deref().is_some_and(named));
+                let profile = profiles.iter().find(|profile| is_named(profile, name));
                 found.extend(profile.map(|profile| (name.clone(), profile.id.clone())));
             }
         }
         Ok(found)
     }
 
-    /// The sources, after one small request to each of them, all at once.
-    pub async fn check_sources(&self) -> Vec<SourceStatus> {
-        let checks = self.parts.networks.iter().map(async |(_, network)| {
-            let name = network.source.probe_name()?.to_owned();
-            let begun = self.parts.clock.monotonic();
-            let reached = match tokio::time::timeout(CHECK, self.probe(network, name)).await {
-                Ok(Ok(())) => {
-                    let took = self.parts.clock.monotonic().saturating_sub(begun).as_millis();
-                    Reached::After(u64::try_from(took).unwrap_or(u64::MAX))
-                }
-                Ok(Err(error)) => Reached::Failed(error),
-                Err(_) => Reached::Failed(format!("no answer within {} s", CHECK.as_secs())),
-            };
-            Some(reached)
-        });
-        let reached = futures::future::join_all(checks).await;
-        let statuses = self.source_status().into_iter().zip(reached);
-        statuses.map(|(status, reached)| SourceStatus { reached, ..status }).collect()
-    }
-
-    /// Asks for the account of a name that may or may not exist.
-    async fn probe(&self, network: &Network, name: String) -> Result<(), String> {
-        let found = self.resolve_batch(network, &[name]).await;
-        found.map(drop).map_err(|error| ResolveError::from(error).to_string())
-    }
-
-    async fn resolve_batch(
+    /// Searches for the accounts of the names that are not among the profiles.
+    async fn search(
         &self,
         network: &Network,
         names: &[String],
-    ) -> Result<Vec<crate::source::Profile>, JobError> {
+        profiles: &mut Vec<Profile>,
+    ) -> Result<(), JobError> {
+        for name in names {
+            if profiles.iter().any(|profile| is_named(profile, name)) {
+                continue;
+            }
+            let mut next = network.source.first_lead(name);
+            for _ in 0..LONGEST_SEARCH {
+                let Some(lead) = next.take() else { break };
+                // Every step is a request of its own.
+                let permit = self.permit(&lead.scope).await?;
+                let answer = network.source.follow_lead(permit.client(), &lead).await;
+                match self.settle(network, Endpoint::Resolve, permit, answer)? {
+                    Some(Trail::Found(profile)) => profiles.push(profile),
+                    Some(Trail::Next(lead)) => next = Some(lead),
+                    Some(Trail::Nobody) => {}
+                    // Another address is asked.
+                    None => next = Some(lead),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn resolve_batch(
+        &self,
+        network: &Network,
+        names: &[String],
+    ) -> Result<Vec<Profile>, JobError> {
         loop {
             // A source with many hosts resolves one name at a time, which then says which host it is.
             let first = names.first().and_then(|name| name.parse().ok());
@@ -116,4 +116,8 @@ impl Crawler {
             }
         }
     }
+}
+
+fn is_named(profile: &Profile, name: &str) -> bool {
+    profile.screen_name.as_deref().is_some_and(|other| other.eq_ignore_ascii_case(name))
 }

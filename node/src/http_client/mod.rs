@@ -42,8 +42,6 @@ pub struct HttpSettings {
     pub accept_gzip: bool,
     /// The `User-Agent` header.
     pub user_agent: String,
-    /// Where requests may go whose hosts are not from the settings.
-    pub foreign_hosts: ForeignHosts,
 }
 
 /// Who named the host of a request.
@@ -51,8 +49,8 @@ pub struct HttpSettings {
 pub enum NamedBy {
     /// The operator, in the settings.
     Settings,
-    /// Anybody: a document of an account, or an answer of a server. See [`ForeignHosts`].
-    Strangers,
+    /// Anybody: a document of an account, or an answer of a server. It has to be one of these.
+    Strangers(ForeignHosts),
 }
 
 impl Default for HttpSettings {
@@ -65,7 +63,6 @@ impl Default for HttpSettings {
             proxy: None,
             accept_gzip: true,
             user_agent: concat!("twm/", env!("CARGO_PKG_VERSION")).to_owned(),
-            foreign_hosts: ForeignHosts::Public,
         }
     }
 }
@@ -192,7 +189,7 @@ impl HttpClient {
     pub async fn open(&self, request: Request, named_by: NamedBy) -> Result<OpenAnswer, NoAnswer> {
         let client = match named_by {
             NamedBy::Settings => &self.client,
-            NamedBy::Strangers => self.guarded(request.url())?,
+            NamedBy::Strangers(hosts) => self.guarded(request.url(), hosts)?,
         };
         let response = client.execute(request).await.map_err(|error| NoAnswer {
             delivery: if error.is_connect() { Delivery::NotSent } else { Delivery::Unanswered },
@@ -204,9 +201,8 @@ impl HttpClient {
     }
 
     /// The client for a host that a stranger named.
-    fn guarded(&self, url: &Url) -> Result<&Client, NoAnswer> {
+    fn guarded(&self, url: &Url, hosts: ForeignHosts) -> Result<&Client, NoAnswer> {
         let refused = |what: String, forbidden| NoAnswer { delivery: Delivery::NotSent, what, forbidden };
-        let hosts = self.settings.foreign_hosts;
         hosts.check(url).map_err(|forbidden| refused(forbidden.to_string(), true))?;
         if hosts == ForeignHosts::Any {
             return Ok(&self.client);

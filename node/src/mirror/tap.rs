@@ -15,7 +15,10 @@ use super::spool::{Item, Spool};
 use crate::http_client::HttpClient;
 use crate::rate::BudgetScope;
 use crate::session::PublicationHook;
-use crate::source::{Answer, Endpoint, FollowersPage, MorePosts, Profile, Source, TimelinePage};
+use crate::source::{
+    Answer, Endpoint, FollowersPage, HostCheck, HostReport, Lead, MorePosts, Profile, Source, TimelinePage,
+    Trail,
+};
 
 /// What was recorded and is not sent yet.
 pub(super) struct Tap {
@@ -85,6 +88,18 @@ impl Source for TappedSource {
 
     fn probe_name(&self) -> Option<&str> {
         self.source.probe_name()
+    }
+
+    fn host_checks(&self) -> Vec<HostCheck> {
+        self.source.host_checks()
+    }
+
+    fn check_host<'a>(
+        &'a self,
+        via: &'a HttpClient,
+        check: &'a HostCheck,
+    ) -> BoxFuture<'a, Answer<HostReport>> {
+        self.source.check_host(via, check)
     }
 
     fn has_one_host(&self, endpoint: Endpoint) -> bool {
@@ -172,6 +187,14 @@ impl Source for TappedSource {
         names: &'a [String],
     ) -> BoxFuture<'a, Answer<Vec<Profile>>> {
         async move { self.keep(self.source.resolve(via, names).await).await }.boxed()
+    }
+
+    fn first_lead(&self, name: &str) -> Option<Lead> {
+        self.source.first_lead(name)
+    }
+
+    fn follow_lead<'a>(&'a self, via: &'a HttpClient, lead: &'a Lead) -> BoxFuture<'a, Answer<Trail>> {
+        self.source.follow_lead(via, lead)
     }
 }
 

@@ -367,8 +367,7 @@ fn open_networks(
 }
 
 fn bluesky(settings: &Bluesky, spool: PathBuf, world: &World) -> anyhow::Result<Arc<dyn Source>> {
-    let Bluesky { contact, appview, plc, collections, repository_limit, signed_in_only, private_hosts: _ } =
-        settings;
+    let Bluesky { contact, appview, plc, collections, repository_limit, signed_in_only, .. } = settings;
     let public = BlueskySettings::new(user_agent(contact), spool);
     let settings = BlueskySettings {
         appview: appview.clone().unwrap_or(public.appview),
@@ -376,6 +375,12 @@ fn bluesky(settings: &Bluesky, spool: PathBuf, world: &World) -> anyhow::Result<
         collections: collections.clone().unwrap_or(public.collections),
         repository_limit: repository_limit.map_or(public.repository_limit, |mib| mib << 20),
         signed_in_only: *signed_in_only,
+        spool_limit: settings.spool_limit.map_or(public.spool_limit, |mib| mib << 20),
+        own_handles: settings.own_handles,
+        foreign_hosts: match settings.private_hosts {
+            true => ForeignHosts::Any,
+            false => ForeignHosts::Public,
+        },
         ..public
     };
     std::fs::create_dir_all(&settings.spool)
@@ -399,14 +404,7 @@ fn open_pool(
     addresses: Vec<Option<IpAddr>>,
     tracker: &Tracker,
 ) -> anyhow::Result<AddressPool> {
-    let is_private =
-        |source: &SourceSettings| matches!(source, SourceSettings::Bluesky(b) if b.private_hosts);
-    let foreign_hosts = match settings.sources.values().any(is_private) {
-        true => ForeignHosts::Any,
-        false => ForeignHosts::Public,
-    };
-    let http =
-        HttpSettings { request_timeout: settings.request_timeout, foreign_hosts, ..HttpSettings::default() };
+    let http = HttpSettings { request_timeout: settings.request_timeout, ..HttpSettings::default() };
     let budgets = BudgetSettings { margin: settings.margin, ..BudgetSettings::default() };
     let env = LedgerEnv {
         clock: world.clock.clone(),

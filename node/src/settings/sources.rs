@@ -56,6 +56,10 @@ pub struct Bluesky {
     pub collections: Option<Vec<String>>,
     /// Largest repository that is fetched whole, MiB.
     pub repository_limit: Option<u64>,
+    /// Most disk space of all repositories that are read at once, MiB.
+    pub spool_limit: Option<u64>,
+    /// Whether handles are looked up at their own hosts, without the AppView.
+    pub own_handles: bool,
     /// Whether accounts are crawled that ask not to be shown to those who are not signed in.
     pub signed_in_only: bool,
     /// Whether accounts may be on hosts of this machine and of private networks, for tests.
@@ -110,6 +114,8 @@ impl fmt::Display for SourceSettings {
                 plc.iter().try_for_each(|url| writeln!(f, "plc = {url:?}"))?;
                 collections.iter().try_for_each(|names| writeln!(f, "collections = {names:?}"))?;
                 repository_limit.iter().try_for_each(|mib| writeln!(f, "repository-limit-mib = {mib}"))?;
+                bluesky.spool_limit.iter().try_for_each(|mib| writeln!(f, "spool-limit-mib = {mib}"))?;
+                writeln!(f, "own-handles = {}", bluesky.own_handles)?;
                 writeln!(f, "signed-in-only = {}", bluesky.signed_in_only)?;
                 writeln!(f, "private-hosts = {}", bluesky.private_hosts)
             }
@@ -203,6 +209,8 @@ impl Table<'_> {
                 plc: self.text("plc"),
                 collections: self.list("collections"),
                 repository_limit: self.parsed_number("repository-limit-mib", 1..=65_536),
+                spool_limit: self.parsed_number("spool-limit-mib", 1..=1_048_576),
+                own_handles: self.switch("own-handles"),
                 signed_in_only: self.switch("signed-in-only"),
                 private_hosts: self.switch("private-hosts"),
             }))),

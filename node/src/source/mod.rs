@@ -10,11 +10,13 @@
 mod answer;
 pub mod bluesky;
 mod bounded;
+mod check;
 mod cursor;
 mod error;
 pub mod mastodon;
 mod page;
 mod profile;
+mod search;
 #[cfg(test)]
 pub(crate) mod test_server;
 pub mod twitter;
@@ -25,10 +27,12 @@ use futures::future::BoxFuture;
 use storage::ids::UserId;
 
 pub use answer::Answer;
+pub use check::{HostCheck, HostReport};
 pub use cursor::{CursorLoops, CursorWatch};
 pub use error::{Asked, GoneReason, SourceError};
 pub use page::{FollowersPage, MorePosts, TimelineItem, TimelinePage};
 pub use profile::{BLUESKY_RULE_FIELDS, FieldNames, Profile, ProfileError};
+pub use search::{Lead, Trail};
 
 use crate::http_client::HttpClient;
 use crate::rate::{BudgetScope, RateInfo};
@@ -71,6 +75,20 @@ pub trait Source: Send + Sync + 'static {
 
     /// A name that a check of the source looks up; `None` if there is no host that stands for all.
     fn probe_name(&self) -> Option<&str>;
+
+    /// What else a check asks, host by host: no more than some dozens. By default nothing.
+    fn host_checks(&self) -> Vec<HostCheck> {
+        Vec::new()
+    }
+
+    /// Asks a host, with at most one request.
+    fn check_host<'a>(
+        &'a self,
+        _via: &'a HttpClient,
+        _check: &'a HostCheck,
+    ) -> BoxFuture<'a, Answer<HostReport>> {
+        std::future::ready(Answer::unasked(Ok(HostReport::Fine(None)))).boxed()
+    }
 
     /// Whether one host answers an endpoint for all accounts. If it cannot be reached, jobs wait for it; if one of many
     /// cannot, its accounts fail after some attempts, so that a crawl ends.
@@ -137,4 +155,15 @@ pub trait Source: Send + Sync + 'static {
     /// [`lookup_batch`](Self::lookup_batch) of them; unknown names are missing.
     fn resolve<'a>(&'a self, via: &'a HttpClient, names: &'a [String])
     -> BoxFuture<'a, Answer<Vec<Profile>>>;
+
+    /// Where the search begins for a name that [`resolve`](Self::resolve) did not find. A network whose look-up says all has
+    /// nothing to search.
+    fn first_lead(&self, _name: &str) -> Option<Lead> {
+        None
+    }
+
+    /// Makes one step of such a search, with at most one request.
+    fn follow_lead<'a>(&'a self, _via: &'a HttpClient, _lead: &'a Lead) -> BoxFuture<'a, Answer<Trail>> {
+        std::future::ready(Answer::unasked(Ok(Trail::Nobody))).boxed()
+    }
 }

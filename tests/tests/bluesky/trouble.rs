@@ -78,10 +78,9 @@ async fn a_pds_that_hangs_costs_a_timeout_and_not_the_walk() {
     source.locate(&client(), &user(&ada.did)).await.outcome.unwrap();
     server.pds().freeze().unwrap();
     let impatient = {
-        use node::http_client::{ClientTls, ForeignHosts, HttpClient, HttpSettings};
+        use node::http_client::{ClientTls, HttpClient, HttpSettings};
         let idle_timeout = std::time::Duration::from_millis(500);
-        let settings =
-            HttpSettings { foreign_hosts: ForeignHosts::Any, idle_timeout, ..HttpSettings::default() };
+        let settings = HttpSettings { idle_timeout, ..HttpSettings::default() };
         HttpClient::new(
             None,
             &settings,

@@ -17,6 +17,7 @@ pub fn settings(server: &BlueskyServer) -> BlueskySettings {
     BlueskySettings {
         appview: server.appview_url(),
         plc: server.plc_url(),
+        foreign_hosts: ForeignHosts::Any,
         ..BlueskySettings::new("twm-tests (nobody@example.org)", server.folder())
     }
 }
@@ -35,8 +36,8 @@ pub fn pages_only(server: &BlueskyServer) -> BlueskySource {
 }
 
 pub fn client() -> HttpClient {
-    let settings = HttpSettings { foreign_hosts: ForeignHosts::Any, ..HttpSettings::default() };
-    HttpClient::new(None, &settings, &ClientTls::new().unwrap(), Arc::new(SystemClock::new())).unwrap()
+    HttpClient::new(None, &HttpSettings::default(), &ClientTls::new().unwrap(), Arc::new(SystemClock::new()))
+        .unwrap()
 }
 
 pub fn user(did: &str) -> UserId {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use node::source::SourceError;
 use node::source::mastodon::HostState;
+use node::source::{HostReport, Source as _, SourceError};
 use tokio::time::{Instant, timeout};
 use twm_tests::emulator::mastodon::{FediverseOptions, HostKind};
 
@@ -88,6 +88,35 @@ async fn a_check_says_what_each_host_is() {
         let found = crawl.source.check_software(&crawl.client, &host).await.outcome.ok().flatten();
         assert_eq!(found.as_ref().map(|software| software.name.as_str()), software, "{host}");
     }
+    // As `source check` asks: the hosts that were asked before, those that failed first, a question at a time.
+    let source = &crawl.source;
+    let checks = source.host_checks();
+    let hosts: Vec<&str> = checks.iter().map(|check| check.host.as_str()).collect();
+    assert_eq!(hosts.len(), 9);
+    assert!(
+        hosts.iter().position(|host| *host == "h8.test") < hosts.iter().position(|host| *host == "h1.test")
+    );
+    let mut said = std::collections::BTreeMap::new();
+    for mut check in checks {
+        let host = check.host.clone();
+        let told = loop {
+            match source.check_host(&crawl.client, &check).await.outcome {
+                Ok(HostReport::Next(next)) => check = next,
+                Ok(HostReport::Fine(about)) => break about.unwrap_or_default(),
+                Ok(HostReport::Wrong(what)) => break what,
+                Err(error) => break error.to_string(),
+            }
+        };
+        said.insert(host, told);
+    }
+    assert_eq!(said["h2.test"], "3.5.19");
+    assert!(said["h6.test"].contains("misskey") && said["h6.test"].contains("no such API"), "{said:?}");
+    assert!(
+        said["h4.test"].contains("limited federation mode") && said["h4.test"].contains("token-files"),
+        "{said:?}"
+    );
+    assert!(said["h8.test"].contains("host h8.test"), "{said:?}");
+    assert!(said["h7.test"].starts_with("it has no such API"), "{said:?}");
     for wrong in ["localhost", "10.0.0.1", "h1.test:80", "H1.test", "h1.test/x"] {
         assert!(crawl.source.check_api(&crawl.client, wrong).await.outcome.is_err(), "{wrong}");
     }

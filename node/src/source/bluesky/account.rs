@@ -10,9 +10,27 @@ use super::verdict::{Refusal, gone_by_status};
 use super::{BlueskySource, NamedBy};
 use crate::http_client::HttpClient;
 use crate::rate::RateInfo;
-use crate::source::{Answer, Asked, GoneReason, SourceError};
+use crate::source::{Answer, Asked, GoneReason, HostReport, SourceError};
+
+/// A DID that no directory has.
+const NOBODY: &str = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
 
 impl BlueskySource {
+    /// Whether the directory of DIDs answers as one: it says of a DID that nobody has that it is not there.
+    pub(super) async fn check_directory(&self, via: &HttpClient) -> Answer<HostReport> {
+        let ask = Ask::get((&self.plc, NamedBy::Settings), &format!("/{NOBODY}"), &[], None, &self.agent);
+        let asked = ask.asked.clone();
+        let Answer { outcome, mut rate, .. } = ask.send(via).await;
+        let outcome = match outcome {
+            Ok(Reply::Good(_) | Reply::Refused(Refusal { status: 404 | 410, .. })) => {
+                Ok(HostReport::Fine(None))
+            }
+            Ok(Reply::Refused(refusal)) => Err(refusal.error(&asked, &mut rate)),
+            Err(error) => Err(error),
+        };
+        Answer { outcome, rate, cost: 0 }
+    }
+
     /// Asks for the DID document, and remembers it.
     pub(super) async fn locate_account(&self, via: &HttpClient, user: &UserId) -> Answer<()> {
         let Some(did) = Did::of(user) else { return self.no_did(user) };
@@ -32,7 +50,7 @@ impl BlueskySource {
             Did::Web(host) => match Url::parse(&format!("https://{host}")) {
                 Ok(url) => {
                     let path = "/.well-known/did.json";
-                    Ask::get((&url, NamedBy::Strangers), path, &[], Some(user), &self.agent)
+                    Ask::get((&url, self.strangers()), path, &[], Some(user), &self.agent)
                 }
                 Err(_) => return self.no_did(user),
             },

@@ -112,7 +112,7 @@ fn unanswered<T>(asked: &Asked, none: NoAnswer, named_by: NamedBy) -> Answer<T> 
     };
     let delivery = match named_by {
         // One account's server that is away is no outage of the network: a request that was not sent would be one.
-        NamedBy::Strangers if !none.forbidden => Delivery::Unanswered,
+        NamedBy::Strangers(_) if !none.forbidden => Delivery::Unanswered,
         _ => none.delivery,
     };
     Answer { outcome: Err(error), rate: RateInfo { delivery, ..RateInfo::not_sent() }, cost: 0 }

@@ -10,7 +10,9 @@
 mod account;
 mod ask;
 mod directory;
+mod dns;
 mod document;
+mod handles;
 mod ids;
 mod labels;
 mod listing;
@@ -38,11 +40,16 @@ pub use settings::{BlueskySettings, BlueskySettingsError};
 
 use ask::Ask;
 use directory::Directory;
+use dns::Dns;
 use ids::Did;
 use listing::Waiting;
+use repository::Room;
 use settings::Checked;
 
-use super::{Answer, Asked, Endpoint, FollowersPage, Profile, Source, SourceError, TimelinePage};
+use super::{
+    Answer, Asked, Endpoint, FollowersPage, HostCheck, HostReport, Lead, Profile, Source, SourceError,
+    TimelinePage, Trail,
+};
 use crate::http_client::{HttpClient, NamedBy};
 use crate::rate::{BudgetScope, Per};
 
@@ -61,6 +68,9 @@ pub struct BlueskySource {
     settings: BlueskySettings,
     accounts: Directory,
     waiting: Waiting,
+    dns: Dns,
+    /// For repositories that are read.
+    room: Room,
     clock: Arc<dyn Clock>,
     work: Work,
 }
@@ -83,7 +93,9 @@ impl BlueskySource {
     ) -> Result<Self, BlueskySettingsError> {
         let Checked { appview, plc, collections, user_agent: agent } = settings::check(&settings)?;
         let (accounts, waiting) = (Directory::new(clock.clone()), Waiting::default());
-        Ok(Self { appview, plc, collections, agent, settings, accounts, waiting, clock, work })
+        let dns = settings.name_servers.clone().map_or_else(Dns::of_this_host, Dns::new);
+        let room = Room::new(settings.spool_limit.max(settings.repository_limit));
+        Ok(Self { appview, plc, collections, agent, settings, accounts, waiting, dns, room, clock, work })
     }
 
     /// A request to the AppView.
@@ -95,7 +107,12 @@ impl BlueskySource {
     /// A request to the server of an account.
     fn of_pds(&self, pds: &Url, method: &str, parameters: &[(&str, &str)], user: &UserId) -> Ask {
         let path = format!("/xrpc/{method}");
-        Ask::get((pds, NamedBy::Strangers), &path, parameters, Some(user), &self.agent)
+        Ask::get((pds, self.strangers()), &path, parameters, Some(user), &self.agent)
+    }
+
+    /// For hosts that accounts name themselves.
+    fn strangers(&self) -> NamedBy {
+        NamedBy::Strangers(self.settings.foreign_hosts)
     }
 
     /// A refusal before anything was sent: this is no account of the network.
@@ -133,6 +150,20 @@ impl Source for BlueskySource {
 
     fn probe_name(&self) -> Option<&str> {
         Some("bsky.app")
+    }
+
+    fn host_checks(&self) -> Vec<HostCheck> {
+        let host = self.plc.as_str().to_owned();
+        vec![HostCheck { scope: BudgetScope::new(&host, Per::Address), host, step: "health" }]
+    }
+
+    /// The AppView is asked for a name; this is the directory.
+    fn check_host<'a>(
+        &'a self,
+        via: &'a HttpClient,
+        _check: &'a HostCheck,
+    ) -> BoxFuture<'a, Answer<HostReport>> {
+        self.check_directory(via).boxed()
     }
 
     fn has_one_host(&self, endpoint: Endpoint) -> bool {
@@ -207,5 +238,13 @@ impl Source for BlueskySource {
         names: &'a [String],
     ) -> BoxFuture<'a, Answer<Vec<Profile>>> {
         self.profiles_by_handle(via, names).boxed()
+    }
+
+    fn first_lead(&self, name: &str) -> Option<Lead> {
+        self.first_step(name)
+    }
+
+    fn follow_lead<'a>(&'a self, via: &'a HttpClient, lead: &'a Lead) -> BoxFuture<'a, Answer<Trail>> {
+        self.step(via, lead).boxed()
     }
 }

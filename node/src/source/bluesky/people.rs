@@ -16,9 +16,6 @@ use crate::source::{
     Answer, Asked, CursorLoops, FollowersPage, GoneReason, MOST_ITEMS, Profile, SourceError,
 };
 
-/// A handle of an account whose own handle does not lead back to it.
-const INVALID_HANDLE: &str = "handle.invalid";
-
 /// A profile as answers hold it.
 struct Person {
     profile: Profile,
@@ -196,9 +193,8 @@ impl BlueskySource {
         Ok(shown.map(|person| person.profile).collect())
     }
 
-    /// The AppView resolves handles both ways: it shows a handle only if the account's document names it.
-    ///
-    /// An account that is gone has no profile, but its handle still leads to it, so that a crawl can say why it is gone.
+    /// The AppView resolves handles both ways: it shows a handle only if the account's document names it. Those that have no
+    /// profile are searched for: an account that is gone has none, and a crawl shall say why it is gone.
     pub(super) async fn profiles_by_handle(
         &self,
         via: &HttpClient,
@@ -211,65 +207,15 @@ impl BlueskySource {
             let remedy = "handles are host names such as ada.bsky.social";
             return Answer::unasked(Err(SourceError::Refused { asked, status: None, what, remedy }));
         }
-        let mut answer = self.profiles(via, &names).await;
-        let Ok(profiles) = &mut answer.outcome else { return answer };
-        profiles.retain(|profile| profile.screen_name.as_ref().is_some_and(|handle| names.contains(handle)));
-        let known =
-            |name: &&String| !profiles.iter().any(|profile| profile.screen_name.as_ref() == Some(name));
-        let missing: Vec<&String> = names.iter().filter(known).collect();
-        let mut gone = Vec::new();
-        for name in missing {
-            match Box::pin(self.gone_by_handle(via, name, &mut answer.rate)).await {
-                Ok(profile) => gone.extend(profile),
-                Err(error) => {
-                    answer.outcome = Err(error);
-                    return answer;
-                }
-            }
+        if self.settings.own_handles {
+            // Each is searched for.
+            return Answer::unasked(Ok(Vec::new()));
         }
+        let answer = self.profiles(via, &names).await;
         answer.and_then(|mut profiles| {
-            profiles.extend(gone);
+            profiles
+                .retain(|profile| profile.screen_name.as_ref().is_some_and(|handle| names.contains(handle)));
             Ok(profiles)
         })
-    }
-
-    /// The account that a handle leads to and that claims the handle in turn. `None` if there is none.
-    async fn gone_by_handle(
-        &self,
-        via: &HttpClient,
-        name: &str,
-        rate: &mut RateInfo,
-    ) -> Result<Option<Profile>, SourceError> {
-        #[derive(Deserialize)]
-        struct Body {
-            did: String,
-        }
-        let ask = self.of_appview("com.atproto.identity.resolveHandle", &[("handle", name)], None);
-        let asked = ask.asked.clone();
-        let answer = ask.send(via).await;
-        *rate = answer.rate;
-        let body = match answer.outcome? {
-            Reply::Good(body) => body,
-            Reply::Refused(refusal) if refusal.status == 400 => return Ok(None),
-            Reply::Refused(refusal) => return Err(refusal.error(&asked, rate)),
-        };
-        let body: Body = serde_json::from_slice(&body).map_err(|error| garbage(&asked, error.to_string()))?;
-        let (Some(did), Ok(user)) = (Did::parse(&body.did), body.did.parse::<UserId>()) else {
-            return Ok(None);
-        };
-        let document = match self.document(via, &user, &did).await.outcome {
-            Ok(document) => document,
-            Err(SourceError::Gone { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if document.handle.as_deref() != Some(name) {
-            return Ok(None);
-        }
-        self.accounts.insert(&user, document);
-        let raw = serde_json::json!({"did": body.did, "handle": name}).to_string();
-        let raw = RawValue::from_string(raw).map_err(|error| garbage(&asked, error.to_string()))?;
-        Ok(Profile::from_bluesky(raw)
-            .ok()
-            .filter(|profile| profile.screen_name.as_deref() != Some(INVALID_HANDLE)))
     }
 }

@@ -1,5 +1,6 @@
 //! Settings of the source.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 
 use super::ids::is_collection;
+use crate::http_client::ForeignHosts;
 
 /// Most collections: the cursor of a walk has a place in each.
 const MOST_COLLECTIONS: usize = 8;
@@ -30,6 +32,18 @@ pub struct BlueskySettings {
     pub user_agent: String,
     /// A folder for repositories while they are read. Nothing stays in it.
     pub spool: PathBuf,
+    /// Most bytes in it, of all repositories that are read at once; one that finds no room is read in pages. By default 1
+    /// GiB, and at least the limit of one repository.
+    pub spool_limit: u64,
+    /// Where hosts may be that accounts name. By default on the public internet.
+    pub foreign_hosts: ForeignHosts,
+    /// Whether handles are looked up at their own hosts without asking the AppView before. By default, those that it does not
+    /// know are.
+    pub own_handles: bool,
+    /// The name servers that are asked for handles; by default those of this host.
+    pub name_servers: Option<Vec<SocketAddr>>,
+    /// Where the hosts of handles are reached, for tests: each request names its host in the `Host` header.
+    pub handle_gateway: Option<String>,
 }
 
 impl BlueskySettings {
@@ -44,6 +58,11 @@ impl BlueskySettings {
             signed_in_only: false,
             user_agent: user_agent.into(),
             spool: spool.into(),
+            spool_limit: 1 << 30,
+            foreign_hosts: ForeignHosts::Public,
+            own_handles: false,
+            name_servers: None,
+            handle_gateway: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use storage::env::{ManualClock, SystemClock};
 
 use super::repository::tests::{DID, car_of};
 use super::*;
-use crate::http_client::{ClientTls, ForeignHosts, HttpSettings};
+use crate::http_client::{ClientTls, ForeignHosts};
 use crate::rate::Delivery;
 use crate::source::test_server::{Seen, quick_settings, serve};
 use crate::source::{GoneReason, MorePosts};
@@ -62,6 +62,9 @@ fn settings(origin: &str) -> BlueskySettings {
     BlueskySettings {
         appview: origin.to_owned(),
         plc: origin.to_owned(),
+        foreign_hosts: ForeignHosts::Any,
+        name_servers: Some(Vec::new()),
+        handle_gateway: Some(origin.to_owned()),
         ..BlueskySettings::new("twm-test (contact@example.org)", spool)
     }
 }
@@ -74,14 +77,9 @@ fn source(origin: &str) -> BlueskySource {
     source_of(settings(origin))
 }
 
-fn client_of(foreign_hosts: ForeignHosts) -> HttpClient {
-    let settings = HttpSettings { foreign_hosts, ..quick_settings() };
-    HttpClient::new(None::<IpAddr>, &settings, &ClientTls::new().unwrap(), Arc::new(SystemClock::new()))
-        .unwrap()
-}
-
 fn client() -> HttpClient {
-    client_of(ForeignHosts::Any)
+    let tls = ClientTls::new().unwrap();
+    HttpClient::new(None::<IpAddr>, &quick_settings(), &tls, Arc::new(SystemClock::new())).unwrap()
 }
 
 fn user(did: &str) -> UserId {
@@ -412,7 +410,8 @@ async fn a_document_cannot_lead_into_the_nodes_own_network() {
             method.starts_with("did:").then(|| answer(200, document(method, home, "a.b")))
         })
         .await;
-        let (source, client, user) = (source(&origin), client_of(ForeignHosts::Public), user(DID));
+        let guarded = BlueskySettings { foreign_hosts: ForeignHosts::Public, ..settings(&origin) };
+        let (source, client, user) = (source_of(guarded), client(), user(DID));
         source.locate(&client, &user).await.outcome.unwrap();
         let answer = source.timeline_page(&client, &user, None, None).await;
         assert_eq!(answer.rate.delivery, Delivery::NotSent, "{home}");

@@ -39,6 +39,8 @@ enum Fetched {
     Whole(Repository),
     /// It is too large, or the server does not send it.
     No(String),
+    /// Others take the room that it needs.
+    NoRoom(String),
 }
 
 impl BlueskySource {
@@ -85,6 +87,13 @@ impl BlueskySource {
             Answer { outcome: Ok(Reply::Good(Fetched::Whole(repository))), rate, .. } => (rate, repository),
             Answer { outcome: Ok(Reply::Good(Fetched::No(why))), rate, .. } => {
                 let outcome = self.in_pages_instead(&asked, why, forced);
+                return Answer { outcome, rate, cost: 0 };
+            }
+            Answer { outcome: Ok(Reply::Good(Fetched::NoRoom(why))), rate, .. } => {
+                let outcome = match forced {
+                    true => Err(passing(&asked, why)),
+                    false => self.in_pages_instead(&asked, why, forced),
+                };
                 return Answer { outcome, rate, cost: 0 };
             }
             Answer { outcome: Ok(Reply::Refused(refusal)), rate, .. } => {
@@ -164,7 +173,7 @@ impl BlueskySource {
             return Answer { outcome: settled(refusal, asked, &mut rate), rate, cost: 0 };
         }
         let limit = self.settings.repository_limit;
-        let mut incoming = Incoming::new(&self.settings.spool, limit);
+        let mut incoming = Incoming::new(&self.settings.spool, limit, &self.room);
         if answer.length().is_some_and(|length| length > limit) {
             let why = format!("the repository has more than {limit} bytes");
             return Answer { outcome: Ok(Reply::Good(Fetched::No(why))), rate, cost: 0 };
@@ -195,6 +204,9 @@ impl BlueskySource {
                 }
                 Ok(Ok(Err(repository))) => Ok(Reply::Good(Fetched::Whole(repository))),
                 Ok(Err(RepositoryError::TooLarge { what })) => Ok(Reply::Good(Fetched::No(what))),
+                Ok(Err(error @ RepositoryError::NoRoom { .. })) => {
+                    Ok(Reply::Good(Fetched::NoRoom(error.to_string())))
+                }
                 Ok(Err(error)) => Err(unreadable(asked, &error)),
                 Err(lost) => Err(passing(asked, lost.to_string())),
             };
@@ -325,7 +337,7 @@ fn broken(asked: &Asked, error: BodyError) -> SourceError {
 
 fn unreadable(asked: &Asked, error: &RepositoryError) -> SourceError {
     match error {
-        RepositoryError::Spool { .. } => passing(asked, error.to_string()),
+        RepositoryError::Spool { .. } | RepositoryError::NoRoom { .. } => passing(asked, error.to_string()),
         RepositoryError::TooLarge { .. } | RepositoryError::Damaged(_) => garbage(asked, error.to_string()),
     }
 }

@@ -1,11 +1,23 @@
 //! What a host is, for `source check`: at most two requests a host.
 
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
 use serde::Deserialize;
 
 use super::acct::Acct;
+use super::hosts::Budget;
 use super::{MastodonSource, spare_pages, unfit};
 use crate::http_client::HttpClient;
-use crate::source::{Answer, Asked, SourceError};
+use crate::source::{Answer, Asked, HostCheck, HostReport, SourceError};
+
+/// Most hosts that a check asks.
+const MOST_CHECKED: usize = 30;
+/// Most hosts that are remembered.
+const MOST_MET: usize = 1000;
+/// The questions to a host.
+const API: &str = "api";
+const SOFTWARE: &str = "software";
 
 /// What a host says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +42,76 @@ pub struct Software {
     pub version: String,
 }
 
+/// The hosts that were asked, with whether the last request failed for a reason that is not the account's. When there are
+/// too many, all are forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Met(Mutex<BTreeMap<String, bool>>);
+
+impl Met {
+    pub fn note<T>(&self, host: &str, outcome: &Result<T, SourceError>) {
+        let failed = matches!(outcome, Err(error) if !matches!(error, SourceError::Gone { .. } | SourceError::Limited { .. }));
+        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = hosts.get_mut(host) {
+            *before = failed;
+            return;
+        }
+        if hosts.len() >= MOST_MET {
+            hosts.clear();
+        }
+        hosts.insert(host.to_owned(), failed);
+    }
+
+    /// Those that failed first.
+    fn hosts(&self) -> Vec<String> {
+        let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (failed, fine): (Vec<_>, Vec<_>) = hosts.iter().partition(|(_, failed)| **failed);
+        failed.into_iter().chain(fine).map(|(host, _)| host.clone()).collect()
+    }
+}
+
 impl MastodonSource {
+    /// The hosts of the settings, then those that were asked before, the ones that failed first.
+    pub(super) fn hosts_to_check(&self) -> Vec<HostCheck> {
+        let mut hosts = self.hosts.named();
+        hosts.extend(self.met.hosts());
+        let mut seen = HashSet::new();
+        hosts.retain(|host| seen.insert(host.clone()));
+        hosts.truncate(MOST_CHECKED);
+        hosts.into_iter().map(|host| self.question(host, API)).collect()
+    }
+
+    fn question(&self, host: String, step: &'static str) -> HostCheck {
+        HostCheck { scope: self.hosts.scope(&host, Budget::Plain), host, step }
+    }
+
+    /// What a host is. One without the API is asked for its software.
+    pub(super) async fn check_step(&self, via: &HttpClient, check: &HostCheck) -> Answer<HostReport> {
+        let host = &check.host;
+        if check.step == SOFTWARE {
+            let answer = self.check_software(via, host).await;
+            return answer.and_then(|software| {
+                let runs = match software {
+                    Some(Software { name, version }) => {
+                        format!("it runs {name} {version}, which has no such API")
+                    }
+                    None => "it has no such API".to_owned(),
+                };
+                Ok(HostReport::Wrong(format!(
+                    "{runs}; leave its accounts out, or name the host of its API in api-urls"
+                )))
+            });
+        }
+        self.check_api(via, host).await.and_then(|state| {
+            Ok(match state {
+                HostState::Api { version } => HostReport::Fine(Some(version)),
+                HostState::Limited => HostReport::Wrong(
+                    "it is in limited federation mode and answers nobody without a token; give one in token-files".to_owned(),
+                ),
+                HostState::NoApi => HostReport::Next(self.question(host.clone(), SOFTWARE)),
+            })
+        })
+    }
+
     /// Asks a host for the description of its API. Only a host in limited federation mode wants a token for it.
     ///
     /// A host that wants a token for accounts alone is [`HostState::Api`] here and refuses look-ups.

@@ -7,7 +7,7 @@ use reqwest::{Method, Request, Url};
 
 use super::acct::Acct;
 use super::settings::{MastodonSettings, MastodonSettingsError, agent, base_url, bearer};
-use crate::http_client::NamedBy;
+use crate::http_client::{ForeignHosts, NamedBy};
 use crate::rate::{BudgetScope, Per};
 
 /// What the settings say about all hosts.
@@ -67,8 +67,16 @@ impl Hosts {
     pub fn named_by(&self, domain: &str) -> NamedBy {
         match self.gateway.is_some() || self.apis.contains_key(domain) {
             true => NamedBy::Settings,
-            false => NamedBy::Strangers,
+            false => NamedBy::Strangers(ForeignHosts::Public),
         }
+    }
+
+    /// The hosts that the settings name.
+    pub fn named(&self) -> Vec<String> {
+        let mut hosts: Vec<String> = self.tokens.keys().chain(self.apis.keys()).cloned().collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts
     }
 
     pub fn has_token(&self, domain: &str) -> bool {

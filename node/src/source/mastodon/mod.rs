@@ -40,11 +40,12 @@ pub use check::{HostState, Software};
 pub use settings::{MastodonSettings, MastodonSettingsError};
 
 use super::{
-    Answer, Asked, Endpoint, FollowersPage, GoneReason, HttpClient, Profile, RateInfo, Source, SourceError,
-    TimelinePage,
+    Answer, Asked, Endpoint, FollowersPage, GoneReason, HostCheck, HostReport, HttpClient, Profile, RateInfo,
+    Source, SourceError, TimelinePage,
 };
 use crate::rate::BudgetScope;
 use account::Account;
+use check::Met;
 use hosts::{Budget, Hosts};
 use known::Memory;
 use page::List;
@@ -63,6 +64,7 @@ const NAMES: &str = "accounts are named user@host";
 pub struct MastodonSource {
     hosts: Hosts,
     memory: Memory,
+    met: Met,
 }
 
 /// A successful answer.
@@ -77,11 +79,23 @@ impl MastodonSource {
     /// # Errors
     /// A setting is invalid.
     pub fn new(settings: &MastodonSettings) -> Result<Self, MastodonSettingsError> {
-        Ok(Self { hosts: Hosts::new(settings)?, memory: Memory::default() })
+        Ok(Self { hosts: Hosts::new(settings)?, memory: Memory::default(), met: Met::default() })
     }
 
     /// Sends one request to a host.
     async fn ask(
+        &self,
+        via: &HttpClient,
+        asked: &Asked,
+        (domain, path): (&str, &str),
+        query: &[(&str, &str)],
+    ) -> Answer<Good> {
+        let answer = self.send(via, asked, (domain, path), query).await;
+        self.met.note(domain, &answer.outcome);
+        answer
+    }
+
+    async fn send(
         &self,
         via: &HttpClient,
         asked: &Asked,
@@ -197,6 +211,18 @@ impl Source for MastodonSource {
 
     fn probe_name(&self) -> Option<&str> {
         None
+    }
+
+    fn host_checks(&self) -> Vec<HostCheck> {
+        self.hosts_to_check()
+    }
+
+    fn check_host<'a>(
+        &'a self,
+        via: &'a HttpClient,
+        check: &'a HostCheck,
+    ) -> BoxFuture<'a, Answer<HostReport>> {
+        self.check_step(via, check).boxed()
     }
 
     fn has_one_host(&self, _endpoint: Endpoint) -> bool {

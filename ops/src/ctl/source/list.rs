@@ -19,7 +19,9 @@ pub async fn run(cluster: &Cluster, output: Output, check: bool) -> Result<(), C
     }
     let wrong: usize = nodes.iter().map(wrong).sum();
     match check && wrong > 0 {
-        true => Err(CtlError::Unhealthy(format!("{wrong} of the sources were not reached"))),
+        true => Err(CtlError::Unhealthy(format!(
+            "{wrong} of the sources and hosts were not reached, or cannot be crawled"
+        ))),
         false => Ok(()),
     }
 }

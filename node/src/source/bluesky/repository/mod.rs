@@ -10,6 +10,7 @@
 mod car;
 mod cbor;
 mod cid;
+mod room;
 mod spool;
 #[cfg(test)]
 pub(super) mod tests;
@@ -21,7 +22,9 @@ use std::path::{Path, PathBuf};
 use car::{Index, Scanner};
 use cbor::Decoder;
 use cid::Cid;
-use spool::Spool;
+pub(super) use room::Room;
+use room::Taken;
+use spool::{IN_MEMORY, Spool};
 use tree::Walk;
 
 /// Where accounts describe themselves.
@@ -33,6 +36,9 @@ pub(super) enum RepositoryError {
     /// It exceeds a limit.
     #[error("the repository is too large: {what}")]
     TooLarge { what: String },
+    /// Others take the room.
+    #[error("the repositories that are read now take {} MiB, as much as they may", .limit >> 20)]
+    NoRoom { limit: u64 },
     /// It is not what it should be.
     #[error("the repository is damaged: {0}")]
     Damaged(String),
@@ -48,12 +54,15 @@ pub(super) struct Incoming {
     folder: PathBuf,
     bytes: u64,
     limit: u64,
+    room: Room,
+    taken: Taken,
 }
 
 impl Incoming {
-    /// One of at most `limit` bytes, spooled in `folder` if it is not small.
-    pub(super) fn new(folder: &Path, limit: u64) -> Self {
-        Self { scanner: Scanner::new(), spool: Spool::new(), folder: folder.to_owned(), bytes: 0, limit }
+    /// One of at most `limit` bytes, spooled in `folder` if it is not small and there is room.
+    pub(super) fn new(folder: &Path, limit: u64, room: &Room) -> Self {
+        let (scanner, spool, taken) = (Scanner::new(), Spool::new(), room.nothing());
+        Self { scanner, spool, folder: folder.to_owned(), bytes: 0, limit, room: room.clone(), taken }
     }
 
     /// Takes the next piece.
@@ -61,6 +70,9 @@ impl Incoming {
         self.bytes += piece.len() as u64;
         if self.bytes > self.limit {
             return Err(RepositoryError::TooLarge { what: format!("more than {} bytes", self.limit) });
+        }
+        if self.bytes > IN_MEMORY as u64 && !self.taken.grow_to(self.bytes) {
+            return Err(RepositoryError::NoRoom { limit: self.room.limit() });
         }
         self.scanner.feed(piece)?;
         let spooled = self.spool.append(piece, &self.folder);
@@ -70,7 +82,7 @@ impl Incoming {
     /// Opens it: it must be that of `did`.
     pub(super) fn finish(self, did: &str) -> Result<Repository, RepositoryError> {
         let (root, index) = self.scanner.finish()?;
-        let blocks = Blocks { spool: self.spool, index, folder: self.folder };
+        let blocks = Blocks { spool: self.spool, index, folder: self.folder, _taken: self.taken };
         let damaged = |what: &str| RepositoryError::Damaged(format!("its root: {what}"));
         let commit = blocks.load(&root)?;
         let (owner, tree) = commit_of(&commit).map_err(damaged)?;
@@ -99,6 +111,7 @@ struct Blocks {
     spool: Spool,
     index: Index,
     folder: PathBuf,
+    _taken: Taken,
 }
 
 impl Blocks {

@@ -152,7 +152,7 @@ pub(in crate::source::bluesky) fn car_of(keys: &[&str]) -> Vec<u8> {
 
 /// Reads a CAR in pieces of `piece` bytes.
 fn read(car: &[u8], piece: usize, folder: &Path) -> Result<Vec<(usize, String)>, RepositoryError> {
-    let mut incoming = Incoming::new(folder, 1 << 20);
+    let mut incoming = Incoming::new(folder, 1 << 20, &Room::new(1 << 30));
     for piece in car.chunks(piece) {
         incoming.push(piece)?;
     }
@@ -272,7 +272,7 @@ fn an_endless_path_a_foreign_root_and_too_much_are_refused() {
     let root = builder.commit("did:plc:other", Some(below));
     let error = read(&builder.car(root), 4096, folder.path()).unwrap_err().to_string();
     assert!(error.contains("another account"), "{error}");
-    let mut incoming = Incoming::new(folder.path(), 10);
+    let mut incoming = Incoming::new(folder.path(), 10, &Room::new(1 << 30));
     assert!(matches!(incoming.push(&[58; 11]), Err(RepositoryError::TooLarge { .. })));
 }
 
@@ -294,7 +294,7 @@ fn a_repository_larger_than_memory_is_spooled_without_a_trace() {
     let padding = builder.car(Cid::of(b""));
     // Blocks that nobody asks for, behind those of the repository.
     let car = [&small[..], &padding[1 + usize::from(padding[0])..]].concat();
-    let mut incoming = Incoming::new(folder.path(), 1 << 30);
+    let mut incoming = Incoming::new(folder.path(), 1 << 30, &Room::new(1 << 30));
     for piece in car.chunks(100_000) {
         incoming.push(piece).unwrap();
     }
@@ -303,7 +303,16 @@ fn a_repository_larger_than_memory_is_spooled_without_a_trace() {
     let mut records = incoming.finish(DID).unwrap().into_records(&collections());
     let first = records.next().unwrap().unwrap();
     assert_eq!((first.collection, first.key.to_string()), expected(&keys)[0]);
-    let mut no_folder = Incoming::new(Path::new("/nonexistent"), 1 << 30);
+    let room = Room::new(car.len() as u64);
+    let take = |incoming: &mut Incoming| car.chunks(100_000).try_for_each(|piece| incoming.push(piece));
+    let (mut one, mut other) =
+        (Incoming::new(folder.path(), 1 << 30, &room), Incoming::new(folder.path(), 1 << 30, &room));
+    take(&mut one).unwrap();
+    let read = one.finish(DID).unwrap();
+    assert!(matches!(take(&mut other), Err(RepositoryError::NoRoom { .. })), "it is taken while it is read");
+    drop((read, other));
+    take(&mut Incoming::new(folder.path(), 1 << 30, &room)).unwrap();
+    let mut no_folder = Incoming::new(Path::new("/nonexistent"), 1 << 30, &Room::new(1 << 30));
     let failed = car.chunks(100_000).find_map(|piece| no_folder.push(piece).err()).unwrap().to_string();
     assert!(failed.contains("/nonexistent"), "{failed}");
 }

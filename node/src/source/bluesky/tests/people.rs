@@ -64,6 +64,32 @@ async fn why_followers_are_refused_is_asked_of_the_profile() {
     assert!(matches!(error, SourceError::Gone { reason: GoneReason::Blocked, .. }), "{error}");
 }
 
+/// Resolves names as a crawl does: those that are not found are searched for. Returns ids and names, and how many steps
+/// were made.
+async fn found(source: &BlueskySource, names: &[&str]) -> (Vec<(String, String)>, usize) {
+    let (client, mut steps) = (client(), 1);
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut profiles = source.resolve(&client, &names).await.outcome.unwrap();
+    for name in names {
+        if profiles.iter().any(|profile| profile.screen_name.as_deref() == Some(&name.to_ascii_lowercase())) {
+            continue;
+        }
+        let mut next = source.first_lead(&name);
+        while let Some(lead) = next.take() {
+            steps += 1;
+            match source.follow_lead(&client, &lead).await.outcome.unwrap() {
+                Trail::Found(profile) => profiles.push(profile),
+                Trail::Next(lead) => next = Some(lead),
+                Trail::Nobody => {}
+            }
+        }
+    }
+    let named = |profile: Profile| (profile.id.to_string(), profile.screen_name.unwrap());
+    (profiles.into_iter().map(named).collect(), steps)
+}
+
+const GONE: &str = "did:plc:gggggggggggggggggggggggg";
+
 #[tokio::test]
 async fn handles_are_resolved_both_ways() {
     let origin = network(|method, seen| match method {
@@ -73,20 +99,76 @@ async fn handles_are_resolved_both_ways() {
             Some(answer(200, format!(r#"{{"profiles":[{profiles}]}}"#)))
         }
         "com.atproto.identity.resolveHandle" => Some(match seen.query.as_str() {
-            "handle=gone.test" => answer(200, r#"{"did":"did:plc:gggggggggggggggggggggggg"}"#),
+            "handle=gone.test" => answer(200, format!(r#"{{"did":"{GONE}"}}"#)),
             "handle=thief.test" => answer(200, format!(r#"{{"did":"{OTHER}"}}"#)),
             _ => refusal("InvalidRequest", "Unable to resolve handle"),
         }),
-        "did:plc:gggggggggggggggggggggggg" => Some(answer(200, document(method, "https://a.b", "gone.test"))),
+        GONE => Some(answer(200, document(method, "https://a.b", "gone.test"))),
         _ => None,
     })
     .await;
-    let names = ["Ada.test", "gone.test", "thief.test", "none.test"].map(str::to_owned);
-    let found = source(&origin).resolve(&client(), &names).await.outcome.unwrap();
-    let found: Vec<(String, String)> =
-        found.into_iter().map(|profile| (profile.id.to_string(), profile.screen_name.unwrap())).collect();
-    let gone = "did:plc:gggggggggggggggggggggggg".to_owned();
-    assert_eq!(found, [(DID.to_owned(), "ada.test".to_owned()), (gone, "gone.test".to_owned())]);
+    let names = ["Ada.test", "gone.test", "thief.test", "none.test"];
+    let (found, steps) = found(&source(&origin), &names).await;
+    let expected =
+        [(DID, "ada.test"), (GONE, "gone.test")].map(|(did, name)| (did.to_owned(), name.to_owned()));
+    assert_eq!(found, expected);
+    // The profiles; resolver and document twice; resolver, DNS and the handle's own host.
+    assert_eq!(steps, 1 + 2 + 2 + 3);
+}
+
+#[tokio::test]
+async fn a_handle_that_the_appview_does_not_know_is_told_by_dns_or_its_own_host() {
+    let origin = network(|method, seen| match method {
+        "app.bsky.actor.getProfiles" => Some(answer(200, r#"{"profiles":[]}"#)),
+        "com.atproto.identity.resolveHandle" => Some(refusal("InvalidRequest", "Unable to resolve handle")),
+        "atproto-did" => Some(match seen.headers["host"].to_str().unwrap() {
+            "web.test" => answer(200, format!("{OTHER}\r\n")),
+            "long.test" => answer(200, "did:plc:".repeat(1000)),
+            "page.test" => answer(200, "<html>"),
+            "away.test" => answer(503, ""),
+            // DNS says otherwise, and comes first.
+            _ => answer(200, DID),
+        }),
+        GONE => Some(answer(200, document(method, "https://a.b", "dns.test"))),
+        OTHER => Some(answer(200, document(method, "https://a.b", "web.test"))),
+        _ => None,
+    })
+    .await;
+    let server = dns::tests::serve(|name| match name {
+        "_atproto.dns.test" => vec!["v=spf1", "did=did:plc:gggggggggggggggggggggggg"],
+        "_atproto.two.test" => {
+            vec!["did=did:plc:gggggggggggggggggggggggg", "did=did:plc:zzzzzzzzzzzzzzzzzzzzzzzz"]
+        }
+        "_atproto.odd.test" => vec!["did=did:key:x"],
+        _ => vec![],
+    })
+    .await;
+    let settings = BlueskySettings { name_servers: Some(vec![server]), ..settings(&origin) };
+    let expected =
+        [(GONE, "dns.test"), (OTHER, "web.test")].map(|(did, name)| (did.to_owned(), name.to_owned()));
+    let names = ["dns.test", "web.test", "long.test", "page.test", "away.test", "two.test", "odd.test"];
+    let (known, steps) = found(&source_of(settings.clone()), &names).await;
+    assert_eq!(known, expected);
+    let (own, fewer) = found(&source_of(BlueskySettings { own_handles: true, ..settings }), &names).await;
+    assert_eq!((own, fewer), (expected.to_vec(), steps - names.len()), "the AppView's resolver is not asked");
+}
+
+#[tokio::test]
+async fn the_host_of_a_handle_cannot_be_one_of_the_nodes_own_network() {
+    let origin = network(|_, _| None).await;
+    let settings = BlueskySettings {
+        foreign_hosts: ForeignHosts::Public,
+        handle_gateway: None,
+        own_handles: true,
+        ..settings(&origin)
+    };
+    let source = source_of(settings);
+    let Some(lead) = source.first_lead("localhost.localdomain") else { panic!("it is a handle") };
+    let Ok(Trail::Next(lead)) = source.follow_lead(&client(), &lead).await.outcome else { panic!("no DNS") };
+    let answer = source.follow_lead(&client(), &lead).await;
+    assert!(matches!(answer.outcome, Ok(Trail::Nobody)));
+    assert!(!matches!(answer.rate.delivery, Delivery::Answered(_)));
+    assert_eq!(source.first_lead("127.0.0.1"), None, "an address is no handle");
 }
 
 #[tokio::test]
