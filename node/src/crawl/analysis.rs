@@ -22,6 +22,8 @@ use crate::source::Profile;
 
 /// Followers read at a time.
 const READ: usize = 5000;
+/// Most accounts of one step whose profiles came along.
+const CAME: usize = 100;
 /// A group of this many accounts is reported.
 const GROUP: usize = 500;
 /// Attempts of an analysis in which a host that fails stops it.
@@ -176,18 +178,30 @@ impl Crawler {
         if reading.candidates.is_empty() {
             return Ok(Step::Done);
         }
-        let users: Vec<UserId> =
-            reading.candidates.iter().take(batch).map(|(user, _)| user.clone()).collect();
-        let profiles = tokio::select! {
-            biased;
-            stop = assignment.stopped() => return Err(stop.into()),
-            profiles = self.look_up(network, &users) => match profiles {
-                Err(error) if is_left_out(&error, batch, assignment.job.attempt) => {
-                    tracing::warn!(?error, "an account is left out of an analysis");
-                    Vec::new()
-                }
-                other => other?,
-            },
+        let candidates = reading.candidates.iter().map(|(user, _)| user);
+        // What came with the list need not be looked up, if it says what the rule asks for.
+        let is_whole = network.source.followers_come_whole();
+        let says_all = |profile: &Profile| is_whole || rule.is_none_or(|rule| rule.is_decided_by(profile));
+        let now = self.parts.clock.monotonic();
+        let came = network.came_along.first_of(candidates.clone().take(CAME), now, says_all);
+        let (users, profiles) = match came.is_empty() {
+            false => (candidates.take(came.len()).cloned().collect(), came),
+            true => {
+                let users: Vec<UserId> = candidates.take(batch).cloned().collect();
+                let profiles = tokio::select! {
+                    biased;
+                    stop = assignment.stopped() => return Err(stop.into()),
+                    profiles = self.look_up(network, &users) => match profiles {
+                        Err(error) if is_left_out(&error, batch, assignment.job.attempt) => {
+                            tracing::warn!(?error, "an account is left out of an analysis");
+                            Vec::new()
+                        }
+                        other => other?,
+                    },
+                };
+                let at = self.parts.clock.wall();
+                (users, profiles.into_iter().map(|profile| (at, profile)).collect())
+            }
         };
         // A rule may take milliseconds for a batch: a loop or a pattern over long texts.
         let (rule, candidates, found) = (rule.cloned(), users.len(), profiles.len() as u64);
@@ -377,11 +391,11 @@ fn is_left_out(error: &JobError, batch: usize, attempt: u32) -> bool {
 /// Accounts that the rule admits, and the others; those without a profile are suspended or unknown.
 fn sort_out(
     users: Vec<UserId>,
-    profiles: &[Profile],
+    profiles: &[(Duration, Profile)],
     rule: Option<&FollowRule>,
 ) -> (Vec<UserId>, Vec<UserId>) {
     let profiles: HashMap<&UserId, &Profile> =
-        profiles.iter().map(|profile| (&profile.id, profile)).collect();
+        profiles.iter().map(|(_, profile)| (&profile.id, profile)).collect();
     let admits = |user: &UserId| match (profiles.get(user), rule) {
         (None, _) => false,
         (Some(_), None) => true,

@@ -12,6 +12,7 @@
 //! [`Limited`]: api::model::Finding::Limited
 
 mod analysis;
+mod came_along;
 mod checks;
 mod counters;
 mod draft;

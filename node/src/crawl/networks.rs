@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use storage::dataset::SourceName;
 
+use super::came_along::CameAlong;
 use super::outage::SourceHealth;
 use crate::source::Source;
 
@@ -16,6 +17,7 @@ pub struct Networks(BTreeMap<SourceName, Network>);
 pub(super) struct Network {
     pub(super) source: Arc<dyn Source>,
     pub(super) health: SourceHealth,
+    pub(super) came_along: CameAlong,
 }
 
 impl Networks {
@@ -27,7 +29,10 @@ impl Networks {
     /// One source more; one of the same name is replaced.
     #[must_use]
     pub fn with(mut self, name: SourceName, source: Arc<dyn Source>) -> Self {
-        self.0.insert(name, Network { source, health: SourceHealth::default() });
+        self.0.insert(
+            name,
+            Network { source, health: SourceHealth::default(), came_along: CameAlong::default() },
+        );
         self
     }
 

@@ -1,5 +1,7 @@
 //! Keeps the profiles that an analysis looks up.
 
+use std::time::Duration;
+
 use api::model::{DraftProgress, Finding, Job};
 use storage::dataset::provenance::{FILE_LOST, LEFT_OUT, PROFILES_LOST};
 use storage::dataset::{Appended, Dataset, DatasetError, ProfilesDraft, SavePoint, profile_line};
@@ -26,8 +28,7 @@ impl Kept {
         self,
         dataset: &dyn Dataset,
         job: &Job,
-        at: std::time::Duration,
-        profiles: &[Profile],
+        profiles: &[(Duration, Profile)],
         left_out: &mut bool,
     ) -> Result<Self, DatasetError> {
         let mut draft = match self {
@@ -35,8 +36,8 @@ impl Kept {
             Self::Nothing if !profiles.is_empty() => dataset.begin_profiles(&job.account(), job.lease.0)?,
             other => return Ok(other),
         };
-        for profile in profiles {
-            match draft.push(&profile_line(at, &job.source, job.crawl.0, &profile.raw)) {
+        for (at, profile) in profiles {
+            match draft.push(&profile_line(*at, &job.source, job.crawl.0, &profile.raw)) {
                 Err(error @ DatasetError::ItemTooLarge { .. }) => {
                     tracing::warn!("left out: {error}");
                     *left_out = true;
@@ -77,21 +78,20 @@ impl Crawler {
         Ok(kept)
     }
 
-    /// Appends profiles that were just looked up.
+    /// Appends profiles, each with the Unix time at which it came.
     pub(super) async fn keep(
         &self,
         assignment: &Assignment,
         kept: &mut Kept,
-        found: Vec<Profile>,
+        found: Vec<(Duration, Profile)>,
     ) -> Result<(), JobError> {
         if matches!(kept, Kept::Off) {
             return Ok(());
         }
         let (dataset, job) = (self.parts.dataset.clone(), assignment.job.clone());
-        let at = self.parts.clock.wall();
         let left_out = self.with_kept(kept, move |kept| {
             let mut left_out = false;
-            Ok((kept.push(&*dataset, &job, at, &found, &mut left_out)?, left_out))
+            Ok((kept.push(&*dataset, &job, &found, &mut left_out)?, left_out))
         });
         if left_out.await? {
             assignment.cut_short(LEFT_OUT);

@@ -46,6 +46,8 @@ impl Crawler {
                 let permit = self.permit(&scope).await?;
                 let answer = network.source.followers_page(permit.client(), user, cursor).await;
                 if let Some(page) = self.settle(network, Endpoint::Followers, permit, answer)? {
+                    let clock = &self.parts.clock;
+                    network.came_along.keep(&page.profiles, clock.monotonic(), clock.wall());
                     return Ok(Page::Followers(page));
                 }
             },

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
+use cel::objects::{Key, Map};
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
 use super::check::{self, Checked, Needs};
@@ -68,6 +69,15 @@ impl FollowRule {
                 Err(FollowRuleError::NotOfNetwork { name: name.to_owned(), at, network, there })
             }
         }
+    }
+
+    /// Whether the profile has all fields that the rule reads or tests, so that a fuller one would decide the same.
+    pub fn is_decided_by(&self, profile: &Profile) -> bool {
+        let Fields::These(names) = &self.fields else { return false };
+        let found = user_value(profile, false, &self.fields).ok();
+        let key = |name: &String| Key::String(Arc::new(name.clone()));
+        let has = |map: &Map| names.iter().all(|name| map.map.contains_key(&key(name)));
+        !self.raw && matches!(found, Some(Value::Map(map)) if has(&map))
     }
 
     /// The rule's text.

@@ -92,6 +92,24 @@ fn a_rule_that_needs_a_name_which_the_network_does_not_have_is_refused_with_what
 }
 
 #[test]
+fn a_profile_decides_if_it_has_all_that_the_rule_reads_or_tests() {
+    let raw =
+        RawValue::from_string(r#"{"did":"did:plc:a","handle":"a.test","createdAt":"2026-01-01"}"#.to_owned());
+    let view = Profile::from_bluesky(raw.unwrap()).unwrap();
+    for (rule, decided) in [
+        ("user.screen_name.endsWith('.test') && user.created_at > '2025'", true),
+        ("true", true),
+        ("user.followers_count > 5", false),
+        ("user.screen_name == 'a.test' || has(user.posts_count)", false),
+        ("user.raw.handle == 'a.test'", false),
+        ("'posts_count' in user", false),
+        ("size(user) > 3", false),
+    ] {
+        assert_eq!(FollowRule::compile(rule).unwrap().is_decided_by(&view), decided, "{rule}");
+    }
+}
+
+#[test]
 fn what_cel_offers_for_profiles_works() {
     let json = r#"{"id":18446744073709551615,"lang":"it","name":"\u00c9va","location":"Torino, IT","followers_count":10,
         "friends_count":3,"verified":false,"ratio":0.5,"entities":{"url":{"urls":[{"u":"a"}]}},"tags":["a","bc"]}"#;

@@ -130,6 +130,10 @@ impl Source for TappedSource {
         self.source.timeline_endpoint(cursor, since)
     }
 
+    fn followers_come_whole(&self) -> bool {
+        self.source.followers_come_whole()
+    }
+
     fn lookup_batch(&self) -> usize {
         self.source.lookup_batch()
     }

@@ -123,6 +123,11 @@ pub trait Source: Send + Sync + 'static {
         Endpoint::Timeline
     }
 
+    /// Whether the profiles that come with a page of followers are all that a look-up would say.
+    fn followers_come_whole(&self) -> bool {
+        false
+    }
+
     /// The most ids or names in one [`lookup`](Self::lookup) or [`resolve`](Self::resolve).
     fn lookup_batch(&self) -> usize;
 

@@ -241,6 +241,11 @@ impl Source for MastodonSource {
         }
     }
 
+    /// Of accounts at other homes, their counts are those that the host knows.
+    fn followers_come_whole(&self) -> bool {
+        true
+    }
+
     fn lookup_batch(&self) -> usize {
         1
     }
