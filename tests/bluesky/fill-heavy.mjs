@@ -18,7 +18,7 @@ const call = async (method, body, session) => {
   return answer.json()
 }
 const create = (name) =>
-  call('com.atproto.server.createAccount', { handle: `${name}.test`, email: `${name}@example.com`, password: 'secret' })
+  call('com.atproto.server.createAccount', { handle: `author-of-${name}.test`, email: `${name}@example.com`, password: 'secret' })
 const write = async ({ did, accessJwt }, collection, count, value) => {
   for (let at = 0; at < count; at += WRITES) {
     const part = [...Array(Math.min(WRITES, count - at)).keys()].map((place) => value(at + place))
