@@ -67,6 +67,10 @@ bugs! {
     "raise-early" RaiseEarly: "The cluster's version rises although a member does not know it.";
     "unrecorded" Unrecorded: "A node confirms a publication of which it has no record.";
     "lease-for-ever" LeaseForEver: "A worker continues a job when its lease may have ended.";
+    "dead-session-pays-back" DeadSessionPaysBack: "What a session held when it ended can be spent again.";
+    "money-not-saved" MoneyNotSaved: "A checkpoint and a snapshot lack the ledger of money.";
+    "cycle-turns-back" CycleTurnsBack: "A date of an earlier billing cycle turns the cycle back.";
+    "spend-twice" SpendTwice: "A report of money that is repeated is applied again.";
 }
 
 impl fmt::Display for Bug {

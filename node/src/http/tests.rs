@@ -33,6 +33,7 @@ fn crawl(phase: CrawlPhase) -> CrawlView {
             priority: 1,
             fingerprint: None,
             source: SourceName::default(),
+            spend_limit: None,
         },
         phase,
         counters: CrawlCounters::default(),

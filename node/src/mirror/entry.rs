@@ -1,6 +1,6 @@
 //! Converts events to entries of the stream, and to lines of the original's log.
 
-use api::model::{CrawlChange, Event, EventId, EventKind, JobChange, SessionChange};
+use api::model::{CrawlChange, Event, EventId, EventKind, JobChange, Mark, SessionChange};
 
 /// The fields of an entry, names and values in turn. Every entry has `number`, `at` (cluster time, ms) and `type`;
 /// the others depend on the type.
@@ -37,6 +37,15 @@ pub(crate) fn fields(event: &Event) -> Vec<String> {
         }
         EventKind::Leader { node, term } => {
             fields.kind("leader").put("node", node).put("term", term);
+        }
+        EventKind::Money(Mark::App { app, cycle, percent }) => {
+            fields.kind("money-spent").put("app", app).put("percent", percent);
+            if let Some(cycle) = cycle {
+                fields.put("cycle", cycle);
+            }
+        }
+        EventKind::Money(Mark::Crawl { crawl, percent }) => {
+            fields.kind("money-spent").put("crawl", crawl).put("percent", percent);
         }
     }
     fields.0
@@ -167,5 +176,11 @@ pub(super) fn log_text(event: &Event) -> Option<String> {
         },
         EventKind::Session { node, change, .. } => format!("[node {node}] {}", session_type(change)),
         EventKind::Leader { node, term } => format!("[node {node}] leads in term {term}"),
+        EventKind::Money(Mark::App { app, percent, .. }) => {
+            format!("[app {app}] has spent {percent} % of its limit in this billing cycle")
+        }
+        EventKind::Money(Mark::Crawl { crawl, percent }) => {
+            format!("[crawl {crawl}] has spent {percent} % of its limit of money")
+        }
     })
 }

@@ -7,6 +7,8 @@ use storage::ids::UserId;
 
 /// The cluster version from which on crawls have sources.
 const FIRST_SOURCES: u32 = 5;
+/// The cluster version from which on money is counted.
+const FIRST_MONEY: u32 = 6;
 
 /// The job tracker as sessions and workers use it: its calls, and the knowledge of this node's replica. It is
 /// [`raft::server::Tracker`] in a node; a test can use a state machine alone.
@@ -20,6 +22,9 @@ pub trait JobTracker: TrackerApi {
 
     /// Whether the cluster, as this replica knows it, has crawls of other sources than the default one. Local and immediate.
     fn knows_sources(&self) -> bool;
+
+    /// Whether the cluster, as this replica knows it, counts money. Local and immediate.
+    fn knows_money(&self) -> bool;
 
     /// Index of the last entry that this replica has applied. Local and immediate.
     fn applied_index(&self) -> u64;
@@ -43,6 +48,10 @@ impl JobTracker for Tracker {
 
     fn knows_sources(&self) -> bool {
         Tracker::cluster_version(self) >= FIRST_SOURCES
+    }
+
+    fn knows_money(&self) -> bool {
+        Tracker::cluster_version(self) >= FIRST_MONEY
     }
 
     fn applied_index(&self) -> u64 {

@@ -42,6 +42,7 @@ fn spec(operations: &str) -> CrawlSpec {
         priority: 1,
         fingerprint: None,
         source: SourceName::default(),
+        spend_limit: None,
     }
 }
 
@@ -153,6 +154,7 @@ impl LocalTracker {
                 let demand = Demand::new(wants, others);
                 return Ok(ApiReply::Work(self.wait(session, &demand, timeout_ms).await));
             }
+            NodeRequest::Spend { session, report } => Mutation::Spend { session, report },
             NodeRequest::EventsPassed { through } => Mutation::EventsPassed { through },
             NodeRequest::Digest { .. } => panic!("no worker asks for a digest"),
         };
@@ -214,6 +216,10 @@ impl JobTracker for LocalTracker {
 
     fn knows_sources(&self) -> bool {
         self.state.lock().unwrap().version() >= 5
+    }
+
+    fn knows_money(&self) -> bool {
+        self.state.lock().unwrap().version() >= 6
     }
 
     fn applied_index(&self) -> u64 {

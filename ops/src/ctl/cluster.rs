@@ -7,12 +7,15 @@ use api::TrackerApi;
 use api::client::{ApiError, Client, ClientError};
 use api::model::{
     Answer, ClusterStatus, CrawlId, CrawlView, FailedUser, Failure, FrontierPage, Gone, NodeId, NodeStatus,
-    Query, Refusal, ReplicaCheck, RequestId, Response, SourceStatus, Write,
+    Query, Refusal, ReplicaCheck, RequestId, Response, SourceStatus, SpendStatus, Write,
 };
 use api::wire::{Dial, MemberRequest};
 use storage::dataset::SourceName;
 use storage::env::SystemEntropy;
 use storage::ids::UserId;
+
+/// The cluster version from which on money is counted.
+const FIRST_MONEY: u32 = 6;
 
 /// A cluster, by the addresses of its nodes.
 pub struct Cluster {
@@ -107,6 +110,16 @@ impl Cluster {
             Answer::Crawl(None) => Err(ClientError::Api(ApiError::Refused(Refusal::NoSuchCrawl(id)))),
             _ => Err(ClientError::UnexpectedResponse { asked: "crawl query" }),
         }
+    }
+
+    /// All money; `None` if the leader runs a release that counts none.
+    pub async fn money(&self, status: &ClusterStatus) -> Result<Option<SpendStatus>, ClientError> {
+        let leader = status.nodes.iter().find(|member| member.id == status.leader);
+        let version = leader.and_then(|member| member.node.as_ref()).map_or(0, |node| node.cluster_version);
+        if version < FIRST_MONEY {
+            return Ok(None);
+        }
+        self.client.spend_status().await.map(Some)
     }
 
     /// At most `limit` accounts of a crawl's error list, after `after`.

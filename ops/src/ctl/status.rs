@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use api::client::ClientError;
-use api::documents::{Pace, Rates};
-use api::model::{ClusterStatus, CrawlView, NodeStatus};
+use api::documents::{self, Pace, Rates};
+use api::model::{ClusterStatus, CrawlView, NodeStatus, SpendStatus};
 use clap::Args;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -101,7 +101,7 @@ impl Screen {
 /// What is known of the cluster.
 enum StatusView {
     /// The leader answered.
-    Whole(Box<ClusterStatus>),
+    Whole(Box<ClusterStatus>, Option<SpendStatus>),
     /// There is no leader, but some nodes answered.
     Leaderless { answers: Vec<(String, NodeStatus)>, asked: usize },
 }
@@ -115,7 +115,10 @@ impl StatusView {
             nodes.spawn(async move { (endpoint, node.node_status().await) });
         }
         let error = match cluster.status().await {
-            Ok(status) => return Ok(Self::Whole(Box::new(status))),
+            Ok(status) => {
+                let money = cluster.money(&status).await?;
+                return Ok(Self::Whole(Box::new(status), money));
+            }
             Err(error @ ClientError::Unreachable { .. }) => error,
             Err(error) => return Err(error),
         };
@@ -134,28 +137,31 @@ impl StatusView {
 
     fn troubles(&self) -> Vec<String> {
         match self {
-            Self::Whole(status) => [health::troubles(status), health::outages(status)].concat(),
+            Self::Whole(status, money) => {
+                let money = money.as_ref().map(documents::money::troubles).unwrap_or_default();
+                [health::troubles(status), health::outages(status), money].concat()
+            }
             Self::Leaderless { answers, asked } => health::leaderless(answers, *asked),
         }
     }
 
     fn crawls(&self) -> &[CrawlView] {
         match self {
-            Self::Whole(status) => &status.crawls,
+            Self::Whole(status, _) => &status.crawls,
             Self::Leaderless { .. } => &[],
         }
     }
 
     fn json(&self, troubles: &[String], rates: impl Fn(&CrawlView) -> Rates) -> Value {
         match self {
-            Self::Whole(status) => json::status(status, troubles, rates),
+            Self::Whole(status, money) => json::status(status, money.as_ref(), troubles, rates),
             Self::Leaderless { answers, .. } => json::leaderless(answers, troubles),
         }
     }
 
     fn text(&self, rates: impl Fn(&CrawlView) -> Rates) -> String {
         match self {
-            Self::Whole(status) => render::status(status, rates),
+            Self::Whole(status, money) => render::status(status, money.as_ref(), rates),
             Self::Leaderless { answers, .. } => render::leaderless(answers),
         }
     }

@@ -10,7 +10,8 @@ use storage::ids::UserId;
 use crate::client::ClientError;
 use crate::model::{
     Answer, EventId, LeaseId, NodeId, NodeStatus, OpenSession, Query, ReplicaCheck, Report, ReportAnswer,
-    RequestId, Response, SessionId, SessionOpened, SourceStatus, SourceWants, Wants, Write,
+    RequestId, Response, SessionId, SessionOpened, SourceStatus, SourceWants, SpendAnswer, SpendReport,
+    SpendStatus, Wants, Write,
 };
 use crate::wire::{ApiReply, ApiRequest, MemberRequest, NodeRequest};
 
@@ -132,6 +133,24 @@ pub trait TrackerApi: Send + Sync + 'static {
         };
         let request = ApiRequest::Node { node, request };
         async move { self.call(request).await?.work() }.boxed()
+    }
+
+    /// Reports what became of a session's money and takes more, one report of a session at a time. It needs cluster
+    /// version 6.
+    fn spend(&self, node: NodeId, session: SessionId, report: SpendReport) -> Called<'_, SpendAnswer> {
+        let request = ApiRequest::Node { node, request: NodeRequest::Spend { session, report } };
+        async move { self.call(request).await?.spent() }.boxed()
+    }
+
+    /// All money of the cluster.
+    fn spend_status(&self) -> Called<'_, SpendStatus> {
+        async move {
+            match self.query(Query::Spend).await? {
+                Answer::Spend(status) => Ok(*status),
+                _ => Err(ClientError::UnexpectedResponse { asked: "question for money" }),
+            }
+        }
+        .boxed()
     }
 
     /// Ends a session of a node in good order.

@@ -11,7 +11,8 @@ use storage::ids::UserId;
 pub use roster::RosterChange;
 
 use api::model::{
-    CrawlId, CrawlSpec, EventId, NodeId, OpenSession, Report, RequestId, SessionId, SourceWants, Write,
+    CrawlId, CrawlSpec, EventId, NodeId, OpenSession, Report, RequestId, SessionId, SourceWants, SpendReport,
+    Write,
 };
 
 /// Settings of the leader that the state machine depends on. They travel with each command, so that every
@@ -161,6 +162,13 @@ pub enum Mutation {
         report: Report,
         /// What it wants of these sources.
         others: Vec<SourceWants>,
+    },
+    /// A session reports what became of its money, and takes more.
+    Spend {
+        /// The session.
+        session: SessionId,
+        /// The report.
+        report: SpendReport,
     },
 }
 

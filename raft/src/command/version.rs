@@ -9,6 +9,8 @@ impl Mutation {
     pub fn since_version(&self) -> u32 {
         match self {
             Self::DeleteCrawl { .. } => 2,
+            Self::Spend { .. } => 6,
+            Self::CreateCrawl { spec, .. } if spec.spend_limit.is_some() => 6,
             Self::CreateCrawl { spec, .. } if !spec.source.is_default() => 5,
             Self::ReportOf { .. } => 5,
             Self::Once { write, .. } => Self::from(write.clone()).since_version().max(3),
@@ -30,6 +32,10 @@ impl Mutation {
             Self::Report(_) => "to report",
             Self::ReportOf { .. } => "to report on several sources",
             Self::EndSession { .. } => "to end a session",
+            Self::Spend { .. } => "to report money",
+            Self::CreateCrawl { spec, .. } if spec.spend_limit.is_some() => {
+                "to create a crawl with a limit of money"
+            }
             Self::CreateCrawl { spec, .. } if !spec.source.is_default() => {
                 "to create a crawl of another source"
             }

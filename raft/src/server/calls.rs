@@ -183,6 +183,9 @@ impl Tracker {
                 let demand = Demand::new(*wants, others.clone());
                 return self.wait_as_leader(*session, &demand, *timeout_ms).await.map(ApiReply::Work);
             }
+            NodeRequest::Spend { session, report } => {
+                Mutation::Spend { session: *session, report: report.clone() }
+            }
             NodeRequest::EventsPassed { through } => Mutation::EventsPassed { through: *through },
             NodeRequest::Digest { index } => {
                 return Ok(ApiReply::Digest(self.inner.replica.digest_at(*index)));

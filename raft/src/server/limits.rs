@@ -139,6 +139,7 @@ mod tests {
             priority: 10,
             fingerprint: None,
             source: storage::dataset::SourceName::default(),
+            spend_limit: None,
         };
         for (bytes, fits) in [(MAX_NAME, true), (MAX_NAME + 1, false)] {
             let write = Write::CreateCrawl { request, spec: spec(bytes) };

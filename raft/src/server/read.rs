@@ -2,7 +2,7 @@
 
 use storage::ids::UserId;
 
-use crate::model::{Answer, CrawlId, CrawlSpec, CrawlView, JobId, LeaseId, Query};
+use crate::model::{Answer, CrawlId, CrawlSpec, CrawlView, JobId, LeaseId, Query, SpendStatus};
 use crate::state::{OutcomesError, Sizes, WaitSummary};
 use crate::wire::ApiError;
 
@@ -32,6 +32,11 @@ impl Tracker {
     /// All crawls as this replica knows them.
     pub fn crawls(&self) -> Vec<CrawlView> {
         self.inner.replica.state().crawls()
+    }
+
+    /// All money, as this replica knows it.
+    pub fn money(&self) -> SpendStatus {
+        self.inner.replica.state().money()
     }
 
     /// What a crawl's jobs wait for, as far as this replica knows.
@@ -83,6 +88,7 @@ impl Tracker {
             Query::Crawl(id) => Answer::Crawl(state.crawl(*id).map(|crawl| Box::new(self.of_now(crawl)))),
             Query::DraftsInUse(leases) => Answer::DraftsInUse(state.drafts_in_use(leases)),
             Query::Storages => Answer::Storages(state.storages().clone()),
+            Query::Spend => Answer::Spend(Box::new(state.money())),
             Query::Crawls
             | Query::Status
             | Query::Errors { .. }

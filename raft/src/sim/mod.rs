@@ -10,6 +10,7 @@
 //!
 //! Only builds with debug assertions contain it.
 
+mod bank;
 mod checks;
 mod clock;
 mod crash_loop;

@@ -194,6 +194,7 @@ impl Operator {
             priority: 1 + self.below(20) as u8,
             fingerprint: None,
             source: if self.below(3) == 0 { other_source() } else { SourceName::default() },
+            spend_limit: None,
         };
         let request = self.client.request_id();
         let at = self.ledger.entries().history.creates();

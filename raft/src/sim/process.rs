@@ -13,6 +13,7 @@ use tokio::time::{Instant, advance, sleep_until};
 use crate::model::{CLUSTER_VERSION, NodeId, StorageId};
 use crate::server::{Ended, Tracker, TrackerOptions};
 
+use super::bank::Bank;
 use super::clock::SimClock;
 use super::disks::SimDisks;
 use super::files::{Files, Grants};
@@ -86,6 +87,7 @@ pub(super) struct Workplace {
     pub(super) files: Files,
     pub(super) storage: (StorageId, bool),
     pub(super) grants: Grants,
+    pub(super) bank: Bank,
     pub(super) workforce: Option<(Arc<dyn Workforce>, WorldClock)>,
 }
 
@@ -97,6 +99,7 @@ pub(super) struct SimNode {
     pub(super) disks: SimDisks,
     pub(super) files: Files,
     grants: Grants,
+    bank: Bank,
     workforce: Option<(Arc<dyn Workforce>, WorldClock)>,
     storage: (StorageId, bool),
     folder: PathBuf,
@@ -142,7 +145,7 @@ impl SimNode {
         folder: &Path,
         seed: u64,
     ) -> Self {
-        let Workplace { files, storage, grants, workforce } = workplace;
+        let Workplace { files, storage, grants, bank, workforce } = workplace;
         Self {
             id,
             peers,
@@ -150,6 +153,7 @@ impl SimNode {
             disks: SimDisks::default(),
             files,
             grants,
+            bank,
             workforce,
             storage,
             folder: folder.to_owned(),
@@ -233,7 +237,7 @@ impl SimNode {
         };
         let shared = Arc::<Shared>::default();
         let (node, storage) = (self.id, self.storage);
-        let (files, grants) = (self.files.clone(), self.grants.clone());
+        let (files, grants, bank) = (self.files.clone(), self.grants.clone(), self.bank.clone());
         let dice = SeededEntropy::new(self.dice.next_u64());
         let (workforce, disk) = (self.workforce.clone(), self.disk);
         time.spawn({
@@ -247,7 +251,8 @@ impl SimNode {
                         let own = tracker.clone();
                         match workforce {
                             None => {
-                                let workers = Workers { node, storage, tracker: own, files, grants, dice };
+                                let workers =
+                                    Workers { node, storage, tracker: own, files, grants, bank, dice };
                                 tokio::spawn(workers.run());
                             }
                             Some((workforce, world)) => {

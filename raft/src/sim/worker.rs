@@ -16,6 +16,7 @@ use crate::model::{
 };
 use crate::server::Tracker;
 
+use super::bank::{Bank, Purse};
 use super::files::{Files, Grants};
 
 /// Jobs that a node runs at once.
@@ -40,6 +41,7 @@ pub(super) struct Workers {
     pub(super) tracker: Tracker,
     pub(super) files: Files,
     pub(super) grants: Grants,
+    pub(super) bank: Bank,
     pub(super) dice: SeededEntropy,
 }
 
@@ -83,11 +85,17 @@ impl Workers {
         let mut held = Held::default();
         // A tenth is deducted, as in `LeaseClock`.
         let mut valid_until = opened + ttl / 10 * 9;
-        let mut sequence = 0;
+        let (mut sequence, mut purse) = (0, Purse::default());
         loop {
             sleep(Duration::from_millis(10 + self.below(40))).await;
             if Instant::now() >= valid_until {
                 return;
+            }
+            if self.below(6) == 0 {
+                purse.step((self.node, session), &self.tracker, &self.bank, &self.dice).await;
+                if Instant::now() >= valid_until {
+                    return;
+                }
             }
             let mut findings = self.findings(&mut held);
             let old = self.old_lease(&held, &findings);

@@ -14,6 +14,7 @@ use crate::model::{NodeId, StateDigest, StorageId};
 use crate::server::{Ended, Tracker};
 use crate::state::JobPlace;
 
+use super::bank::Bank;
 use super::crash_loop::CrashLoop;
 use super::faults::{Fault, Later};
 use super::files::{Files, Grants};
@@ -56,6 +57,7 @@ pub(super) struct World {
     pub(super) admin: Time,
     pub(super) ledger: Ledger,
     pub(super) grants: Grants,
+    bank: Bank,
     pub(super) dice: SeededEntropy,
     /// What ends later.
     pub(super) later: Vec<(Duration, Later)>,
@@ -119,14 +121,15 @@ impl World {
         let shared = (plan.seed % 2 == 0).then(Files::default);
         let workforce = plan.workforce.clone().map(|workforce| (workforce, clock.clone()));
         let (folder, first, port) = (plan.folder.clone(), ids.clone(), net.clone());
-        let common = grants.clone();
+        let bank = Bank::new(clock.clone());
+        let (common, of_all) = (grants.clone(), bank.clone());
         let make: Make = Box::new(move |id, seed| {
             let (files, storage) = match &shared {
                 Some(files) => (files.clone(), (StorageId(1), true)),
                 None => (Files::default(), (StorageId(id), false)),
             };
-            let (grants, workforce) = (common.clone(), workforce.clone());
-            let workplace = Workplace { files, storage, grants, workforce };
+            let (grants, bank, workforce) = (common.clone(), of_all.clone(), workforce.clone());
+            let workplace = Workplace { files, storage, grants, bank, workforce };
             SimNode::new(id, first.clone(), port.clone(), workplace, &folder, seed)
         });
         let nodes = ids.iter().map(|id| make(*id, dice.next_u64())).collect();
@@ -148,6 +151,7 @@ impl World {
             admin,
             ledger,
             grants,
+            bank,
             dice,
             later: Vec::new(),
             crash_loop: None,
@@ -216,6 +220,7 @@ impl World {
         self.notice_exits()?;
         let wrong = self.nodes.iter().find_map(|node| node.files.wrong());
         let wrong = wrong.or_else(|| self.ledger.wrong()).or_else(|| self.grants.wrong());
+        let wrong = wrong.or_else(|| self.bank.wrong());
         let wrong = wrong.or_else(|| self.workforce.as_ref()?.wrong()).or_else(|| self.net.wrong());
         wrong.map_or(Ok(()), Err)
     }

@@ -84,6 +84,7 @@ impl State {
             Mutation::Once { request, write } => self.once_for_all(request, write),
             Mutation::RaiseVersion { to } => self.raise_version(to),
             Mutation::DeleteCrawl { crawl } => self.delete_crawl(crawl),
+            Mutation::Spend { session, report } => self.report_money(session, &report),
             Mutation::Roster(change) => match self.roster.change(change.clone()) {
                 Ok(()) => {
                     if let RosterChange::Leave { member } = change {
@@ -239,6 +240,7 @@ impl State {
             return Response::Done;
         };
         crawl.cancel(clock, left.len() as u64);
+        self.spend.stop_crawl(id);
         self.emit_crawl(id, CrawlChange::Cancelled);
         Response::Done
     }

@@ -29,6 +29,10 @@ impl State {
         if let Some(first) = self.profiles.first() {
             sum.record(&first);
         }
+        // As above.
+        if let Some(money) = self.spend.sum() {
+            sum.number(money);
+        }
         sum.finish()
     }
 

@@ -60,6 +60,7 @@ impl State {
         let able = self
             .crawls
             .active()
+            .filter(|(id, _)| !self.spend.is_at_limit(*id))
             .filter_map(|(id, crawl)| crawl.could_grant(storage, demand).then_some((crawl.pass(), id)));
         able.collect()
     }

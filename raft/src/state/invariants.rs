@@ -71,6 +71,7 @@ impl State {
         self.check_crawls()?;
         self.check_leases()?;
         self.check_sessions()?;
+        self.check_money()?;
         self.outbox.check().or_else(|what| ensure(false, "TWM-M1", || what))?;
         ensure(self.head.clock >= self.checks.clock, "TWM-T1", || {
             format!("cluster time went from {} back to {}", self.checks.clock, self.head.clock)
@@ -177,6 +178,17 @@ impl State {
             holder.is_some_and(|s| s.adopted().contains(&job) == adopted && !s.leased().contains(&job));
         ensure(told, "TWM-P1", || {
             format!("job {job} is to be published by session {session}, which was not told")
+        })
+    }
+
+    fn check_money(&self) -> Checked {
+        let crawl = |what: &str| what.starts_with("TWM-X2");
+        self.spend
+            .check()
+            .or_else(|what| ensure(false, if crawl(&what) { "TWM-X2" } else { "TWM-X1" }, || what))?;
+        let live = |session| self.sessions.get(session).is_some();
+        ensure(self.spend.session_ids().all(live), "TWM-X1", || {
+            "a session that has ended still has a book of money".to_owned()
         })
     }
 

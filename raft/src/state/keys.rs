@@ -20,6 +20,7 @@
 //! | `n` session | session record | 19,000: 1,024 granted jobs, 8 KiB of stale positions |
 //! | `e`, `g` crawl, account | failed, gone account | 2,600: an id of 255, 4 reasons of 512 |
 //! | `p` | the outbox's scalars | 100 |
+//! | `x` kind, name or ids | money: an app, a crawl, a session, or a block that a session holds | 13,000: 64 outcomes, marks and apps of a session, each with a name of 64 |
 //! | `o` block | a block of events in the outbox | 39,000: 32 KiB and one event, of a name or a cursor and a reason |
 
 use storage::ids::UserId;
@@ -44,6 +45,7 @@ pub(super) const ERROR: u8 = b'e';
 pub(super) const GONE: u8 = b'g';
 pub(super) const OUTBOX: u8 = b'o';
 pub(super) const DELETED: u8 = b'd';
+pub(super) const MONEY: u8 = b'x';
 
 fn tagged(tag: u8, numbers: &[u64]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + 8 * numbers.len());

@@ -25,6 +25,8 @@
 //!   or had to go without before.
 //! - **TWM-M1** Events are numbered without a gap, the same on every replica; what leaves the outbox before it was
 //!   passed on is counted.
+//! - **TWM-X1** What sessions hold of an app, with what was spent and lost in a billing cycle, is at most its limit.
+//! - **TWM-X2** The same for a crawl's limit over its whole life.
 //! - **TWM-T1** Cluster time never goes back and never depends on a wall clock.
 
 mod apply;
@@ -43,6 +45,7 @@ mod job;
 mod jobs;
 mod keys;
 mod live_events;
+mod money;
 mod outbox;
 mod outcomes;
 mod persist;
@@ -98,6 +101,7 @@ use profiles::Profiles;
 use requests::Requests;
 use retention::Deleted;
 use session_table::SessionTable;
+use spend::Spend;
 use writers::FileWriters;
 
 /// Everything that the cluster agrees on.
@@ -111,6 +115,7 @@ pub struct State {
     sessions: SessionTable,
     writers: FileWriters,
     profiles: Profiles,
+    spend: Spend,
     outcomes: AccountOutcomes,
     deleted: Deleted,
     /// Who may become a member, and who may no longer.

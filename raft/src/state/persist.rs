@@ -26,6 +26,7 @@ use super::requests::Requests;
 use super::retention::{self, Deleted};
 use super::roster::Roster;
 use super::session_table::SessionTable;
+use super::spend::Spend;
 use super::writers::FileWriters;
 use super::{Head, State, keys, seal, seen_runs};
 
@@ -148,6 +149,7 @@ impl State {
         }
         state.profiles = Profiles::load(&*store)?;
         state.requests = Requests::load(&*store)?;
+        state.spend = Spend::load(&*store)?;
         state.roster = Roster::load(&*store)?;
         state.outbox = Outbox::load(&*store)?;
         state.deleted = Deleted::load(&*store)?;
@@ -178,6 +180,7 @@ impl State {
             roster: Roster::default(),
             outbox: Outbox::default(),
             profiles: Profiles::default(),
+            spend: Spend::default(),
             limits: Limits::default(),
             index: 0,
             failure: None,
@@ -238,6 +241,7 @@ impl State {
         }
         self.profiles.freeze(&mut changes);
         self.requests.freeze(&mut changes);
+        self.spend.freeze(&mut changes);
         let mut seen = Vec::new();
         for (id, crawl) in self.crawls.iter_mut() {
             let numbers = crawl.freeze(id, &mut changes);

@@ -40,7 +40,10 @@ impl State {
     }
 
     fn has_job(&self, storage: StorageId, demand: &Demand) -> bool {
-        self.crawls.active().any(|(_, crawl)| crawl.could_grant(storage, demand))
+        let grants = |(id, crawl): (CrawlId, &Crawl)| {
+            !self.spend.is_at_limit(id) && crawl.could_grant(storage, demand)
+        };
+        self.crawls.active().any(grants)
     }
 
     /// Cluster time at which a [`Mutation::Tick`](crate::model::Mutation::Tick) would change something.

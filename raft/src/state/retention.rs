@@ -135,6 +135,7 @@ impl State {
         }
         self.emit_crawl(id, CrawlChange::Deleted);
         self.crawls.remove(id);
+        self.spend.close_crawl(id);
         OF_A_CRAWL.into_iter().for_each(|tag| self.outcomes.forget(keys::of_crawl(tag, id)));
         self.deleted.marked.insert(id, false);
         Response::Done

@@ -75,6 +75,7 @@ impl State {
         let Some(session) = self.sessions.end(id) else {
             return Response::Refused(Refusal::SessionOver(id));
         };
+        self.spend.end_session(id);
         let (node, change) = (session.node(), SessionChange::Ended { graceful });
         self.outbox.push(self.head.clock, EventKind::Session { node, session: id, change });
         let storage = session.storage();

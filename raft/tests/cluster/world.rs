@@ -157,6 +157,7 @@ pub fn spec() -> CrawlSpec {
         priority: 10,
         fingerprint: None,
         source: SourceName::default(),
+        spend_limit: None,
     }
 }
 

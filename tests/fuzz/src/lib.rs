@@ -64,6 +64,7 @@ pub fn state() -> Vec<u8> {
         priority: 10,
         fingerprint: None,
         source: SourceName::default(),
+        spend_limit: None,
     };
     let open = OpenSession {
         node: 1,

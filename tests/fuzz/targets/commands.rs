@@ -49,6 +49,7 @@ fn seeds() {
         priority: 10,
         fingerprint: None,
         source: SourceName::default(),
+        spend_limit: None,
     };
     let all =
         [Operation::Timeline, Operation::Followers, Operation::Analysis].into_iter().collect::<Operations>();

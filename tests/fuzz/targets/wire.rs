@@ -43,6 +43,7 @@ fn seeds() {
         priority: 10,
         fingerprint: Some(7),
         source: SourceName::default(),
+        spend_limit: None,
     };
     let open = OpenSession {
         node: 1 as NodeId,

@@ -104,6 +104,7 @@ async fn catching_up(settings: &Settings, report: &mut Report) -> anyhow::Result
         priority: 10,
         fingerprint: None,
         source: SourceName::default(),
+        spend_limit: None,
     };
     let created = client.write(Write::CreateCrawl { request: client.request_id(), spec }).await?;
     let Response::CrawlCreated(crawl) = created else { bail!("no crawl was made: {created:?}") };

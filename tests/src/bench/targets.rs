@@ -47,6 +47,7 @@ impl Targets {
             priority: 10,
             fingerprint: None,
             source: SourceName::default(),
+            spend_limit: None,
         };
         let create = Write::CreateCrawl { request: client.request_id(), spec };
         let Response::CrawlCreated(crawl) = client.write(create).await? else { bail!("no crawl was made") };

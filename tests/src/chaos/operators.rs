@@ -95,6 +95,7 @@ impl Operator {
             priority: 1 + self.below(20) as u8,
             fingerprint: None,
             source: SourceName::default(),
+            spend_limit: None,
         };
         let request = self.client.request_id();
         let Some(Response::CrawlCreated(crawl)) = self.write(Write::CreateCrawl { request, spec }).await

@@ -172,6 +172,7 @@ async fn submit_many(cluster: &Cluster, ids: u64) -> anyhow::Result<CrawlId> {
         priority: 1,
         fingerprint: None,
         source: SourceName::default(),
+        spend_limit: None,
     };
     let created = client.write(Write::CreateCrawl { request: client.request_id(), spec }).await?;
     let Response::CrawlCreated(crawl) = created else { anyhow::bail!("no crawl was made: {created:?}") };

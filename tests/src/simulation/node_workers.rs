@@ -371,6 +371,10 @@ impl JobTracker for WatchedTracker {
         self.tracker.knows_sources()
     }
 
+    fn knows_money(&self) -> bool {
+        self.tracker.knows_money()
+    }
+
     fn applied_index(&self) -> u64 {
         self.tracker.applied_index()
     }

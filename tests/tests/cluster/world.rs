@@ -87,6 +87,7 @@ pub fn timelines(name: &str) -> CrawlSpec {
         priority: 10,
         fingerprint: None,
         source: SourceName::default(),
+        spend_limit: None,
     }
 }
 

@@ -120,6 +120,7 @@ async fn events_that_no_longer_fit_are_counted_and_a_gap_stands_for_them() -> Te
         priority: 1,
         fingerprint: None,
         source: SourceName::default(),
+        spend_limit: None,
     };
     for hundred in 0..60 {
         let crawls = (0..100).map(|n| {

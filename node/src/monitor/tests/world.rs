@@ -78,6 +78,7 @@ impl Fake {
                 priority: 1,
                 fingerprint: None,
                 source: SourceName::default(),
+                spend_limit: None,
             },
             phase: *self.phase.lock().unwrap(),
             counters,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use api::documents::{Rates, age};
-use api::model::CrawlView;
+use api::model::{CrawlMoney, CrawlView};
 use comfy_table::Table;
 
 use super::{columns, count, duration, printable, rate};
@@ -72,7 +72,7 @@ pub fn operations(crawl: &CrawlView) -> Table {
 }
 
 /// One crawl in full, except for its operations.
-pub fn crawl_details(crawl: &CrawlView) -> String {
+pub fn crawl_details(crawl: &CrawlView, money: Option<&CrawlMoney>) -> String {
     let users = &crawl.counters.users;
     let spec = &crawl.spec;
     let rates = Rates::mean(crawl);
@@ -113,7 +113,7 @@ pub fn crawl_details(crawl: &CrawlView) -> String {
         ),
     ];
     let mut text = String::new();
-    for (name, value) in lines {
+    for (name, value) in lines.into_iter().chain(super::money::details(crawl, money)) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{name:<12} {value}");
     }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_crawl_in_full_names_what_was_asked_and_what_was_done() {
         let crawl = samples::crawl();
-        let text = crawl_details(&crawl);
+        let text = crawl_details(&crawl, None);
         for line in ["phase        running", "depth        no limit", "frontier     40", "failed       100"] {
             assert!(text.contains(line), "{line:?} in:\n{text}");
         }

@@ -1,11 +1,16 @@
 //! The cluster in `-o json`.
 
 use api::documents::{self, Rates};
-use api::model::{ClusterStatus, CrawlView, NodeStatus};
+use api::model::{ClusterStatus, CrawlView, NodeStatus, SpendStatus};
 use serde_json::{Value, json};
 
 /// The whole cluster and what is wrong with it.
-pub fn status(status: &ClusterStatus, troubles: &[String], rates: impl Fn(&CrawlView) -> Rates) -> Value {
+pub fn status(
+    status: &ClusterStatus,
+    money: Option<&SpendStatus>,
+    troubles: &[String],
+    rates: impl Fn(&CrawlView) -> Rates,
+) -> Value {
     let crawls: Vec<_> = status.crawls.iter().map(|c| documents::crawl(c, rates(c))).collect();
     json!({
         "cluster": status.cluster,
@@ -18,6 +23,7 @@ pub fn status(status: &ClusterStatus, troubles: &[String], rates: impl Fn(&Crawl
         "now_ms": status.now,
         "nodes": members(status),
         "sessions": status.sessions.iter().map(documents::session).collect::<Vec<_>>(),
+        "money": money.map(documents::money::money),
         "crawls": crawls,
     })
 }
@@ -51,7 +57,7 @@ mod tests {
     #[test]
     fn a_status_has_what_a_script_looks_for() {
         let troubles = ["node 3 is down".to_owned()];
-        let value = status(&samples::status(), &troubles, Rates::mean);
+        let value = status(&samples::status(), None, &troubles, Rates::mean);
         assert_eq!(value["healthy"], false);
         assert_eq!(value["leader"], 1);
         assert_eq!(value["nodes"][1]["node"]["role"], "follower");

@@ -4,6 +4,7 @@ mod cluster;
 mod columns;
 mod crawls;
 pub mod json;
+mod money;
 #[cfg(test)]
 pub mod samples;
 mod status;

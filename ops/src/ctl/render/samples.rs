@@ -118,6 +118,7 @@ pub fn crawl() -> CrawlView {
             priority: 10,
             fingerprint: None,
             source: SourceName::default(),
+            spend_limit: None,
         },
         phase: CrawlPhase::Running,
         counters,

@@ -1,13 +1,17 @@
 //! The whole cluster on one page.
 
 use api::documents::Rates;
-use api::model::{ClusterStatus, CrawlView, NodeStatus};
+use api::model::{ClusterStatus, CrawlView, NodeStatus, SpendStatus};
 use comfy_table::Table;
 
 use super::{cluster, count, crawls, printable};
 
 /// Nodes, sessions, addresses with their budgets, and crawls.
-pub fn status(status: &ClusterStatus, rates: impl Fn(&CrawlView) -> Rates) -> String {
+pub fn status(
+    status: &ClusterStatus,
+    money: Option<&SpendStatus>,
+    rates: impl Fn(&CrawlView) -> Rates,
+) -> String {
     let up = status.nodes.iter().filter(|member| member.node.is_some()).count();
     let mut page = format!(
         "cluster {}: leader {}, term {}, {up} of {} nodes up, {} crawls\n",
@@ -20,6 +24,10 @@ pub fn status(status: &ClusterStatus, rates: impl Fn(&CrawlView) -> Rates) -> St
     section(&mut page, "NODES", &cluster::nodes(status));
     section(&mut page, "SESSIONS", &cluster::sessions(status));
     section(&mut page, "ADDRESSES", &cluster::addresses(status));
+    if let Some(money) = money.filter(|money| !money.apps.is_empty()) {
+        section(&mut page, "MONEY", &super::money::apps(money));
+        section(&mut page, "MONEY OF CRAWLS", &super::money::crawls(money));
+    }
     section(&mut page, "CRAWLS", &crawls::crawls(&status.crawls, rates));
     page
 }
@@ -54,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_page_shows_nodes_sessions_addresses_and_crawls() {
-        let page = status(&samples::status(), Rates::mean);
+        let page = status(&samples::status(), None, Rates::mean);
         line(&page, &["1", "10.0.0.1:8000", "leader", "4", "900", "899", "0.1.0"]);
         line(&page, &["2", "10.0.0.2:8000", "follower,", "drained", "880", "20"]);
         line(&page, &["3", "10.0.0.3:8000", "down", "-"]);
@@ -68,7 +76,7 @@ mod tests {
     fn an_empty_section_says_so() {
         let mut sample = samples::status();
         sample.crawls.clear();
-        let page = status(&sample, Rates::mean);
+        let page = status(&sample, None, Rates::mean);
         assert!(page.ends_with("CRAWLS\nnone\n"), "{page}");
     }
 
@@ -76,7 +84,7 @@ mod tests {
     fn a_foreign_name_cannot_steer_the_terminal() {
         let mut sample = samples::status();
         sample.crawls[0].spec.name = "\x1b[2J\nx".into();
-        assert!(!status(&sample, Rates::mean).contains('\x1b'));
+        assert!(!status(&sample, None, Rates::mean).contains('\x1b'));
     }
 
     #[test]

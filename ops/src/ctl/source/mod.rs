@@ -25,14 +25,15 @@ impl Source {
     }
 }
 
-/// Fails if none of the nodes that answer has a source.
-pub async fn somebody_has(cluster: &Cluster, name: &SourceName) -> Result<(), CtlError> {
+/// The kind of a source. Fails if none of the nodes that answer has it.
+pub async fn somebody_has(cluster: &Cluster, name: &SourceName) -> Result<String, CtlError> {
     let nodes = cluster.sources(false).await?;
-    let has = |node: &NodeSources| {
-        node.sources.as_ref().is_ok_and(|sources| sources.iter().any(|source| source.name == *name))
+    let kind = |node: &NodeSources| {
+        let found = node.sources.as_ref().ok()?.iter().find(|source| source.name == *name)?;
+        Some(found.kind.clone())
     };
-    if nodes.iter().any(has) {
-        return Ok(());
+    if let Some(kind) = nodes.iter().find_map(kind) {
+        return Ok(kind);
     }
     if let Some(error) = nodes.into_iter().find_map(|node| node.sources.err()) {
         return Err(CtlError::from(error));

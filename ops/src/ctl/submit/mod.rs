@@ -9,7 +9,7 @@ use storage::dataset::SourceName;
 
 use api::client::ClientError;
 use api::model::{
-    CrawlId, CrawlPhase, CrawlSpec, CrawlView, Operation, Operations, Response, Traversal, Write,
+    Amount, CrawlId, CrawlPhase, CrawlSpec, CrawlView, Operation, Operations, Response, Traversal, Write,
 };
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -61,6 +61,9 @@ pub struct Submit {
     /// The source of the accounts, as in the settings of the nodes.
     #[arg(long, value_name = "NAME", default_value_t = SourceName::default())]
     source: SourceName,
+    /// The most that the crawl may spend over its whole life, as 12.50, in the currency that its source bills in.
+    #[arg(long, value_name = "AMOUNT")]
+    spend_limit: Option<Amount>,
     /// A name for people; the file's name when not given.
     #[arg(long)]
     name: Option<String>,
@@ -87,7 +90,16 @@ impl Submit {
         let mut targets = Source::open(&self.list, &self.source)?;
         let seeds = self.seeds.as_deref().map(|seeds| Source::open(seeds, &self.source)).transpose()?;
         if !self.source.is_default() {
-            somebody_has(cluster, &self.source).await?;
+            let kind = somebody_has(cluster, &self.source).await?;
+            if self.spend_limit.is_some() && kind != "x" {
+                return Err(CtlError::Usage(format!(
+                    "the source {} is of kind {kind}, which charges nothing; leave --spend-limit out",
+                    self.source
+                )));
+            }
+        } else if self.spend_limit.is_some() {
+            let what = "the default source charges nothing; leave --spend-limit out, or name another one with --source";
+            return Err(CtlError::Usage(what.to_owned()));
         }
         let spec = self.spec(self.fingerprint()?);
         // A list without a single target must leave no crawl behind.
@@ -140,6 +152,7 @@ impl Submit {
             priority: self.priority,
             fingerprint,
             source: self.source.clone(),
+            spend_limit: self.spend_limit.map(|Amount(micros)| micros),
         }
     }
 

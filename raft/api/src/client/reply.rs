@@ -5,6 +5,7 @@ use storage::ids::UserId;
 use super::ClientError;
 use crate::model::{
     Answer, DigestAt, NodeId, NodeStatus, ReplicaCheck, ReportAnswer, Response, SessionOpened, SourceStatus,
+    SpendAnswer,
 };
 use crate::wire::{ApiError, ApiReply};
 
@@ -40,6 +41,17 @@ impl ApiReply {
         match self.mutated()? {
             Response::Report(answer) => Ok(answer),
             _ => Err(ClientError::UnexpectedResponse { asked: "report" }),
+        }
+    }
+
+    /// The answer to a report of money.
+    ///
+    /// # Errors
+    /// [`ClientError::UnexpectedResponse`] when the reply answers another call; a refusal where the call can be refused.
+    pub fn spent(self) -> Result<SpendAnswer, ClientError> {
+        match self.mutated()? {
+            Response::Spent(answer) => Ok(answer),
+            _ => Err(ClientError::UnexpectedResponse { asked: "report of money" }),
         }
     }
 

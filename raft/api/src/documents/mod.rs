@@ -4,6 +4,7 @@
 //! Account ids are strings, because JSON readers round numbers beyond 2^53.
 
 pub mod counters;
+pub mod money;
 mod pace;
 
 use serde_json::{Map, Value, json};

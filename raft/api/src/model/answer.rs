@@ -7,7 +7,7 @@ use storage::ids::UserId;
 
 use crate::wire::bounds::{MAX_LEASES, at_most};
 
-use super::{ClusterStatus, CrawlId, CrawlView, Failure, Gone, LeaseId, NodeId, StorageId};
+use super::{ClusterStatus, CrawlId, CrawlView, Failure, Gone, LeaseId, NodeId, SpendStatus, StorageId};
 
 /// A query. The leader answers it from a state that includes every write acknowledged before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,8 @@ pub enum Query {
     DraftsInUse(#[serde(deserialize_with = "at_most::<{ MAX_LEASES }, _, _>")] Vec<LeaseId>),
     /// The storage of each node.
     Storages,
+    /// Money: what apps and crawls have spent, hold and may spend.
+    Spend,
 }
 
 /// The answer to the [`Query`] of the same name.
@@ -68,6 +70,8 @@ pub enum Answer {
     Storages(BTreeMap<NodeId, StorageId>),
     /// Those in use.
     DraftsInUse(Vec<LeaseId>),
+    /// All money.
+    Spend(Box<SpendStatus>),
 }
 
 /// An account and why its operations ended as they did.

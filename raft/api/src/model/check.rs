@@ -11,7 +11,7 @@ use super::MemberId;
 /// that are over. The checksums of the store itself protect those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StateDigest {
-    /// Cluster time, version, counters, drained nodes and storages.
+    /// Cluster time, version, counters, drained nodes, storages, and the ledger of money.
     pub cluster: u64,
     /// Responses remembered by request id.
     pub requests: u64,

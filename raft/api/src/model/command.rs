@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
-use super::{CrawlId, NodeId, ReportAnswer, SessionId, SessionOpened, StorageId};
+use super::{CrawlId, NodeId, ReportAnswer, SessionId, SessionOpened, SpendAnswer, StorageId};
 
 /// The result of submitting targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub enum Response {
     Retried(u32),
     /// The state does not allow it.
     Refused(Refusal),
+    /// A report of money was applied.
+    Spent(SpendAnswer),
 }
 
 /// Why the state machine refused a command. A refused command changes nothing.
@@ -168,4 +170,7 @@ pub enum Refusal {
         /// The current session.
         session: SessionId,
     },
+    /// The ledger of money does not allow it.
+    #[error("{0}")]
+    Spend(String),
 }

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use storage::dataset::SourceName;
 
-use super::sourced::Sourced;
 use super::{CrawlId, Operation, Operations};
 
 /// What happens to the accounts that an analysis admits.
@@ -48,35 +47,66 @@ pub struct CrawlSpec {
     pub fingerprint: Option<u64>,
     /// The source of the accounts. Any other than the default one needs cluster version 5.
     pub source: SourceName,
+    /// The most that the crawl may spend over its whole life, in millionths of the currency. A limit needs cluster
+    /// version 6.
+    pub spend_limit: Option<u64>,
 }
 
 /// A [`CrawlSpec`] as it is encoded.
 #[derive(Serialize, Deserialize)]
-struct EncodedSpec<Text, Fingerprint> {
+struct EncodedSpec<Text, Last> {
     name: Text,
     operations: Operations,
     traversal: Traversal,
     depth: Option<u32>,
     follow: Option<Text>,
     priority: u8,
-    fingerprint: Fingerprint,
+    last: Last,
+}
+
+/// The last field of an encoded specification: the fingerprint alone as in the first releases, with a source as in
+/// those that know sources, or with a source and a limit.
+#[derive(Serialize, Deserialize)]
+enum Last<S> {
+    None,
+    Some(u64),
+    NoneOf(S),
+    SomeOf(u64, S),
+    NoneLimited(S, u64),
+    SomeLimited(u64, S, u64),
 }
 
 impl Serialize for CrawlSpec {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self { operations, traversal, depth, priority, fingerprint, .. } = *self;
-        let fingerprint = Sourced::new(fingerprint, &self.source);
+        let Self { operations, traversal, depth, priority, fingerprint, spend_limit, .. } = *self;
+        let source = &self.source;
+        let last = match (fingerprint, spend_limit) {
+            (None, Some(limit)) => Last::NoneLimited(source, limit),
+            (Some(fingerprint), Some(limit)) => Last::SomeLimited(fingerprint, source, limit),
+            (None, None) if source.is_default() => Last::None,
+            (Some(fingerprint), None) if source.is_default() => Last::Some(fingerprint),
+            (None, None) => Last::NoneOf(source),
+            (Some(fingerprint), None) => Last::SomeOf(fingerprint, source),
+        };
         let (name, follow) = (self.name.as_str(), self.follow.as_deref());
-        EncodedSpec { name, operations, traversal, depth, follow, priority, fingerprint }.serialize(to)
+        EncodedSpec { name, operations, traversal, depth, follow, priority, last }.serialize(to)
     }
 }
 
 impl<'de> Deserialize<'de> for CrawlSpec {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let spec = EncodedSpec::<String, Sourced<u64>>::deserialize(from)?;
-        let EncodedSpec { name, operations, traversal, depth, follow, priority, fingerprint } = spec;
-        let (fingerprint, source) = fingerprint.parts();
-        Ok(Self { name, operations, traversal, depth, follow, priority, fingerprint, source })
+        let spec = EncodedSpec::<String, Last<SourceName>>::deserialize(from)?;
+        let EncodedSpec { name, operations, traversal, depth, follow, priority, last } = spec;
+        let default = SourceName::default;
+        let (fingerprint, source, spend_limit) = match last {
+            Last::None => (None, default(), None),
+            Last::Some(fingerprint) => (Some(fingerprint), default(), None),
+            Last::NoneOf(source) => (None, source, None),
+            Last::SomeOf(fingerprint, source) => (Some(fingerprint), source, None),
+            Last::NoneLimited(source, limit) => (None, source, Some(limit)),
+            Last::SomeLimited(fingerprint, source, limit) => (Some(fingerprint), source, Some(limit)),
+        };
+        Ok(Self { name, operations, traversal, depth, follow, priority, fingerprint, source, spend_limit })
     }
 }
 
@@ -200,4 +230,50 @@ pub struct CrawlView {
     pub ended_at: Option<u64>,
     /// Cluster time of this view, ms.
     pub now: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sourced::Sourced;
+    use super::*;
+
+    fn spec(fingerprint: Option<u64>, source: &str, spend_limit: Option<u64>) -> CrawlSpec {
+        CrawlSpec {
+            name: "n".to_owned(),
+            operations: Operations::only(Operation::Timeline),
+            traversal: Traversal::Bfs,
+            depth: Some(3),
+            follow: None,
+            priority: 10,
+            fingerprint,
+            source: source.parse().unwrap(),
+            spend_limit,
+        }
+    }
+
+    #[test]
+    fn without_a_limit_a_specification_is_encoded_as_before_there_were_any() {
+        for fingerprint in [None, Some(7)] {
+            for source in ["twitter", "bluesky"] {
+                let new = spec(fingerprint, source, None);
+                let CrawlSpec { name, operations, traversal, depth, follow, priority, .. } = new.clone();
+                let last = Sourced::new(fingerprint, &new.source);
+                let old = EncodedSpec { name, operations, traversal, depth, follow, priority, last };
+                assert_eq!(postcard::to_stdvec(&new).unwrap(), postcard::to_stdvec(&old).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_specification_is_read_as_it_was_written() {
+        for fingerprint in [None, Some(u64::MAX)] {
+            for source in ["twitter", "bluesky"] {
+                for limit in [None, Some(0), Some(u64::MAX)] {
+                    let spec = spec(fingerprint, source, limit);
+                    let encoded = postcard::to_stdvec(&spec).unwrap();
+                    assert_eq!(postcard::from_bytes::<CrawlSpec>(&encoded).unwrap(), spec);
+                }
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
-use super::{CrawlId, GoneReason, JobId, LeaseId, NodeId, Operation, Operations, SessionId};
+use super::{CrawlId, GoneReason, JobId, LeaseId, Mark, NodeId, Operation, Operations, SessionId};
 
 /// The position of an event: the log entry and the event's place among those of the entry, from 1. Place 0
 /// precedes all events of the entry. Formatted as a Redis stream id.
@@ -92,6 +92,8 @@ pub enum EventKind {
         /// Its term.
         term: u64,
     },
+    /// A part of a limit of money was reached.
+    Money(Mark),
 }
 
 /// What happens to a crawl.

@@ -3,10 +3,12 @@
 //! They cross the network and the disk as postcard, whose format is positional: new enum variants go last,
 //! and a changed struct needs a new wire version ([`WIRE_VERSIONS`]).
 
+mod amount;
 mod answer;
 mod check;
 mod command;
 mod crawl;
+mod cycle;
 mod event;
 mod ident;
 mod job;
@@ -14,16 +16,19 @@ mod operation;
 mod report;
 mod source;
 mod sourced;
+mod spend;
 mod status;
 mod version;
 mod write;
 
+pub use amount::{Amount, NoAmount};
 pub use answer::{Answer, FailedUser, FrontierPage, Query};
 pub use check::{CheckOutcome, CheckedReplica, DigestAt, ReplicaCheck, StateDigest};
 pub use command::{Refusal, Response, SubmitSummary};
 pub use crawl::{
     CrawlCounters, CrawlPhase, CrawlSpec, CrawlView, OperationCounters, Traversal, UserCounters,
 };
+pub use cycle::{CycleRule, utc};
 pub use event::{CrawlChange, Event, EventId, EventKind, FinalState, JobChange, NoEventId, SessionChange};
 pub use ident::{
     ClusterId, CrawlId, DiskId, JobId, LeaseId, MemberId, NoClusterId, NodeId, RequestId, SessionId,
@@ -35,6 +40,10 @@ pub use report::{
     Finding, Granted, OpenSession, Publication, Report, ReportAnswer, SessionOpened, SourceWants, Wants,
 };
 pub use source::{Reached, SourceStatus};
+pub use spend::{
+    AppName, AppStatus, AppTerms, Change, CrawlMoney, Exhausted, MAX_APP_NAME, MAX_APPS, MAX_CHANGES, Mark,
+    NO_CRAWL, Outcome, SpendAnswer, SpendReport, SpendStatus,
+};
 pub use status::{
     AddressStatus, BudgetStatus, ClusterStatus, MemberChange, MemberStatus, NodeRole, NodeStatus,
     SessionStatus, WorkerStatus,
@@ -48,4 +57,5 @@ pub use version::{CLUSTER_VERSION, FIRST_CLUSTER_VERSION};
 ///
 /// - 5: writes with a request id, and the comparison of replicas.
 /// - 6: sources by name.
-pub const WIRE_VERSIONS: (u32, u32) = (4, 6);
+/// - 7: money.
+pub const WIRE_VERSIONS: (u32, u32) = (4, 7);

@@ -51,6 +51,7 @@ fn spec() -> CrawlSpec {
         priority: 10,
         fingerprint: Some(9),
         source: SourceName::default(),
+        spend_limit: None,
     }
 }
 

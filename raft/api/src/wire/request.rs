@@ -8,7 +8,7 @@ use super::bounds::{MAX_NAMES, MAX_SOURCES, at_most};
 use super::members::MemberRequest;
 use super::service::ApiError;
 use crate::model::{
-    EventId, NodeId, OpenSession, Query, Report, RequestId, SessionId, SourceWants, Wants, Write,
+    EventId, NodeId, OpenSession, Query, Report, RequestId, SessionId, SourceWants, SpendReport, Wants, Write,
 };
 
 /// A call of the tracker's API. Every call is idempotent.
@@ -112,6 +112,13 @@ pub enum NodeRequest {
         /// Timeout, after which the answer is `false`, ms.
         timeout_ms: u32,
     },
+    /// Reports what became of the session's money, and takes more.
+    Spend {
+        /// The session.
+        session: SessionId,
+        /// The report.
+        report: SpendReport,
+    },
 }
 
 /// A call that a node forwards to the leader, which checks it like any other.
@@ -169,6 +176,8 @@ impl ApiRequest {
             Self::Node {
                 request: NodeRequest::ReportOf { .. } | NodeRequest::WaitForWorkOf { .. }, ..
             } => 6,
+            Self::Node { request: NodeRequest::Spend { .. }, .. } | Self::Query(Query::Spend) => 7,
+            Self::Write(Write::CreateCrawl { spec, .. }) if spec.spend_limit.is_some() => 7,
             Self::Write(Write::CreateCrawl { spec, .. }) if !spec.source.is_default() => 6,
             _ => 4,
         };
@@ -216,7 +225,8 @@ impl NodeRequest {
             Self::Report(report) | Self::ReportOf { report, .. } => Some(report.session),
             Self::EndSession { session }
             | Self::WaitForWork { session, .. }
-            | Self::WaitForWorkOf { session, .. } => Some(*session),
+            | Self::WaitForWorkOf { session, .. }
+            | Self::Spend { session, .. } => Some(*session),
             Self::OpenSession(_) | Self::EventsPassed { .. } | Self::Digest { .. } => None,
         }
     }

@@ -1,71 +1,11 @@
 //! The books of apps and crawls.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use storage::planted::{Bug, planted};
 
-use crate::model::CrawlId;
-
-use super::cycle::CycleRule;
-
-/// What an app may spend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AppTerms {
-    /// The most in a cycle, in millionths of the currency.
-    pub limit: u64,
-    /// When cycles begin.
-    pub cycle: CycleRule,
-    /// How long after a turn grants have to fit the old cycle too, seconds of the network's dates.
-    pub margin: u64,
-}
-
-/// A part of a limit was reached, reported once in a cycle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Mark {
-    /// Of an app's limit in a cycle.
-    App {
-        /// The app.
-        app: Box<str>,
-        /// The cycle's number, if a `Date` is known.
-        cycle: Option<u64>,
-        /// 80 or 100.
-        percent: u8,
-    },
-    /// Of a crawl's limit.
-    Crawl {
-        /// The crawl.
-        crawl: CrawlId,
-        /// 80 or 100.
-        percent: u8,
-    },
-}
-
-/// An app as status shows it; amounts in millionths of the currency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AppStatus {
-    /// The limit.
-    pub limit: u64,
-    /// The cycle's number, if a `Date` is known.
-    pub cycle: Option<u64>,
-    /// When the next cycle begins, Unix seconds.
-    pub next_cycle: Option<u64>,
-    /// Spent in this cycle, as far as it is known exactly.
-    pub spent: u64,
-    /// Counted as spent because nobody knows: requests without an answer and sessions that ended, in this cycle and
-    /// the one before.
-    pub lost: u64,
-    /// Held by sessions.
-    pub held: u64,
-}
-
-/// A crawl as status shows it; amounts in millionths of the currency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CrawlStatus {
-    /// The limit, if it has one.
-    pub limit: Option<u64>,
-    /// Spent, lost requests included.
-    pub spent: u64,
-    /// Held by sessions.
-    pub held: u64,
-}
+use crate::model::{AppName, AppStatus, AppTerms, CrawlId, CrawlMoney, MAX_APPS, Mark};
 
 /// The marks that were reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -77,7 +17,7 @@ struct Said {
 impl Said {
     /// 80 % are spent: true the first time.
     fn most_of(&mut self, spent: u64, limit: u64) -> bool {
-        let passed = u128::from(spent) * 10 >= u128::from(limit) * 8;
+        let passed = limit > 0 && u128::from(spent) * 10 >= u128::from(limit) * 8;
         passed && !std::mem::replace(&mut self.most, true)
     }
 
@@ -106,6 +46,8 @@ pub(super) struct AppBook {
     /// The largest limit since the cycle began, or what was carried into it: a lowered one does not break an invariant.
     largest_limit: u64,
     said: Said,
+    /// Sessions name different cycles: nothing is granted.
+    pub(super) disputed: bool,
 }
 
 impl AppBook {
@@ -122,6 +64,7 @@ impl AppBook {
             excess: 0,
             largest_limit: terms.limit,
             said: Said::default(),
+            disputed: false,
         }
     }
 
@@ -139,14 +82,15 @@ impl AppBook {
 
     /// A `Date` of the network.
     pub(super) fn see(&mut self, date: u64) {
-        if date <= self.latest {
+        let back = planted(Bug::CycleTurnsBack);
+        if date <= self.latest && !back {
             return;
         }
         self.latest = date;
         let number = self.terms.cycle.number(date);
         match self.cycle {
             None => self.cycle = Some(number),
-            Some(cycle) if number > cycle => self.turn(number),
+            Some(cycle) if number > cycle || back && number != cycle => self.turn(number),
             Some(_) => {}
         }
         let settled = self.terms.cycle.start(number).saturating_add(self.terms.margin);
@@ -174,6 +118,9 @@ impl AppBook {
 
     /// What can still be granted.
     pub(super) fn left(&self) -> u64 {
+        if self.disputed {
+            return 0;
+        }
         self.terms.limit.saturating_sub(self.total().max(self.closing.unwrap_or(0)))
     }
 
@@ -196,6 +143,17 @@ impl AppBook {
         self.held
     }
 
+    /// The latest `Date`, Unix seconds.
+    pub(super) fn latest(&self) -> u64 {
+        self.latest
+    }
+
+    /// Whether nothing that was spent or lost counts any more at this date.
+    pub(super) fn is_over_at(&self, date: u64) -> bool {
+        let over = |cycle: u64| self.terms.cycle.start(cycle + 2).saturating_add(self.terms.margin) <= date;
+        self.held == 0 && (self.cycle.is_some_and(over) || self.total() == 0)
+    }
+
     pub(super) fn next_cycle(&self) -> Option<u64> {
         let margin = self.terms.margin;
         self.cycle.map(|cycle| match self.closing {
@@ -214,12 +172,16 @@ impl AppBook {
 
     /// The mark of the limit, once: a grant is refused.
     pub(super) fn refuse(&mut self, app: &str) -> Option<Mark> {
+        if self.disputed {
+            return None;
+        }
         self.said.all().then(|| Mark::App { app: app.into(), cycle: self.cycle, percent: 100 })
     }
 
     pub(super) fn status(&self) -> AppStatus {
         AppStatus {
             limit: self.terms.limit,
+            disputed: self.disputed,
             cycle: self.cycle,
             next_cycle: self.cycle.map(|cycle| self.terms.cycle.start(cycle + 1)),
             spent: self.spent,
@@ -251,8 +213,15 @@ pub(super) struct CrawlBook {
     pub(super) held: u64,
     /// Spent beyond what was held or what a lowered limit allows.
     excess: u64,
+    /// Nothing more is granted.
     pub(super) over: bool,
+    /// The crawl is no longer in the state.
+    pub(super) deleted: bool,
     said: Said,
+    /// What the limit refused last, until something is granted.
+    refused: Option<u64>,
+    /// What apps refused last, until they grant something.
+    waits: BTreeMap<AppName, u64>,
 }
 
 impl CrawlBook {
@@ -267,7 +236,13 @@ impl CrawlBook {
 
     pub(super) fn left(&self) -> u64 {
         let total = self.spent.saturating_add(self.held);
-        self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(total))
+        self.limit.unwrap_or(u64::MAX).saturating_sub(total)
+    }
+
+    pub(super) fn hold(&mut self, app: &AppName, amount: u64) {
+        self.held = self.held.saturating_add(amount);
+        self.refused = None;
+        self.waits.remove(app);
     }
 
     pub(super) fn settle(&mut self, released: u64, spent: u64) {
@@ -281,12 +256,34 @@ impl CrawlBook {
         self.said.most_of(self.spent, limit).then_some(Mark::Crawl { crawl, percent: 80 })
     }
 
-    pub(super) fn refuse(&mut self, crawl: CrawlId) -> Option<Mark> {
+    pub(super) fn refuse(&mut self, crawl: CrawlId, least: u64) -> Option<Mark> {
+        self.refused = Some(least);
         self.said.all().then_some(Mark::Crawl { crawl, percent: 100 })
     }
 
-    pub(super) fn status(&self) -> CrawlStatus {
-        CrawlStatus { limit: self.limit, spent: self.spent, held: self.held }
+    pub(super) fn is_at_limit(&self) -> bool {
+        self.refused.is_some_and(|least| self.left() < least)
+    }
+
+    pub(super) fn wait_for(&mut self, app: &AppName, least: u64) {
+        if self.waits.len() >= MAX_APPS && !self.waits.contains_key(app) {
+            self.waits.pop_first();
+        }
+        self.waits.insert(app.clone(), least);
+    }
+
+    /// `wait` says until when an app does not have an amount left.
+    pub(super) fn status(
+        &self,
+        wait: impl Fn(&AppName, u64) -> Option<(AppName, Option<u64>)>,
+    ) -> CrawlMoney {
+        CrawlMoney {
+            limit: self.limit,
+            spent: self.spent,
+            held: self.held,
+            at_limit: self.is_at_limit(),
+            waits_for: self.waits.iter().filter_map(|(app, least)| wait(app, *least)).collect(),
+        }
     }
 
     pub(super) fn check(&self, id: CrawlId, held: u64) -> Result<(), String> {

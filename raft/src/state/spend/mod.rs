@@ -53,8 +53,25 @@
 //!
 //! What one session holds and does not need is missing elsewhere. A session gives back what is free when it has no job
 //! left for an app and a crawl, when it is drained, and when the outcome of a [`Change::Reserve`] of its own says that
-//! it has to wait although it holds more of another crawl. It asks for few requests' worth at a time. An app that left
-//! the settings gets a limit of 0: what was spent by it stays known until its cycle is over.
+//! it has to wait although it holds more of another crawl. It asks for few requests' worth at a time.
+//!
+//! # Who says what an app may spend
+//!
+//! The settings of the nodes, so that a limit stands beside the token that it is for. Each session names the apps of its
+//! node in its first report. Nodes differ while an operator changes their settings one after the other, or by mistake;
+//! the cluster must exceed neither what he has set nor what he is setting. Therefore the smallest limit holds among those
+//! that live sessions name: a lowered one from the first node that has it, a raised one once all have it. If they name
+//! different cycles, no answer is safe, since each would begin at another time with nothing spent: nothing is granted until
+//! they agree, and status says so. An app that no live session names keeps its book: what was spent by it stays known.
+//!
+//! # The life of a crawl's book
+//!
+//! It is opened by the first reservation of a crawl that is in the state, with the limit of its specification. A finished
+//! crawl keeps it, because a retry of its errors reopens it with what is left; a cancelled one keeps it for people and is
+//! granted nothing more; that of a deleted one goes once no session holds anything for it, and does not come back.
+//!
+//! A crawl whose own limit has refused its smallest request is granted no jobs until something comes back
+//! ([`Spend::is_at_limit`]): each job would only come back.
 //!
 //! # Bounds
 //!
@@ -62,121 +79,36 @@
 //! [`MAX_CHANGES`] changes in a report. Each app, crawl, session and block is a small record of its own.
 
 mod book;
-mod cycle;
+mod records;
 mod share;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use storage::planted::{Bug, planted};
 
-use crate::model::{CrawlId, SessionId};
+use crate::model::{
+    AppName, AppTerms, Change, CrawlId, Exhausted, MAX_APP_NAME, MAX_APPS, MAX_CHANGES, Mark, Outcome,
+    SessionId, SpendAnswer, SpendReport, SpendStatus,
+};
 
 use book::{AppBook, CrawlBook};
-pub use book::{AppStatus, AppTerms, CrawlStatus, Mark};
-pub use cycle::CycleRule;
 pub use share::{Share, Taken};
 
-/// Most apps.
-pub const MAX_APPS: usize = 64;
-/// Longest name of an app, bytes.
-pub const MAX_APP_NAME: usize = 64;
 /// Most crawls with a book.
 pub const MAX_CRAWLS: usize = 4096;
 /// Most sessions that hold something or have reported.
 pub const MAX_SESSIONS: usize = 1024;
 /// Most blocks of all sessions.
 pub const MAX_BLOCKS: usize = 8192;
-/// Most changes in a report.
-pub const MAX_CHANGES: usize = 64;
 
 /// Part of what is left that one grant takes at the most, so that near the limit several sessions get something and
 /// pages get smaller instead of one block stopping the rest.
 const LARGEST_PART: u64 = 4;
-
-/// The name of an app.
-pub type AppName = Box<str>;
-
-/// A change that a session reports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Change {
-    /// What became of amounts that the session held.
-    Settle {
-        /// The app whose budget it was.
-        app: AppName,
-        /// The crawl whose budget it was.
-        crawl: CrawlId,
-        /// Exact cost of answered requests. It may exceed what was held if the network sent more than was asked for.
-        spent: u64,
-        /// Worst cases of requests without an answer.
-        lost: u64,
-        /// What the session gives back.
-        returned: u64,
-    },
-    /// A block is wanted.
-    Reserve {
-        /// The app to spend by.
-        app: AppName,
-        /// The crawl to spend for.
-        crawl: CrawlId,
-        /// The worst case of the smallest request: a smaller grant is of no use.
-        least: u64,
-        /// What the session would like; it may get less, and then has to ask for smaller pages.
-        wanted: u64,
-    },
-}
-
-/// What a session reports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SpendReport {
-    /// The number of the report, from 1.
-    pub sequence: u64,
-    /// The latest `Date` of answers by app, Unix seconds.
-    pub dates: Vec<(AppName, u64)>,
-    /// Changes, in their order.
-    pub changes: Vec<Change>,
-}
-
-/// Which budget is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Exhausted {
-    /// That of the app in this cycle.
-    App,
-    /// That of the crawl.
-    Crawl,
-}
-
-/// The outcome of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// Settled. `excess` was spent beyond what was held.
-    Settled {
-        /// In millionths of the currency.
-        excess: u64,
-    },
-    /// The session holds this much more; if it is less than was wanted, pages have to be smaller.
-    Granted {
-        /// In millionths of the currency.
-        amount: u64,
-    },
-    /// Less than the least is left.
-    Wait {
-        /// Which budget.
-        of: Exhausted,
-        /// When the app's next cycle begins, Unix seconds of the network; `None` for a crawl, whose limit only an
-        /// operator raises, and if no `Date` is known.
-        until: Option<u64>,
-        /// Whether sessions hold some of it that may come back before.
-        held: bool,
-    },
-    /// The app or the crawl has no limits in this ledger, or the crawl is over: nothing can be spent.
-    Unknown,
-    /// Too many blocks; wait until others end.
-    Full,
-}
 
 /// Why a report or a setting is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -206,31 +138,27 @@ pub enum SpendRefusal {
     },
 }
 
-/// What a session's report led to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reported {
-    /// One outcome for each change.
-    pub outcomes: Vec<Outcome>,
-    /// Marks that were passed for the first time; none for a repeated report.
-    pub marks: Vec<Mark>,
-}
-
+/// What is known of a session's reports.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct SessionBook {
     last: u64,
-    outcomes: Vec<Outcome>,
+    answer: SpendAnswer,
+    /// The apps of the node's settings.
+    apps: Vec<(AppName, AppTerms)>,
 }
 
 type BlockKey = (SessionId, AppName, CrawlId);
 
 /// The ledger.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub struct Spend {
     apps: BTreeMap<AppName, AppBook>,
     crawls: BTreeMap<CrawlId, CrawlBook>,
     sessions: BTreeMap<SessionId, SessionBook>,
     /// What each session holds.
     blocks: BTreeMap<BlockKey, u64>,
+    /// What the next checkpoint has to write or remove.
+    changed: BTreeSet<records::Key>,
 }
 
 impl Spend {
@@ -242,14 +170,46 @@ impl Spend {
         if name.len() > MAX_APP_NAME {
             return Err(SpendRefusal::TooMany { what: "bytes in the name of an app", most: MAX_APP_NAME });
         }
-        if let Some(book) = self.apps.get_mut(name) {
-            book.set_terms(terms);
-            return Ok(());
-        }
-        if self.apps.len() >= MAX_APPS {
+        if !self.apps.contains_key(name) && self.apps.len() >= MAX_APPS && !self.drop_unused_app() {
             return Err(SpendRefusal::TooMany { what: "apps", most: MAX_APPS });
         }
-        self.apps.insert(name.into(), AppBook::new(terms));
+        self.changed.insert(records::Key::App(name.into()));
+        self.apps.entry(name.into()).or_insert_with(|| AppBook::new(terms)).set_terms(terms);
+        Ok(())
+    }
+
+    /// Drops the book of an app that no session names, if whatever it spent lies two cycles back by the dates of the
+    /// others.
+    fn drop_unused_app(&mut self) -> bool {
+        let now = self.apps.values().map(AppBook::latest).max().unwrap_or(0);
+        let named =
+            |name: &AppName| self.sessions.values().any(|book| book.apps.iter().any(|(n, _)| n == name));
+        let unused = self.apps.iter().find(|(name, book)| book.is_over_at(now) && !named(name));
+        let Some(name) = unused.map(|(name, _)| name.clone()) else { return false };
+        self.apps.remove(&name);
+        self.changed.insert(records::Key::App(name));
+        true
+    }
+
+    /// Brings an app's terms up to date with what sessions name. Nodes differ while settings are changed on one after the
+    /// other: then the smallest limit holds, and if they name different cycles, nothing is granted.
+    fn agree(&mut self, name: &AppName) -> Result<(), SpendRefusal> {
+        let named = self.sessions.values().flat_map(|book| &book.apps).filter(|(app, _)| app == name);
+        let all: Vec<AppTerms> = named.map(|(_, terms)| *terms).collect();
+        // Without a session that names it, nobody spends by it, and what was spent has to stay known.
+        let Some(first) = all.first().copied() else { return Ok(()) };
+        let disputed = all.iter().any(|terms| terms.cycle != first.cycle);
+        let limit = all.iter().map(|terms| terms.limit).min().unwrap_or(0);
+        let margin = all.iter().map(|terms| terms.margin).max().unwrap_or(0);
+        if !disputed {
+            self.set_app(name, AppTerms { limit, cycle: first.cycle, margin })?;
+        } else if !self.apps.contains_key(name) {
+            self.set_app(name, AppTerms { limit, margin, ..first })?;
+        }
+        if let Some(book) = self.apps.get_mut(name) {
+            book.disputed = disputed;
+            self.changed.insert(records::Key::App(name.clone()));
+        }
         Ok(())
     }
 
@@ -263,21 +223,41 @@ impl Spend {
             return Err(SpendRefusal::TooMany { what: "crawls that cost money", most: MAX_CRAWLS });
         }
         self.crawls.entry(crawl).or_default().set_limit(limit);
+        self.changed.insert(records::Key::Crawl(crawl));
         Ok(())
     }
 
-    /// The crawl is over. Its book is closed once no session holds anything for it.
-    pub fn close_crawl(&mut self, crawl: CrawlId) {
+    /// Whether the crawl has a book.
+    pub fn has_crawl(&self, crawl: CrawlId) -> bool {
+        self.crawls.contains_key(&crawl)
+    }
+
+    /// The crawl is cancelled: nothing more is granted to it. What it spent stays known.
+    pub fn stop_crawl(&mut self, crawl: CrawlId) {
         if let Some(book) = self.crawls.get_mut(&crawl) {
             book.over = true;
+            self.changed.insert(records::Key::Crawl(crawl));
+        }
+    }
+
+    /// The crawl is deleted. Its book is closed once no session holds anything for it.
+    pub fn close_crawl(&mut self, crawl: CrawlId) {
+        if let Some(book) = self.crawls.get_mut(&crawl) {
+            (book.over, book.deleted) = (true, true);
+            self.changed.insert(records::Key::Crawl(crawl));
         }
         self.drop_closed(crawl);
     }
 
     fn drop_closed(&mut self, crawl: CrawlId) {
-        if self.crawls.get(&crawl).is_some_and(|book| book.over && book.held == 0) {
+        if self.crawls.get(&crawl).is_some_and(|book| book.deleted && book.held == 0) {
             self.crawls.remove(&crawl);
         }
+    }
+
+    /// Whether the crawl's limit has refused what its smallest request can cost, and nothing came back since.
+    pub fn is_at_limit(&self, crawl: CrawlId) -> bool {
+        self.crawls.get(&crawl).is_some_and(CrawlBook::is_at_limit)
     }
 
     /// A session begins. Session ids are never used again.
@@ -289,15 +269,25 @@ impl Spend {
             return Err(SpendRefusal::TooMany { what: "sessions that spend money", most: MAX_SESSIONS });
         }
         self.sessions.entry(session).or_default();
+        self.changed.insert(records::Key::Session(session));
         Ok(())
     }
 
-    /// A session has ended: what it held may have been spent, and nobody will say so.
-    pub fn end_session(&mut self, session: SessionId) -> Vec<Mark> {
-        let mut marks = Vec::new();
-        if self.sessions.remove(&session).is_none() {
-            return marks;
-        }
+    /// Whether the session has reported.
+    pub fn has_session(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
+    }
+
+    /// The sessions that have reported.
+    pub fn session_ids(&self) -> impl Iterator<Item = SessionId> {
+        self.sessions.keys().copied()
+    }
+
+    /// A session has ended: what it held may have been spent, and nobody will say so. A mark that this passes is
+    /// reported with the next change that names the app or the crawl.
+    pub fn end_session(&mut self, session: SessionId) {
+        let Some(book) = self.sessions.remove(&session) else { return };
+        self.changed.insert(records::Key::Session(session));
         let of_session = (session, AppName::default(), CrawlId(0))..;
         let keys: Vec<BlockKey> = self
             .blocks
@@ -307,38 +297,68 @@ impl Spend {
             .collect();
         for key in keys {
             let Some(held) = self.blocks.remove(&key) else { continue };
+            self.changed.insert(records::Key::Block(key.clone()));
             let (_, app, crawl) = key;
-            self.settle(&app, crawl, held, (0, held, 0), &mut marks);
+            let lost = if planted(Bug::DeadSessionPaysBack) { 0 } else { held };
+            self.settle(&app, crawl, held, (0, lost, 0));
         }
-        marks
+        for (app, _) in &book.apps {
+            // Only a new app can be refused, and this one has a book.
+            let _known = self.agree(app);
+        }
     }
 
     /// Applies a session's report, once.
     ///
     /// # Errors
     /// The session has ended, the report is out of turn, or it is too large; nothing was changed.
-    pub fn report(&mut self, session: SessionId, report: &SpendReport) -> Result<Reported, SpendRefusal> {
-        let last = self.sessions.get(&session).ok_or(SpendRefusal::NoSession(session))?;
-        if report.sequence == last.last && report.sequence > 0 {
-            return Ok(Reported { outcomes: last.outcomes.clone(), marks: Vec::new() });
+    pub fn report(&mut self, session: SessionId, report: &SpendReport) -> Result<SpendAnswer, SpendRefusal> {
+        let book = self.sessions.get(&session).ok_or(SpendRefusal::NoSession(session))?;
+        let last = book.last;
+        let repeated = report.sequence == last && report.sequence > 0;
+        if repeated && !planted(Bug::SpendTwice) {
+            return Ok(book.answer.clone());
         }
-        if report.sequence != last.last + 1 {
-            return Err(SpendRefusal::OutOfTurn { session, got: report.sequence, last: last.last });
+        if report.sequence != last + 1 && !repeated {
+            return Err(SpendRefusal::OutOfTurn { session, got: report.sequence, last });
         }
-        if report.changes.len() > MAX_CHANGES || report.dates.len() > MAX_APPS {
-            return Err(SpendRefusal::TooMany { what: "changes in a report", most: MAX_CHANGES });
-        }
+        check_size(report)?;
+        self.name_apps(session, &report.apps)?;
         for (app, date) in &report.dates {
             if let Some(book) = self.apps.get_mut(app) {
                 book.see(*date);
+                self.changed.insert(records::Key::App(app.clone()));
             }
         }
-        let mut marks = Vec::new();
-        let outcomes: Vec<Outcome> =
-            report.changes.iter().map(|change| self.apply(session, change, &mut marks)).collect();
-        let book = SessionBook { last: report.sequence, outcomes: outcomes.clone() };
-        self.sessions.insert(session, book);
-        Ok(Reported { outcomes, marks })
+        let mut answer = SpendAnswer::default();
+        for change in &report.changes {
+            answer.outcomes.push(self.apply(session, change, &mut answer.marks));
+        }
+        if let Some(book) = self.sessions.get_mut(&session) {
+            (book.last, book.answer) = (report.sequence, answer.clone());
+        }
+        self.changed.insert(records::Key::Session(session));
+        Ok(answer)
+    }
+
+    /// The apps of the session's node, once for a session.
+    fn name_apps(&mut self, session: SessionId, apps: &[(AppName, AppTerms)]) -> Result<(), SpendRefusal> {
+        if apps.is_empty() {
+            return Ok(());
+        }
+        let Some(book) = self.sessions.get_mut(&session) else { return Ok(()) };
+        let before = std::mem::replace(&mut book.apps, apps.to_vec());
+        let agreed = apps.iter().try_for_each(|(app, _)| self.agree(app));
+        if agreed.is_err() {
+            // Refused: the terms are again those of the other sessions.
+            if let Some(book) = self.sessions.get_mut(&session) {
+                book.apps = before;
+            }
+            for (app, _) in apps {
+                let _again = self.agree(app);
+            }
+        }
+        agreed
     }
 
     fn apply(&mut self, session: SessionId, change: &Change, marks: &mut Vec<Mark>) -> Outcome {
@@ -347,16 +367,20 @@ impl Spend {
                 let key = (session, app.clone(), *crawl);
                 let held = self.blocks.get(&key).copied().unwrap_or(0);
                 let released = spent.saturating_add(*lost).saturating_add(*returned).min(held);
+                self.changed.insert(records::Key::Block(key.clone()));
                 match held - released {
                     0 => self.blocks.remove(&key),
                     rest => self.blocks.insert(key, rest),
                 };
                 let excess = spent.saturating_add(*lost).saturating_sub(held);
-                self.settle(app, *crawl, released, (*spent, *lost, excess), marks);
+                self.settle(app, *crawl, released, (*spent, *lost, excess));
+                self.mark(app, *crawl, marks);
                 Outcome::Settled { excess }
             }
             Change::Reserve { app, crawl, least, wanted } => {
-                self.reserve(session, app, *crawl, (*least).max(1), *wanted, marks)
+                let outcome = self.reserve(session, app, *crawl, ((*least).max(1), *wanted), marks);
+                self.mark(app, *crawl, marks);
+                outcome
             }
         }
     }
@@ -368,17 +392,22 @@ impl Spend {
         crawl: CrawlId,
         released: u64,
         (spent, lost, excess): (u64, u64, u64),
-        marks: &mut Vec<Mark>,
     ) {
         if let Some(book) = self.apps.get_mut(app) {
             book.settle(released, spent, lost, excess);
-            marks.extend(book.mark(app));
+            self.changed.insert(records::Key::App(app.clone()));
         }
         if let Some(book) = self.crawls.get_mut(&crawl) {
             book.settle(released, spent.saturating_add(lost));
-            marks.extend(book.mark(crawl));
+            self.changed.insert(records::Key::Crawl(crawl));
         }
         self.drop_closed(crawl);
+    }
+
+    /// The marks that an app and a crawl have passed and that were not reported.
+    fn mark(&mut self, app: &AppName, crawl: CrawlId, marks: &mut Vec<Mark>) {
+        marks.extend(self.apps.get_mut(app).and_then(|book| book.mark(app)));
+        marks.extend(self.crawls.get_mut(&crawl).and_then(|book| book.mark(crawl)));
     }
 
     fn reserve(
@@ -386,8 +415,7 @@ impl Spend {
         session: SessionId,
         app: &AppName,
         crawl: CrawlId,
-        least: u64,
-        wanted: u64,
+        (least, wanted): (u64, u64),
         marks: &mut Vec<Mark>,
     ) -> Outcome {
         let key = (session, app.clone(), crawl);
@@ -400,31 +428,36 @@ impl Spend {
         if of_crawl.over {
             return Outcome::Unknown;
         }
+        self.changed.extend([records::Key::App(app.clone()), records::Key::Crawl(crawl)]);
         if of_crawl.left() < least {
-            marks.extend(of_crawl.refuse(crawl));
+            marks.extend(of_crawl.refuse(crawl, least));
             return Outcome::Wait { of: Exhausted::Crawl, until: None, held: of_crawl.held > 0 };
         }
         if book.left() < least {
             marks.extend(book.refuse(app));
+            of_crawl.wait_for(app, least);
             return Outcome::Wait { of: Exhausted::App, until: book.next_cycle(), held: book.held() > 0 };
         }
         let left = book.left().min(of_crawl.left());
         let amount = wanted.min((left / LARGEST_PART).max(least)).max(least);
         book.hold(amount);
-        of_crawl.held = of_crawl.held.saturating_add(amount);
+        of_crawl.hold(app, amount);
+        self.changed.insert(records::Key::Block(key.clone()));
         let block = self.blocks.entry(key).or_default();
         *block = block.saturating_add(amount);
         Outcome::Granted { amount }
     }
 
-    /// The apps, by name.
-    pub fn apps(&self) -> impl Iterator<Item = (&str, AppStatus)> {
-        self.apps.iter().map(|(name, book)| (&**name, book.status()))
-    }
-
-    /// The crawls that cost money.
-    pub fn crawls(&self) -> impl Iterator<Item = (CrawlId, CrawlStatus)> {
-        self.crawls.iter().map(|(id, book)| (*id, book.status()))
+    /// All of it, for people.
+    pub fn status(&self) -> SpendStatus {
+        let wait = |app: &AppName, least: u64| {
+            let book = self.apps.get(app)?;
+            (book.left() < least).then(|| (app.clone(), book.next_cycle()))
+        };
+        SpendStatus {
+            apps: self.apps.iter().map(|(name, book)| (name.clone(), book.status())).collect(),
+            crawls: self.crawls.iter().map(|(id, book)| (*id, book.status(wait))).collect(),
+        }
     }
 
     /// The first violated invariant: what blocks hold is what the books say, and no budget is exceeded but by what the
@@ -433,18 +466,35 @@ impl Spend {
     /// # Errors
     /// Which one, and how.
     pub fn check(&self) -> Result<(), String> {
-        let held = |fits: &dyn Fn(&BlockKey) -> bool| -> u64 {
-            self.blocks.iter().filter(|(key, _)| fits(key)).map(|(_, held)| held).sum()
-        };
+        let (mut by_app, mut by_crawl) = (BTreeMap::new(), BTreeMap::new());
+        for ((session, app, crawl), held) in &self.blocks {
+            if !self.sessions.contains_key(session) {
+                return Err(format!("TWM-X1: session {session} has ended and holds a block"));
+            }
+            *by_app.entry(app).or_insert(0u64) += held;
+            *by_crawl.entry(crawl).or_insert(0u64) += held;
+        }
         for (name, book) in &self.apps {
-            book.check(name, held(&|(_, app, _)| app == name))?;
+            book.check(name, by_app.get(name).copied().unwrap_or(0))?;
         }
         for (id, book) in &self.crawls {
-            book.check(*id, held(&|(.., crawl)| crawl == id))?;
+            book.check(*id, by_crawl.get(id).copied().unwrap_or(0))?;
         }
-        match self.blocks.keys().find(|(session, ..)| !self.sessions.contains_key(session)) {
-            Some((session, ..)) => Err(format!("TWM-X1: session {session} has ended and holds a block")),
-            None => Ok(()),
-        }
+        Ok(())
+    }
+}
+
+fn check_size(report: &SpendReport) -> Result<(), SpendRefusal> {
+    let too_many = |what, most| Err(SpendRefusal::TooMany { what, most });
+    if report.changes.len() > MAX_CHANGES {
+        return too_many("changes in a report", MAX_CHANGES);
+    }
+    if report.dates.len() > MAX_APPS || report.apps.len() > MAX_APPS {
+        return too_many("apps in a report", MAX_APPS);
+    }
+    let mut names = report.apps.iter().map(|(app, _)| app).chain(report.changes.iter().map(Change::app));
+    match names.any(|name| name.len() > MAX_APP_NAME) {
+        true => too_many("bytes in the name of an app", MAX_APP_NAME),
+        false => Ok(()),
     }
 }

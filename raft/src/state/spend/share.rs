@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AppName, Change};
-use crate::model::CrawlId;
+use crate::model::{AppName, Change, CrawlId};
 
 /// An amount that was taken for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +78,11 @@ impl Share {
         let back = self.free.saturating_sub(keep);
         self.free -= back;
         self.returned = self.returned.saturating_add(back);
+    }
+
+    /// Whether there is something to report.
+    pub fn has_unreported(&self) -> bool {
+        self.spent > 0 || self.lost > 0 || self.returned > 0
     }
 
     /// What has to be reported, once; `None` if nothing has. The caller repeats a report until it has an answer.

@@ -102,7 +102,7 @@ impl World {
 
     fn crawl(&mut self) -> CrawlId {
         let crawl = CrawlId(2 * (self.now / (2 * CYCLE)) + self.below(2));
-        if self.spend.crawls().all(|(id, _)| id != crawl) {
+        if !self.spend.has_crawl(crawl) {
             self.spend.set_crawl(crawl, self.crawl_limit).unwrap();
         }
         crawl
@@ -233,7 +233,8 @@ impl World {
                 changes.push(Change::Reserve { app: app.clone(), crawl, least: 10, wanted });
             }
             let dates = vec![(app, process.latest)];
-            process.unanswered = Some(SpendReport { sequence: process.sequence, dates, changes });
+            process.unanswered =
+                Some(SpendReport { sequence: process.sequence, apps: Vec::new(), dates, changes });
         }
         let Some(report) = process.unanswered.clone() else { return };
         if self.one_in(10) {
@@ -254,7 +255,7 @@ impl World {
         }
     }
 
-    fn take_grants(&mut self, at: usize, report: &SpendReport, reported: &Reported) {
+    fn take_grants(&mut self, at: usize, report: &SpendReport, reported: &SpendAnswer) {
         let process = &mut self.processes[at];
         process.unanswered = None;
         for (change, outcome) in report.changes.iter().zip(&reported.outcomes) {

@@ -1,6 +1,8 @@
 //! Rules of the ledger, one by one.
 
+use super::super::persist::Changes;
 use super::*;
+use crate::model::{AppStatus, CycleRule};
 
 const HOUR: u64 = 3600;
 
@@ -26,8 +28,9 @@ fn settle(spent: u64, lost: u64, returned: u64) -> Change {
     Change::Settle { app: "one".into(), crawl: CrawlId(7), spent, lost, returned }
 }
 
-fn send(spend: &mut Spend, session: u64, sequence: u64, date: u64, change: Change) -> Reported {
-    let report = SpendReport { sequence, dates: vec![("one".into(), date)], changes: vec![change] };
+fn send(spend: &mut Spend, session: u64, sequence: u64, date: u64, change: Change) -> SpendAnswer {
+    let report =
+        SpendReport { sequence, apps: Vec::new(), dates: vec![("one".into(), date)], changes: vec![change] };
     let reported = spend.report(SessionId(session), &report).unwrap();
     spend.check().unwrap();
     reported
@@ -38,7 +41,7 @@ fn outcome(spend: &mut Spend, session: u64, sequence: u64, date: u64, change: Ch
 }
 
 fn status(spend: &Spend) -> AppStatus {
-    spend.apps().next().unwrap().1
+    spend.status().apps[0].1
 }
 
 #[test]
@@ -47,14 +50,14 @@ fn a_report_that_is_sent_again_changes_nothing_and_gets_the_same_answer() {
     let first = send(&mut spend, 1, 1, 10, want(10, 100));
     let before = spend.clone();
     assert_eq!(send(&mut spend, 1, 1, 10, want(10, 100)).outcomes, first.outcomes);
-    assert_eq!(spend, before);
-    let skipped = SpendReport { sequence: 3, dates: Vec::new(), changes: Vec::new() };
+    assert!(spend.is_same(&before));
+    let skipped = SpendReport { sequence: 3, apps: Vec::new(), dates: Vec::new(), changes: Vec::new() };
     assert!(matches!(
         spend.report(SessionId(1), &skipped),
         Err(SpendRefusal::OutOfTurn { got: 3, last: 1, .. })
     ));
     assert!(matches!(spend.report(SessionId(9), &skipped), Err(SpendRefusal::NoSession(_))));
-    assert_eq!(spend, before);
+    assert!(spend.is_same(&before));
 }
 
 #[test]
@@ -93,9 +96,11 @@ fn a_session_that_ends_has_spent_what_it_held_and_its_reports_are_refused() {
     spend.end_session(SessionId(1));
     spend.check().unwrap();
     assert_eq!((status(&spend).lost, status(&spend).held), (40, 30));
-    let late = SpendReport { sequence: 2, dates: Vec::new(), changes: vec![settle(1, 0, 39)] };
+    let late =
+        SpendReport { sequence: 2, apps: Vec::new(), dates: Vec::new(), changes: vec![settle(1, 0, 39)] };
     assert_eq!(spend.report(SessionId(1), &late), Err(SpendRefusal::NoSession(SessionId(1))));
-    assert_eq!(spend.crawls().next().unwrap().1, CrawlStatus { limit: None, spent: 40, held: 30 });
+    let money = &spend.status().crawls[0].1;
+    assert_eq!((money.limit, money.spent, money.held), (None, 40, 30));
 }
 
 #[test]
@@ -155,12 +160,12 @@ fn a_crawl_has_a_limit_over_all_cycles_and_apps() {
     let by_two = Change::Reserve { app: "two".into(), crawl: CrawlId(7), least: 16, wanted: 16 };
     assert_eq!(outcome(&mut spend, 1, 4, 5 * HOUR, by_two), Outcome::Granted { amount: 16 });
     spend.close_crawl(CrawlId(7));
-    assert_eq!(spend.crawls().count(), 1, "it is still held for");
+    assert_eq!(spend.status().crawls.len(), 1, "it is still held for");
     assert_eq!(outcome(&mut spend, 1, 5, 5 * HOUR, want(1, 1)), Outcome::Unknown);
     spend.end_session(SessionId(1));
-    assert_eq!(spend.crawls().count(), 0);
+    assert_eq!(spend.status().crawls.len(), 0);
     assert_eq!(outcome(&mut spend, 2, 1, 5 * HOUR, want(1, 1)), Outcome::Unknown);
-    assert_eq!(spend.crawls().count(), 0, "a late report does not bring it back");
+    assert_eq!(spend.status().crawls.len(), 0, "a late report does not bring it back");
 }
 
 #[test]
@@ -170,7 +175,7 @@ fn each_mark_is_reported_once_in_a_cycle() {
     let app = |percent, cycle| Mark::App { app: "one".into(), cycle: Some(cycle), percent };
     assert!(send(&mut spend, 1, 1, 10, want(80, 100)).marks.is_empty());
     assert_eq!(send(&mut spend, 1, 2, 10, settle(80, 0, 0)).marks, [app(80, 0)]);
-    assert!(send(&mut spend, 1, 2, 10, settle(80, 0, 0)).marks.is_empty(), "a repeated report");
+    assert_eq!(send(&mut spend, 1, 2, 10, settle(80, 0, 0)).marks, [app(80, 0)], "the answer was lost");
     assert!(send(&mut spend, 1, 3, 10, want(1, 1)).marks.is_empty());
     assert!(send(&mut spend, 1, 4, 10, settle(1, 0, 0)).marks.is_empty());
     assert_eq!(send(&mut spend, 1, 5, 10, want(30, 30)).marks, [app(100, 0)]);
@@ -178,6 +183,96 @@ fn each_mark_is_reported_once_in_a_cycle() {
     assert!(send(&mut spend, 1, 7, HOUR + 300, want(60, 60)).marks.is_empty());
     let marks = send(&mut spend, 1, 8, HOUR + 300, settle(60, 0, 0)).marks;
     assert_eq!(marks, [Mark::Crawl { crawl: CrawlId(7), percent: 80 }]);
+}
+
+fn name(spend: &mut Spend, session: u64, terms: AppTerms) -> AppStatus {
+    let report = SpendReport {
+        sequence: 1,
+        apps: vec![("one".into(), terms)],
+        dates: Vec::new(),
+        changes: Vec::new(),
+    };
+    spend.open_session(SessionId(session)).unwrap();
+    spend.report(SessionId(session), &report).unwrap();
+    status(spend)
+}
+
+#[test]
+fn of_the_limits_that_nodes_name_the_smallest_holds_until_its_session_ends() {
+    let mut spend = ledger(5);
+    assert_eq!(name(&mut spend, 11, terms(100)).limit, 100);
+    assert_eq!(name(&mut spend, 12, terms(60)).limit, 60);
+    assert_eq!(name(&mut spend, 13, terms(200)).limit, 60);
+    spend.end_session(SessionId(12));
+    assert_eq!(status(&spend).limit, 100);
+    spend.end_session(SessionId(11));
+    spend.end_session(SessionId(13));
+    assert_eq!(status(&spend).limit, 200, "it stays when nobody names it any more");
+}
+
+#[test]
+fn while_nodes_name_different_cycles_nothing_is_granted_and_nothing_turns() {
+    let mut spend = ledger(100);
+    name(&mut spend, 11, terms(100));
+    assert_eq!(outcome(&mut spend, 1, 1, HOUR, want(30, 30)), Outcome::Granted { amount: 30 });
+    let daily = AppTerms { cycle: CycleRule::Every { seconds: 24 * HOUR }, ..terms(100) };
+    assert!(name(&mut spend, 12, daily).disputed);
+    assert!(matches!(
+        outcome(&mut spend, 1, 2, HOUR + 1, want(1, 1)),
+        Outcome::Wait { of: Exhausted::App, .. }
+    ));
+    assert_eq!((status(&spend).cycle, status(&spend).held), (Some(1), 30));
+    spend.end_session(SessionId(12));
+    assert!(!status(&spend).disputed);
+    assert!(matches!(outcome(&mut spend, 1, 3, HOUR + 2, want(1, 1)), Outcome::Granted { .. }));
+}
+
+#[test]
+fn the_book_of_an_app_goes_only_when_there_is_no_room_and_all_that_it_spent_is_over() {
+    let mut spend = ledger(100);
+    outcome(&mut spend, 1, 1, HOUR, want(30, 30));
+    outcome(&mut spend, 1, 2, HOUR, settle(10, 10, 10));
+    for n in 1..MAX_APPS {
+        spend.set_app(&format!("app{n}"), terms(1)).unwrap();
+    }
+    let seen = |spend: &mut Spend, date: u64| {
+        spend.apps.values_mut().next().unwrap().see(date);
+        // Those that were never used make room first.
+        (1..MAX_APPS).for_each(|n| spend.apps.get_mut(&*format!("app{n}")).unwrap().hold(1));
+    };
+    seen(&mut spend, 3 * HOUR + 299);
+    assert!(spend.set_app("new", terms(1)).is_err());
+    seen(&mut spend, 3 * HOUR + 300);
+    assert!(spend.set_app("new", terms(1)).is_ok());
+    assert!(!spend.status().apps.iter().any(|(name, _)| &**name == "one"));
+}
+
+#[test]
+fn a_crawl_at_its_limit_is_at_it_until_something_comes_back() {
+    let mut spend = ledger(1000);
+    spend.set_crawl(CrawlId(7), Some(50)).unwrap();
+    outcome(&mut spend, 1, 1, 10, want(45, 45));
+    assert!(!spend.is_at_limit(CrawlId(7)));
+    assert!(matches!(
+        outcome(&mut spend, 2, 1, 10, want(10, 10)),
+        Outcome::Wait { of: Exhausted::Crawl, .. }
+    ));
+    assert!(spend.is_at_limit(CrawlId(7)) && spend.status().crawls[0].1.at_limit);
+    outcome(&mut spend, 1, 2, 10, settle(30, 0, 15));
+    assert!(!spend.is_at_limit(CrawlId(7)));
+    spend.stop_crawl(CrawlId(7));
+    assert_eq!(outcome(&mut spend, 2, 2, 10, want(1, 1)), Outcome::Unknown);
+    assert_eq!(spend.status().crawls[0].1.spent, 30, "what a cancelled crawl spent stays known");
+}
+
+#[test]
+fn status_says_which_app_a_crawl_waits_for_and_until_when() {
+    let mut spend = ledger(100);
+    outcome(&mut spend, 1, 1, HOUR, want(95, 95));
+    outcome(&mut spend, 2, 1, HOUR, want(10, 10));
+    assert_eq!(spend.status().crawls[0].1.waits_for, [("one".into(), Some(2 * HOUR))]);
+    outcome(&mut spend, 1, 2, HOUR, settle(20, 0, 75));
+    assert_eq!(spend.status().crawls[0].1.waits_for, []);
 }
 
 #[test]
@@ -209,12 +304,12 @@ fn the_ledger_is_bounded() {
     for n in 0..MAX_APPS as u64 * 2 {
         let _full = spend.set_app(&format!("app{n}"), terms(1));
     }
-    assert_eq!(spend.apps().count(), MAX_APPS);
+    assert_eq!(spend.status().apps.len(), MAX_APPS);
     assert!(spend.set_app(&"x".repeat(65), terms(1)).is_err());
     for crawl in 0..2 * MAX_CRAWLS as u64 {
         let _full = spend.set_crawl(CrawlId(crawl), None);
     }
-    assert_eq!(spend.crawls().count(), MAX_CRAWLS);
+    assert_eq!(spend.status().crawls.len(), MAX_CRAWLS);
     for app in 0..4 {
         spend.set_app(&format!("app{app}"), terms(u64::MAX / 8)).unwrap();
     }
@@ -227,12 +322,13 @@ fn the_ledger_is_bounded() {
     let mut outcomes = Vec::new();
     for sequence in 1..=MAX_BLOCKS as u64 / 64 + 2 {
         let changes = (0..MAX_CHANGES as u64).map(|n| reserve(sequence * 64 + n)).collect();
-        let report = SpendReport { sequence, dates: Vec::new(), changes };
+        let report = SpendReport { sequence, apps: Vec::new(), dates: Vec::new(), changes };
         outcomes.extend(spend.report(SessionId(1), &report).unwrap().outcomes);
     }
     assert_eq!((spend.blocks.len(), outcomes.last()), (MAX_BLOCKS, Some(&Outcome::Full)));
     let changes = vec![reserve(1); MAX_CHANGES + 1];
-    let report = SpendReport { sequence: MAX_BLOCKS as u64 / 64 + 3, dates: Vec::new(), changes };
+    let report =
+        SpendReport { sequence: MAX_BLOCKS as u64 / 64 + 3, apps: Vec::new(), dates: Vec::new(), changes };
     assert!(matches!(spend.report(SessionId(1), &report), Err(SpendRefusal::TooMany { .. })));
     for session in 3..2 * MAX_SESSIONS as u64 {
         let _full = spend.open_session(SessionId(session));
@@ -247,13 +343,25 @@ fn a_ledger_that_is_stored_and_read_again_is_the_same() {
     outcome(&mut spend, 1, 1, 10, want(10, 100));
     outcome(&mut spend, 2, 1, HOUR + 10, want(10, 100));
     outcome(&mut spend, 1, 2, HOUR + 10, settle(10, 20, 0));
-    let stored = postcard::to_stdvec(&spend).unwrap();
-    let mut read: Spend = postcard::from_bytes(&stored).unwrap();
-    assert_eq!(read, spend);
+    let store = storage::state::MemoryStore::new();
+    let write = |spend: &mut Spend| {
+        let mut changes = Changes::default();
+        spend.freeze(&mut changes);
+        let mut batch = storage::state::WriteBatch::default();
+        changes.add_to(&mut batch);
+        storage::state::StateStore::write(&store, batch).unwrap();
+        let read = Spend::load(&store).unwrap();
+        assert!(read.is_same(spend) && read.sum() == spend.sum());
+        read
+    };
+    let mut read = write(&mut spend);
     // And it goes on in the same way.
     for ledger in [&mut read, &mut spend] {
         outcome(ledger, 1, 3, 2 * HOUR, want(1, 50));
         ledger.end_session(SessionId(2));
+        ledger.close_crawl(CrawlId(7));
+        ledger.end_session(SessionId(1));
     }
-    assert_eq!(read, spend);
+    assert!(read.is_same(&spend));
+    assert!(write(&mut spend).is_same(&read), "what is over is removed from the store");
 }

@@ -1,5 +1,6 @@
 //! No input violates an invariant or stops a replica.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use storage::env::{Entropy, SeededEntropy};
@@ -18,6 +19,8 @@ struct Hostile {
     now: u64,
     /// Sessions with the number of their last report.
     sessions: Vec<(SessionId, u64)>,
+    /// Number of the last report of money, by session.
+    money: BTreeMap<SessionId, u64>,
     leases: Vec<(JobId, LeaseId)>,
 }
 
@@ -25,8 +28,8 @@ impl Hostile {
     fn new(seed: u64) -> Self {
         let store = Arc::new(MemoryStore::new());
         let state = State::load(store.clone()).unwrap();
-        let (sessions, leases) = (Vec::new(), Vec::new());
-        Self { dice: SeededEntropy::new(seed), store, state, index: 0, now: 0, sessions, leases }
+        let (sessions, money, leases) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self { dice: SeededEntropy::new(seed), store, state, index: 0, now: 0, sessions, money, leases }
     }
 
     fn below(&self, n: u64) -> u64 {
@@ -113,10 +116,43 @@ impl Hostile {
         Report { session, sequence, findings, wants }
     }
 
+    fn app(&self) -> AppName {
+        ["one", "two", &"x".repeat(MAX_APP_NAME + 1), ""][self.below(4) as usize].into()
+    }
+
+    fn change_of_money(&self) -> Change {
+        let (app, crawl) = (self.app(), CrawlId(self.number()));
+        match self.below(2) {
+            0 => Change::Reserve { app, crawl, least: self.number(), wanted: self.number() },
+            _ => {
+                let (spent, lost, returned) = (self.number(), self.number(), self.number());
+                Change::Settle { app, crawl, spent, lost, returned }
+            }
+        }
+    }
+
+    fn money(&self) -> Mutation {
+        let (session, _) = self.session();
+        let last = self.money.get(&session).copied().unwrap_or(0);
+        let sequence = if self.below(12) == 0 { self.number() } else { last + self.below(2) };
+        let terms = || {
+            let cycle = match self.below(3) {
+                0 => CycleRule::Monthly { day: self.number() as u8 },
+                _ => CycleRule::Every { seconds: self.number() },
+            };
+            AppTerms { limit: self.number(), cycle, margin: self.number() }
+        };
+        let apps = (0..self.below(4)).map(|_| (self.app(), terms())).collect();
+        let dates = (0..self.below(3)).map(|_| (self.app(), self.number())).collect();
+        let changes = (0..self.below(8)).map(|_| self.change_of_money()).collect();
+        Mutation::Spend { session, report: SpendReport { sequence, apps, dates, changes } }
+    }
+
     fn mutation(&self) -> Mutation {
         let crawl = CrawlId(self.number());
         let request = RequestId { client: self.below(2), sequence: self.below(500) };
-        match self.below(60) {
+        match self.below(64) {
+            60..64 => self.money(),
             0..30 => Mutation::Report(self.report()),
             30..33 => Mutation::OpenSession(OpenSession {
                 node: self.number(),
@@ -157,6 +193,7 @@ impl Hostile {
             55 => Mutation::EventsPassed { through: EventId { index: self.number(), place: 3 } },
             // Not beyond what this program supports: it would have to leave such a cluster.
             56 => Mutation::RaiseVersion { to: self.below(1 + u64::from(CLUSTER_VERSION)) as u32 },
+            58 => self.money(),
             57 => {
                 let write = match self.below(6) {
                     0 => Write::PauseCrawl { crawl },
@@ -178,6 +215,10 @@ impl Hostile {
         let mutation = self.mutation();
         let command = Command { now: self.now, limits: Limits::default(), mutation };
         match self.state.apply(self.index, command.clone()) {
+            Response::Spent(_) => {
+                let Mutation::Spend { session, report } = &command.mutation else { panic!() };
+                self.money.insert(*session, report.sequence);
+            }
             Response::SessionOpened(opened) => self.sessions.push((opened.session, 0)),
             Response::Report(answer) => {
                 let Mutation::Report(report) = &command.mutation else { panic!() };

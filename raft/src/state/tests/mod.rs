@@ -7,6 +7,8 @@ mod checkpoints;
 mod golden;
 mod hostile;
 mod model;
+mod money;
+mod money_world;
 mod operators;
 mod outbox;
 mod phases;
@@ -235,6 +237,7 @@ fn spec(operations: &str) -> CrawlSpec {
         priority: 1,
         fingerprint: None,
         source: SourceName::default(),
+        spend_limit: None,
     }
 }
 

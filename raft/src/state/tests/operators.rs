@@ -31,6 +31,7 @@ impl World {
             priority,
             fingerprint: None,
             source: if self.one_in(3) { other_source() } else { SourceName::default() },
+            spend_limit: None,
         };
         let source = spec.source.clone();
         self.requests += 1;
@@ -182,6 +183,7 @@ impl World {
             priority: 1,
             fingerprint: None,
             source: SourceName::default(),
+            spend_limit: None,
         };
         match self.below(4) {
             0 => spec.operations = Operations::NONE,

@@ -19,6 +19,7 @@ fn story(events: &[Event]) -> Vec<String> {
         EventKind::Job { operation, change, .. } => format!("{} {change:?}", operation.letter()),
         EventKind::Session { change, .. } => format!("session {change:?}"),
         EventKind::Leader { node, term } => format!("leader {node} {term}"),
+        EventKind::Money(mark) => format!("money {mark:?}"),
     };
     events
         .iter()
@@ -185,7 +186,10 @@ pub(super) fn m1_check_against_counters(state: &State) {
             EventKind::Crawl { crawl, change: CrawlChange::Retried { accounts } } => {
                 told.entry(*crawl).or_default().users.failed -= accounts;
             }
-            EventKind::Crawl { .. } | EventKind::Session { .. } | EventKind::Leader { .. } => {}
+            EventKind::Crawl { .. }
+            | EventKind::Session { .. }
+            | EventKind::Leader { .. }
+            | EventKind::Money(_) => {}
         }
     }
     for view in state.crawls() {

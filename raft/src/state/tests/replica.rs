@@ -95,6 +95,7 @@ impl Replica {
         assert_eq!(a.outbox(), b.outbox());
         let events = |state: &State| state.events_after(EventId::default(), usize::MAX).read();
         assert_eq!(events(a), events(b), "TWM-M1: the events differ");
+        assert!(a.spend.is_same(&b.spend), "the ledgers of money differ");
         assert_eq!(a.crawls(), b.crawls());
         assert_eq!(a.sessions(), b.sessions());
         let active = |state: &State| state.crawls.active().map(|(id, _)| id).collect::<Vec<_>>();

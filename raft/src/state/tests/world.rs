@@ -6,6 +6,7 @@ use storage::env::{Entropy, SeededEntropy};
 use storage::ids::UserId;
 
 use super::model::{Fate, MAX_ATTEMPTS, Model};
+use super::money_world::Money;
 use super::operators::other_source;
 use super::outbox::m1_check_against_counters;
 use super::replica::Replica;
@@ -24,6 +25,7 @@ pub(super) struct World {
     /// The last change with a request id, and its answer.
     pub(super) answered: Option<(Mutation, Response)>,
     nodes: Vec<WorldNode>,
+    pub(super) money: Money,
     /// Leases granted in the past.
     past: Vec<(JobId, LeaseId)>,
 }
@@ -41,6 +43,16 @@ struct WorldNode {
 const LIMITS: Limits = Limits { storage_grace_ms: 2_000, session_ttl_ms: 3_000, max_attempts: MAX_ATTEMPTS };
 
 impl World {
+    /// The session of the node at this place.
+    pub(super) fn session_at(&self, at: usize) -> Option<SessionId> {
+        self.nodes[at].session
+    }
+
+    /// The world's time, ms.
+    pub(super) fn now(&self) -> u64 {
+        self.now
+    }
+
     /// Nodes 1 and 2 share a storage; nodes 3 and 4 have one each.
     pub(super) fn new(seed: u64, replicas: Vec<Replica>, restarts: bool) -> Self {
         let node = |(id, storage)| WorldNode {
@@ -60,6 +72,7 @@ impl World {
             now: 0,
             requests: 0,
             answered: None,
+            money: Money::default(),
             nodes: [(1, 5), (2, 5), (3, 3), (4, 4)].map(node).into(),
             past: Vec::new(),
         };
@@ -134,6 +147,7 @@ impl World {
             90..92 => self.refused_report(),
             92 => self.now += 3_000,
             93 => self.refused_change(),
+            94..97 => self.spend(),
             _ => self.tick(),
         }
         self.model.check(&self.replicas[0].state);
@@ -166,6 +180,7 @@ impl World {
         if let Some(old) = node.session.replace(opened.session) {
             self.model.end_session(old);
         }
+        self.money.session_ended(at);
         node.sequence = 0;
         self.model.open_session(opened.session, id, storage);
         self.forget_answers();
@@ -177,6 +192,7 @@ impl World {
         let graceful = self.one_in(2);
         assert_eq!(self.apply(Mutation::EndSession { session, graceful }), Response::Done);
         self.model.end_session(session);
+        self.money.session_ended(at);
         self.forget_answers();
     }
 

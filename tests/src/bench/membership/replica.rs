@@ -71,6 +71,7 @@ impl Replica {
             priority: 10,
             fingerprint: None,
             source: SourceName::default(),
+            spend_limit: None,
         };
         let request = RequestId { client: 1, sequence: 1 };
         match replica.apply(Mutation::CreateCrawl { request, spec }) {

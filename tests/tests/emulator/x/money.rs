@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::model::{CrawlId, SessionId};
+use api::model::{AppTerms, Change, CrawlId, CycleRule, Outcome, SessionId, SpendReport};
 use node::follow::FollowRule;
 use node::http_client::HttpClient;
 use node::rate::Delivery;
 use node::source::x::{Terms, XSource};
 use node::source::{Endpoint, Source};
-use raft::state::spend::{AppTerms, Change, CycleRule, Outcome, Share, Spend, SpendReport};
+use raft::state::spend::{Share, Spend};
 use storage::env::{Entropy, ManualClock, SeededEntropy};
 use storage::ids::UserId;
 use twm_tests::emulator::x::{Billing, XEmulator, XFault};
@@ -51,7 +51,7 @@ impl Session {
             changes.extend(self.shares[at].settlement(&source.app_name(at).into(), CRAWL));
         }
         changes.push(Change::Reserve { app: source.app_name(app).into(), crawl: CRAWL, least, wanted });
-        let report = SpendReport { sequence: self.sequence, dates, changes };
+        let report = SpendReport { apps: Vec::new(), sequence: self.sequence, dates, changes };
         let reported = spend.report(self.id, &report).unwrap();
         spend.check().unwrap();
         let outcome = *reported.outcomes.last().unwrap();
@@ -120,7 +120,8 @@ async fn with_every_answer_the_ledger_agrees_with_the_bill_to_the_last_object() 
         }
     }
     session.report(&mut spend, &source, 0, 1, 1);
-    let spent: BTreeMap<&str, u64> = spend.apps().map(|(name, status)| (name, status.spent)).collect();
+    let status = spend.status();
+    let spent: BTreeMap<&str, u64> = status.apps.iter().map(|(name, app)| (&**name, app.spent)).collect();
     for app in ["one", "two"] {
         assert!(spent[app] > 0);
         assert_eq!(spent[app], billed(&double, app, double.cycle()), "{app}");

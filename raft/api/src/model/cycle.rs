@@ -46,6 +46,14 @@ impl CycleRule {
     }
 }
 
+/// A moment in UTC for people, as `2026-12-01 00:00:00 UTC`.
+pub fn utc(unix: u64) -> String {
+    let unix = unix.min(LAST);
+    let ((year, month, day), second) = (civil(unix / DAY), unix % DAY);
+    let (hour, minute) = (second / 3600, second % 3600 / 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{:02} UTC", second % 60)
+}
+
 fn day_in_range(day: u8) -> u64 {
     u64::from(day.clamp(1, 28))
 }
@@ -105,6 +113,8 @@ mod tests {
         assert_eq!(civil(1_835_395_200 / DAY), (2028, 2, 29));
         assert_eq!(civil(1_835_481_600 / DAY), (2028, 3, 1));
         assert_eq!(days_until(2028, 3, 1) * DAY, 1_835_481_600);
+        assert_eq!(utc(1_795_422_061), "2026-11-23 08:21:01 UTC");
+        assert_eq!(utc(u64::MAX), "9999-12-31 23:59:59 UTC");
     }
 
     #[test]
