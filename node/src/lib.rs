@@ -14,6 +14,7 @@ pub mod logs;
 pub mod mirror;
 pub mod monitor;
 pub mod provenance;
+pub mod purse;
 pub mod rate;
 pub mod run;
 pub mod session;

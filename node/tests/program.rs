@@ -113,7 +113,7 @@ fn sources_are_read_from_the_settings_file_and_each_mistake_in_them_is_named() {
         ("source = 1", "write [source.NAME]"),
         ("[source.a]\nkind = \"mastodon\"", "[source.a]: \"a\" is no name of a source"),
         ("[source.twitter]\nkind = \"twitter\"", "that is the source of --api-url"),
-        ("[source.sky]\nkind = \"skynet\"", "the kinds are bluesky, mastodon and twitter"),
+        ("[source.sky]\nkind = \"skynet\"", "the kinds are bluesky, mastodon, twitter and x"),
         ("[source.sky]\ncontact = \"x\"", "kind is missing"),
         ("[source.sky]\nkind = \"bluesky\"", "[source.sky]: contact is missing"),
         ("[source.sky]\nkind = \"bluesky\"\ncontact = \"nobody\"", "give one by which you can be reached"),
@@ -132,6 +132,66 @@ fn sources_are_read_from_the_settings_file_and_each_mistake_in_them_is_named() {
         ("[source.old]\nkind = \"twitter\"\napi-url = \"ftp://x\"", "[source.old]: api-url: "),
     ] {
         let (code, _, stderr) = check(text);
+        assert!(code == Some(2) && stderr.contains(said), "{text}\nexit {code:?}: {stderr}");
+    }
+}
+
+#[test]
+fn apps_that_cost_money_are_read_from_the_settings_file_and_each_mistake_in_them_is_named() {
+    let temp = tempfile::tempdir().unwrap();
+    std::fs::write(temp.path().join("main.token"), "AAAA%2Fsecret\n").unwrap();
+    std::fs::write(temp.path().join("bad.token"), "two words\n").unwrap();
+    let check = |text: &str| {
+        std::fs::write(temp.path().join("node.toml"), text).unwrap();
+        run(temp.path(), &["--check-config", "--config", "node.toml"])
+    };
+    let source = "[source.net]\nkind = \"x\"\ncontact = \"me@example.org\"\n";
+    let app = "[source.net.apps.main]\ntoken-file = \"main.token\"\nlimit = \"99.50\"\ncycle-day = 12\n";
+    let (code, stdout, stderr) = check(&format!(
+        "{source}posts-page = 50\nprices = {{ post = \"0.004\" }}\npost-expansions = [\"author_id\"]\n{app}"
+    ));
+    assert_eq!(code, Some(0), "{stderr}");
+    for line in
+        ["post = \"0.004\"", "apps.main.limit = \"99.50\"", "apps.main.cycle-day = 12", "posts-page = 50"]
+    {
+        assert!(stdout.contains(line), "{line}: {stdout}");
+    }
+    assert!(!stdout.contains("secret"), "{stdout}");
+    let with = |more: &str| format!("{source}{more}\n{app}");
+    let of_app = |lines: &str| format!("{source}[source.net.apps.main]\n{lines}");
+    let token = "token-file = \"main.token\"\n";
+    for (text, said) in [
+        (source.to_owned(), "[source.net]: apps is missing; write [source.NAME.apps.APP]"),
+        (format!("[source.net]\nkind = \"x\"\n{app}"), "[source.net]: contact is missing"),
+        (with("api-url = \"http://api.x.com/2/\""), "tokens and money do not travel without TLS"),
+        (with("wording = \"old\""), "wording: \"old\" was given; give tweets or posts"),
+        (with("prices = { post = 0.005 }"), "prices.post: a float was given; give a text such as"),
+        (with("prices = { like = \"1\" }"), "prices.like: only post, user and follower have a price"),
+        (with("post-expansions = [\"entities.mentions.username\"]"), "nothing bounds what it adds"),
+        (with("posts-page = 101"), "a page cannot have 101 posts; choose from 5 to 100"),
+        (with("exclude = [\"likes\"]"), "exclude takes replies and retweets"),
+        (with("pages = 3"), "there is no key \"pages\" for the kind x"),
+        (of_app("limit = 5\ncycle-day = 1"), "apps.main: token-file is missing"),
+        (of_app("token-file = \"absent\"\nlimit = 5\ncycle-day = 1"), "check the path and its permissions"),
+        (
+            of_app("token-file = \"bad.token\"\nlimit = 5\ncycle-day = 1"),
+            "the token of the app main is empty or has",
+        ),
+        (of_app(&format!("{token}cycle-day = 1")), "apps.main: limit is missing"),
+        (of_app(&format!("{token}limit = \"5 dollars\"\ncycle-day = 1")), "no amount of money"),
+        (of_app(&format!("{token}limit = 5")), "apps.main: cycle-day is missing"),
+        (of_app(&format!("{token}limit = 5\ncycle-day = 31")), "cycle-day: give a number from 1 to 28"),
+        (of_app(&format!("{token}limit = 5\ncycle-day = 1\ncycle-seconds = 9")), "give one of them"),
+        (
+            of_app(&format!("{token}limit = 5\ncycle-day = 1\nlimits = 5")),
+            "there is no key \"limits\" for an app",
+        ),
+        (
+            format!("{}{}", with(""), with("").replace("source.net", "source.other").replace("99.50", "98")),
+            "say different things about the app main",
+        ),
+    ] {
+        let (code, _, stderr) = check(&text);
         assert!(code == Some(2) && stderr.contains(said), "{text}\nexit {code:?}: {stderr}");
     }
 }

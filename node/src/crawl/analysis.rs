@@ -187,16 +187,20 @@ impl Crawler {
         let (users, profiles) = match came.is_empty() {
             false => (candidates.take(came.len()).cloned().collect(), came),
             true => {
-                let users: Vec<UserId> = candidates.take(batch).cloned().collect();
+                let mut users: Vec<UserId> = candidates.take(batch).cloned().collect();
                 let profiles = tokio::select! {
                     biased;
                     stop = assignment.stopped() => return Err(stop.into()),
-                    profiles = self.look_up(network, &users) => match profiles {
+                    found = self.look_up(network, assignment.job.crawl, &users) => match found {
                         Err(error) if is_left_out(&error, batch, assignment.job.attempt) => {
                             tracing::warn!(?error, "an account is left out of an analysis");
                             Vec::new()
                         }
-                        other => other?,
+                        found => {
+                            let (profiles, looked_up) = found?;
+                            users.truncate(looked_up);
+                            profiles
+                        }
                     },
                 };
                 let at = self.parts.clock.wall();

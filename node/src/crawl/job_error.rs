@@ -20,6 +20,13 @@ pub(super) enum JobError {
         /// Until one has.
         after: Duration,
     },
+    /// What the network charges cannot be paid now.
+    NoMoney {
+        /// What is used up.
+        what: String,
+        /// When it is worth to try again.
+        after: Duration,
+    },
     /// The account is gone.
     Gone(GoneReason),
     /// Another attempt may succeed.

@@ -19,6 +19,7 @@ mod draft;
 mod job_error;
 mod networks;
 mod outage;
+mod paid;
 mod profiles;
 mod requests;
 mod resolve;
@@ -31,7 +32,7 @@ mod walk;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::model::{Finding, Operation, StorageId};
+use api::model::{Finding, NodeId, Operation, SessionId, StorageId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use storage::dataset::provenance::CAPPED;
@@ -50,6 +51,7 @@ pub use resolve::ResolveError;
 use rules::Rules;
 
 use crate::address::AddressPool;
+use crate::purse::Purse;
 use crate::session::{Assignment, Backoff, Ending, JobRunner, JobTracker};
 use crate::source::Endpoint;
 
@@ -85,12 +87,15 @@ pub struct Crawler {
     counters: CrawlCounters,
     dataset_health: DatasetHealth,
     failure: watch::Sender<Option<String>>,
+    purse: Arc<Purse>,
 }
 
 impl Crawler {
     /// A crawler without jobs.
     pub fn new(parts: CrawlerParts) -> Self {
+        let purse = Purse::new(parts.networks.apps(), parts.clock.clone());
         Self {
+            purse,
             parts,
             rules: Rules::default(),
             counters: CrawlCounters::default(),
@@ -206,6 +211,7 @@ impl Crawler {
             JobError::Abandoned => return Ending::Abandoned,
             JobError::HandBack => Finding::HandedBack { progress },
             JobError::Limited { after } => limited("no address has a budget left", after),
+            JobError::NoMoney { what, after } => limited(&what, after),
             JobError::DatasetDown { what } => {
                 let wait = self.dataset_health.failed(&what, &*self.parts.clock, &*self.parts.entropy);
                 limited(&what, wait)
@@ -264,6 +270,29 @@ impl JobRunner for Crawler {
             true => self.parts.pool.capacity(&network.source.scope(endpoint, None)),
             false => usize::MAX,
         };
+        let room = match network.source.paid() {
+            Some(x) => self.purse.room(x.usable_apps().into_iter().map(|app| x.app_name(app)), room),
+            None => room,
+        };
         self.dataset_health.room(room, &*self.parts.clock)
+    }
+
+    fn session_begins(&self, node: NodeId, session: SessionId) -> BoxFuture<'static, ()> {
+        if !self.purse.is_needed() {
+            return std::future::ready(()).boxed();
+        }
+        self.purse.begin(session);
+        self.purse.clone().serve(self.parts.tracker.clone(), node, session).boxed()
+    }
+
+    fn session_ends(&self) -> BoxFuture<'_, ()> {
+        match self.purse.is_needed() {
+            true => self.purse.finish().boxed(),
+            false => std::future::ready(()).boxed(),
+        }
+    }
+
+    fn session_is_over(&self) {
+        self.purse.lose();
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::model::{AppName, AppTerms};
 use storage::dataset::SourceName;
 
 use super::came_along::CameAlong;
 use super::outage::SourceHealth;
 use crate::source::Source;
+use crate::source::x::XSource;
 
 /// The sources of a node, by name.
 #[derive(Default)]
@@ -39,6 +41,13 @@ impl Networks {
     /// The names.
     pub fn names(&self) -> impl Iterator<Item = &SourceName> {
         self.0.keys()
+    }
+
+    /// What the apps of all networks may spend, each once.
+    pub(super) fn apps(&self) -> Vec<(AppName, AppTerms)> {
+        let paid = self.0.values().filter_map(|network| network.source.paid());
+        let apps: BTreeMap<AppName, AppTerms> = paid.flat_map(XSource::app_terms).collect();
+        apps.into_iter().collect()
     }
 
     pub(super) fn get(&self, name: &SourceName) -> Option<&Network> {

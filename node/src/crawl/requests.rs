@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use api::model::CrawlId;
 use storage::ids::UserId;
 
 use super::Crawler;
@@ -24,11 +25,13 @@ impl Crawler {
     pub(super) async fn page(
         &self,
         network: &Network,
-        pages: Pages,
-        user: &UserId,
+        (pages, crawl, user): (Pages, CrawlId, &UserId),
         cursor: Option<&str>,
         since: Option<&str>,
     ) -> Result<Page, JobError> {
+        if let Some(x) = network.source.paid() {
+            return self.paid_page(network, x, (pages, crawl, user), cursor, since).await;
+        }
         match pages {
             Pages::Timeline => loop {
                 let endpoint = network.source.timeline_endpoint(cursor, since);
@@ -54,21 +57,31 @@ impl Crawler {
         }
     }
 
-    /// The profiles of these accounts, as many as one look-up allows, each once; those that are gone are missing.
+    /// The profiles of the first of these accounts, each once, and how many were looked up: all, or fewer if money runs
+    /// out; those that are gone are missing.
     pub(super) async fn look_up(
         &self,
         network: &Network,
+        crawl: CrawlId,
         users: &[UserId],
-    ) -> Result<Vec<Profile>, JobError> {
+    ) -> Result<(Vec<Profile>, usize), JobError> {
+        let (mut profiles, looked_up) = match network.source.paid() {
+            Some(x) => self.paid_look_up(network, x, crawl, users).await?,
+            None => (self.look_up_all(network, users).await?, users.len()),
+        };
+        // An answer may repeat some, or hold accounts that nobody asked for.
+        let mut asked: HashSet<&UserId> = users[..looked_up].iter().collect();
+        profiles.retain(|profile| asked.remove(&profile.id));
+        self.counters.add_profiles(profiles.len());
+        Ok((profiles, looked_up))
+    }
+
+    async fn look_up_all(&self, network: &Network, users: &[UserId]) -> Result<Vec<Profile>, JobError> {
         loop {
             // A source with many hosts looks up one account at a time.
             let permit = self.permit(&network.source.scope(Endpoint::Lookup, users.first())).await?;
             let answer = network.source.lookup(permit.client(), users).await;
-            if let Some(mut profiles) = self.settle(network, Endpoint::Lookup, permit, answer)? {
-                // An answer may repeat some, or hold accounts that nobody asked for.
-                let mut asked: HashSet<&UserId> = users.iter().collect();
-                profiles.retain(|profile| asked.remove(&profile.id));
-                self.counters.add_profiles(profiles.len());
+            if let Some(profiles) = self.settle(network, Endpoint::Lookup, permit, answer)? {
                 return Ok(profiles);
             }
         }

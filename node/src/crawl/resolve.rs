@@ -20,6 +20,12 @@ pub enum ResolveError {
         /// Until it is renewed.
         after: std::time::Duration,
     },
+    /// Look-ups cost money, and there is none.
+    #[error("the names cannot be looked up now: {what}; `twm-ctl status` shows what may be spent")]
+    NoMoney {
+        /// What is used up.
+        what: String,
+    },
     /// The node does not have the source.
     #[error(
         "this node has no source {name}; it has {known}; add [source.{name}] to the settings of all nodes"
@@ -39,6 +45,7 @@ impl From<JobError> for ResolveError {
     fn from(error: JobError) -> Self {
         match error {
             JobError::Limited { after } => Self::Limited { after },
+            JobError::NoMoney { what, .. } => Self::NoMoney { what },
             JobError::Retryable { what, .. }
             | JobError::SourceDown { what }
             | JobError::Permanent { what }
@@ -106,6 +113,9 @@ impl Crawler {
         network: &Network,
         names: &[String],
     ) -> Result<Vec<Profile>, JobError> {
+        if let Some(x) = network.source.paid() {
+            return self.paid_resolve(network, x, names).await;
+        }
         loop {
             // A source with many hosts resolves one name at a time, which then says which host it is.
             let first = names.first().and_then(|name| name.parse().ok());

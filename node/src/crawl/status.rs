@@ -34,11 +34,13 @@ impl Crawler {
 
     /// Which sources cannot be reached, and why, as far as jobs have noticed recently.
     pub(super) fn source_troubles(&self) -> Vec<String> {
-        self.parts
-            .networks
-            .iter()
-            .filter_map(|(_, network)| network.health.outage(&*self.parts.clock))
-            .collect()
+        self.parts.networks.iter().flat_map(|(_, network)| self.troubles_of(network)).collect()
+    }
+
+    fn troubles_of(&self, network: &Network) -> impl Iterator<Item = String> + use<> {
+        let outage = network.health.outage(&*self.parts.clock);
+        let money = network.source.paid().and_then(|_| self.purse.trouble());
+        outage.into_iter().chain(network.source.troubles()).chain(money)
     }
 
     /// The sources. Their hosts are not asked.
@@ -47,7 +49,7 @@ impl Crawler {
             name: name.clone(),
             kind: network.source.kind().to_owned(),
             place: network.source.place(),
-            trouble: network.health.outage(&*self.parts.clock),
+            trouble: self.troubles_of(network).reduce(|all, more| format!("{all}; {more}")),
             reached: None,
         };
         self.parts.networks.iter().map(status).collect()

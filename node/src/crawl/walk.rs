@@ -102,7 +102,7 @@ impl Crawler {
         let page = tokio::select! {
             biased;
             stop = assignment.stopped() => return Err(stop.into()),
-            page = self.page(network, walk.pages, user, walk.cursor.as_deref(), since) => page?,
+            page = self.page(network, (walk.pages, assignment.job.crawl, user), walk.cursor.as_deref(), since) => page?,
         };
         if page.unusable() > 0 {
             tracing::warn!(%user, count = page.unusable(), "left out items without a usable id");
@@ -255,6 +255,7 @@ impl Crawler {
             JobError::CursorLoop { .. } => return JobStop { error, progress: Some(from_the_beginning()) },
             JobError::HandBack
             | JobError::Limited { .. }
+            | JobError::NoMoney { .. }
             | JobError::Retryable { .. }
             | JobError::SourceDown { .. }
             | JobError::Permanent { .. }

@@ -3,7 +3,7 @@
 use api::model::NodeRole;
 
 use super::exposition::Exposition;
-use super::{Observation, crawls};
+use super::{Observation, crawls, money};
 
 /// All of a node's metrics.
 pub(super) fn render(node: &Observation) -> String {
@@ -15,6 +15,7 @@ pub(super) fn render(node: &Observation) -> String {
     state(&mut page, node);
     mirror(&mut page, node);
     crawls::render(&mut page, node);
+    money::render(&mut page, node);
     page.into_text()
 }
 

@@ -11,6 +11,7 @@
 mod crawls;
 mod exposition;
 mod metrics;
+mod money;
 mod observation;
 mod server;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The data behind the pages of the HTTP port.
 
-use api::model::{CrawlView, NodeStatus};
+use api::model::{CrawlView, NodeStatus, SpendStatus};
 use raft::state::{OutboxView, Sizes};
 
 use crate::crawl::RequestCount;
@@ -22,6 +22,8 @@ pub struct Observation {
     pub session: SessionView,
     /// The crawls, as its replica knows them.
     pub crawls: Vec<CrawlView>,
+    /// All money, as its replica knows it.
+    pub money: SpendStatus,
     /// The size of its state.
     pub sizes: Sizes,
     /// Bytes of the Raft log on disk.

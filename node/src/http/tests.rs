@@ -6,7 +6,7 @@ use storage::dataset::SourceName;
 
 use api::model::{
     AddressStatus, BudgetStatus, ClusterId, CrawlCounters, CrawlId, CrawlPhase, CrawlSpec, CrawlView, DiskId,
-    NodeRole, NodeStatus, Operation, Operations, Traversal, WorkerStatus,
+    NodeRole, NodeStatus, Operation, Operations, SpendStatus, Traversal, WorkerStatus,
 };
 use axum::Router;
 use raft::state::{OutboxView, Sizes};
@@ -84,6 +84,7 @@ fn observation() -> Observation {
         not_ready: Vec::new(),
         session: SessionView { open: true, sessions: 1, ..SessionView::default() },
         crawls: vec![crawl(CrawlPhase::Running)],
+        money: SpendStatus::default(),
         sizes: Sizes::default(),
         log_bytes: 5,
         outbox: Default::default(),

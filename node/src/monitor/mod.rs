@@ -19,6 +19,7 @@ mod events;
 mod graphite;
 mod history;
 mod indexer;
+mod money;
 mod problem;
 mod reading;
 mod reasons;

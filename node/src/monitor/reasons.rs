@@ -34,7 +34,7 @@ pub(super) struct Reason {
 }
 
 impl Reason {
-    fn new(kind: &'static str, weight: Weight, text: String) -> Self {
+    pub(super) fn new(kind: &'static str, weight: Weight, text: String) -> Self {
         Self { kind, weight, text, for_ms: None }
     }
 

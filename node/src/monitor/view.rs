@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Monitor;
 use super::asked::AskError;
 use super::history::Point;
+use super::money;
 use super::reasons::{self, Reason};
 
 /// Most ended crawls that are reported every second.
@@ -42,9 +43,13 @@ impl Monitor {
     /// A crawl with its rates and what holds it up.
     pub(super) fn crawl_document(&self, crawl: &CrawlView, status: Option<&ClusterStatus>) -> Value {
         let waits = self.inner.watched.waits(crawl.id);
-        let reasons = reasons::of_crawl(crawl, &waits, status);
+        let money = self.inner.watched.money();
+        let money = money.of_crawl(crawl.id);
+        let mut reasons = reasons::of_crawl(crawl, &waits, status);
+        reasons.extend(money::of_crawl(crawl, money));
         let rates = self.inner.pace.lock().unwrap_or_else(PoisonError::into_inner).of(crawl);
         let mut document = documents::crawl(crawl, rates);
+        document["money"] = money.map(documents::money::crawl_money).into();
         document["reasons"] = reasons.iter().map(Reason::json).collect();
         document
     }
@@ -94,6 +99,8 @@ impl Monitor {
                 (vec![alone], Vec::new(), vec![no_leader(text)])
             }
         };
+        let money = self.inner.watched.money();
+        reasons.extend(money::of_cluster(&money));
         let troubles = self.inner.watched.troubles();
         reasons.extend(troubles.iter().map(|trouble| reasons::of_node(own.id, trouble)));
         let newest = nodes.iter().filter_map(|m| m.node.as_ref()).map(|n| n.last_log).max().unwrap_or(0);
@@ -111,6 +118,7 @@ impl Monitor {
             "reasons": reasons.iter().map(Reason::json).collect::<Vec<_>>(),
             "nodes": nodes,
             "sessions": Value::Array(sessions),
+            "money": documents::money::money(&money),
             "crawls": self.crawl_documents(view),
             "actions": self.inner.gate.allows_changes(),
         })

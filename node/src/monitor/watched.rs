@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::model::{CrawlId, CrawlView, Event, NodeStatus, RequestId};
+use api::model::{CrawlId, CrawlView, Event, NodeStatus, RequestId, SpendStatus};
 use api::wire::{ApiReply, ApiRequest};
 use api::{Called, TrackerApi};
 use raft::server::Tracker;
@@ -23,6 +23,9 @@ pub trait Watched: TrackerApi {
 
     /// What a crawl's jobs wait for, as this replica knows it. Local and immediate.
     fn waits(&self, crawl: CrawlId) -> WaitSummary;
+
+    /// All money, as this replica knows it. Local and immediate.
+    fn money(&self) -> SpendStatus;
 
     /// Problems that affect all jobs of this node.
     fn troubles(&self) -> Vec<String>;
@@ -77,6 +80,10 @@ impl Watched for WatchedNode {
 
     fn waits(&self, crawl: CrawlId) -> WaitSummary {
         self.tracker.waits(crawl)
+    }
+
+    fn money(&self) -> SpendStatus {
+        self.tracker.money()
     }
 
     fn troubles(&self) -> Vec<String> {

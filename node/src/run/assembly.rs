@@ -33,11 +33,12 @@ use crate::mirror::{Feed, FeedOptions, Mirror, MirrorOptions, MirrorView};
 use crate::monitor::{Graphite, Indexer, Monitor, MonitorParts, MonitorSettings, WatchedNode};
 use crate::provenance::{Provenance, ProvenanceOptions};
 use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView};
-use crate::settings::{Bluesky, MirrorSettings, Settings, SourceSettings};
+use crate::settings::{Bluesky, MirrorSettings, Settings, SourceSettings, user_agent};
 use crate::source::Source;
 use crate::source::bluesky::{BlueskySettings, BlueskySource};
 use crate::source::mastodon::{MastodonSettings, MastodonSource};
 use crate::source::twitter::{TwitterSettings, TwitterSource};
+use crate::source::x::{XSettings, XSource};
 
 /// Default number of workers.
 const WORKERS: usize = 32;
@@ -173,6 +174,7 @@ impl Node {
                 certificate_ends_in: tracker.certificate_ends_in(),
                 session,
                 crawls: tracker.crawls(),
+                money: tracker.money(),
                 sizes: tracker.sizes(),
                 log_bytes: tracker.log_bytes(),
                 outbox: tracker.outbox(),
@@ -231,9 +233,9 @@ impl SourceServices for Services {
         async move {
             crawler.resolve(&source, &names).await.map_err(|error| match &error {
                 crawl::ResolveError::Limited { .. } => ResolveError::Passing(error.to_string()),
-                crawl::ResolveError::Source(_) | crawl::ResolveError::NoSource { .. } => {
-                    ResolveError::Lasting(error.to_string())
-                }
+                crawl::ResolveError::Source(_)
+                | crawl::ResolveError::NoMoney { .. }
+                | crawl::ResolveError::NoSource { .. } => ResolveError::Lasting(error.to_string()),
             })
         }
         .boxed()
@@ -359,6 +361,9 @@ fn open_networks(
                 let spool = tracker.spool_path().with_file_name("repositories");
                 bluesky(settings, spool, world)
             }
+            SourceSettings::X(settings) => XSource::new(XSettings::clone(settings))
+                .map(|source| Arc::new(source) as Arc<dyn Source>)
+                .map_err(Into::into),
         };
         let source = source.with_context(|| format!("[source.{name}]"))?;
         networks = networks.with(name.clone(), mirrored(name, source));
@@ -386,11 +391,6 @@ fn bluesky(settings: &Bluesky, spool: PathBuf, world: &World) -> anyhow::Result<
     std::fs::create_dir_all(&settings.spool)
         .with_context(|| format!("the folder {} for repositories", settings.spool.display()))?;
     Ok(Arc::new(BlueskySource::new(settings, world.clock.clone(), Work::default())?))
-}
-
-/// Names the crawler and whom to ask about it.
-fn user_agent(contact: &str) -> String {
-    format!("twm/{} ({contact})", env!("CARGO_PKG_VERSION"))
 }
 
 fn twitter(url: &str, token: Option<&str>) -> anyhow::Result<Arc<dyn Source>> {

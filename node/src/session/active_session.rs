@@ -103,6 +103,7 @@ impl SessionLoop {
             let nothing_left =
                 live.pending.findings.is_empty() && self.jobs.is_empty() && self.publisher.is_idle();
             if stop.is_cancelled() && nothing_left {
+                self.runner.session_ends().await;
                 self.end(live.session).await;
                 self.flush_provenance().await;
                 return SessionOutcome::Ended;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use api::model::Operation;
+use api::model::{NodeId, Operation, SessionId};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use storage::dataset::SourceName;
 
@@ -18,6 +19,19 @@ pub trait JobRunner: Send + Sync + 'static {
 
     /// How many jobs of an operation the rate budgets of a source allow now.
     fn capacity(&self, source: &SourceName, operation: Operation) -> usize;
+
+    /// A session begins. The returned task runs as long as the session; it is dropped at its end.
+    fn session_begins(&self, _node: NodeId, _session: SessionId) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
+
+    /// The session is about to be closed in good order, and no job runs any more.
+    fn session_ends(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
+
+    /// The session is over, in whichever way.
+    fn session_is_over(&self) {}
 }
 
 /// A session as status pages show it.

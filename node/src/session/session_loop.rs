@@ -45,6 +45,15 @@ pub struct SessionOptions {
     pub provenance: Provenance,
 }
 
+/// A task that ends with its owner.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Most queued messages of workers; a worker with one more waits.
 const MESSAGES: usize = 4096;
 /// First and longest pause after a failed opening of a session.
@@ -126,7 +135,12 @@ impl SessionLoop {
         while let Some(mut live) = self.open(&stop).await? {
             let session = live.session;
             let span = tracing::info_span!("session", id = %session);
+            let beside = AbortOnDrop(tokio::spawn(
+                self.runner.session_begins(self.options.node, session).instrument(span.clone()),
+            ));
             let over = self.serve(&mut live, &stop).instrument(span).await;
+            drop(beside);
+            self.runner.session_is_over();
             self.jobs.abandon_all();
             self.publisher.forget_done();
             self.view.send_modify(|view| view.open = false);

@@ -28,7 +28,7 @@ use layers::Layers;
 pub use layers::Origin;
 pub use place::{CassandraSettings, OutputPlace, S3Settings};
 pub use problems::{LoadError, Problem, Problems};
-pub use sources::{Bluesky, SourceSettings, Sources};
+pub use sources::{Bluesky, SourceSettings, Sources, user_agent};
 use storage::net::trust::TrustFiles;
 use table::{DefaultValue, SETTINGS};
 pub use urls::{GraphiteUrl, IndexerUrl};

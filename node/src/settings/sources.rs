@@ -1,5 +1,7 @@
 //! Sources by name: the tables `[source.NAME]` of the settings file.
 
+mod x;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,13 +12,14 @@ use storage::net::secret;
 
 use super::problems::{Problem, Problems};
 use super::{Origin, values};
+use crate::source::x::{FACTS, XSettings};
 use crate::source::{BLUESKY_RULE_FIELDS, mastodon};
 
 /// The sources besides the default one, by name.
 pub type Sources = BTreeMap<SourceName, SourceSettings>;
 
 /// The kinds.
-const KINDS: &str = "bluesky, mastodon and twitter";
+const KINDS: &str = "bluesky, mastodon, twitter and x";
 
 /// The settings of one source, by the kind of its network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub enum SourceSettings {
     },
     /// A network of the AT Protocol.
     Bluesky(Box<Bluesky>),
+    /// The API v2 of X, which costs money.
+    X(Box<XSettings>),
 }
 
 /// Settings of [`SourceSettings::Bluesky`]; what is absent is that of the public network.
@@ -73,6 +78,7 @@ impl SourceSettings {
             Self::Twitter { .. } => "twitter",
             Self::Mastodon { .. } => "mastodon",
             Self::Bluesky(_) => "bluesky",
+            Self::X(_) => "x",
         }
     }
 
@@ -83,6 +89,7 @@ impl SourceSettings {
             Self::Twitter { .. } => None,
             Self::Mastodon { .. } => Some(&mastodon::RULE_FIELDS),
             Self::Bluesky(_) => Some(&BLUESKY_RULE_FIELDS),
+            Self::X(_) => Some(&FACTS),
         }
     }
 }
@@ -119,8 +126,14 @@ impl fmt::Display for SourceSettings {
                 writeln!(f, "signed-in-only = {}", bluesky.signed_in_only)?;
                 writeln!(f, "private-hosts = {}", bluesky.private_hosts)
             }
+            Self::X(settings) => x::show(settings, f),
         }
     }
+}
+
+/// Names the crawler and whom to ask about it.
+pub fn user_agent(contact: &str) -> String {
+    format!("twm/{} ({contact})", env!("CARGO_PKG_VERSION"))
 }
 
 /// Whom to ask about the crawl: it is sent to public hosts.
@@ -174,6 +187,9 @@ pub(super) fn read(value: toml::Value, file: &Path, problems: &mut Problems) -> 
         table.wrong.into_iter().for_each(|what| add(problems, what));
         found.extend(source.map(|source| (name, source)));
     }
+    x::check_apps(&found).into_iter().for_each(|what| {
+        problems.push(Problem { setting: None, origin: origin.clone(), what });
+    });
     if found.len() > MAX_SOURCES {
         let what = format!("{} sources are named; at most {MAX_SOURCES} are allowed", found.len());
         problems.push(Problem { setting: None, origin, what });
@@ -214,6 +230,7 @@ impl Table<'_> {
                 signed_in_only: self.switch("signed-in-only"),
                 private_hosts: self.switch("private-hosts"),
             }))),
+            Some("x") => self.x().map(|settings| SourceSettings::X(Box::new(settings))),
             Some(other) => {
                 self.wrong.push(format!("there is no kind {other:?} of sources; the kinds are {KINDS}"));
                 None

@@ -90,6 +90,16 @@ pub trait Source: Send + Sync + 'static {
         std::future::ready(Answer::unasked(Ok(HostReport::Fine(None)))).boxed()
     }
 
+    /// The network as one that charges for what it answers; `None` if it does not. Its requests have to be paid for.
+    fn paid(&self) -> Option<&x::XSource> {
+        None
+    }
+
+    /// What is wrong with parts of the source, with the reasons; it works without them.
+    fn troubles(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether one host answers an endpoint for all accounts. If it cannot be reached, jobs wait for it; if one of many
     /// cannot, its accounts fail after some attempts, so that a crawl ends.
     fn has_one_host(&self, _endpoint: Endpoint) -> bool {

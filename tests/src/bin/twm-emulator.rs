@@ -1,18 +1,21 @@
-//! The emulators of the Twitter API and of the Mastodon API as a separate program.
+//! The emulators of the Twitter API, of the Mastodon API and of the X API v2 as a separate program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Parser, ValueEnum};
 use twm_tests::emulator::faults::parse_rules;
 use twm_tests::emulator::mastodon::{Fediverse, FediverseOptions, HostKind, Limits};
+use twm_tests::emulator::x::{Billing, XBuilder, XEmulator};
 use twm_tests::emulator::{
     Builder, Emulator, FaultRule, HeaderSpelling, IdScheme, RateLimits, SyntheticOptions,
 };
 
-/// An emulator of the Twitter API v1 and v1.1, or of many hosts of the Mastodon API, for tests and benchmarks.
+/// An emulator of the Twitter API v1 and v1.1, of many hosts of the Mastodon API, or of the X API v2, for tests and
+/// benchmarks.
 ///
 /// Prints `listening on http://ADDRESS` when it is ready. Counters, faults and expected results are served
 /// below `/_emulator/`.
@@ -45,6 +48,13 @@ struct Arguments {
     /// Without the rate limits of Mastodon: 300 requests in 5 minutes, 300 pages in 15 minutes.
     #[arg(long)]
     mastodon_unlimited: bool,
+    /// Serve the synthetic accounts by the X API v2 below /2/ instead, to these apps, each with its bearer token. What each
+    /// was charged is printed at the end.
+    #[arg(long, value_name = "APP=TOKEN,...", value_delimiter = ',', value_parser = app, requires = "synthetic")]
+    x: Vec<(String, String)>,
+    /// Length of its billing cycles, which are counted from 1970, in seconds; 30 days when not given.
+    #[arg(long, value_name = "SECONDS", requires = "x", value_parser = clap::value_parser!(u64).range(1..))]
+    x_cycle: Option<u64>,
     /// Number of synthetic accounts to generate from the seed and serve.
     #[arg(long, value_name = "USERS")]
     synthetic: Option<u64>,
@@ -117,6 +127,16 @@ enum Ids {
     Hashed,
 }
 
+/// An app and its token.
+fn app(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, token)) if !name.is_empty() && !token.is_empty() => {
+            Ok((name.to_owned(), token.to_owned()))
+        }
+        _ => Err("give each app as NAME=TOKEN".to_owned()),
+    }
+}
+
 /// The kinds of hosts of one argument.
 #[derive(Clone)]
 struct Kinds(BTreeMap<u32, HostKind>);
@@ -187,6 +207,14 @@ impl Arguments {
         }
     }
 
+    fn x_builder(&self, users: u64) -> XBuilder {
+        let mut billing = Billing::default();
+        billing.cycle = self.x_cycle.map_or(billing.cycle, Duration::from_secs);
+        let builder = XEmulator::builder(self.population(users)).listen(self.listen).billing(billing);
+        let builder = builder.protected(self.protected.iter().copied()).missing(self.missing.iter().copied());
+        self.x.iter().fold(builder, |builder, (app, token)| builder.app(app, token))
+    }
+
     fn population(&self, users: u64) -> SyntheticOptions {
         SyntheticOptions {
             ids: match self.ids {
@@ -214,6 +242,9 @@ fn main() -> anyhow::Result<()> {
             tokio::signal::ctrl_c().await.context("wait for an interrupt")
         });
     }
+    if let (false, Some(users)) = (arguments.x.is_empty(), arguments.synthetic) {
+        return runtime(&arguments)?.block_on(serve_x(&arguments, users));
+    }
     let builder = arguments.builder()?;
     if let Some(folder) = &arguments.export {
         return builder.export(folder).with_context(|| format!("export to {}", folder.display()));
@@ -223,6 +254,22 @@ fn main() -> anyhow::Result<()> {
         println!("listening on {}", emulator.url());
         tokio::signal::ctrl_c().await.context("wait for an interrupt")
     })
+}
+
+async fn serve_x(arguments: &Arguments, users: u64) -> anyhow::Result<()> {
+    let emulator = arguments.x_builder(users).start().await?;
+    println!("listening on {}", emulator.url());
+    let interrupted = tokio::signal::ctrl_c().await.context("wait for an interrupt");
+    let prices = emulator.billing().prices;
+    for (app, _) in &arguments.x {
+        let bill = emulator.bill(app, None);
+        let dollars = bill.micros(&prices) as f64 / 1e6;
+        println!(
+            "app {app}: {} posts, {} users, {} followers: {dollars} dollars in all",
+            bill.posts, bill.users, bill.followers
+        );
+    }
+    interrupted
 }
 
 fn runtime(arguments: &Arguments) -> anyhow::Result<tokio::runtime::Runtime> {

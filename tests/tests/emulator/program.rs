@@ -50,6 +50,25 @@ async fn it_serves_many_hosts_of_mastodon() {
 }
 
 #[tokio::test]
+async fn it_serves_the_x_api_to_apps_with_tokens() {
+    let arguments =
+        "--synthetic 9 --seed 4 --x main=secret,other=key --x-cycle 60 --missing 3 --listen 127.0.0.1:0";
+    let mut child = program(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = timeout(DEADLINE, output.next_line()).await.unwrap().unwrap().unwrap();
+    let url = line.strip_prefix("listening on ").unwrap();
+    let users = format!("{url}/2/users?ids=1,2,3");
+    let answer = try_get_with(&users, &[("authorization", "Bearer secret")]).await.unwrap();
+    assert_eq!((answer.status, answer.json()["data"].as_array().unwrap().len()), (200, 2));
+    assert_eq!(get(&users).await.status, 401);
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+    let bill = timeout(DEADLINE, output.next_line()).await.unwrap().unwrap().unwrap();
+    assert_eq!(bill, "app main: 0 posts, 2 users, 0 followers: 0.02 dollars in all");
+    assert!(!program("--x main=secret").status().await.unwrap().success(), "without a population");
+}
+
+#[tokio::test]
 async fn what_it_exports_it_serves() {
     let folder = tempfile::tempdir().unwrap();
     let export = folder.path().to_str().unwrap();

@@ -5,6 +5,7 @@ use api::model::*;
 use raft::state::{PinnedJobs, WaitSummary};
 
 use super::world::Fake;
+use crate::monitor::money;
 use crate::monitor::reasons::{Weight, of_cluster, of_crawl};
 
 fn kinds(crawl: &CrawlView, waits: &WaitSummary, cluster: &ClusterStatus) -> Vec<&'static str> {
@@ -86,4 +87,21 @@ fn a_rate_looks_back_a_while_and_nobody_knows_the_end_while_nothing_moves() {
     crawl.counters.users.completed = 0;
     pace.take(std::time::Duration::from_secs(101), std::slice::from_ref(&crawl));
     assert_eq!(pace.of(&crawl).users, 0.0);
+}
+
+#[test]
+fn a_crawl_that_waits_for_money_says_for_which_and_until_when() {
+    let mut crawl = Fake::default().crawl();
+    let waits_for = vec![("main".into(), Some(1_795_422_061)), ("new".into(), None)];
+    let mut money =
+        CrawlMoney { limit: Some(12_500_000), spent: 9_000_000, held: 0, at_limit: false, waits_for };
+    let said = money::of_crawl(&crawl, Some(&money));
+    assert_eq!(said[0].text, "the app main has reached its limit until 2026-11-23 08:21:01 UTC");
+    assert!(said[1].text.contains("the app new") && said[1].weight == Weight::Warning, "{said:?}");
+    money.at_limit = true;
+    let said = money::of_crawl(&crawl, Some(&money));
+    assert!(said[0].text.contains("its limit of 12.50") && said[0].weight == Weight::Trouble, "{said:?}");
+    assert_eq!(money::of_crawl(&crawl, None), []);
+    crawl.phase = CrawlPhase::Cancelled;
+    assert_eq!(money::of_crawl(&crawl, Some(&money)), []);
 }

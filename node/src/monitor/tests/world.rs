@@ -233,6 +233,10 @@ impl Watched for Fake {
         WaitSummary { limited, ..WaitSummary::default() }
     }
 
+    fn money(&self) -> SpendStatus {
+        SpendStatus::default()
+    }
+
     fn troubles(&self) -> Vec<String> {
         vec!["the dataset cannot be written".to_owned()]
     }

@@ -21,6 +21,7 @@
 mod cost;
 mod facts;
 mod page;
+mod paid;
 mod problem;
 mod request;
 mod settings;
@@ -42,7 +43,7 @@ pub(in crate::source) use facts::facts;
 use page::{Answered, Nothing};
 use problem::refusal;
 use request::Requests;
-pub use settings::{Wording, XApp, XSettings, XSettingsError};
+pub use settings::{MARGIN, Wording, XApp, XSettings, XSettingsError};
 
 use super::{
     Answer, Asked, CursorLoops, Endpoint, FollowersPage, HttpClient, Profile, RateInfo, Source, SourceError,
@@ -141,8 +142,7 @@ impl XSource {
     /// The app and the page size by which a request is made if nothing else is said. Without a user it is the first app
     /// that can be used; if there is none, the first one, which says again what is wrong with it.
     pub fn terms(&self, endpoint: Endpoint, user: Option<&UserId>) -> Terms {
-        let usable: Vec<usize> =
-            (0..self.aside.len()).filter(|app| self.aside[*app].get().is_none()).collect();
+        let usable = self.usable_apps();
         let turn = match user {
             Some(UserId::Number(id)) => (*id).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32,
             _ => 0,
@@ -358,6 +358,18 @@ impl Source for XSource {
         None
     }
 
+    fn paid(&self) -> Option<&XSource> {
+        Some(self)
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        let aside = self.set_aside();
+        aside
+            .into_iter()
+            .map(|(app, why)| format!("app {app} is set aside until this node restarts: {why}"))
+            .collect()
+    }
+
     fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope {
         self.requests.scope(self.terms(endpoint, user).app, endpoint)
     }
@@ -388,9 +400,7 @@ impl Source for XSource {
     }
 
     fn lookup<'a>(&'a self, via: &'a HttpClient, ids: &'a [UserId]) -> BoxFuture<'a, Answer<Vec<Profile>>> {
-        let terms = Terms { size: ids.len() as u32, ..self.terms(Endpoint::Lookup, None) };
-        let request = self.requests.lookup(terms.app, ids);
-        self.users(via, Endpoint::Lookup, request, terms).boxed()
+        self.lookup_by(via, ids, self.terms(Endpoint::Lookup, None).app).boxed()
     }
 
     fn resolve<'a>(
@@ -398,8 +408,6 @@ impl Source for XSource {
         via: &'a HttpClient,
         names: &'a [String],
     ) -> BoxFuture<'a, Answer<Vec<Profile>>> {
-        let terms = Terms { size: names.len() as u32, ..self.terms(Endpoint::Resolve, None) };
-        let request = self.requests.resolve(terms.app, names);
-        self.users(via, Endpoint::Resolve, request, terms).boxed()
+        self.resolve_by(via, names, self.terms(Endpoint::Resolve, None).app).boxed()
     }
 }

@@ -1,6 +1,6 @@
 //! Builds requests.
 
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, HeaderValue, USER_AGENT};
 use reqwest::{Method, Request, Url};
 use storage::ids::UserId;
 
@@ -14,6 +14,7 @@ use crate::source::{Asked, Endpoint, SourceError};
 pub(super) struct Requests {
     base: Url,
     apps: Vec<XApp>,
+    user_agent: Option<HeaderValue>,
     /// By app and endpoint.
     scopes: Vec<[BudgetScope; 4]>,
     /// The constant part of the query of posts and of users.
@@ -58,7 +59,9 @@ impl Requests {
             of_users.extend([(fields, &settings.post_fields), ("expansions", &settings.user_expansions)]);
         }
         let (post_query, user_query) = (query(&of_posts), query(&of_users));
-        Ok(Self { base, apps: settings.apps.clone(), scopes, post_query, user_query })
+        let user_agent = settings.user_agent.as_deref().map(HeaderValue::from_str).transpose();
+        let user_agent = user_agent.map_err(|_| XSettingsError::UserAgent)?;
+        Ok(Self { base, apps: settings.apps.clone(), user_agent, scopes, post_query, user_query })
     }
 
     /// Where the API is.
@@ -142,12 +145,25 @@ impl Requests {
     pub(super) fn without_token(&self) -> Request {
         let mut url = self.base.clone();
         url.set_path(&format!("{}users", self.base.path()));
-        Request::new(Method::GET, url)
+        self.plain(url)
+    }
+
+    /// The budget of [such requests](Self::without_token).
+    pub(super) fn date_scope(&self) -> BudgetScope {
+        BudgetScope::new(&format!("{}users without a token", self.base), Per::Source)
     }
 
     fn signed(&self, app: usize, url: Url) -> Request {
-        let mut request = Request::new(Method::GET, url);
+        let mut request = self.plain(url);
         request.headers_mut().insert(AUTHORIZATION, self.apps[app].header().clone());
+        request
+    }
+
+    fn plain(&self, url: Url) -> Request {
+        let mut request = Request::new(Method::GET, url);
+        if let Some(user_agent) = &self.user_agent {
+            request.headers_mut().insert(USER_AGENT, user_agent.clone());
+        }
         request
     }
 

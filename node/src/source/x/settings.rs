@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use api::model::{AppTerms, CycleRule, MAX_APPS};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
@@ -15,7 +16,10 @@ const LONGEST_TOKEN_FILE: u64 = 4096;
 /// Longest name of an app, bytes.
 const LONGEST_NAME: usize = 64;
 /// Most apps.
-const MOST_APPS: usize = 64;
+const MOST_APPS: usize = MAX_APPS;
+/// Seconds after the turn of a billing cycle in which requests have to fit the old cycle too: twice the difference between the
+/// clocks of the API's hosts, the longest request, and a session's time to live.
+pub const MARGIN: u64 = 300;
 
 /// How the API calls a post: version 2.167 of its specification renamed parameters and fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,15 +32,16 @@ pub enum Wording {
 }
 
 /// An app: a name for people, and its bearer token, which is shown nowhere.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct XApp {
     name: Box<str>,
     header: HeaderValue,
+    terms: AppTerms,
 }
 
 impl fmt::Debug for XApp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("XApp").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("XApp").field("name", &self.name).field("terms", &self.terms).finish_non_exhaustive()
     }
 }
 
@@ -56,7 +61,18 @@ impl XApp {
         }
         let mut header = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| bad_token())?;
         header.set_sensitive(true);
-        Ok(Self { name: name.into(), header })
+        let terms = AppTerms { limit: 0, cycle: CycleRule::Monthly { day: 1 }, margin: MARGIN };
+        Ok(Self { name: name.into(), header, terms })
+    }
+
+    /// The app with what it may spend; without, it may spend nothing.
+    pub fn spending(self, terms: AppTerms) -> Self {
+        Self { terms, ..self }
+    }
+
+    /// What it may spend.
+    pub fn terms(&self) -> AppTerms {
+        self.terms
     }
 
     /// An app whose token is the first line of a file, without white space around it.
@@ -85,7 +101,7 @@ impl XApp {
 }
 
 /// Settings of an [`XSource`](super::XSource).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XSettings {
     /// The prefix of every URL before `users/...`.
     pub base_url: String,
@@ -115,6 +131,8 @@ pub struct XSettings {
     pub posts_page: u32,
     /// Followers on a page, 1 to 1,000.
     pub followers_page: u32,
+    /// The `User-Agent` header, if it is not that of all sources.
+    pub user_agent: Option<String>,
 }
 
 impl XSettings {
@@ -144,6 +162,7 @@ impl XSettings {
             prices: Prices::default(),
             posts_page: 100,
             followers_page: 1000,
+            user_agent: None,
         }
     }
 
@@ -228,6 +247,9 @@ pub enum XSettingsError {
         /// What is wrong with it.
         what: String,
     },
+    /// The user agent.
+    #[error("the user agent has characters that a header cannot have; give another contact")]
+    UserAgent,
     /// No apps, or too many.
     #[error(
         "the source has {count} apps; give from 1 to {MOST_APPS}, each with a name and the file of its token"

@@ -98,6 +98,12 @@ impl XBuilder {
         self
     }
 
+    /// The address to listen on; port 0 picks a free one.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
     /// Starts serving.
     ///
     /// # Errors
