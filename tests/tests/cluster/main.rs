@@ -13,6 +13,7 @@ mod golden;
 mod hdfs;
 mod hostile;
 mod lists;
+mod money;
 mod operations;
 mod promise;
 mod provenance;
