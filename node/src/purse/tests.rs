@@ -120,6 +120,32 @@ async fn near_the_limit_pages_get_smaller_and_at_it_jobs_wait_for_the_cycle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_that_follows_a_wait_is_over_when_its_own_time_comes() {
+    let mut world = World::new(2_000);
+    // The old cycle is used up, and the network is asked at its end.
+    while let Ok((mut spending, size)) = world.take().await {
+        assert!(spending.send());
+        spending.settle(&answered(NOW), size * 10);
+    }
+    world.exchange();
+    world.clock.advance(Duration::from_secs(CYCLE - 100));
+    assert!(world.purse.is_date_due("one"));
+    world.purse.see("one", NOW + CYCLE - 100);
+    world.purse.ask_again("one");
+    // Until the margin is over, a request has to fit the old cycle too.
+    let refused = world.take().await.unwrap_err();
+    assert!(refused.after <= Duration::from_secs(10), "{refused:?}");
+    assert!(!world.purse.is_date_due("one"));
+    world.clock.advance(Duration::from_secs(10));
+    assert!(world.purse.is_date_due("one"), "though it was asked 10 s ago");
+    let refused = world.take().await.unwrap_err();
+    assert!(refused.after <= Duration::from_secs(5), "the network is asked soon again: {refused:?}");
+    world.purse.see("one", NOW + CYCLE - 90);
+    world.purse.ask_again("one");
+    assert!(world.take().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_belongs_to_a_session_that_is_over_is_not_spent_by_the_next_one() {
     let mut world = World::new(100_000);
     let (mut sent, _) = world.take().await.unwrap();

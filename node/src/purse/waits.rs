@@ -64,7 +64,9 @@ impl Waits {
         };
         let again_at = now + if held { WHILE_HELD } else { again };
         if of == Exhausted::App {
-            let asked = self.apps.get(&key.0).and_then(|wait| wait.asked);
+            // Each end of a wait is asked for at once.
+            let same = self.apps.get(&key.0).filter(|wait| wait.until == until);
+            let asked = same.and_then(|wait| wait.asked);
             self.apps.insert(key.0.clone(), Wait { until, again_at, asked });
         }
         // What others hold may come back long before the cycle ends.
@@ -88,10 +90,15 @@ impl Waits {
     pub(super) fn refused(&self, key: &Key, clock: &dyn Clock) -> Option<NoMoney> {
         let refused = self.refused.get(key)?;
         let left = refused.again_at.checked_sub(clock.monotonic()).filter(|left| !left.is_zero())?;
-        let until = refused.until.map(|until| Duration::from_secs(until).saturating_sub(clock.wall()));
-        // Until the cycle is over, or sooner in case that more is allowed.
-        let after =
-            until.filter(|until| !until.is_zero()).map_or(left, |until| until.min(left.max(AT_LATEST)));
+        let cycle_ends_in =
+            refused.until.map(|until| Duration::from_secs(until).saturating_sub(clock.wall()));
+        let after = match cycle_ends_in {
+            // The network is asked for its date now and then.
+            Some(Duration::ZERO) => left.min(DATE_EVERY),
+            // Or sooner, in case that more is allowed.
+            Some(ends_in) => ends_in.min(AT_LATEST),
+            None => left,
+        };
         Some(NoMoney { what: refused.what.clone(), after: after.max(SHORTEST_WAIT) })
     }
 

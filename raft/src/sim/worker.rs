@@ -1,6 +1,7 @@
 //! Model workers of a simulated node: they take jobs, take time, and report random findings.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::TrackerApi;
@@ -56,6 +57,32 @@ struct Held {
     past: Vec<(JobId, LeaseId)>,
 }
 
+/// Until when a session is certain to live.
+struct Validity {
+    ttl: Duration,
+    until: Mutex<Instant>,
+}
+
+impl Validity {
+    fn of(opened: Instant, ttl: Duration) -> Self {
+        // A tenth is deducted, as in `LeaseClock`.
+        Self { ttl, until: Mutex::new(opened + ttl / 10 * 9) }
+    }
+
+    fn until(&self) -> MutexGuard<'_, Instant> {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= *self.until()
+    }
+
+    fn acknowledged(&self, sent: Instant) {
+        let mut until = self.until();
+        *until = until.max(sent + self.ttl / 10 * 9);
+    }
+}
+
 impl Workers {
     /// Works as long as the process lives.
     pub(super) async fn run(self) {
@@ -70,7 +97,15 @@ impl Workers {
             };
             let sent = Instant::now();
             match self.tracker.open_session(open).await {
-                Ok(opened) => self.serve(opened.session, sent, Duration::from_millis(opened.ttl_ms)).await,
+                Ok(opened) => {
+                    let ttl = Duration::from_millis(opened.ttl_ms);
+                    let valid = Validity::of(sent, ttl);
+                    tokio::select! {
+                        biased;
+                        () = self.serve(opened.session, &valid) => {}
+                        () = self.pay(opened.session, &valid) => {}
+                    }
+                }
                 Err(_) => sleep(REOPEN).await,
             }
         }
@@ -81,21 +116,13 @@ impl Workers {
     }
 
     /// Reports until the session is over, or may be.
-    async fn serve(&self, session: SessionId, opened: Instant, ttl: Duration) {
+    async fn serve(&self, session: SessionId, valid: &Validity) {
         let mut held = Held::default();
-        // A tenth is deducted, as in `LeaseClock`.
-        let mut valid_until = opened + ttl / 10 * 9;
-        let (mut sequence, mut purse) = (0, Purse::default());
+        let mut sequence = 0;
         loop {
             sleep(Duration::from_millis(10 + self.below(40))).await;
-            if Instant::now() >= valid_until {
+            if valid.is_over() {
                 return;
-            }
-            if self.below(6) == 0 {
-                purse.step((self.node, session), &self.tracker, &self.bank, &self.dice).await;
-                if Instant::now() >= valid_until {
-                    return;
-                }
             }
             let mut findings = self.findings(&mut held);
             let old = self.old_lease(&held, &findings);
@@ -109,11 +136,11 @@ impl Workers {
                 let sent = Instant::now();
                 match self.tracker.report(self.node, report.clone(), others.clone()).await {
                     Ok(answer) => {
-                        valid_until = valid_until.max(sent + ttl / 10 * 9);
+                        valid.acknowledged(sent);
                         break answer;
                     }
                     Err(ClientError::Api(ApiError::Refused(_))) => return,
-                    Err(_) if Instant::now() >= valid_until => return,
+                    Err(_) if valid.is_over() => return,
                     Err(_) => sleep(REOPEN).await,
                 }
             };
@@ -140,6 +167,19 @@ impl Workers {
                 let takes = Duration::from_millis(self.below(most));
                 held.publishing.entry(publication.lease).or_insert((publication, Instant::now() + takes));
             }
+        }
+    }
+
+    /// Spends money as long as the session is certain to live.
+    async fn pay(&self, session: SessionId, valid: &Validity) {
+        let mut purse = Purse::default();
+        loop {
+            sleep(Duration::from_millis(50 + self.below(300))).await;
+            if valid.is_over() {
+                // The session is over as soon as `serve` looks.
+                return std::future::pending().await;
+            }
+            purse.step((self.node, session), &self.tracker, &self.bank, &self.dice).await;
         }
     }
 

@@ -310,9 +310,14 @@ fn the_ledger_is_bounded() {
         let _full = spend.set_crawl(CrawlId(crawl), None);
     }
     assert_eq!(spend.status().crawls.len(), MAX_CRAWLS);
-    for app in 0..4 {
-        spend.set_app(&format!("app{app}"), terms(u64::MAX / 8)).unwrap();
+    // Those that a session names are not dropped for others.
+    let apps = (0..4).map(|app| (format!("app{app}").into(), terms(u64::MAX / 8))).collect();
+    let report = SpendReport { sequence: 1, apps, dates: Vec::new(), changes: Vec::new() };
+    spend.report(SessionId(2), &report).unwrap();
+    for n in 0..MAX_APPS as u64 * 2 {
+        let _full = spend.set_app(&format!("other{n}"), terms(1));
     }
+    assert_eq!(spend.status().apps.len(), MAX_APPS);
     let reserve = |n: u64| Change::Reserve {
         app: format!("app{}", n % 4).into(),
         crawl: CrawlId(n / 4 % 4000),

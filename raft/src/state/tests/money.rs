@@ -97,7 +97,15 @@ fn twm_x1_what_an_ended_session_held_is_lost_however_it_ended() {
     let third = tracker.open(3);
     let mut payer = tracker.payer(&third);
     tracker.pay(&mut payer, want(crawl, 100));
-    tracker.open(3);
+    let again = OpenSession {
+        node: 3,
+        incarnation: OpenSession::incarnation(tracker.index, 1),
+        storage: StorageId(3),
+        workers: 4,
+        shared: true,
+        adopt: true,
+    };
+    assert!(matches!(tracker.apply(Mutation::OpenSession(again)), Response::SessionOpened(_)));
     assert_eq!(tracker.state.money().apps[0].1.lost, 700);
 }
 
