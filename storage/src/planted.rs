@@ -71,6 +71,10 @@ bugs! {
     "money-not-saved" MoneyNotSaved: "A checkpoint and a snapshot lack the ledger of money.";
     "cycle-turns-back" CycleTurnsBack: "A date of an earlier billing cycle turns the cycle back.";
     "spend-twice" SpendTwice: "A report of money that is repeated is applied again.";
+    "dead-share-returns" DeadShareReturns: "What a session that ended held of a budget can be sent again at once.";
+    "share-outlives-window" ShareOutlivesWindow: "A node sends requests of its share although their window may be over.";
+    "probe-twice" ProbeTwice: "Several sessions probe an unknown budget at once.";
+    "shares-not-saved" SharesNotSaved: "A checkpoint lacks the shares of sessions.";
 }
 
 impl fmt::Display for Bug {

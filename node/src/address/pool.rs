@@ -73,6 +73,11 @@ impl AddressPool {
         self.ledger.snapshot()
     }
 
+    /// The ledger of all budgets.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// How many addresses there are.
     pub fn len(&self) -> usize {
         self.addresses.len()

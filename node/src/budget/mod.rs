@@ -11,6 +11,10 @@
 //! - Before a request is sent, the disk already records that it may have been: requests are recorded in blocks before
 //!   they are used. A new process trusts the disk.
 //!
+//! Budgets that belong to the whole cluster, those of tokens and of outside addresses behind a NAT, are shared through
+//! the replicated state instead ([`raft::state::shares`]): the ledger takes requests from this node's share, and nothing of
+//! it is on disk, because what a process held counts as sent when its session ends.
+//!
 //! Not covered: another program behind the same address (its use shows in the headers and is respected, except for
 //! requests in flight), and the very first contact with an endpoint, where a lost request is not counted because no
 //! limit is known yet.
@@ -24,6 +28,7 @@ mod networks;
 mod record;
 mod scope_gauges;
 mod settings;
+mod shared;
 mod status;
 
 pub use boot::BootTime;
@@ -31,4 +36,5 @@ pub use error::BudgetError;
 pub use journal::OpenReport;
 pub use ledger::{Acquired, Ledger, LedgerEnv, Ticket};
 pub use settings::BudgetSettings;
-pub use status::BudgetStatus;
+pub(crate) use shared::{Pending, SharedBudgets};
+pub use status::{BudgetStatus, ShareStatus};

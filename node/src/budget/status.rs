@@ -22,4 +22,15 @@ pub struct BudgetStatus {
     pub blocked_for: Option<Duration>,
     /// The source was found to report no limits.
     pub unlimited: bool,
+    /// This node's share, if the budget belongs to the cluster.
+    pub share: Option<ShareStatus>,
+}
+
+/// A node's share of a budget of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShareStatus {
+    /// Requests that this node may send or has under way.
+    pub held: u32,
+    /// Requests of the window that no node holds, as far as this node knows.
+    pub left: Option<u64>,
 }

@@ -32,7 +32,7 @@ use crate::logs::LogRing;
 use crate::mirror::{Feed, FeedOptions, Mirror, MirrorOptions, MirrorView};
 use crate::monitor::{Graphite, Indexer, Monitor, MonitorParts, MonitorSettings, WatchedNode};
 use crate::provenance::{Provenance, ProvenanceOptions};
-use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView};
+use crate::session::{JobBoard, SessionLoop, SessionOptions, SessionView, Sharer};
 use crate::settings::{Bluesky, MirrorSettings, Settings, SourceSettings, user_agent};
 use crate::source::Source;
 use crate::source::bluesky::{BlueskySettings, BlueskySource};
@@ -90,9 +90,12 @@ impl Node {
         let shared_tracker = Arc::new(tracker.clone());
         let feed = open_feed(settings, world, &tracker)?;
         let networks = open_networks(settings, world, &tracker, feed.as_ref())?;
+        let pool = open_pool(settings, world, addresses, &tracker)?;
+        let (clock, entropy) = (world.clock.clone(), world.entropy.clone());
+        let sharer = Sharer::new(pool.ledger().clone(), settings.nat.clone(), settings.id, clock, entropy);
         let crawler = Arc::new(Crawler::new(CrawlerParts {
             networks,
-            pool: Arc::new(open_pool(settings, world, addresses, &tracker)?),
+            pool: Arc::new(pool),
             dataset: dataset.clone(),
             tracker: shared_tracker.clone(),
             storage,
@@ -123,6 +126,7 @@ impl Node {
             provenance: provenance.clone(),
         };
         let mut session = SessionLoop::new(options, shared_tracker, crawler.clone(), dataset.clone());
+        session.share_budgets(sharer);
         if let Some(feed) = &feed {
             session.observe_publications(feed.publication_hook(dataset.clone()));
         }

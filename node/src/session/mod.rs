@@ -19,6 +19,7 @@ mod lease_clock;
 mod leftovers;
 mod publisher;
 mod session_loop;
+mod sharer;
 mod tracker;
 
 pub use assignment::{Assignment, Ending, Stop};
@@ -27,5 +28,6 @@ pub use job_runner::{JobRunner, SessionView};
 pub use lease_clock::LeaseClock;
 pub use publisher::PublicationHook;
 pub use session_loop::{SessionLoop, SessionOptions};
+pub use sharer::Sharer;
 pub use storage::env::Backoff;
 pub use tracker::JobTracker;

@@ -18,7 +18,7 @@ use super::assignment::{Ending, Message};
 use super::jobs::RunningJobs;
 use super::leftovers::remove_leftovers;
 use super::publisher::{PublicationHook, Publisher};
-use super::{Backoff, JobBoard, JobRunner, JobTracker, LeaseClock, SessionView};
+use super::{Backoff, JobBoard, JobRunner, JobTracker, LeaseClock, SessionView, Sharer};
 use crate::provenance::Provenance;
 
 /// The options of a session.
@@ -75,6 +75,9 @@ pub struct SessionLoop {
     pub(super) publisher: Publisher,
     pub(super) view: watch::Sender<SessionView>,
     dataset: Arc<dyn Dataset>,
+    /// Reports on shared budgets, and the task that does so for the open session.
+    sharer: Option<Sharer>,
+    sharing: Option<JoinHandle<()>>,
     cleanup: Option<JoinHandle<()>>,
     last_cleanup: Option<Duration>,
     appending: Option<JoinHandle<()>>,
@@ -92,6 +95,7 @@ impl SessionLoop {
         let publisher = Publisher::new(dataset.clone(), tracker.clone(), &options, sender.clone());
         let (jobs, view) = (RunningJobs::default(), watch::Sender::default());
         let (cleanup, last_cleanup, appending) = (None, None, None);
+        let (sharer, sharing) = (None, None);
         let board = Arc::default();
         Self {
             options,
@@ -104,6 +108,8 @@ impl SessionLoop {
             publisher,
             view,
             dataset,
+            sharer,
+            sharing,
             cleanup,
             last_cleanup,
             appending,
@@ -113,6 +119,11 @@ impl SessionLoop {
     /// Announces publications to a hook.
     pub fn observe_publications(&mut self, hook: Arc<dyn PublicationHook>) {
         self.publisher.set_hook(hook);
+    }
+
+    /// Shares budgets with other nodes.
+    pub fn share_budgets(&mut self, sharer: Sharer) {
+        self.sharer = Some(sharer);
     }
 
     /// The view of the session, always up to date.
@@ -138,7 +149,9 @@ impl SessionLoop {
             let beside = AbortOnDrop(tokio::spawn(
                 self.runner.session_begins(self.options.node, session).instrument(span.clone()),
             ));
+            self.begin_sharing(session);
             let over = self.serve(&mut live, &stop).instrument(span).await;
+            self.end_sharing();
             drop(beside);
             self.runner.session_is_over();
             self.jobs.abandon_all();
@@ -206,6 +219,21 @@ impl SessionLoop {
                 () = stop.cancelled() => return Ok(None),
                 () = tokio::time::sleep(wait) => {}
             }
+        }
+    }
+
+    fn begin_sharing(&mut self, session: SessionId) {
+        let sharer = self.sharer.clone();
+        self.sharing = sharer.map(|sharer| tokio::spawn(sharer.serve(self.tracker.clone(), session)));
+    }
+
+    /// The session is over, and with it its shares.
+    fn end_sharing(&mut self) {
+        if let Some(sharing) = self.sharing.take() {
+            sharing.abort();
+        }
+        if let Some(sharer) = &self.sharer {
+            sharer.drop_session();
         }
     }
 

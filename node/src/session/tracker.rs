@@ -1,7 +1,7 @@
 //! The session's interface to the replicated tracker.
 
 use api::TrackerApi;
-use api::model::{CrawlId, CrawlSpec, JobId, LeaseId};
+use api::model::{CrawlId, CrawlSpec, JobId, LeaseId, SharedBudget};
 use raft::server::Tracker;
 use storage::ids::UserId;
 
@@ -9,6 +9,9 @@ use storage::ids::UserId;
 const FIRST_SOURCES: u32 = 5;
 /// The cluster version from which on money is counted.
 const FIRST_MONEY: u32 = 6;
+
+/// The cluster version from which on budgets belong to the cluster.
+const FIRST_SHARES: u32 = 6;
 
 /// The job tracker as sessions and workers use it: its calls, and the knowledge of this node's replica. It is
 /// [`raft::server::Tracker`] in a node; a test can use a state machine alone.
@@ -25,6 +28,12 @@ pub trait JobTracker: TrackerApi {
 
     /// Whether the cluster, as this replica knows it, counts money. Local and immediate.
     fn knows_money(&self) -> bool;
+
+    /// Whether the cluster, as this replica knows it, shares budgets. Local and immediate.
+    fn knows_shares(&self) -> bool;
+
+    /// A shared budget as this replica knows it. Local and immediate.
+    fn shared_budget(&self, name: &str) -> Option<SharedBudget>;
 
     /// Index of the last entry that this replica has applied. Local and immediate.
     fn applied_index(&self) -> u64;
@@ -52,6 +61,14 @@ impl JobTracker for Tracker {
 
     fn knows_money(&self) -> bool {
         Tracker::cluster_version(self) >= FIRST_MONEY
+    }
+
+    fn knows_shares(&self) -> bool {
+        Tracker::cluster_version(self) >= FIRST_SHARES
+    }
+
+    fn shared_budget(&self, name: &str) -> Option<SharedBudget> {
+        Tracker::shared_budget(self, name)
     }
 
     fn applied_index(&self) -> u64 {

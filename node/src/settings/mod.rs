@@ -70,6 +70,8 @@ pub struct Settings {
     pub indexer: Option<IndexerUrl>,
     /// Addresses to crawl from.
     pub ips: AddressList,
+    /// The outside address that all of them share, if they do.
+    pub nat: Option<String>,
     /// Jobs that run at once; absent: chosen by the number of addresses.
     pub workers: Option<u32>,
     /// Base URL of the API.
@@ -241,6 +243,7 @@ impl Reader<'_> {
         let graphite = self.optional("graphite-url", None, GraphiteUrl::parse);
         let indexer = self.optional("indexer", None, IndexerUrl::parse);
         let ips = self.read("ips", values::ips);
+        let nat = self.optional("nat", None, values::nat);
         let workers = self.optional("workers", None, values::number(1..=10_000));
         let api_url = self.read("api-url", values::api_url);
         let api_token = self.optional("api-token", None, values::token);
@@ -285,6 +288,7 @@ impl Reader<'_> {
             graphite,
             indexer,
             ips: ips?,
+            nat,
             workers: workers.map(|n| n as u32),
             api_url: api_url?,
             api_token,

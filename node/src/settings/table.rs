@@ -149,6 +149,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Local addresses to crawl from: a comma-separated list of addresses, ranges A-B and CIDR blocks; none: the system chooses",
     )
     .or("none"),
+    setting(
+        "nat",
+        "NAME",
+        "Name of the outside address that this node's addresses share, with all nodes of that name: they share its budgets",
+    )
+    .otherwise("each address has budgets of its own"),
     setting("workers", "N", "Jobs that run at once, 1 to 10000").otherwise("32, or the number of addresses if larger"),
     setting("api-url", "URL", "Base URL of the Twitter API").or("http://127.0.0.1:5000/1/"),
     secret("api-token", "api-token-file", "TOKEN", "Bearer token of the API; better in a file than in a flag"),

@@ -36,6 +36,15 @@ pub(super) fn text(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("it is empty; give a value".to_owned()) } else { Ok(text.to_owned()) }
 }
 
+/// The name of an outside address: it is a part of names of budgets.
+pub(super) fn nat(name: &str) -> Result<String, String> {
+    let fits = (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+    match fits {
+        true => Ok(name.to_owned()),
+        false => Err(format!("{name:?} is no name of 1 to 64 letters, digits and signs without spaces")),
+    }
+}
+
 /// Base URL of the API.
 pub(super) fn api_url(text: &str) -> Result<String, String> {
     check_base_url(text).map(|()| text.to_owned()).map_err(|e| e.to_string())

@@ -9,13 +9,14 @@ use storage::dataset::SourceName;
 use api::client::{ApiError, ClientError};
 use api::model::{
     Answer, CrawlId, CrawlPhase, CrawlSpec, CrawlView, FailedUser, Failure, Gone, JobId, LeaseId, Query,
-    RequestId, Response, SessionId, Traversal,
+    RequestId, Response, SessionId, SharedBudget, Traversal,
 };
 use api::wire::{ApiReply, ApiRequest, NodeRequest};
 use api::{Called, TrackerApi};
 use futures::FutureExt;
 use node::session::JobTracker;
 use raft::command::{Command, Limits, Mutation};
+use raft::state::shares::Moment;
 use raft::state::{Demand, State};
 use storage::env::{Clock, SystemClock};
 use storage::ids::UserId;
@@ -156,6 +157,10 @@ impl LocalTracker {
             }
             NodeRequest::Spend { session, report } => Mutation::Spend { session, report },
             NodeRequest::EventsPassed { through } => Mutation::EventsPassed { through },
+            NodeRequest::Shares(report) => {
+                let at = self.clock.monotonic().as_millis() as u64;
+                Mutation::Shares { report, moment: Moment { term: 1, process: 1, at } }
+            }
             NodeRequest::Digest { .. } => panic!("no worker asks for a digest"),
         };
         self.answer(mutation).await.map(ApiReply::Mutated)
@@ -220,6 +225,14 @@ impl JobTracker for LocalTracker {
 
     fn knows_money(&self) -> bool {
         self.state.lock().unwrap().version() >= 6
+    }
+
+    fn knows_shares(&self) -> bool {
+        self.state.lock().unwrap().version() >= 6
+    }
+
+    fn shared_budget(&self, name: &str) -> Option<SharedBudget> {
+        self.state.lock().unwrap().shared_budget(name)
     }
 
     fn applied_index(&self) -> u64 {

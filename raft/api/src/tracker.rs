@@ -10,8 +10,8 @@ use storage::ids::UserId;
 use crate::client::ClientError;
 use crate::model::{
     Answer, EventId, LeaseId, NodeId, NodeStatus, OpenSession, Query, ReplicaCheck, Report, ReportAnswer,
-    RequestId, Response, SessionId, SessionOpened, SourceStatus, SourceWants, SpendAnswer, SpendReport,
-    SpendStatus, Wants, Write,
+    RequestId, Response, SessionId, SessionOpened, ShareReport, SharesAnswer, SourceStatus, SourceWants,
+    SpendAnswer, SpendReport, SpendStatus, Wants, Write,
 };
 use crate::wire::{ApiReply, ApiRequest, MemberRequest, NodeRequest};
 
@@ -151,6 +151,12 @@ pub trait TrackerApi: Send + Sync + 'static {
             }
         }
         .boxed()
+    }
+
+    /// Reports on shared budgets, one report of a session at a time. Needs cluster version 6.
+    fn share(&self, node: NodeId, report: ShareReport) -> Called<'_, SharesAnswer> {
+        let request = ApiRequest::Node { node, request: NodeRequest::Shares(report) };
+        async move { self.call(request).await?.shared() }.boxed()
     }
 
     /// Ends a session of a node in good order.

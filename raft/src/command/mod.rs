@@ -11,9 +11,11 @@ use storage::ids::UserId;
 pub use roster::RosterChange;
 
 use api::model::{
-    CrawlId, CrawlSpec, EventId, NodeId, OpenSession, Report, RequestId, SessionId, SourceWants, SpendReport,
-    Write,
+    CrawlId, CrawlSpec, EventId, NodeId, OpenSession, Report, RequestId, SessionId, ShareReport, SourceWants,
+    SpendReport, Write,
 };
+
+use crate::state::shares::Moment;
 
 /// Settings of the leader that the state machine depends on. They travel with each command, so that every
 /// replica applies the same ones.
@@ -169,6 +171,13 @@ pub enum Mutation {
         session: SessionId,
         /// The report.
         report: SpendReport,
+    },
+    /// A session reports on shared budgets.
+    Shares {
+        /// The report.
+        report: ShareReport,
+        /// When the leader proposed it.
+        moment: Moment,
     },
 }
 

@@ -13,6 +13,7 @@ impl Mutation {
             Self::CreateCrawl { spec, .. } if spec.spend_limit.is_some() => 6,
             Self::CreateCrawl { spec, .. } if !spec.source.is_default() => 5,
             Self::ReportOf { .. } => 5,
+            Self::Shares { .. } => 6,
             Self::Once { write, .. } => Self::from(write.clone()).since_version().max(3),
             _ => FIRST_CLUSTER_VERSION,
         }
@@ -54,6 +55,7 @@ impl Mutation {
             Self::DeleteCrawl { .. } => "to delete a crawl",
             Self::Roster(_) => "to change members",
             Self::Once { .. } => "to change something once",
+            Self::Shares { .. } => "to share budgets",
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::client::{ClientError, RequestNames};
 use crate::consensus::PackedCommand;
 use crate::model::{Command, Mutation, NodeId, RequestId, Response, SessionId};
 use crate::state::Demand;
+use crate::state::shares::Moment;
 use crate::wire::{ApiError, ApiReply, ApiRequest, NodeRequest};
 
 use super::limits;
@@ -38,12 +39,15 @@ const MAX_PROPOSALS: usize = 1024;
 pub(super) struct Proposals {
     places: Semaphore,
     names: RequestNames,
+    /// Identifies this process in [`Moment`]s.
+    process: u64,
 }
 
 impl Proposals {
     /// With request ids that no other process has.
     pub(super) fn new(entropy: &dyn Entropy) -> Self {
-        Self { places: Semaphore::new(MAX_PROPOSALS), names: RequestNames::new(entropy) }
+        let (names, process) = (RequestNames::new(entropy), entropy.next_u64());
+        Self { places: Semaphore::new(MAX_PROPOSALS), names, process }
     }
 }
 
@@ -174,6 +178,9 @@ impl Tracker {
             NodeRequest::ReportOf { report, others } => {
                 Mutation::ReportOf { report: report.clone(), others: others.clone() }
             }
+            NodeRequest::Shares(report) => {
+                Mutation::Shares { report: report.clone(), moment: self.moment()? }
+            }
             NodeRequest::EndSession { session } => Mutation::EndSession { session: *session, graceful: true },
             NodeRequest::WaitForWork { session, wants, timeout_ms } => {
                 let demand = Demand::from(*wants);
@@ -192,6 +199,13 @@ impl Tracker {
             }
         };
         self.propose(mutation).await.map(ApiReply::Mutated)
+    }
+
+    /// This moment by the leader's clock. The term is read first: whoever leads after it stamps later ones.
+    fn moment(&self) -> Result<Moment, NotDone> {
+        let term = self.leading_term().ok_or(NotDone::NotLeader)?;
+        let at = u64::try_from(self.monotonic().as_millis()).unwrap_or(u64::MAX);
+        Ok(Moment { term, process: self.inner.proposals.process, at })
     }
 
     /// Refuses a request about another node's session. An unknown session is left to the state machine.

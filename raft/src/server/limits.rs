@@ -1,9 +1,10 @@
 //! Bounds on callers' input. Everything that passes fits into log entries, records and frames.
 
-use crate::model::{CrawlSpec, Finding, Mutation, Progress, Report};
+use crate::model::{CrawlSpec, Finding, Mutation, Progress, Report, ShareReport};
 use crate::wire::ApiError;
 use crate::wire::bounds::{
-    MAX_COMMAND, MAX_CURSOR, MAX_DISCOVERED, MAX_FINDINGS, MAX_NAME, MAX_RULE, MAX_SOURCES, MAX_TARGETS,
+    MAX_BUDGET_NAME, MAX_COMMAND, MAX_CURSOR, MAX_DISCOVERED, MAX_FINDINGS, MAX_NAME, MAX_RULE,
+    MAX_SHARE_EVENTS, MAX_SHARED, MAX_SOURCES, MAX_TARGETS,
 };
 
 /// Longest reason of a failure, bytes; the state machine keeps less.
@@ -29,6 +30,7 @@ pub(crate) fn check(mutation: &Mutation, known: u32) -> Result<(), ApiError> {
             others.len()
         ))),
         Mutation::ReportOf { report, .. } => check_report(report),
+        Mutation::Shares { report, .. } => check_shares(report),
         Mutation::Once { write, .. } => check(&Mutation::from(write.clone()), known),
         // A program that applies it would have to stop.
         Mutation::RaiseVersion { to } if *to > known => Err(bad(format!(
@@ -74,6 +76,24 @@ fn check_report(report: &Report) -> Result<(), ApiError> {
         )));
     }
     report.findings.iter().try_for_each(|(_, _, finding)| check_finding(finding))
+}
+
+fn check_shares(report: &ShareReport) -> Result<(), ApiError> {
+    let too_many = |what: &str, count: usize, most: usize| {
+        Err(bad(format!("a report on shared budgets has {count} {what}; at most {most} are allowed")))
+    };
+    if report.budgets.len() > MAX_SHARED {
+        return too_many("budgets", report.budgets.len(), MAX_SHARED);
+    }
+    for budget in &report.budgets {
+        if budget.events.len() > MAX_SHARE_EVENTS {
+            return too_many("events of one budget", budget.events.len(), MAX_SHARE_EVENTS);
+        }
+        if budget.budget.len() > MAX_BUDGET_NAME {
+            return too_many("bytes in the name of a budget", budget.budget.len(), MAX_BUDGET_NAME);
+        }
+    }
+    Ok(())
 }
 
 fn accounts(finding: &Finding) -> usize {

@@ -2,7 +2,7 @@
 
 use storage::ids::UserId;
 
-use crate::model::{Answer, CrawlId, CrawlSpec, CrawlView, JobId, LeaseId, Query, SpendStatus};
+use crate::model::{Answer, CrawlId, CrawlSpec, CrawlView, JobId, LeaseId, Query, SharedBudget, SpendStatus};
 use crate::state::{OutcomesError, Sizes, WaitSummary};
 use crate::wire::ApiError;
 
@@ -27,6 +27,11 @@ impl Tracker {
     /// The crawl of a job whose draft is to be published, and the draft's items, as far as this replica knows.
     pub fn unpublished(&self, job: JobId, lease: LeaseId) -> Option<(CrawlId, u64)> {
         self.inner.replica.state().unpublished(job, lease)
+    }
+
+    /// A shared budget, as far as this replica knows.
+    pub fn shared_budget(&self, name: &str) -> Option<SharedBudget> {
+        self.inner.replica.state().shared_budget(name)
     }
 
     /// All crawls as this replica knows them.

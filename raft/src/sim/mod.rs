@@ -24,6 +24,7 @@ mod net;
 mod operators;
 mod plan;
 mod process;
+mod shared_budget;
 #[cfg(test)]
 mod tests;
 mod trace;

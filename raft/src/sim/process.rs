@@ -18,6 +18,7 @@ use super::clock::SimClock;
 use super::disks::SimDisks;
 use super::files::{Files, Grants};
 use super::net::{SimNet, address};
+use super::shared_budget::Server;
 use super::worker::Workers;
 use super::workforce::{Post, Workforce, WorldClock};
 
@@ -88,6 +89,7 @@ pub(super) struct Workplace {
     pub(super) storage: (StorageId, bool),
     pub(super) grants: Grants,
     pub(super) bank: Bank,
+    pub(super) server: Server,
     pub(super) workforce: Option<(Arc<dyn Workforce>, WorldClock)>,
 }
 
@@ -100,6 +102,7 @@ pub(super) struct SimNode {
     pub(super) files: Files,
     grants: Grants,
     bank: Bank,
+    server: Server,
     workforce: Option<(Arc<dyn Workforce>, WorldClock)>,
     storage: (StorageId, bool),
     folder: PathBuf,
@@ -145,7 +148,7 @@ impl SimNode {
         folder: &Path,
         seed: u64,
     ) -> Self {
-        let Workplace { files, storage, grants, bank, workforce } = workplace;
+        let Workplace { files, storage, grants, bank, server, workforce } = workplace;
         Self {
             id,
             peers,
@@ -154,6 +157,7 @@ impl SimNode {
             files,
             grants,
             bank,
+            server,
             workforce,
             storage,
             folder: folder.to_owned(),
@@ -238,6 +242,7 @@ impl SimNode {
         let shared = Arc::<Shared>::default();
         let (node, storage) = (self.id, self.storage);
         let (files, grants, bank) = (self.files.clone(), self.grants.clone(), self.bank.clone());
+        let server = self.server.clone();
         let dice = SeededEntropy::new(self.dice.next_u64());
         let (workforce, disk) = (self.workforce.clone(), self.disk);
         time.spawn({
@@ -251,8 +256,16 @@ impl SimNode {
                         let own = tracker.clone();
                         match workforce {
                             None => {
-                                let workers =
-                                    Workers { node, storage, tracker: own, files, grants, bank, dice };
+                                let workers = Workers {
+                                    node,
+                                    storage,
+                                    tracker: own,
+                                    files,
+                                    grants,
+                                    bank,
+                                    server,
+                                    dice,
+                                };
                                 tokio::spawn(workers.run());
                             }
                             Some((workforce, world)) => {

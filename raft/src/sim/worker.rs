@@ -19,6 +19,7 @@ use crate::server::Tracker;
 
 use super::bank::{Bank, Purse};
 use super::files::{Files, Grants};
+use super::shared_budget::{Sender, Server};
 
 /// Jobs that a node runs at once.
 const WORKERS: u16 = 6;
@@ -43,6 +44,7 @@ pub(super) struct Workers {
     pub(super) files: Files,
     pub(super) grants: Grants,
     pub(super) bank: Bank,
+    pub(super) server: Server,
     pub(super) dice: SeededEntropy,
 }
 
@@ -98,6 +100,7 @@ impl Workers {
             let sent = Instant::now();
             match self.tracker.open_session(open).await {
                 Ok(opened) => {
+                    self.share(opened.session);
                     let ttl = Duration::from_millis(opened.ttl_ms);
                     let valid = Validity::of(sent, ttl);
                     tokio::select! {
@@ -109,6 +112,13 @@ impl Workers {
                 Err(_) => sleep(REOPEN).await,
             }
         }
+    }
+
+    /// Sends requests of a budget that all nodes share. It goes on when this node believes that its session may be over.
+    fn share(&self, session: SessionId) {
+        let (node, tracker, server) = (self.node, self.tracker.clone(), self.server.clone());
+        let dice = SeededEntropy::new(self.dice.next_u64());
+        tokio::spawn(Sender { node, tracker, server, dice, session }.run());
     }
 
     fn below(&self, n: u64) -> u64 {

@@ -22,6 +22,7 @@ use super::net::{SimNet, Weather, address};
 use super::operators::{Ledger, Operator};
 use super::plan::{Outcome, Plan};
 use super::process::{Exit, NEXT_VERSION, SimNode, Time, Workplace};
+use super::shared_budget::Server;
 use super::trace::Trace;
 use super::workforce::{Workforce, WorldClock};
 
@@ -58,6 +59,8 @@ pub(super) struct World {
     pub(super) ledger: Ledger,
     pub(super) grants: Grants,
     bank: Bank,
+    /// Has a budget that all nodes share.
+    server: Server,
     pub(super) dice: SeededEntropy,
     /// What ends later.
     pub(super) later: Vec<(Duration, Later)>,
@@ -117,19 +120,21 @@ impl World {
         let net = SimNet::new(dice.next_u64(), trace.clone(), &plan.folder);
         let ids: Vec<NodeId> = (1..=plan.nodes).collect();
         let (grants, clock) = (Grants::default(), WorldClock::default());
+        let server = Server::by(clock.clone());
         // In every other world all nodes share one folder.
         let shared = (plan.seed % 2 == 0).then(Files::default);
         let workforce = plan.workforce.clone().map(|workforce| (workforce, clock.clone()));
         let (folder, first, port) = (plan.folder.clone(), ids.clone(), net.clone());
         let bank = Bank::new(clock.clone());
-        let (common, of_all) = (grants.clone(), bank.clone());
+        let (common, banks, servers) = (grants.clone(), bank.clone(), server.clone());
         let make: Make = Box::new(move |id, seed| {
             let (files, storage) = match &shared {
                 Some(files) => (files.clone(), (StorageId(1), true)),
                 None => (Files::default(), (StorageId(id), false)),
             };
-            let (grants, bank, workforce) = (common.clone(), of_all.clone(), workforce.clone());
-            let workplace = Workplace { files, storage, grants, bank, workforce };
+            let (grants, bank, server) = (common.clone(), banks.clone(), servers.clone());
+            let workforce = workforce.clone();
+            let workplace = Workplace { files, storage, grants, bank, server, workforce };
             SimNode::new(id, first.clone(), port.clone(), workplace, &folder, seed)
         });
         let nodes = ids.iter().map(|id| make(*id, dice.next_u64())).collect();
@@ -152,6 +157,7 @@ impl World {
             ledger,
             grants,
             bank,
+            server,
             dice,
             later: Vec::new(),
             crash_loop: None,
@@ -221,6 +227,7 @@ impl World {
         let wrong = self.nodes.iter().find_map(|node| node.files.wrong());
         let wrong = wrong.or_else(|| self.ledger.wrong()).or_else(|| self.grants.wrong());
         let wrong = wrong.or_else(|| self.bank.wrong());
+        let wrong = wrong.or_else(|| self.server.wrong());
         let wrong = wrong.or_else(|| self.workforce.as_ref()?.wrong()).or_else(|| self.net.wrong());
         wrong.map_or(Ok(()), Err)
     }

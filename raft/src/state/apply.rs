@@ -48,6 +48,7 @@ impl State {
             Mutation::OpenSession(open) => self.open_session(self.index, open),
             Mutation::Report(report) => self.report(self.index, report, Vec::new()),
             Mutation::ReportOf { report, others } => self.report(self.index, report, others),
+            Mutation::Shares { report, moment } => self.share(&report, moment),
             Mutation::EndSession { session, graceful } => self.end_session(session, graceful),
             Mutation::CreateCrawl { request, spec } => self.once(request, |state| state.create_crawl(spec)),
             Mutation::AddTargets { crawl, chunk, users, seeds } => {

@@ -33,6 +33,7 @@ impl State {
         if let Some(money) = self.spend.sum() {
             sum.number(money);
         }
+        self.shares.add_to(&mut sum);
         sum.finish()
     }
 

@@ -72,6 +72,7 @@ impl State {
         self.check_leases()?;
         self.check_sessions()?;
         self.check_money()?;
+        self.check_shares()?;
         self.outbox.check().or_else(|what| ensure(false, "TWM-M1", || what))?;
         ensure(self.head.clock >= self.checks.clock, "TWM-T1", || {
             format!("cluster time went from {} back to {}", self.checks.clock, self.head.clock)
@@ -190,6 +191,13 @@ impl State {
         ensure(self.spend.session_ids().all(live), "TWM-X1", || {
             "a session that has ended still has a book of money".to_owned()
         })
+    }
+
+    /// TWM-B1.
+    fn check_shares(&self) -> Checked {
+        let ended = self.shares.holders().find(|session| self.sessions.get(*session).is_none());
+        ensure(ended.is_none(), "TWM-B1", || format!("session {ended:?} has ended and reports on shares"))?;
+        self.shares.check().or_else(|what| ensure(false, "TWM-B1", || what))
     }
 
     fn check_sessions(&self) -> Checked {

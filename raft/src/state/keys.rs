@@ -19,6 +19,9 @@
 //! | `j` job | job record | 12,000: a cursor of 4,096, 256 storages without the input, 4 reasons of 512 |
 //! | `n` session | session record | 19,000: 1,024 granted jobs, 8 KiB of stale positions |
 //! | `e`, `g` crawl, account | failed, gone account | 2,600: an id of 255, 4 reasons of 512 |
+//! | `w` budget | a shared budget | 24,000: 1,024 sessions that hold a share of it |
+//! | `v` session | a session's last report on shares | 4,500: 64 answers of 70 |
+//! | `u` | the scalars of shared budgets | 50 |
 //! | `p` | the outbox's scalars | 100 |
 //! | `x` kind, name or ids | money: an app, a crawl, a session, or a block that a session holds | 13,000: 64 outcomes, marks and apps of a session, each with a name of 64 |
 //! | `o` block | a block of events in the outbox | 39,000: 32 KiB and one event, of a name or a cursor and a reason |
@@ -46,6 +49,9 @@ pub(super) const GONE: u8 = b'g';
 pub(super) const OUTBOX: u8 = b'o';
 pub(super) const DELETED: u8 = b'd';
 pub(super) const MONEY: u8 = b'x';
+pub(super) const SHARED_BUDGET: u8 = b'w';
+pub(super) const SHARE_REPORT: u8 = b'v';
+pub(super) const SHARE_HEAD: &[u8] = b"u";
 
 fn tagged(tag: u8, numbers: &[u64]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + 8 * numbers.len());
@@ -70,6 +76,16 @@ pub(super) fn job(id: JobId) -> Vec<u8> {
 
 pub(super) fn session(id: SessionId) -> Vec<u8> {
     tagged(SESSION, &[id.0])
+}
+
+pub(super) fn shared_budget(name: &str) -> Vec<u8> {
+    let mut key = vec![SHARED_BUDGET];
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+pub(super) fn share_report(id: SessionId) -> Vec<u8> {
+    tagged(SHARE_REPORT, &[id.0])
 }
 
 pub(super) fn outbox_block(number: u64) -> Vec<u8> {

@@ -21,6 +21,7 @@
 //! - **TWM-P1** A completed draft stays in the state as unpublished until its publication is confirmed.
 //! - **TWM-S1** A node has at most one session.
 //! - **TWM-S2** A repeated report changes nothing and gets the same answer.
+//! - **TWM-B1** Only live sessions hold shares of a budget, and a probe is a request that its session holds.
 //! - **TWM-F1** Crawls that can be served share the grants by their priorities, whatever each was granted
 //!   or had to go without before.
 //! - **TWM-M1** Events are numbered without a gap, the same on every replica; what leaves the outbox before it was
@@ -65,6 +66,8 @@ mod seen_runs;
 mod session;
 mod session_table;
 mod sessions;
+mod shared_budgets;
+pub mod shares;
 pub mod spend;
 #[cfg(test)]
 mod tests;
@@ -101,6 +104,7 @@ use profiles::Profiles;
 use requests::Requests;
 use retention::Deleted;
 use session_table::SessionTable;
+use shares::Shares;
 use spend::Spend;
 use writers::FileWriters;
 
@@ -116,6 +120,8 @@ pub struct State {
     writers: FileWriters,
     profiles: Profiles,
     spend: Spend,
+    /// Budgets that several nodes share.
+    shares: Shares,
     outcomes: AccountOutcomes,
     deleted: Deleted,
     /// Who may become a member, and who may no longer.

@@ -26,6 +26,7 @@ use super::requests::Requests;
 use super::retention::{self, Deleted};
 use super::roster::Roster;
 use super::session_table::SessionTable;
+use super::shares::Shares;
 use super::spend::Spend;
 use super::writers::FileWriters;
 use super::{Head, State, keys, seal, seen_runs};
@@ -148,6 +149,7 @@ impl State {
             }
         }
         state.profiles = Profiles::load(&*store)?;
+        state.shares = Shares::load(&*store)?;
         state.requests = Requests::load(&*store)?;
         state.spend = Spend::load(&*store)?;
         state.roster = Roster::load(&*store)?;
@@ -181,6 +183,7 @@ impl State {
             outbox: Outbox::default(),
             profiles: Profiles::default(),
             spend: Spend::default(),
+            shares: Shares::default(),
             limits: Limits::default(),
             index: 0,
             failure: None,
@@ -240,6 +243,7 @@ impl State {
             false => changes.put_record("head", keys::HEAD.to_vec(), &self.head),
         }
         self.profiles.freeze(&mut changes);
+        self.shares.freeze(&mut changes);
         self.requests.freeze(&mut changes);
         self.spend.freeze(&mut changes);
         let mut seen = Vec::new();

@@ -76,6 +76,8 @@ impl State {
             return Response::Refused(Refusal::SessionOver(id));
         };
         self.spend.end_session(id);
+        // What it held may have been sent, however it ended.
+        self.shares.end_session(id);
         let (node, change) = (session.node(), SessionChange::Ended { graceful });
         self.outbox.push(self.head.clock, EventKind::Session { node, session: id, change });
         let storage = session.storage();

@@ -39,6 +39,7 @@ pub struct Builder {
     nodes: u64,
     workers: u32,
     addresses: u8,
+    one_address: bool,
     output: Output,
     session_ttl: Duration,
     api_url: Option<String>,
@@ -57,6 +58,7 @@ impl Default for Builder {
             nodes: 1,
             workers: 4,
             addresses: 1,
+            one_address: false,
             output: Output::Shared,
             session_ttl: Duration::from_secs(3),
             api_url: None,
@@ -85,6 +87,12 @@ impl Builder {
     /// Number of addresses per node to crawl from, 1 to 20. Defaults to 1.
     pub fn addresses(mut self, addresses: u8) -> Self {
         self.addresses = addresses.clamp(1, HOSTS_A_NODE);
+        self
+    }
+
+    /// All nodes crawl from the one address that the system chooses, as behind a NAT.
+    pub fn one_address(mut self) -> Self {
+        self.one_address = true;
         self
     }
 
@@ -197,7 +205,10 @@ impl Builder {
         let all: Vec<_> =
             peers.iter().map(|(id, address)| format!("{id}={}", reached(*id, address))).collect();
         let first = first_host(id);
-        let ips = format!("{}-{}", subnet.host(first), subnet.host(first + self.addresses - 1));
+        let ips = match self.one_address {
+            true => "none".to_owned(),
+            false => format!("{}-{}", subnet.host(first), subnet.host(first + self.addresses - 1)),
+        };
         let settings = [
             ("id", id.to_string()),
             ("peers", all.join(",")),

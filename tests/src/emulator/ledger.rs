@@ -35,7 +35,12 @@ struct Account {
     requests: u64,
     violations: u64,
     window: Option<Window>,
+    /// Requests within the budget in each of the first windows.
+    windows: Vec<u64>,
 }
+
+/// Of so many windows the requests are kept.
+const MOST_WINDOWS: usize = 1000;
 
 /// Keeps a request counted as in flight until dropped.
 pub(super) struct InFlight(Arc<Ledger>);
@@ -80,7 +85,14 @@ impl Ledger {
         let account = &mut books.addresses.entry(address).or_default()[endpoint.index()];
         account.requests += 1;
         let budget = self.limits.of(endpoint)?;
+        let before = account.window.map(Window::opened);
         let allowance = Window::charge(&mut account.window, budget, &*self.clock);
+        if account.window.map(Window::opened) != before && account.windows.len() < MOST_WINDOWS {
+            account.windows.push(0);
+        }
+        if let Some(window) = account.windows.last_mut() {
+            *window += u64::from(!allowance.exhausted);
+        }
         account.violations += u64::from(allowance.exhausted);
         Some(allowance)
     }
@@ -130,6 +142,10 @@ impl Ledger {
                 let account = &accounts[endpoint.index()];
                 if account.requests > 0 {
                     stats.requests.entry(*address).or_default().insert(endpoint, account.requests);
+                }
+                if !account.windows.is_empty() {
+                    let windows = account.windows.clone();
+                    stats.windows.entry(*address).or_default().insert(endpoint, windows);
                 }
                 if account.violations > 0 {
                     stats.violations.entry(*address).or_default().insert(endpoint, account.violations);

@@ -97,6 +97,11 @@ pub(super) struct Allowance {
 }
 
 impl Window {
+    /// Identifies the window of an address and an endpoint.
+    pub fn opened(self) -> Duration {
+        self.ends
+    }
+
     fn open(budget: Budget, clock: &dyn Clock) -> Self {
         // Headers contain whole seconds. The end of the window is rounded up, so a client that returns at the
         // announced second is never early.

@@ -14,6 +14,9 @@ pub struct Stats {
     pub requests: BTreeMap<IpAddr, BTreeMap<Endpoint, u64>>,
     /// Of these, requests while the budget of the address for the endpoint was exhausted.
     pub violations: BTreeMap<IpAddr, BTreeMap<Endpoint, u64>>,
+    /// Requests within the budget in each window that had a request, oldest first, by client address and endpoint.
+    #[serde(default)]
+    pub windows: BTreeMap<IpAddr, BTreeMap<Endpoint, Vec<u64>>>,
     /// Responses by HTTP status. A request whose connection was reset has no response.
     pub statuses: BTreeMap<u16, u64>,
     /// Injected faults by name.
@@ -42,6 +45,12 @@ impl Stats {
     /// Requests of `address` to `endpoint`.
     pub fn requests_from(&self, address: IpAddr, endpoint: Endpoint) -> u64 {
         self.requests.get(&address).and_then(|by_endpoint| by_endpoint.get(&endpoint)).copied().unwrap_or(0)
+    }
+
+    /// Requests within the budget in each window of `endpoint`, of the one address that has any.
+    pub fn windows_of(&self, endpoint: Endpoint) -> Vec<u64> {
+        let mut windows = self.windows.values().filter_map(|by_endpoint| by_endpoint.get(&endpoint));
+        windows.next().cloned().unwrap_or_default()
     }
 
     /// Requests of all addresses beyond their budgets.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api::model::{
     CrawlId, CrawlPhase, CrawlSpec, Gone, GoneReason, JobId, LeaseId, NodeId, Operation, Report,
-    ReportAnswer, RequestId, SourceWants, StorageId, Traversal,
+    ReportAnswer, RequestId, SharedBudget, SourceWants, StorageId, Traversal,
 };
 use api::wire::{ApiReply, ApiRequest};
 use api::{Called, TrackerApi};
@@ -373,6 +373,14 @@ impl JobTracker for WatchedTracker {
 
     fn knows_money(&self) -> bool {
         self.tracker.knows_money()
+    }
+
+    fn knows_shares(&self) -> bool {
+        self.tracker.knows_shares()
+    }
+
+    fn shared_budget(&self, name: &str) -> Option<SharedBudget> {
+        JobTracker::shared_budget(&self.tracker, name)
     }
 
     fn applied_index(&self) -> u64 {

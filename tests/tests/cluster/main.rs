@@ -22,6 +22,7 @@ mod retention;
 mod rolling;
 #[cfg(feature = "s3")]
 mod s3;
+mod shares;
 mod sharing;
 mod slow_link;
 mod sources;

@@ -7,9 +7,9 @@ use crate::budget::settings::BudgetSettings;
 use crate::rate::{Delivery, RateInfo};
 
 /// Servers report the end of a window in whole seconds, and so can be up to one early.
-const GRANULARITY: Duration = Duration::from_secs(1);
+pub(in crate::budget) const GRANULARITY: Duration = Duration::from_secs(1);
 /// After this many refusals in a row that name a reset, the reset alone is no longer trusted.
-const PATIENCE: u32 = 3;
+pub(in crate::budget) const PATIENCE: u32 = 3;
 
 impl Gauge {
     /// Settles a request taken in `epoch`. `jitter` is drawn from `0..1`. Returns true if what is on disk now
@@ -172,7 +172,7 @@ impl Gauge {
 }
 
 /// The `nth` wait of a doubling series, plus up to a quarter so that not all retry at once.
-fn doubled((first, longest): (Duration, Duration), nth: u32, jitter: f64) -> Duration {
+pub(in crate::budget) fn doubled((first, longest): (Duration, Duration), nth: u32, jitter: f64) -> Duration {
     let factor = 1u32 << nth.saturating_sub(1).min(16);
     first.saturating_mul(factor).min(longest).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
 }

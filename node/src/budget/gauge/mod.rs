@@ -13,6 +13,8 @@ mod simulation;
 mod tests;
 mod view;
 
+pub(super) use learn::{GRANULARITY, PATIENCE, doubled};
+
 use std::time::Duration;
 
 use super::settings::BudgetSettings;

@@ -11,6 +11,7 @@ use crate::budget::gauge::Ready;
 use crate::budget::journal::Remembered;
 use crate::budget::record::{Kept, Key};
 use crate::budget::scope_gauges::{Pick, ScopeGauges};
+use crate::budget::shared::SharedBudgets;
 use crate::rate::{BudgetScope, Delivery, Per, RateInfo};
 
 /// How long a request waits for another budget that becomes free at an unknown time.
@@ -36,6 +37,8 @@ pub(super) struct Core {
     pub(super) pending_records: Vec<PendingRecord>,
     pub(super) stopped: Option<Arc<BudgetError>>,
     by_scope: HashMap<BudgetScope, usize>,
+    /// Budgets that do not belong to this node alone.
+    pub(super) shared: SharedBudgets,
     remembered: Remembered,
     /// One writer at a time takes all pending records: one sync serves everybody who waits.
     writing: bool,
@@ -50,6 +53,7 @@ impl Core {
             pending_records: Vec::new(),
             stopped: None,
             by_scope: HashMap::new(),
+            shared: SharedBudgets::none(),
             remembered,
             writing: false,
             hold_until,
@@ -86,6 +90,9 @@ impl Core {
         if now < self.hold_until {
             return Ok(Attempt::Wait(Some(self.hold_until)));
         }
+        if self.shared.covers(scope) {
+            return Ok(self.take_shared(scope, ledger, now));
+        }
         let index = self.index(scope, shared, now);
         let (pick, unwritten) = self.scopes[index].pick(now);
         if let Some(gauge) = unwritten {
@@ -120,7 +127,45 @@ impl Core {
         if self.scopes[scope].gauges[gauge].runs_low() {
             self.announce(scope, gauge, true, shared, now);
         }
-        Place { scope, gauge, epoch }
+        Place::Own { scope, gauge, epoch }
+    }
+
+    /// Takes a request of this node's share.
+    fn take_shared(&mut self, scope: &BudgetScope, ledger: &Ledger, now: Duration) -> Attempt {
+        if !self.shared.is_decided() {
+            return Attempt::Wait(Some(now + OTHER_BUSY));
+        }
+        if [Some(scope), scope.other()].into_iter().flatten().any(|scope| self.is_under_way(scope)) {
+            // Requests of the time when each node had a budget of its own are counted by nobody else.
+            return Attempt::Wait(Some(now + OTHER_BUSY));
+        }
+        let id = self.shared.id(scope, now);
+        let other = scope.other().map(|other| self.shared.id(other, now));
+        for id in [Some(id), other].into_iter().flatten() {
+            let waits = self.shared.get_mut(id).and_then(|budget| {
+                let ready = budget.is_ready(now);
+                (!ready).then(|| budget.wish(now))
+            });
+            if let Some(until) = waits {
+                self.shared.wake.notify_one();
+                return Attempt::Wait(until);
+            }
+        }
+        let mut take = |id: u64| {
+            let budget = self.shared.get_mut(id)?;
+            Some(Place::Shared { id, taken: budget.take(now) })
+        };
+        let other = other.and_then(&mut take);
+        let Some(place) = take(id) else { return Attempt::Wait(None) };
+        self.next_address = self.next_address.wrapping_add(1);
+        let address = self.next_address % ledger.shared.addresses.len().max(1);
+        Attempt::Taken(Ticket::new(ledger.clone(), address, place, other))
+    }
+
+    /// Whether a request of a gauge of this node has no answer yet.
+    fn is_under_way(&self, scope: &BudgetScope) -> bool {
+        let index = self.by_scope.get(scope).and_then(|index| self.scopes.get(*index));
+        index.is_some_and(|scope| scope.gauges.iter().any(|gauge| gauge.in_flight() > 0))
     }
 
     /// Until when a gauge has to be waited for, if it is not free.
@@ -145,7 +190,12 @@ impl Core {
         jitter: f64,
     ) {
         self.settle_at(ticket.place(), rate, shared, now, jitter);
-        if let Some(other) = ticket.other() {
+        if let Some(Place::Shared { id, taken }) = ticket.other() {
+            if let Some(budget) = self.shared.get_mut(id) {
+                budget.settle_other(taken, rate.delivery, now);
+                budget.changed.notify_one();
+            }
+        } else if let Some(other) = ticket.other() {
             // It is counted there, and the answer does not tell how much is left.
             let rate = match rate.delivery {
                 Delivery::NotSent => RateInfo::not_sent(),
@@ -156,7 +206,16 @@ impl Core {
     }
 
     fn settle_at(&mut self, place: Place, rate: &RateInfo, shared: &Shared, now: Duration, jitter: f64) {
-        let Place { scope: index, gauge, epoch } = place;
+        let (index, gauge, epoch) = match place {
+            Place::Own { scope, gauge, epoch } => (scope, gauge, epoch),
+            Place::Shared { id, taken } => {
+                if let Some(budget) = self.shared.get_mut(id) {
+                    budget.settle(taken, rate, now, &shared.settings, jitter);
+                    budget.changed.notify_one();
+                }
+                return self.shared.wake.notify_one();
+            }
+        };
         let scope = &mut self.scopes[index];
         let persist = scope.gauges[gauge].settle(epoch, rate, now, &shared.settings, jitter);
         scope.touched(gauge);

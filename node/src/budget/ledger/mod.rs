@@ -22,7 +22,8 @@ use super::boot::{BootTime, Timekeeper};
 use super::journal::{Journal, OpenReport};
 use super::networks::Networks;
 use super::settings::BudgetSettings;
-use super::status::BudgetStatus;
+use super::shared::{SharedBudgets, SharedScope};
+use super::status::{BudgetStatus, ShareStatus};
 use crate::rate::{BudgetScope, Per, RateInfo};
 
 /// Suggested wait when the exact time is unknown: a write to disk or a probe takes about this long.
@@ -116,6 +117,13 @@ impl Ledger {
         if core.is_held(now) {
             return 0;
         }
+        if core.shared.covers(scope) {
+            if !core.shared.is_decided() {
+                return 0;
+            }
+            let id = core.shared.id(scope, now);
+            return core.shared.get_mut(id).map_or(0, |budget| budget.capacity(now));
+        }
         let index = core.index(scope, &self.shared, now);
         core.scopes[index].capacity(now)
     }
@@ -124,7 +132,8 @@ impl Ledger {
     pub fn snapshot(&self) -> Vec<BudgetStatus> {
         let now = self.shared.time.now();
         let core = self.shared.lock();
-        let mut rows = Vec::new();
+        let mut rows: Vec<BudgetStatus> =
+            core.shared.iter().filter_map(|scope| shared_row(scope, now)).collect();
         for scope in &core.scopes {
             for (index, gauge) in scope.gauges.iter().enumerate() {
                 let remaining = gauge.remaining(now);
@@ -137,6 +146,7 @@ impl Ledger {
                     in_flight: gauge.in_flight(),
                     blocked_for: gauge.blocked_for(now),
                     unlimited: gauge.is_unlimited(),
+                    share: None,
                 };
                 let used =
                     row.limit.is_some() || row.in_flight > 0 || row.blocked_for.is_some() || row.unlimited;
@@ -144,6 +154,11 @@ impl Ledger {
             }
         }
         rows
+    }
+
+    /// Works with the budgets that this node shares.
+    pub(crate) fn shared<T>(&self, work: impl FnOnce(&mut SharedBudgets) -> T) -> T {
+        work(&mut self.shared.lock().shared)
     }
 
     fn attempt(&self, scope: &BudgetScope) -> Result<Attempt, BudgetError> {
@@ -174,6 +189,26 @@ impl Ledger {
     fn wait_hint(&self, until: Option<Duration>) -> Duration {
         until.map_or(SOON, |until| until.saturating_sub(self.shared.time.now()).max(Duration::from_millis(1)))
     }
+}
+
+/// A shared budget as operators see it.
+fn shared_row(scope: &SharedScope, now: Duration) -> Option<BudgetStatus> {
+    let share = &scope.share;
+    let (held, left) = (share.held(), scope.left());
+    let ends = share.window().map(|(_, ends)| Duration::from_millis(ends).saturating_sub(now));
+    let row = BudgetStatus {
+        scope: scope.name.to_string(),
+        address: None,
+        remaining: left.map(|left| left.saturating_add(u64::from(share.free()))),
+        limit: share.limit(),
+        reset_in: ends,
+        in_flight: share.in_flight(),
+        blocked_for: Some(scope.rests_until().saturating_sub(now)).filter(|wait| !wait.is_zero()),
+        unlimited: share.is_unlimited(),
+        share: Some(ShareStatus { held, left }),
+    };
+    let used = row.limit.is_some() || row.in_flight > 0 || row.blocked_for.is_some() || row.unlimited;
+    used.then_some(row)
 }
 
 impl Shared {

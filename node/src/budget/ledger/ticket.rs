@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use raft::state::shares::Taken;
+
 use super::Ledger;
 use crate::rate::RateInfo;
 
@@ -17,12 +19,13 @@ pub struct Ticket {
     settled: bool,
 }
 
-/// A request that was taken from a gauge.
+/// Where a request was taken from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    pub(super) scope: usize,
-    pub(super) gauge: usize,
-    pub(super) epoch: u32,
+pub(super) enum Place {
+    /// A gauge of this node.
+    Own { scope: usize, gauge: usize, epoch: u32 },
+    /// This node's share of a budget.
+    Shared { id: u64, taken: Taken },
 }
 
 impl Ticket {

@@ -21,6 +21,7 @@ impl Ledger {
         let deadline = self.shared.time.now() + max_wait;
         let changed = self.changed(scope);
         let mut pass_on = None;
+        let mut in_line = None;
         loop {
             let notified = changed.notified();
             tokio::pin!(notified);
@@ -35,6 +36,7 @@ impl Ledger {
                 return Ok(Acquired::Wait(self.wait_hint(until)));
             }
             pass_on.get_or_insert_with(|| PassOn(Arc::clone(&changed)));
+            in_line.get_or_insert_with(|| self.wait_in_line(scope));
             let pause = until.map_or(deadline, |until| until.min(deadline)).saturating_sub(now);
             tokio::select! {
                 () = notified => {}
@@ -44,11 +46,42 @@ impl Ledger {
         }
     }
 
+    /// Counts a waiter of shared budgets as long as the value lives: so many requests are asked for.
+    fn wait_in_line(&self, scope: &BudgetScope) -> InLine {
+        let now = self.shared.time.now();
+        let mut core = self.shared.lock();
+        let mut ids = Vec::new();
+        if core.shared.covers(scope) {
+            for scope in [Some(scope), scope.other()].into_iter().flatten() {
+                let id = core.shared.id(scope, now);
+                core.shared.count_waiter(id, true);
+                ids.push(id);
+            }
+        }
+        InLine { ledger: self.clone(), ids }
+    }
+
     fn changed(&self, scope: &BudgetScope) -> Arc<Notify> {
         let now = self.shared.time.now();
         let mut core = self.shared.lock();
+        if core.shared.covers(scope) {
+            let id = core.shared.id(scope, now);
+            return core.shared.get(id).map(|budget| Arc::clone(&budget.changed)).unwrap_or_default();
+        }
         let index = core.index(scope, &self.shared, now);
         Arc::clone(&core.scopes[index].changed)
+    }
+}
+
+/// A worker that waits for shared budgets.
+struct InLine {
+    ledger: Ledger,
+    ids: Vec<u64>,
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        self.ledger.shared(|shared| self.ids.iter().for_each(|id| shared.count_waiter(*id, false)));
     }
 }
 

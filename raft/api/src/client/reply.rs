@@ -4,8 +4,8 @@ use storage::ids::UserId;
 
 use super::ClientError;
 use crate::model::{
-    Answer, DigestAt, NodeId, NodeStatus, ReplicaCheck, ReportAnswer, Response, SessionOpened, SourceStatus,
-    SpendAnswer,
+    Answer, DigestAt, NodeId, NodeStatus, ReplicaCheck, ReportAnswer, Response, SessionOpened, SharesAnswer,
+    SourceStatus, SpendAnswer,
 };
 use crate::wire::{ApiError, ApiReply};
 
@@ -52,6 +52,17 @@ impl ApiReply {
         match self.mutated()? {
             Response::Spent(answer) => Ok(answer),
             _ => Err(ClientError::UnexpectedResponse { asked: "report of money" }),
+        }
+    }
+
+    /// The answer to a report about shared budgets.
+    ///
+    /// # Errors
+    /// [`ClientError::UnexpectedResponse`] when the reply answers another call; a refusal where the call can be refused.
+    pub fn shared(self) -> Result<SharesAnswer, ClientError> {
+        match self.mutated()? {
+            Response::Shares(answer) => Ok(answer),
+            _ => Err(ClientError::UnexpectedResponse { asked: "report about shared budgets" }),
         }
     }
 

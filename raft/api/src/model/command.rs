@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use storage::ids::UserId;
 
-use super::{CrawlId, NodeId, ReportAnswer, SessionId, SessionOpened, SpendAnswer, StorageId};
+use super::{CrawlId, NodeId, ReportAnswer, SessionId, SessionOpened, SharesAnswer, SpendAnswer, StorageId};
 
 /// The result of submitting targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub enum Response {
     Refused(Refusal),
     /// A report of money was applied.
     Spent(SpendAnswer),
+    /// A report about shared budgets was applied.
+    Shares(SharesAnswer),
 }
 
 /// Why the state machine refused a command. A refused command changes nothing.

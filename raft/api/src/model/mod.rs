@@ -14,6 +14,7 @@ mod ident;
 mod job;
 mod operation;
 mod report;
+mod share;
 mod source;
 mod sourced;
 mod spend;
@@ -39,6 +40,9 @@ pub use operation::{Operation, Operations, UnknownOperation};
 pub use report::{
     Finding, Granted, OpenSession, Publication, Report, ReportAnswer, SessionOpened, SourceWants, Wants,
 };
+pub use share::{
+    BudgetReport, ShareAnswer, ShareEvent, ShareReport, SharedBudget, SharesAnswer, Standing, WindowSeen,
+};
 pub use source::{Reached, SourceStatus};
 pub use spend::{
     AppName, AppStatus, AppTerms, Change, CrawlMoney, Exhausted, MAX_APP_NAME, MAX_APPS, MAX_CHANGES, Mark,
@@ -57,5 +61,5 @@ pub use version::{CLUSTER_VERSION, FIRST_CLUSTER_VERSION};
 ///
 /// - 5: writes with a request id, and the comparison of replicas.
 /// - 6: sources by name.
-/// - 7: money.
+/// - 7: money, and budgets that belong to the cluster.
 pub const WIRE_VERSIONS: (u32, u32) = (4, 7);

@@ -21,6 +21,12 @@ pub const MAX_DISCOVERED: usize = 20_000;
 pub const MAX_NAMES: usize = 100;
 /// Most sources in one report, besides the default one.
 pub const MAX_SOURCES: usize = 64;
+/// Most shared budgets in one report about them.
+pub const MAX_SHARED: usize = 64;
+/// Most events of one shared budget in such a report.
+pub const MAX_SHARE_EVENTS: usize = 64;
+/// Longest name of a shared budget, bytes.
+pub const MAX_BUDGET_NAME: usize = 512;
 /// Most leases in one query.
 pub const MAX_LEASES: usize = 10_000;
 /// Longest cursor of a job, bytes: a job's record has to fit in one value of the state store.

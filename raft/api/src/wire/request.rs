@@ -8,7 +8,8 @@ use super::bounds::{MAX_NAMES, MAX_SOURCES, at_most};
 use super::members::MemberRequest;
 use super::service::ApiError;
 use crate::model::{
-    EventId, NodeId, OpenSession, Query, Report, RequestId, SessionId, SourceWants, SpendReport, Wants, Write,
+    EventId, NodeId, OpenSession, Query, Report, RequestId, SessionId, ShareReport, SourceWants, SpendReport,
+    Wants, Write,
 };
 
 /// A call of the tracker's API. Every call is idempotent.
@@ -119,6 +120,8 @@ pub enum NodeRequest {
         /// The report.
         report: SpendReport,
     },
+    /// Reports on shared budgets, and wants requests of them.
+    Shares(ShareReport),
 }
 
 /// A call that a node forwards to the leader, which checks it like any other.
@@ -178,6 +181,7 @@ impl ApiRequest {
             } => 6,
             Self::Node { request: NodeRequest::Spend { .. }, .. } | Self::Query(Query::Spend) => 7,
             Self::Write(Write::CreateCrawl { spec, .. }) if spec.spend_limit.is_some() => 7,
+            Self::Node { request: NodeRequest::Shares(_), .. } => 7,
             Self::Write(Write::CreateCrawl { spec, .. }) if !spec.source.is_default() => 6,
             _ => 4,
         };
@@ -227,6 +231,7 @@ impl NodeRequest {
             | Self::WaitForWork { session, .. }
             | Self::WaitForWorkOf { session, .. }
             | Self::Spend { session, .. } => Some(*session),
+            Self::Shares(report) => Some(report.session),
             Self::OpenSession(_) | Self::EventsPassed { .. } | Self::Digest { .. } => None,
         }
     }

@@ -9,6 +9,7 @@ use storage::state::MemoryStore;
 
 use super::super::{State, write_checkpoint};
 use crate::model::*;
+use crate::state::shares::Moment;
 
 /// A client that sends random commands, using ids that it has received.
 struct Hostile {
@@ -205,8 +206,40 @@ impl Hostile {
                 };
                 Mutation::Once { request, write }
             }
+            59 => self.shares(),
             _ => Mutation::Tick,
         }
+    }
+
+    fn shares(&self) -> Mutation {
+        let (session, _) = self.session();
+        let event = |_| {
+            let (epoch, requests) = (self.number(), self.number() as u32);
+            let window = (self.below(3) > 0).then(|| self.number());
+            match self.below(6) {
+                0 => ShareEvent::Spent { epoch, requests, window },
+                1 => ShareEvent::Lost { epoch, requests },
+                2 => ShareEvent::Returned { epoch, requests },
+                3 => ShareEvent::Unlimited { epoch },
+                4 => ShareEvent::Paused { ms: self.number(), refused: self.below(2) == 0 },
+                _ => ShareEvent::Seen(WindowSeen {
+                    epoch,
+                    remaining: self.number(),
+                    limit: (self.below(2) == 0).then(|| self.number()),
+                    ends_in_ms: self.number(),
+                    window,
+                }),
+            }
+        };
+        let budget = |_| BudgetReport {
+            budget: format!("budget{}", self.below(3)).into(),
+            events: (0..self.below(5)).map(event).collect(),
+            wanted: self.number() as u32,
+        };
+        let budgets = (0..self.below(3)).map(budget).collect();
+        let report = ShareReport { session, sequence: 1 + self.below(4), budgets };
+        let moment = Moment { term: self.number(), process: self.below(3), at: self.number() };
+        Mutation::Shares { report, moment }
     }
 
     fn step(&mut self) {

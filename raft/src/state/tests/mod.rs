@@ -18,6 +18,7 @@ mod replicas;
 mod reports;
 mod retention;
 mod sessions;
+mod shares;
 mod sharing;
 mod sources;
 mod storages;

@@ -11,6 +11,7 @@ use super::operators::other_source;
 use super::outbox::m1_check_against_counters;
 use super::replica::Replica;
 use crate::model::*;
+use crate::state::shares::Moment;
 
 /// Replicas that apply the same commands, and the model of what they should do.
 pub(super) struct World {
@@ -36,6 +37,8 @@ struct WorldNode {
     incarnation: u64,
     session: Option<SessionId>,
     sequence: u64,
+    /// Reports on shared budgets.
+    share_reports: u64,
     /// The last report and its answer, as long as a repetition would get the same.
     last: Option<(Mutation, ReportAnswer)>,
 }
@@ -61,6 +64,7 @@ impl World {
             incarnation: 0,
             session: None,
             sequence: 0,
+            share_reports: 0,
             last: None,
         };
         let mut world = Self {
@@ -147,7 +151,12 @@ impl World {
             90..92 => self.refused_report(),
             92 => self.now += 3_000,
             93 => self.refused_change(),
-            94..97 => self.spend(),
+            94 => self.spend(),
+            95 => self.share(),
+            96 => {
+                self.spend();
+                self.share();
+            }
             _ => self.tick(),
         }
         self.model.check(&self.replicas[0].state);
@@ -181,9 +190,39 @@ impl World {
             self.model.end_session(old);
         }
         self.money.session_ended(at);
-        node.sequence = 0;
+        (node.sequence, node.share_reports) = (0, 0);
         self.model.open_session(opened.session, id, storage);
         self.forget_answers();
+    }
+
+    /// Reports on shared budgets. Which answers are right is the matter of tests of their own; here replicas have to agree.
+    fn share(&mut self) {
+        let at = self.below(4) as usize;
+        let Some(session) = self.nodes[at].session else { return };
+        self.nodes[at].share_reports += 1;
+        let sequence = self.nodes[at].share_reports;
+        let moment = Moment { term: 1 + self.index / 100, process: self.below(2), at: self.now };
+        let budget = ["one", "two"][self.below(2) as usize].into();
+        let events = (0..self.below(4)).map(|_| self.share_event()).collect();
+        let budgets = vec![BudgetReport { budget, events, wanted: self.below(4) as u32 }];
+        let report = Mutation::Shares { report: ShareReport { session, sequence, budgets }, moment };
+        let Response::Shares(answer) = self.apply(report.clone()) else { panic!() };
+        assert_eq!(self.apply(report), Response::Shares(answer), "TWM-S2");
+    }
+
+    fn share_event(&self) -> ShareEvent {
+        let (epoch, requests) = (1 + self.below(6), 1 + self.below(3) as u32);
+        let window = self.one_in(2).then(|| self.now / 300);
+        match self.below(6) {
+            0 | 1 => ShareEvent::Spent { epoch, requests, window },
+            2 => ShareEvent::Lost { epoch, requests },
+            3 => ShareEvent::Returned { epoch, requests },
+            4 if self.one_in(8) => ShareEvent::Paused { ms: self.below(100), refused: self.one_in(2) },
+            _ => {
+                let (remaining, limit, ends_in_ms) = (self.below(20), Some(20), 100 + self.below(300));
+                ShareEvent::Seen(WindowSeen { epoch, remaining, limit, ends_in_ms, window })
+            }
+        }
     }
 
     fn end(&mut self) {
