@@ -87,3 +87,40 @@ fn mix(hash: u64) -> u64 {
     let hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ hash >> 31
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stores were sealed with them, and members of another release are compared by them.
+    #[test]
+    fn checksums_are_those_that_earlier_programs_computed() {
+        // The published values of FNV-1a (draft-eastlake-fnv) and the first number of SplitMix64 with seed 0.
+        assert_eq!(Checksum::default().bytes(b"a").0, 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(Checksum::default().bytes(b"foo").bytes(b"bar").0, 0x8594_4171_f739_67e8);
+        assert_eq!(mix(0x9e37_79b9_7f4a_7c15), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(Checksum::default().bytes(b"foobar").finish(), 0x404d_a9e3_b740_78c2);
+        assert_eq!(of_user(&"a@b".parse().unwrap(), 3), 0x862f_6e7e_4062_b905);
+        assert_eq!(of_user(&UserId::Number(7), 3), 0x46f2_50de_03ec_3614);
+        // A record counts in its stored form: here a number in one byte.
+        let (mut record, mut bytes) = (Checksum::default(), Checksum::default());
+        assert_eq!(record.record(&97u64).finish(), bytes.bytes(b"a").finish());
+    }
+
+    #[test]
+    fn a_sum_of_accounts_is_independent_of_their_order_and_ends_where_it_began() {
+        let (one, two): (UserId, UserId) = (UserId::Number(1), "a@b".parse().unwrap());
+        let (mut sum, mut other) = (UserSum::default(), UserSum::default());
+        sum.add(&one, 0);
+        sum.add(&two, 4);
+        sum.add_number(9);
+        other.add_number(9);
+        other.add(&two, 4);
+        other.add(&one, 0);
+        assert_eq!(sum.get(), other.get());
+        sum.remove(&two, 4);
+        assert_ne!(sum.get(), other.get());
+        sum.remove(&one, 0);
+        assert_eq!(sum.get(), mix(9));
+    }
+}

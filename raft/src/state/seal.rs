@@ -123,6 +123,21 @@ mod tests {
         copy
     }
 
+    /// Stores that an earlier program sealed are read by this one.
+    #[test]
+    fn a_seal_is_that_which_earlier_programs_computed() {
+        let store = MemoryStore::new();
+        let mut batch = WriteBatch::new();
+        batch.put(b"q1", b"one");
+        batch.put(STAMP, [7]);
+        seal(&store, &mut batch, STAMP).unwrap();
+        store.write(batch).unwrap();
+        let sum = 0xd46a_e080_0d35_74db;
+        assert_eq!(sum_of(&store).unwrap(), sum);
+        let expected = Seal { sum, of: 0xf74d_4335_ee4a_c68f, after: 0 };
+        assert_eq!(read(&store).unwrap(), Some(expected));
+    }
+
     #[test]
     fn whatever_is_lost_changed_or_added_breaks_the_seal() {
         let dice = SeededEntropy::new(3);

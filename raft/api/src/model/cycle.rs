@@ -118,6 +118,31 @@ mod tests {
     }
 
     #[test]
+    fn a_century_has_a_leap_day_only_every_fourth_time() {
+        for (date, days) in [
+            ((2000, 2, 29), 11_016),
+            ((2000, 3, 1), 11_017),
+            ((2026, 12, 31), 20_818),
+            ((2027, 1, 1), 20_819),
+            ((2100, 2, 28), 47_540),
+            ((2100, 3, 1), 47_541),
+            ((2400, 2, 29), 157_113),
+            ((2400, 3, 1), 157_114),
+        ] {
+            let (year, month, day) = date;
+            assert_eq!((days_until(year, month, day), civil(days)), (days, date));
+        }
+        assert_eq!((civil(0), civil(364), civil(365)), ((1970, 1, 1), (1970, 12, 31), (1971, 1, 1)));
+    }
+
+    #[test]
+    fn a_cycle_of_seconds_begins_at_a_multiple_of_its_length() {
+        let rule = CycleRule::Every { seconds: 90 };
+        assert_eq!((rule.number(0), rule.number(89), rule.number(90), rule.number(NOW)), (0, 0, 1, NOW / 90));
+        assert_eq!((rule.start(0), rule.start(7)), (0, 630));
+    }
+
+    #[test]
     fn wild_dates_cost_no_time_and_do_not_panic() {
         for rule in
             [CycleRule::Every { seconds: 0 }, CycleRule::Monthly { day: 0 }, CycleRule::Monthly { day: 255 }]

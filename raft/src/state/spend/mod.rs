@@ -84,6 +84,8 @@ mod share;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod terms_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};

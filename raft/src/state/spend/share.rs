@@ -93,3 +93,62 @@ impl Share {
         anything.then(|| Change::Settle { app: app.clone(), crawl, spent, lost, returned })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(share: &mut Share) -> Option<(u64, u64, u64)> {
+        match share.settlement(&"app".into(), CrawlId(7))? {
+            Change::Settle { app, crawl, spent, lost, returned } => {
+                assert_eq!((&*app, crawl), ("app", CrawlId(7)));
+                Some((spent, lost, returned))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_request_takes_its_worst_case_and_what_it_did_not_cost_is_free_again() {
+        let mut share = Share::new();
+        assert_eq!(share.take(1), None);
+        share.granted(100);
+        let (one, two) = (share.take(60).unwrap(), share.take(40).unwrap());
+        assert_eq!((share.free(), share.under_way(), share.take(1)), (0, 100, None));
+        share.answered(one, 25);
+        assert_eq!((share.free(), share.under_way()), (35, 40));
+        share.answered(one, 25);
+        assert_eq!(share.free(), 35, "a second outcome changes nothing");
+        share.not_sent(two);
+        share.not_sent(two);
+        assert_eq!((share.free(), share.under_way()), (75, 0));
+        assert_eq!(settled(&mut share), Some((25, 0, 0)));
+        assert_eq!(settled(&mut share), None, "it is reported once");
+    }
+
+    #[test]
+    fn a_request_without_an_answer_is_lost_and_one_that_cost_too_much_is_paid_from_the_rest() {
+        let mut share = Share::new();
+        share.granted(100);
+        let [lost, dear] = [share.take(30).unwrap(), share.take(20).unwrap()];
+        share.unanswered(lost);
+        share.unanswered(lost);
+        assert_eq!((share.free(), settled(&mut share)), (50, Some((0, 30, 0))));
+        share.answered(dear, 35);
+        assert_eq!((share.free(), settled(&mut share)), (35, Some((35, 0, 0))));
+        let dearest = share.take(10).unwrap();
+        share.answered(dearest, 1_000);
+        assert_eq!((share.free(), share.under_way()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_free_beyond_the_need_goes_back_once() {
+        let mut share = Share::new();
+        share.granted(100);
+        share.give_back(60);
+        assert_eq!(share.free(), 60);
+        share.give_back(70);
+        assert_eq!((share.free(), settled(&mut share)), (60, Some((0, 0, 40))));
+        assert_eq!(settled(&mut share), None);
+    }
+}

@@ -4,13 +4,13 @@ use super::super::persist::Changes;
 use super::*;
 use crate::model::{AppStatus, CycleRule};
 
-const HOUR: u64 = 3600;
+pub(super) const HOUR: u64 = 3600;
 
 pub(super) fn terms(limit: u64) -> AppTerms {
     AppTerms { limit, cycle: CycleRule::Every { seconds: HOUR }, margin: 300 }
 }
 
-fn ledger(limit: u64) -> Spend {
+pub(super) fn ledger(limit: u64) -> Spend {
     let mut spend = Spend::default();
     spend.set_app("one", terms(limit)).unwrap();
     spend.set_crawl(CrawlId(7), None).unwrap();
@@ -20,15 +20,15 @@ fn ledger(limit: u64) -> Spend {
     spend
 }
 
-fn want(least: u64, wanted: u64) -> Change {
+pub(super) fn want(least: u64, wanted: u64) -> Change {
     Change::Reserve { app: "one".into(), crawl: CrawlId(7), least, wanted }
 }
 
-fn settle(spent: u64, lost: u64, returned: u64) -> Change {
+pub(super) fn settle(spent: u64, lost: u64, returned: u64) -> Change {
     Change::Settle { app: "one".into(), crawl: CrawlId(7), spent, lost, returned }
 }
 
-fn send(spend: &mut Spend, session: u64, sequence: u64, date: u64, change: Change) -> SpendAnswer {
+pub(super) fn send(spend: &mut Spend, session: u64, sequence: u64, date: u64, change: Change) -> SpendAnswer {
     let report =
         SpendReport { sequence, apps: Vec::new(), dates: vec![("one".into(), date)], changes: vec![change] };
     let reported = spend.report(SessionId(session), &report).unwrap();
@@ -36,11 +36,11 @@ fn send(spend: &mut Spend, session: u64, sequence: u64, date: u64, change: Chang
     reported
 }
 
-fn outcome(spend: &mut Spend, session: u64, sequence: u64, date: u64, change: Change) -> Outcome {
+pub(super) fn outcome(spend: &mut Spend, session: u64, sequence: u64, date: u64, change: Change) -> Outcome {
     send(spend, session, sequence, date, change).outcomes[0]
 }
 
-fn status(spend: &Spend) -> AppStatus {
+pub(super) fn status(spend: &Spend) -> AppStatus {
     spend.status().apps[0].1
 }
 

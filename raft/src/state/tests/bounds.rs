@@ -118,3 +118,18 @@ fn whatever_is_reported_of_one_account_its_records_fit() {
     let largest = tracker.records().iter().map(|(_, value)| value.len()).max().unwrap();
     assert!(largest <= MAX_VALUE_BYTES, "{largest}");
 }
+
+#[test]
+fn refusals_with_long_texts_are_not_remembered_because_a_thousand_would_not_fit_in_a_record() {
+    let mut tracker = Tracker::without_restarts();
+    (2..=3).for_each(|to| drop(tracker.apply(Mutation::RaiseVersion { to })));
+    let crawl = tracker.submit(spec("T"), [1]);
+    let user: UserId = "x".repeat(storage::ids::MAX_TEXT_ID).parse().unwrap();
+    for sequence in 0..REQUESTS_KEPT as u64 {
+        let request = RequestId { client: 3, sequence };
+        let write = Write::RetryErrors { request, crawl, user: Some(user.clone()), limit: 1 };
+        let answer = tracker.apply(Mutation::Once { request, write });
+        assert!(matches!(answer, Response::Refused(Refusal::NotFailed { .. })), "{answer:?}");
+    }
+    tracker.restart();
+}

@@ -1,6 +1,7 @@
 //! A violated invariant stops the replica that detects it.
 
 use super::super::StateFailure;
+use super::super::job::JobRecord;
 use super::*;
 
 fn apply_to(tracker: &mut Tracker, mutation: Mutation) -> Option<StateFailure> {
@@ -97,6 +98,102 @@ fn every_invariant_is_checked_after_a_command_when_a_node_is_told_to() {
         broken(&mut tracker.state, &job, node.session);
         tracker.state.check_after_commands(true);
         assert_eq!(invariant(apply_to(&mut tracker, Mutation::Tick)), id);
+    }
+}
+
+/// A second job of the same crawl, whose record is a changed copy of the first one's.
+fn add_job(state: &mut State, job: &Job, change: impl FnOnce(&mut JobRecord)) {
+    let mut record = state.jobs.get(job.id).unwrap().clone();
+    change(&mut record);
+    let (other, crawl) = (JobId(job.id.0 + 1), state.crawls.get_mut(job.crawl).unwrap());
+    crawl.load_job(other, &record);
+    state.jobs.insert(other, record);
+    let users = crawl.users_mut();
+    (users.accepted, users.active) = (users.accepted + 1, 2);
+    crawl.accounts_mut().submit(ids([99]), true);
+}
+
+#[test]
+fn each_contradiction_between_two_records_is_told_in_its_own_words() {
+    type Break = fn(&mut State, &Job, SessionId);
+    let breaks: [(&str, Break); 15] = [
+        ("counts 2 waiting accounts, its queue 1", |state, job, _| {
+            let users = state.crawls.get_mut(job.crawl).unwrap().users_mut();
+            (users.waiting, users.active) = (2, 0);
+        }),
+        ("open: 0", |state, job, _| state.crawls.get_mut(job.crawl).unwrap().jobs_mut().forget_open()),
+        ("has 0 active accounts and 1 jobs", |state, job, _| {
+            let users = state.crawls.get_mut(job.crawl).unwrap().users_mut();
+            (users.active, users.completed) = (0, 1);
+        }),
+        ("is running and listed as something else", |state, job, _| state.crawls.deactivate(job.crawl)),
+        ("a crawl is active and not there", |state, _, _| state.crawls.reactivate(CrawlId(99))),
+        ("jobs belong to crawls that are not there", |state, _, _| {
+            let lost = JobRecord::fresh(CrawlId(99), UserId::Number(5), 0, "T".parse().unwrap());
+            state.jobs.insert(JobId(50), lost.unwrap());
+        }),
+        ("is valid for two jobs", |state, job, _| add_job(state, job, |_| {})),
+        ("is delayed and in no queue", |state, job, _| add_job(state, job, |other| other.delay_until(7))),
+        ("a job that is not delayed waits", |state, job, _| state.jobs.enqueue_delayed(7, job.id)),
+        ("which job None holds", |state, job, _| {
+            let file = state.file_of(state.jobs.get(job.id).unwrap()).unwrap();
+            state.writers.release(&file);
+        }),
+        ("storage 1 is present and absent", |state, _, _| drop(state.head.absent.insert(StorageId(1), 0))),
+        ("has a job that is another's", |state, _, session| {
+            state.sessions.get_mut(session).unwrap().lease(JobId(99));
+        }),
+        // It publishes a job and is still said to run it.
+        ("which was not told", |state, job, session| {
+            let record = state.jobs.get_mut(job.id).unwrap();
+            record.wait_for_publication(job.lease, session, StorageId(1), 0);
+        }),
+        // It adopted a job that was its own.
+        ("which was not told", |state, job, session| {
+            let holder = state.sessions.get_mut(session).unwrap();
+            holder.wait_for_publication(job.id);
+            holder.adopt(job.id);
+            let record = state.jobs.get_mut(job.id).unwrap();
+            record.wait_for_publication(job.lease, session, StorageId(1), 0);
+        }),
+        ("cluster time went from", |state, _, _| {
+            state.check_if_due();
+            state.head.clock = 1;
+        }),
+    ];
+    for (says, broken) in breaks {
+        let (mut tracker, node, job) = unchecked();
+        tracker.state.check_after_commands(true);
+        tracker.state.check_invariants().unwrap();
+        broken(&mut tracker.state, &job, node.session);
+        let said = tracker.state.check_invariants().expect_err(says).to_string();
+        assert!(said.contains(says), "{said:?} does not say {says:?}");
+    }
+}
+
+#[test]
+fn a_small_state_is_checked_after_each_command_and_a_large_one_after_every_64th_entry() {
+    for (records, seldom) in [(512, false), (513, true)] {
+        let (mut tracker, _, job) = unchecked();
+        // One job, one session, and crawls.
+        (0..records - 3).for_each(|_| drop(tracker.create(spec("T"))));
+        tracker.index = 64 * 20;
+        tracker.state.crawls.get_mut(job.crawl).unwrap().users_mut().gone += 1;
+        tracker.state.check_after_commands(true);
+        let after = (1..=64).find(|_| apply_to(&mut tracker, Mutation::Tick).is_some());
+        assert_eq!(after, Some(if seldom { 64 } else { 1 }), "{records} records");
+    }
+}
+
+#[test]
+fn a_replica_that_takes_a_snapshot_is_checked_as_it_was_before() {
+    for checked in [true, false] {
+        let (mut tracker, _, job) = unchecked();
+        tracker.restart();
+        tracker.state.check_after_commands(checked);
+        tracker.state = State::load(tracker.store.clone()).unwrap().observed_like(&tracker.state);
+        tracker.state.crawls.get_mut(job.crawl).unwrap().users_mut().gone += 1;
+        assert_eq!(apply_to(&mut tracker, Mutation::Tick).is_some(), checked);
     }
 }
 

@@ -173,3 +173,90 @@ fn an_account_without_followers_has_nothing_to_analyse() {
     let done = OperationCounters { completed: 1, ..Default::default() };
     assert_eq!(view.counters.operations[Operation::Followers.index()..], [done, done]);
 }
+
+#[test]
+fn an_input_that_is_missing_each_time_is_made_a_few_times_and_then_given_up() {
+    let mut tracker = Tracker::new();
+    let crawl = tracker.submit(spec("FA"), [1]);
+    let mut node = tracker.open(1);
+    let mut done = String::new();
+    while let Some(job) = tracker.take(&mut node, 1).pop() {
+        done.push(job.operation.letter());
+        assert!(done.len() < 20, "it is made for ever: {done}");
+        match job.operation {
+            Operation::Analysis => drop(tracker.tell(&mut node, &job, Finding::InputMissing)),
+            _ => tracker.finish(&mut node, &job),
+        }
+    }
+    assert_eq!(done, "FAFAFAFA");
+    let reason = tracker.errors(crawl)[0].why[0].reason.clone();
+    assert!(reason.contains("made 3 times"), "{reason}");
+}
+
+#[test]
+fn no_more_storages_are_asked_for_an_input_than_a_jobs_record_takes() {
+    let mut tracker = Tracker::without_restarts();
+    tracker.submit(spec("FA"), [1]);
+    let mut nodes: Vec<Node> = (1..=260).map(|node| tracker.open(node)).collect();
+    let job = tracker.take_one(&mut nodes[0]);
+    tracker.finish(&mut nodes[0], &job);
+    let mut asked = 0;
+    loop {
+        let job = tracker.take_one(&mut nodes[asked]);
+        if job.operation == Operation::Followers {
+            break;
+        }
+        tracker.tell(&mut nodes[asked], &job, Finding::InputMissing);
+        asked += 1;
+    }
+    assert_eq!(asked, 256);
+}
+
+#[test]
+fn what_was_done_before_a_retry_counts_in_how_the_account_ends() {
+    let retry = |crawl| {
+        let request = RequestId { client: 3, sequence: 1 };
+        Mutation::RetryErrors { request, crawl, user: None, limit: 1 }
+    };
+    for timeline_is_gone in [false, true] {
+        let mut tracker = Tracker::new();
+        let crawl = tracker.submit(spec("TF"), [1]);
+        let mut node = tracker.open(1);
+        let job = tracker.take_one(&mut node);
+        match timeline_is_gone {
+            true => drop(tracker.tell(&mut node, &job, Finding::Gone(GoneReason::Protected))),
+            false => tracker.finish(&mut node, &job),
+        }
+        let job = tracker.take_one(&mut node);
+        tracker.tell(&mut node, &job, failed("fault", false));
+        assert_eq!(tracker.apply(retry(crawl)), Response::Retried(1));
+        let job = tracker.take_one(&mut node);
+        assert_eq!(job.operation, Operation::Followers);
+        tracker.tell(&mut node, &job, Finding::Gone(GoneReason::NotFound));
+        let users = tracker.users(crawl);
+        let gone = tracker.state.gone_users(crawl, None, 10).unwrap().pop().unwrap().why;
+        let gone: String = gone.iter().map(|gone| gone.operation.letter()).collect();
+        match timeline_is_gone {
+            true => assert_eq!((users.completed, users.gone, gone.as_str()), (0, 1, "TF")),
+            false => assert_eq!((users.completed, users.gone, gone.as_str()), (1, 0, "F")),
+        }
+    }
+}
+
+#[test]
+fn a_cursor_is_saved_if_it_fits_a_record_and_not_otherwise() {
+    use api::wire::bounds::MAX_CURSOR;
+    let mut tracker = Tracker::new();
+    tracker.submit(spec("T"), [1]);
+    let mut node = tracker.open(1);
+    for (length, saved) in
+        [(MAX_CURSOR, MAX_CURSOR), (MAX_CURSOR + 1, MAX_CURSOR), (MAX_CURSOR + 9, MAX_CURSOR)]
+    {
+        let job = tracker.take_one(&mut node);
+        let progress = Some(cursor(&"c".repeat(length)));
+        tracker.tell(&mut node, &job, Finding::HandedBack { progress });
+        let job = tracker.take_one(&mut node);
+        assert_eq!(job.progress.as_ref().map(|progress| progress.cursor.len()), Some(saved), "{length}");
+        tracker.tell(&mut node, &job, Finding::HandedBack { progress: None });
+    }
+}

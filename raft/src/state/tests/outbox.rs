@@ -69,6 +69,24 @@ fn m1_the_life_of_a_crawl_is_told_in_order() {
 }
 
 #[test]
+fn m1_progress_is_told_when_it_is_saved_and_not_when_nobody_could_use_it() {
+    let mut tracker = watched(PLENTY);
+    tracker.submit(spec("T"), [10]);
+    let mut node = tracker.open(1);
+    let job = tracker.take_one(&mut node);
+    let before = all(&tracker).len();
+    // A draft on another storage.
+    tracker.tell(&mut node, &job, Finding::Advanced(draft(&job, 2, 50)));
+    assert_eq!(all(&tracker).len(), before);
+    tracker.tell(&mut node, &job, Finding::Advanced(draft(&job, 1, 70)));
+    let told: Vec<EventKind> = all(&tracker).into_iter().skip(before).map(|event| event.kind).collect();
+    let [EventKind::Job { change: JobChange::Progressed { cursor, items }, .. }] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!((cursor.as_str(), *items), ("after 70", Some(7)));
+}
+
+#[test]
 fn m1_nothing_is_kept_while_nobody_watches() {
     let mut tracker = Tracker::new();
     tracker.submit(spec("T"), [10]);

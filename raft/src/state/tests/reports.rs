@@ -161,6 +161,53 @@ fn no_report_makes_a_record_larger_than_the_store_takes() {
     assert_eq!(tracker.users(crawl).failed, 1);
 }
 
+#[test]
+fn a_job_that_waits_for_its_publication_takes_no_other_finding() {
+    for finding in every_finding(&busy().2[0]) {
+        let (mut tracker, mut node, jobs) = busy();
+        let job = jobs.iter().find(|job| job.operation == Operation::Timeline).unwrap();
+        tracker.tell(&mut node, job, Finding::Completed { file: true, items: 3 });
+        if finding == Finding::Published {
+            continue;
+        }
+        let before = (tracker.state.crawls(), tracker.jobs());
+        let answer = tracker.report(&mut node, vec![(job.id, job.lease, finding.clone())], Wants::NONE);
+        assert_eq!(answer.stale, []);
+        assert_eq!((tracker.state.crawls(), tracker.jobs()), before, "{finding:?}");
+    }
+}
+
+#[test]
+fn a_publication_or_the_loss_of_a_draft_of_a_running_job_changes_nothing() {
+    for finding in [Finding::Published, Finding::DraftLost] {
+        let (mut tracker, mut node, jobs) = busy();
+        let before = (tracker.state.crawls(), tracker.jobs());
+        tracker.tell(&mut node, &jobs[0], finding);
+        assert_eq!((tracker.state.crawls(), tracker.jobs()), before);
+    }
+}
+
+#[test]
+fn a_job_whose_finished_draft_was_lost_starts_over() {
+    let (mut tracker, mut node, jobs) = busy();
+    let job = jobs.iter().find(|job| job.operation == Operation::Timeline).unwrap();
+    tracker.tell(&mut node, job, Finding::Advanced(draft(job, 1, 100)));
+    tracker.tell(&mut node, job, Finding::Completed { file: true, items: 3 });
+    tracker.tell(&mut node, job, Finding::DraftLost);
+    tracker.wait(1);
+    let again = tracker.take(&mut node, 20).into_iter().find(|again| again.id == job.id).unwrap();
+    assert_eq!((again.operation, again.attempt, again.progress), (Operation::Timeline, 2, None));
+}
+
+#[test]
+fn a_report_is_granted_no_more_jobs_than_its_log_entry_has_leases_for() {
+    let mut tracker = Tracker::without_restarts();
+    tracker.submit(spec("T"), 1..=LeaseId::SLOTS as u64 + 5);
+    let mut node = tracker.open(1);
+    assert_eq!(tracker.take(&mut node, u16::MAX).len(), LeaseId::SLOTS);
+    assert_eq!(tracker.take(&mut node, u16::MAX).len(), 5);
+}
+
 impl Tracker {
     fn jobs(&self) -> Vec<(JobId, super::super::job::JobRecord)> {
         self.state.jobs.iter().map(|(id, record)| (id, record.clone())).collect()

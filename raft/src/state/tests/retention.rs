@@ -140,6 +140,24 @@ fn a_checkpoint_under_way_keeps_what_came_since_in_memory() {
 }
 
 #[test]
+fn seeds_that_come_during_a_checkpoint_stay_in_memory_until_the_next_one() {
+    let mut tracker = Tracker::without_restarts();
+    tracker.raise();
+    let crawl = tracker.create(spec("T"));
+    tracker.checkpoint();
+    let frozen = tracker.state.freeze().unwrap();
+    let seeds = Mutation::AddTargets { crawl, chunk: 0, users: ids(1..100), seeds: true };
+    tracker.apply(seeds);
+    tracker.apply(Mutation::CancelCrawl { crawl });
+    write_checkpoint(&*tracker.store, frozen, Vec::new()).unwrap();
+    drop(tracker.state.checkpoint_written());
+    assert_eq!(tracker.state.seen_and_frontier(crawl).0, ids(1..100));
+    tracker.checkpoint();
+    assert!(tracker.weight().0 <= EMPTY);
+    assert_eq!(tracker.state.seen_and_frontier(crawl).0, ids(1..100));
+}
+
+#[test]
 fn only_an_ended_crawl_is_deleted_and_deleting_it_again_does_no_harm() {
     for mut tracker in trackers() {
         let crawl = tracker.submit(spec("T"), [1]);
