@@ -370,6 +370,42 @@ mod tests {
     }
 
     #[test]
+    fn a_port_allows_changes_if_it_has_tls_or_a_token_or_is_open_to_all() {
+        let closed = Gate::new([], None);
+        assert!(!closed.allows_changes());
+        assert!(closed.clone().certificates(true).allows_changes());
+        assert!(!closed.clone().certificates(true).certificates(false).allows_changes());
+        assert!(closed.clone().token(Some("t".to_owned()), "--t").allows_changes());
+        assert!(!closed.clone().token(None, "--t").allows_changes());
+        assert!(closed.clone().plain(Some(Access::Change)).allows_changes());
+        assert!(!closed.plain(None).allows_changes());
+    }
+
+    #[test]
+    fn a_refusal_names_what_would_be_enough_and_the_setting_of_the_token() {
+        let viewer = Identity { cluster: "twm".to_owned(), role: Role::Viewer("ada".into()) };
+        let viewer = HttpCaller::Tls(Some(Arc::new(viewer)));
+        let (nobody, plain) = (HttpCaller::Tls(None), HttpCaller::Plain);
+        let closed = gate().plain(None);
+        let without = Gate::new([], None).token(None, "--t");
+        let wrong = [("authorization", "Bearer x")];
+        for (gate, caller, headers, access, status, says) in [
+            (&closed, &plain, &[][..], Access::Read, 401, "the token of --t"),
+            (&closed, &plain, &wrong, Access::Read, 401, "the token is not that of --t"),
+            (&closed, &nobody, &[], Access::Read, 401, "a certificate of the cluster's authority, or"),
+            (&closed, &nobody, &[], Access::Change, 401, "an operator's certificate, or"),
+            (&closed, &viewer, &[], Access::Change, 403, "an operator's certificate, or"),
+            (&without, &nobody, &[], Access::Read, 401, "which `twm-ctl certs issue` makes"),
+            (&without, &viewer, &[], Access::Change, 403, "which `twm-ctl certs issue` makes"),
+            (&without, &plain, &[], Access::Change, 403, "start the program with --t TOKEN"),
+        ] {
+            let denied = gate.check_caller(caller, &self::headers(headers), access).unwrap_err();
+            assert_eq!(denied.status, status, "{denied:?}");
+            assert!(denied.why.contains(says), "{denied:?} does not say {says:?}");
+        }
+    }
+
+    #[test]
     fn a_public_url_is_a_scheme_and_a_host() {
         for (text, shown) in [
             ("https://a.example", "https://a.example"),

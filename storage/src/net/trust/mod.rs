@@ -321,3 +321,60 @@ fn unread(path: &Path, why: impl ToString) -> TrustError {
 fn unusable(path: &Path, why: impl ToString) -> TrustError {
     TrustError::Unusable { path: path.to_owned(), why: why.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+
+    use super::*;
+
+    fn of_rustls(error: Error) -> String {
+        explain(&io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    #[test]
+    fn a_failed_handshake_says_which_side_has_to_do_what() {
+        for (error, says) in [
+            (CertificateError::UnknownIssuer, "is of another authority; check --tls-ca"),
+            (CertificateError::BadSignature, "is of another authority; check --tls-ca"),
+            (CertificateError::Expired, "its certificate has expired; `twm-ctl certs renew`"),
+        ] {
+            let said = of_rustls(Error::InvalidCertificate(error));
+            assert!(said.starts_with("its certificate") && said.contains(says), "{said}");
+        }
+        for (alert, says) in [
+            (AlertDescription::UnknownCA, "it does not trust the authority of this side's certificate"),
+            (AlertDescription::DecryptError, "it does not trust the authority of this side's certificate"),
+            (
+                AlertDescription::CertificateExpired,
+                "this side's certificate has expired; `twm-ctl certs renew`",
+            ),
+            (AlertDescription::CertificateRequired, "give --tls-ca, --tls-cert and --tls-key"),
+        ] {
+            let said = of_rustls(Error::AlertReceived(alert));
+            assert!(said.contains(says), "{alert:?}: {said}");
+        }
+        assert!(
+            of_rustls(Error::NoCertificatesPresented).contains("give --tls-ca, --tls-cert and --tls-key")
+        );
+        let plain = of_rustls(Error::InvalidMessage(InvalidMessage::InvalidContentType));
+        assert!(plain.contains("either both sides have --tls-ca"), "{plain}");
+    }
+
+    #[test]
+    fn a_connection_that_ends_in_the_handshake_is_explained_and_other_errors_say_what_they_say() {
+        let ended = explain(&io::ErrorKind::UnexpectedEof.into());
+        assert!(ended.contains("perhaps it has no TLS, or does not trust this side"), "{ended}");
+        let reset = io::Error::new(io::ErrorKind::ConnectionReset, "reset by peer");
+        assert_eq!(explain(&reset), "reset by peer");
+        let unknown = Error::General("something else".to_owned());
+        assert_eq!(of_rustls(unknown.clone()), unknown.to_string());
+    }
+
+    #[test]
+    fn only_errors_of_rustls_are_of_tls() {
+        assert!(is_of_tls(&io::Error::other(Error::DecryptError)));
+        assert!(!is_of_tls(&io::Error::other("a cable")));
+        assert!(!is_of_tls(&io::ErrorKind::UnexpectedEof.into()));
+    }
+}
