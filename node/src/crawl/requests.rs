@@ -79,6 +79,9 @@ impl Crawler {
     async fn look_up_all(&self, network: &Network, users: &[UserId]) -> Result<Vec<Profile>, JobError> {
         loop {
             // A source with many hosts looks up one account at a time.
+            if let Some(first) = users.first() {
+                self.locate(network, Endpoint::Lookup, first).await?;
+            }
             let permit = self.permit(&network.source.scope(Endpoint::Lookup, users.first())).await?;
             let answer = network.source.lookup(permit.client(), users).await;
             if let Some(profiles) = self.settle(network, Endpoint::Lookup, permit, answer)? {
@@ -88,7 +91,12 @@ impl Crawler {
     }
 
     /// Finds the account's host, if that is not known.
-    async fn locate(&self, network: &Network, endpoint: Endpoint, user: &UserId) -> Result<(), JobError> {
+    pub(super) async fn locate(
+        &self,
+        network: &Network,
+        endpoint: Endpoint,
+        user: &UserId,
+    ) -> Result<(), JobError> {
         while !network.source.is_located(endpoint, user) {
             let permit = self.permit(&network.source.scope(Endpoint::Locate, Some(user))).await?;
             let answer = network.source.locate(permit.client(), user).await;

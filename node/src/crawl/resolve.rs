@@ -119,6 +119,9 @@ impl Crawler {
         loop {
             // A source with many hosts resolves one name at a time, which then says which host it is.
             let first = names.first().and_then(|name| name.parse().ok());
+            if let Some(first) = &first {
+                self.locate(network, Endpoint::Resolve, first).await?;
+            }
             let permit = self.permit(&network.source.scope(Endpoint::Resolve, first.as_ref())).await?;
             let answer = network.source.resolve(permit.client(), names).await;
             if let Some(profiles) = self.settle(network, Endpoint::Resolve, permit, answer)? {

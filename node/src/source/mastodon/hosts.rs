@@ -6,6 +6,7 @@ use reqwest::header::{AUTHORIZATION, HOST, HeaderValue, USER_AGENT};
 use reqwest::{Method, Request, Url};
 
 use super::acct::Acct;
+use super::elsewhere::Elsewhere;
 use super::settings::{MastodonSettings, MastodonSettingsError, agent, base_url, bearer};
 use crate::http_client::{ForeignHosts, NamedBy};
 use crate::rate::{BudgetScope, Per};
@@ -17,6 +18,8 @@ pub(super) struct Hosts {
     apis: HashMap<String, Url>,
     gateway: Option<Url>,
     agent: Option<HeaderValue>,
+    /// Of domains that have no API themselves.
+    pub elsewhere: Elsewhere,
 }
 
 #[derive(Debug)]
@@ -52,7 +55,7 @@ impl Hosts {
         }
         let gateway = settings.gateway.as_deref().map(base_url).transpose()?;
         let agent = settings.user_agent.as_deref().map(agent).transpose()?;
-        Ok(Self { tokens, apis, gateway, agent })
+        Ok(Self { tokens, apis, gateway, agent, elsewhere: Elsewhere::default() })
     }
 
     /// For people.
@@ -80,12 +83,24 @@ impl Hosts {
     }
 
     pub fn has_token(&self, domain: &str) -> bool {
-        self.tokens.contains_key(domain)
+        self.token(domain).is_some()
+    }
+
+    /// The token of a domain, or of the host that has its API.
+    fn token(&self, domain: &str) -> Option<&Token> {
+        self.tokens.get(domain).or_else(|| self.tokens.get(&self.elsewhere.host_of(domain)?))
+    }
+
+    /// Whether the settings say where the API of a domain is.
+    pub fn is_set(&self, domain: &str) -> bool {
+        self.apis.contains_key(domain)
     }
 
     /// The host and port that the links of a host name.
     pub fn authority(&self, domain: &str) -> String {
-        let Some(api) = self.apis.get(domain) else { return domain.to_owned() };
+        let Some(api) = self.apis.get(domain) else {
+            return self.elsewhere.host_of(domain).unwrap_or_else(|| domain.to_owned());
+        };
         let host = api.host_str().unwrap_or_default();
         api.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
@@ -103,7 +118,7 @@ impl Hosts {
         };
         // Two domains whose API is at one host share its budget.
         let authority = self.authority(domain);
-        let scope = match self.tokens.get(domain) {
+        let scope = match self.token(domain) {
             Some(Token { mark, .. }) => {
                 BudgetScope::new(&format!("mastodon {authority} {kind} token {mark}"), Per::Source)
             }
@@ -121,7 +136,9 @@ impl Hosts {
             Some(api) => Some(api.clone()),
             None => self.gateway.clone(),
         };
-        let direct = || Url::parse(&format!("https://{domain}/"));
+        let host = self.elsewhere.host_of(domain);
+        let host = host.as_deref().unwrap_or(domain);
+        let direct = || Url::parse(&format!("https://{host}/"));
         let mut url = own.map_or_else(direct, Ok).map_err(|_| "its host makes no URL")?;
         url.set_path(path);
         if !query.is_empty() {
@@ -129,13 +146,13 @@ impl Hosts {
         }
         let mut request = Request::new(Method::GET, url);
         if self.gateway.is_some() && !self.apis.contains_key(domain) {
-            let host = HeaderValue::from_str(domain).map_err(|_| "its host makes no header")?;
+            let host = HeaderValue::from_str(host).map_err(|_| "its host makes no header")?;
             request.headers_mut().insert(HOST, host);
         }
         if let Some(agent) = &self.agent {
             request.headers_mut().insert(USER_AGENT, agent.clone());
         }
-        if let Some(token) = self.tokens.get(domain) {
+        if let Some(token) = self.token(domain) {
             request.headers_mut().insert(AUTHORIZATION, token.header.clone());
         }
         Ok(request)

@@ -17,6 +17,7 @@
 mod account;
 mod acct;
 mod check;
+mod elsewhere;
 mod hosts;
 mod known;
 mod link;
@@ -139,6 +140,7 @@ impl MastodonSource {
         let asked = self.asked(acct, PATH);
         let answer = self.ask(via, &asked, (&acct.domain, PATH), &[("acct", &acct.user)]).await;
         let answer = spare_pages(answer).and_then(|good| self.described(acct, good, &asked));
+        let answer = self.or_elsewhere(acct, &asked, answer);
         if matches!(answer.outcome, Err(SourceError::Gone { .. })) {
             self.memory.forget(acct);
         }
@@ -229,8 +231,20 @@ impl Source for MastodonSource {
         false
     }
 
-    fn scope(&self, _endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope {
-        self.plain_scope(user)
+    fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope {
+        let acct = user.filter(|_| endpoint == Endpoint::Locate).and_then(|user| Acct::of(user).ok());
+        match acct.and_then(|acct| self.hosts.elsewhere.asked_next(&acct)) {
+            Some(host) => self.hosts.scope(&host, Budget::Plain),
+            None => self.plain_scope(user),
+        }
+    }
+
+    fn is_located(&self, _endpoint: Endpoint, user: &UserId) -> bool {
+        Acct::of(user).map_or(true, |acct| self.hosts.elsewhere.is_settled(&acct))
+    }
+
+    fn locate<'a>(&'a self, via: &'a HttpClient, user: &'a UserId) -> BoxFuture<'a, Answer<()>> {
+        self.search_step(via, user).boxed()
     }
 
     fn page_scope(&self, _endpoint: Endpoint, user: &UserId, cursor: Option<&str>) -> BudgetScope {

@@ -71,6 +71,11 @@ pub(super) fn refusal(asked: &Asked, answer: &Refused<'_>, rate: &mut RateInfo) 
     }
 }
 
+/// Whether an error says that there is no API of Mastodon where it was asked for.
+pub(super) fn is_no_api(error: &SourceError) -> bool {
+    matches!(error, SourceError::Refused { status: Some(_), remedy, .. } if *remedy == NO_API)
+}
+
 /// Whether a successful answer is a web page: whatever is there, it is not the API.
 pub(super) fn is_web_page(headers: &HeaderMap) -> bool {
     content_type(headers).is_some_and(|kind| kind.starts_with("text/html"))

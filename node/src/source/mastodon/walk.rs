@@ -55,6 +55,7 @@ impl MastodonSource {
         query.extend(max_id.as_deref().map(|max_id| ("max_id", max_id)));
         let answer = self.ask(via, &asked, (&acct.domain, &path), &query).await;
         let answer = if place.is_paging() { answer } else { spare_pages(answer) };
+        let answer = self.or_elsewhere(&acct, &asked, answer);
         if matches!(answer.outcome, Err(SourceError::Gone { .. })) {
             self.memory.forget(&acct);
             if known.is_some() {
