@@ -10,10 +10,13 @@ use super::gauge::{Gauge, Ready};
 use super::journal::Remembered;
 use super::record::Key;
 use super::settings::BudgetSettings;
-use crate::rate::BudgetScope;
+use crate::rate::{BudgetScope, Per};
 
 /// Among thousands of free addresses it is enough to compare a few.
 const ENOUGH_CHOICE: usize = 16;
+
+/// A scope that nobody has asked for in this time may be forgotten.
+const UNUSED: Duration = Duration::from_secs(600);
 
 /// Which gauge a request may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(super) struct ScopeGauges {
     /// Notified, one waiter at a time, whenever a request may be sent that could not be before.
     pub(super) changed: Arc<Notify>,
     turn: usize,
+    /// When somebody last asked for it.
+    pub(super) used: Duration,
     /// The last known size of a window, for gauges that have seen none.
     pub(super) known_limit: Option<u64>,
     /// No gauge is free until then, unless one changes: saves thousands of checks per request.
@@ -51,7 +56,22 @@ impl ScopeGauges {
         };
         let gauges: Vec<Gauge> = owners.iter().map(gauge).collect();
         let known_limit = gauges.iter().filter_map(Gauge::limit).min();
-        Self { scope, gauges, changed: Arc::default(), turn: 0, known_limit, idle: None }
+        let (changed, turn, used) = (Arc::default(), 0, now);
+        Self { scope, gauges, changed, turn, used, known_limit, idle: None }
+    }
+
+    /// What is in a place without a scope.
+    pub(super) fn vacant() -> Self {
+        let scope = BudgetScope::new("", Per::Source);
+        let (gauges, changed, turn, used) = (Vec::new(), Arc::default(), 0, Duration::ZERO);
+        Self { scope, gauges, changed, turn, used, known_limit: None, idle: None }
+    }
+
+    /// Whether nobody uses it or waits for it, and nothing is known of it that has to be kept.
+    pub(super) fn is_idle(&mut self, now: Duration) -> bool {
+        now >= self.used + UNUSED
+            && Arc::strong_count(&self.changed) == 1
+            && self.gauges.iter_mut().all(|gauge| gauge.is_idle(now))
     }
 
     /// Picks the free gauge with the fewest requests in flight, in turn; and one that should be recorded on disk to

@@ -62,7 +62,8 @@ impl Crawler {
 
     /// The addresses used so far and their budgets.
     pub fn address_status(&self) -> Vec<AddressStatus> {
-        let mut by_address: BTreeMap<Option<IpAddr>, Vec<BudgetStatus>> = BTreeMap::new();
+        // Budgets of the cluster first, then those of this node by address.
+        let mut by_address: BTreeMap<(bool, Option<IpAddr>), Vec<BudgetStatus>> = BTreeMap::new();
         for budget in self.parts.pool.snapshot() {
             let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             // After a refusal nothing may be sent, whatever the window says.
@@ -74,10 +75,14 @@ impl Crawler {
                 reset_in_ms: wait.map(millis),
                 in_flight: budget.in_flight,
             };
-            by_address.entry(budget.address).or_default().push(status);
+            by_address.entry((budget.share.is_none(), budget.address)).or_default().push(status);
         }
-        let named = |(address, budgets): (Option<IpAddr>, _)| AddressStatus {
-            address: address.map_or_else(|| "any".to_owned(), |address| address.to_string()),
+        let named = |((own, address), budgets): ((bool, Option<IpAddr>), _)| AddressStatus {
+            address: match address {
+                Some(address) => address.to_string(),
+                None if own => "any".to_owned(),
+                None => "cluster".to_owned(),
+            },
             budgets,
         };
         by_address.into_iter().take(MOST_ADDRESSES).map(named).collect()

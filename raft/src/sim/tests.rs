@@ -25,6 +25,6 @@ fn clusters_keep_the_promise_through_faults() {
     for seed in 10..14 {
         let Outcome { failure, deeds, crawls, accounts, .. } = simulated(seed, 3_000);
         assert_eq!(failure, None, "seed {seed}:\n{}", deeds.join("\n"));
-        assert!(crawls > 10 && accounts > 100, "seed {seed}: {crawls} crawls, {accounts} accounts");
+        assert!(crawls > 5 && accounts > 100, "seed {seed}: {crawls} crawls, {accounts} accounts");
     }
 }

@@ -28,6 +28,13 @@ impl Gauge {
         }
     }
 
+    /// Whether nothing is known but the size of windows, and nothing is under way.
+    pub(in crate::budget) fn is_idle(&mut self, now: Duration) -> bool {
+        self.pass_time(now);
+        let under_way = self.in_flight > 0 || self.lost > 0 || self.writing || self.blocked_until.is_some();
+        !under_way && !matches!(self.state, State::Window { .. })
+    }
+
     pub(in crate::budget) fn is_unlimited(&self) -> bool {
         self.state == State::Unlimited
     }

@@ -17,6 +17,9 @@ use crate::rate::{BudgetScope, Delivery, Per, RateInfo};
 /// How long a request waits for another budget that becomes free at an unknown time.
 const OTHER_BUSY: Duration = Duration::from_millis(50);
 
+/// Whenever the number of scopes is a multiple of this, idle ones are looked for.
+const SWEEP_EVERY: usize = 256;
+
 /// The result of trying to take a request.
 pub(super) enum Attempt {
     Taken(Ticket),
@@ -37,6 +40,8 @@ pub(super) struct Core {
     pub(super) pending_records: Vec<PendingRecord>,
     pub(super) stopped: Option<Arc<BudgetError>>,
     by_scope: HashMap<BudgetScope, usize>,
+    /// Places in `scopes` that are free.
+    vacant: Vec<usize>,
     /// Budgets that do not belong to this node alone.
     pub(super) shared: SharedBudgets,
     remembered: Remembered,
@@ -53,6 +58,7 @@ impl Core {
             pending_records: Vec::new(),
             stopped: None,
             by_scope: HashMap::new(),
+            vacant: Vec::new(),
             shared: SharedBudgets::none(),
             remembered,
             writing: false,
@@ -68,13 +74,44 @@ impl Core {
     /// Index of the scope, which is restored on first use.
     pub(super) fn index(&mut self, scope: &BudgetScope, shared: &Shared, now: Duration) -> usize {
         if let Some(&index) = self.by_scope.get(scope) {
+            self.scopes[index].used = now;
             return index;
+        }
+        if self.by_scope.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            self.forget_idle(shared, now);
         }
         let gauges =
             ScopeGauges::new(scope.clone(), shared.owners(scope), &self.remembered, now, &shared.settings);
-        self.scopes.push(gauges);
-        self.by_scope.insert(scope.clone(), self.scopes.len() - 1);
-        self.scopes.len() - 1
+        let index = match self.vacant.pop() {
+            Some(index) => {
+                self.scopes[index] = gauges;
+                index
+            }
+            None => {
+                self.scopes.push(gauges);
+                self.scopes.len() - 1
+            }
+        };
+        self.by_scope.insert(scope.clone(), index);
+        index
+    }
+
+    /// Forgets scopes that nobody uses and of which nothing is known but what their next request shows: a crawl of many
+    /// hosts leaves thousands of them. Nobody knows their place: no request is under way, no record is being written.
+    fn forget_idle(&mut self, shared: &Shared, now: Duration) {
+        let (scopes, vacant, remembered) = (&mut self.scopes, &mut self.vacant, &mut self.remembered);
+        self.by_scope.retain(|scope, &mut index| {
+            if !scopes[index].is_idle(now) {
+                return true;
+            }
+            for address in shared.owners(scope) {
+                // It was restored from this record, which is older than what was known since.
+                remembered.remove(&Key { scope: scope.name().to_owned(), address: *address });
+            }
+            scopes[index] = ScopeGauges::vacant();
+            vacant.push(index);
+            false
+        });
     }
 
     pub(super) fn take(

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use storage::env::{SeededEntropy, SystemClock, Work};
+use storage::env::{ManualClock, SeededEntropy, SystemClock, Work};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -26,9 +26,13 @@ impl Place {
     }
 
     fn open(&self, addresses: usize) -> Ledger {
+        self.open_by(addresses, Arc::new(SystemClock::new()))
+    }
+
+    fn open_by(&self, addresses: usize, clock: Arc<dyn Clock>) -> Ledger {
         let addresses = (1..=addresses).map(|n| Some(IpAddr::from([127, 0, 0, n as u8]))).collect();
         let env = LedgerEnv {
-            clock: Arc::new(SystemClock::new()),
+            clock,
             entropy: Arc::new(SeededEntropy::new(1)),
             work: Work::default(),
             boot: BootTime::read(),
@@ -293,4 +297,27 @@ async fn a_request_that_counts_in_two_budgets_needs_both() {
     take(&pages).await.settle(&left(98));
     assert!(is_wait(&ledger.acquire(&pages).unwrap()), "all has none left");
     assert!(is_wait(&ledger.acquire(&all).unwrap()));
+}
+
+#[tokio::test]
+async fn scopes_that_nobody_uses_are_forgotten_and_those_in_use_keep_their_place() {
+    let place = Place::new();
+    let clock = Arc::new(ManualClock::default());
+    let ledger = place.open_by(2, clock.clone());
+    let exhausted = BudgetScope::new("http://exhausted/", Per::Address);
+    for _ in 0..2 {
+        let Acquired::Ready(probe) = ledger.acquire_within(&exhausted, DEADLINE).await.unwrap() else {
+            panic!("no probe")
+        };
+        probe.settle(&RateInfo { reset_in: Some(Duration::from_secs(86_400)), ..left(0) });
+    }
+    let held = ticket(&ledger).await;
+    for host in 0..3_000 {
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(ledger.capacity(&BudgetScope::new(&format!("http://host{host}/"), Per::Address)), 2);
+    }
+    assert!(ledger.shared.lock().scopes.len() < 600, "{}", ledger.shared.lock().scopes.len());
+    assert_eq!(ledger.capacity(&exhausted), 0, "its window is not over");
+    held.settle(&left(40));
+    assert_eq!(ledger.capacity(&scope()), 40 + 1, "what it was taken from is still its own");
 }

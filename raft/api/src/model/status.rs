@@ -167,7 +167,7 @@ pub struct WorkerStatus {
 /// A local address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressStatus {
-    /// The address; `any` when requests are not bound to one.
+    /// The address; `any` when requests are not bound to one, `cluster` for budgets that all nodes share.
     pub address: String,
     /// Its rate budgets.
     pub budgets: Vec<BudgetStatus>,
