@@ -66,6 +66,8 @@ bugs! {
     "update-over-newer" UpdateOverNewer: "An update continues its draft although its file was replaced meanwhile.";
     "raise-early" RaiseEarly: "The cluster's version rises although a member does not know it.";
     "unrecorded" Unrecorded: "A node confirms a publication of which it has no record.";
+    "hosts-not-saved" HostsNotSaved: "A checkpoint lacks the accounts that wait for their host.";
+    "host-never-released" HostNeverReleased: "A host whose probe got no answer sends out no other one.";
     "lease-for-ever" LeaseForEver: "A worker continues a job when its lease may have ended.";
     "dead-session-pays-back" DeadSessionPaysBack: "What a session held when it ended can be spent again.";
     "money-not-saved" MoneyNotSaved: "A checkpoint and a snapshot lack the ledger of money.";

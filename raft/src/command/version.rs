@@ -1,8 +1,14 @@
 //! The cluster version that introduced each command.
 
-use api::model::{FIRST_CLUSTER_VERSION, Refusal};
+use api::model::{FIRST_CLUSTER_VERSION, Refusal, Report};
 
 use super::Mutation;
+
+/// The version that introduced the newest finding of a report.
+fn of_findings(report: &Report) -> u32 {
+    let versions = report.findings.iter().map(|(_, _, finding)| finding.since_version());
+    versions.max().unwrap_or(FIRST_CLUSTER_VERSION)
+}
 
 impl Mutation {
     /// The cluster version that introduced the command. The command is refused below it.
@@ -12,8 +18,9 @@ impl Mutation {
             Self::Spend { .. } => 6,
             Self::CreateCrawl { spec, .. } if spec.spend_limit.is_some() => 6,
             Self::CreateCrawl { spec, .. } if !spec.source.is_default() => 5,
-            Self::ReportOf { .. } => 5,
             Self::Shares { .. } => 6,
+            Self::Report(report) => of_findings(report),
+            Self::ReportOf { report, .. } => of_findings(report).max(5),
             Self::Once { write, .. } => Self::from(write.clone()).since_version().max(3),
             _ => FIRST_CLUSTER_VERSION,
         }

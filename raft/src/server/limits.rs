@@ -1,9 +1,9 @@
 //! Bounds on callers' input. Everything that passes fits into log entries, records and frames.
 
-use crate::model::{CrawlSpec, Finding, Mutation, Progress, Report, ShareReport};
+use crate::model::{CrawlSpec, Finding, HostTrouble, Mutation, Progress, Report, ShareReport};
 use crate::wire::ApiError;
 use crate::wire::bounds::{
-    MAX_BUDGET_NAME, MAX_COMMAND, MAX_CURSOR, MAX_DISCOVERED, MAX_FINDINGS, MAX_NAME, MAX_RULE,
+    MAX_BUDGET_NAME, MAX_COMMAND, MAX_CURSOR, MAX_DISCOVERED, MAX_FINDINGS, MAX_HOST, MAX_NAME, MAX_RULE,
     MAX_SHARE_EVENTS, MAX_SHARED, MAX_SOURCES, MAX_TARGETS,
 };
 
@@ -117,6 +117,10 @@ fn check_finding(finding: &Finding) -> Result<(), ApiError> {
             (progress.as_ref(), *after_ms)
         }
         Finding::HandedBack { progress } => (progress.as_ref(), 0),
+        Finding::WaitsForHost { progress, host, after_ms, trouble } => {
+            check_host(host, trouble)?;
+            (progress.as_ref(), *after_ms)
+        }
         Finding::Completed { .. }
         | Finding::Published
         | Finding::DraftLost
@@ -129,6 +133,21 @@ fn check_finding(finding: &Finding) -> Result<(), ApiError> {
     match progress {
         Some(p) if p.cursor.len() > MAX_CURSOR => {
             Err(bad(format!("a cursor has {} bytes; at most {MAX_CURSOR} are allowed", p.cursor.len())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_host(host: &str, trouble: &HostTrouble) -> Result<(), ApiError> {
+    if host.is_empty() || host.len() > MAX_HOST {
+        return Err(bad(format!(
+            "the name of a host has {} bytes; from 1 to {MAX_HOST} are allowed",
+            host.len()
+        )));
+    }
+    match trouble {
+        HostTrouble::Away { reason, .. } if reason.len() > MAX_REASON => {
+            Err(bad(format!("a reason has {} bytes; at most {MAX_REASON} are allowed", reason.len())))
         }
         _ => Ok(()),
     }

@@ -20,7 +20,7 @@ use crate::wire::MemberRequest;
 use super::history::{CrawlCall, History, Told};
 use super::net::{SimNet, address};
 use super::trace::Trace;
-use super::worker::other_source;
+use super::worker::{account_of_host, other_source};
 
 /// Timeout of a call.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -208,8 +208,9 @@ impl Operator {
         self.ledger.entries().crawls.insert(crawl, known);
         for chunk in 0..1 + self.below(2) {
             // Some accounts are in several crawls, so that these compete for files.
-            let user = |_| match self.below(3) {
+            let user = |_| match self.below(4) {
                 0 => UserId::Number(1 + self.below(30)),
+                1 => account_of_host(self.below(200)),
                 _ => UserId::Number(1_000 + self.below(1_000_000)),
             };
             let users: Vec<UserId> = (0..1 + self.below(25)).map(user).collect();

@@ -12,8 +12,8 @@ use storage::ids::UserId;
 use tokio::time::{Instant, sleep};
 
 use crate::model::{
-    Finding, GoneReason, Job, JobId, LeaseId, NodeId, OpenSession, Operation, Progress, Publication, Report,
-    SessionId, SourceWants, StorageId, Wants,
+    Finding, GoneReason, HostTrouble, Job, JobId, LeaseId, NodeId, OpenSession, Operation, Progress,
+    Publication, Report, SessionId, SourceWants, StorageId, Wants,
 };
 use crate::server::Tracker;
 
@@ -29,6 +29,21 @@ const REOPEN: Duration = Duration::from_millis(100);
 
 /// The cluster version from which on there are crawls of other sources.
 const FIRST_SOURCES: u32 = 5;
+
+/// The cluster version from which on jobs wait for hosts.
+const FIRST_HOST_QUEUES: u32 = 6;
+
+/// Hosts, of which one is away more often than it answers.
+const HOSTS: u64 = 4;
+
+/// How long a host may be away before its accounts fail, ms.
+const GONE_AFTER: u64 = 15_000;
+
+/// An account whose id names its host.
+pub(super) fn account_of_host(number: u64) -> UserId {
+    let text = format!("u{number}@host{}", number % HOSTS);
+    text.parse().unwrap_or(UserId::Number(number))
+}
 
 /// The source of some crawls.
 pub fn other_source() -> SourceName {
@@ -243,6 +258,24 @@ impl Workers {
         findings
     }
 
+    /// The host of the account takes no request now.
+    fn at_host(&self, job: &Job) -> Option<Finding> {
+        let user = job.user.to_string();
+        let (_, host) = user.split_once('@')?;
+        // One host hangs most of the time, the others hardly ever.
+        let hangs = if host == "host0" { self.below(3) > 0 } else { self.below(20) == 0 };
+        if !hangs || self.tracker.cluster_version() < FIRST_HOST_QUEUES {
+            return None;
+        }
+        let trouble = match self.below(4) {
+            0 => HostTrouble::Busy,
+            1 => HostTrouble::Limited,
+            _ => HostTrouble::Away { reason: "timed out".to_owned(), gone_after_ms: GONE_AFTER },
+        };
+        let (host, after_ms) = (host.to_owned(), self.below(800));
+        Some(Finding::WaitsForHost { progress: None, host, after_ms, trouble })
+    }
+
     /// What a job finds, and whether it continues afterwards.
     fn found(&self, job: &Job) -> (Finding, bool) {
         let progress = || Progress { cursor: self.below(1_000).to_string(), draft: None };
@@ -253,6 +286,9 @@ impl Workers {
         };
         if input.is_some_and(|input| !self.files.has(&input)) {
             return (Finding::InputMissing, false);
+        }
+        if let Some(finding) = self.at_host(job) {
+            return (finding, false);
         }
         match self.below(20) {
             0 => (Finding::Limited { progress: None, after_ms: self.below(1_500) }, false),
@@ -268,7 +304,11 @@ impl Workers {
                 if self.below(2) == 0 {
                     return (Finding::Completed { file: false, items: 3 }, false);
                 }
-                let users = |n| (0..n).map(|_| UserId::Number(500_000 + self.below(2_000))).collect();
+                let user = |_| match self.below(5) {
+                    0 => account_of_host(self.below(2_000)),
+                    _ => UserId::Number(500_000 + self.below(2_000)),
+                };
+                let users = |n| (0..n).map(user).collect();
                 let (admitted, discarded) = (users(self.below(4)), users(self.below(3)));
                 (Finding::Discovered { admitted, discarded, progress: progress() }, true)
             }

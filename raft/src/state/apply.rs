@@ -28,6 +28,7 @@ impl State {
         self.index = index;
         self.outbox.begin(index);
         self.release_delayed();
+        self.serve_due_hosts();
         let response = self.change(command.mutation);
         if let Some(gap) = self.outbox.take_gap() {
             self.broken("TWM-M1", gap);
@@ -61,6 +62,7 @@ impl State {
                 self.change_crawl(crawl, "be paused", CrawlChange::Paused, Crawl::pause)
             }
             Mutation::ResumeCrawl { crawl } => {
+                self.hosts.wake_all(self.head.clock);
                 self.change_crawl(crawl, "be resumed", CrawlChange::Resumed, Crawl::resume)
             }
             Mutation::CancelCrawl { crawl } => self.cancel_crawl(crawl),
@@ -232,8 +234,10 @@ impl State {
         for job in jobs {
             self.unqueue(job);
             self.unlease(job);
+            self.hosts.forget(job);
             self.jobs.remove(job);
         }
+        self.unpark_all(id);
         let clock = self.head.clock;
         self.crawls.deactivate(id);
         let Some(crawl) = self.crawls.get_mut(id) else {

@@ -14,6 +14,7 @@ use super::checksum::Checksum;
 use super::crawl_accounts::{Accounts, Discovered};
 use super::crawl_jobs::CrawlJobs;
 use super::demand::Demand;
+use super::hosts::HostId;
 use super::job::JobRecord;
 use super::keys;
 use super::persist::{Changes, LoadError};
@@ -265,13 +266,14 @@ impl Crawl {
         self.grants() && (self.jobs.first_ready(storage, &wants).is_some() || self.could_begin(&wants))
     }
 
-    fn grants(&self) -> bool {
+    /// Whether nodes are granted its jobs.
+    pub(super) fn grants(&self) -> bool {
         matches!(self.phase(), CrawlPhase::Running | CrawlPhase::Loading)
     }
 
     /// Whether a fresh account could begin.
     pub(super) fn could_begin(&self, wants: &Wants) -> bool {
-        self.accounts.waiting() > 0 && self.first_operation().is_some_and(|op| wants.takes(op))
+        self.accounts.has_queued() && self.first_operation().is_some_and(|op| wants.takes(op))
     }
 
     /// The first operation of a fresh account.
@@ -281,7 +283,23 @@ impl Crawl {
 
     /// The job of the account at the head of the queue, which gets a record.
     pub(super) fn begin_account(&mut self, id: CrawlId) -> Result<Option<JobRecord>, Miscount> {
-        let Some((user, depth)) = self.accounts.pop_waiting() else { return Ok(None) };
+        let first = self.accounts.pop_waiting();
+        self.begin(id, first)
+    }
+
+    /// The job of the first account that waits for a host, which gets a record.
+    pub(super) fn begin_parked(&mut self, id: CrawlId, host: HostId) -> Result<Option<JobRecord>, Miscount> {
+        let first = self.accounts.pop_parked(host);
+        self.begin(id, first)
+    }
+
+    /// The account at the head of the queue waits for its host from now on.
+    pub(super) fn park_first(&mut self, host: HostId) {
+        self.accounts.park_first(host);
+    }
+
+    fn begin(&mut self, id: CrawlId, account: Option<(UserId, u32)>) -> Result<Option<JobRecord>, Miscount> {
+        let Some((user, depth)) = account else { return Ok(None) };
         let Some(job) = JobRecord::fresh(id, user, depth, self.record.spec.operations) else {
             return Ok(None);
         };

@@ -2,12 +2,15 @@
 //!
 //! The seen-set and the frontier of an ended crawl are on disk only ([`retention`](super::retention)).
 
+use std::collections::BTreeMap;
+
 use storage::ids::UserId;
 use storage::state::StateStore;
 
 use crate::model::{CrawlId, SubmitSummary, Traversal};
 
 use super::checksum::Checksum;
+use super::hosts::HostId;
 use super::persist::{Changes, LoadError, scan};
 use super::queue::SegmentQueue;
 use super::seen::SeenSet;
@@ -21,6 +24,10 @@ const ORDERED: usize = 1_000;
 #[derive(Default)]
 pub(super) struct Accounts {
     queue: SegmentQueue,
+    /// Accounts that wait for their host, in front of no others.
+    parked: BTreeMap<HostId, SegmentQueue>,
+    /// Number of these.
+    parked_len: u64,
     frontier: SegmentQueue,
     seen: SeenSet,
     /// Whether the seen-set and the frontier are on disk only.
@@ -73,11 +80,48 @@ impl Accounts {
     /// Drops the accounts that wait.
     pub(super) fn clear_waiting(&mut self) {
         self.queue.clear();
+        self.parked.values_mut().for_each(SegmentQueue::clear);
+        self.parked_len = 0;
     }
 
-    /// Number of accounts that wait.
+    /// Number of accounts that wait, for a worker or for their host.
     pub(super) fn waiting(&self) -> u64 {
-        self.queue.len()
+        self.queue.len() + self.parked_len
+    }
+
+    /// Whether an account waits for nothing but a worker.
+    pub(super) fn has_queued(&self) -> bool {
+        self.queue.len() > 0
+    }
+
+    /// The account at the head of the queue.
+    pub(super) fn first_queued(&self) -> Option<UserId> {
+        self.queue.first()
+    }
+
+    /// The account at the head of the queue waits for its host from now on.
+    pub(super) fn park_first(&mut self, host: HostId) {
+        let Some((user, depth)) = self.queue.pop_front() else { return };
+        self.parked.entry(host).or_default().push_back(&user, depth);
+        self.parked_len += 1;
+    }
+
+    /// Takes the first account that waits for a host, with its depth.
+    pub(super) fn pop_parked(&mut self, host: HostId) -> Option<(UserId, u32)> {
+        let account = self.parked.get_mut(&host)?.pop_front()?;
+        self.parked_len -= 1;
+        Some(account)
+    }
+
+    /// Number of accounts that wait for a host.
+    pub(super) fn parked(&self, host: HostId) -> u64 {
+        self.parked.get(&host).map_or(0, SegmentQueue::len)
+    }
+
+    /// The hosts for which accounts wait, with their number.
+    pub(super) fn all_parked(&self) -> impl Iterator<Item = (HostId, u64)> {
+        let parked = self.parked.iter().map(|(&host, queue)| (host, queue.len()));
+        parked.filter(|&(_, accounts)| accounts > 0)
     }
 
     /// The first accounts that wait, at most `limit`.
@@ -109,7 +153,8 @@ impl Accounts {
 
     /// Resident bytes of the queue and the frontier.
     pub(super) fn queue_bytes(&self) -> usize {
-        self.queue.memory_bytes() + self.frontier.memory_bytes()
+        let parked: usize = self.parked.values().map(SegmentQueue::memory_bytes).sum();
+        self.queue.memory_bytes() + self.frontier.memory_bytes() + parked
     }
 
     /// Resident bytes of the seen-set.
@@ -130,12 +175,19 @@ impl Accounts {
         for queue in [&self.queue, &self.frontier] {
             sum.number(queue.sum()).number(queue.len()).record(&queue.page(0, ORDERED));
         }
+        for (host, queue) in self.parked.iter().filter(|(_, queue)| queue.len() > 0) {
+            sum.record(host).number(queue.sum()).number(queue.len()).record(&queue.page(0, ORDERED));
+        }
     }
 
     /// Adds what has changed since the last checkpoint; returns new numbers of the seen-set, unsorted.
     pub(super) fn freeze(&mut self, id: CrawlId, changes: &mut Changes) -> Vec<u64> {
-        self.queue.freeze(keys::QUEUE, id, changes);
-        self.frontier.freeze(keys::FRONTIER, id, changes);
+        self.queue.freeze(|number| keys::segment(keys::QUEUE, id, number), changes);
+        self.frontier.freeze(|number| keys::segment(keys::FRONTIER, id, number), changes);
+        for (&host, queue) in &mut self.parked {
+            queue.freeze(|number| keys::parked(id, host, number), changes);
+        }
+        self.parked.retain(|_, queue| queue.len() > 0);
         let (numbers, texts) = self.seen.take_new();
         texts
             .iter()
@@ -150,6 +202,12 @@ impl Accounts {
             let (key, value) = entry?;
             accounts.queue.load(&key, &value)?;
         }
+        for entry in scan(store, keys::of_crawl(keys::PARKED, id)) {
+            let (key, value) = entry?;
+            let host = keys::number_at(&key, 9).ok_or_else(|| LoadError::damaged("queue segment", &key))?;
+            accounts.parked.entry(HostId(host)).or_default().load(&key, &value)?;
+        }
+        accounts.parked_len = accounts.parked.values().map(SegmentQueue::len).sum();
         if !is_over {
             accounts.take_out(store, id)?;
         }
@@ -160,6 +218,7 @@ impl Accounts {
     /// Only for a crawl whose accounts nobody changes any more.
     pub(super) fn put_away(&mut self) -> Option<impl Send + use<>> {
         let has_new = self.seen.has_new() || self.frontier.has_new() || self.queue.has_new();
+        let has_new = has_new || self.parked.values().any(SegmentQueue::has_new);
         if self.put_away || has_new {
             return None;
         }

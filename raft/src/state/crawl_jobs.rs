@@ -16,6 +16,7 @@ pub(super) struct CrawlJobs {
     open: u64,
     /// Jobs that run or wait for their publication.
     leased: u64,
+    /// Jobs that wait for a time or a host.
     delayed: u64,
 }
 
@@ -50,7 +51,7 @@ impl CrawlJobs {
     pub(super) fn place(&mut self, id: JobId, record: &JobRecord) {
         match *record.phase() {
             Phase::Ready { rank } => self.ready.insert(record.pin(), record.operation(), rank, id),
-            Phase::Delayed { .. } => self.delayed += 1,
+            Phase::Delayed { .. } | Phase::AtHost { .. } => self.delayed += 1,
             Phase::Leased { .. } | Phase::Publishing { .. } => self.leased += 1,
         }
     }
@@ -61,7 +62,9 @@ impl CrawlJobs {
     pub(super) fn displace(&mut self, record: &JobRecord) -> bool {
         match *record.phase() {
             Phase::Ready { rank } => self.ready.remove(record.pin(), record.operation(), rank),
-            Phase::Delayed { .. } => lower(&mut self.delayed, 1, "delayed jobs").is_ok(),
+            Phase::Delayed { .. } | Phase::AtHost { .. } => {
+                lower(&mut self.delayed, 1, "delayed jobs").is_ok()
+            }
             Phase::Leased { .. } | Phase::Publishing { .. } => {
                 lower(&mut self.leased, 1, "leased jobs").is_ok()
             }

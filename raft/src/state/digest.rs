@@ -52,6 +52,7 @@ impl State {
             sum.record(&id).record(job);
         }
         sum.record(self.jobs.delayed());
+        self.hosts.add_to(&mut sum);
         sum.number(self.writers.sum()).finish()
     }
 }

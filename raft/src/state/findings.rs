@@ -19,6 +19,9 @@ const MAX_REASON: usize = 512;
 impl State {
     pub(super) fn apply_finding(&mut self, job: JobId, lease: LeaseId, session: SessionId, finding: Finding) {
         let publishing = self.publishes(job, lease);
+        if !publishing {
+            self.host_answered(job, &finding);
+        }
         match finding {
             Finding::Published if publishing => self.published(job),
             Finding::DraftLost if publishing => self.draft_lost(job),
@@ -47,6 +50,10 @@ impl State {
             Finding::Discovered { admitted, discarded, progress } => {
                 self.discovered(job, admitted, discarded);
                 self.advanced(job, session, Some(progress));
+            }
+            Finding::WaitsForHost { progress, host, after_ms, trouble } => {
+                self.advanced(job, session, progress);
+                self.waits_for_host(job, host, after_ms, trouble);
             }
         }
     }
@@ -141,10 +148,25 @@ impl State {
         }
     }
 
+    /// Fails the operation that a job in no queue would do next, and all that follow, with the same reason.
+    pub(super) fn fail_all(&mut self, job: JobId, reason: &str) {
+        loop {
+            let cursor = self.jobs.get(job).and_then(JobRecord::cursor).map(str::to_owned);
+            self.emit_job(job, || JobChange::Failed { reason: reason.to_owned(), cursor });
+            self.count(job, |counters| counters.failed += 1);
+            let Some(record) = self.jobs.get_mut(job) else { return self.lost_job(job) };
+            record.record_failure(reason.to_owned());
+            if !record.begin_next() {
+                return self.user_done(job);
+            }
+        }
+    }
+
     /// The account has reached a final state (TWM-C1).
     fn user_done(&mut self, job: JobId) {
         let Some(state) = self.jobs.get(job).map(JobRecord::final_state) else { return self.lost_job(job) };
         self.emit_job(job, || JobChange::Ended { state });
+        self.hosts.forget(job);
         let Some(record) = self.jobs.remove(job) else { return self.lost_job(job) };
         let id = record.crawl();
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
@@ -176,7 +198,7 @@ impl State {
         }
     }
 
-    fn limited(&mut self, job: JobId, after_ms: u64) {
+    pub(super) fn limited(&mut self, job: JobId, after_ms: u64) {
         self.unlease(job);
         self.emit_job(job, || JobChange::Limited { after_ms });
         self.count(job, |counters| counters.limited += 1);
@@ -192,7 +214,7 @@ impl State {
         self.next_operation(job);
     }
 
-    fn failed(&mut self, job: JobId, mut reason: String, after_ms: u64, retry: bool) {
+    pub(super) fn failed(&mut self, job: JobId, mut reason: String, after_ms: u64, retry: bool) {
         storage::text::truncate(&mut reason, MAX_REASON);
         self.unlease(job);
         let max_attempts = self.limits.max_attempts;
@@ -215,7 +237,7 @@ impl State {
         self.next_operation(job);
     }
 
-    fn count(&mut self, job: JobId, change: impl FnOnce(&mut OperationCounters)) {
+    pub(super) fn count(&mut self, job: JobId, change: impl FnOnce(&mut OperationCounters)) {
         let Some(record) = self.jobs.get(job) else { return self.lost_job(job) };
         let (operation, id) = (record.operation(), record.crawl());
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };

@@ -8,16 +8,21 @@ use crate::model::{CrawlId, JobChange, JobId, LeaseId, Operation, SessionId, Sto
 
 use super::State;
 use super::demand::Demand;
-use super::job::{Phase, Rank};
+use super::job::{JobRecord, Phase, Rank};
 
 /// How long a job waits while another crawl's job writes the same file, cluster time in ms.
 const WRITER_WAIT: u64 = 250;
+
+/// Most accounts that one report parks at their hosts: the next one goes on.
+const MOST_PARKED: usize = 4_000;
 
 /// What a crawl offers to a node.
 enum Next {
     Job(JobId, Operation),
     /// The next job had to wait, since its file is being written; there may be another one.
     PutAside,
+    /// The next account waits for its host; there may be another one.
+    Parked,
     Nothing,
 }
 
@@ -35,12 +40,17 @@ impl State {
         }
         let mut turns = self.turns(storage, &demand);
         let mut granted = Vec::new();
-        while granted.len() < LeaseId::SLOTS {
+        let mut parked = 0;
+        while granted.len() < LeaseId::SLOTS && parked < MOST_PARKED {
             let Some((pass, crawl)) = turns.pop_first() else { break };
             let source = self.source_of(crawl).clone();
             match self.take_job(crawl, storage, &demand.of(&source)) {
                 Next::Nothing => {}
                 Next::PutAside => {
+                    turns.insert((pass, crawl));
+                }
+                Next::Parked => {
+                    parked += 1;
                     turns.insert((pass, crawl));
                 }
                 Next::Job(job, operation) => {
@@ -78,12 +88,14 @@ impl State {
             self.lost_crawl(id);
             return Next::Nothing;
         };
+        let begins = crawl.could_begin(wants);
         let job = match crawl.jobs().first_ready(storage, wants) {
             Some(job) => {
                 self.unqueue(job);
                 job
             }
-            None if crawl.could_begin(wants) => match self.begin_account(id) {
+            None if begins && self.park_first(id) => return Next::Parked,
+            None if begins => match self.begin_account(id) {
                 Some(job) => job,
                 None => {
                     self.broken("TWM-C1", format!("crawl {id} has a queue and no account to begin with"));
@@ -117,10 +129,15 @@ impl State {
                 return None;
             }
         };
+        Some(self.insert_job(record))
+    }
+
+    /// Gives a record to a job, which is in no queue yet.
+    pub(super) fn insert_job(&mut self, record: JobRecord) -> JobId {
         self.head.last_job += 1;
         let job = JobId(self.head.last_job);
         self.jobs.insert(job, record);
-        Some(job)
+        job
     }
 
     fn lease(&mut self, job: JobId, lease: LeaseId, session: SessionId) {
@@ -186,8 +203,10 @@ impl State {
         let id = record.crawl();
         let Some(crawl) = self.crawls.get_mut(id) else { return self.lost_crawl(id) };
         let mut was_there = crawl.displace(record);
-        if let Phase::Delayed { until } = *record.phase() {
-            was_there &= self.jobs.dequeue_delayed(until, job);
+        match *record.phase() {
+            Phase::Delayed { until } => was_there &= self.jobs.dequeue_delayed(until, job),
+            Phase::AtHost { host, order } => was_there &= self.hosts.dequeue(host, id, order),
+            _ => {}
         }
         if !was_there {
             self.broken("TWM-C1", format!("job {job} is not in the queue that its record names"));

@@ -73,6 +73,7 @@ impl State {
         self.check_sessions()?;
         self.check_money()?;
         self.check_shares()?;
+        self.check_hosts()?;
         self.outbox.check().or_else(|what| ensure(false, "TWM-M1", || what))?;
         ensure(self.head.clock >= self.checks.clock, "TWM-T1", || {
             format!("cluster time went from {} back to {}", self.checks.clock, self.head.clock)
@@ -86,7 +87,7 @@ impl State {
             count.open += 1;
             match *record.phase() {
                 Phase::Ready { .. } => count.ready += 1,
-                Phase::Delayed { .. } => count.delayed += 1,
+                Phase::Delayed { .. } | Phase::AtHost { .. } => count.delayed += 1,
                 Phase::Leased { .. } | Phase::Publishing { .. } => count.leased += 1,
             }
         }
@@ -148,7 +149,8 @@ impl State {
                         format!("job {job} is delayed and in no queue")
                     })?;
                 }
-                Phase::Ready { .. } => {}
+                // The table of hosts is checked by itself.
+                Phase::Ready { .. } | Phase::AtHost { .. } => {}
             }
             if let (Some(_), Some(file)) = (record.lease(), self.file_of(record)) {
                 let writer = self.writers.writer(&file);

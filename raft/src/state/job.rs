@@ -12,6 +12,7 @@ use crate::model::{
     Publication, SessionId, StorageId,
 };
 
+use super::hosts::HostId;
 use super::outcomes::{ErrorRecord, GoneRecord};
 
 /// Most storages that may report a job's input as missing before it is made again. They are part of the job's record.
@@ -72,6 +73,8 @@ pub(super) enum Phase {
     },
     /// Not before this cluster time.
     Delayed { until: u64 },
+    /// Waits for a host, as the one with this number in its queue.
+    AtHost { host: HostId, order: u64 },
 }
 
 /// The rank of a ready job of a crawl: jobs that were handed back first, then in order of arrival.
@@ -182,7 +185,7 @@ impl JobRecord {
     pub(super) fn lease(&self) -> Option<LeaseId> {
         match self.phase {
             Phase::Leased { lease, .. } | Phase::Publishing { lease, .. } => Some(lease),
-            Phase::Ready { .. } | Phase::Delayed { .. } => None,
+            Phase::Ready { .. } | Phase::Delayed { .. } | Phase::AtHost { .. } => None,
         }
     }
 
@@ -191,7 +194,7 @@ impl JobRecord {
         match self.phase {
             Phase::Leased { session, .. } => Some(session),
             Phase::Publishing { session, .. } => session,
-            Phase::Ready { .. } | Phase::Delayed { .. } => None,
+            Phase::Ready { .. } | Phase::Delayed { .. } | Phase::AtHost { .. } => None,
         }
     }
 
@@ -209,7 +212,7 @@ impl JobRecord {
     pub(super) fn waits_for(&self) -> Option<StorageId> {
         match self.phase {
             Phase::Publishing { storage, .. } => Some(storage),
-            Phase::Ready { .. } | Phase::Delayed { .. } => self.pin(),
+            Phase::Ready { .. } | Phase::Delayed { .. } | Phase::AtHost { .. } => self.pin(),
             Phase::Leased { .. } => None,
         }
     }
@@ -251,6 +254,10 @@ impl JobRecord {
 
     pub(super) fn delay_until(&mut self, until: u64) {
         self.phase = Phase::Delayed { until };
+    }
+
+    pub(super) fn wait_for_host(&mut self, host: HostId, order: u64) {
+        self.phase = Phase::AtHost { host, order };
     }
 
     pub(super) fn lease_to(&mut self, session: SessionId, lease: LeaseId) {

@@ -16,6 +16,8 @@
 //! | `s` crawl, level, run, block | a block of a run of the seen-set | 4,096: [`run`](storage::ids::run) |
 //! | `t` crawl, id | a text id of the seen-set | none; 264 in the key |
 //! | `d` crawl | a mark: the crawl was deleted, its records have to leave the store | none |
+//! | `l` crawl, host, segment | a segment of the accounts that wait for a host | 4,200: [`IdSegment`](storage::ids::IdSegment) |
+//! | `i` host | host record | 3,700: a name of 260, a reason of 256, 256 jobs let out |
 //! | `j` job | job record | 12,000: a cursor of 4,096, 256 storages without the input, 4 reasons of 512 |
 //! | `n` session | session record | 19,000: 1,024 granted jobs, 8 KiB of stale positions |
 //! | `e`, `g` crawl, account | failed, gone account | 2,600: an id of 255, 4 reasons of 512 |
@@ -30,6 +32,8 @@ use storage::ids::UserId;
 
 use crate::model::{CrawlId, JobId, SessionId};
 
+use super::hosts::HostId;
+
 /// The smallest key: whatever is written in key order starts with it.
 pub(super) const SEAL: &[u8] = b"a";
 pub(super) const HEAD: &[u8] = b"h";
@@ -40,6 +44,8 @@ pub(super) const OUTBOX_HEAD: &[u8] = b"p";
 pub(super) const CRAWL: u8 = b'c';
 pub(super) const QUEUE: u8 = b'q';
 pub(super) const FRONTIER: u8 = b'f';
+pub(super) const PARKED: u8 = b'l';
+pub(super) const HOST: u8 = b'i';
 pub(super) const SEEN_RUN: u8 = b's';
 pub(super) const SEEN_TEXT: u8 = b't';
 pub(super) const JOB: u8 = b'j';
@@ -98,8 +104,18 @@ pub(super) fn segment(tag: u8, crawl: CrawlId, number: i64) -> Vec<u8> {
     tagged(tag, &[crawl.0, (number as u64) ^ (1 << 63)])
 }
 
+/// The number at the end of the key of a segment.
 pub(super) fn segment_number(key: &[u8]) -> Option<i64> {
-    Some((number_at(key, 9)? ^ (1 << 63)) as i64)
+    Some((number_at(key, key.len().checked_sub(8)?)? ^ (1 << 63)) as i64)
+}
+
+/// A segment of the accounts of a crawl that wait for a host.
+pub(super) fn parked(crawl: CrawlId, host: HostId, number: i64) -> Vec<u8> {
+    tagged(PARKED, &[crawl.0, host.0, (number as u64) ^ (1 << 63)])
+}
+
+pub(super) fn host(id: HostId) -> Vec<u8> {
+    tagged(HOST, &[id.0])
 }
 
 pub(super) fn seen_block(crawl: CrawlId, level: u8, run: u64, block: u32) -> Vec<u8> {
@@ -157,6 +173,31 @@ pub(super) fn number_at(key: &[u8], offset: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_of_two_kinds_never_share_a_tag() {
+        let alone = [SEAL, HEAD, PROFILES, REQUESTS, ROSTER, OUTBOX_HEAD, SHARE_HEAD, b"m"].map(|key| key[0]);
+        let tags = [
+            CRAWL,
+            QUEUE,
+            FRONTIER,
+            PARKED,
+            HOST,
+            SEEN_RUN,
+            SEEN_TEXT,
+            JOB,
+            SESSION,
+            ERROR,
+            GONE,
+            OUTBOX,
+            DELETED,
+            MONEY,
+            SHARED_BUDGET,
+            SHARE_REPORT,
+        ];
+        let all: std::collections::BTreeSet<u8> = alone.into_iter().chain(tags).collect();
+        assert_eq!(all.len(), alone.len() + tags.len());
+    }
 
     #[test]
     fn segments_keep_their_order_across_zero() {

@@ -24,6 +24,8 @@
 //! - **TWM-B1** Only live sessions hold shares of a budget, and a probe is a request that its session holds.
 //! - **TWM-F1** Crawls that can be served share the grants by their priorities, whatever each was granted
 //!   or had to go without before.
+//! - **TWM-H1** A job waits in the queue of one host at most, and a host lets out no more jobs at once than its window
+//!   allows.
 //! - **TWM-M1** Events are numbered without a gap, the same on every replica; what leaves the outbox before it was
 //!   passed on is counted.
 //! - **TWM-X1** What sessions hold of an app, with what was spent and lost in a billing cycle, is at most its limit.
@@ -41,6 +43,8 @@ mod demand;
 mod digest;
 mod findings;
 mod grant;
+mod host_table;
+mod hosts;
 mod invariants;
 mod job;
 mod jobs;
@@ -93,9 +97,10 @@ pub use persist::{Frozen, LoadError, write_checkpoint};
 pub use read::{Sizes, Upcoming};
 pub use roster::{Departed, Roster, RosterEntry};
 pub use seal::check_seal;
-pub use waits::{Delays, PinnedJobs, WaitSummary};
+pub use waits::{AwaitedHost, Delays, PinnedJobs, WaitSummary};
 
 use crawl_table::CrawlTable;
+use host_table::HostTable;
 use invariants::Checks;
 use jobs::JobTable;
 use outbox::Outbox;
@@ -122,6 +127,7 @@ pub struct State {
     spend: Spend,
     /// Budgets that several nodes share.
     shares: Shares,
+    hosts: HostTable,
     outcomes: AccountOutcomes,
     deleted: Deleted,
     /// Who may become a member, and who may no longer.

@@ -16,6 +16,7 @@ use crate::model::{CLUSTER_VERSION, CrawlId, FIRST_CLUSTER_VERSION, Limits};
 use super::broken::StateFailure;
 use super::crawl::Crawl;
 use super::crawl_table::CrawlTable;
+use super::host_table::HostTable;
 use super::invariants::Checks;
 use super::job::Phase;
 use super::jobs::JobTable;
@@ -157,7 +158,9 @@ impl State {
         state.deleted = Deleted::load(&*store)?;
         state.load_crawls(&*store)?;
         state.sessions = SessionTable::load(&*store)?;
+        state.hosts = HostTable::load(&*store)?;
         state.load_jobs(&*store)?;
+        state.load_parked();
         Ok(state)
     }
 
@@ -184,6 +187,7 @@ impl State {
             profiles: Profiles::default(),
             spend: Spend::default(),
             shares: Shares::default(),
+            hosts: HostTable::default(),
             limits: Limits::default(),
             index: 0,
             failure: None,
@@ -222,7 +226,14 @@ impl State {
                 Phase::Publishing { session: Some(session), adopted: true, .. } => {
                     self.sessions.get_mut(session).ok_or_else(damaged)?.adopt(id);
                 }
-                Phase::Ready { .. } | Phase::Delayed { .. } | Phase::Publishing { .. } => {}
+                Phase::AtHost { host, order } if !planted(Bug::HostsNotSaved) => {
+                    let loaded = self.hosts.enqueue(host, record.crawl(), order, id);
+                    loaded.then_some(()).ok_or_else(damaged)?;
+                }
+                Phase::Ready { .. }
+                | Phase::Delayed { .. }
+                | Phase::AtHost { .. }
+                | Phase::Publishing { .. } => {}
             }
         }
         Ok(())
@@ -257,6 +268,7 @@ impl State {
         let deleted = self.deleted.freeze(&mut changes);
         self.jobs.freeze(&mut changes);
         self.roster.freeze(&mut changes);
+        self.hosts.freeze(&mut changes);
         self.outbox.freeze(&mut changes);
         if let Some(what) = changes.refused.take() {
             self.broken("the largest size of a record", what);

@@ -33,7 +33,7 @@ impl State {
         };
         let place = |record: &JobRecord| match record.phase() {
             Phase::Ready { .. } => Some(JobPlace::Ready),
-            Phase::Delayed { .. } => Some(JobPlace::Delayed),
+            Phase::Delayed { .. } | Phase::AtHost { .. } => Some(JobPlace::Delayed),
             Phase::Leased { session, .. } => of_node(session).then_some(JobPlace::Leased),
             Phase::Publishing { session, .. } => {
                 session.as_ref().is_none_or(of_node).then_some(JobPlace::Publishing)

@@ -6,8 +6,6 @@ use storage::ids::{IdSegment, UserId};
 use storage::planted::{Bug, planted};
 use storage::state::StateStore;
 
-use crate::model::CrawlId;
-
 use super::checksum::UserSum;
 use super::keys;
 use super::persist::{Changes, LoadError, scan};
@@ -82,6 +80,11 @@ impl SegmentQueue {
         Some((user, depth))
     }
 
+    /// The first account.
+    pub(super) fn first(&self) -> Option<UserId> {
+        self.segments.front()?.ids.iter().next()
+    }
+
     /// Drops everything.
     pub(super) fn clear(&mut self) {
         let segments = std::mem::take(&mut self.segments);
@@ -116,9 +119,10 @@ impl SegmentQueue {
         self.segments.iter().map(|s| s.ids.memory_bytes()).sum()
     }
 
-    pub(super) fn freeze(&mut self, tag: u8, crawl: CrawlId, changes: &mut Changes) {
+    /// `key` is that of a segment, by its number.
+    pub(super) fn freeze(&mut self, key: impl Fn(i64) -> Vec<u8>, changes: &mut Changes) {
         for number in self.emptied.drain(..) {
-            changes.delete(keys::segment(tag, crawl, number));
+            changes.delete(key(number));
         }
         for segment in self.segments.iter_mut().filter(|s| s.dirty) {
             segment.dirty = false;
@@ -128,7 +132,7 @@ impl SegmentQueue {
             segment.on_disk = true;
             let mut value = segment.depth.to_be_bytes().to_vec();
             value.extend_from_slice(&segment.ids.encode());
-            changes.put("queue segment", keys::segment(tag, crawl, segment.number), value);
+            changes.put("queue segment", key(segment.number), value);
         }
     }
 
@@ -209,6 +213,7 @@ mod tests {
 
     use super::super::persist::scan;
     use super::*;
+    use crate::model::CrawlId;
 
     const CRAWL: CrawlId = CrawlId(3);
 
@@ -232,7 +237,7 @@ mod tests {
 
     fn save(queue: &mut SegmentQueue, store: &MemoryStore) {
         let (mut changes, mut batch) = (Changes::default(), WriteBatch::new());
-        queue.freeze(keys::QUEUE, CRAWL, &mut changes);
+        queue.freeze(|number| keys::segment(keys::QUEUE, CRAWL, number), &mut changes);
         changes.add_to(&mut batch);
         store.write(batch).unwrap();
     }

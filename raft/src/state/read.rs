@@ -51,7 +51,12 @@ impl State {
         let delayed = self.jobs.delayed().first().map(|&(until, _)| until);
         // Checkpoints remove the records of deleted crawls, and there is none without a command.
         let removal = self.has_records_to_remove().then(|| self.head.clock.saturating_add(REMOVAL_MS));
-        delayed.into_iter().chain(self.next_absence_end(storage_grace_ms)).chain(removal).min()
+        delayed
+            .into_iter()
+            .chain(self.hosts.next_due())
+            .chain(self.next_absence_end(storage_grace_ms))
+            .chain(removal)
+            .min()
     }
 
     /// The live sessions.
@@ -185,7 +190,10 @@ impl State {
     /// Number of jobs with a record, resident bytes of all queues and of all seen-sets.
     pub fn sizes(&self) -> Sizes {
         let accounts = || self.crawls.values().map(Crawl::accounts);
+        let (hosts, hosts_away) = self.awaited_hosts();
         Sizes {
+            hosts,
+            hosts_away,
             jobs: self.jobs.len(),
             queue_bytes: accounts().map(Accounts::queue_bytes).sum(),
             seen_ids: accounts().map(Accounts::seen).sum(),
@@ -262,4 +270,8 @@ pub struct Sizes {
     pub seen_ids: u64,
     /// Resident bytes of all seen-sets.
     pub seen_bytes: usize,
+    /// Hosts for which jobs wait, or did a while ago.
+    pub hosts: u64,
+    /// Those of them that are away.
+    pub hosts_away: u64,
 }

@@ -30,8 +30,8 @@ const WORTH_SHRINKING: u64 = 16 << 20;
 const MOSTLY_FREE: u64 = 2;
 
 /// Records of a crawl beside its own.
-const OF_A_CRAWL: [u8; 6] =
-    [keys::QUEUE, keys::FRONTIER, keys::SEEN_RUN, keys::SEEN_TEXT, keys::ERROR, keys::GONE];
+const OF_A_CRAWL: [u8; 7] =
+    [keys::QUEUE, keys::PARKED, keys::FRONTIER, keys::SEEN_RUN, keys::SEEN_TEXT, keys::ERROR, keys::GONE];
 
 /// Deleted crawls that have records in the store.
 #[derive(Default)]

@@ -160,6 +160,10 @@ impl State {
                 self.leave_cancelled(job);
                 continue;
             }
+            if let Some(Phase::AtHost { .. }) = self.jobs.get(job).map(JobRecord::phase) {
+                self.forget_storage(job, storage);
+                continue;
+            }
             let delayed_until = match self.jobs.get(job).map(JobRecord::phase) {
                 Some(Phase::Delayed { until }) => Some(*until),
                 _ => None,

@@ -3,10 +3,14 @@
 use crate::model::{CrawlId, StorageId};
 
 use super::State;
+use super::host_table::{HostRecord, Trouble};
 use super::job::Phase;
 
 /// Most delayed jobs examined for one answer, because the state is locked meanwhile.
 const MOST_LOOKED_AT: usize = 10_000;
+
+/// Most hosts in one answer.
+pub const MOST_HOSTS: usize = 20;
 
 /// What a crawl's jobs wait for, as far as this replica knows. Times are cluster time, ms.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,8 +21,29 @@ pub struct WaitSummary {
     pub retries: Delays,
     /// Jobs that could run, by the only storage with the files they need.
     pub pinned: Vec<PinnedJobs>,
+    /// The hosts for which most accounts wait, at most [`MOST_HOSTS`], and the number of all.
+    pub hosts: (Vec<AwaitedHost>, u64),
+    /// Jobs and fresh accounts that wait for any host.
+    pub at_hosts: u64,
     /// Whether more jobs are delayed than were examined: those that wait longest were left out.
     pub partial: bool,
+}
+
+/// A host for which jobs wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwaitedHost {
+    /// Its name.
+    pub name: String,
+    /// How many jobs and fresh accounts of the crawl wait for it.
+    pub accounts: u64,
+    /// Since when it takes no requests, or fewer than there are.
+    pub since: u64,
+    /// When it is asked again.
+    pub until: u64,
+    /// Why it is away; absent if it answers and its budget is spent, or enough requests are in flight.
+    pub away: Option<String>,
+    /// Whether its accounts fail.
+    pub gone: bool,
 }
 
 /// Some delayed jobs.
@@ -75,6 +100,33 @@ impl State {
             absent_since: self.head.absent.get(&storage).copied(),
         });
         waits.pinned = pinned.collect();
+        let mut hosts: Vec<AwaitedHost> = self
+            .hosts
+            .iter()
+            .filter_map(|(host, record)| {
+                let accounts = self.hosts.waiting_of(host, id) + crawl.accounts().parked(host);
+                let (away, gone) = match &record.trouble {
+                    Trouble::None | Trouble::Limited => (None, false),
+                    Trouble::Away { reason, .. } => (Some(reason.clone()), false),
+                    Trouble::Gone { reason, .. } => (Some(reason.clone()), true),
+                };
+                let (name, since, until) = (record.name.clone(), record.since, record.until);
+                (accounts > 0).then_some(AwaitedHost { name, accounts, since, until, away, gone })
+            })
+            .collect();
+        hosts.sort_by(|a, b| b.accounts.cmp(&a.accounts).then_with(|| a.name.cmp(&b.name)));
+        waits.at_hosts = hosts.iter().map(|host| host.accounts).sum();
+        let all = hosts.len() as u64;
+        hosts.truncate(MOST_HOSTS);
+        waits.hosts = (hosts, all);
         waits
+    }
+
+    /// Numbers of hosts for which jobs wait: all, and those that are away or gone.
+    pub fn awaited_hosts(&self) -> (u64, u64) {
+        let away =
+            |record: &HostRecord| matches!(record.trouble, Trouble::Away { .. } | Trouble::Gone { .. });
+        let numbers = self.hosts.iter().map(|(_, record)| u64::from(away(record)));
+        numbers.fold((0, 0), |(all, away), one| (all + 1, away + one))
     }
 }

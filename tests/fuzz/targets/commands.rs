@@ -66,6 +66,12 @@ fn seeds() {
         Finding::HandedBack { progress: None },
         Finding::InputMissing,
         Finding::Discovered { admitted: vec![8.into()], discarded: vec![9.into()], progress },
+        Finding::WaitsForHost {
+            progress: None,
+            host: "a.example".into(),
+            after_ms: 20,
+            trouble: HostTrouble::Away { reason: "timed out".into(), gone_after_ms: 900 },
+        },
     ];
     let made = [(all, Traversal::Bfs), (all, Traversal::Dfs), (update, Traversal::Default)].map(
         |(operations, traversal)| {

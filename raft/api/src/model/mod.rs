@@ -38,7 +38,8 @@ pub use ident::{
 pub use job::{DraftProgress, Failure, Gone, GoneReason, Job, Progress};
 pub use operation::{Operation, Operations, UnknownOperation};
 pub use report::{
-    Finding, Granted, OpenSession, Publication, Report, ReportAnswer, SessionOpened, SourceWants, Wants,
+    Finding, Granted, HostTrouble, OpenSession, Publication, Report, ReportAnswer, SessionOpened,
+    SourceWants, Wants,
 };
 pub use share::{
     BudgetReport, ShareAnswer, ShareEvent, ShareReport, SharedBudget, SharesAnswer, Standing, WindowSeen,
@@ -61,5 +62,5 @@ pub use version::{CLUSTER_VERSION, FIRST_CLUSTER_VERSION};
 ///
 /// - 5: writes with a request id, and the comparison of replicas.
 /// - 6: sources by name.
-/// - 7: money, and budgets that belong to the cluster.
+/// - 7: money, budgets that belong to the cluster, and jobs that wait for a host.
 pub const WIRE_VERSIONS: (u32, u32) = (4, 7);

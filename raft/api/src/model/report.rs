@@ -7,7 +7,9 @@ use storage::ids::UserId;
 use crate::wire::bounds::{MAX_DISCOVERED, MAX_FINDINGS, at_most};
 
 use super::job::kind_of;
-use super::{GoneReason, Job, JobId, LeaseId, NodeId, Operation, Progress, SessionId, StorageId};
+use super::{
+    FIRST_CLUSTER_VERSION, GoneReason, Job, JobId, LeaseId, NodeId, Operation, Progress, SessionId, StorageId,
+};
 
 /// Begins a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +149,44 @@ pub enum Finding {
         discarded: Vec<UserId>,
         /// The progress of the analysis.
         progress: Progress,
+    },
+    /// The host of the account takes no request now. The job waits for the host, together with all others that do.
+    /// Needs cluster version 6.
+    WaitsForHost {
+        /// Where to continue.
+        progress: Option<Progress>,
+        /// The host, as the source names it: at most [`MAX_HOST`](crate::wire::bounds::MAX_HOST) bytes.
+        host: String,
+        /// The host should not be asked before this many ms from now.
+        after_ms: u64,
+        /// Why it takes none.
+        trouble: HostTrouble,
+    },
+}
+
+impl Finding {
+    /// The cluster version that introduced it.
+    pub fn since_version(&self) -> u32 {
+        match self {
+            Self::WaitsForHost { .. } => 6,
+            _ => FIRST_CLUSTER_VERSION,
+        }
+    }
+}
+
+/// Why a host takes no request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostTrouble {
+    /// The node has enough requests in flight to it.
+    Busy,
+    /// The node's budget for it is spent.
+    Limited,
+    /// It does not answer, or its gateway says that it does not.
+    Away {
+        /// The error of the last request.
+        reason: String,
+        /// The accounts of a host that is away for this many ms fail.
+        gone_after_ms: u64,
     },
 }
 

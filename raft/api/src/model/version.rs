@@ -15,5 +15,5 @@ pub const FIRST_CLUSTER_VERSION: u32 = 1;
 ///   [requests to open a session](super::OpenSession::incarnation) are ordered.
 /// - 4: analyses of crawls that are created from then on write files, the profiles that they look up.
 /// - 5: crawls of other sources than the default one.
-/// - 6: money is counted, and crawls can have a limit of it; budgets belong to the cluster.
+/// - 6: money is counted, and crawls can have a limit of it; budgets belong to the cluster; jobs wait for hosts.
 pub const CLUSTER_VERSION: u32 = 6;

@@ -31,6 +31,8 @@ pub const MAX_BUDGET_NAME: usize = 512;
 pub const MAX_LEASES: usize = 10_000;
 /// Longest cursor of a job, bytes: a job's record has to fit in one value of the state store.
 pub const MAX_CURSOR: usize = 1_024;
+/// Longest name of a host for which jobs wait, bytes: that of the DNS, and a port.
+pub const MAX_HOST: usize = 260;
 /// Longest name of a crawl, bytes.
 pub const MAX_NAME: usize = 256;
 /// Longest follow rule, bytes.

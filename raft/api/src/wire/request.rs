@@ -177,6 +177,10 @@ impl ApiRequest {
             Self::Members(MemberRequest::ReplaceDisk { .. }) => 5,
             Self::ResolveNamesOf { .. } | Self::Sources { .. } => 6,
             Self::Node {
+                request: NodeRequest::Report(report) | NodeRequest::ReportOf { report, .. },
+                ..
+            } if report.findings.iter().any(|(_, _, finding)| finding.since_version() > 5) => 7,
+            Self::Node {
                 request: NodeRequest::ReportOf { .. } | NodeRequest::WaitForWorkOf { .. }, ..
             } => 6,
             Self::Node { request: NodeRequest::Spend { .. }, .. } | Self::Query(Query::Spend) => 7,

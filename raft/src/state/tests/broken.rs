@@ -139,7 +139,9 @@ fn each_contradiction_between_two_records_is_told_in_its_own_words() {
             let file = state.file_of(state.jobs.get(job.id).unwrap()).unwrap();
             state.writers.release(&file);
         }),
-        ("storage 1 is present and absent", |state, _, _| drop(state.head.absent.insert(StorageId(1), 0))),
+        ("storage 1 is present and absent", |state, _, _| {
+            state.head.absent.insert(StorageId(1), 0);
+        }),
         ("has a job that is another's", |state, _, session| {
             state.sessions.get_mut(session).unwrap().lease(JobId(99));
         }),
@@ -176,7 +178,9 @@ fn a_small_state_is_checked_after_each_command_and_a_large_one_after_every_64th_
     for (records, seldom) in [(512, false), (513, true)] {
         let (mut tracker, _, job) = unchecked();
         // One job, one session, and crawls.
-        (0..records - 3).for_each(|_| drop(tracker.create(spec("T"))));
+        for _ in 0..records - 3 {
+            tracker.create(spec("T"));
+        }
         tracker.index = 64 * 20;
         tracker.state.crawls.get_mut(job.crawl).unwrap().users_mut().gone += 1;
         tracker.state.check_after_commands(true);

@@ -84,7 +84,19 @@ impl Hostile {
     fn finding(&self) -> Finding {
         let progress = (self.below(2) == 0).then(|| self.progress());
         let after_ms = self.number();
-        match self.below(11) {
+        match self.below(13) {
+            11 | 12 => {
+                let host = "h".repeat([0, 1, 2, 3, 260, 300][self.below(6) as usize]);
+                let trouble = match self.below(3) {
+                    0 => HostTrouble::Busy,
+                    1 => HostTrouble::Limited,
+                    _ => {
+                        let gone_after_ms = self.number();
+                        HostTrouble::Away { reason: "é".repeat(400), gone_after_ms }
+                    }
+                };
+                Finding::WaitsForHost { progress, host, after_ms, trouble }
+            }
             0 => Finding::Completed { file: true, items: self.number() },
             1 => Finding::Completed { file: false, items: self.number() },
             2 | 3 => Finding::Published,
@@ -242,6 +254,16 @@ impl Hostile {
         Mutation::Shares { report, moment }
     }
 
+    /// The cluster reaches the newest version.
+    fn raise(&mut self) {
+        for to in 2..=CLUSTER_VERSION {
+            self.index += 1;
+            let mutation = Mutation::RaiseVersion { to };
+            let command = Command { now: self.now, limits: Limits::default(), mutation };
+            assert_eq!(self.state.apply(self.index, command), Response::Done);
+        }
+    }
+
     fn step(&mut self) {
         self.index += 1;
         self.now += self.below(400);
@@ -281,6 +303,9 @@ fn no_command_that_can_be_sent_stops_a_replica() {
     let mut granted = 0;
     for seed in 0..30 {
         let mut hostile = Hostile::new(seed);
+        if seed % 2 == 0 {
+            hostile.raise();
+        }
         (0..1_700).for_each(|_| hostile.step());
         granted += hostile.leases.len();
     }

@@ -7,6 +7,7 @@ mod checkpoints;
 mod digests;
 mod golden;
 mod hostile;
+mod hosts;
 mod model;
 mod money;
 mod money_world;

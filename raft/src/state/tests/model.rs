@@ -206,6 +206,11 @@ impl Model {
                     account.fate = Fate::Between;
                     account.not_before = clock + after_ms;
                 }
+                Finding::WaitsForHost { .. } => {
+                    counted.unwrap().limited += 1;
+                    account.fate = Fate::Between;
+                    account.not_before = 0;
+                }
                 Finding::Gone(reason) => {
                     counted.unwrap().gone += 1;
                     account.gone.push(Gone { operation: operation.unwrap(), reason: *reason });

@@ -43,6 +43,11 @@ struct WorldNode {
     last: Option<(Mutation, ReportAnswer)>,
 }
 
+/// Hosts of some accounts, and one whose name is in no account's id.
+const HOSTS: [&str; 4] = ["host", "other.host", "away.host", "elsewhere"];
+/// No host is ever given up: the model does not know when.
+const GONE_AFTER: u64 = 30 * 24 * 3_600_000;
+
 const LIMITS: Limits = Limits { storage_grace_ms: 2_000, session_ttl_ms: 3_000, max_attempts: MAX_ATTEMPTS };
 
 impl World {
@@ -98,7 +103,7 @@ impl World {
 
     fn user(&self) -> UserId {
         match self.below(60) {
-            n @ 0..8 => format!("user{n}@host").parse().unwrap(),
+            n @ 0..20 => format!("user{n}@{}", HOSTS[n as usize % 3]).parse().unwrap(),
             n => UserId::Number(n * 1_000_003),
         }
     }
@@ -289,7 +294,16 @@ impl World {
         let progress = Progress { cursor: format!("{bytes}"), draft };
         let saved = self.one_in(2).then(|| progress.clone());
         let after_ms = self.below(600);
-        match self.below(20) {
+        match self.below(24) {
+            20..24 => {
+                let host = HOSTS[self.below(4) as usize].to_owned();
+                let trouble = match self.below(3) {
+                    0 => HostTrouble::Busy,
+                    1 => HostTrouble::Limited,
+                    _ => HostTrouble::Away { reason: "timed out".to_owned(), gone_after_ms: GONE_AFTER },
+                };
+                Finding::WaitsForHost { progress: saved, host, after_ms, trouble }
+            }
             0..5 => Finding::Completed { file: true, items: self.below(9) },
             5..8 => Finding::Completed { file: false, items: self.below(9) },
             8 => Finding::Published,
@@ -391,12 +405,13 @@ impl World {
                 self.open_session(at, false);
             },
         );
-        for _ in 0..300 {
+        for round in 0..400 {
             let publishes = |a: &super::model::ModelAccount| matches!(a.fate, Fate::Publishing(_));
             if crawls.iter().all(|&c| self.model.phase(c).is_over() && !self.model.of(c).any(publishes)) {
                 break;
             }
-            self.now += 500;
+            // A host that was away often rests for long.
+            self.now += if round < 200 { 500 } else { 10_000 };
             self.tick();
             (0..4).for_each(|at| self.work(at));
         }
