@@ -101,13 +101,15 @@ fn sources_are_read_from_the_settings_file_and_each_mistake_in_them_is_named() {
     std::fs::write(temp.path().join("h.token"), "very-secret\n").unwrap();
     let (code, stdout, stderr) = check(
         "[source.fedi]\nkind = \"mastodon\"\ncontact = \"me@example.org\"\ntoken-files = { \"h.example\" = \"h.token\" }\n\
-         [source.sky]\nkind = \"bluesky\"\ncontact = \"https://example.org/crawl\"\nrepository-limit-mib = 64\n",
+         [source.sky]\nkind = \"bluesky\"\ncontact = \"https://example.org/crawl\"\nrepository-limit-mib = 64\n\
+         host-gone-after = \"90m\"\n",
     );
     assert_eq!(code, Some(0), "{stderr}");
     assert!(
         stdout.contains("[source.fedi]\nkind = \"mastodon\"") && stdout.contains("repository-limit-mib = 64"),
         "{stdout}"
     );
+    assert!(stdout.contains("host-gone-after = \"1h 30m\""), "{stdout}");
     assert!(!stdout.contains("very-secret"), "{stdout}");
     for (text, said) in [
         ("source = 1", "write [source.NAME]"),
@@ -130,6 +132,14 @@ fn sources_are_read_from_the_settings_file_and_each_mistake_in_them_is_named() {
             "token-files.h: ",
         ),
         ("[source.old]\nkind = \"twitter\"\napi-url = \"ftp://x\"", "[source.old]: api-url: "),
+        (
+            "[source.sky]\nkind = \"bluesky\"\ncontact = \"a@b\"\nhost-gone-after = \"0s\"",
+            "host-gone-after: 0s is out of bounds",
+        ),
+        (
+            "[source.old]\nkind = \"twitter\"\napi-url = \"http://x/1/\"\nhost-gone-after = \"1h\"",
+            "there is no key \"host-gone-after\" for the kind twitter",
+        ),
     ] {
         let (code, _, stderr) = check(text);
         assert!(code == Some(2) && stderr.contains(said), "{text}\nexit {code:?}: {stderr}");

@@ -27,6 +27,13 @@ pub(super) enum JobError {
         /// When it is worth to try again.
         after: Duration,
     },
+    /// The host of the account takes no request now.
+    HostWaits {
+        host: String,
+        /// Not before.
+        after: Duration,
+        why: HostWait,
+    },
     /// The account is gone.
     Gone(GoneReason),
     /// Another attempt may succeed.
@@ -47,6 +54,30 @@ pub(super) enum JobError {
     Permanent { what: String },
     /// The node itself cannot send requests.
     NoAddress(String),
+}
+
+/// Why a host takes no request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum HostWait {
+    /// Enough requests are in flight to it.
+    Busy,
+    /// Its budget is spent on all addresses.
+    Limited,
+    /// It does not answer.
+    Away { what: String },
+}
+
+impl JobError {
+    /// The same for a job that needs the host for one of many accounts, and does not wait for it.
+    pub(super) fn of_one_among_many(self) -> Self {
+        match self {
+            Self::HostWaits { after, why: HostWait::Away { what }, .. } => {
+                Self::Retryable { what, after: Some(after) }
+            }
+            Self::HostWaits { after, .. } => Self::Limited { after },
+            other => other,
+        }
+    }
 }
 
 /// The error that stops a job, and its progress if there is any new.

@@ -16,6 +16,7 @@ mod came_along;
 mod checks;
 mod counters;
 mod draft;
+mod host_gate;
 mod job_error;
 mod networks;
 mod outage;
@@ -32,7 +33,8 @@ mod walk;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::model::{Finding, NodeId, Operation, SessionId, StorageId};
+use api::model::{Finding, HostTrouble, Job, NodeId, Operation, Progress, SessionId, StorageId};
+use api::wire::bounds::MAX_HOST;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use storage::dataset::provenance::CAPPED;
@@ -43,9 +45,9 @@ use tokio::sync::watch;
 
 pub use counters::{CrawlCounters, RequestCount};
 use draft::{Draft, Pages};
-use job_error::{JobError, JobStop};
+use job_error::{HostWait, JobError, JobStop};
 use networks::Network;
-pub use networks::Networks;
+pub use networks::{HOST_GONE_AFTER, Networks};
 use outage::DatasetHealth;
 pub use resolve::ResolveError;
 use rules::Rules;
@@ -226,6 +228,7 @@ impl Crawler {
                 }
                 limited(&what, Backoff::new(RETRY.0, RETRY.0).next(&*self.parts.entropy))
             }
+            JobError::HostWaits { host, after, why } => self.waits_for_host(job, progress, host, after, why),
             JobError::Gone(reason) => Finding::Gone(reason),
             JobError::Retryable { what, after } => failed(what, true, after),
             JobError::DraftLost { what } | JobError::CursorLoop { what } => failed(what, true, None),
@@ -236,6 +239,44 @@ impl Crawler {
                 Finding::HandedBack { progress }
             }
         })
+    }
+}
+
+impl Crawler {
+    /// The finding of a job whose host takes no request: it waits for the host, or in a cluster that knows of no such
+    /// queues by itself.
+    fn waits_for_host(
+        &self,
+        job: &Job,
+        progress: Option<Progress>,
+        host: String,
+        after: Duration,
+        why: HostWait,
+    ) -> Finding {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let after_ms = millis(after);
+        tracing::debug!(user = %job.user, operation = %job.operation, host, after_ms, ?why, "job waits for its host");
+        let cut = |mut reason: String| {
+            storage::text::truncate(&mut reason, LONGEST_REASON);
+            reason
+        };
+        let network = self.parts.networks.get(&job.source);
+        let queues = self.parts.tracker.queues_at_hosts() && host.len() <= MAX_HOST;
+        let trouble = match (why, network) {
+            (HostWait::Away { what }, Some(network)) if queues => {
+                let gone_after_ms = millis(network.host_gone_after);
+                HostTrouble::Away { reason: cut(what), gone_after_ms }
+            }
+            (HostWait::Away { what }, _) => {
+                let own = Backoff::new(RETRY.0, RETRY.1).after(job.attempt, &*self.parts.entropy);
+                let after_ms = millis(own.max(after));
+                return Finding::Failed { progress, reason: cut(what), after_ms, retry: true };
+            }
+            (HostWait::Busy, _) if queues => HostTrouble::Busy,
+            (HostWait::Limited, _) if queues => HostTrouble::Limited,
+            (HostWait::Busy | HostWait::Limited, _) => return Finding::Limited { progress, after_ms },
+        };
+        Finding::WaitsForHost { progress, host, after_ms, trouble }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::model::{AppName, AppTerms};
 use storage::dataset::SourceName;
 
 use super::came_along::CameAlong;
+use super::host_gate::HostGate;
 use super::outage::SourceHealth;
 use crate::source::Source;
 use crate::source::x::XSource;
@@ -20,7 +22,13 @@ pub(super) struct Network {
     pub(super) source: Arc<dyn Source>,
     pub(super) health: SourceHealth,
     pub(super) came_along: CameAlong,
+    pub(super) hosts: HostGate,
+    /// How long a host may be away before its accounts fail.
+    pub(super) host_gone_after: Duration,
 }
+
+/// The default of [`Networks::host_gone_after`].
+pub const HOST_GONE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 impl Networks {
     /// The default source alone.
@@ -31,10 +39,23 @@ impl Networks {
     /// One source more; one of the same name is replaced.
     #[must_use]
     pub fn with(mut self, name: SourceName, source: Arc<dyn Source>) -> Self {
-        self.0.insert(
-            name,
-            Network { source, health: SourceHealth::default(), came_along: CameAlong::default() },
-        );
+        let network = Network {
+            source,
+            health: SourceHealth::default(),
+            came_along: CameAlong::default(),
+            hosts: HostGate::default(),
+            host_gone_after: HOST_GONE_AFTER,
+        };
+        self.0.insert(name, network);
+        self
+    }
+
+    /// Sets how long a host of a source may be away before its accounts fail; a day by default.
+    #[must_use]
+    pub fn host_gone_after(mut self, name: &SourceName, time: Duration) -> Self {
+        if let Some(network) = self.0.get_mut(name) {
+            network.host_gone_after = time;
+        }
         self
     }
 

@@ -43,7 +43,7 @@ pub enum ResolveError {
 
 impl From<JobError> for ResolveError {
     fn from(error: JobError) -> Self {
-        match error {
+        match error.of_one_among_many() {
             JobError::Limited { after } => Self::Limited { after },
             JobError::NoMoney { what, .. } => Self::NoMoney { what },
             JobError::Retryable { what, .. }
@@ -122,9 +122,10 @@ impl Crawler {
             if let Some(first) = &first {
                 self.locate(network, Endpoint::Resolve, first).await?;
             }
-            let permit = self.permit(&network.source.scope(Endpoint::Resolve, first.as_ref())).await?;
-            let answer = network.source.resolve(permit.client(), names).await;
-            if let Some(profiles) = self.settle(network, Endpoint::Resolve, permit, answer)? {
+            let scope = network.source.scope(Endpoint::Resolve, first.as_ref());
+            let turn = self.turn(network, Endpoint::Resolve, first.as_ref(), &scope).await?;
+            let answer = network.source.resolve(turn.client(), names).await;
+            if let Some(profiles) = self.settle(network, Endpoint::Resolve, turn, answer)? {
                 return Ok(profiles);
             }
         }

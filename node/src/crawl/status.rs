@@ -11,6 +11,8 @@ use super::networks::Network;
 
 /// Most addresses in a status, which has to fit into a message.
 const MOST_ADDRESSES: usize = 1024;
+/// Most budgets of an address in a status, those with the least left first: a source of many hosts has one for each.
+const MOST_BUDGETS: usize = 32;
 
 impl Crawler {
     /// The status of `total` workers, of which `busy` have a job; `http` is the address of the HTTP port.
@@ -49,7 +51,10 @@ impl Crawler {
             name: name.clone(),
             kind: network.source.kind().to_owned(),
             place: network.source.place(),
-            trouble: self.troubles_of(network).reduce(|all, more| format!("{all}; {more}")),
+            trouble: self
+                .troubles_of(network)
+                .chain(network.hosts.trouble())
+                .reduce(|all, more| format!("{all}; {more}")),
             reached: None,
         };
         self.parts.networks.iter().map(status).collect()
@@ -77,13 +82,17 @@ impl Crawler {
             };
             by_address.entry((budget.share.is_none(), budget.address)).or_default().push(status);
         }
-        let named = |((own, address), budgets): ((bool, Option<IpAddr>), _)| AddressStatus {
-            address: match address {
+        let named = |((own, address), mut budgets): ((bool, Option<IpAddr>), Vec<BudgetStatus>)| {
+            if budgets.len() > MOST_BUDGETS {
+                budgets.sort_by_key(|budget| (budget.remaining.unwrap_or(u64::MAX), budget.in_flight == 0));
+                budgets.truncate(MOST_BUDGETS);
+            }
+            let address = match address {
                 Some(address) => address.to_string(),
                 None if own => "any".to_owned(),
                 None => "cluster".to_owned(),
-            },
-            budgets,
+            };
+            AddressStatus { address, budgets }
         };
         by_address.into_iter().take(MOST_ADDRESSES).map(named).collect()
     }

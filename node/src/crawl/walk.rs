@@ -256,6 +256,7 @@ impl Crawler {
             JobError::HandBack
             | JobError::Limited { .. }
             | JobError::NoMoney { .. }
+            | JobError::HostWaits { .. }
             | JobError::Retryable { .. }
             | JobError::SourceDown { .. }
             | JobError::Permanent { .. }

@@ -158,6 +158,8 @@ fn state(page: &mut Exposition, node: &Observation) {
         "Jobs with a record of their own: leased, delayed, or between two operations.",
     )
     .sample(&[], sizes.jobs);
+    page.gauge("twm_state_hosts", "Hosts for which jobs wait, or did a while ago.").sample(&[], sizes.hosts);
+    page.gauge("twm_state_hosts_away", "Those of them that do not answer.").sample(&[], sizes.hosts_away);
     page.gauge("twm_state_queue_bytes", "Memory of the queues and frontiers.").sample(&[], sizes.queue_bytes);
     page.gauge("twm_state_seen_ids", "Accounts in the seen-sets.").sample(&[], sizes.seen_ids);
     page.gauge("twm_state_seen_bytes", "Memory of the seen-sets.").sample(&[], sizes.seen_bytes);

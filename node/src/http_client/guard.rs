@@ -10,6 +10,8 @@ use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Host;
 
+use super::names;
+
 /// Which hosts a request may go to that are not from the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ForeignHosts {
@@ -65,14 +67,25 @@ impl ForeignHosts {
     }
 }
 
-/// Resolves names to public addresses alone.
-pub(super) struct PublicResolver;
+/// Resolves names.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Resolver {
+    /// To all their addresses.
+    Any,
+    /// To those of the public internet.
+    Public,
+}
 
-impl Resolve for PublicResolver {
+impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let resolver = *self;
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let addresses: Addrs = Box::new(public(name.as_str(), found)?.into_iter());
+            let found = names::look_up(name.as_str()).await?;
+            let found = match resolver {
+                Self::Any => found,
+                Self::Public => public(name.as_str(), found)?,
+            };
+            let addresses: Addrs = Box::new(found.into_iter());
             Ok(addresses)
         })
     }

@@ -2,6 +2,7 @@
 
 mod body;
 mod guard;
+mod names;
 mod open;
 
 use std::error::Error as _;
@@ -20,9 +21,15 @@ pub use guard::{ForbiddenHost, ForeignHosts};
 pub use open::OpenAnswer;
 pub use storage::net::tls::ClientTls;
 
-use guard::PublicResolver;
+use guard::Resolver;
 
 use crate::rate::{Delivery, RateInfo};
+
+/// How long a connection is kept that nobody uses. A walk uses its own again within moments; those of a crawl of thousands of
+/// hosts would add up.
+const KEPT_IDLE: Duration = Duration::from_secs(15);
+/// Most connections to one host that are kept although nobody uses them, if a stranger has named it.
+const IDLE_PER_STRANGER: usize = 2;
 
 /// Settings of requests.
 #[derive(Debug, Clone)]
@@ -214,9 +221,13 @@ impl HttpClient {
             // A proxy resolves names itself, and its own host is one of the settings.
             let builder = match self.settings.proxy {
                 Some(_) => builder,
-                None => builder.dns_resolver(PublicResolver),
+                None => builder.dns_resolver(Resolver::Public),
             };
-            builder.build().map_err(|source| unbuilt(self.address, source))
+            // There may be thousands of them, and each connection has buffers of its own.
+            builder
+                .pool_max_idle_per_host(IDLE_PER_STRANGER)
+                .build()
+                .map_err(|source| unbuilt(self.address, source))
         });
         let client = built.map_err(|error| refused(error.to_string(), false))?;
         Ok(self.guarded.get_or_init(|| client))
@@ -242,6 +253,8 @@ fn connections(
         .user_agent(&settings.user_agent)
         .default_headers(headers)
         .redirect(Policy::none())
+        .dns_resolver(Resolver::Any)
+        .pool_idle_timeout(KEPT_IDLE)
         // A request that is sent twice counts twice.
         .retry(reqwest::retry::never())
         .no_proxy();

@@ -4,11 +4,14 @@
 use std::time::Duration;
 
 use api::model::{AddressStatus, ClusterStatus, CrawlPhase, CrawlView};
-use raft::state::{Delays, WaitSummary};
+use raft::state::{AwaitedHost, Delays, WaitSummary};
 use serde_json::{Value, json};
 
 /// How far a follower may lag before it is mentioned, log entries.
 const MUCH_LAG: u64 = 10_000;
+
+/// Most hosts that are named.
+const MOST_HOSTS: usize = 5;
 
 /// The severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,7 @@ pub(super) fn of_crawl(
     let now = cluster.now.max(crawl.now);
     reasons.extend(delayed("limited", "for a rate budget", waits.limited, now));
     reasons.extend(delayed("retry", "for the next attempt after a failure", waits.retries, now));
+    reasons.extend(at_hosts(waits, now));
     reasons.extend(waits.pinned.iter().filter_map(|pinned| {
         let jobs = count(pinned.jobs, "job needs", "jobs need");
         let place = format!("storage {:016x}", pinned.storage.0);
@@ -115,6 +119,42 @@ pub(super) fn of_crawl(
         reasons.extend(all_spent(crawl.queued + crawl.ready, cluster));
     }
     reasons
+}
+
+/// The hosts for which most accounts wait, and the others together.
+fn at_hosts(waits: &WaitSummary, now: u64) -> Vec<Reason> {
+    let (hosts, all) = &waits.hosts;
+    let mut reasons: Vec<Reason> = hosts.iter().take(MOST_HOSTS).map(|host| at_host(host, now)).collect();
+    let named: u64 = hosts.iter().take(MOST_HOSTS).map(|host| host.accounts).sum();
+    let (others, accounts) = (all.saturating_sub(MOST_HOSTS as u64), waits.at_hosts.saturating_sub(named));
+    if others > 0 {
+        let accounts = count(accounts, "account waits", "accounts wait");
+        let text = format!("{accounts} for {}", count(others, "other host", "other hosts"));
+        reasons.push(Reason::new("hosts", Weight::Warning, text));
+    }
+    reasons
+}
+
+fn at_host(host: &AwaitedHost, now: u64) -> Reason {
+    let accounts = count(host.accounts, "account waits", "accounts wait");
+    let (name, since) = (&host.name, words(now.saturating_sub(host.since)));
+    let next = host.until.saturating_sub(now);
+    let text = match (&host.away, host.gone) {
+        (Some(why), true) => {
+            format!("{accounts} for {name}, which is given up after {since}: {why}; they fail now")
+        }
+        (Some(why), false) => {
+            let again = if next == 0 { "now".to_owned() } else { format!("in {}", words(next)) };
+            format!(
+                "{accounts} for {name}, which has been away for {since}: {why}; it is asked again {again}"
+            )
+        }
+        (None, _) if next > 0 => {
+            format!("{accounts} for {name}, which takes no more requests for {}", words(next))
+        }
+        (None, _) => format!("{accounts} for {name}, which answers: ever more of them are let through"),
+    };
+    Reason { for_ms: Some(next), ..Reason::new("host", Weight::Warning, text) }
 }
 
 /// Reported when no address of the cluster has anything left of some budget: its workers then take no jobs that need

@@ -351,9 +351,10 @@ fn open_networks(
     let source = twitter(&settings.api_url, settings.api_token.as_deref())?;
     let mut networks = Networks::only(mirrored(&SourceName::default(), source));
     for (name, settings) in &settings.sources {
+        let gone_after = settings.host_gone_after().unwrap_or(crawl::HOST_GONE_AFTER);
         let source = match settings {
             SourceSettings::Twitter { api_url, token } => twitter(api_url, token.as_deref()),
-            SourceSettings::Mastodon { contact, tokens, apis, gateway } => {
+            SourceSettings::Mastodon { contact, tokens, apis, gateway, .. } => {
                 let (tokens, apis, gateway) = (tokens.clone(), apis.clone(), gateway.clone());
                 let user_agent = Some(user_agent(contact));
                 let settings = MastodonSettings { tokens, apis, gateway, user_agent };
@@ -370,7 +371,7 @@ fn open_networks(
                 .map_err(Into::into),
         };
         let source = source.with_context(|| format!("[source.{name}]"))?;
-        networks = networks.with(name.clone(), mirrored(name, source));
+        networks = networks.with(name.clone(), mirrored(name, source)).host_gone_after(name, gone_after);
     }
     Ok(networks)
 }

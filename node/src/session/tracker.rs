@@ -12,6 +12,8 @@ const FIRST_MONEY: u32 = 6;
 
 /// The cluster version from which on budgets belong to the cluster.
 const FIRST_SHARES: u32 = 6;
+/// The cluster version from which on jobs wait for hosts.
+const FIRST_HOST_QUEUES: u32 = 6;
 
 /// The job tracker as sessions and workers use it: its calls, and the knowledge of this node's replica. It is
 /// [`raft::server::Tracker`] in a node; a test can use a state machine alone.
@@ -34,6 +36,9 @@ pub trait JobTracker: TrackerApi {
 
     /// A shared budget as this replica knows it. Local and immediate.
     fn shared_budget(&self, name: &str) -> Option<SharedBudget>;
+
+    /// Whether jobs wait for hosts in the cluster, as this replica knows it. Local and immediate.
+    fn queues_at_hosts(&self) -> bool;
 
     /// Index of the last entry that this replica has applied. Local and immediate.
     fn applied_index(&self) -> u64;
@@ -69,6 +74,10 @@ impl JobTracker for Tracker {
 
     fn shared_budget(&self, name: &str) -> Option<SharedBudget> {
         Tracker::shared_budget(self, name)
+    }
+
+    fn queues_at_hosts(&self) -> bool {
+        Tracker::cluster_version(self) >= FIRST_HOST_QUEUES
     }
 
     fn applied_index(&self) -> u64 {

@@ -5,6 +5,7 @@ mod x;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use api::wire::bounds::MAX_SOURCES;
 use storage::dataset::SourceName;
@@ -41,6 +42,8 @@ pub enum SourceSettings {
         apis: BTreeMap<String, String>,
         /// Where all other hosts are reached, for tests.
         gateway: Option<String>,
+        /// How long a host may be away before its accounts fail.
+        host_gone_after: Option<Duration>,
     },
     /// A network of the AT Protocol.
     Bluesky(Box<Bluesky>),
@@ -69,6 +72,8 @@ pub struct Bluesky {
     pub signed_in_only: bool,
     /// Whether accounts may be on hosts of this machine and of private networks, for tests.
     pub private_hosts: bool,
+    /// How long a server of accounts may be away before these fail.
+    pub host_gone_after: Option<Duration>,
 }
 
 impl SourceSettings {
@@ -92,12 +97,24 @@ impl SourceSettings {
             Self::X(_) => Some(&FACTS),
         }
     }
+
+    /// How long a host may be away before its accounts fail, for a source of many hosts; absent: as long as by default.
+    pub fn host_gone_after(&self) -> Option<Duration> {
+        match self {
+            Self::Twitter { .. } | Self::X(_) => None,
+            Self::Mastodon { host_gone_after, .. } => *host_gone_after,
+            Self::Bluesky(bluesky) => bluesky.host_gone_after,
+        }
+    }
 }
 
 /// As a table of the settings file, without secrets.
 impl fmt::Display for SourceSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "kind = {:?}", self.kind())?;
+        if let Some(time) = self.host_gone_after() {
+            writeln!(f, "host-gone-after = \"{}\"", humantime::format_duration(time))?;
+        }
         match self {
             Self::Twitter { api_url, token } => {
                 writeln!(f, "api-url = {:?}", values::without_password(api_url))?;
@@ -106,7 +123,7 @@ impl fmt::Display for SourceSettings {
                     None => writeln!(f, "# api-token-file is not set"),
                 }
             }
-            Self::Mastodon { contact, tokens, apis, gateway } => {
+            Self::Mastodon { contact, tokens, apis, gateway, host_gone_after: _ } => {
                 writeln!(f, "contact = {contact:?}")?;
                 gateway.iter().try_for_each(|url| writeln!(f, "gateway = {url:?}"))?;
                 for host in tokens.keys() {
@@ -218,6 +235,7 @@ impl Table<'_> {
                 tokens: self.secrets("token-files"),
                 apis: self.texts("api-urls"),
                 gateway: self.text("gateway"),
+                host_gone_after: self.host_gone_after(),
             }),
             Some("bluesky") => Some(SourceSettings::Bluesky(Box::new(Bluesky {
                 contact: self.required("contact", contact)?,
@@ -229,6 +247,7 @@ impl Table<'_> {
                 own_handles: self.switch("own-handles"),
                 signed_in_only: self.switch("signed-in-only"),
                 private_hosts: self.switch("private-hosts"),
+                host_gone_after: self.host_gone_after(),
             }))),
             Some("x") => self.x().map(|settings| SourceSettings::X(Box::new(settings))),
             Some(other) => {
@@ -271,6 +290,12 @@ impl Table<'_> {
         let path: PathBuf = self.folder.join(self.text(key)?);
         let line = secret::first_line(&path).map_err(|e| e.to_string()).and_then(|line| parse(&line));
         line.map_err(|what| self.wrong.push(format!("{key}: {}: {what}", path.display()))).ok()
+    }
+
+    fn host_gone_after(&mut self) -> Option<Duration> {
+        self.parsed("host-gone-after", |text| {
+            values::time(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400))(text)
+        })
     }
 
     fn switch(&mut self, key: &str) -> bool {

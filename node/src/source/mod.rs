@@ -101,9 +101,18 @@ pub trait Source: Send + Sync + 'static {
     }
 
     /// Whether one host answers an endpoint for all accounts. If it cannot be reached, jobs wait for it; if one of many
-    /// cannot, its accounts fail after some attempts, so that a crawl ends.
+    /// cannot, its accounts wait for it and fail in the end, so that a crawl ends.
     fn has_one_host(&self, _endpoint: Endpoint) -> bool {
         true
+    }
+
+    /// The host that is asked for an endpoint about an account, if a source has many: few requests are in flight to each, and
+    /// jobs wait for one that is away or has no budget left. `None` where [one host](Self::has_one_host) answers for all.
+    ///
+    /// Where ids end in `@` and the name of their host, this is that name: the cluster then knows the host of an account
+    /// before a worker does.
+    fn host(&self, _endpoint: Endpoint, _user: &UserId) -> Option<String> {
+        None
     }
 
     /// The budget that a request for `endpoint` counts against; `user` decides if a network has several hosts.

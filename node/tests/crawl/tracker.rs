@@ -235,6 +235,10 @@ impl JobTracker for LocalTracker {
         self.state.lock().unwrap().shared_budget(name)
     }
 
+    fn queues_at_hosts(&self) -> bool {
+        self.state.lock().unwrap().version() >= 6
+    }
+
     fn applied_index(&self) -> u64 {
         self.index.load(Ordering::SeqCst)
     }

@@ -383,6 +383,10 @@ impl JobTracker for WatchedTracker {
         JobTracker::shared_budget(&self.tracker, name)
     }
 
+    fn queues_at_hosts(&self) -> bool {
+        self.tracker.queues_at_hosts()
+    }
+
     fn applied_index(&self) -> u64 {
         self.tracker.applied_index()
     }

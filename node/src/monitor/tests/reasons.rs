@@ -2,7 +2,7 @@
 
 use api::documents::{Pace, Rates};
 use api::model::*;
-use raft::state::{PinnedJobs, WaitSummary};
+use raft::state::{AwaitedHost, PinnedJobs, WaitSummary};
 
 use super::world::Fake;
 use crate::monitor::money;
@@ -53,6 +53,42 @@ fn jobs_whose_files_are_elsewhere_are_named_with_the_place() {
     );
     assert!(reasons[0].text.contains("storage 0000000000000001, whose node has been away for 1 min 0 s"));
     assert!(reasons[1].text.contains("wait for a worker of node 1"), "{}", reasons[1].text);
+}
+
+#[test]
+fn hosts_that_are_waited_for_are_named_with_how_many_accounts_since_when_and_why() {
+    let fake = Fake::default();
+    let (cluster, crawl) = (fake.status(), fake.crawl());
+    let now = cluster.now.max(crawl.now);
+    let host = |n: u64, away: Option<&str>, gone| AwaitedHost {
+        name: format!("host{n}.example"),
+        accounts: 10 * n,
+        since: now - 60_000,
+        until: now + 5_000,
+        away: away.map(str::to_owned),
+        gone,
+    };
+    let hosts =
+        vec![host(9, Some("timed out"), false), host(1, None, false), host(2, Some("no route"), true)];
+    let waits = WaitSummary { hosts: (hosts, 3), at_hosts: 120, ..WaitSummary::default() };
+    let texts = |waits: &WaitSummary| -> Vec<String> {
+        of_crawl(&crawl, waits, Some(&cluster)).into_iter().map(|reason| reason.text).collect()
+    };
+    assert_eq!(
+        texts(&waits),
+        [
+            "90 accounts wait for host9.example, which has been away for 1 min 0 s: timed out; it is asked again in 5 s",
+            "10 accounts wait for host1.example, which takes no more requests for 5 s",
+            "20 accounts wait for host2.example, which is given up after 1 min 0 s: no route; they fail now",
+        ]
+    );
+    let many = WaitSummary {
+        hosts: ((0..20).map(|_| host(1, None, false)).collect(), 4_000),
+        at_hosts: 90_000,
+        ..WaitSummary::default()
+    };
+    let said = texts(&many);
+    assert_eq!((said.len(), said[5].as_str()), (6, "89950 accounts wait for 3995 other hosts"));
 }
 
 #[test]

@@ -170,6 +170,20 @@ impl Source for BlueskySource {
         matches!(endpoint, Endpoint::Followers | Endpoint::Lookup | Endpoint::Resolve)
     }
 
+    /// The server of the account; before that is known, the host that publishes a DID of the kind web. All others are named
+    /// by the settings.
+    fn host(&self, endpoint: Endpoint, user: &UserId) -> Option<String> {
+        match (endpoint, Did::of(user)) {
+            (Endpoint::Timeline | Endpoint::Repository, _) => {
+                let document = self.accounts.get(user)?;
+                let name = document.pds.host_str()?;
+                Some(document.pds.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}")))
+            }
+            (Endpoint::Locate, Some(Did::Web(host))) => Some(host.to_owned()),
+            _ => None,
+        }
+    }
+
     fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope {
         let scope = |origin: &Url, what: &str| BudgetScope::new(&format!("{origin}{what}"), Per::Address);
         let pds = |what: &str| {

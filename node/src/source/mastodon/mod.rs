@@ -58,6 +58,7 @@ const LONGEST_COMPLAINT: usize = 200;
 /// The part of a plain budget that is left to pages.
 const LEFT_TO_PAGES: u64 = 10;
 
+const NO_PUBLIC_HOST: &str = "a host that is named by accounts has to be public";
 const NAMES: &str = "accounts are named user@host";
 
 /// All hosts of the Mastodon API as a [`Source`].
@@ -111,8 +112,11 @@ impl MastodonSource {
             Ok(answer) => answer,
             Err(none) => {
                 let rate = RateInfo { delivery: none.delivery, ..RateInfo::not_sent() };
-                let what = format!("host {domain}: {none}");
-                let error = SourceError::Passing { asked: asked.clone(), what, retry_after: None };
+                let (asked, what) = (asked.clone(), format!("host {domain}: {none}"));
+                let error = match none.forbidden {
+                    true => SourceError::Refused { asked, status: None, what, remedy: NO_PUBLIC_HOST },
+                    false => SourceError::Passing { asked, what, retry_after: None },
+                };
                 return Answer { outcome: Err(error), rate, cost: 0 };
             }
         };
@@ -229,6 +233,10 @@ impl Source for MastodonSource {
 
     fn has_one_host(&self, _endpoint: Endpoint) -> bool {
         false
+    }
+
+    fn host(&self, _endpoint: Endpoint, user: &UserId) -> Option<String> {
+        Acct::of(user).ok().map(|acct| acct.domain)
     }
 
     fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope {
