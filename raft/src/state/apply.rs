@@ -166,7 +166,7 @@ impl State {
     }
 
     fn create_crawl(&mut self, spec: CrawlSpec) -> Response {
-        if let Some(refusal) = refuse(&spec) {
+        if let Some(refusal) = refuse(&spec, self.head.version) {
             return Response::Refused(refusal);
         }
         self.head.last_crawl += 1;
@@ -317,11 +317,16 @@ fn wrong_phase(crawl: CrawlId, phase: CrawlPhase, verb: &str) -> Response {
 }
 
 /// Why a specification is invalid. The follow rule itself is compiled by the node that receives it.
-fn refuse(spec: &CrawlSpec) -> Option<Refusal> {
+fn refuse(spec: &CrawlSpec, version: u32) -> Option<Refusal> {
     let bad = |text: &str| Some(Refusal::BadSpec(text.to_owned()));
     let operations = spec.operations;
+    // Answers to recorded commands do not change: before, they named options of `twm-ctl`.
+    let of_6 = version >= 6;
     if operations.is_empty() {
-        return bad("a crawl needs at least one operation");
+        return bad(match of_6 {
+            true => "a crawl needs at least one operation",
+            false => "a crawl needs at least one operation: -T, -F, -A or -U",
+        });
     }
     if operations.contains(Operation::Timeline) && operations.contains(Operation::Update) {
         return bad(
