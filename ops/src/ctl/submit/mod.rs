@@ -304,6 +304,26 @@ mod tests {
     }
 
     #[test]
+    fn a_submission_from_files_is_known_again_and_one_from_standard_input_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let [list, seeds] = ["list", "seeds"].map(|name| folder.path().join(name));
+        std::fs::write(&list, "1\n").unwrap();
+        std::fs::write(&seeds, "2\n").unwrap();
+        let [list, seeds] = [list, seeds].map(|path| path.display().to_string());
+        let of = |args: &[&str]| {
+            let line = Line::try_parse_from([&["submit"], args].concat()).unwrap();
+            line.submit.fingerprint().unwrap()
+        };
+        let alone = of(&[&list]);
+        assert!(alone.is_some());
+        assert_eq!(of(&[&list]), alone);
+        assert!(of(&[&list, "--seeds", &seeds]).is_some_and(|both| Some(both) != alone));
+        assert_eq!(of(&["-"]), None);
+        assert_eq!(of(&["-", "--seeds", &seeds]), None);
+        assert_eq!(of(&[&list, "--seeds", "-"]), None);
+    }
+
+    #[test]
     fn a_priority_out_of_range_is_a_usage_error() {
         for priority in ["0", "101", "x"] {
             assert!(Line::try_parse_from(["submit", "list", "--priority", priority]).is_err());

@@ -181,3 +181,53 @@ pub fn gone(user: &FailedUser<Gone>) -> Value {
         .map(|gone| json!({ "operation": gone.operation.name(), "reason": gone.reason.name() }));
     json!({ "user": user.user.to_string(), "depth": user.depth, "why": why.collect::<Vec<_>>() })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{SessionId, StorageId};
+
+    use super::*;
+
+    #[test]
+    fn a_change_of_the_members_keeps_its_names_in_json() {
+        let (disk, replaces) = (Some(DiskId(0xab)), Some(DiskId(1)));
+        let joins = MemberChange::Joins { node: 4, address: "h:1".to_owned(), disk, replaces };
+        assert_eq!(
+            change(&joins),
+            json!({
+                "change": "joins",
+                "node": 4,
+                "address": "h:1",
+                "disk": "00000000000000ab",
+                "replaces": "0000000000000001",
+            })
+        );
+        let first = MemberChange::Joins { node: 4, address: "h:1".to_owned(), disk: None, replaces: None };
+        assert_eq!((&change(&first)["disk"], &change(&first)["replaces"]), (&Value::Null, &Value::Null));
+        let leaves = MemberChange::Leaves { node: 5, disk: DiskId(2) };
+        assert_eq!(change(&leaves), json!({ "change": "leaves", "node": 5, "disk": "0000000000000002" }));
+    }
+
+    #[test]
+    fn a_session_keeps_its_names_in_json() {
+        let status = SessionStatus {
+            id: SessionId(9),
+            node: 3,
+            storage: StorageId(255),
+            workers: 16,
+            leased: 2,
+            completed: 70,
+            silent_ms: 1_500,
+        };
+        let expected = json!({
+            "id": 9,
+            "node": 3,
+            "storage": "00000000000000ff",
+            "workers": 16,
+            "leased": 2,
+            "completed": 70,
+            "silent_ms": 1_500,
+        });
+        assert_eq!(session(&status), expected);
+    }
+}
