@@ -19,6 +19,7 @@ mod failover;
 mod far;
 mod full_load;
 mod handover;
+mod hosts;
 mod idle;
 mod install;
 mod latency;
@@ -101,6 +102,8 @@ pub enum Benchmark {
     Mirror,
     /// One account with very many followers: memory of the node that fetches and analyses them.
     Celebrity,
+    /// Accounts of thousands of hosts, of which some hang.
+    Hosts,
     /// An idle cluster.
     Idle,
     /// etcd, Redis and Scrapy in comparison with this project; `ops/bench --peers` installs them.
@@ -133,6 +136,7 @@ impl Benchmark {
             Self::Copies => "copies",
             Self::Mirror => "mirror",
             Self::Celebrity => "celebrity",
+            Self::Hosts => "hosts",
             Self::Idle => "idle",
             Self::Peers => "peers",
         }
@@ -178,6 +182,7 @@ impl Benchmark {
             Self::Copies => copies::measure(settings, report).await,
             Self::Mirror => mirror::measure(settings, report).await,
             Self::Celebrity => celebrity::measure(settings, report).await,
+            Self::Hosts => hosts::measure(settings, report).await,
             Self::Idle => idle::measure(settings, report).await,
             Self::Peers => peers::measure(settings, report).await,
         }
@@ -217,6 +222,9 @@ pub struct Settings {
     /// Followers of the account in `celebrity`; 10000000 in the table in ops/docs/benchmarks.md.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub followers: u64,
+    /// Hosts in `hosts`.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub hosts: u32,
     /// Measure everything, including etcd, Redis and Scrapy for comparison.
     #[arg(long)]
     pub peers: bool,

@@ -29,11 +29,13 @@ impl Targets {
     /// Creates an empty crawl. Discovered accounts are appended to its queue; its own targets are the
     /// accounts from index `first` on.
     pub(super) async fn open(client: Client, operation: Operation, first: u64) -> anyhow::Result<Self> {
-        Self::open_for(client, Operations::only(operation), Traversal::Bfs, first).await
+        let source = SourceName::default();
+        Self::open_for(client, source, Operations::only(operation), Traversal::Bfs, first).await
     }
 
     async fn open_for(
         client: Client,
+        source: SourceName,
         operations: Operations,
         traversal: Traversal,
         first: u64,
@@ -46,7 +48,7 @@ impl Targets {
             follow: None,
             priority: 10,
             fingerprint: None,
-            source: SourceName::default(),
+            source,
             spend_limit: None,
         };
         let create = Write::CreateCrawl { request: client.request_id(), spec };
@@ -98,13 +100,23 @@ impl Targets {
     }
 }
 
-/// Submits a crawl of these accounts; discovered accounts go to its frontier.
+/// Submits a crawl of these accounts of the default source; discovered accounts go to its frontier.
 pub(super) async fn submit(
     client: Client,
     operations: Operations,
     users: impl IntoIterator<Item = UserId>,
 ) -> anyhow::Result<CrawlId> {
-    let mut targets = Targets::open_for(client, operations, Traversal::Default, 0).await?;
+    submit_to(client, SourceName::default(), operations, users).await
+}
+
+/// Submits a crawl of these accounts of a source; discovered accounts go to its frontier.
+pub(super) async fn submit_to(
+    client: Client,
+    source: SourceName,
+    operations: Operations,
+    users: impl IntoIterator<Item = UserId>,
+) -> anyhow::Result<CrawlId> {
+    let mut targets = Targets::open_for(client, source, operations, Traversal::Default, 0).await?;
     let mut users = users.into_iter();
     loop {
         let chunk: Vec<_> = users.by_ref().take(CHUNK as usize).collect();

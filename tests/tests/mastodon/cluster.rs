@@ -16,6 +16,7 @@ fn settings(folder: &std::path::Path, fediverse: &Fediverse) -> anyhow::Result<S
     let file = folder.join("settings.toml");
     let text = format!(
         "[source.fedi]\nkind = \"mastodon\"\ncontact = \"me@example.org\"\ngateway = \"{}\"\n\
+         host-gone-after = \"3s\"\n\
          token-files = {{ \"h3.test\" = \"h3.token\", \"h4.test\" = \"h4.token\" }}\n",
         fediverse.url()
     );
@@ -24,7 +25,7 @@ fn settings(folder: &std::path::Path, fediverse: &Fediverse) -> anyhow::Result<S
 }
 
 /// Submits a list, as soon as the cluster knows sources.
-async fn submit(cluster: &Cluster, list: &str, flags: &[&str]) -> anyhow::Result<CrawlId> {
+pub async fn submit(cluster: &Cluster, list: &str, flags: &[&str]) -> anyhow::Result<CrawlId> {
     eventually("the cluster's version has risen", async || match cluster.submit_list(list, flags).await {
         Err(error) if error.to_string().contains("needs cluster version") => Ok(None),
         other => other.map(Some),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::pending;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hyper::body::Incoming;
@@ -78,11 +78,11 @@ impl Api {
         request: &Request<Incoming>,
     ) -> Result<Response<Body>, Broken> {
         let path = request.uri().path();
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let asked = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         if let Some(action) = path.strip_prefix("/_emulator/") {
             return Ok(self.control(action).finish(0, None));
         }
-        let host = self.population.host(host);
+        let host = self.population.host(asked);
         let kind = host.map_or(HostKind::Gone, |host| self.population.kind(host));
         let (Some(host), false) = (host, kind == HostKind::Gone) else {
             self.books().stats.broken += 1;
@@ -96,7 +96,11 @@ impl Api {
         let query = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
         let query = query.into_owned().collect();
         let bearer = request.headers().get(AUTHORIZATION).and_then(|bearer| bearer.to_str().ok());
-        let domain = Population::domain(host);
+        // Links name a host as it was asked for.
+        let domain = match asked.parse::<SocketAddr>() {
+            Ok(address) => address.to_string(),
+            Err(_) => Population::domain(host),
+        };
         let call = Call { host, kind, domain, path, query, signed: bearer.is_some() };
         let allowance = self.charge(&call, from, bearer);
         let reply = match &allowance {

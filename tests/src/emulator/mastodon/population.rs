@@ -1,11 +1,17 @@
 //! The accounts of all hosts.
 
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{PoisonError, RwLock};
+
 use bytes::Bytes;
 
 use super::{FediverseOptions, HostKind, ids};
 use crate::emulator::world::{Synthetic, World, draw, unit};
 use crate::emulator::{EmulatorError, SyntheticOptions};
 
+/// The address of host 0, which there is not.
+const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 0);
 /// The host of followers beyond the population.
 const AWAY: &str = "away.test";
 /// Names of accounts, in mixed case.
@@ -32,6 +38,7 @@ pub enum Standing {
 /// The hosts and their accounts. Accounts are numbered from 1 over all hosts.
 pub(super) struct Population {
     world: Synthetic,
+    kinds: RwLock<BTreeMap<u32, HostKind>>,
     pub options: FediverseOptions,
 }
 
@@ -51,18 +58,27 @@ impl Population {
             celebrity: options.celebrity,
             ..SyntheticOptions::new(users, options.seed)
         })?;
-        Ok(Self { world, options })
+        Ok(Self { world, kinds: RwLock::new(options.kinds.clone()), options })
     }
 
-    /// The host with a name.
+    /// The host with a name, or with the address 127.1.0.0 and its number.
     pub fn host(&self, domain: &str) -> Option<u32> {
+        if let Ok(SocketAddr::V4(address)) = domain.parse::<SocketAddr>() {
+            let number = u32::from(*address.ip()).checked_sub(u32::from(FIRST_ADDRESS))?;
+            return (1..=self.options.hosts).contains(&number).then_some(number);
+        }
         let domain = domain.to_ascii_lowercase();
         let number: u32 = domain.strip_prefix('h')?.strip_suffix(".test")?.parse().ok()?;
         ((1..=self.options.hosts).contains(&number) && domain == format!("h{number}.test")).then_some(number)
     }
 
     pub fn kind(&self, host: u32) -> HostKind {
-        self.options.kinds.get(&host).copied().unwrap_or_default()
+        self.kinds.read().unwrap_or_else(PoisonError::into_inner).get(&host).copied().unwrap_or_default()
+    }
+
+    /// A host becomes another one.
+    pub fn set_kind(&self, host: u32, kind: HostKind) {
+        self.kinds.write().unwrap_or_else(PoisonError::into_inner).insert(host, kind);
     }
 
     pub fn domain(host: u32) -> String {

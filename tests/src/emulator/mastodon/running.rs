@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::api::Api;
 use super::population::Population;
-use super::{FediverseOptions, Standing, server};
+use super::{FediverseOptions, HostKind, Standing, server};
 use crate::emulator::EmulatorError;
 
 /// Counters since the start.
@@ -64,6 +64,11 @@ impl Fediverse {
     /// The token that a host (from 1) accepts.
     pub fn token(host: u32) -> String {
         Api::token(host)
+    }
+
+    /// Host `number` (from 1) becomes another one.
+    pub fn change(&self, number: u32, kind: HostKind) {
+        self.api.population.set_kind(number, kind);
     }
 
     /// Counters since the start.
