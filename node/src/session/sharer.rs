@@ -19,6 +19,9 @@ const IDLE_LOOK: Duration = Duration::from_millis(250);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// How often it is looked whether the cluster shares budgets yet.
 const VERSION_LOOK: Duration = Duration::from_millis(100);
+/// How long budgets that may be shared wait for the cluster to share them. After that it has members of an older release,
+/// and each node keeps its own.
+const VERSION_PATIENCE: Duration = Duration::from_secs(15);
 /// How long one attempt of a report may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -58,8 +61,12 @@ impl Sharer {
         while tracker.applied_index() < session.0 {
             sleep(LOOK).await;
         }
+        let begun = self.clock.monotonic();
         while !tracker.knows_shares() {
-            self.ledger.shared(|shared| shared.decide(false));
+            // A new cluster's version rises within seconds. Until it has, nodes that begin to send would each count alone.
+            if self.clock.monotonic() >= begun + VERSION_PATIENCE {
+                self.ledger.shared(|shared| shared.decide(false));
+            }
             sleep(VERSION_LOOK).await;
         }
         let wake = self.ledger.shared(|shared| {
