@@ -25,7 +25,7 @@
 //! it. When they report that it was never sent, or that the old window counted it (answers name their window), it can be
 //! granted again. An answer that names a newer window sets it as well, whoever sent the request and whenever.
 //!
-//! *A window ends* by [share time](time::ShareTime), which never runs faster than the real one: the end is counted from
+//! *A window ends* by a time of its own, which never runs faster than the real one: the end is counted from
 //! when the state applies what an answer told, which is later than when the answer came. A node ends the validity of its
 //! share earlier, whatever the delays: it counts from before its report was sent, and takes off a hundredth for clocks
 //! that run at different speeds. Between the real end and these two a request counts in the next window, and what its
