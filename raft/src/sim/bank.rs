@@ -106,7 +106,7 @@ impl Purse {
         if self.over || tracker.cluster_version() < FIRST_MONEY {
             return;
         }
-        for _ in 0..dice.next_u64() % 4 {
+        for _ in 0..dice.next_u64() % 6 {
             self.send(bank, dice);
         }
         let report = match self.unanswered.clone() {
@@ -140,11 +140,13 @@ impl Purse {
     fn send(&mut self, bank: &Bank, dice: &SeededEntropy) {
         let worst = (10 * (1 + dice.next_u64() % 8)).min(self.share.free());
         let Some(taken) = self.share.take(worst).filter(|_| worst > 0) else { return };
-        let (date, cost) = (bank.date(dice), worst - dice.next_u64() % (worst / 2 + 1));
-        bank.bill(date, cost);
-        if dice.next_u64() % 8 == 0 {
+        let (date, is_lost) = (bank.date(dice), dice.next_u64() % 8 == 0);
+        if is_lost {
+            bank.bill(date, worst);
             return self.share.unanswered(taken);
         }
+        let cost = worst - dice.next_u64() % (worst / 2 + 1);
+        bank.bill(date, cost);
         self.share.answered(taken, cost);
         self.date = self.date.max(date);
     }

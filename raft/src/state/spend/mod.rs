@@ -76,10 +76,11 @@
 //! # Bounds
 //!
 //! At most [`MAX_APPS`] apps, [`MAX_CRAWLS`] crawls, [`MAX_SESSIONS`] sessions, [`MAX_BLOCKS`] blocks, and
-//! [`MAX_CHANGES`] changes in a report. Each app, crawl, session and block is a small record of its own.
+//! [`MAX_CHANGES`](api::model::MAX_CHANGES) changes in a report. Each app, crawl, session and block is a small record of its own.
 
 mod book;
 mod records;
+mod refusal;
 mod share;
 #[cfg(test)]
 mod simulation;
@@ -94,11 +95,13 @@ use serde::{Deserialize, Serialize};
 use storage::planted::{Bug, planted};
 
 use crate::model::{
-    AppName, AppTerms, Change, CrawlId, Exhausted, MAX_APP_NAME, MAX_APPS, MAX_CHANGES, Mark, Outcome,
-    SessionId, SpendAnswer, SpendReport, SpendStatus,
+    AppName, AppTerms, Change, CrawlId, Exhausted, MAX_APP_NAME, MAX_APPS, Mark, Outcome, SessionId,
+    SpendAnswer, SpendReport, SpendStatus,
 };
 
 use book::{AppBook, CrawlBook};
+pub use refusal::SpendRefusal;
+use refusal::check_size;
 pub use share::{Share, Taken};
 
 /// Most crawls with a book.
@@ -111,34 +114,6 @@ pub const MAX_BLOCKS: usize = 8192;
 /// Part of what is left that one grant takes at the most, so that near the limit several sessions get something and
 /// pages get smaller instead of one block stopping the rest.
 const LARGEST_PART: u64 = 4;
-
-/// Why a report or a setting is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SpendRefusal {
-    /// The session has ended, or was never opened.
-    #[error("session {0} holds no money: it has ended; drop its shares")]
-    NoSession(SessionId),
-    /// A number that is neither the last one nor the next.
-    #[error(
-        "report {got} of session {session} is out of turn after report {last}; drop the session's shares and open a new one"
-    )]
-    OutOfTurn {
-        /// The session.
-        session: SessionId,
-        /// The report's number.
-        got: u64,
-        /// The last number that was applied.
-        last: u64,
-    },
-    /// More than the bounds allow.
-    #[error("{what}: at most {most} are allowed")]
-    TooMany {
-        /// What there are too many of.
-        what: &'static str,
-        /// The bound.
-        most: usize,
-    },
-}
 
 /// What is known of a session's reports.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -483,20 +458,5 @@ impl Spend {
             book.check(*id, by_crawl.get(id).copied().unwrap_or(0))?;
         }
         Ok(())
-    }
-}
-
-fn check_size(report: &SpendReport) -> Result<(), SpendRefusal> {
-    let too_many = |what, most| Err(SpendRefusal::TooMany { what, most });
-    if report.changes.len() > MAX_CHANGES {
-        return too_many("changes in a report", MAX_CHANGES);
-    }
-    if report.dates.len() > MAX_APPS || report.apps.len() > MAX_APPS {
-        return too_many("apps in a report", MAX_APPS);
-    }
-    let mut names = report.apps.iter().map(|(app, _)| app).chain(report.changes.iter().map(Change::app));
-    match names.any(|name| name.len() > MAX_APP_NAME) {
-        true => too_many("bytes in the name of an app", MAX_APP_NAME),
-        false => Ok(()),
     }
 }

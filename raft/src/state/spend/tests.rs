@@ -2,7 +2,7 @@
 
 use super::super::persist::Changes;
 use super::*;
-use crate::model::{AppStatus, CycleRule};
+use crate::model::{AppStatus, CycleRule, MAX_CHANGES};
 
 pub(super) const HOUR: u64 = 3600;
 
