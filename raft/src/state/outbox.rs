@@ -362,3 +362,24 @@ impl KeptEvents {
         events.filter(|event| event.id > self.after).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_that_are_numbered_well_and_whose_ids_do_not_grow_violate_the_invariant() {
+        let mut outbox = Outbox::default();
+        outbox.resize(1 << 20);
+        let kind = || EventKind::Leader { node: 1, term: 1 };
+        for index in [4, 6] {
+            outbox.begin(index);
+            outbox.push(0, kind());
+            outbox.check().unwrap();
+        }
+        outbox.begin(5);
+        outbox.push(0, kind());
+        let said = outbox.check().unwrap_err();
+        assert!(said.starts_with("event 3 ") && said.contains("follows 2 "), "{said}");
+    }
+}

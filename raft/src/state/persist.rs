@@ -324,3 +324,29 @@ pub fn write_checkpoint(
 pub(super) fn scan(store: &dyn StateStore, (start, end): (Vec<u8>, Vec<u8>)) -> Entries {
     store.scan(&start, Some(&end))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_as_large_as_the_store_takes_and_a_larger_one_is_named() {
+        for (key, value, fits) in [
+            (MAX_KEY_BYTES, MAX_VALUE_BYTES, true),
+            (MAX_KEY_BYTES + 1, 0, false),
+            (MAX_KEY_BYTES + 9, 0, false),
+            (1, MAX_VALUE_BYTES + 1, false),
+            (1, MAX_VALUE_BYTES + 9, false),
+        ] {
+            let mut changes = Changes::default();
+            changes.put("crawl", vec![7; key], vec![0; value]);
+            assert_eq!(
+                (changes.records.len(), changes.refused.is_none()),
+                (usize::from(fits), fits),
+                "{key} {value}"
+            );
+            let said = changes.refused.unwrap_or_default();
+            assert!(fits || said.starts_with("the crawl (key 07"), "{said}");
+        }
+    }
+}

@@ -190,3 +190,74 @@ impl State {
         accounts.seen_and_frontier(&**self.outcomes.store(), id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use storage::state::{Entries, Entry, MemoryStore, Result};
+
+    use super::*;
+
+    /// A store that says how much of the disk it takes, and counts how often it is rewritten.
+    struct Fragmented {
+        inner: MemoryStore,
+        on_disk: u64,
+        rewritten: AtomicU64,
+    }
+
+    impl StateStore for Fragmented {
+        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+            self.inner.get(key)
+        }
+        fn scan(&self, start: &[u8], end: Option<&[u8]>) -> Entries {
+            self.inner.scan(start, end)
+        }
+        fn write(&self, batch: WriteBatch) -> Result<()> {
+            self.inner.write(batch)
+        }
+        fn replace_all(&self, entries: &mut dyn Iterator<Item = Result<Entry>>) -> Result<()> {
+            self.rewritten.fetch_add(1, Ordering::Relaxed);
+            self.inner.replace_all(entries)
+        }
+        fn size_on_disk(&self) -> Result<u64> {
+            Ok(self.on_disk)
+        }
+    }
+
+    #[test]
+    fn the_removal_of_records_says_when_it_has_removed_the_last_ones_and_not_when_there_are_none() {
+        let store = MemoryStore::new();
+        let mut batch = WriteBatch::new();
+        let most = REMOVED_AT_ONCE as u64;
+        (0..most).for_each(|n| batch.put(keys::seen_text(CrawlId(1), &n.to_string()), b""));
+        batch.put(keys::seen_text(CrawlId(2), "a"), b"");
+        store.write(batch).unwrap();
+        let removed = |deleted: &[CrawlId]| remove(&store, deleted, &mut WriteBatch::new()).unwrap();
+        assert!(!removed(&[]));
+        assert!(removed(&[CrawlId(1)]) && removed(&[CrawlId(2)]));
+        assert!(!removed(&[CrawlId(1), CrawlId(2)]), "one is left");
+    }
+
+    #[test]
+    fn a_store_is_rewritten_if_it_is_large_and_more_than_half_of_it_is_free() {
+        // 300 records of 40,004 bytes.
+        const USED: u64 = 300 * 40_004;
+        for (on_disk, rewritten) in
+            [(WORTH_SHRINKING - 1, 0), (2 * USED, 0), (2 * USED + 2, 1), (4 * USED, 1)]
+        {
+            let store = Fragmented { inner: MemoryStore::new(), on_disk, rewritten: AtomicU64::new(0) };
+            let mut batch = WriteBatch::new();
+            (0..300_u32).for_each(|n| batch.put(n.to_be_bytes(), vec![1; 40_000]));
+            store.write(batch).unwrap();
+            shrink(&store).unwrap();
+            assert_eq!(store.rewritten.load(Ordering::Relaxed), rewritten, "{on_disk} bytes");
+            assert_eq!(store.scan(&[], None).count(), 300);
+        }
+        for (on_disk, rewritten) in [(WORTH_SHRINKING - 1, 0), (WORTH_SHRINKING, 1)] {
+            let store = Fragmented { inner: MemoryStore::new(), on_disk, rewritten: AtomicU64::new(0) };
+            shrink(&store).unwrap();
+            assert_eq!(store.rewritten.load(Ordering::Relaxed), rewritten, "{on_disk} bytes");
+        }
+    }
+}

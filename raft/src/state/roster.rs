@@ -280,6 +280,77 @@ mod tests {
     }
 
     #[test]
+    fn an_admission_has_an_address_that_fits_and_can_be_taken_back_until_a_disk_came() {
+        let mut roster = Roster::default();
+        assert!(!roster.is_formed());
+        roster.change(RosterChange::Formed).unwrap();
+        assert!(roster.is_formed());
+        for (length, fits) in [(0, false), (1, true), (MAX_ADDRESS, true), (MAX_ADDRESS + 1, false)] {
+            let address = "h".repeat(length);
+            let admitted = roster.change(RosterChange::Admit { node: 3, address, replaces: None });
+            assert_eq!(admitted.is_ok(), fits, "{length}");
+        }
+        let withdraw = || RosterChange::Withdraw { node: 3 };
+        let nodes: Vec<NodeId> = roster.entries().map(|(node, _)| node).collect();
+        assert_eq!((nodes, roster.entry(4)), (vec![3], None));
+        roster.change(withdraw()).unwrap();
+        assert_eq!((roster.entry(3), roster.entries().count()), (None, 0));
+        assert!(roster.change(withdraw()).unwrap_err().contains("node 3"));
+        roster.change(admit(3, None)).unwrap();
+        roster.change(RosterChange::Bind { node: 3, disk: NEW }).unwrap();
+        assert!(roster.change(withdraw()).is_err());
+        assert!(matches!(roster.entry(3), Some(RosterEntry::Joins { disk: Some(NEW), .. })));
+    }
+
+    #[test]
+    fn a_node_that_leaves_takes_the_disk_along_that_was_let_in_in_its_place() {
+        let mut roster = Roster::default();
+        roster.change(admit(3, Some(OLD))).unwrap();
+        roster.change(RosterChange::Bind { node: 3, disk: NEW }).unwrap();
+        roster.change(RosterChange::Leave { member: MemberId { node: 3, disk: OLD } }).unwrap();
+        assert_eq!(roster.departed(NEW).map(|gone| gone.member), Some(MemberId { node: 3, disk: NEW }));
+        // A new disk that has become the member leaves as the member.
+        roster.change(admit(4, Some(DiskId(7)))).unwrap();
+        roster.change(RosterChange::Bind { node: 4, disk: DiskId(8) }).unwrap();
+        roster.change(RosterChange::Leave { member: MemberId { node: 4, disk: DiskId(8) } }).unwrap();
+        assert_eq!(roster.departed(DiskId(8)), None, "it has not left yet");
+        for node in 100..100 + MAX_ENTRIES as u64 {
+            let _full = roster.change(RosterChange::Leave { member: MemberId { node, disk: OLD } });
+        }
+        assert_eq!(roster.entries().count(), MAX_ENTRIES);
+        roster.change(RosterChange::Leave { member: MemberId { node: 4, disk: DiskId(8) } }).unwrap();
+    }
+
+    #[test]
+    fn a_disk_that_comes_back_is_told_why_it_cannot() {
+        let member = MemberId { node: 3, disk: DiskId(0xa) };
+        let replaced = Departed { member, successor: Some(DiskId(0xb)) }.to_string();
+        assert!(
+            replaced.contains("disk 000000000000000a of node 3 was replaced by disk 000000000000000b"),
+            "{replaced}"
+        );
+        let removed = Departed { member, successor: None }.to_string();
+        assert!(
+            removed.contains("disk 000000000000000a") && removed.contains("twm-ctl member add 3 "),
+            "{removed}"
+        );
+    }
+
+    #[test]
+    fn a_roster_is_the_same_after_a_restart() {
+        let (mut roster, store) = (Roster::default(), storage::state::MemoryStore::new());
+        roster.change(admit(3, Some(OLD))).unwrap();
+        roster.change(RosterChange::Bind { node: 3, disk: NEW }).unwrap();
+        let (mut changes, mut batch) = (Changes::default(), storage::state::WriteBatch::new());
+        roster.freeze(&mut changes);
+        changes.add_to(&mut batch);
+        store.write(batch).unwrap();
+        let loaded = Roster::load(&store).unwrap();
+        assert_eq!((loaded.entry(3), loaded.sum()), (roster.entry(3), roster.sum()));
+        assert_ne!(loaded.sum(), Roster::default().sum());
+    }
+
+    #[test]
     fn the_largest_roster_fits_into_a_value_of_the_store() {
         let mut roster = Roster::default();
         for node in 0..MAX_DEPARTED as u64 + 5 {

@@ -243,3 +243,20 @@ impl Session {
         self.record.change().last_granted.push(job);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_those_that_were_inserted_up_to_the_most_that_a_record_takes() {
+        // Of a report of up to 65,536 findings.
+        let last = 65_535;
+        let inserted = [0, 1, 7, 8, 13, 500, last, last + 1, usize::MAX];
+        let mut positions = Positions::default();
+        inserted.iter().for_each(|at| positions.insert(*at));
+        for at in (0..600).chain([last - 1, last, last + 1, usize::MAX]) {
+            assert_eq!(positions.contains(at), inserted.contains(&at) && at <= last, "{at}");
+        }
+    }
+}

@@ -166,3 +166,13 @@ fn a_ledger_that_contradicts_itself_is_named() {
     spend.set_crawl(CrawlId(7), Some(100)).unwrap();
     assert_eq!(outcome(&mut spend, 1, 1, 10, want(100, 100)), Outcome::Granted { amount: 100 });
 }
+
+#[test]
+fn a_crawl_that_is_refused_for_its_limit_is_marked_once() {
+    let mut spend = ledger(1000);
+    spend.set_crawl(CrawlId(7), Some(50)).unwrap();
+    outcome(&mut spend, 1, 1, 10, want(30, 30));
+    let mark = Mark::Crawl { crawl: CrawlId(7), percent: 100 };
+    assert_eq!(send(&mut spend, 1, 2, 10, want(30, 30)).marks, [mark]);
+    assert_eq!(send(&mut spend, 1, 3, 10, want(30, 30)).marks, []);
+}

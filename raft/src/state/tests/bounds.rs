@@ -133,3 +133,26 @@ fn refusals_with_long_texts_are_not_remembered_because_a_thousand_would_not_fit_
     }
     tracker.restart();
 }
+
+#[test]
+fn no_more_nodes_have_a_storage_than_fit_in_a_record_and_those_that_have_one_can_come_again() {
+    let mut tracker = Tracker::without_restarts();
+    tracker.state.check_after_commands(false);
+    let open = |node: u64, incarnation| OpenSession {
+        node,
+        incarnation,
+        storage: StorageId(node),
+        workers: 1,
+        shared: false,
+        adopt: false,
+    };
+    for node in 1..=MAX_STORAGES as u64 {
+        let answer = tracker.apply(Mutation::OpenSession(open(node, node)));
+        assert!(matches!(answer, Response::SessionOpened(_)), "{answer:?}");
+    }
+    let refused = tracker.apply(Mutation::OpenSession(open(5_000, 5_000)));
+    let refusal = Refusal::TooManyStorages { most: MAX_STORAGES as u32 };
+    assert_eq!(refused, Response::Refused(refusal));
+    let again = tracker.apply(Mutation::OpenSession(open(7, 6_000)));
+    assert!(matches!(again, Response::SessionOpened(_)), "{again:?}");
+}

@@ -174,11 +174,24 @@ fn each_contradiction_between_two_records_is_told_in_its_own_words() {
 }
 
 #[test]
+fn a_delayed_job_that_is_in_no_queue_stops_the_replica_that_takes_it_out() {
+    let (mut tracker, mut node, job) = unchecked();
+    tracker.tell(&mut node, &job, Finding::Limited { progress: None, after_ms: 700 });
+    let until = tracker.now + 700;
+    assert!(tracker.state.jobs.dequeue_delayed(until, job.id));
+    let failure = apply_to(&mut tracker, Mutation::CancelCrawl { crawl: job.crawl });
+    let text = failure.as_ref().unwrap().to_string();
+    assert!(text.contains("is not in the queue that its record names"), "{text}");
+    assert_eq!(invariant(failure), "TWM-C1");
+}
+
+#[test]
 fn a_small_state_is_checked_after_each_command_and_a_large_one_after_every_64th_entry() {
     for (records, seldom) in [(512, false), (513, true)] {
         let (mut tracker, _, job) = unchecked();
-        // One job, one session, and crawls.
-        for _ in 0..records - 3 {
+        // One job, two sessions, and crawls.
+        tracker.open(2);
+        for _ in 0..records - 4 {
             tracker.create(spec("T"));
         }
         tracker.index = 64 * 20;
@@ -195,7 +208,9 @@ fn a_replica_that_takes_a_snapshot_is_checked_as_it_was_before() {
         let (mut tracker, _, job) = unchecked();
         tracker.restart();
         tracker.state.check_after_commands(checked);
+        let live = Arc::clone(tracker.state.live_events());
         tracker.state = State::load(tracker.store.clone()).unwrap().observed_like(&tracker.state);
+        assert!(Arc::ptr_eq(&live, tracker.state.live_events()), "who looks goes on looking");
         tracker.state.crawls.get_mut(job.crawl).unwrap().users_mut().gone += 1;
         assert_eq!(apply_to(&mut tracker, Mutation::Tick).is_some(), checked);
     }

@@ -189,8 +189,9 @@ fn an_input_that_is_missing_each_time_is_made_a_few_times_and_then_given_up() {
         }
     }
     assert_eq!(done, "FAFAFAFA");
-    let reason = tracker.errors(crawl)[0].why[0].reason.clone();
+    let Failure { reason, attempts, .. } = tracker.errors(crawl)[0].why[0].clone();
     assert!(reason.contains("made 3 times"), "{reason}");
+    assert_eq!(attempts, 1);
 }
 
 #[test]

@@ -81,3 +81,36 @@ fn a_replica_with_another_record_differs_in_the_part_of_that_record() {
     let events = differ(|tracker, _, _| drop(tracker.apply(Mutation::Lead { node: 1, term: 4 })));
     assert_eq!(events, ["events"]);
 }
+
+#[test]
+fn replicas_whose_queues_differ_far_from_their_heads_differ_though_they_have_seen_the_same() {
+    let with_seed = |seed: u64| {
+        let mut tracker = Tracker::without_restarts();
+        let crawl = tracker.create(spec("T"));
+        for (chunk, users, seeds) in [(0, ids([seed]), true), (0, ids(1..=LONG), false)] {
+            tracker.apply(Mutation::AddTargets { crawl, chunk, users, seeds });
+        }
+        tracker.state.digest()
+    };
+    assert_eq!(with_seed(1_400).differences(&with_seed(1_401)), ["accounts"]);
+}
+
+#[test]
+fn replicas_that_know_other_members_or_began_to_keep_profiles_elsewhere_differ() {
+    let members = differ(|tracker, _, _| {
+        let member = MemberId { node: 4, disk: DiskId(9) };
+        tracker.apply(Mutation::Roster(crate::command::RosterChange::Leave { member }));
+    });
+    assert_eq!(members, ["members"]);
+    let profiles = differ(|tracker, _, _| tracker.state.profiles.begin_after(CrawlId(7)));
+    assert_eq!(profiles, ["cluster"]);
+    let differences = |one: u64, other: u64| {
+        let of = |crawl| {
+            let mut tracker = Tracker::without_restarts();
+            tracker.state.profiles.begin_after(CrawlId(crawl));
+            tracker.state.digest()
+        };
+        of(one).differences(&of(other))
+    };
+    assert_eq!(differences(7, 8), ["cluster"]);
+}

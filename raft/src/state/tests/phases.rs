@@ -59,6 +59,19 @@ fn a_cancellation_that_is_repeated_changes_nothing() {
 }
 
 #[test]
+fn a_retry_that_finds_no_error_leaves_a_finished_crawl_as_it_is() {
+    let mut tracker = Tracker::new();
+    tracker.apply(Mutation::KeepEvents { bytes: 1 << 20 });
+    let crawl = tracker.submit(spec("T"), []);
+    let before = (tracker.view(crawl), tracker.state.outbox().newest);
+    assert_eq!(before.0.phase, CrawlPhase::Finished);
+    let request = RequestId { client: 9, sequence: 1 };
+    let retry = Mutation::RetryErrors { request, crawl, user: None, limit: 10 };
+    assert_eq!(tracker.apply(retry), Response::Retried(0));
+    assert_eq!((tracker.view(crawl), tracker.state.outbox().newest), before);
+}
+
+#[test]
 fn a_crawl_that_is_over_cannot_be_cancelled_or_resumed() {
     let mut tracker = Tracker::new();
     let finished = tracker.submit(spec("T"), []);

@@ -9,9 +9,10 @@ fn the_next_jobs_are_those_that_were_handed_back_and_then_fresh_accounts_crawl_b
     let first = tracker.submit(spec("T"), [1, 2, 3]);
     tracker.submit(spec("F"), [7, 8]);
     let mut node = tracker.open(1);
-    let job = tracker.take_one(&mut node);
-    assert_eq!(job.crawl, first);
-    tracker.tell(&mut node, &job, Finding::HandedBack { progress: Some(cursor("page 2")) });
+    // The crawls take turns.
+    for job in tracker.take(&mut node, 4) {
+        tracker.tell(&mut node, &job, Finding::HandedBack { progress: Some(cursor("page 2")) });
+    }
     let next = |operation, user, cursor: Option<&str>| Upcoming {
         operation,
         user: UserId::Number(user),
@@ -19,10 +20,10 @@ fn the_next_jobs_are_those_that_were_handed_back_and_then_fresh_accounts_crawl_b
     };
     let all = [
         next(Operation::Timeline, 1, Some("page 2")),
-        next(Operation::Timeline, 2, None),
+        next(Operation::Timeline, 2, Some("page 2")),
         next(Operation::Timeline, 3, None),
-        next(Operation::Followers, 7, None),
-        next(Operation::Followers, 8, None),
+        next(Operation::Followers, 7, Some("page 2")),
+        next(Operation::Followers, 8, Some("page 2")),
     ];
     for limit in 0..7 {
         assert_eq!(tracker.state.upcoming(limit), all[..limit.min(5)], "at most {limit}");
@@ -115,4 +116,20 @@ fn the_size_of_the_state_counts_jobs_waiting_accounts_frontiers_and_seen_sets() 
     let with_text = tracker.state.sizes();
     assert_eq!(with_text.seen_ids, before.seen_ids + 1);
     assert!((18..=200).contains(&(with_text.seen_bytes - before.seen_bytes)), "{before:?}, {with_text:?}");
+}
+
+#[test]
+fn a_draft_is_unpublished_under_its_lease_until_its_publication_is_confirmed() {
+    let mut tracker = Tracker::new();
+    let crawl = tracker.submit(spec("T"), [1]);
+    let mut node = tracker.open(1);
+    let job = tracker.take_one(&mut node);
+    let unpublished = |tracker: &Tracker, lease| tracker.state.unpublished(job.id, lease);
+    assert_eq!(unpublished(&tracker, job.lease), None, "it is not finished");
+    tracker.tell(&mut node, &job, Finding::Completed { file: true, items: 42 });
+    assert_eq!(unpublished(&tracker, job.lease), Some((crawl, 42)));
+    assert_eq!(unpublished(&tracker, LeaseId(job.lease.0 + 1)), None, "another lease's");
+    assert_eq!(tracker.state.unpublished(JobId(99), job.lease), None);
+    tracker.tell(&mut node, &job, Finding::Published);
+    assert_eq!(unpublished(&tracker, job.lease), None);
 }

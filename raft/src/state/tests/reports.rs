@@ -174,6 +174,9 @@ fn a_job_that_waits_for_its_publication_takes_no_other_finding() {
         let answer = tracker.report(&mut node, vec![(job.id, job.lease, finding.clone())], Wants::NONE);
         assert_eq!(answer.stale, []);
         assert_eq!((tracker.state.crawls(), tracker.jobs()), before, "{finding:?}");
+        // It is told again what to publish if it completes the job again.
+        let completes = matches!(finding, Finding::Completed { file: true, .. });
+        assert_eq!(answer.publish.len(), usize::from(completes), "{finding:?}");
     }
 }
 

@@ -158,6 +158,24 @@ fn seeds_that_come_during_a_checkpoint_stay_in_memory_until_the_next_one() {
 }
 
 #[test]
+fn the_queue_of_a_crawl_that_is_cancelled_during_a_checkpoint_leaves_the_disk_with_the_next_one() {
+    let mut tracker = Tracker::without_restarts();
+    tracker.raise();
+    let crawl = tracker.submit(spec("T"), 1..100);
+    tracker.checkpoint();
+    let frozen = tracker.state.freeze().unwrap();
+    tracker.apply(Mutation::CancelCrawl { crawl });
+    write_checkpoint(&*tracker.store, frozen, Vec::new()).unwrap();
+    drop(tracker.state.checkpoint_written());
+    tracker.checkpoint();
+    let (start, end) = keys::of_crawl(keys::QUEUE, crawl);
+    assert_eq!(tracker.store.scan(&start, Some(&end)).count(), 0);
+    tracker.restart();
+    assert_eq!(tracker.view(crawl).queued, 0);
+    assert!(tracker.weight().0 <= EMPTY);
+}
+
+#[test]
 fn only_an_ended_crawl_is_deleted_and_deleting_it_again_does_no_harm() {
     for mut tracker in trackers() {
         let crawl = tracker.submit(spec("T"), [1]);

@@ -41,3 +41,13 @@ fn jobs_whose_files_lie_on_an_absent_storage_are_named_with_it() {
     tracker.open_on(1, 1);
     assert_eq!(tracker.state.waits(crawl).pinned[0].absent_since, None);
 }
+
+#[test]
+fn a_summary_says_when_more_jobs_are_delayed_than_it_looked_at() {
+    let mut tracker = Tracker::without_restarts();
+    let crawl = tracker.submit(spec("T"), [1]);
+    (0..10_000).for_each(|n| tracker.state.jobs.enqueue_delayed(5, JobId(100 + n)));
+    assert!(!tracker.state.waits(crawl).partial);
+    tracker.state.jobs.enqueue_delayed(5, JobId(99));
+    assert!(tracker.state.waits(crawl).partial);
+}
