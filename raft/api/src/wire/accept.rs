@@ -409,6 +409,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_query_holds_room_for_its_answer_and_another_call_only_for_itself() {
+        let held = async |request| {
+            let all = ByteBudget::of_all(8 << 20);
+            let (mut ours, theirs) = duplex(4096);
+            let budget = ByteBudget::of_host(8 << 20, all.clone());
+            let mut calls = Box::pin(calls_on(theirs, Purpose::Api, budget));
+            let bytes = frame(&api(1, request));
+            let (_, call) = tokio::join!(ours.write_all(&bytes), calls.next());
+            let _call = call.unwrap().unwrap();
+            (8 << 20) - all.available_permits() * 1024
+        };
+        assert_eq!(held(ApiRequest::Query(Query::Crawls)).await, QUERY_ANSWER);
+        let small = held(ApiRequest::NodeStatus).await;
+        assert!((1..=16 << 10).contains(&small), "{small} bytes");
+    }
+
+    #[tokio::test]
     async fn calls_wait_for_room_and_are_all_answered() {
         // Room for two queries at a time.
         let all = ByteBudget::of_all(2 << 20);

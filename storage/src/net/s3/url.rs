@@ -222,6 +222,13 @@ mod tests {
             assert_eq!(error.problem, problem, "{text}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }
+        for login in ["key@", ":secret@", "@"] {
+            let error = S3Url::parse(&format!("s3://{login}twm/x")).unwrap_err();
+            assert!(error.problem.starts_with("it takes no user and no password"), "{login}: {error}");
+            assert!(error.to_string().contains("s3://***@twm/x"), "{error}");
+        }
+        assert!(S3Url::parse("twm/x").unwrap_err().to_string().contains("twm/x"));
+        assert!(S3Url::parse(&format!("s3://twm/{}", "x".repeat(512))).is_ok());
         let long = format!("s3://twm/{}", "x".repeat(513));
         assert_eq!(S3Url::parse(&long).unwrap_err().problem, "its prefix has more than 512 bytes");
     }
