@@ -50,7 +50,7 @@ SECONDS_OF_OTHERS = 60
 LONGEST_TEST = 120
 # Tests share a process up to so many seconds in sum.
 SECONDS_OF_A_PROCESS = 0.5
-MEMORY = 4 << 30
+MEMORY = 8 << 30
 AT_ONCE = 4
 NICENESS = 8
 SKIPPED = None
@@ -335,7 +335,8 @@ def trace(program, prefix=""):
     tests = [Test(package, kind, path, folder, line.removesuffix(": test")) for line in listed.splitlines()
              if line.endswith(": test") and line.startswith(prefix) and not (SKIPPED and SKIPPED.search(line))]
     tests = [test for test in at_once(trace_one, tests) if test]
-    kept.write_text(json.dumps([(test.name, test.seconds, sorted(test.reached)) for test in tests]))
+    if not SKIPPED:
+        kept.write_text(json.dumps([(test.name, test.seconds, sorted(test.reached)) for test in tests]))
     return tests
 
 
