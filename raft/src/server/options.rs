@@ -147,3 +147,35 @@ impl TrackerOptions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use storage::env::{SeededEntropy, SystemClock};
+
+    use super::*;
+
+    #[test]
+    fn rafts_settings_keep_the_promise_and_its_times_follow_those_of_the_tracker() {
+        let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SeededEntropy::new(1)));
+        let mut options =
+            TrackerOptions::new(1, "main".to_owned(), BTreeMap::new(), PathBuf::new(), clock, entropy);
+        options.election_timeout = (Duration::from_millis(800), Duration::from_millis(1_600));
+        options.log_kept = 5_000;
+        let config = options.raft_config();
+        assert_eq!(config.cluster_name, "main");
+        // Half of the shortest timeout: one lost heartbeat begins no election.
+        let times = (config.election_timeout_min, config.election_timeout_max, config.heartbeat_interval);
+        assert_eq!(times, (800, 1_600, 400));
+        // A node that was cut off disturbs nobody, a restarted leader proves what it has, and a log that lost entries
+        // is not continued.
+        assert_eq!((config.enable_pre_vote, config.enable_leader_restore), (Some(true), Some(false)));
+        assert_eq!(config.allow_log_reversion, Some(false));
+        // Checkpoints and snapshots are made by the replica.
+        assert!(matches!(config.snapshot_policy, openraft::SnapshotPolicy::Never));
+        // A follower gets a snapshot only if it lags behind more than the log keeps.
+        assert_eq!((config.max_in_snapshot_log_to_keep, config.replication_lag_threshold), (5_000, 10_000));
+        options.log_kept = 60;
+        assert_eq!(options.raft_config().replication_lag_threshold, 2_000);
+        assert!(config.validate().is_ok());
+    }
+}
