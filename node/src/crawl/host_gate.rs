@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Failures in a row that a host is forgiven that has answered before.
 const FORGIVEN: u32 = 2;
 /// First and longest rest.
-const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// When a job asks again whose host is being probed.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Most hosts that are named in a status.

@@ -63,15 +63,17 @@ pub(super) enum HostWait {
     Busy,
     /// Its budget is spent on all addresses.
     Limited,
-    /// It does not answer.
+    /// It has not answered this job's request.
     Away { what: String },
+    /// It has not answered those of others, and rests: it was not asked for this job.
+    Resting { what: String },
 }
 
 impl JobError {
     /// The same for a job that needs the host for one of many accounts, and does not wait for it.
     pub(super) fn of_one_among_many(self) -> Self {
         match self {
-            Self::HostWaits { after, why: HostWait::Away { what }, .. } => {
+            Self::HostWaits { after, why: HostWait::Away { what } | HostWait::Resting { what }, .. } => {
                 Self::Retryable { what, after: Some(after) }
             }
             Self::HostWaits { after, .. } => Self::Limited { after },

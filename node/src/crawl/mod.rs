@@ -267,7 +267,9 @@ impl Crawler {
                 let gone_after_ms = millis(network.host_gone_after);
                 HostTrouble::Away { reason: cut(what), gone_after_ms }
             }
-            (HostWait::Away { what }, _) => {
+            // The cluster learns that from whoever asks.
+            (HostWait::Resting { .. }, _) if queues => HostTrouble::Busy,
+            (HostWait::Away { what } | HostWait::Resting { what }, _) => {
                 let own = Backoff::new(RETRY.0, RETRY.1).after(job.attempt, &*self.parts.entropy);
                 let after_ms = millis(own.max(after));
                 return Finding::Failed { progress, reason: cut(what), after_ms, retry: true };

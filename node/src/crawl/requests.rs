@@ -261,7 +261,7 @@ fn is_no_answer(delivery: Delivery) -> bool {
 fn waits_for(host: String, closed: Closed) -> JobError {
     let (after, why) = match closed {
         Closed::Busy => (BUSY_AGAIN, HostWait::Busy),
-        Closed::Away { rest, what } => (rest, HostWait::Away { what }),
+        Closed::Away { rest, what } => (rest, HostWait::Resting { what }),
     };
     JobError::HostWaits { host, after, why }
 }

@@ -59,6 +59,14 @@ pub(super) struct HostRecord {
 }
 
 impl HostRecord {
+    /// A host that was given up is away as before: the next probe decides.
+    pub(super) fn ask_again(&mut self) {
+        if let Trouble::Gone { reason, gone_after_ms } = &mut self.trouble {
+            let (reason, gone_after_ms) = (std::mem::take(reason), *gone_after_ms);
+            self.trouble = Trouble::Away { reason, gone_after_ms };
+        }
+    }
+
     /// When a host for which nobody waits is forgotten.
     pub(super) fn forgotten_at(&self) -> u64 {
         self.until.saturating_add(match self.trouble {

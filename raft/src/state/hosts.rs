@@ -96,9 +96,10 @@ impl State {
             if same && clock < host.until {
                 return;
             }
-            // A node that has no budget for the host has not asked it: that does not say that it answers.
+            // Who has no budget for the host, or lets it rest, has not asked it: that says nothing about it.
             let is_away = matches!(host.trouble, Trouble::Away { .. } | Trouble::Gone { .. });
             if is_away && !matches!(found, HostTrouble::Away { .. }) {
+                host.ask_again();
                 host.until = host.until.max(clock.saturating_add(after_ms.clamp(SHORTEST, REST.1)));
                 return;
             }

@@ -177,7 +177,7 @@ impl Finding {
 /// Why a host takes no request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostTrouble {
-    /// The node has enough requests in flight to it.
+    /// The node has enough requests in flight to it, or lets it rest: it has not asked it for this job.
     Busy,
     /// The node's budget for it is spent.
     Limited,

@@ -256,6 +256,39 @@ fn a_host_that_is_away_for_too_long_fails_its_accounts_with_all_they_had_left_an
 }
 
 #[test]
+fn an_account_of_a_host_that_was_given_up_fails_again_only_if_the_host_is_asked_in_vain() {
+    let mut tracker = Tracker::today();
+    let crawl = tracker.submit_ids(spec("T"), accounts("away", 0..2));
+    let mut node = tracker.open(1);
+    for wait in [0, GONE_AFTER] {
+        tracker.wait(wait);
+        let job = tracker.take_one(&mut node);
+        tracker.tell(&mut node, &job, away("away"));
+    }
+    tracker.wait(1);
+    assert_eq!(tracker.users(crawl).failed, 2);
+    let request = RequestId { client: 9, sequence: 9 };
+    let retry = Mutation::RetryErrors { request, crawl, user: None, limit: 1_000 };
+    assert_eq!(tracker.apply(retry), Response::Retried(2));
+    // The node still lets the host rest.
+    let busy = |after_ms| {
+        let trouble = HostTrouble::Busy;
+        Finding::WaitsForHost { progress: None, host: "away".to_owned(), after_ms, trouble }
+    };
+    for job in tracker.take(&mut node, 2) {
+        tracker.tell(&mut node, &job, busy(30_000));
+    }
+    tracker.wait(29_999);
+    assert_eq!((tracker.users(crawl).failed, tracker.take(&mut node, 9).len()), (0, 0));
+    tracker.wait(1);
+    let probe = tracker.take_one(&mut node);
+    tracker.tell(&mut node, &probe, done());
+    let last = tracker.take_one(&mut node);
+    tracker.tell(&mut node, &last, done());
+    assert_eq!(tracker.users(crawl).completed, 2);
+}
+
+#[test]
 fn accounts_that_are_found_after_their_host_was_given_up_do_not_wait_for_it_again() {
     let mut tracker = Tracker::today();
     tracker.submit_ids(spec("T"), accounts("away", 0..1));
