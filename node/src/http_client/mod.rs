@@ -25,9 +25,9 @@ use guard::Resolver;
 
 use crate::rate::{Delivery, RateInfo};
 
-/// How long a connection is kept that nobody uses. A walk uses its own again within moments; those of a crawl of thousands of
-/// hosts would add up.
-const KEPT_IDLE: Duration = Duration::from_secs(15);
+/// How long a connection is kept that nobody uses. A walk uses its own again within moments. Those of a crawl of thousands of
+/// hosts add up: each keeps a buffer of the size of the pages that came over it.
+const KEPT_IDLE: Duration = Duration::from_secs(2);
 /// Most connections to one host that are kept although nobody uses them, if a stranger has named it.
 const IDLE_PER_STRANGER: usize = 2;
 
