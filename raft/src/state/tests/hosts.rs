@@ -135,6 +135,7 @@ fn a_node_without_a_budget_for_a_host_that_is_away_does_not_make_it_present() {
     let first = tracker.take_one(&mut node);
     tracker.tell(&mut node, &first, away("away"));
     let since = tracker.now;
+    assert_eq!(tracker.take(&mut node, 9), [], "the others wait too");
     for _ in 0..3 {
         tracker.wait(5_000);
         let probe = tracker.take_one(&mut node);
@@ -264,6 +265,7 @@ fn an_account_of_a_host_that_was_given_up_fails_again_only_if_the_host_is_asked_
         tracker.wait(wait);
         let job = tracker.take_one(&mut node);
         tracker.tell(&mut node, &job, away("away"));
+        assert_eq!(tracker.take(&mut node, 9), [], "the other waits too");
     }
     tracker.wait(1);
     assert_eq!(tracker.users(crawl).failed, 2);
