@@ -301,7 +301,7 @@ impl Hostile {
 #[test]
 fn no_command_that_can_be_sent_stops_a_replica() {
     let mut granted = 0;
-    for seed in 0..30 {
+    for seed in 0..40 {
         let mut hostile = Hostile::new(seed);
         if seed % 2 == 0 {
             hostile.raise();
