@@ -329,9 +329,12 @@ fn refuse(spec: &CrawlSpec, version: u32) -> Option<Refusal> {
         });
     }
     if operations.contains(Operation::Timeline) && operations.contains(Operation::Update) {
-        return bad(
-            "a crawl downloads whole timelines or updates saved ones: choose one of the two operations",
-        );
+        return bad(match of_6 {
+            true => {
+                "a crawl downloads whole timelines or updates saved ones: choose one of the two operations"
+            }
+            false => "-T downloads whole timelines and -U only what is new: choose one of them",
+        });
     }
     if !(1..=100).contains(&spec.priority) {
         return bad("the priority must be between 1 and 100");

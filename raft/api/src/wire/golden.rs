@@ -159,6 +159,87 @@ fn sourced(all: &mut Samples) {
     all.add("reply/sources", &reply);
 }
 
+/// Calls about money, and their answers.
+fn money(all: &mut Samples) {
+    let (session, app) = (SessionId(6), || AppName::from("one"));
+    let cycles = [CycleRule::Monthly { day: 12 }, CycleRule::Every { seconds: 3_600 }];
+    let apps = cycles.map(|cycle| (app(), AppTerms { limit: 5, cycle, margin: 300 })).into();
+    let changes = vec![
+        Change::Settle { app: app(), crawl: CrawlId(5), spent: 1, lost: 2, returned: 3 },
+        Change::Reserve { app: app(), crawl: NO_CRAWL, least: 4, wanted: 5 },
+    ];
+    let report = SpendReport { sequence: 3, apps, dates: vec![(app(), 1_795_422_061)], changes };
+    let spend = NodeRequest::Spend { session, report };
+    let request = RequestId { client: 8, sequence: 9 };
+    let limited = CrawlSpec { spend_limit: Some(7_000_000), ..spec() };
+    all.add("node/spend", &ApiRequest::Node { node: 1, request: spend })
+        .add("query/spend", &ApiRequest::Query(Query::Spend))
+        .add("write/create-limited", &ApiRequest::Write(Write::CreateCrawl { request, spec: limited }));
+    let outcomes = vec![
+        Outcome::Settled { excess: 1 },
+        Outcome::Granted { amount: 2 },
+        Outcome::Wait { of: Exhausted::App, until: Some(3), held: true },
+        Outcome::Wait { of: Exhausted::Crawl, until: None, held: false },
+        Outcome::Unknown,
+        Outcome::Full,
+    ];
+    let marks = vec![
+        Mark::App { app: app(), cycle: Some(9), percent: 80 },
+        Mark::Crawl { crawl: CrawlId(5), percent: 100 },
+    ];
+    let of_app = AppStatus {
+        limit: 1,
+        disputed: true,
+        cycle: Some(2),
+        next_cycle: Some(3),
+        spent: 4,
+        lost: 5,
+        held: 6,
+    };
+    let of_crawl =
+        CrawlMoney { limit: Some(1), spent: 2, held: 3, at_limit: true, waits_for: vec![(app(), Some(4))] };
+    let status = SpendStatus { apps: vec![(app(), of_app)], crawls: vec![(CrawlId(5), of_crawl)] };
+    let reply = |reply: ApiReply| -> Result<ApiReply, ApiError> { Ok(reply) };
+    let spent = Response::Spent(SpendAnswer { outcomes, marks });
+    all.add("reply/spent", &reply(ApiReply::Mutated(spent)))
+        .add("reply/spend", &reply(ApiReply::Answer(Box::new(Answer::Spend(Box::new(status))))));
+}
+
+/// Calls about budgets of the cluster and about hosts, and their answers.
+fn shares_and_hosts(all: &mut Samples) {
+    let seen = WindowSeen { epoch: 1, remaining: 2, limit: Some(3), ends_in_ms: 4, window: Some(5) };
+    let events = vec![
+        ShareEvent::Spent { epoch: 1, requests: 2, window: Some(3) },
+        ShareEvent::Lost { epoch: 1, requests: 2 },
+        ShareEvent::Returned { epoch: 1, requests: 2 },
+        ShareEvent::Seen(seen),
+        ShareEvent::Unlimited { epoch: 1 },
+        ShareEvent::Paused { ms: 1, refused: true },
+    ];
+    let budgets = vec![BudgetReport { budget: "b".into(), events, wanted: 7 }];
+    let report = ShareReport { session: SessionId(6), sequence: 3, budgets };
+    all.add("node/shares", &ApiRequest::Node { node: 1, request: NodeRequest::Shares(report) });
+    let standings = [
+        Standing::Unknown { valid_ms: 1 },
+        Standing::Window { left: 1, ends_in_ms: 2, window: Some(3) },
+        Standing::Unlimited { valid_ms: 1 },
+        Standing::Full,
+    ];
+    let answer = |standing| ShareAnswer { epoch: 1, granted: 2, standing, limit: Some(3), paused_ms: 4 };
+    let shares = Response::Shares(SharesAnswer { budgets: standings.map(answer).into() });
+    let reply: Result<ApiReply, ApiError> = Ok(ApiReply::Mutated(shares));
+    all.add("reply/shares", &reply);
+    for (name, trouble) in [
+        ("busy", HostTrouble::Busy),
+        ("limited", HostTrouble::Limited),
+        ("away", HostTrouble::Away { reason: "no".to_owned(), gone_after_ms: 86_400_000 }),
+    ] {
+        let (host, progress) = ("host.example".to_owned(), None);
+        let waits = Finding::WaitsForHost { progress, host, after_ms: 5, trouble };
+        all.add(&format!("finding/waits-for-host/{name}"), &waits);
+    }
+}
+
 fn draft() -> DraftProgress {
     DraftProgress { lease: LeaseId(2), storage: StorageId(3), token: 4, items: 5, based_on: 6 }
 }
@@ -211,6 +292,8 @@ fn samples() -> Samples {
         .add("welcome/retired", &Welcome::Refused(Refused::Retired("no".to_owned())));
     requests(&mut all);
     sourced(&mut all);
+    money(&mut all);
+    shares_and_hosts(&mut all);
     reports(&mut all);
     let formation = Formation { cluster: CLUSTER, name: "twm".to_owned(), disks: [(3, DiskId(30))].into() };
     let candidate = Candidate { name: "twm".to_owned(), member: MEMBER, bind: true };
@@ -273,10 +356,10 @@ fn samples() -> Samples {
 fn calls_have_the_form_of_their_version() {
     let today = samples().0;
     // A version that is no longer spoken needs no file.
-    assert_eq!(WIRE_VERSIONS, (4, 6), "add the files of each version that is spoken");
-    Golden::open("wire-6.txt", &today).is(&today);
+    assert_eq!(WIRE_VERSIONS, (4, 7), "add the files of each version that is spoken");
+    Golden::open("wire-7.txt", &today).is(&today);
     // Existing messages keep their encoding; only the greeting differs, since it lists the versions.
-    for old in ["wire-4.txt", "wire-5.txt"] {
+    for old in ["wire-4.txt", "wire-5.txt", "wire-6.txt"] {
         Golden::open(old, &today).is_part_of(&today, |name| name.starts_with("greeting/"));
     }
 }
