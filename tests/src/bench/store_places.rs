@@ -29,13 +29,13 @@ pub(super) struct StorePlace {
 /// What a place needs as long as it is used.
 pub(super) enum Server {
     S3 {
-        server: S3Server,
+        server: Box<S3Server>,
         _login: TempDir,
     },
     #[cfg(feature = "hdfs")]
-    Hdfs(HdfsServer),
+    Hdfs(Box<HdfsServer>),
     #[cfg(feature = "cassandra")]
-    Cassandra(CassandraServer),
+    Cassandra(Box<CassandraServer>),
 }
 
 impl StorePlace {
@@ -56,7 +56,7 @@ impl StorePlace {
             ("AWS_ENDPOINT_URL", server.endpoint()),
             ("AWS_REGION", "us-east-1".to_owned()),
         ];
-        let server = Server::S3 { server, _login: folder };
+        let server = Server::S3 { server: Box::new(server), _login: folder };
         Ok(Self { name: "s3", url: "s3://twm/data".to_owned(), flags, variables, server })
     }
 
@@ -65,7 +65,7 @@ impl StorePlace {
     pub(super) async fn hdfs() -> anyhow::Result<Self> {
         let server = HdfsServer::start().await?;
         let (url, flags, variables) = (server.url("data"), Vec::new(), Vec::new());
-        Ok(Self { name: "hdfs", url, flags, variables, server: Server::Hdfs(server) })
+        Ok(Self { name: "hdfs", url, flags, variables, server: Server::Hdfs(Box::new(server)) })
     }
 
     /// One server, and a keyspace.
@@ -73,7 +73,8 @@ impl StorePlace {
     pub(super) async fn cassandra() -> anyhow::Result<Self> {
         let server = CassandraServer::start().await?;
         let (flags, variables, url) = (Vec::new(), Vec::new(), String::new());
-        let mut place = Self { name: "cassandra", url, flags, variables, server: Server::Cassandra(server) };
+        let mut place =
+            Self { name: "cassandra", url, flags, variables, server: Server::Cassandra(Box::new(server)) };
         place.use_keyspace("data").await?;
         Ok(place)
     }

@@ -27,8 +27,9 @@ fn bounded(name: Box<str>) -> Box<str> {
         return name;
     }
     let mark = format!("... {} {:08x}", name.len(), crc32fast::hash(name.as_bytes()));
-    let kept = name.floor_char_boundary(MAX_BUDGET_NAME - mark.len());
-    format!("{}{mark}", name.get(..kept).unwrap_or_default()).into()
+    let mut kept = name.into_string();
+    storage::text::truncate(&mut kept, MAX_BUDGET_NAME - mark.len());
+    (kept + &mark).into()
 }
 
 /// Whether budgets are shared.

@@ -217,7 +217,7 @@ impl World {
 
     fn share_event(&self) -> ShareEvent {
         let (epoch, requests) = (1 + self.below(6), 1 + self.below(3) as u32);
-        let window = self.one_in(2).then(|| self.now / 300);
+        let window = self.one_in(2).then_some(self.now / 300);
         match self.below(6) {
             0 | 1 => ShareEvent::Spent { epoch, requests, window },
             2 => ShareEvent::Lost { epoch, requests },
