@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn a_post_without_what_identifies_it_is_none() {
         for json in [
-            r#"{"uri":7,"content":"","account":{}}"#,
+            r#"{"uri":{},"content":"","account":{}}"#,
             r#"{"author_id":"7","text":""}"#,
             &format!(r#"{{"uri":"at://{}","value":{{}}}}"#, "x".repeat(600)),
         ] {

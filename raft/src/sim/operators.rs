@@ -87,6 +87,8 @@ pub(super) struct Operator {
     dice: SeededEntropy,
     trace: Trace,
     created: u64,
+    /// Whether accounts of other hosts are among the targets: the workers' network has none.
+    hosts: bool,
 }
 
 impl Operator {
@@ -97,12 +99,13 @@ impl Operator {
         ledger: Ledger,
         seed: u64,
         trace: Trace,
+        hosts: bool,
     ) -> Self {
         let dice = SeededEntropy::new(seed);
         let mut endpoints: Vec<_> = nodes.iter().map(|node| address(*node)).collect();
         endpoints.rotate_left(number as usize % nodes.len());
         let client = Client::dialling(net.of(0), endpoints, PATIENCE, &dice);
-        Self { number, client, ledger, dice, trace, created: 0 }
+        Self { number, client, ledger, dice, trace, created: 0, hosts }
     }
 
     fn below(&self, n: u64) -> u64 {
@@ -210,7 +213,7 @@ impl Operator {
             // Some accounts are in several crawls, so that these compete for files.
             let user = |_| match self.below(4) {
                 0 => UserId::Number(1 + self.below(30)),
-                1 => account_of_host(self.below(200)),
+                1 if self.hosts => account_of_host(self.below(200)),
                 _ => UserId::Number(1_000 + self.below(1_000_000)),
             };
             let users: Vec<UserId> = (0..1 + self.below(25)).map(user).collect();

@@ -139,10 +139,10 @@ impl World {
         });
         let nodes = ids.iter().map(|id| make(*id, dice.next_u64())).collect();
         let (operators, admin) = (Time::new(dice.next_u64()), Time::new(dice.next_u64()));
-        let ledger = Ledger::default();
+        let (ledger, hosts) = (Ledger::default(), plan.workforce.is_none());
         for number in 1..=OPERATORS {
             let seed = dice.next_u64();
-            let operator = Operator::new(number, &ids, &net, ledger.clone(), seed, trace.clone());
+            let operator = Operator::new(number, &ids, &net, ledger.clone(), seed, trace.clone(), hosts);
             operators.spawn(operator.run(ids.clone()));
         }
         Self {

@@ -21,7 +21,7 @@ pub struct WaitSummary {
     pub retries: Delays,
     /// Jobs that could run, by the only storage with the files they need.
     pub pinned: Vec<PinnedJobs>,
-    /// The hosts for which most accounts wait, at most [`MOST_HOSTS`], and the number of all.
+    /// The hosts for which most accounts wait, at most `MOST_HOSTS`, and the number of all.
     pub hosts: (Vec<AwaitedHost>, u64),
     /// Jobs and fresh accounts that wait for any host.
     pub at_hosts: u64,

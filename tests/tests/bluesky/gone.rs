@@ -1,6 +1,6 @@
 //! Every way of being gone, as real servers tell it.
 
-use node::source::{GoneReason, Source, SourceError};
+use node::source::{GoneReason, Source, SourceError, Trail};
 use twm_tests::bluesky_server::{Account, BlueskyServer, BlueskySettings};
 
 use super::world::{client, pages_only, settings, source, source_of, user, walk};
@@ -99,8 +99,20 @@ async fn accounts_are_gone_for_the_reasons_that_servers_give() {
 
     // A handle of an account that is gone still leads to it, so that the crawl can tell why; one of a deleted account does not.
     let handles = [&deactivated, &taken_down, &deleted, &fan].map(|account| account.handle.clone());
-    let found = source(&server).resolve(&client(), &handles).await.outcome.unwrap();
+    let resolver = source(&server);
+    let found = resolver.resolve(&client(), &handles).await.outcome.unwrap();
     let mut found: Vec<String> = found.iter().map(|profile| profile.id.to_string()).collect();
+    assert_eq!(found, std::slice::from_ref(&fan.did), "the AppView has no profile of the others");
+    for handle in handles.iter().filter(|handle| **handle != fan.handle) {
+        let mut next = resolver.first_lead(handle);
+        while let Some(lead) = next.take() {
+            match resolver.follow_lead(&client(), &lead).await.outcome.unwrap() {
+                Trail::Found(profile) => found.push(profile.id.to_string()),
+                Trail::Next(lead) => next = Some(lead),
+                Trail::Nobody => {}
+            }
+        }
+    }
     found.sort();
     let mut expected = [&deactivated, &taken_down, &fan].map(|account| account.did.clone());
     expected.sort();

@@ -181,7 +181,8 @@ impl Share {
 
     /// An answer told of no limit.
     pub fn seen_unlimited(&mut self, taken: Taken) {
-        if taken.session == self.session && self.limit.is_none() {
+        let known = matches!(self.known, Known::Unlimited(_));
+        if taken.session == self.session && self.limit.is_none() && !known {
             self.note(ShareEvent::Unlimited { epoch: taken.epoch });
         }
     }

@@ -28,9 +28,11 @@ fn reports_are_numbered_from_one_and_as_long_as_allowed_and_no_longer() {
 #[test]
 fn in_a_full_ledger_what_is_there_can_still_change() {
     let mut spend = ledger(1000);
-    for n in 0..MAX_APPS {
-        let _full = spend.set_app(&format!("app{n}"), terms(1));
-    }
+    // An app that no session names would make room.
+    let apps = (1..MAX_APPS).map(|n| (format!("app{n}").into(), terms(1)));
+    let apps = apps.chain([("one".into(), terms(1000))]).collect();
+    let report = SpendReport { sequence: 1, apps, dates: Vec::new(), changes: Vec::new() };
+    spend.report(SessionId(1), &report).unwrap();
     for n in 0..MAX_CRAWLS.max(MAX_SESSIONS) as u64 {
         let _full = (spend.set_crawl(CrawlId(100 + n), None), spend.open_session(SessionId(100 + n)));
     }

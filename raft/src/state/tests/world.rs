@@ -373,6 +373,8 @@ impl World {
     fn repeat_report(&mut self) {
         let at = self.below(4) as usize;
         let Some((report, answer)) = self.nodes[at].last.clone() else { return };
+        // What the passing of time does is not the report's: a job is let out to a host.
+        self.tick();
         let before = self.replicas[0].state.crawls();
         assert_eq!(self.apply(report), Response::Report(answer), "TWM-S2");
         let counters = |views: Vec<CrawlView>| views.into_iter().map(|v| v.counters).collect::<Vec<_>>();
