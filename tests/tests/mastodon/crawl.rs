@@ -7,7 +7,7 @@ use std::time::Duration;
 use node::http_client::{ClientTls, HttpClient, HttpSettings};
 use node::rate::Delivery;
 use node::source::mastodon::{MastodonSettings, MastodonSource};
-use node::source::{Answer, Source, SourceError};
+use node::source::{Answer, Endpoint, Source, SourceError};
 use storage::env::SystemClock;
 use storage::ids::UserId;
 use twm_tests::emulator::mastodon::{Fediverse, FediverseOptions};
@@ -45,7 +45,16 @@ impl Crawl {
         let mut walked = Walked::default();
         let (user, mut cursor) = (id(acct), None);
         loop {
-            let page = self.source.timeline_page(&self.client, &user, cursor.as_deref(), since).await;
+            // As a crawler does: an account whose host has no API there may have moved, which is said once in a while.
+            let page = loop {
+                while !self.source.is_located(Endpoint::Timeline, &user) {
+                    self.source.locate(&self.client, &user).await.outcome?;
+                }
+                let page = self.source.timeline_page(&self.client, &user, cursor.as_deref(), since).await;
+                if !matches!(page.outcome, Err(SourceError::Moved { .. })) {
+                    break page;
+                }
+            };
             let page = walked.count(page)?;
             assert_eq!(page.unusable, 0);
             walked.items.extend(page.posts().map(|(id, _)| id.to_string()));
