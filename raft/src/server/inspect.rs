@@ -38,6 +38,11 @@ impl Tracker {
         over.map(|(held, most, what)| format!("it holds {held} {what}, of at most {most}"))
     }
 
+    /// Some jobs, and the hosts that they wait for.
+    pub(crate) fn describe_jobs(&self) -> String {
+        self.inner.replica.state().describe_jobs()
+    }
+
     /// Where jobs are, of one node or of all.
     pub(crate) fn job_places(&self, node: Option<NodeId>) -> BTreeSet<JobPlace> {
         self.inner.replica.state().job_places(node)

@@ -80,7 +80,8 @@ impl World {
         let open: Vec<String> =
             open.map(|crawl| format!("{} {:?} {:?}", crawl.id, crawl.phase, crawl.counters.users)).collect();
         if !open.is_empty() {
-            return Some(format!("crawls are open: {open:?}"));
+            let jobs = trackers.first().map(Tracker::describe_jobs).unwrap_or_default();
+            return Some(format!("crawls are open: {open:?}; {jobs}"));
         }
         if trackers.windows(2).any(|pair| pair[0].digest() != pair[1].digest()) {
             return Some("the replicas do not agree".to_owned());

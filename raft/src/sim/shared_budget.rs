@@ -1,5 +1,6 @@
 //! A server that counts the requests of all nodes together, and nodes that share its budget.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(super) struct Server {
     counted: Arc<Mutex<Counted>>,
     clock: WorldClock,
+    healed: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -50,7 +52,16 @@ struct Told {
 impl Server {
     /// A server by the world's time.
     pub(super) fn by(clock: WorldClock) -> Self {
-        Self { counted: Arc::default(), clock }
+        Self { clock, ..Self::default() }
+    }
+
+    /// All faults end, those of hosts too.
+    pub(super) fn heal(&self) {
+        self.healed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_healed(&self) -> bool {
+        self.healed.load(Ordering::Relaxed)
     }
 
     /// A request arrives.

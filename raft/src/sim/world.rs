@@ -411,6 +411,7 @@ impl World {
 
     /// Ends all faults.
     fn heal(&mut self) {
+        self.server.heal();
         self.trace.deed(format_args!("everything works"));
         self.crash_loop = None;
         self.net.change_weather(|weather| *weather = Weather::default());

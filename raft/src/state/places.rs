@@ -24,7 +24,17 @@ pub enum JobPlace {
     Nowhere,
 }
 
+/// Most jobs that are described.
+const DESCRIBED: usize = 8;
+
 impl State {
+    /// Some jobs and all hosts that are waited for, for the report of a simulation that does not end.
+    pub(crate) fn describe_jobs(&self) -> String {
+        let jobs: Vec<_> = self.jobs.iter().take(DESCRIBED).collect();
+        let hosts: Vec<_> = self.hosts.iter().collect();
+        format!("at {}: jobs {jobs:?}, hosts {hosts:?}", self.head.clock)
+    }
+
     /// Where jobs are: those of a node, if one is given, and those that no node has.
     pub(crate) fn job_places(&self, node: Option<NodeId>) -> BTreeSet<JobPlace> {
         let of_node = |session: &SessionId| {
