@@ -1,6 +1,9 @@
 // node fill-heavy.mjs PDS POSTS LIKES: makes two accounts for measurements, one with POSTS posts, the other with POSTS posts and LIKES
 // likes. Writes `NAME DID` of each to standard output: posts, likes.
+import { callOf } from './call.mjs'
+
 const [pds, posts, likes] = process.argv.slice(2)
+const call = callOf(pds)
 
 const POST = 'app.bsky.feed.post'
 const LIKE = 'app.bsky.feed.like'
@@ -8,15 +11,6 @@ const WRITES = 200
 // As long as posts are on average, with what most of them have.
 const TEXT = 'The quick brown fox jumps over the lazy dog while the five boxing wizards watch from a hill nearby, é🌍 '
 
-const call = async (method, body, session) => {
-  const answer = await fetch(`${pds}/xrpc/${method}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...(session && { authorization: `Bearer ${session}` }) },
-    body: JSON.stringify(body),
-  })
-  if (!answer.ok) throw new Error(`${method}: HTTP ${answer.status}: ${await answer.text()}`)
-  return answer.json()
-}
 const create = (name) =>
   call('com.atproto.server.createAccount', { handle: `author-of-${name}.test`, email: `${name}@example.com`, password: 'secret' })
 const write = async ({ did, accessJwt }, collection, count, value) => {

@@ -1,7 +1,10 @@
 // node fill.mjs PDS APPVIEW ACCOUNTS POSTS FOLLOWS: makes accounts that publish posts, repost one another and follow each
 // other in a ring, and waits until the AppView knows it all. Writes what there is to standard output:
 // {DID: {handle, records: [{uri, cid, value}, ...] (oldest first), followers: [DID, ...]}}.
+import { callOf } from './call.mjs'
+
 const [pds, appview] = process.argv.slice(2)
+const call = callOf(pds)
 const [accounts, posts, follows] = process.argv.slice(4).map(Number)
 
 const POST = 'app.bsky.feed.post'
@@ -12,16 +15,6 @@ const WRITES = 200
 const PROFILES = 25
 // How long the AppView may take.
 const INDEXED_WITHIN = 120_000
-
-const call = async (method, body, session) => {
-  const answer = await fetch(`${pds}/xrpc/${method}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...(session && { authorization: `Bearer ${session}` }) },
-    body: JSON.stringify(body),
-  })
-  if (!answer.ok) throw new Error(`${method}: HTTP ${answer.status}: ${await answer.text()}`)
-  return answer.json()
-}
 
 // Runs `work` for 0 to `count`, four at a time.
 const forEach = async (count, work) => {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use api::model::WindowAge;
+
 use super::{Gauge, LINGER, State};
 use crate::budget::settings::BudgetSettings;
 use crate::rate::{Delivery, RateInfo};
@@ -93,11 +95,11 @@ impl Gauge {
         let its_end = now + reset_in + GRANULARITY + settings.margin;
         let others = u64::from(self.in_flight);
         match &mut self.state {
-            State::Window { left, floor, promised, ends, id } => match age(rate.window, *id) {
-                Age::Newer => self.establish(remaining, its_end, rate.window),
-                Age::Older if !current => false,
+            State::Window { left, floor, promised, ends, id } => match WindowAge::of(rate.window, *id) {
+                WindowAge::Newer => self.establish(remaining, its_end, rate.window),
+                WindowAge::Older if !current => false,
                 same_or_older => {
-                    if same_or_older == Age::Older {
+                    if same_or_older == WindowAge::Older {
                         // The server has started a new, shorter window.
                         (*ends, *id) = (its_end, rate.window);
                     }
@@ -109,7 +111,11 @@ impl Gauge {
                 }
             },
             // A late answer from the previous window says nothing about this one.
-            State::Unknown { .. } if !current && age(rate.window, self.last_id) != Age::Newer => false,
+            State::Unknown { .. }
+                if !current && WindowAge::of(rate.window, self.last_id) != WindowAge::Newer =>
+            {
+                false
+            }
             State::Unknown { .. } | State::Unlimited => self.establish(remaining, its_end, rate.window),
         }
     }
@@ -175,21 +181,4 @@ impl Gauge {
 pub(in crate::budget) fn doubled((first, longest): (Duration, Duration), nth: u32, jitter: f64) -> Duration {
     let factor = 1u32 << nth.saturating_sub(1).min(16);
     first.saturating_mul(factor).min(longest).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Age {
-    Older,
-    Same,
-    Newer,
-}
-
-/// Compares the window that an answer names with the known one. A server that adds whole seconds to its clock may
-/// name one window by two neighbouring seconds.
-fn age(named: Option<u64>, known: Option<u64>) -> Age {
-    match (named, known) {
-        (Some(named), Some(known)) if named > known.saturating_add(1) => Age::Newer,
-        (Some(named), Some(known)) if named.saturating_add(1) < known => Age::Older,
-        _ => Age::Same,
-    }
 }

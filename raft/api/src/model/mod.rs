@@ -42,7 +42,8 @@ pub use report::{
     SourceWants, Wants,
 };
 pub use share::{
-    BudgetReport, ShareAnswer, ShareEvent, ShareReport, SharedBudget, SharesAnswer, Standing, WindowSeen,
+    BudgetReport, ShareAnswer, ShareEvent, ShareReport, SharedBudget, SharesAnswer, Standing, WindowAge,
+    WindowSeen,
 };
 pub use source::{Reached, SourceStatus};
 pub use spend::{

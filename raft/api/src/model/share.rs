@@ -89,6 +89,29 @@ pub struct WindowSeen {
     pub window: Option<u64>,
 }
 
+/// What window an answer is about, compared with the known one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowAge {
+    /// An earlier one.
+    Older,
+    /// That one, or it cannot be told.
+    Same,
+    /// A later one.
+    Newer,
+}
+
+impl WindowAge {
+    /// Compares the window that an answer names with the known one, by their ends in Unix seconds. A server that adds whole
+    /// seconds to its clock may name one window by two neighbouring seconds.
+    pub fn of(named: Option<u64>, known: Option<u64>) -> Self {
+        match (named, known) {
+            (Some(named), Some(known)) if named > known.saturating_add(1) => Self::Newer,
+            (Some(named), Some(known)) if named.saturating_add(1) < known => Self::Older,
+            _ => Self::Same,
+        }
+    }
+}
+
 /// The answer to a [`ShareReport`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SharesAnswer {

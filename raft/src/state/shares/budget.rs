@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use storage::planted::{Bug, planted};
 
-use crate::model::{BudgetReport, SessionId, ShareAnswer, ShareEvent, SharedBudget, Standing, WindowSeen};
+use crate::model::{
+    BudgetReport, SessionId, ShareAnswer, ShareEvent, SharedBudget, Standing, WindowAge, WindowSeen,
+};
 
 /// A request that nobody waits for any more can still reach its server for this long, ms.
 pub const LINGER: u64 = 60_000;
@@ -109,7 +111,7 @@ impl Budget {
                 let requests = self.release(session, epoch, requests);
                 if let Known::Window { used, id, .. } = &mut self.known {
                     // What an earlier window counted is not missing in this one.
-                    if age(window, *id) != Age::Older {
+                    if WindowAge::of(window, *id) != WindowAge::Older {
                         *used = used.saturating_add(signed(requests));
                     }
                 }
@@ -198,11 +200,11 @@ impl Budget {
         let remaining = signed(seen.remaining);
         let current = seen.epoch == self.epoch;
         match &mut self.known {
-            Known::Window { room, used, ends, id } => match age(seen.window, *id) {
-                Age::Newer => self.establish(remaining, its_end, seen.window, now),
-                Age::Older if !current => {}
+            Known::Window { room, used, ends, id } => match WindowAge::of(seen.window, *id) {
+                WindowAge::Newer => self.establish(remaining, its_end, seen.window, now),
+                WindowAge::Older if !current => {}
                 same_or_older => {
-                    if same_or_older == Age::Older {
+                    if same_or_older == WindowAge::Older {
                         // The server has started a new, shorter window.
                         (*ends, *id) = (its_end, seen.window);
                     }
@@ -214,7 +216,8 @@ impl Budget {
                 }
             },
             // A late answer from the previous window says nothing about this one.
-            Known::Unknown { .. } if !current && age(seen.window, self.last_id) != Age::Newer => {}
+            Known::Unknown { .. }
+                if !current && WindowAge::of(seen.window, self.last_id) != WindowAge::Newer => {}
             Known::Unknown { .. } | Known::Unlimited => self.establish(remaining, its_end, seen.window, now),
         }
     }
@@ -360,21 +363,4 @@ impl Budget {
 
 fn signed(requests: u64) -> i64 {
     i64::try_from(requests.min(PLENTY)).unwrap_or(i64::MAX)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Age {
-    Older,
-    Same,
-    Newer,
-}
-
-/// Compares the window that an answer names with the known one. A server that adds whole seconds to its clock may
-/// name one window by two neighbouring seconds.
-fn age(named: Option<u64>, known: Option<u64>) -> Age {
-    match (named, known) {
-        (Some(named), Some(known)) if named > known.saturating_add(1) => Age::Newer,
-        (Some(named), Some(known)) if named.saturating_add(1) < known => Age::Older,
-        _ => Age::Same,
-    }
 }
