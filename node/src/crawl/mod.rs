@@ -16,6 +16,7 @@ mod came_along;
 mod checks;
 mod counters;
 mod draft;
+mod hook;
 mod host_gate;
 mod job_error;
 mod networks;
@@ -45,6 +46,7 @@ use tokio::sync::watch;
 
 pub use counters::{CrawlCounters, RequestCount};
 use draft::{Draft, Pages};
+pub use hook::FetchHook;
 use job_error::{HostWait, JobError, JobStop};
 use networks::Network;
 pub use networks::{HOST_GONE_AFTER, Networks};
@@ -90,6 +92,7 @@ pub struct Crawler {
     dataset_health: DatasetHealth,
     failure: watch::Sender<Option<String>>,
     purse: Arc<Purse>,
+    hook: Option<Arc<dyn FetchHook>>,
 }
 
 impl Crawler {
@@ -98,12 +101,18 @@ impl Crawler {
         let purse = Purse::new(parts.networks.apps(), parts.clock.clone());
         Self {
             purse,
+            hook: None,
             parts,
             rules: Rules::default(),
             counters: CrawlCounters::default(),
             dataset_health: DatasetHealth::default(),
             failure: watch::Sender::new(None),
         }
+    }
+
+    /// Announces what arrives to a hook.
+    pub fn observe_fetches(&mut self, hook: Arc<dyn FetchHook>) {
+        self.hook = Some(hook);
     }
 
     /// Counters since the start.

@@ -19,6 +19,7 @@ pub struct Networks(BTreeMap<SourceName, Network>);
 
 /// One source.
 pub(super) struct Network {
+    pub(super) name: SourceName,
     pub(super) source: Arc<dyn Source>,
     pub(super) health: SourceHealth,
     pub(super) came_along: CameAlong,
@@ -40,6 +41,7 @@ impl Networks {
     #[must_use]
     pub fn with(mut self, name: SourceName, source: Arc<dyn Source>) -> Self {
         let network = Network {
+            name: name.clone(),
             source,
             health: SourceHealth::default(),
             came_along: CameAlong::default(),

@@ -35,9 +35,26 @@ impl Crawler {
         cursor: Option<&str>,
         since: Option<&str>,
     ) -> Result<Page, JobError> {
-        if let Some(x) = network.source.paid() {
-            return self.paid_page(network, x, (pages, crawl, user), cursor, since).await;
+        let page = match network.source.paid() {
+            Some(x) => self.paid_page(network, x, (pages, crawl, user), cursor, since).await?,
+            None => self.free_page(network, (pages, user), cursor, since).await?,
+        };
+        self.tell_page(&page, since);
+        if let Page::Followers(page) = &page {
+            let clock = &self.parts.clock;
+            network.came_along.keep(&page.profiles, clock.monotonic(), clock.wall());
+            self.tell_profiles(network, &page.profiles).await;
         }
+        Ok(page)
+    }
+
+    async fn free_page(
+        &self,
+        network: &Network,
+        (pages, user): (Pages, &UserId),
+        cursor: Option<&str>,
+        since: Option<&str>,
+    ) -> Result<Page, JobError> {
         match pages {
             Pages::Timeline => loop {
                 let endpoint = network.source.timeline_endpoint(cursor, since);
@@ -60,8 +77,6 @@ impl Crawler {
                 let turn = self.turn(network, Endpoint::Followers, Some(user), &scope).await?;
                 let answer = turn.in_time(network.source.followers_page(turn.client(), user, cursor)).await;
                 if let Some(page) = self.settle(network, Endpoint::Followers, turn, answer)? {
-                    let clock = &self.parts.clock;
-                    network.came_along.keep(&page.profiles, clock.monotonic(), clock.wall());
                     return Ok(Page::Followers(page));
                 }
             },
@@ -84,6 +99,7 @@ impl Crawler {
         let mut asked: HashSet<&UserId> = users[..looked_up].iter().collect();
         profiles.retain(|profile| asked.remove(&profile.id));
         self.counters.add_profiles(profiles.len());
+        self.tell_looked_up(network, &profiles).await;
         Ok((profiles, looked_up))
     }
 

@@ -71,6 +71,7 @@ impl Crawler {
         for batch in names.chunks(network.source.lookup_batch().max(1)) {
             let mut profiles = self.resolve_batch(network, batch).await.map_err(ResolveError::from)?;
             self.search(network, batch, &mut profiles).await.map_err(ResolveError::from)?;
+            self.tell_looked_up(network, &profiles).await;
             for name in batch {
                 let profile = profiles.iter().find(|profile| is_named(profile, name));
                 found.extend(profile.map(|profile| (name.clone(), profile.id.clone())));

@@ -163,6 +163,7 @@ impl Crawler {
             let read = read
                 .map_err(|what| JobError::Retryable { what: format!("user {user}: {what}"), after: None })?;
             let Some((more, page)) = read else { break };
+            self.tell_items(assignment.job.operation, page.items().len());
             if page.unusable > 0 {
                 tracing::warn!(%user, count = page.unusable, "left out items without a usable id");
             }

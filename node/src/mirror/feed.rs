@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 use super::append::ANSWER;
 use super::legacy::operation_name;
 use super::spool::{Item, Place, Spool};
-use super::tap::{Tap, TappedSource, TimelineTap};
+use super::tap::{FetchTap, Tap, TimelineTap};
+use crate::crawl::FetchHook;
 use crate::session::PublicationHook;
-use crate::source::Source;
 
 /// First and longest pause between two attempts to connect.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -94,9 +94,9 @@ impl Feed {
         Ok(Self { inner: Arc::new(Inner { options, tap: Arc::new(Tap::new(spool)) }) })
     }
 
-    /// Wraps the source of this name.
-    pub fn tap_source(&self, name: &SourceName, source: Arc<dyn Source>) -> Arc<dyn Source> {
-        Arc::new(TappedSource { name: name.clone(), source, tap: self.inner.tap.clone() })
+    /// Observes what the crawler fetches.
+    pub fn fetch_hook(&self) -> Arc<dyn FetchHook> {
+        Arc::new(FetchTap(self.inner.tap.clone()))
     }
 
     /// Observes publications in the dataset.

@@ -1,7 +1,6 @@
 //! Records fetched profiles and published timelines for the mirror.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,16 +8,12 @@ use api::model::Operation;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use storage::dataset::{Account, Dataset, DatasetError, FileKey, FileKind, Result, SourceName};
-use storage::ids::{PostId, UserId};
+use storage::ids::PostId;
 
 use super::spool::{Item, Spool};
-use crate::http_client::HttpClient;
-use crate::rate::BudgetScope;
+use crate::crawl::FetchHook;
 use crate::session::PublicationHook;
-use crate::source::{
-    Answer, Endpoint, FollowersPage, HostCheck, HostReport, Lead, MorePosts, Profile, Source, TimelinePage,
-    Trail,
-};
+use crate::source::Profile;
 
 /// What was recorded and is not sent yet.
 pub(super) struct Tap {
@@ -64,162 +59,16 @@ impl Tap {
     }
 }
 
-/// A source that counts pages and mirrors profiles.
-pub(super) struct TappedSource {
-    pub(super) name: SourceName,
-    pub(super) source: Arc<dyn Source>,
-    pub(super) tap: Arc<Tap>,
-}
+/// Counts what is fetched, and mirrors profiles.
+pub(super) struct FetchTap(pub(super) Arc<Tap>);
 
-impl TappedSource {
-    async fn keep(&self, answer: Answer<Vec<Profile>>) -> Answer<Vec<Profile>> {
-        if let Ok(profiles) = &answer.outcome {
-            self.tap.count(Operation::Analysis, profiles.len());
-            self.tap.keep(&self.name, profiles).await;
-        }
-        answer
-    }
-}
-
-impl Source for TappedSource {
-    fn kind(&self) -> &'static str {
-        self.source.kind()
+impl FetchHook for FetchTap {
+    fn fetched(&self, operation: Operation, items: usize) {
+        self.0.count(operation, items);
     }
 
-    fn probe_name(&self) -> Option<&str> {
-        self.source.probe_name()
-    }
-
-    fn host_checks(&self) -> Vec<HostCheck> {
-        self.source.host_checks()
-    }
-
-    fn check_host<'a>(
-        &'a self,
-        via: &'a HttpClient,
-        check: &'a HostCheck,
-    ) -> BoxFuture<'a, Answer<HostReport>> {
-        self.source.check_host(via, check)
-    }
-
-    fn has_one_host(&self, endpoint: Endpoint) -> bool {
-        self.source.has_one_host(endpoint)
-    }
-
-    fn place(&self) -> String {
-        self.source.place()
-    }
-
-    fn scope(&self, endpoint: Endpoint, user: Option<&UserId>) -> BudgetScope {
-        self.source.scope(endpoint, user)
-    }
-
-    fn page_scope(&self, endpoint: Endpoint, user: &UserId, cursor: Option<&str>) -> BudgetScope {
-        self.source.page_scope(endpoint, user, cursor)
-    }
-
-    fn is_located(&self, endpoint: Endpoint, user: &UserId) -> bool {
-        self.source.is_located(endpoint, user)
-    }
-
-    fn locate<'a>(&'a self, via: &'a HttpClient, user: &'a UserId) -> BoxFuture<'a, Answer<()>> {
-        self.source.locate(via, user)
-    }
-
-    fn timeline_endpoint(&self, cursor: Option<&str>, since: Option<&str>) -> Endpoint {
-        self.source.timeline_endpoint(cursor, since)
-    }
-
-    fn followers_come_whole(&self) -> bool {
-        self.source.followers_come_whole()
-    }
-
-    fn lookup_batch(&self) -> usize {
-        self.source.lookup_batch()
-    }
-
-    fn most_items(&self, endpoint: Endpoint) -> Option<u64> {
-        self.source.most_items(endpoint)
-    }
-
-    fn timeline_page<'a>(
-        &'a self,
-        via: &'a HttpClient,
-        user: &'a UserId,
-        cursor: Option<&'a str>,
-        since: Option<&'a str>,
-    ) -> BoxFuture<'a, Answer<TimelinePage>> {
-        let operation = if since.is_some() { Operation::Update } else { Operation::Timeline };
-        let page = self.source.timeline_page(via, user, cursor, since);
-        page.map(move |answer| {
-            answer.and_then(|mut page| {
-                self.tap.count(operation, page.items().len());
-                let tapped = |rest| {
-                    Box::new(TappedRest { rest, tap: self.tap.clone(), operation }) as Box<dyn MorePosts>
-                };
-                page.rest = page.rest.take().map(tapped);
-                Ok(page)
-            })
-        })
-        .boxed()
-    }
-
-    fn followers_page<'a>(
-        &'a self,
-        via: &'a HttpClient,
-        user: &'a UserId,
-        cursor: Option<&'a str>,
-    ) -> BoxFuture<'a, Answer<FollowersPage>> {
-        async move {
-            let answer = self.source.followers_page(via, user, cursor).await;
-            if let Ok(page) = &answer.outcome {
-                self.tap.count(Operation::Followers, page.ids.len());
-                self.tap.keep(&self.name, &page.profiles).await;
-            }
-            answer
-        }
-        .boxed()
-    }
-
-    fn lookup<'a>(&'a self, via: &'a HttpClient, ids: &'a [UserId]) -> BoxFuture<'a, Answer<Vec<Profile>>> {
-        async move { self.keep(self.source.lookup(via, ids).await).await }.boxed()
-    }
-
-    fn resolve<'a>(
-        &'a self,
-        via: &'a HttpClient,
-        names: &'a [String],
-    ) -> BoxFuture<'a, Answer<Vec<Profile>>> {
-        async move { self.keep(self.source.resolve(via, names).await).await }.boxed()
-    }
-
-    fn first_lead(&self, name: &str) -> Option<Lead> {
-        self.source.first_lead(name)
-    }
-
-    fn follow_lead<'a>(&'a self, via: &'a HttpClient, lead: &'a Lead) -> BoxFuture<'a, Answer<Trail>> {
-        self.source.follow_lead(via, lead)
-    }
-}
-
-/// The rest of a long answer, counted as it is read.
-struct TappedRest {
-    rest: Box<dyn MorePosts>,
-    tap: Arc<Tap>,
-    operation: Operation,
-}
-
-impl fmt::Debug for TappedRest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.rest.fmt(f)
-    }
-}
-
-impl MorePosts for TappedRest {
-    fn next_page(&mut self) -> std::result::Result<Option<TimelinePage>, String> {
-        let page = self.rest.next_page()?;
-        self.tap.count(self.operation, page.as_ref().map_or(0, |page| page.items().len()));
-        Ok(page)
+    fn profiles<'a>(&'a self, source: &'a SourceName, profiles: &'a [Profile]) -> BoxFuture<'a, ()> {
+        self.0.keep(source, profiles).boxed()
     }
 }
 

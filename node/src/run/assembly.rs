@@ -89,11 +89,11 @@ impl Node {
         let workers = settings.workers.unwrap_or_else(default_workers);
         let shared_tracker = Arc::new(tracker.clone());
         let feed = open_feed(settings, world, &tracker)?;
-        let networks = open_networks(settings, world, &tracker, feed.as_ref())?;
+        let networks = open_networks(settings, world, &tracker)?;
         let pool = open_pool(settings, world, addresses, &tracker)?;
         let (clock, entropy) = (world.clock.clone(), world.entropy.clone());
         let sharer = Sharer::new(pool.ledger().clone(), settings.nat.clone(), settings.id, clock, entropy);
-        let crawler = Arc::new(Crawler::new(CrawlerParts {
+        let mut crawler = Crawler::new(CrawlerParts {
             networks,
             pool: Arc::new(pool),
             dataset: dataset.clone(),
@@ -102,7 +102,11 @@ impl Node {
             work: Work::default(),
             clock: world.clock.clone(),
             entropy: world.entropy.clone(),
-        }));
+        });
+        if let Some(feed) = &feed {
+            crawler.observe_fetches(feed.fetch_hook());
+        }
+        let crawler = Arc::new(crawler);
         let work = Work::over(job_runtime.clone());
         let provenance = Provenance::open(ProvenanceOptions {
             folder: tracker.provenance_path(storage, epoch),
@@ -337,19 +341,10 @@ fn open_feed(settings: &Settings, world: &World, tracker: &Tracker) -> anyhow::R
     Ok(Some(Feed::open(options)?))
 }
 
-/// The default source and those by name. What they fetch is mirrored.
-fn open_networks(
-    settings: &Settings,
-    world: &World,
-    tracker: &Tracker,
-    feed: Option<&Feed>,
-) -> anyhow::Result<Networks> {
-    let mirrored = |name: &SourceName, source| match feed {
-        Some(feed) => feed.tap_source(name, source),
-        None => source,
-    };
+/// The default source and those by name.
+fn open_networks(settings: &Settings, world: &World, tracker: &Tracker) -> anyhow::Result<Networks> {
     let source = twitter(&settings.api_url, settings.api_token.as_deref())?;
-    let mut networks = Networks::only(mirrored(&SourceName::default(), source));
+    let mut networks = Networks::only(source);
     for (name, settings) in &settings.sources {
         let gone_after = settings.host_gone_after().unwrap_or(crawl::HOST_GONE_AFTER);
         let source = match settings {
@@ -371,7 +366,7 @@ fn open_networks(
                 .map_err(Into::into),
         };
         let source = source.with_context(|| format!("[source.{name}]"))?;
-        networks = networks.with(name.clone(), mirrored(name, source)).host_gone_after(name, gone_after);
+        networks = networks.with(name.clone(), source).host_gone_after(name, gone_after);
     }
     Ok(networks)
 }

@@ -8,6 +8,7 @@ use storage::dataset::{Account, Dataset, FilesDataset, FilesOptions};
 use storage::ids::UserId;
 use twm_tests::cluster::{Cluster, Output, eventually};
 use twm_tests::emulator::x::{Billing, XBuilder, XEmulator};
+use twm_tests::redis_server::RedisServer;
 
 use crate::world::{Test, accounts, population};
 
@@ -43,15 +44,12 @@ fn settings(folder: &Path, double: &XEmulator, limit: &str) -> anyhow::Result<St
     Ok(format!("--config={}", file.display()))
 }
 
-/// Submits all accounts of the double, as soon as the cluster counts money.
-async fn submit(cluster: &Cluster, double: &XEmulator, limit: &str) -> anyhow::Result<CrawlId> {
-    let everyone = double.users(0, u64::MAX);
-    let limit = format!("--spend-limit={limit}");
-    eventually("the cluster's version has risen", async || {
-        match cluster.submit(&everyone, &["-T", "--source=net", &limit]).await {
-            Err(error) if error.to_string().contains("needs cluster version") => Ok(None),
-            other => other.map(Some),
-        }
+/// Submits accounts of the double, as soon as the cluster counts money.
+async fn submit(cluster: &Cluster, users: &[u64], how: &[&str]) -> anyhow::Result<CrawlId> {
+    let how = [&["--source=net"], how].concat();
+    eventually("the cluster's version has risen", async || match cluster.submit(users, &how).await {
+        Err(error) if error.to_string().contains("needs cluster version") => Ok(None),
+        other => other.map(Some),
     })
     .await
 }
@@ -93,7 +91,7 @@ async fn x1_no_app_is_billed_more_than_its_limit_in_a_cycle_though_nodes_are_kil
     let builder = builder.output(Output::Shared).flags([config.as_str()]).crawling(&emulator);
     let mut cluster = builder.start().await?;
     let first_cycle = double.cycle();
-    let crawl = submit(&cluster, &double, "100").await?;
+    let crawl = submit(&cluster, &double.users(0, u64::MAX), &["-T", "--spend-limit=100"]).await?;
 
     let billed = |app: &str| micros(double.bill(app, None), &double);
     eventually("something is billed", async || Ok((billed("one") > 0).then_some(()))).await?;
@@ -143,6 +141,42 @@ async fn x1_no_app_is_billed_more_than_its_limit_in_a_cycle_though_nodes_are_kil
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn x3_what_is_mirrored_is_paid_for_and_followers_are_paid_for_once() -> Test {
+    let emulator = accounts(1).start().await?;
+    let (double, redis) = (double(8).start().await?, RedisServer::start().await?);
+    let folder = tempfile::tempdir()?;
+    let config = settings(folder.path(), &double, "1000")?;
+    let mirror = format!("--redis={}", redis.url());
+    let builder = Cluster::builder().nodes(1).flags([config.as_str(), mirror.as_str()]);
+    let cluster = builder.crawling(&emulator).start().await?;
+    let targets = double.users(0, 2);
+    let crawl = submit(&cluster, &targets, &["-F", "-A", "--spend-limit=100"]).await?;
+    let view = cluster.finished(crawl).await?;
+    assert_eq!(view.counters.users.completed, 2, "{view:?}");
+    assert!(view.counters.discovered > 0, "{view:?}");
+
+    let bills = APPS.map(|app| double.bill(app, None));
+    let followers: usize = targets.iter().map(|user| double.expected_followers(*user).len()).sum();
+    assert_eq!(bills.iter().map(|bill| bill.followers).sum::<u64>(), followers as u64);
+    assert_eq!(bills.iter().map(|bill| bill.users).sum::<u64>(), 0, "nobody is looked up who came along");
+    let bill: u64 = bills.into_iter().map(|bill| micros(bill, &double)).sum();
+    eventually("all of it is settled", async || {
+        let money = cluster.ctl_json(&["status"]).await?[0]["money"].clone();
+        let spent = money["crawls"][0]["spent"].as_str().and_then(|text| text.parse::<f64>().ok());
+        Ok(spent.is_some_and(|spent| spent * 1e6 >= bill as f64 - 1.0).then_some(()))
+    })
+    .await?;
+    let mut connection = redis.connection().await?;
+    let mirrored = eventually("the followers' profiles are mirrored", async || {
+        let length: usize = redis::cmd("XLEN").arg("twm:profiles:net").query_async(&mut connection).await?;
+        Ok((length >= followers).then_some(length))
+    })
+    .await?;
+    assert_eq!(mirrored, followers);
+    cluster.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn x2_a_crawl_waits_at_its_limit_and_an_app_whose_token_is_revoked_is_set_aside() -> Test {
     const LIMIT: u64 = 500_000;
     let emulator = accounts(1).start().await?;
@@ -154,7 +188,7 @@ async fn x2_a_crawl_waits_at_its_limit_and_an_app_whose_token_is_revoked_is_set_
     let mut cluster = builder.start().await?;
     let refused = cluster.submit(&[1], &["-T", "--spend-limit=1"]).await.unwrap_err().to_string();
     assert!(refused.contains("charges nothing"), "{refused}");
-    let crawl = submit(&cluster, &double, "0.50").await?;
+    let crawl = submit(&cluster, &double.users(0, u64::MAX), &["-T", "--spend-limit=0.50"]).await?;
     eventually("the crawl waits at its limit", async || {
         Ok(waits(&cluster, crawl).await?.contains("has reached its limit of 0.50").then_some(()))
     })

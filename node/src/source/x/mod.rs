@@ -346,6 +346,11 @@ fn profiles(objects: Vec<String>) -> (Vec<Profile>, usize) {
 }
 
 impl Source for XSource {
+    /// They are paid for, and have the fields of a look-up.
+    fn followers_come_whole(&self) -> bool {
+        true
+    }
+
     fn kind(&self) -> &'static str {
         "x"
     }
